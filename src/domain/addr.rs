@@ -1,0 +1,226 @@
+//! Addresses and networks in their one canonical form.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// A client's address after folding: an IPv4 address never hides in an IPv6 one.
+///
+/// Folded are `::ffff:0:0/96` (RFC 4291 §2.5.5.2) and the well-known NAT64 prefix `64:ff9b::/96` (RFC 6052 §2.1).
+/// There is no other way to make one, so two spellings of one address can never own or miss a key differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientIp(IpAddr);
+
+impl ClientIp {
+    /// Folds `ip`.
+    pub fn new(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(_) => Self(ip),
+            IpAddr::V6(v6) => Self(fold(v6).map_or(ip, IpAddr::V4)),
+        }
+    }
+
+    /// The folded address.
+    pub fn ip(self) -> IpAddr {
+        self.0
+    }
+
+    /// Whether this address may never own a key: it is no single client's (unspecified, multicast, link-local), or it
+    /// embeds an address that anyone may choose (`::/96`, Teredo `2001::/32`). Loopback, `::1` included, may own.
+    pub fn is_never_an_owner(self) -> bool {
+        match self.0 {
+            IpAddr::V4(ip) => ip.is_unspecified() || ip.is_multicast() || ip.is_link_local(),
+            IpAddr::V6(ip) if ip.is_loopback() => false,
+            IpAddr::V6(ip) => {
+                let segments = ip.segments();
+                ip.is_multicast()
+                    || ip.is_unicast_link_local()
+                    || segments[..6] == [0; 6]
+                    || segments[..2] == [0x2001, 0]
+            }
+        }
+    }
+}
+
+/// The IPv4 address that `ip` stands for, if it is one in disguise.
+fn fold(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
+    let segments = ip.segments();
+    if segments[..6] == NAT64 {
+        let [a, b] = segments[6].to_be_bytes();
+        let [c, d] = segments[7].to_be_bytes();
+        return Some(Ipv4Addr::new(a, b, c, d));
+    }
+    ip.to_ipv4_mapped()
+}
+
+/// Strict: no port, no brackets, no zone id, no octal. Callers that may meet those forms strip them first.
+impl FromStr for ClientIp {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self::new)
+    }
+}
+
+impl fmt::Display for ClientIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An IPv4 or IPv6 prefix without host bits and never an IPv4 one in IPv6 clothes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Network(IpNet);
+
+impl Network {
+    /// The network that owns a key first used from `ip`: the IPv4 address itself (`/32`), or the IPv6 `/64`, the
+    /// smallest block that one customer is given (RFC 6177).
+    ///
+    /// `::1` owns as `/128`: its `/64` would take in all of `::/96`.
+    pub fn owning(ip: ClientIp) -> Self {
+        match ip.ip() {
+            IpAddr::V4(v4) => Self(Ipv4Net::from(v4).into()),
+            IpAddr::V6(v6) if v6.is_loopback() => Self(Ipv6Net::from(v6).into()),
+            IpAddr::V6(v6) => {
+                let high = v6.to_bits() >> 64 << 64;
+                Self(Ipv6Net::new_assert(Ipv6Addr::from_bits(high), 64).into())
+            }
+        }
+    }
+
+    /// Whether `ip` lies in this network.
+    pub fn contains(self, ip: ClientIp) -> bool {
+        self.0.contains(&ip.ip())
+    }
+}
+
+/// Why a text is not a [`Network`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// Not an address or CIDR at all.
+    #[error("{0:?} is not an IP address or CIDR")]
+    Unparsable(String),
+    /// Bits are set to the right of the prefix: a typing error more often than not, so it is not silently cut.
+    #[error("{given} has host bits set; did you mean {meant}?")]
+    HostBits {
+        /// What was written.
+        given: String,
+        /// The same prefix without host bits.
+        meant: IpNet,
+    },
+    /// An IPv4 network written as IPv6; such a network would match nothing, because addresses are folded.
+    #[error("{0} is IPv4 written as IPv6; write the IPv4 network")]
+    Disguised(String),
+}
+
+/// An address (meaning itself alone) or a CIDR without host bits.
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let unparsable = || NetworkError::Unparsable(text.to_owned());
+        let net = match text.parse::<IpAddr>() {
+            Ok(ip) => return Ok(Self(IpNet::from(ClientIp::new(ip).ip()))),
+            Err(_) => text.parse::<IpNet>().map_err(|_| unparsable())?,
+        };
+        if net.trunc() != net {
+            return Err(NetworkError::HostBits { given: text.to_owned(), meant: net.trunc() });
+        }
+        match net {
+            IpNet::V6(v6) if v6.prefix_len() >= 96 && fold(v6.network()).is_some() => {
+                Err(NetworkError::Disguised(text.to_owned()))
+            }
+            _ => Ok(Self(net)),
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> ClientIp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn every_spelling_of_an_ipv4_address_is_that_address() {
+        for text in ["203.0.113.7", "::ffff:203.0.113.7", "::ffff:cb00:7107", "64:ff9b::203.0.113.7"] {
+            assert_eq!(ip(text).to_string(), "203.0.113.7", "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_bare_address_is_refused() {
+        for text in
+            ["", " 1.2.3.4", "1.2.3.4:80", "[::1]", "fe80::1%eth0", "1.2.3", "01.2.3.4", "1.2.3.4/32", "localhost"]
+        {
+            assert!(text.parse::<ClientIp>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_owning_network_is_the_address_or_its_64() {
+        for (address, network) in [
+            ("203.0.113.7", "203.0.113.7/32"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("::1", "::1/128"),
+            ("::ffff:127.0.0.1", "127.0.0.1/32"),
+        ] {
+            assert_eq!(Network::owning(ip(address)).to_string(), network);
+            assert!(Network::owning(ip(address)).contains(ip(address)));
+        }
+    }
+
+    #[test]
+    fn never_owners() {
+        for text in [
+            "0.0.0.0",
+            "::",
+            "224.0.0.1",
+            "239.255.255.255",
+            "ff02::1",
+            "169.254.0.1",
+            "fe80::1",
+            "febf::1",
+            "::2",
+            "::1.2.3.4",
+            "2001::1",
+            "2001:0:ffff::",
+            "::ffff:169.254.1.1",
+            "64:ff9b::0.0.0.0",
+        ] {
+            assert!(ip(text).is_never_an_owner(), "{text}");
+        }
+        for text in
+            ["127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "fc00::1", "2001:1::1", "2001:db8::1", "203.0.113.7"]
+        {
+            assert!(!ip(text).is_never_an_owner(), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_are_canonical_or_refused() {
+        assert_eq!("203.0.113.7".parse::<Network>().unwrap().to_string(), "203.0.113.7/32");
+        assert_eq!("2001:db8::/32".parse::<Network>().unwrap().to_string(), "2001:db8::/32");
+        assert_eq!("::ffff:1.2.3.4".parse::<Network>().unwrap().to_string(), "1.2.3.4/32");
+        assert_eq!(
+            "203.0.113.7/24".parse::<Network>().unwrap_err().to_string(),
+            "203.0.113.7/24 has host bits set; did you mean 203.0.113.0/24?"
+        );
+        assert!(matches!("::ffff:1.2.3.0/120".parse::<Network>(), Err(NetworkError::Disguised(_))));
+        assert!(matches!("10.0.0.0/33".parse::<Network>(), Err(NetworkError::Unparsable(_))));
+        assert!(!"10.0.0.0/8".parse::<Network>().unwrap().contains(ip("::1")));
+    }
+}

@@ -1,0 +1,322 @@
+//! From the secret a client shows to the identity that may be stored and printed.
+
+use std::{fmt, str::FromStr};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::{Zeroize, Zeroizing};
+
+/// A canonical API key: what is left after the profile removed what the upstream ignores.
+///
+/// Lives in memory for one request, is wiped on drop, and prints as `ApiKey(…)`: no log, trace or panic can show it.
+pub struct ApiKey(Zeroizing<String>);
+
+impl ApiKey {
+    /// Only `credential` calls this, after its grammar accepted `canonical`.
+    pub fn new(canonical: String) -> Self {
+        Self(Zeroizing::new(canonical))
+    }
+
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for ApiKey {
+    /// In constant time for keys of one length: a request may compare two carriers.
+    fn eq(&self, other: &Self) -> bool {
+        use subtle::ConstantTimeEq;
+        self.as_str().as_bytes().ct_eq(other.as_str().as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+
+/// The look-up digest, `HMAC-SHA-256(pepper, realm ‖ 0x00 ‖ canonical key)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    /// From the 32 bytes that a store kept.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes to keep.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// A key's printed name: `k_` and 32 hex digits. Fixed when its row is made; a new pepper does not change it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId([u8; 16]);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("k_")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text is not a key id, or not a prefix of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a key id is k_ and 32 lower-case hex digits; at least the first 8 are needed, with or without k_")]
+pub struct KeyIdError;
+
+impl FromStr for KeyId {
+    type Err = KeyIdError;
+
+    fn from_str(text: &str) -> Result<Self, KeyIdError> {
+        let hex = text.strip_prefix("k_").filter(|hex| hex.len() == 32 && is_lower_hex(hex)).ok_or(KeyIdError)?;
+        u128::from_str_radix(hex, 16).map(|bits| Self(bits.to_be_bytes())).map_err(|_| KeyIdError)
+    }
+}
+
+/// How an operator names a key: the first 8 to 32 hex digits of its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyIdPrefix(String);
+
+impl KeyIdPrefix {
+    /// With its `k_`, as ids are stored and printed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyIdPrefix {
+    type Err = KeyIdError;
+
+    fn from_str(text: &str) -> Result<Self, KeyIdError> {
+        let hex = text.strip_prefix("k_").unwrap_or(text);
+        if !(8..=32).contains(&hex.len()) || !is_lower_hex(hex) {
+            return Err(KeyIdError);
+        }
+        Ok(Self(format!("k_{hex}")))
+    }
+}
+
+fn is_lower_hex(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The first and last four characters of a key of 20 or more, so that an operator recognises it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hint(String);
+
+impl Hint {
+    const MIN_KEY: usize = 20;
+
+    fn of(key: &ApiKey) -> Option<Self> {
+        let text = key.as_str();
+        if text.len() < Self::MIN_KEY || !text.is_ascii() {
+            return None;
+        }
+        Some(Self(format!("{}…{}", &text[..4], &text[text.len() - 4..])))
+    }
+
+    /// From what a store kept.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// `abcd…wxyz`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Names a pepper without telling it: the first 8 hex digits of its check value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PepperId(String);
+
+impl PepperId {
+    /// From what a store kept.
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Eight lower-case hex digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PepperId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The secret that keys the digest. Without it a stolen database says nothing about any key.
+#[derive(Clone)]
+pub struct Pepper {
+    mac: Hmac<Sha256>,
+    check: [u8; 32],
+}
+
+/// A secret is too short to be a pepper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a pepper has at least 32 bytes, this one has {0}")]
+pub struct ShortPepper(pub usize);
+
+impl Pepper {
+    /// The shortest pepper that is accepted, in bytes.
+    pub const MIN_BYTES: usize = 32;
+
+    /// Keys a MAC with `secret`.
+    pub fn new(secret: &[u8]) -> Result<Self, ShortPepper> {
+        let short = ShortPepper(secret.len());
+        if secret.len() < Self::MIN_BYTES {
+            return Err(short);
+        }
+        let mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| short)?;
+        // No realm may contain 0x00, so this input can be no key's.
+        let check = mac.clone().chain_update(b"\0key-ip-sentinel pepper check").finalize().into_bytes().into();
+        Ok(Self { mac, check })
+    }
+
+    /// What a store records to recognise this pepper.
+    pub fn check_value(&self) -> &[u8; 32] {
+        &self.check
+    }
+
+    /// Its printable name.
+    pub fn id(&self) -> PepperId {
+        PepperId(self.check[..4].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pepper({}, …)", self.id())
+    }
+}
+
+/// Turns keys of one realm into [`Fingerprint`]s. The pepper and the realm are absorbed once, not for every request.
+#[derive(Clone, Debug)]
+pub struct KeyHasher {
+    pepper: Pepper,
+    realm: String,
+    keyed: Hmac<Sha256>,
+    hints: bool,
+}
+
+impl KeyHasher {
+    /// `realm` must not contain 0x00 (the config refuses it); `hints` says whether to keep [`Hint`]s.
+    pub fn new(pepper: Pepper, realm: &str, hints: bool) -> Self {
+        let keyed = pepper.mac.clone().chain_update(realm.as_bytes()).chain_update([0]);
+        Self { pepper, realm: realm.to_owned(), keyed, hints }
+    }
+
+    /// The pepper in use.
+    pub fn pepper(&self) -> &Pepper {
+        &self.pepper
+    }
+
+    /// The digest under which the store and the caches know `key`.
+    pub fn digest(&self, key: &ApiKey) -> KeyDigest {
+        KeyDigest(self.keyed.clone().chain_update(key.as_str().as_bytes()).finalize().into_bytes().into())
+    }
+
+    /// Everything that a new row keeps of `key`.
+    pub fn fingerprint(&self, key: &ApiKey) -> Fingerprint {
+        Fingerprint {
+            digest: self.digest(key),
+            pepper: self.pepper.id(),
+            realm: self.realm.clone(),
+            hint: if self.hints { Hint::of(key) } else { None },
+        }
+    }
+}
+
+/// All that outlives the request of a key: enough to make its row, too little to find the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// The look-up digest.
+    pub digest: KeyDigest,
+    /// The pepper it was made with.
+    pub pepper: PepperId,
+    /// The upstream key store it belongs to.
+    pub realm: String,
+    /// For the operator's eye.
+    pub hint: Option<Hint>,
+}
+
+impl KeyDigest {
+    /// The id of a row that is made now. An existing row's id is read from the row: after a change of pepper it is
+    /// no longer this one.
+    pub fn new_id(&self) -> KeyId {
+        let mut id = [0; 16];
+        id.copy_from_slice(&self.0[..16]);
+        KeyId(id)
+    }
+}
+
+/// A fresh secret in the form in which peppers are written down: 64 hex digits.
+pub fn pepper_text(mut entropy: [u8; 32]) -> Zeroizing<String> {
+    let text = entropy.iter().map(|byte| format!("{byte:02x}")).collect();
+    entropy.zeroize();
+    Zeroizing::new(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hasher(realm: &str) -> KeyHasher {
+        KeyHasher::new(Pepper::new(&[7; 32]).unwrap(), realm, true)
+    }
+
+    /// Against Python: hmac.new(b"\x07"*32, b"default\0sk-test-key", "sha256").hexdigest()
+    #[test]
+    fn the_digest_is_the_documented_hmac() {
+        let digest = hasher("default").digest(&ApiKey::new("sk-test-key".into()));
+        let hex: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "72ef74817e57e0c6c4b6ab3ae8db23efdb6995a213cbcbb197cbf63e959a34b0");
+        assert_eq!(digest.new_id().to_string(), format!("k_{}", &hex[..32]));
+    }
+
+    #[test]
+    fn realms_do_not_share_keys() {
+        let key = ApiKey::new("sk-test-key".into());
+        assert_ne!(hasher("a").digest(&key), hasher("b").digest(&key));
+    }
+
+    #[test]
+    fn hints_show_eight_characters_of_long_keys_only() {
+        let of = |text: &str| hasher("r").fingerprint(&ApiKey::new(text.into())).hint.map(|hint| hint.0);
+        assert_eq!(of("0123456789abcdefghi"), None);
+        assert_eq!(of("0123456789abcdefghij").as_deref(), Some("0123…ghij"));
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let shown = format!("{:?} {:?}", ApiKey::new("sk-test-key".into()), Pepper::new(&[7; 32]).unwrap());
+        assert!(!shown.contains("sk-") && !shown.contains("[7"), "{shown}");
+        assert_eq!(Pepper::new(&[7; 31]).unwrap_err(), ShortPepper(31));
+    }
+
+    #[test]
+    fn references_are_prefixes_of_8_to_32_hex_digits() {
+        assert_eq!("0a1b2c3d".parse::<KeyIdPrefix>().unwrap().as_str(), "k_0a1b2c3d");
+        assert_eq!("k_0a1b2c3d4".parse::<KeyIdPrefix>().unwrap().as_str(), "k_0a1b2c3d4");
+        for text in
+            ["", "k_", "0a1b2c3", "k_0a1b2c3", "0A1B2C3D", "0a1b2c3g", "sk-0a1b2c3d", "k_k_0a1b2c3d", "%%%%%%%%"]
+        {
+            assert!(text.parse::<KeyIdPrefix>().is_err(), "{text:?}");
+        }
+        let id = KeyDigest::from_bytes([0xab; 32]).new_id();
+        assert_eq!(id.to_string().parse::<KeyId>().unwrap(), id);
+    }
+}

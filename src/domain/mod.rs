@@ -1,0 +1,16 @@
+//! What the product is about, as plain values: keys, addresses, bindings, reasons.
+//!
+//! Pure: no I/O, no async, no clock, no wire format, no log. Time is an argument ([`Timestamp`]).
+
+pub mod addr;
+pub mod binding;
+pub mod event;
+pub mod key;
+pub mod reason;
+mod time;
+
+pub use addr::{ClientIp, Network};
+pub use binding::{Ban, Binding, KeyFacts, Standing, State};
+pub use key::{ApiKey, Fingerprint, Hint, KeyDigest, KeyHasher, KeyId, KeyIdPrefix, Pepper, PepperId};
+pub use reason::Reason;
+pub use time::Timestamp;

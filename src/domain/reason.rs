@@ -1,0 +1,88 @@
+//! The closed list of reasons.
+
+use std::fmt;
+
+/// Why a request was allowed or denied: one word that is the metric label, the log field, the audit entry and the
+/// dynamic metadata alike. The list is closed; [`Reason::ALL`] enumerates it for tests and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// Allow: the key is bound and the client is in one of its networks.
+    Bound,
+    /// Allow: this request is the key's first use and its network now owns the key.
+    FirstUse,
+    /// Allow: the store is lost and `store.failsafe = open`.
+    FailsafeOpen,
+    /// Allow or deny, by `credentials.missing`: every carrier of the profile is absent.
+    NoKey,
+    /// Deny: more than one key, or one key shown twice.
+    ConflictingKeys,
+    /// Deny: the Check request itself is not one that Envoy's HTTP filter sends.
+    MalformedRequest,
+    /// Deny: a carrier is present, but its text is not a key of the profile's grammar.
+    MalformedKey,
+    /// Deny: the key belongs to other networks.
+    IpMismatch,
+    /// Deny: the key is banned.
+    KeyBanned,
+    /// Deny: an unowned key from an address that may never own one.
+    UnclaimableNetwork,
+    /// Deny: the client's address is missing, unparsable or not an IP address.
+    ClientIpUnknown,
+    /// Deny: the key is reserved; an operator must give it a network.
+    NotClaimed,
+    /// Deny: the store is needed and does not answer.
+    StoreUnavailable,
+    /// Deny: no decision within the check's deadline.
+    DeadlineExceeded,
+}
+
+impl Reason {
+    /// Every reason, in the order of the README's table.
+    pub const ALL: [Self; 14] = [
+        Self::Bound,
+        Self::FirstUse,
+        Self::FailsafeOpen,
+        Self::NoKey,
+        Self::ConflictingKeys,
+        Self::MalformedRequest,
+        Self::MalformedKey,
+        Self::IpMismatch,
+        Self::KeyBanned,
+        Self::UnclaimableNetwork,
+        Self::ClientIpUnknown,
+        Self::NotClaimed,
+        Self::StoreUnavailable,
+        Self::DeadlineExceeded,
+    ];
+
+    /// The word itself.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bound => "bound",
+            Self::FirstUse => "first_use",
+            Self::FailsafeOpen => "failsafe_open",
+            Self::NoKey => "no_key",
+            Self::ConflictingKeys => "conflicting_keys",
+            Self::MalformedRequest => "malformed_request",
+            Self::MalformedKey => "malformed_key",
+            Self::IpMismatch => "ip_mismatch",
+            Self::KeyBanned => "key_banned",
+            Self::UnclaimableNetwork => "unclaimable_network",
+            Self::ClientIpUnknown => "client_ip_unknown",
+            Self::NotClaimed => "not_claimed",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::DeadlineExceeded => "deadline_exceeded",
+        }
+    }
+
+    /// The reason with this word, if there is one.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
