@@ -1,6 +1,18 @@
 //! What the audit records.
 
+use std::fmt;
+
 use super::{KeyId, Network, Reason, Timestamp};
+
+/// Ties a decision's answer, metadata, log line and audit record together. Random, but no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DecisionId(pub u128);
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
 
 /// The kind of an audit record: a closed list, like [`Reason`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

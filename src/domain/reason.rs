@@ -75,6 +75,11 @@ impl Reason {
         }
     }
 
+    /// Whether this reason allows; [`Reason::NoKey`] may do either, and is counted by its decision.
+    pub const fn allows(self) -> bool {
+        matches!(self, Self::Bound | Self::FirstUse | Self::FailsafeOpen)
+    }
+
     /// The reason with this word, if there is one.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)

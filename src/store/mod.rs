@@ -4,6 +4,7 @@
 //! Operations are whole: there is no get-then-put, so no caller can lose a race that the backend has not decided.
 
 pub mod cached;
+pub mod observed;
 pub mod sqlite;
 pub mod view;
 

@@ -1,1 +1,88 @@
-//! wip
+//! What this process knows of the store's time and of its own distance from it.
+
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{Changes, Revision};
+use crate::domain::Timestamp;
+
+/// The store's clock as last heard, carried on by this process's monotonic one; the time of the last successful poll;
+/// the last revision that this process decides by.
+///
+/// Read on every request: plain atomics, no lock.
+#[derive(Debug)]
+pub struct View {
+    /// Where the monotonic milliseconds below start.
+    origin: Instant,
+    /// Store clock minus monotonic milliseconds, or [`NEVER`].
+    offset: AtomicI64,
+    /// Monotonic milliseconds of the last successful poll, or [`NEVER`].
+    polled: AtomicI64,
+    applied: watch::Sender<Revision>,
+}
+
+const NEVER: i64 = i64::MIN;
+
+impl View {
+    /// A view that has never heard from the store. `now` is any moment not after the first use.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            origin: now,
+            offset: AtomicI64::new(NEVER),
+            polled: AtomicI64::new(NEVER),
+            applied: watch::Sender::new(Revision::default()),
+        }
+    }
+
+    /// The moment `at` on the store's clock; `None` before the first successful poll.
+    pub fn time(&self, at: Instant) -> Option<Timestamp> {
+        match self.offset.load(Ordering::Relaxed) {
+            NEVER => None,
+            offset => Some(Timestamp::from_millis(offset.saturating_add(self.monotonic(at)))),
+        }
+    }
+
+    /// How long before `at` the last successful poll was; `None` before the first.
+    pub fn since_poll(&self, at: Instant) -> Option<Duration> {
+        match self.polled.load(Ordering::Relaxed) {
+            NEVER => None,
+            polled => Some(Duration::from_millis(u64::try_from(self.monotonic(at) - polled).unwrap_or(0))),
+        }
+    }
+
+    /// Whether the store was heard within `grace` before `at`.
+    pub fn is_fresh(&self, at: Instant, grace: Duration) -> bool {
+        self.since_poll(at).is_some_and(|since| since <= grace)
+    }
+
+    /// The last revision that this process decides by.
+    pub fn applied(&self) -> Revision {
+        *self.applied.borrow()
+    }
+
+    /// Waits until this process decides by `revision`.
+    pub async fn has_applied(&self, revision: Revision) {
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = self.applied.subscribe().wait_for(|applied| *applied >= revision).await;
+    }
+
+    /// Takes in a successful poll that was answered at `at`, after its changes were absorbed by the caches.
+    pub fn polled(&self, changes: &Changes, at: Instant) {
+        let at = self.monotonic(at);
+        self.offset.store(changes.now.as_millis().saturating_sub(at), Ordering::Relaxed);
+        self.polled.store(at, Ordering::Relaxed);
+        self.applied.send_if_modified(|applied| {
+            let raised = changes.revision > *applied;
+            *applied = changes.revision.max(*applied);
+            raised
+        });
+    }
+
+    fn monotonic(&self, at: Instant) -> i64 {
+        i64::try_from(at.saturating_duration_since(self.origin).as_millis()).unwrap_or(i64::MAX)
+    }
+}

@@ -1,0 +1,217 @@
+//! The only wiring: [`Config`] → store → engine → servers, and their end.
+
+mod servers;
+mod shutdown;
+
+use std::{
+    error::Error,
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::sys::stat::{Mode, umask};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+    time::Instant,
+};
+use tonic::transport::server::Router;
+use tracing::info;
+
+use crate::{
+    admin,
+    audit::{self, Audit},
+    changes::{Follower, Hint},
+    config::Config,
+    domain::KeyHasher,
+    engine::Engine,
+    ext_authz::{Authorization, Server},
+    health::{self, Health},
+    jobs,
+    listen::{Access, Listener},
+    metrics::Metrics,
+    pepper,
+    store::{
+        Store,
+        cached::Cached,
+        observed::Observed,
+        sqlite::{Database, SqliteStore},
+        view::View,
+    },
+};
+
+use shutdown::{Drain, Signals};
+
+/// Whatever ends the process; the text is for the operator.
+pub type Fatal = Box<dyn Error + Send + Sync>;
+
+/// Keys that the process keeps in memory; the least used make room.
+const CACHED_KEYS: usize = 1_000_000;
+
+/// How late a replica may learn of a change without a hint.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Serves until SIGTERM or SIGINT, then drains.
+pub async fn serve(config: Config) -> Result<(), Fatal> {
+    let _log = crate::logging::init(config.log_level);
+    // Before any file or socket exists: what is made is ours alone until a mode is set.
+    umask(Mode::from_bits_truncate(0o077));
+    make_data_dir(&config.data_dir)?;
+    let database = Database::open(&config.database)?;
+    let recorded = database.recorded_pepper()?.map(|recorded| recorded.id);
+    let pepper = pepper::resolve(config.pepper.clone(), recorded, &config.data_dir)?;
+    let store = database.start(&pepper)?;
+    let hasher = KeyHasher::new(pepper, &config.realm, config.hint);
+    let listeners = Listeners::bind(&config).await?;
+    listeners.announce()?;
+    run(config, store, hasher, listeners, Signals::new()?).await
+}
+
+/// The bound sockets.
+pub struct Listeners {
+    grpc: Listener,
+    http: Listener,
+    admin: Listener,
+}
+
+impl Listeners {
+    /// Binds everything before anything is served.
+    async fn bind(config: &Config) -> Result<Self, Fatal> {
+        let private = Access { mode: 0o600, group: None };
+        Ok(Self {
+            admin: Listener::bind(&config.admin, &private).await?,
+            grpc: Listener::bind(&config.grpc, &config.grpc_access).await?,
+            http: Listener::bind(&config.http, &private).await?,
+        })
+    }
+
+    fn announce(&self) -> io::Result<()> {
+        let [grpc, http, admin] = [self.grpc.address()?, self.http.address()?, self.admin.address()?];
+        info!(%grpc, %http, %admin, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "listening");
+        Ok(())
+    }
+}
+
+/// The data folder is ours alone: it holds the pepper, the database and the admin socket.
+fn make_data_dir(path: &Path) -> Result<(), Fatal> {
+    let at = |cause: io::Error| format!("data_dir {}: {cause}", path.display());
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
+    let mode = std::fs::metadata(path).map_err(at)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(format!("data_dir {} has mode {:04o}; it must be 0700", path.display(), mode & 0o7777).into());
+    }
+    Ok(())
+}
+
+/// Serves on `listeners` until a signal has come and the drain is over, or until any task ends.
+async fn run(
+    config: Config,
+    sqlite: SqliteStore,
+    hasher: KeyHasher,
+    listeners: Listeners,
+    signals: Signals,
+) -> Result<(), Fatal> {
+    let store_died = sqlite.closed();
+    let core = Core::new(sqlite, hasher, &config)?;
+    let (stop_audit, audit_stopped) = oneshot::channel();
+    let (audit, pipeline) =
+        Audit::new(Arc::clone(&core.store), Arc::clone(&core.view), core.metrics.audit.clone(), audit_stopped);
+    let pipeline = tokio::spawn(pipeline);
+
+    let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
+    tasks.spawn(async move { Err(format!("the store's thread {} ended", store_died.await).into()) });
+    core.spawn_upkeep(&mut tasks);
+    let admin = core.admin(&config);
+    tasks.spawn(servers::grpc(admin, listeners.admin, std::future::pending()));
+    tasks.spawn(servers::http(health::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
+    let (health_service, keep_health) = health::grpc(Arc::clone(&core.health), Server::NAME).await;
+    tasks.spawn(async move {
+        keep_health.await;
+        Ok(())
+    });
+    let (drain, mut draining) = watch::channel(false);
+    let checks = core.checks(&config, audit).add_service(health_service);
+    let checks = servers::grpc(checks, listeners.grpc, async move {
+        // The sender outlives the server; if it did not, ending would still be right.
+        let _ = draining.wait_for(|draining| *draining).await;
+    });
+    let drain = Drain { delay: config.drain_delay, deadline: config.drain_deadline, health: core.health, start: drain };
+    let ended = drain.serve_until_signal(tokio::spawn(checks), tasks, signals).await;
+    let _ = stop_audit.send(());
+    pipeline.await?;
+    info!("stopped");
+    ended
+}
+
+/// What the servers share.
+struct Core {
+    metrics: Metrics,
+    store: Arc<dyn Store>,
+    view: Arc<View>,
+    cached: Arc<Cached>,
+    hint: Hint,
+    health: Arc<Health>,
+    hasher: KeyHasher,
+}
+
+impl Core {
+    fn new(sqlite: SqliteStore, hasher: KeyHasher, config: &Config) -> Result<Self, Fatal> {
+        let metrics = Metrics::new()?;
+        let store: Arc<dyn Store> = Arc::new(Observed::new(Arc::new(sqlite), metrics.store.clone()));
+        let view = Arc::new(View::new(Instant::now()));
+        Ok(Self {
+            cached: Arc::new(Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone())),
+            health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
+            hint: Hint::default(),
+            metrics,
+            store,
+            view,
+            hasher,
+        })
+    }
+
+    fn spawn_upkeep(&self, tasks: &mut JoinSet<Result<(), Fatal>>) {
+        let follower = Follower {
+            store: Arc::clone(&self.store),
+            cached: Arc::clone(&self.cached),
+            view: Arc::clone(&self.view),
+            hint: self.hint.clone(),
+            poll_interval: POLL_INTERVAL,
+            pepper: self.hasher.pepper().id(),
+            metrics: self.metrics.store.clone(),
+        };
+        let health = Arc::clone(&self.health);
+        tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
+        let count = jobs::count_bindings(Arc::clone(&self.store), self.metrics.bindings.clone());
+        let upkeep = jobs::drain_histograms(self.metrics.exposition.clone());
+        tasks.spawn(async move { match tokio::join!(count, upkeep) {} });
+    }
+
+    fn admin(&self, config: &Config) -> Router {
+        let operations = admin::Operations::new(admin::Deps {
+            store: Arc::clone(&self.store),
+            hasher: self.hasher.clone(),
+            credentials: config.credentials,
+            hint: self.hint.clone(),
+            view: Arc::clone(&self.view),
+            health: Arc::clone(&self.health),
+            database: config.database.clone(),
+        });
+        tonic::transport::Server::builder().add_service(admin::grpc::service(operations))
+    }
+
+    fn checks(&self, config: &Config, audit: Audit) -> Router {
+        let (hasher, cached, view) = (self.hasher.clone(), Arc::clone(&self.cached), Arc::clone(&self.view));
+        let authorization = Authorization {
+            credentials: config.credentials,
+            check_deadline: config.check_deadline,
+            engine: Arc::new(Engine::new(hasher, cached, view, config.engine.clone())),
+            audit,
+            metrics: self.metrics.checks.clone(),
+        };
+        tonic::transport::Server::builder().add_service(Server::new(Arc::new(authorization)))
+    }
+}

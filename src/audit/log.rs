@@ -1,0 +1,23 @@
+//! The audit as JSON log lines, target `audit`.
+
+use tracing::info;
+
+use crate::domain::event::Record;
+
+/// Logs `record`; fields that say nothing are absent.
+pub fn log(record: &Record) {
+    let Record { kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail } = record;
+    info!(
+        target: "audit",
+        kind = kind.as_str(),
+        reason = reason.map(|reason| reason.as_str()),
+        key_id = key_id.map(tracing::field::display),
+        network = network.map(tracing::field::display),
+        count,
+        first_at = %first_at,
+        last_at = %last_at,
+        actor = actor.as_deref(),
+        decision_id = decision_id.as_deref(),
+        detail = detail.as_deref(),
+    );
+}

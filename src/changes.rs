@@ -1,0 +1,107 @@
+//! How a change reaches the decisions: the Follower asks the store what changed and invalidates the caches.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::Notify, time::Instant};
+use tracing::{info, warn};
+
+use crate::{
+    domain::PepperId,
+    metrics::StoreMetrics,
+    store::{Store, StoreError, cached::Cached, view::View},
+};
+
+/// Says "look now" to the Follower of this process. A hint may only make things sooner: the timer finds every change.
+#[derive(Clone, Debug, Default)]
+pub struct Hint(Arc<Notify>);
+
+impl Hint {
+    /// Wakes the Follower.
+    pub fn give(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Polls the change log, applies it in order and keeps the store's clock.
+pub struct Follower {
+    /// The authority.
+    pub store: Arc<dyn Store>,
+    /// What is invalidated.
+    pub cached: Arc<Cached>,
+    /// What learns the clock and the applied revision.
+    pub view: Arc<View>,
+    /// Woken early by.
+    pub hint: Hint,
+    /// How often to poll without a hint.
+    pub poll_interval: Duration,
+    /// The pepper that this process hashes with.
+    pub pepper: PepperId,
+    /// Applied revision and time since the last poll.
+    pub metrics: StoreMetrics,
+}
+
+/// The store's digests are made with a pepper that this process does not have: it must not decide anything.
+#[derive(Debug, thiserror::Error)]
+#[error("the store's active pepper is {active}, this process has {ours}")]
+pub struct WrongPepper {
+    active: PepperId,
+    ours: PepperId,
+}
+
+impl Follower {
+    /// Follows until the pepper is wrong. Cancel it by dropping it. `after_poll` runs after every poll, successful or
+    /// not: health is judged there.
+    pub async fn run(self, after_poll: impl Fn(Instant) + Send) -> WrongPepper {
+        let started = Instant::now();
+        let mut lost = false;
+        loop {
+            match self.poll().await {
+                Ok(()) => {
+                    if std::mem::take(&mut lost) {
+                        info!("the store answers again");
+                    }
+                }
+                Err(PollError::WrongPepper(wrong)) => return wrong,
+                Err(PollError::Store(cause)) => {
+                    if !std::mem::replace(&mut lost, true) {
+                        warn!(%cause, "the store does not answer; known keys are decided from cache");
+                    }
+                }
+            }
+            let now = Instant::now();
+            let silent = self.view.since_poll(now).unwrap_or_else(|| now - started);
+            self.metrics.polled(self.view.applied().0, if lost { silent } else { Duration::ZERO });
+            after_poll(now);
+            let _ = tokio::time::timeout(self.poll_interval, self.hint.0.notified()).await;
+        }
+    }
+
+    async fn poll(&self) -> Result<(), PollError> {
+        let asked =
+            tokio::time::timeout(self.poll_interval.max(MIN_PATIENCE), self.store.changes_after(self.view.applied()));
+        let changes = asked.await.map_err(|_| StoreError::Unavailable("poll timed out".into()))??;
+        if changes.active_pepper != self.pepper {
+            return Err(PollError::WrongPepper(WrongPepper {
+                active: changes.active_pepper,
+                ours: self.pepper.clone(),
+            }));
+        }
+        self.cached.absorb(&changes);
+        self.view.polled(&changes, Instant::now());
+        Ok(())
+    }
+}
+
+/// A poll may take longer than a short interval of a test before the store counts as lost.
+const MIN_PATIENCE: Duration = Duration::from_secs(1);
+
+enum PollError {
+    WrongPepper(WrongPepper),
+    Store(StoreError),
+}
+
+impl From<StoreError> for PollError {
+    fn from(cause: StoreError) -> Self {
+        Self::Store(cause)
+    }
+}

@@ -1,0 +1,221 @@
+//! From file and environment to typed settings. All faults are found at once; nothing is read twice; no other room
+//! imports this one, so every module can be used without it.
+
+mod settings;
+mod source;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tracing_subscriber::filter::LevelFilter;
+use zeroize::Zeroizing;
+
+pub use settings::{SETTINGS, Setting, env_name};
+pub use source::Faults;
+
+use crate::{
+    credential::{Credentials, Options, Profile},
+    domain::{Network, Pepper},
+    engine::{self, Failsafe, Missing},
+    listen::{Access, Address},
+};
+use source::{HMAC_SECRET, Source};
+
+/// The resolved settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `check_deadline`.
+    pub check_deadline: Duration,
+    /// `data_dir`.
+    pub data_dir: PathBuf,
+    /// `listen.grpc`.
+    pub grpc: Address,
+    /// `listen.grpc_mode` and `listen.grpc_group`.
+    pub grpc_access: Access,
+    /// `listen.http`.
+    pub http: Address,
+    /// `listen.admin`.
+    pub admin: Address,
+    /// `store.url`: the SQLite file.
+    pub database: PathBuf,
+    /// `pepper.secrets`; `None` means the one in the data folder. Its `Debug` tells the id only.
+    pub pepper: Option<Pepper>,
+    /// `credentials.profile` and `credentials.jwt`.
+    pub credentials: Credentials,
+    /// `credentials.realm`.
+    pub realm: String,
+    /// `credentials.hint`.
+    pub hint: bool,
+    /// `credentials.missing`, `store.failsafe`, `store.stale_grace`, `client_ip.unclaimable`.
+    pub engine: engine::Options,
+    /// `drain.delay`.
+    pub drain_delay: Duration,
+    /// `drain.deadline`.
+    pub drain_deadline: Duration,
+    /// `log.level`.
+    pub log_level: LevelFilter,
+}
+
+/// Reads the settings of `file` and `env` (every variable; other programs' are ignored).
+pub fn load(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Config, Faults> {
+    let mut source = Source::read(file, env);
+    let config = resolve(&mut source, env);
+    source.faults.or(config)
+}
+
+/// Takes every setting before giving up on the first missing one, so that all faults are found.
+fn resolve(source: &mut Source, env: &BTreeMap<String, String>) -> Option<Config> {
+    let _enforce = source.take("mode", word(&[("enforce", ())]));
+    let _peer = source.take("client_ip.source", word(&[("peer", ())]));
+    let check_deadline = source.take("check_deadline", duration(Duration::from_millis(1)..=Duration::from_secs(10)));
+    let data_dir = source.take("data_dir", path);
+    let folder = data_dir.clone().unwrap_or_default();
+    let grpc = source.take("listen.grpc", grpc_address);
+    let mode = source.take("listen.grpc_mode", file_mode);
+    let group = source.take("listen.grpc_group", |text| Ok(Some(text.to_owned()).filter(|name| !name.is_empty())));
+    let http = source.take("listen.http", |text| match text.parse()? {
+        Address::Tcp(address) => Ok(Address::Tcp(address)),
+        Address::Unix(_) => Err("IP:PORT is expected; health probes and scrapes use TCP".into()),
+    });
+    let admin =
+        source.take("listen.admin", |text| match text.replace("DATA_DIR", &folder.to_string_lossy()).parse()? {
+            Address::Unix(path) => Ok(Address::Unix(path)),
+            Address::Tcp(_) => Err("only unix:/path; the admin API has no authentication but the socket's mode".into()),
+        });
+    let database = source.take("store.url", |text| sqlite(&text.replace("DATA_DIR", &folder.to_string_lossy())));
+    let failsafe = source.take("store.failsafe", word(&[("closed", Failsafe::Closed), ("open", Failsafe::Open)]));
+    let stale_grace =
+        source.take("store.stale_grace", duration(Duration::from_secs(2)..=Duration::from_secs(7 * 86_400)));
+    let pepper = pepper(source, env);
+    let unclaimable =
+        source.take_list("client_ip.unclaimable", |text| text.parse::<Network>().map_err(|fault| fault.to_string()));
+    let profile = source.take("credentials.profile", |text| {
+        Profile::by_name(text).ok_or_else(|| format!("there is no profile {text:?} in this version; it has generic"))
+    });
+    let realm = source.take("credentials.realm", realm);
+    let missing = source.take("credentials.missing", word(&[("deny", Missing::Deny), ("allow", Missing::Allow)]));
+    let opaque_jwt = source.take("credentials.jwt", word(&[("refuse", false), ("opaque", true)]));
+    let hint = source.take("credentials.hint", word(&[("true", true), ("false", false)]));
+    let drain_delay = source.take("drain.delay", duration(Duration::ZERO..=Duration::from_secs(300)));
+    let drain_deadline = source.take("drain.deadline", duration(Duration::ZERO..=Duration::from_secs(3600)));
+    let log_level = source.take("log.level", word(&LEVELS));
+    Some(Config {
+        check_deadline: check_deadline?,
+        data_dir: data_dir?,
+        grpc: grpc?,
+        grpc_access: Access { mode: mode?, group: group? },
+        http: http?,
+        admin: admin?,
+        database: database?,
+        pepper: pepper?,
+        credentials: Credentials { profile: profile?, options: Options { opaque_jwt: opaque_jwt? } },
+        realm: realm?,
+        hint: hint?,
+        engine: engine::Options { missing: missing?, failsafe: failsafe?, stale_grace: stale_grace?, unclaimable },
+        drain_delay: drain_delay?,
+        drain_deadline: drain_deadline?,
+        log_level: log_level?,
+    })
+}
+
+const LEVELS: [(&str, LevelFilter); 5] = [
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
+];
+
+/// One of a closed list of words. A word of a later version is as unknown as a typing error.
+fn word<T: Clone>(words: &[(&'static str, T)]) -> impl Fn(&str) -> Result<T, String> {
+    move |text| {
+        let known = words.iter().find(|(word, _)| *word == text);
+        known.map(|(_, value)| value.clone()).ok_or_else(|| {
+            let all: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            format!("{text:?} is not one of: {}", all.join(", "))
+        })
+    }
+}
+
+fn duration(range: std::ops::RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| {
+        let parsed = humantime::parse_duration(text)
+            .map_err(|_| format!("{text:?} is not a duration such as 150ms, 2s or 10m"))?;
+        if range.contains(&parsed) {
+            return Ok(parsed);
+        }
+        let [low, high] = [range.start(), range.end()].map(|end| humantime::format_duration(*end));
+        Err(format!("{text} is not between {low} and {high}"))
+    }
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("a path is expected".into()) } else { Ok(text.into()) }
+}
+
+/// Whoever reaches this port can claim any address, so it stays on this machine until callers can be authenticated.
+fn grpc_address(text: &str) -> Result<Address, String> {
+    match text.parse()? {
+        Address::Tcp(address) if !address.ip().is_loopback() => Err(format!(
+            "{address} is not loopback: whoever reaches it could claim any client address, and this version cannot \
+             authenticate its callers; use 127.0.0.1 or unix:/path"
+        )),
+        address => Ok(address),
+    }
+}
+
+fn file_mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| (0o600..=0o777).contains(mode));
+    let mode = mode.ok_or_else(|| format!("{text:?} is not an octal mode such as \"0660\""))?;
+    if mode & 0o002 != 0 {
+        return Err(format!("{text} lets every user of this machine ask for decisions about any address"));
+    }
+    Ok(mode)
+}
+
+fn sqlite(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("sqlite:") {
+        Some(path) if !path.is_empty() && !path.contains(['?', '\0']) => Ok(path.into()),
+        Some(_) => Err("sqlite: needs the path of a file".into()),
+        // The text may hold a password, so it is not repeated.
+        None => Err("sqlite:PATH is expected; this version has no other store".into()),
+    }
+}
+
+fn realm(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!("{text:?} is not 1 to 64 visible ASCII characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// `Some(None)` is no configured pepper, `None` is a fault. This version takes one; a ring of several comes later.
+fn pepper(source: &mut Source, env: &BTreeMap<String, String>) -> Option<Option<Pepper>> {
+    let before = source.faults.clone();
+    let short = |fault: crate::domain::key::ShortPepper| fault.to_string();
+    let from_text = |text: &str| Pepper::new(text.as_bytes()).map_err(short);
+    let from_file = |file: &str| {
+        let text = std::fs::read(file).map(Zeroizing::new).map_err(|cause| format!("{file}: {cause}"))?;
+        Pepper::new(text.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))
+    };
+    let mut peppers = source.take_list("pepper.secrets", from_text);
+    peppers.extend(source.take_list("pepper.secrets_file", from_file));
+    let file_name = format!("{HMAC_SECRET}_FILE");
+    for (name, read) in [(HMAC_SECRET, &from_text as &dyn Fn(&str) -> _), (&file_name, &from_file)] {
+        match env.get(name).map(|value| read(value)) {
+            Some(Ok(pepper)) => peppers.push(pepper),
+            Some(Err(fault)) => source.faults.push(format!("{name}: {fault}")),
+            None => {}
+        }
+    }
+    if peppers.len() > 1 {
+        source.faults.push(format!("pepper.secrets: {} peppers are given; this version takes one", peppers.len()));
+    }
+    (source.faults == before).then(|| peppers.pop())
+}
+
+#[cfg(test)]
+mod tests;

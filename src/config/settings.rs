@@ -1,0 +1,46 @@
+//! Every setting, in one table: the README's config reference and the unknown-name check are tested against it.
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its name in TOML, dots between levels. By environment: `SENTINEL_` + upper case, `__` between levels.
+    pub key: &'static str,
+    /// Its default, as written in the README; empty means none.
+    pub default: &'static str,
+}
+
+const fn setting(key: &'static str, default: &'static str) -> Setting {
+    Setting { key, default }
+}
+
+/// All of this version. A name that is not here stops the start.
+pub const SETTINGS: [Setting; 23] = [
+    setting("mode", "enforce"),
+    setting("check_deadline", "150ms"),
+    setting("data_dir", "./sentinel-data"),
+    setting("listen.grpc", "127.0.0.1:9191"),
+    setting("listen.grpc_mode", "0660"),
+    setting("listen.grpc_group", ""),
+    setting("listen.http", "127.0.0.1:9192"),
+    setting("listen.admin", "unix:DATA_DIR/admin.sock"),
+    setting("store.url", "sqlite:DATA_DIR/sentinel.db"),
+    setting("store.failsafe", "closed"),
+    setting("store.stale_grace", "10m"),
+    setting("pepper.secrets", ""),
+    setting("pepper.secrets_file", ""),
+    setting("client_ip.source", "peer"),
+    setting("client_ip.unclaimable", ""),
+    setting("credentials.profile", "generic"),
+    setting("credentials.realm", "default"),
+    setting("credentials.missing", "deny"),
+    setting("credentials.jwt", "refuse"),
+    setting("credentials.hint", "true"),
+    setting("drain.delay", "2s"),
+    setting("drain.deadline", "15s"),
+    setting("log.level", "info"),
+];
+
+/// The name of `key` in the environment.
+pub fn env_name(key: &str) -> String {
+    format!("SENTINEL_{}", key.replace('.', "__").to_ascii_uppercase())
+}

@@ -1,0 +1,93 @@
+//! From Envoy's `CheckRequest` to what the engine judges, or the reason why it cannot be judged.
+
+use envoy_types::pb::envoy::{
+    config::core::v3::{HeaderValue, address::Address, socket_address::PortSpecifier},
+    service::auth::v3::{AttributeContext, CheckRequest, attribute_context::HttpRequest},
+};
+use prost::Message;
+
+use crate::{
+    credential::{Credentials, Fault, Header},
+    domain::{ApiKey, ClientIp, Reason},
+};
+
+/// What a Check request says.
+#[derive(Debug)]
+pub(super) struct Extracted {
+    pub(super) ip: ClientIp,
+    pub(super) key: Option<ApiKey>,
+}
+
+/// Why it says nothing that can be judged.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Rejected {
+    pub(super) reason: Reason,
+    /// Where it came from, if that much is known.
+    pub(super) ip: Option<ClientIp>,
+}
+
+/// Reads `frame`; `None` is a message that did not arrive whole.
+pub(super) fn extract(frame: Option<&[u8]>, credentials: &Credentials) -> Result<Extracted, Rejected> {
+    let malformed = || Rejected { reason: Reason::MalformedRequest, ip: None };
+    let request = CheckRequest::decode(frame.ok_or_else(malformed)?).map_err(|_| malformed())?;
+    let attributes = request.attributes.ok_or_else(malformed)?;
+    let http = attributes.request.as_ref().and_then(|request| request.http.as_ref()).ok_or_else(malformed)?;
+    let headers = Headers::of(http).ok_or_else(malformed)?;
+    if attributes.context_extensions.keys().any(|name| name.starts_with("sentinel.")) {
+        // Route overrides are not built yet; ignoring one would serve a route by other rules than its owner wrote.
+        return Err(malformed());
+    }
+    let ip = peer(&attributes).ok_or(Rejected { reason: Reason::ClientIpUnknown, ip: None })?;
+    match credentials.key(headers.iter()) {
+        Ok(key) => Ok(Extracted { ip, key }),
+        Err(Fault::Conflicting) => Err(Rejected { reason: Reason::ConflictingKeys, ip: Some(ip) }),
+        Err(Fault::Malformed) => Err(Rejected { reason: Reason::MalformedKey, ip: Some(ip) }),
+    }
+}
+
+/// `client_ip.source = peer`: the connection's peer, `attributes.source.address.socket_address`, PROXY protocol
+/// already applied. No header can forge it. A pipe, an internal listener or a host name is no client address.
+fn peer(attributes: &AttributeContext) -> Option<ClientIp> {
+    let address = attributes.source.as_ref()?.address.as_ref()?.address.as_ref()?;
+    match address {
+        Address::SocketAddress(socket) if !matches!(socket.port_specifier, Some(PortSpecifier::NamedPort(_))) => {
+            socket.address.parse().ok()
+        }
+        _ => None,
+    }
+}
+
+/// The request's headers in whichever encoding Envoy was configured to send.
+enum Headers<'a> {
+    /// `headers`: one entry a name, repeated lines joined by a comma, bytes that are not UTF-8 shown as `!`.
+    Joined(&'a HttpRequest),
+    /// `header_map` (`encode_raw_headers`): every line with its raw bytes.
+    Raw(&'a [HeaderValue]),
+}
+
+impl<'a> Headers<'a> {
+    /// `None` if the message has both encodings, or one header in two forms: Envoy never does that, and whoever does
+    /// wants us to judge one and something else to use the other.
+    fn of(http: &'a HttpRequest) -> Option<Self> {
+        let raw = http.header_map.as_ref().map_or(&[][..], |map| &map.headers);
+        match (http.headers.is_empty(), raw.is_empty()) {
+            (_, true) => Some(Self::Joined(http)),
+            (true, false) if raw.iter().all(|header| header.value.is_empty() || header.raw_value.is_empty()) => {
+                Some(Self::Raw(raw))
+            }
+            _ => None,
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Header<'a>> + Clone {
+        let (joined, raw) = match self {
+            Self::Joined(http) => (Some(&http.headers), &[][..]),
+            Self::Raw(raw) => (None, *raw),
+        };
+        let joined = joined.into_iter().flatten().map(|(name, value)| Header { name, value: value.as_bytes() });
+        joined.chain(raw.iter().map(|header| Header {
+            name: &header.key,
+            value: if header.raw_value.is_empty() { header.value.as_bytes() } else { &header.raw_value },
+        }))
+    }
+}

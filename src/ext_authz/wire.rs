@@ -1,0 +1,164 @@
+//! The transport of `envoy.service.auth.v3.Authorization/Check`, down to the frame's bytes.
+//!
+//! tonic's generated server would decode before the handler and answer a bad or over-long message with a gRPC status,
+//! which Envoy treats as *our failure* and which `failure_mode_allow` turns into an allow. So the codec hands over
+//! bytes, and the call is served as a client stream: on the wire that is the same as a unary call, but the handler
+//! itself receives the framing errors and answers them in-protocol.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
+use futures_util::future::BoxFuture;
+use prost::Message;
+use tonic::{
+    Request, Response, Status, Streaming,
+    body::Body,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    metadata::MetadataMap,
+    server::{ClientStreamingService, Grpc, NamedService},
+};
+
+use super::Authorization;
+
+/// The longest Check message that is read, in bytes. Envoy's own limit for request headers is 60 KiB by default and
+/// 8 MiB at most (`max_request_headers_kb`); a longer message carries a request body, which nothing here reads.
+const MAX_MESSAGE: usize = 8 << 20;
+
+const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+/// The gRPC service.
+#[derive(Clone)]
+pub struct Server(Arc<Authorization>);
+
+impl Server {
+    /// Serves `authorization`.
+    pub fn new(authorization: Arc<Authorization>) -> Self {
+        Self(authorization)
+    }
+}
+
+impl NamedService for Server {
+    const NAME: &'static str = "envoy.service.auth.v3.Authorization";
+}
+
+impl tower::Service<http::Request<Body>> for Server {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let authorization = Arc::clone(&self.0);
+        Box::pin(async move {
+            if request.uri().path() != CHECK {
+                return Ok(Status::unimplemented("this service has one method, Check").into_http());
+            }
+            let mut grpc = Grpc::new(FrameCodec).apply_max_message_size_config(Some(MAX_MESSAGE), None);
+            Ok(grpc.client_streaming(Check(authorization), request).await)
+        })
+    }
+}
+
+struct Check(Arc<Authorization>);
+
+impl ClientStreamingService<Bytes> for Check {
+    type Response = CheckResponse;
+    type Future = BoxFuture<'static, Result<Response<CheckResponse>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        let authorization = Arc::clone(&self.0);
+        Box::pin(async move {
+            let (metadata, _, mut messages) = request.into_parts();
+            // No message, a broken frame and an over-long one are all the same to the handler: nothing to decode.
+            let frame = messages.message().await.ok().flatten();
+            Ok(Response::new(authorization.check(frame, timeout(&metadata)).await))
+        })
+    }
+}
+
+/// The caller's patience, from `grpc-timeout` (gRPC over HTTP/2: at most 8 digits and a unit).
+fn timeout(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+/// Bytes in, `CheckResponse` out.
+#[derive(Clone, Copy, Default)]
+struct FrameCodec;
+
+impl Codec for FrameCodec {
+    type Encode = CheckResponse;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for FrameCodec {
+    type Item = CheckResponse;
+    type Error = Status;
+
+    fn encode(&mut self, item: CheckResponse, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.reserve(item.encoded_len());
+        item.encode(buffer).map_err(|cause| Status::internal(cause.to_string()))
+    }
+}
+
+impl Decoder for FrameCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts() {
+        let parse = |text: &str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("grpc-timeout", text.parse().unwrap());
+            timeout(&metadata)
+        };
+        assert_eq!(parse("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(parse("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(parse("1S"), Some(Duration::from_secs(1)));
+        for bad in ["", "m", "1", "1x", "-1m", "999999999m", "1.5S"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+        assert_eq!(timeout(&MetadataMap::new()), None);
+    }
+}

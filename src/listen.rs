@@ -1,0 +1,178 @@
+//! Addresses to listen on, and the rules for unix sockets.
+
+use std::{
+    fmt, fs, io,
+    net::SocketAddr,
+    os::unix::fs::{FileTypeExt, PermissionsExt, chown},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use nix::unistd::Group;
+use tokio::net::{TcpListener, UnixListener};
+
+/// `HOST:PORT` or `unix:/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("unix: needs a path, such as unix:/run/sentinel/ext_authz.sock".into()),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None => text.parse().map(Self::Tcp).map_err(|_| format!("{text:?} is neither IP:PORT nor unix:/path")),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Who may connect to a unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The socket's mode.
+    pub mode: u32,
+    /// Its group; `None` leaves the process's.
+    pub group: Option<String>,
+}
+
+/// Why a listener could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {cause}")]
+pub struct ListenError {
+    address: Address,
+    cause: String,
+}
+
+/// A bound socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A unix socket.
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Binds `address`; `access` counts for unix sockets.
+    pub async fn bind(address: &Address, access: &Access) -> Result<Self, ListenError> {
+        let bound = match address {
+            Address::Tcp(tcp) => TcpListener::bind(tcp).await.map(Self::Tcp).map_err(|cause| cause.to_string()),
+            Address::Unix(path) => bind_unix(path, access).map(Self::Unix),
+        };
+        bound.map_err(|cause| ListenError { address: address.clone(), cause })
+    }
+
+    /// Where it is bound; tells the port that 0 became.
+    pub fn address(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
+            Self::Unix(listener) => {
+                let address = listener.local_addr()?;
+                Ok(Address::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned()))
+            }
+        }
+    }
+}
+
+/// The process's umask (0077, set at start) keeps everyone else out between `bind` and `chmod`.
+fn bind_unix(path: &Path, access: &Access) -> Result<UnixListener, String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mode = fs::metadata(folder).map_err(|cause| format!("{}: {cause}", folder.display()))?.permissions().mode();
+    if mode & 0o002 != 0 {
+        return Err(format!(
+            "{} is world-writable, so anyone could put a socket in its place; use a folder of your own",
+            folder.display()
+        ));
+    }
+    remove_if_stale(path)?;
+    let listener = UnixListener::bind(path).map_err(|cause| cause.to_string())?;
+    if let Some(name) = &access.group {
+        let group = Group::from_name(name).map_err(|cause| cause.to_string())?;
+        let group = group.ok_or_else(|| format!("listen.grpc_group: there is no group {name:?}"))?;
+        chown(path, None, Some(group.gid.as_raw())).map_err(|cause| format!("listen.grpc_group {name:?}: {cause}"))?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(access.mode)).map_err(|cause| cause.to_string())?;
+    Ok(listener)
+}
+
+/// Removes a socket that nobody listens on any more, and nothing else.
+fn remove_if_stale(path: &Path) -> Result<(), String> {
+    let file_type = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(cause.to_string()),
+    };
+    if !file_type.is_socket() {
+        return Err("there is a file that is no socket; move it away".into());
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err("another process listens there".into()),
+        Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|cause| cause.to_string())
+        }
+        Err(cause) => Err(format!("there is a socket that may be in use: {cause}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCESS: Access = Access { mode: 0o660, group: None };
+
+    async fn bind(path: &Path) -> Result<Listener, String> {
+        Listener::bind(&Address::Unix(path.to_owned()), &ACCESS).await.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.sock");
+        let first = bind(&path).await.unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert!(bind(&path).await.unwrap_err().contains("another process listens there"));
+        drop(first);
+        bind(&path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_in_the_sockets_place_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.sock");
+        fs::write(&path, "precious").unwrap();
+        assert!(bind(&path).await.unwrap_err().contains("no socket"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn a_world_writable_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(bind(&folder.path().join("s.sock")).await.unwrap_err().contains("world-writable"));
+    }
+
+    #[test]
+    fn addresses() {
+        assert_eq!("unix:/a/b".parse(), Ok(Address::Unix("/a/b".into())));
+        assert_eq!("[::1]:9191".parse::<Address>().unwrap().to_string(), "[::1]:9191");
+        for bad in ["unix:", "localhost:9191", ":9191", "127.0.0.1", ""] {
+            assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+}

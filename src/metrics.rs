@@ -1,0 +1,309 @@
+//! Every metric, in one table: name, help that says when to worry, closed labels, and the handles that count.
+//!
+//! Handles are held, never looked up: a held counter costs 14 ns, the `counter!` macro 170.
+
+use std::time::Duration;
+
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    with_local_recorder,
+};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tokio::time::Instant;
+
+use crate::domain::Reason;
+
+const CHECKS: &str = "sentinel_checks_total";
+const CANCELLED: &str = "sentinel_checks_cancelled_total";
+const CHECK_DURATION: &str = "sentinel_check_duration_seconds";
+const CLAIMS: &str = "sentinel_claims_total";
+const CACHE: &str = "sentinel_cache_requests_total";
+const STORE_DURATION: &str = "sentinel_store_request_duration_seconds";
+const AUDIT: &str = "sentinel_audit_events_total";
+const APPLIED: &str = "sentinel_applied_revision";
+const CUT_OFF: &str = "sentinel_store_cut_off_seconds";
+const BINDINGS: &str = "sentinel_bindings";
+
+/// From a cache hit (microseconds) to a check that ran into its deadline, in seconds.
+const CHECK_BUCKETS: [f64; 10] = [0.000_02, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.02, 0.05, 0.15, 0.25];
+/// From a cached page to a disk that is in trouble, in seconds.
+const STORE_BUCKETS: [f64; 10] = [0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
+
+/// All handles, and the text that `/metrics` serves.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Decisions.
+    pub checks: CheckMetrics,
+    /// Cache and store.
+    pub store: StoreMetrics,
+    /// Audit events.
+    pub audit: AuditMetrics,
+    /// Bindings by state.
+    pub bindings: BindingMetrics,
+    /// Renders the exposition text.
+    pub exposition: PrometheusHandle,
+}
+
+impl Metrics {
+    /// Registers every metric with a recorder of its own: two instances in one process share nothing.
+    pub fn new() -> Result<Self, BuildError> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full(CHECK_DURATION.into()), &CHECK_BUCKETS)?
+            .set_buckets_for_metric(Matcher::Full(STORE_DURATION.into()), &STORE_BUCKETS)?
+            .build_recorder();
+        Ok(Self::register(&recorder))
+    }
+
+    fn register(recorder: &PrometheusRecorder) -> Self {
+        with_local_recorder(recorder, || {
+            describe();
+            Self {
+                checks: CheckMetrics::register(),
+                store: StoreMetrics::register(),
+                audit: AuditMetrics {
+                    stored: counter!(AUDIT, "outcome" => "stored"),
+                    lost: counter!(AUDIT, "outcome" => "lost"),
+                },
+                bindings: BindingMetrics {
+                    learned: gauge!(BINDINGS, "state" => "learned"),
+                    pinned: gauge!(BINDINGS, "state" => "pinned"),
+                    reserved: gauge!(BINDINGS, "state" => "reserved"),
+                },
+                exposition: recorder.handle(),
+            }
+        })
+    }
+}
+
+fn describe() {
+    describe_counter!(
+        CHECKS,
+        "Decisions. Worry when deny/ip_mismatch rises (a leaked key, or an address source that sees the proxy) or when store_unavailable or failsafe_open appear at all."
+    );
+    describe_counter!(
+        CANCELLED,
+        "Checks that Envoy dropped before the answer. Worry when it rises: Envoy's timeout is shorter than check_deadline, or this process is starved."
+    );
+    describe_histogram!(
+        CHECK_DURATION,
+        "Time from a Check's arrival to its answer, in seconds. Worry when p99 passes 0.005 without first uses."
+    );
+    describe_counter!(
+        CLAIMS,
+        "First uses by outcome: won, held (somebody was first), failed (the store did not answer). Worry when failed rises."
+    );
+    describe_counter!(CACHE, "Look-ups by tier and outcome. Worry when hits fall below 0.9 of all in steady traffic.");
+    describe_histogram!(STORE_DURATION, "Store operations, in seconds. Worry when claim's p99 nears check_deadline.");
+    describe_counter!(
+        AUDIT,
+        "Audited events: stored, or lost because the store did not take them in time. Worry at any lost."
+    );
+    describe_gauge!(
+        APPLIED,
+        "The revision of the last operator's change that this process decides by. Worry when it differs between replicas for more than a second."
+    );
+    describe_gauge!(
+        CUT_OFF,
+        "Seconds since the store last answered a poll; 0 while it does. Worry above 5; at store.stale_grace known keys are refused too (failsafe closed)."
+    );
+    describe_gauge!(BINDINGS, "Bindings by state, counted once a minute.");
+}
+
+/// Decision counters and latency.
+#[derive(Clone, Debug)]
+pub struct CheckMetrics {
+    allowed: Vec<Counter>,
+    denied: Vec<Counter>,
+    cancelled: Counter,
+    duration: Histogram,
+}
+
+impl CheckMetrics {
+    fn register() -> Self {
+        let of = |decision, allow| {
+            let series = move |reason: Reason| {
+                if reason != Reason::NoKey && reason.allows() != allow {
+                    // A series that can never count would only invite alerts on it.
+                    return Counter::noop();
+                }
+                counter!(CHECKS, "decision" => decision, "reason" => reason.as_str(), "mode" => "enforce")
+            };
+            Reason::ALL.into_iter().map(series).collect()
+        };
+        Self {
+            allowed: of("allow", true),
+            denied: of("deny", false),
+            cancelled: counter!(CANCELLED),
+            duration: histogram!(CHECK_DURATION),
+        }
+    }
+
+    /// Starts to measure one check. Dropped without [`CheckGuard::finish`], the check counts as cancelled, never as
+    /// decided.
+    pub fn begin(&self, started: Instant) -> CheckGuard<'_> {
+        CheckGuard { metrics: Some(self), started }
+    }
+}
+
+/// One running check.
+#[must_use]
+pub struct CheckGuard<'a> {
+    metrics: Option<&'a CheckMetrics>,
+    started: Instant,
+}
+
+impl CheckGuard<'_> {
+    /// Counts the decision.
+    pub fn finish(mut self, allowed: bool, reason: Reason) {
+        if let Some(metrics) = self.metrics.take() {
+            let series = if allowed { &metrics.allowed } else { &metrics.denied };
+            series[reason as usize].increment(1);
+            metrics.duration.record(self.started.elapsed());
+        }
+    }
+}
+
+impl Drop for CheckGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(metrics) = self.metrics {
+            metrics.cancelled.increment(1);
+        }
+    }
+}
+
+/// The store's operations, as labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Operation {
+    Lookup,
+    Claim,
+    Apply,
+    Poll,
+    Keys,
+    Find,
+    AppendAudit,
+    Audit,
+    Counts,
+}
+
+impl Operation {
+    const ALL: [(Self, &'static str); 9] = [
+        (Self::Lookup, "lookup"),
+        (Self::Claim, "claim"),
+        (Self::Apply, "apply"),
+        (Self::Poll, "poll"),
+        (Self::Keys, "keys"),
+        (Self::Find, "find"),
+        (Self::AppendAudit, "append_audit"),
+        (Self::Audit, "audit"),
+        (Self::Counts, "counts"),
+    ];
+}
+
+/// How a claim ended, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ClaimOutcome {
+    Won,
+    Held,
+    Failed,
+}
+
+/// Cache and store.
+#[derive(Clone, Debug)]
+pub struct StoreMetrics {
+    /// Found in the process's cache.
+    pub cache_hit: Counter,
+    /// Not found there.
+    pub cache_miss: Counter,
+    claims: [Counter; 3],
+    ok: Vec<Histogram>,
+    failed: Vec<Histogram>,
+    applied: Gauge,
+    cut_off: Gauge,
+}
+
+impl StoreMetrics {
+    fn register() -> Self {
+        let cache = |outcome| counter!(CACHE, "tier" => "process", "outcome" => outcome);
+        let durations = |outcome| {
+            let series = move |(_, name)| histogram!(STORE_DURATION, "operation" => name, "outcome" => outcome);
+            Operation::ALL.into_iter().map(series).collect()
+        };
+        Self {
+            cache_hit: cache("hit"),
+            cache_miss: cache("miss"),
+            claims: ["won", "held", "failed"].map(|outcome| counter!(CLAIMS, "outcome" => outcome)),
+            ok: durations("ok"),
+            failed: durations("error"),
+            applied: gauge!(APPLIED),
+            cut_off: gauge!(CUT_OFF),
+        }
+    }
+
+    /// Counts a claim.
+    pub fn claimed(&self, outcome: ClaimOutcome) {
+        self.claims[outcome as usize].increment(1);
+    }
+
+    /// Measures one operation.
+    pub fn request(&self, operation: Operation, took: Duration, ok: bool) {
+        let series = if ok { &self.ok } else { &self.failed };
+        series[operation as usize].record(took);
+    }
+
+    /// Takes in a poll: what is applied, and for how long the store has been silent.
+    pub fn polled(&self, applied: i64, cut_off: Duration) {
+        self.applied.set(applied as f64);
+        self.cut_off.set(cut_off.as_secs_f64());
+    }
+}
+
+/// Audit events (a record that stands for ten denials counts ten).
+#[derive(Clone, Debug)]
+pub struct AuditMetrics {
+    /// Durable.
+    pub stored: Counter,
+    /// Gone.
+    pub lost: Counter,
+}
+
+/// Bindings by state.
+#[derive(Clone, Debug)]
+pub struct BindingMetrics {
+    /// By first use.
+    pub learned: Gauge,
+    /// By an operator.
+    pub pinned: Gauge,
+    /// Pinned to nobody.
+    pub reserved: Gauge,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_check_is_cancelled_and_never_decided() {
+        let metrics = Metrics::new().unwrap();
+        drop(metrics.checks.begin(Instant::now()));
+        metrics.checks.begin(Instant::now()).finish(true, Reason::Bound);
+        let text = metrics.exposition.render();
+        assert!(text.contains("sentinel_checks_cancelled_total 1"), "{text}");
+        assert!(text.contains(r#"sentinel_checks_total{decision="allow",reason="bound",mode="enforce"} 1"#), "{text}");
+        assert!(!text.contains(r#"decision="deny",reason="bound""#), "{text}");
+        for decision in ["allow", "deny"] {
+            assert!(text.contains(&format!(r#"{{decision="{decision}",reason="no_key",mode="enforce"}} 0"#)), "{text}");
+        }
+    }
+
+    #[test]
+    fn operations_are_indexed_by_their_place() {
+        for (place, (operation, _)) in Operation::ALL.into_iter().enumerate() {
+            assert_eq!(operation as usize, place);
+        }
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place);
+        }
+    }
+}

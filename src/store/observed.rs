@@ -1,0 +1,102 @@
+//! Measures every operation of a [`Store`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::{
+    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
+    Store, StoreError, Target,
+};
+use crate::{
+    domain::{KeyDigest, Timestamp, event::Record},
+    metrics::{ClaimOutcome, Operation, StoreMetrics},
+};
+
+/// A store whose operations are counted and timed.
+pub struct Observed {
+    store: Arc<dyn Store>,
+    metrics: StoreMetrics,
+}
+
+impl Observed {
+    /// Observes `store`.
+    pub fn new(store: Arc<dyn Store>, metrics: StoreMetrics) -> Self {
+        Self { store, metrics }
+    }
+
+    /// A refusal is an answer: only a store that did not do its part counts as an error.
+    async fn timed<T, E: IsFailure>(
+        &self,
+        operation: Operation,
+        request: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let started = Instant::now();
+        let answer = request.await;
+        let failed = answer.as_ref().is_err_and(IsFailure::is_failure);
+        self.metrics.request(operation, started.elapsed(), !failed);
+        answer
+    }
+}
+
+trait IsFailure {
+    fn is_failure(&self) -> bool;
+}
+
+impl IsFailure for StoreError {
+    fn is_failure(&self) -> bool {
+        true
+    }
+}
+
+impl IsFailure for ChangeError {
+    fn is_failure(&self) -> bool {
+        matches!(self, Self::Store(_))
+    }
+}
+
+#[async_trait]
+impl Store for Observed {
+    async fn lookup(&self, key: &KeyDigest) -> Result<Reading, StoreError> {
+        self.timed(Operation::Lookup, self.store.lookup(key)).await
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
+        let claimed = self.timed(Operation::Claim, self.store.claim(claim)).await;
+        self.metrics.claimed(match claimed {
+            Ok(Claimed::Won(_)) => ClaimOutcome::Won,
+            Ok(Claimed::Held(_)) => ClaimOutcome::Held,
+            Err(_) => ClaimOutcome::Failed,
+        });
+        claimed
+    }
+
+    async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
+        self.timed(Operation::Apply, self.store.apply(change, actor, now)).await
+    }
+
+    async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
+        self.timed(Operation::Poll, self.store.changes_after(applied)).await
+    }
+
+    async fn keys(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+        self.timed(Operation::Keys, self.store.keys(query)).await
+    }
+
+    async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
+        self.timed(Operation::Find, self.store.find(target)).await
+    }
+
+    async fn append_audit(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.timed(Operation::AppendAudit, self.store.append_audit(records)).await
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<Record>, StoreError> {
+        self.timed(Operation::Audit, self.store.audit(query)).await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.timed(Operation::Counts, self.store.counts()).await
+    }
+}
