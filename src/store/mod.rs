@@ -44,7 +44,8 @@ pub trait Store: Send + Sync + 'static {
     /// in one snapshot.
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError>;
 
-    /// Bindings and bans, newest first, at most `limit`, strictly older than `before` where given.
+    /// Bindings and bans, newest first; a key with both is one row, as new as the newer. Whether a ban is in force is
+    /// judged by the store's clock.
     async fn keys(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError>;
 
     /// The one key that `target` names, or a refusal.
@@ -56,7 +57,8 @@ pub trait Store: Send + Sync + 'static {
     /// Audit records, newest first.
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Record>, StoreError>;
 
-    /// How many bindings and bans there are. May scan: for the status command and one job a minute.
+    /// How many bindings there are, and how many bans in force by the store's clock. May scan: for the status command
+    /// and one job a minute.
     async fn counts(&self) -> Result<Counts, StoreError>;
 }
 
@@ -166,7 +168,8 @@ pub struct Changes {
     pub revision: Revision,
     /// The changed keys, oldest first.
     pub changed: Vec<(Revision, KeyDigest)>,
-    /// The log no longer reaches back to the revision asked for: every cached fact may be wrong.
+    /// The log does not reach back to the revision asked for, or the store (restored from a backup) has not come to it:
+    /// every cached fact may be wrong.
     pub pruned: bool,
     /// The pepper that the store's digests are made with.
     pub active_pepper: PepperId,

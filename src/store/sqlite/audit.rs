@@ -1,0 +1,100 @@
+//! The audit: written in the transaction of what it records, read newest first.
+
+use rusqlite::{Connection, ToSql, params};
+
+use super::{
+    names::end_of,
+    rows::{column, count, moment, parsed, parsed_or_null, word},
+};
+use crate::{
+    domain::{
+        KeyId, Network, Reason, Timestamp,
+        event::{EventKind, Record},
+    },
+    store::{AuditQuery, RefusedNetwork, StoreError},
+};
+
+/// The most networks that a change reports as refused.
+const REFUSED: i64 = 20;
+
+pub(super) fn append(conn: &Connection, record: &Record) -> Result<(), StoreError> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO audit (kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    insert.execute(params![
+        record.kind.as_str(),
+        record.reason.map(Reason::as_str),
+        record.key_id.map(|id| id.to_string()),
+        record.network.map(|network| network.to_string()),
+        i64::try_from(record.count).unwrap_or(i64::MAX),
+        record.first_at.as_millis(),
+        record.last_at.as_millis(),
+        record.actor,
+        record.decision_id,
+        record.detail,
+    ])?;
+    Ok(())
+}
+
+pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Record>, StoreError> {
+    let mut sql = "SELECT kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail
+        FROM audit WHERE true"
+        .to_owned();
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    if let Some(kind) = query.kind {
+        sql.push_str(" AND kind = ?");
+        values.push(Box::new(kind.as_str()));
+    }
+    if let Some(prefix) = &query.key {
+        sql.push_str(" AND key_id >= ? AND key_id < ?");
+        values.push(Box::new(prefix.as_str()));
+        values.push(Box::new(end_of(prefix)));
+    }
+    if let Some(since) = query.since {
+        sql.push_str(" AND last_at >= ?");
+        values.push(Box::new(since.as_millis()));
+    }
+    sql.push_str(" ORDER BY last_at DESC, id DESC LIMIT ?");
+    values.push(Box::new(query.limit));
+    conn.prepare_cached(&sql)?.query_and_then(rusqlite::params_from_iter(values), record)?.collect()
+}
+
+fn record(row: &rusqlite::Row<'_>) -> Result<Record, StoreError> {
+    let reason = match column::<Option<String>>(row, 1, "audit.reason")? {
+        Some(_) => Some(word(row, 1, "audit.reason", Reason::from_word)?),
+        None => None,
+    };
+    Ok(Record {
+        kind: word(row, 0, "audit.kind", EventKind::from_word)?,
+        reason,
+        key_id: parsed_or_null(row, 2, "audit.key_id")?,
+        network: parsed_or_null(row, 3, "audit.network")?,
+        count: count(row, 4, "audit.count")?,
+        first_at: moment(row, 5, "audit.first_at")?,
+        last_at: moment(row, 6, "audit.last_at")?,
+        actor: column(row, 7, "audit.actor")?,
+        decision_id: column(row, 8, "audit.decision_id")?,
+        detail: column(row, 9, "audit.detail")?,
+    })
+}
+
+/// Who was refused the key since `since`, the busiest first.
+pub(super) fn refused(conn: &Connection, id: KeyId, since: Timestamp) -> Result<Vec<RefusedNetwork>, StoreError> {
+    // The words are literals because only so SQLite sees that its partial index holds exactly these rows. total()
+    // does not fail where sum() would overflow.
+    conn.prepare_cached(
+        "SELECT network, CAST(total(count) AS INTEGER) AS times, max(last_at) AS latest FROM audit
+         WHERE key_id = ?1 AND last_at >= ?2 AND network IS NOT NULL
+           AND kind = 'denied' AND reason IN ('ip_mismatch', 'not_claimed')
+         GROUP BY network ORDER BY times DESC, latest DESC, network LIMIT ?3",
+    )?
+    .query_and_then((id.to_string(), since.as_millis(), REFUSED), |row| {
+        Ok(RefusedNetwork {
+            network: parsed::<Network>(row, 0, "audit.network")?,
+            count: count(row, 1, "audit.count")?,
+            last_at: moment(row, 2, "audit.last_at")?,
+        })
+    })?
+    .collect()
+}

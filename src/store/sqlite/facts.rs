@@ -1,0 +1,100 @@
+//! What is known of one key, and what changed since.
+
+use rusqlite::{Connection, OptionalExtension, ToSql};
+
+use super::rows::{column, digest, moment, parsed, word};
+use crate::{
+    domain::{Ban, Binding, Hint, KeyDigest, KeyFacts, KeyId, PepperId, State, Timestamp},
+    store::{Changes, Reading, Revision, StoreError},
+};
+
+/// The store's clock in SQL.
+pub(super) const NOW: &str = "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
+
+pub(super) fn reading(conn: &Connection, key: &KeyDigest) -> Result<Reading, StoreError> {
+    let (as_of, _) = revision(conn)?;
+    Ok(Reading { facts: facts_of_digest(conn, key)?, as_of })
+}
+
+pub(super) fn facts_of_digest(conn: &Connection, key: &KeyDigest) -> Result<KeyFacts, StoreError> {
+    facts(
+        conn,
+        "SELECT key_id, hint, state, created_at FROM bindings WHERE digest = ?1",
+        "SELECT key_id, hint, until, reason, actor, created_at FROM bans WHERE digest = ?1",
+        key.as_bytes(),
+    )
+}
+
+pub(super) fn facts_of_id(conn: &Connection, id: KeyId) -> Result<KeyFacts, StoreError> {
+    facts(
+        conn,
+        "SELECT key_id, hint, state, created_at FROM bindings WHERE key_id = ?1",
+        "SELECT key_id, hint, until, reason, actor, created_at FROM bans WHERE key_id = ?1",
+        &id.to_string(),
+    )
+}
+
+fn facts(conn: &Connection, binding_sql: &str, ban_sql: &str, key: &dyn ToSql) -> Result<KeyFacts, StoreError> {
+    let mut binding = conn.prepare_cached(binding_sql)?;
+    let binding = match binding.query([key])?.next()? {
+        Some(row) => Some(Binding {
+            id: parsed(row, 0, "bindings.key_id")?,
+            hint: column::<Option<String>>(row, 1, "bindings.hint")?.map(Hint::from_stored),
+            state: word(row, 2, "bindings.state", State::from_word)?,
+            networks: networks(conn, &column::<String>(row, 0, "bindings.key_id")?)?,
+            created_at: moment(row, 3, "bindings.created_at")?,
+        }),
+        None => None,
+    };
+    let mut ban = conn.prepare_cached(ban_sql)?;
+    let ban = match ban.query([key])?.next()? {
+        Some(row) => Some(Ban {
+            id: parsed(row, 0, "bans.key_id")?,
+            hint: column::<Option<String>>(row, 1, "bans.hint")?.map(Hint::from_stored),
+            until: column::<Option<i64>>(row, 2, "bans.until")?.map(Timestamp::from_millis),
+            reason: column(row, 3, "bans.reason")?,
+            actor: column(row, 4, "bans.actor")?,
+            created_at: moment(row, 5, "bans.created_at")?,
+        }),
+        None => None,
+    };
+    Ok(KeyFacts { binding, ban })
+}
+
+fn networks(conn: &Connection, key_id: &str) -> Result<Vec<crate::domain::Network>, StoreError> {
+    conn.prepare_cached("SELECT network FROM binding_networks WHERE key_id = ?1 ORDER BY network")?
+        .query_and_then([key_id], |row| parsed(row, 0, "binding_networks.network"))?
+        .collect()
+}
+
+/// The current revision, and the one that the change log reaches back to.
+pub(super) fn revision(conn: &Connection) -> Result<(Revision, Revision), StoreError> {
+    let mut sql = conn.prepare_cached("SELECT value, floor FROM revision")?;
+    let mut rows = sql.query([])?;
+    let Some(row) = rows.next()? else {
+        return Err(StoreError::Corrupt("revision: its row is missing".to_owned()));
+    };
+    Ok((Revision(column(row, 0, "revision.value")?), Revision(column(row, 1, "revision.floor")?)))
+}
+
+pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Changes, StoreError> {
+    let (revision, floor) = revision(conn)?;
+    let changed = conn
+        .prepare_cached("SELECT revision, digest FROM changes WHERE revision > ?1 ORDER BY revision")?
+        .query_and_then([applied.0], |row| {
+            Ok((Revision(column(row, 0, "changes.revision")?), digest(row, 1, "changes.digest")?))
+        })?
+        .collect::<Result<_, StoreError>>()?;
+    let now: i64 = conn.prepare_cached(&format!("SELECT {NOW}"))?.query_row([], |row| row.get(0))?;
+    let active: Option<String> =
+        conn.prepare_cached("SELECT id FROM peppers WHERE active = 1")?.query_row([], |row| row.get(0)).optional()?;
+    let active = active.ok_or_else(|| StoreError::Corrupt("peppers: none is active".to_owned()))?;
+    Ok(Changes {
+        now: Timestamp::from_millis(now),
+        revision,
+        changed,
+        // A caller ahead of the store has seen a life of it that a restored backup does not know.
+        pruned: applied < floor || applied > revision,
+        active_pepper: PepperId::from_stored(active),
+    })
+}

@@ -1,0 +1,118 @@
+//! The store in one SQLite file: nothing to install.
+//!
+//! [`Database::open`] takes the file for this process and brings its schema up to date; [`Database::start`] checks the
+//! pepper and starts three threads, each with its own connection. The *writer* commits many calls with one sync of the
+//! disk; *lookup* answers what decisions wait for; *scan* answers operators, so that no listing delays a decision.
+
+mod audit;
+mod change;
+mod claim;
+mod facts;
+mod listing;
+mod lock;
+mod migrate;
+mod names;
+mod open;
+mod rows;
+mod worker;
+
+use std::io;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use self::{
+    lock::OwnerLock,
+    worker::{Role, Worker},
+};
+use super::{
+    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
+    Store, StoreError, Target,
+};
+use crate::domain::{KeyDigest, Timestamp, event::Record};
+
+pub use open::{Database, OpenError, RecordedPepper};
+
+/// IMMEDIATE: a transaction that began as a reader could not become a writer without losing what it read.
+const WRITER: Role = Role { name: "store-writer", begin: "BEGIN IMMEDIATE", batch: 512 };
+const LOOKUP: Role = Role { name: "store-lookup", begin: "BEGIN", batch: 512 };
+/// One at a time: an old snapshot keeps the write-ahead log from being reused.
+const SCAN: Role = Role { name: "store-scan", begin: "BEGIN", batch: 1 };
+
+/// A running SQLite store. Dropping it finishes what is queued, joins its threads and gives the file free; that blocks
+/// for as long as a commit may take.
+#[derive(Debug)]
+pub struct SqliteStore {
+    // In the order in which they end: the writer closes the last connection, which empties the write-ahead log, and
+    // only then may another process own the file.
+    lookup: Worker,
+    scan: Worker,
+    writer: Worker,
+    ended: watch::Receiver<Option<&'static str>>,
+    _lock: OwnerLock,
+}
+
+impl SqliteStore {
+    fn spawn(writer: Connection, lookup: Connection, scan: Connection, lock: OwnerLock) -> io::Result<Self> {
+        let (notice, ended) = watch::channel(None);
+        Ok(Self {
+            lookup: Worker::start(LOOKUP, lookup, notice.clone())?,
+            scan: Worker::start(SCAN, scan, notice.clone())?,
+            writer: Worker::start(WRITER, writer, notice)?,
+            ended,
+            _lock: lock,
+        })
+    }
+
+    /// Waits until one of the store's threads has ended, and names it. While the store is in use that is a fault that
+    /// only a restart repairs: every later call of that thread's kind is [`StoreError::Unavailable`].
+    pub fn closed(&self) -> impl Future<Output = &'static str> + Send + use<> {
+        let mut ended = self.ended.clone();
+        async move {
+            let name = ended.wait_for(Option::is_some).await.ok().and_then(|name| *name);
+            name.unwrap_or("store")
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn lookup(&self, key: &KeyDigest) -> Result<Reading, StoreError> {
+        let key = *key;
+        self.lookup.call(move |conn| facts::reading(conn, &key)).await
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
+        self.writer.call(move |conn| claim::claim(conn, &claim)).await
+    }
+
+    async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
+        let actor = actor.to_owned();
+        self.writer.call(move |conn| change::apply(conn, &change, &actor, now)).await
+    }
+
+    async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
+        self.lookup.call(move |conn| facts::changes_after(conn, applied)).await
+    }
+
+    async fn keys(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+        self.scan.call(move |conn| listing::keys(conn, &query)).await
+    }
+
+    async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
+        self.scan.call(move |conn| listing::find(conn, &target)).await
+    }
+
+    async fn append_audit(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.writer.call(move |conn| records.iter().try_for_each(|record| audit::append(conn, record))).await
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<Record>, StoreError> {
+        self.scan.call(move |conn| audit::list(conn, &query)).await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.scan.call(listing::counts).await
+    }
+}

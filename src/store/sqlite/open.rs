@@ -1,0 +1,220 @@
+//! From a path to a running store, in two steps: the pepper may have to be generated in between.
+
+use std::{
+    fs::{OpenOptions, Permissions},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use super::{SqliteStore, lock::OwnerLock, migrate::migrate, rows::column};
+use crate::{
+    domain::{Pepper, PepperId},
+    store::StoreError,
+};
+
+/// How long a statement waits for a lock that a backup or a `sqlite3` shell holds. Well below the deadline of a check,
+/// so that the decision can still be answered.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// The same while starting, when nobody waits for a decision.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An open, migrated database that this process owns and nothing uses yet.
+#[derive(Debug)]
+pub struct Database {
+    conn: Connection,
+    path: PathBuf,
+    lock: OwnerLock,
+}
+
+/// The pepper that a database's digests are made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedPepper {
+    /// Its printable name.
+    pub id: PepperId,
+    /// [`Pepper::check_value`].
+    pub check_value: [u8; 32],
+}
+
+/// Why a database cannot be used. Waiting does not help; an operator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("{} is owned by {owner}", path.display())]
+    Owned {
+        /// The database.
+        path: PathBuf,
+        /// `process 1234, started 2026-11-21T08:30:00.000Z`.
+        owner: String,
+    },
+    /// A file cannot be made, read or locked.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// SQLite cannot use it.
+    #[error("{}: {detail}", path.display())]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// A newer version of Sentinel made it.
+    #[error("{} has schema version {found}, but this sentinel knows versions up to {known}: use a newer sentinel", path.display())]
+    Schema {
+        /// The database.
+        path: PathBuf,
+        /// The database's schema version.
+        found: i64,
+        /// The newest schema version that this binary knows.
+        known: i64,
+    },
+    /// Another program made it.
+    #[error("{} is a SQLite database, but not a sentinel's", path.display())]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The configured pepper is not the one that the database's digests are made with.
+    #[error(
+        "this store was made with pepper {recorded}, but the configured pepper is {given}: with it every known key \
+         would look like a new one. Configure pepper {recorded}, or start with an empty store"
+    )]
+    WrongPepper {
+        /// What the store recorded.
+        recorded: PepperId,
+        /// What was configured.
+        given: PepperId,
+    },
+    /// What it holds cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An [`OpenError`] before the path is known to it.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Sqlite(rusqlite::Error),
+    Detail(String),
+    Schema { found: i64, known: i64 },
+    Foreign,
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Failure {
+    fn at(self, path: &Path) -> OpenError {
+        let path = path.to_owned();
+        match self {
+            Self::Sqlite(error) => OpenError::Sqlite { path, detail: error.to_string() },
+            Self::Detail(detail) => OpenError::Sqlite { path, detail },
+            Self::Schema { found, known } => OpenError::Schema { path, found, known },
+            Self::Foreign => OpenError::Foreign { path },
+        }
+    }
+}
+
+impl Database {
+    /// Takes the database at `path` for this process, creates it if there is none, and brings its schema up to date.
+    /// Its folder must exist. All files are readable by their owner only.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        // Two links to one database must meet at one lock.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let lock = OwnerLock::take(&path)?;
+        // SQLite gives its -wal and -shm files the permissions of the database.
+        make_private(&path).map_err(|source| OpenError::File { path: path.clone(), source })?;
+        let conn = prepare(&path).map_err(|failure| failure.at(&path))?;
+        Ok(Self { conn, path, lock })
+    }
+
+    /// The pepper that this database belongs to; none in a new one.
+    pub fn recorded_pepper(&self) -> Result<Option<RecordedPepper>, OpenError> {
+        let sql = "SELECT id, check_value FROM peppers WHERE active = 1";
+        let found = self.conn.query_row(sql, [], |row| {
+            let id = column(row, 0, "peppers.id").map(PepperId::from_stored);
+            let check_value = column(row, 1, "peppers.check_value");
+            Ok(id.and_then(|id| Ok(RecordedPepper { id, check_value: check_value? })))
+        });
+        Ok(found.optional().map_err(|error| Failure::from(error).at(&self.path))?.transpose()?)
+    }
+
+    /// Starts the store. A new database is given to `pepper` for ever; any other must already belong to it.
+    pub fn start(self, pepper: &Pepper) -> Result<SqliteStore, OpenError> {
+        match self.recorded_pepper()? {
+            Some(recorded) if recorded.check_value == *pepper.check_value() => {}
+            Some(recorded) => return Err(OpenError::WrongPepper { recorded: recorded.id, given: pepper.id() }),
+            None => self.record(pepper)?,
+        }
+        let Self { conn, path, lock } = self;
+        let tuned = |conn: Connection| tune(conn).map_err(|failure| failure.at(&path));
+        let lookup = reader(&path).map_err(|failure| failure.at(&path)).and_then(tuned)?;
+        let scan = reader(&path).map_err(|failure| failure.at(&path)).and_then(tuned)?;
+        SqliteStore::spawn(tuned(conn)?, lookup, scan, lock).map_err(|source| OpenError::File { path, source })
+    }
+
+    /// Only into a database without keys: those of another pepper would be orphaned, and free for anyone to claim.
+    fn record(&self, pepper: &Pepper) -> Result<(), OpenError> {
+        let sql = "INSERT INTO peppers (id, check_value, active) SELECT ?1, ?2, 1
+            WHERE NOT EXISTS (SELECT 1 FROM peppers) AND NOT EXISTS (SELECT 1 FROM known_keys)";
+        let recorded = self
+            .conn
+            .execute(sql, params![pepper.id().as_str(), pepper.check_value()])
+            .map_err(|error| Failure::from(error).at(&self.path))?;
+        match recorded {
+            1 => Ok(()),
+            _ => Err(StoreError::Corrupt("peppers: none is active, but the store is not empty".to_owned()).into()),
+        }
+    }
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match file.metadata()?.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => file.set_permissions(Permissions::from_mode(0o600)),
+    }
+}
+
+/// The writer's connection to a migrated database.
+fn prepare(path: &Path) -> Result<Connection, Failure> {
+    let conn = Connection::open_with_flags(path, flags())?;
+    conn.busy_timeout(START_TIMEOUT)?;
+    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Failure::Detail(format!("needs a write-ahead log, but its file system allows only {mode}")));
+    }
+    // FULL: a commit in the write-ahead log is synced before it is answered. NORMAL would lose it with the power.
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+    migrate(&conn)?;
+    Ok(conn)
+}
+
+fn reader(path: &Path) -> Result<Connection, Failure> {
+    let conn = Connection::open_with_flags(path, flags())?;
+    conn.execute_batch("PRAGMA query_only = ON;")?;
+    Ok(conn)
+}
+
+/// No URI names: a path is a path. No mutex: each connection lives in one thread.
+fn flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// For the time when decisions wait.
+fn tune(conn: Connection) -> Result<Connection, Failure> {
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}

@@ -1,0 +1,168 @@
+//! A thread that owns a connection and works off a queue, many calls to a transaction.
+//!
+//! A commit costs a sync of the disk, whatever it carries. While one is under way the next calls gather in the queue,
+//! and then share one: a crowd of first uses waits for two syncs, not for as many as there are keys.
+
+use std::{io, thread};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::store::StoreError;
+
+/// Calls that may wait before a caller has to wait for room. A second's work; a longer queue would only hold calls
+/// whose deadline has passed.
+const QUEUE: usize = 4096;
+
+/// How a worker works.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Role {
+    /// The thread's name, also in errors.
+    pub(super) name: &'static str,
+    /// The statement that opens a transaction.
+    pub(super) begin: &'static str,
+    /// The most calls in one transaction.
+    pub(super) batch: usize,
+}
+
+/// A running thread. Dropping it finishes the queue and joins it.
+#[derive(Debug)]
+pub(super) struct Worker {
+    name: &'static str,
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Worker {
+    /// `ended` is given the thread's name when it ends for whatever reason.
+    pub(super) fn start(role: Role, conn: Connection, ended: watch::Sender<Option<&'static str>>) -> io::Result<Self> {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let notice = EndNotice { name: role.name, ended };
+        let thread = thread::Builder::new().name(role.name.to_owned()).spawn(move || {
+            let _notice = notice;
+            serve(role, &conn, jobs);
+        })?;
+        Ok(Self { name: role.name, queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Runs `work` in a transaction on the thread and answers after the commit. Work whose caller has gone before its
+    /// turn is not done.
+    pub(super) async fn call<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let gone = || E::from(StoreError::Unavailable(format!("its {} thread has ended", self.name)));
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Call { work: Some(work), result: None, reply });
+        let queue = self.queue.as_ref().ok_or_else(gone)?;
+        queue.send(job).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so, and `ended` too.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct EndNotice {
+    name: &'static str,
+    ended: watch::Sender<Option<&'static str>>,
+}
+
+impl Drop for EndNotice {
+    fn drop(&mut self) {
+        self.ended.send_replace(Some(self.name));
+    }
+}
+
+/// What a queue holds.
+trait Job: Send {
+    fn run(&mut self, conn: &Connection);
+
+    /// Tells the caller, once it is known whether the transaction was committed.
+    fn answer(self: Box<Self>, committed: &Result<(), StoreError>);
+}
+
+struct Call<F, T, E> {
+    work: Option<F>,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Job for Call<F, T, E>
+where
+    F: FnOnce(&Connection) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, conn: &Connection) {
+        if self.reply.is_closed() {
+            return;
+        }
+        self.result = self.work.take().map(|work| in_savepoint(conn, work));
+    }
+
+    fn answer(self: Box<Self>, committed: &Result<(), StoreError>) {
+        let result = match committed {
+            Ok(()) => self.result,
+            Err(lost) => Some(Err(lost.clone().into())),
+        };
+        if let Some(result) = result {
+            // A caller that has gone meanwhile finds out by its next call.
+            let _ = self.reply.send(result);
+        }
+    }
+}
+
+/// So that a failure undoes its own work only, and not that of the others in the batch.
+fn in_savepoint<T, E: From<StoreError>>(
+    conn: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    let step = |sql| -> Result<(), StoreError> {
+        conn.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    };
+    step("SAVEPOINT call")?;
+    let result = work(conn);
+    if result.is_err() {
+        step("ROLLBACK TO call")?;
+    }
+    step("RELEASE call")?;
+    result
+}
+
+fn serve(role: Role, conn: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+    let mut batch = Vec::with_capacity(role.batch);
+    while jobs.blocking_recv_many(&mut batch, role.batch) > 0 {
+        let committed = transact(role, conn, &mut batch);
+        let usable = conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok();
+        for job in batch.drain(..) {
+            job.answer(&committed);
+        }
+        if !usable {
+            return;
+        }
+    }
+}
+
+fn transact(role: Role, conn: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    let lost = |error: rusqlite::Error| StoreError::Unavailable(error.to_string());
+    conn.execute_batch(role.begin).map_err(lost)?;
+    for job in batch {
+        job.run(conn);
+        // A full disk and a few other errors make SQLite undo the whole transaction, not only the statement.
+        if conn.is_autocommit() {
+            return Err(StoreError::Unavailable("SQLite undid the transaction".to_owned()));
+        }
+    }
+    conn.execute_batch("COMMIT").map_err(lost)
+}
