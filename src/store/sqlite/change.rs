@@ -135,7 +135,7 @@ fn put_ban(conn: &Connection, key: &Named, ban: &Ban, earlier: Option<&Ban>) -> 
         ban.actor,
         ban.created_at.as_millis(),
     ])?;
-    let was = earlier.map_or_else(|| "not banned".to_owned(), term);
+    let was = earlier.map_or_else(|| "not banned".to_owned(), |earlier| format!("banned {}", term(earlier)));
     Ok(format!("{}, was {was}", term(ban)))
 }
 

@@ -166,3 +166,6 @@ fn transact(role: Role, conn: &Connection, batch: &mut [Box<dyn Job>]) -> Result
     }
     conn.execute_batch("COMMIT").map_err(lost)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! First use.
+
+use std::{collections::HashMap, time::Duration};
+
+use futures_util::future::join_all;
+use key_ip_sentinel::{
+    domain::{Fingerprint, KeyFacts, Network, State, event::EventKind},
+    store::{Action, AuditQuery, Claimed, Reading, Revision, Store},
+};
+
+use crate::fixture::*;
+
+pub(crate) async fn a_claim_gives_the_key_to_its_network(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("laptop");
+    let won = bind(&*store, &key, "203.0.113.7").await;
+
+    let binding = won.facts.binding.clone().unwrap();
+    assert_eq!(binding.id, key.digest.new_id());
+    assert_eq!(binding.hint, key.hint);
+    assert!(binding.hint.is_some(), "a hint is part of what is tested");
+    assert_eq!(binding.state, State::Learned);
+    assert_eq!(binding.networks, [network("203.0.113.7/32")]);
+    assert_eq!(binding.created_at, START);
+    assert_eq!(won.facts.ban, None);
+    assert_eq!(store.lookup(&key.digest).await.unwrap(), won);
+}
+
+pub(crate) async fn a_later_claim_is_held_by_what_was_there(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("laptop");
+    let won = bind(&*store, &key, "2001:db8:1:2::/64").await;
+    for from in ["198.51.100.9", "2001:db8:1:2::/64"] {
+        assert_eq!(store.claim(claim(&key, from, at(hours(1)))).await.unwrap(), Claimed::Held(won.clone()), "{from}");
+    }
+}
+
+/// Claims `key` for `callers` networks at once and returns the owner, after checking that all agree on it.
+async fn race(store: &dyn Store, key: &Fingerprint, callers: u8) -> Network {
+    let claims = (0..callers).map(|caller| store.claim(claim(key, &format!("203.0.113.{caller}"), START)));
+    let answers = join_all(claims).await;
+    let mut winners = Vec::new();
+    let mut losers = Vec::new();
+    for (caller, answer) in (0..callers).zip(answers) {
+        match answer.unwrap() {
+            Claimed::Won(reading) => winners.push((network(&format!("203.0.113.{caller}")), reading)),
+            Claimed::Held(reading) => losers.push(reading),
+        }
+    }
+    let [(owner, won)] = &winners[..] else { panic!("winners: {winners:?}") };
+    assert_eq!(won.facts.binding.as_ref().unwrap().networks, [*owner]);
+    assert!(losers.iter().all(|held| held == won), "a loser was told something else than the winner");
+    assert_eq!(store.lookup(&key.digest).await.unwrap(), *won);
+    *owner
+}
+
+pub(crate) async fn one_key_has_one_winner_among_many(place: &impl Backend) {
+    let store = place.open().await;
+    // As tasks, so that they also race on the runtime's threads.
+    let tasks = (0..64).map(|caller| {
+        let store = store.clone();
+        tokio::spawn(async move { store.claim(claim(&key("raced"), &format!("203.0.113.{caller}"), START)).await })
+    });
+    let answers: Vec<_> = join_all(tasks).await.into_iter().map(|answer| answer.unwrap().unwrap()).collect();
+    let won: Vec<_> = answers.iter().filter(|answer| matches!(answer, Claimed::Won(_))).collect();
+    let [Claimed::Won(won)] = won[..] else { panic!("winners: {won:?}") };
+    assert_eq!(answers.iter().filter(|answer| **answer == Claimed::Held(won.clone())).count(), 63);
+}
+
+pub(crate) async fn many_keys_have_one_winner_each(place: &impl Backend) {
+    let store = place.open().await;
+    let races = (0..200).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move { race(&*store, &key(&number.to_string()), 16).await })
+    });
+    for owner in join_all(races).await {
+        owner.unwrap();
+    }
+    assert_eq!(store.counts().await.unwrap().learned, 200);
+    let query = AuditQuery { kind: Some(EventKind::FirstUse), ..WHOLE_AUDIT };
+    assert_eq!(store.audit(query).await.unwrap().len(), 200);
+}
+
+pub(crate) async fn a_reserved_key_cannot_be_claimed(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("taken");
+    bind(&*store, &key, "203.0.113.7").await;
+    let reserved = change(&*store, &key, Action::Reserve).await;
+    let held = store.claim(claim(&key, "203.0.113.7", at(hours(1)))).await.unwrap();
+    assert_eq!(held, Claimed::Held(Reading { facts: reserved.after, as_of: reserved.revision }));
+}
+
+pub(crate) async fn a_banned_key_cannot_be_claimed(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("leaked");
+    let banned = change(&*store, &key, FOREVER).await;
+    let held = store.claim(claim(&key, "203.0.113.7", at(hours(1_000_000)))).await.unwrap();
+    assert_eq!(held, Claimed::Held(Reading { facts: banned.after, as_of: banned.revision }));
+    assert_eq!(binding(&*store, &key).await, None);
+    let first_uses = AuditQuery { kind: Some(EventKind::FirstUse), ..WHOLE_AUDIT };
+    assert_eq!(store.audit(first_uses).await.unwrap(), []);
+}
+
+pub(crate) async fn a_ban_ends_exclusively(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("suspect");
+    let banned = change(&*store, &key, ban_for(Some(hours(2)))).await;
+    let end = at(hours(2));
+    let last_moment = end.before(Duration::from_millis(1));
+    let held = store.claim(claim(&key, "203.0.113.7", last_moment)).await.unwrap();
+    assert_eq!(held, Claimed::Held(Reading { facts: banned.after.clone(), as_of: banned.revision }));
+
+    let won = store.claim(claim(&key, "203.0.113.7", end)).await.unwrap();
+    let Claimed::Won(Reading { facts: KeyFacts { binding: Some(binding), ban }, .. }) = won else {
+        panic!("not won: {won:?}")
+    };
+    assert_eq!(ban, banned.after.ban, "an expired ban is kept for the operator to see");
+    assert_eq!(binding.id, banned.key_id);
+}
+
+pub(crate) async fn a_first_use_is_audited_once(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("laptop");
+    bind(&*store, &key, "203.0.113.7").await;
+    store.claim(claim(&key, "198.51.100.9", START)).await.unwrap();
+
+    let [record] = &store.audit(WHOLE_AUDIT).await.unwrap()[..] else { panic!("not one record") };
+    assert_eq!(record.kind, EventKind::FirstUse);
+    assert_eq!(record.key_id, Some(key.digest.new_id()));
+    assert_eq!(record.network, Some(network("203.0.113.7")));
+    assert_eq!((record.count, record.first_at, record.last_at), (1, START, START));
+    assert_eq!(record.decision_id.as_deref(), Some("d-203.0.113.7"));
+    assert_eq!((record.reason, &record.actor), (None, &None));
+}
+
+pub(crate) async fn a_claim_takes_no_revision(place: &impl Backend) {
+    let store = place.open().await;
+    let as_of = change(&*store, &key("other"), FOREVER).await.revision;
+    assert_eq!(bind(&*store, &key("laptop"), "203.0.113.7").await.as_of, as_of);
+    assert_eq!(revision(&*store).await, as_of);
+    assert_eq!(store.changes_after(as_of).await.unwrap().changed, []);
+}
+
+pub(crate) async fn a_claim_dropped_at_any_moment_is_won_or_not(place: &impl Backend) {
+    let store = place.open().await;
+    let tasks = (0..300u64).map(|number| {
+        let store = store.clone();
+        // From before the claim is queued to after its answer, and different in every run.
+        let patience = Duration::from_micros(number * 7);
+        tokio::spawn(async move {
+            let claim = claim(&key(&number.to_string()), "203.0.113.1", START);
+            tokio::time::timeout(patience, store.claim(claim)).await.is_ok_and(|answer| answer.is_ok())
+        })
+    });
+    let answered: Vec<bool> = join_all(tasks).await.into_iter().map(|task| task.unwrap()).collect();
+
+    let mut owners = HashMap::new();
+    for (number, answered) in (0..300u64).zip(answered) {
+        let key = key(&number.to_string());
+        let (Claimed::Won(reading) | Claimed::Held(reading)) =
+            store.claim(claim(&key, "203.0.113.2", START)).await.unwrap();
+        let owner = reading.facts.binding.unwrap().networks;
+        assert!(!answered || owner == [network("203.0.113.1")], "{number} was answered, but lost");
+        owners.insert(key.digest.new_id(), owner);
+    }
+    let records = store.audit(WHOLE_AUDIT).await.unwrap();
+    assert_eq!(records.len(), owners.len(), "each key has exactly one first use");
+    for record in records {
+        assert_eq!(owners[&record.key_id.unwrap()], [record.network.unwrap()]);
+    }
+    assert_eq!(revision(&*store).await, Revision(0));
+}

@@ -1,0 +1,114 @@
+//! What every test starts from.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use key_ip_sentinel::{
+    domain::{ApiKey, Binding, Fingerprint, KeyDigest, KeyHasher, KeyIdPrefix, Network, Pepper, Timestamp},
+    store::{
+        Action, Applied, AuditQuery, Change, ChangeError, Claim, Claimed, KeyQuery, Reading, Refusal, Revision, Store,
+        Target,
+    },
+};
+
+/// A place where stores of one kind can live.
+#[async_trait]
+pub(crate) trait Backend: Send + Sync + 'static {
+    /// A place that holds nothing yet.
+    async fn fresh() -> Self;
+
+    /// The store that lives here. Called again after the first was dropped, it finds what the first left.
+    async fn open(&self) -> Arc<dyn Store>;
+}
+
+/// 2026-01-01T00:00:00Z: every test's beginning, on the store's clock.
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+pub(crate) const ADMIN: &str = "uid:0";
+
+pub(crate) fn hours(count: u64) -> Duration {
+    Duration::from_hours(count)
+}
+
+pub(crate) fn at(after_start: Duration) -> Timestamp {
+    START.after(after_start)
+}
+
+pub(crate) fn pepper() -> Pepper {
+    Pepper::new(&[7; 32]).unwrap()
+}
+
+/// The key whose text is `sk-` and `name`, padded so that it has a hint.
+pub(crate) fn key(name: &str) -> Fingerprint {
+    KeyHasher::new(pepper(), "default", true).fingerprint(&ApiKey::new(format!("sk-{name:->20}")))
+}
+
+/// A key whose id begins with these 4 bytes, in hex.
+pub(crate) fn key_beginning(beginning: [u8; 4], rest: u8) -> Fingerprint {
+    let mut digest = [rest; 32];
+    digest[..4].copy_from_slice(&beginning);
+    Fingerprint { digest: KeyDigest::from_bytes(digest), ..key("crafted") }
+}
+
+pub(crate) fn network(text: &str) -> Network {
+    text.parse().unwrap()
+}
+
+pub(crate) fn prefix(text: &str) -> KeyIdPrefix {
+    text.parse().unwrap()
+}
+
+/// The whole id as a prefix.
+pub(crate) fn by_id(key: &Fingerprint) -> Target {
+    Target::Id(prefix(&key.digest.new_id().to_string()))
+}
+
+pub(crate) fn claim(key: &Fingerprint, from: &str, now: Timestamp) -> Claim {
+    Claim { key: key.clone(), network: network(from), now, decision_id: format!("d-{from}") }
+}
+
+/// Claims the key for `from` and insists on winning.
+pub(crate) async fn bind(store: &dyn Store, key: &Fingerprint, from: &str) -> Reading {
+    match store.claim(claim(key, from, START)).await.unwrap() {
+        Claimed::Won(reading) => reading,
+        Claimed::Held(held) => panic!("held: {held:?}"),
+    }
+}
+
+pub(crate) async fn change(store: &dyn Store, key: &Fingerprint, action: Action) -> Applied {
+    change_at(store, key, action, START).await
+}
+
+pub(crate) async fn change_at(store: &dyn Store, key: &Fingerprint, action: Action, now: Timestamp) -> Applied {
+    let target = Target::Key(key.clone());
+    store.apply(Change { target, action }, ADMIN, now).await.unwrap()
+}
+
+/// The refusal of a change that must be refused.
+pub(crate) async fn refusal(store: &dyn Store, target: Target, action: Action) -> Refusal {
+    match store.apply(Change { target, action }, ADMIN, START).await {
+        Err(ChangeError::Refused(refusal)) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+pub(crate) fn ban_for(lasting: Option<Duration>) -> Action {
+    Action::Ban { lasting, reason: None }
+}
+
+pub(crate) const FOREVER: Action = Action::Ban { lasting: None, reason: None };
+
+pub(crate) async fn binding(store: &dyn Store, key: &Fingerprint) -> Option<Binding> {
+    store.lookup(&key.digest).await.unwrap().facts.binding
+}
+
+pub(crate) async fn revision(store: &dyn Store) -> Revision {
+    store.changes_after(Revision(0)).await.unwrap().revision
+}
+
+/// Every audit record, newest first.
+pub(crate) const WHOLE_AUDIT: AuditQuery = AuditQuery { kind: None, key: None, since: None, limit: 10_000 };
+
+/// Every key, newest first.
+pub(crate) const ALL_KEYS: KeyQuery =
+    KeyQuery { state: None, banned_only: false, network: None, limit: 1000, offset: 0 };

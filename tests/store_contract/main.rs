@@ -1,0 +1,89 @@
+//! One suite over every backend of the `Store` contract. A backend joins with a [`fixture::Backend`] and one `suite!`
+//! line; what only one backend can do (a file, a schema) is in a module of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics; clippy.toml covers #[test] functions only")]
+
+mod audit;
+mod changes;
+mod claims;
+mod fixture;
+mod listing;
+mod log;
+mod reopened;
+mod sqlite;
+
+/// Every sentence of the contract, by the name of its test.
+macro_rules! suite {
+    ($name:ident, $backend:ty) => {
+        suite!(@tests $name, $backend,
+            claims::{
+                a_claim_gives_the_key_to_its_network,
+                a_later_claim_is_held_by_what_was_there,
+                one_key_has_one_winner_among_many,
+                many_keys_have_one_winner_each,
+                a_reserved_key_cannot_be_claimed,
+                a_banned_key_cannot_be_claimed,
+                a_ban_ends_exclusively,
+                a_first_use_is_audited_once,
+                a_claim_takes_no_revision,
+                a_claim_dropped_at_any_moment_is_won_or_not,
+            },
+            changes::{
+                reserve_empties_the_networks,
+                reserving_again_is_allowed_and_audited,
+                hand_over_gives_the_key_to_exactly_one_network,
+                open_lets_the_next_first_use_win,
+                a_ban_says_until_when_why_and_by_whom,
+                a_ban_replaces_the_earlier_one,
+                a_never_seen_key_can_be_banned,
+                unban_leaves_what_was_there,
+                unbind_leaves_the_ban,
+                an_expired_ban_can_be_lifted,
+                a_key_by_its_prefix_is_the_key_by_itself,
+                an_ambiguous_prefix_lists_its_keys_and_changes_nothing,
+                many_candidates_are_cut_at_twenty,
+                what_does_not_exist_is_refused_and_changes_nothing,
+                revisions_are_in_order_and_without_gaps,
+                refused_networks_are_listed_busiest_first,
+                at_most_twenty_refused_networks_are_listed,
+            },
+            log::{
+                a_lookup_of_an_unknown_key_creates_nothing,
+                a_lookup_carries_the_revision_that_it_includes,
+                changes_come_oldest_first,
+                changes_are_pruned_after_a_day,
+                a_clock_set_back_makes_no_hole,
+                a_caller_ahead_of_the_store_must_reload,
+                the_clock_and_the_pepper_are_the_stores,
+            },
+            audit::{
+                records_come_back_as_they_were,
+                records_come_newest_first,
+                records_are_filtered,
+            },
+            listing::{
+                keys_come_newest_first_and_once,
+                keys_are_filtered,
+                keys_come_in_pages,
+                a_key_is_found_by_prefix_and_by_itself,
+                counts_count,
+            },
+            reopened::{
+                everything_is_there_after_reopening,
+            },
+        );
+    };
+    (@tests $name:ident, $backend:ty, $($module:ident::{ $($test:ident,)* },)*) => {
+        mod $name {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $test() {
+                    let place = <$backend as crate::fixture::Backend>::fresh().await;
+                    crate::$module::$test(&place).await;
+                }
+            )*)*
+        }
+    };
+}
+
+suite!(on_sqlite, crate::sqlite::File);

@@ -1,0 +1,337 @@
+//! The SQLite backend, and what only a file can do.
+
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use futures_util::{FutureExt, future::join_all};
+use key_ip_sentinel::{
+    domain::{Fingerprint, Pepper, PepperId},
+    store::{
+        Action, Change, ChangeError, Claim, Claimed, KeyQuery, Revision, Store, StoreError, Target,
+        sqlite::{Database, OpenError, SqliteStore},
+    },
+};
+use rusqlite::Connection;
+
+use crate::fixture::*;
+
+/// A folder with a database.
+pub(crate) struct File {
+    folder: tempfile::TempDir,
+}
+
+#[async_trait]
+impl Backend for File {
+    async fn fresh() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(self.start())
+    }
+}
+
+impl File {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("sentinel.db")
+    }
+
+    fn start(&self) -> SqliteStore {
+        Database::open(&self.path()).unwrap().start(&pepper()).unwrap()
+    }
+
+    /// A stranger's connection, such as a `sqlite3` shell.
+    fn shell(&self) -> Connection {
+        Connection::open(self.path()).unwrap()
+    }
+}
+
+fn open_error(path: &Path) -> String {
+    Database::open(path).unwrap_err().to_string()
+}
+
+#[test]
+fn a_database_has_one_owner_and_says_who() {
+    let place = File::new();
+    let first = Database::open(&place.path()).unwrap();
+    let owned = format!("is owned by process {}, started 20", std::process::id());
+    let error = open_error(&place.path());
+    assert!(error.contains(&owned), "{error}");
+
+    let store = first.start(&pepper()).unwrap();
+    assert!(open_error(&place.path()).contains(&owned));
+    let link = place.folder.path().join("link.db");
+    std::os::unix::fs::symlink(place.path(), &link).unwrap();
+    assert!(open_error(&link).contains(&owned), "by another name it is the same database");
+    drop(store);
+    Database::open(&place.path()).unwrap();
+}
+
+#[test]
+fn an_error_names_the_file() {
+    let place = File::new();
+    let missing = place.folder.path().join("missing/sentinel.db");
+    assert!(open_error(&missing).contains("missing/sentinel.db.lock: No such file"), "{}", open_error(&missing));
+    std::fs::write(place.path(), "this is no database, but it is long enough to have had a header".repeat(10)).unwrap();
+    let error = open_error(&place.path());
+    assert!(error.contains("sentinel.db: file is not a database"), "{error}");
+}
+
+#[test]
+fn only_their_owner_can_read_the_files() {
+    let place = File::new();
+    std::fs::write(place.path(), "").unwrap();
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let _store = place.start();
+    let files: Vec<_> = std::fs::read_dir(place.folder.path()).unwrap().map(|file| file.unwrap()).collect();
+    assert_eq!(files.len(), 4, "database, lock, -wal, -shm: {files:?}");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+    }
+}
+
+#[test]
+fn a_store_belongs_to_its_first_pepper() {
+    let place = File::new();
+    let database = Database::open(&place.path()).unwrap();
+    assert_eq!(database.recorded_pepper().unwrap(), None);
+    drop(database.start(&pepper()).unwrap());
+
+    let database = Database::open(&place.path()).unwrap();
+    let recorded = database.recorded_pepper().unwrap().unwrap();
+    assert_eq!((&recorded.id, &recorded.check_value), (&pepper().id(), pepper().check_value()));
+    let wrong = Pepper::new(&[8; 32]).unwrap();
+    let error = database.start(&wrong).unwrap_err();
+    let text = error.to_string();
+    let ids: (PepperId, PepperId) = match error {
+        OpenError::WrongPepper { recorded, given } => (recorded, given),
+        other => panic!("{other}"),
+    };
+    assert_eq!(ids, (pepper().id(), wrong.id()));
+    assert!(
+        text.contains(&format!("made with pepper {}", pepper().id())) && text.contains(wrong.id().as_str()),
+        "{text}"
+    );
+    place.start();
+}
+
+#[test]
+fn a_pepper_is_never_recorded_over_keys() {
+    let place = File::new();
+    place.start();
+    place.shell().execute_batch("INSERT INTO archive (key_id, digest, pepper, realm, networks, created_at, archived_at)
+        SELECT 'k_', zeroblob(32), id, 'default', '', 0, 0 FROM peppers; PRAGMA foreign_keys = OFF; DELETE FROM peppers;").unwrap();
+    let error = Database::open(&place.path()).unwrap().start(&pepper()).unwrap_err();
+    assert!(error.to_string().contains("none is active, but the store is not empty"), "{error}");
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_alone() {
+    let place = File::new();
+    place.start();
+    place.shell().execute_batch("PRAGMA user_version = 99").unwrap();
+    let error = Database::open(&place.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Schema { found: 99, .. }), "{error}");
+    assert!(error.to_string().contains("schema version 99"), "{error}");
+    let version: i64 = place.shell().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 99);
+}
+
+#[test]
+fn another_programs_database_is_refused_and_left_alone() {
+    let place = File::new();
+    place.shell().execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
+    let error = open_error(&place.path());
+    assert!(error.contains("not a sentinel's"), "{error}");
+    let tables: i64 = place.shell().query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+    assert_eq!(tables, 1);
+}
+
+#[tokio::test]
+async fn a_store_in_use_is_not_closed() {
+    let place = File::new();
+    let store = place.start();
+    store.counts().await.unwrap();
+    assert!(store.closed().now_or_never().is_none());
+    let closed = store.closed();
+    drop(store);
+    closed.await;
+}
+
+#[tokio::test]
+async fn unreadable_values_are_corrupt_and_named() {
+    let place = File::new();
+    let store = place.start();
+    let key = key("laptop");
+    bind(&store, &key, "203.0.113.7").await;
+    change(&store, &key, FOREVER).await;
+    let shell = place.shell();
+    shell.execute_batch("PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF").unwrap();
+    for (break_it, repair, name) in [
+        ("UPDATE bindings SET state = 'loaned'", "UPDATE bindings SET state = 'learned'", "bindings.state"),
+        (
+            "UPDATE binding_networks SET network = '203.0.113.7/24'",
+            "UPDATE binding_networks SET network = '203.0.113.7/32'",
+            "binding_networks.network",
+        ),
+        ("UPDATE bans SET key_id = 'k_' || key_id", "UPDATE bans SET key_id = substr(key_id, 3)", "bans.key_id"),
+    ] {
+        shell.execute_batch(break_it).unwrap();
+        let read = store.lookup(&key.digest).await;
+        assert!(matches!(&read, Err(StoreError::Corrupt(text)) if text.contains(name)), "{read:?}");
+        let claimed = store.claim(claim(&key, "203.0.113.7", START)).await;
+        assert!(matches!(&claimed, Err(StoreError::Corrupt(text)) if text.contains(name)), "{claimed:?}");
+        let listed = store.keys(ALL_KEYS).await;
+        assert!(matches!(listed, Err(StoreError::Corrupt(_))), "{listed:?}");
+        shell.execute_batch(repair).unwrap();
+        store.lookup(&key.digest).await.unwrap();
+    }
+    for (break_it, name) in [
+        ("UPDATE audit SET kind = 'gossip'", "audit.kind"),
+        ("UPDATE audit SET kind = 'ban', reason = 'whim'", "audit.reason"),
+        ("UPDATE audit SET reason = NULL, count = -1", "audit.count"),
+        ("UPDATE audit SET count = 1, network = 'here'", "audit.network"),
+    ] {
+        shell.execute_batch(break_it).unwrap();
+        let read = store.audit(WHOLE_AUDIT).await;
+        assert!(matches!(&read, Err(StoreError::Corrupt(text)) if text.contains(name)), "{read:?}");
+    }
+    shell.execute_batch("UPDATE changes SET digest = x'00'").unwrap();
+    let read = store.changes_after(Revision(0)).await;
+    assert!(matches!(&read, Err(StoreError::Corrupt(text)) if text.contains("changes.digest")), "{read:?}");
+    shell.execute_batch("DELETE FROM revision").unwrap();
+    let read = store.lookup(&key.digest).await;
+    assert!(matches!(&read, Err(StoreError::Corrupt(text)) if text.contains("revision")), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_strangers_lock_makes_writes_unavailable_until_it_is_gone() {
+    let place = File::new();
+    let store = place.start();
+    let key = key("laptop");
+    let shell = place.shell();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let claimed = store.claim(claim(&key, "203.0.113.7", START)).await;
+    assert!(matches!(claimed, Err(StoreError::Unavailable(_))), "{claimed:?}");
+    let target = Target::Key(key.clone());
+    let applied = store.apply(Change { target, action: FOREVER }, ADMIN, START).await;
+    assert!(matches!(applied, Err(ChangeError::Store(StoreError::Unavailable(_)))), "{applied:?}");
+    assert!(store.lookup(&key.digest).await.unwrap().facts.is_empty(), "readers do not wait for writers");
+    shell.execute_batch("ROLLBACK").unwrap();
+    bind(&store, &key, "203.0.113.7").await;
+}
+
+/// Makes writes that carry the word `boom` fail as `how` says.
+fn sabotage(place: &File, how: &str) {
+    place
+        .shell()
+        .execute_batch(&format!(
+            "CREATE TRIGGER sabotage BEFORE INSERT ON audit
+             WHEN 'boom' IN (new.actor, new.detail, new.decision_id) BEGIN SELECT RAISE({how}, 'boom'); END"
+        ))
+        .unwrap();
+}
+
+fn boom(key: &Fingerprint) -> Claim {
+    Claim { decision_id: "boom".into(), ..claim(key, "203.0.113.1", START) }
+}
+
+#[tokio::test]
+async fn without_its_audit_record_nothing_happens() {
+    let place = File::new();
+    let store = place.start();
+    let (bound, new) = (key("bound"), key("new"));
+    bind(&store, &bound, "203.0.113.7").await;
+    let before = store.lookup(&bound.digest).await.unwrap();
+    sabotage(&place, "ABORT");
+
+    store.claim(boom(&new)).await.unwrap_err();
+    assert_eq!(binding(&store, &new).await, None);
+    for action in [Action::Reserve, Action::Open, FOREVER] {
+        let change = Change { target: Target::Key(bound.clone()), action };
+        store.apply(change, "boom", START).await.unwrap_err();
+        assert_eq!(store.lookup(&bound.digest).await.unwrap(), before);
+    }
+    let [good] = &store.audit(WHOLE_AUDIT).await.unwrap()[..] else { panic!("not one record") };
+    let bad = key_ip_sentinel::domain::event::Record { detail: Some("boom".into()), ..good.clone() };
+    store.append_audit(vec![good.clone(), good.clone(), bad]).await.unwrap_err();
+    assert_eq!(store.audit(WHOLE_AUDIT).await.unwrap().len(), 1, "all or none");
+}
+
+#[tokio::test]
+async fn a_failure_in_a_batch_leaves_the_others_alone() {
+    let place = File::new();
+    let store = place.start();
+    sabotage(&place, "ABORT");
+    let keys: Vec<_> = (0..200).map(|number| key(&number.to_string())).collect();
+    let claims = keys
+        .iter()
+        .zip(0..)
+        .map(|(key, number)| store.claim(if number % 5 == 0 { boom(key) } else { claim(key, "203.0.113.1", START) }));
+    for (number, answer) in (0..).zip(join_all(claims).await) {
+        match answer {
+            Ok(Claimed::Won(_)) => assert_ne!(number % 5, 0),
+            Err(StoreError::Corrupt(_)) => assert_eq!(number % 5, 0),
+            other => panic!("{number}: {other:?}"),
+        }
+    }
+    assert_eq!(store.counts().await.unwrap().learned, 160);
+}
+
+#[tokio::test]
+async fn a_transaction_that_sqlite_undid_is_nobodys_success() {
+    let place = File::new();
+    let store = place.start();
+    sabotage(&place, "ROLLBACK");
+    let keys: Vec<_> = (0..50).map(|number| key(&number.to_string())).collect();
+    let claims = keys
+        .iter()
+        .zip(0..)
+        .map(|(key, number)| store.claim(if number == 30 { boom(key) } else { claim(key, "203.0.113.1", START) }));
+    let answers = join_all(claims).await;
+    assert!(answers[30].is_err());
+    for (key, answer) in keys.iter().zip(answers) {
+        assert_eq!(binding(&store, key).await.is_some(), answer.is_ok(), "{answer:?}");
+    }
+    bind(&store, &key("after"), "203.0.113.1").await;
+}
+
+#[tokio::test]
+async fn an_archived_key_keeps_its_name() {
+    let place = File::new();
+    let store = place.start();
+    let key = key("archived");
+    bind(&store, &key, "203.0.113.7").await;
+    // What the archiving job will do, under an id that a digest of today no longer gives.
+    place
+        .shell()
+        .execute_batch(
+            "INSERT INTO archive (key_id, digest, pepper, realm, hint, networks, created_at, archived_at)
+             SELECT 'k_0123456789abcdef0123456789abcdef', digest, pepper, realm, hint, '203.0.113.7/32', created_at, 9
+             FROM bindings; DELETE FROM binding_networks; DELETE FROM bindings",
+        )
+        .unwrap();
+    let id = "k_0123456789abcdef0123456789abcdef".parse().unwrap();
+    for target in [Target::Id(prefix("01234567")), Target::Key(key.clone())] {
+        let row = store.find(target.clone()).await.unwrap();
+        assert_eq!((row.key_id, row.facts.is_empty()), (id, true));
+        assert_eq!(refusal(&store, target.clone(), Action::Open).await, key_ip_sentinel::store::Refusal::NotBound(id));
+        assert_eq!(refusal(&store, target, Action::Unban).await, key_ip_sentinel::store::Refusal::NotBanned(id));
+    }
+    assert_eq!(store.keys(KeyQuery { ..ALL_KEYS }).await.unwrap(), []);
+
+    let by_prefix = Change { target: Target::Id(prefix("01234567")), action: FOREVER };
+    let banned = store.apply(by_prefix, ADMIN, START).await.unwrap();
+    assert_eq!((banned.key_id, banned.after.ban.clone().unwrap().hint), (id, key.hint.clone()));
+    assert_eq!(store.lookup(&key.digest).await.unwrap().facts, banned.after);
+    change(&store, &key, Action::Unban).await;
+    assert_eq!(bind(&store, &key, "198.51.100.9").await.facts.binding.unwrap().id, id);
+}
