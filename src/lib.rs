@@ -1,3 +1,4 @@
 //! wip
+pub mod admin;
 pub mod domain;
 pub mod store;
