@@ -1,4 +1,5 @@
 //! wip
 pub mod admin;
+pub mod cli;
 pub mod domain;
 pub mod store;

@@ -43,7 +43,7 @@ pub(super) fn target(operations: &Operations, key: Option<api::KeyReference>) ->
 pub(super) fn keys(request: &api::ListKeysRequest) -> Result<KeyQuery, Status> {
     let api::ListKeysRequest { state, banned_only, network: net, limit: rows, offset } = request;
     Ok(KeyQuery {
-        state: word("state", state, State::from_word, "learned, pinned")?,
+        state: word("state", state, State::from_word, &State::ALL.map(State::as_str))?,
         banned_only: *banned_only,
         network: if net.is_empty() { None } else { Some(network("network", net)?) },
         limit: limit(*rows)?,
@@ -90,7 +90,7 @@ pub(super) fn audit(request: &api::ListAuditRequest, now: Timestamp) -> Result<A
         millis => Some(now.before(Duration::from_millis(millis))),
     };
     Ok(AuditQuery {
-        kind: word("kind", kind, EventKind::from_word, "denied, first_use, unbind, ban, unban")?,
+        kind: word("kind", kind, EventKind::from_word, &EventKind::ALL.map(EventKind::as_str))?,
         key: if key.is_empty() { None } else { Some(key_id("key_id", key)?) },
         since: since.max(within),
         limit: limit(*rows)?,
@@ -108,11 +108,13 @@ fn network(field: &str, text: &str) -> Result<Network, Status> {
     })
 }
 
-fn word<T>(field: &str, text: &str, read: fn(&str) -> Option<T>, words: &str) -> Result<Option<T>, Status> {
+fn word<T>(field: &str, text: &str, read: fn(&str) -> Option<T>, words: &[&str]) -> Result<Option<T>, Status> {
     if text.is_empty() {
         return Ok(None);
     }
-    read(text).map(Some).ok_or_else(|| invalid(field, format_args!("must be one of {words}, or empty for all")))
+    read(text)
+        .map(Some)
+        .ok_or_else(|| invalid(field, format_args!("must be one of {}, or empty for all", words.join(", "))))
 }
 
 fn limit(rows: u32) -> Result<u32, Status> {

@@ -8,6 +8,9 @@ use crate::{
     store::{Counts, KeyRow, Refusal, RefusedNetwork},
 };
 
+/// A status travels in a header, and clients bound those.
+const MAX_CANDIDATES: usize = 20;
+
 pub(super) fn key(row: &KeyRow, now: Timestamp) -> api::Key {
     let KeyFacts { binding, ban } = &row.facts;
     api::Key {
@@ -100,8 +103,11 @@ pub(super) fn failure(failure: Failure) -> Status {
     };
     let text = match &failure {
         Failure::Refused(Refusal::Ambiguous(candidates)) => {
-            let ids: Vec<String> = candidates.iter().map(ToString::to_string).collect();
-            format!("{failure}: {}", ids.join(", "))
+            let mut ids: Vec<String> = candidates.iter().take(MAX_CANDIDATES).map(ToString::to_string).collect();
+            if candidates.len() > MAX_CANDIDATES {
+                ids.push("…".to_owned());
+            }
+            format!("{failure}; give more digits: {}", ids.join(", "))
         }
         _ => failure.to_string(),
     };

@@ -1,5 +1,7 @@
 //! The admin API on the wire: a real unix socket, a store in memory.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
 mod fake;
 
 use std::sync::Arc;
@@ -88,7 +90,7 @@ async fn what_the_store_refuses_has_its_own_status_and_changes_nothing() {
     assert_eq!(not_banned.message(), format!("{one} is not banned"));
     let ambiguous = client.unbind(UnbindRequest { key: by_id("0a1b2c3d"), mode: None }).await.unwrap_err();
     assert_eq!(ambiguous.code(), Code::FailedPrecondition);
-    assert_eq!(ambiguous.message(), format!("ambiguous: 2 keys begin so: {one}, {two}"));
+    assert_eq!(ambiguous.message(), format!("ambiguous: 2 keys begin so; give more digits: {one}, {two}"));
     assert!(fake.recorded.lock().unwrap().is_empty() && fake.published.lock().unwrap().is_empty());
 }
 
