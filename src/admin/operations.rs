@@ -80,7 +80,7 @@ pub enum Failure {
     #[error("this server has not reached its store since it started; try again once `sentinel status` says serving")]
     NotReady,
     /// The store did not answer.
-    #[error("the store did not answer, a change was made or not; the server's log says why")]
+    #[error("the store did not answer (a change was made or not); the server's log says why")]
     StoreLost,
     /// The store holds what this version cannot read.
     #[error("the store holds what this version cannot read; the server's log says what")]

@@ -1,6 +1,7 @@
 //! The connection to a server's admin socket.
 
 use std::{
+    error::Error as _,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -61,7 +62,8 @@ impl Client {
                 Failure::Refused(said.to_owned())
             }
             Code::Unimplemented => Failure::Refused("the server is of a version without this command".to_owned()),
-            Code::Unavailable if !said.is_empty() => Failure::Unreachable(said.to_owned()),
+            // The server's own word has no source; a connection that broke has one.
+            Code::Unavailable if status.source().is_none() => Failure::Unreachable(said.to_owned()),
             _ => broken(&self.socket, &said),
         }
     }

@@ -45,12 +45,29 @@ pub(crate) fn learned(id: KeyId, network: &str) -> KeyRow {
     KeyRow { key_id: id, facts: KeyFacts { binding: Some(binding), ban: None } }
 }
 
+pub(crate) fn record(kind: EventKind, id: KeyId, actor: Option<&str>) -> Record {
+    Record {
+        kind,
+        reason: None,
+        key_id: Some(id),
+        network: None,
+        count: 1,
+        first_at: NOW,
+        last_at: NOW,
+        actor: actor.map(str::to_owned),
+        decision_id: None,
+        detail: None,
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct FakeStore {
     pub(crate) rows: Mutex<Vec<KeyRow>>,
     pub(crate) log: Mutex<Vec<Record>>,
     pub(crate) audit_queries: Mutex<Vec<AuditQuery>>,
     pub(crate) lost: Mutex<bool>,
+    /// How long a change takes to answer once it is made.
+    pub(crate) slow: Mutex<Duration>,
 }
 
 impl FakeStore {
@@ -119,25 +136,17 @@ impl Store for FakeStore {
 
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
         self.check()?;
+        let slow = *self.slow.lock().unwrap();
         let place = self.place(&change.target)?;
-        let row = &mut self.rows.lock().unwrap()[place];
+        let mut row = self.rows.lock().unwrap()[place].clone();
         let before = row.facts.clone();
         let kind = act(&mut row.facts, row.key_id, change.action, actor, now)?;
-        let record = Record {
-            kind,
-            reason: None,
-            key_id: Some(row.key_id),
-            network: None,
-            count: 1,
-            first_at: now,
-            last_at: now,
-            actor: Some(actor.to_owned()),
-            decision_id: None,
-            detail: None,
-        };
+        self.rows.lock().unwrap()[place] = row.clone();
+        tokio::time::sleep(slow).await;
+        let record = record(kind, row.key_id, Some(actor));
         self.log.lock().unwrap().push(record.clone());
         let refused = vec![RefusedNetwork { network: "198.51.100.9/32".parse().unwrap(), count: 12, last_at: NOW }];
-        Ok(Applied { revision: Revision(7), key_id: row.key_id, before, after: row.facts.clone(), refused, record })
+        Ok(Applied { revision: Revision(7), key_id: row.key_id, before, after: row.facts, refused, record })
     }
 
     async fn changes_after(&self, _: Revision) -> Result<Changes, StoreError> {

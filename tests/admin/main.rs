@@ -1,10 +1,11 @@
-//! The admin API on the wire: a real unix socket, a store in memory.
+//! The admin API on the wire, and its command line: a real unix socket, a store in memory.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
+mod command_line;
 mod fake;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use fake::{Fake, KEY, NOW, id_of, learned};
 use key_ip_sentinel::{
@@ -199,6 +200,18 @@ async fn a_change_that_is_not_read_back_says_so() {
     let mut client = fake.serve_also(deps).await;
     let request = BanRequest { key: by_key(KEY), ..Default::default() };
     assert!(!client.ban(request).await.unwrap().into_inner().in_effect);
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_after_the_commit_costs_neither_record_nor_hint() {
+    let fake = Fake::start(vec![]).await;
+    *fake.store.slow.lock().unwrap() = Duration::from_millis(300);
+    let mut client = fake.client().await;
+    let request = BanRequest { key: by_key(KEY), ..Default::default() };
+    tokio::time::timeout(Duration::from_millis(100), client.ban(request)).await.expect_err("still waiting");
+    drop(client);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!((fake.recorded.lock().unwrap().len(), fake.published.lock().unwrap().len()), (1, 1));
 }
 
 #[tokio::test]
