@@ -1,0 +1,104 @@
+//! The admin API over gRPC, on a unix socket whose file mode is the permission.
+
+use tonic::{Request, Response, Status, transport::server::UdsConnectInfo};
+
+use super::{
+    Operations,
+    api::{self, admin_server},
+    request, response,
+};
+
+/// Far above any request, far below what could hurt.
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// The service to mount on the admin listener.
+pub fn service(operations: Operations) -> admin_server::AdminServer<Admin> {
+    admin_server::AdminServer::new(Admin { operations }).max_decoding_message_size(MAX_REQUEST_BYTES)
+}
+
+/// Implements the proto's service over [`Operations`].
+pub struct Admin {
+    operations: Operations,
+}
+
+/// Who asks, and what. No handler gets at its message without having named the peer.
+fn open<T>(request: Request<T>) -> Result<(String, T), Status> {
+    let credentials = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
+    let Some(credentials) = credentials else {
+        return Err(Status::unauthenticated("the peer of this connection is unknown; use the admin unix socket"));
+    };
+    Ok((format!("uid:{}", credentials.uid()), request.into_inner()))
+}
+
+#[tonic::async_trait]
+impl admin_server::Admin for Admin {
+    async fn list_keys(
+        &self,
+        request: Request<api::ListKeysRequest>,
+    ) -> Result<Response<api::ListKeysResponse>, Status> {
+        let (_, message) = open(request)?;
+        let query = request::keys(&message)?;
+        let now = self.operations.now().map_err(response::failure)?;
+        let rows = self.operations.keys(query).await.map_err(response::failure)?;
+        let keys = rows.iter().map(|row| response::key(row, now)).collect();
+        Ok(Response::new(api::ListKeysResponse { keys, now_ms: now.as_millis() }))
+    }
+
+    async fn get_key(&self, request: Request<api::GetKeyRequest>) -> Result<Response<api::GetKeyResponse>, Status> {
+        let (_, message) = open(request)?;
+        let target = request::target(&self.operations, message.key)?;
+        let now = self.operations.now().map_err(response::failure)?;
+        let row = self.operations.key(target).await.map_err(response::failure)?;
+        Ok(Response::new(api::GetKeyResponse { key: Some(response::key(&row, now)), now_ms: now.as_millis() }))
+    }
+
+    async fn unbind(&self, request: Request<api::UnbindRequest>) -> Result<Response<api::ChangeResponse>, Status> {
+        let (actor, message) = open(request)?;
+        let change = request::unbind(&self.operations, message)?;
+        self.change(change, actor).await
+    }
+
+    async fn ban(&self, request: Request<api::BanRequest>) -> Result<Response<api::ChangeResponse>, Status> {
+        let (actor, message) = open(request)?;
+        let change = request::ban(&self.operations, message)?;
+        self.change(change, actor).await
+    }
+
+    async fn unban(&self, request: Request<api::UnbanRequest>) -> Result<Response<api::ChangeResponse>, Status> {
+        let (actor, message) = open(request)?;
+        let change = request::unban(&self.operations, message)?;
+        self.change(change, actor).await
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<api::ListAuditRequest>,
+    ) -> Result<Response<api::ListAuditResponse>, Status> {
+        let (_, message) = open(request)?;
+        let now = self.operations.now().map_err(response::failure)?;
+        let query = request::audit(&message, now)?;
+        let records = self.operations.audit(query).await.map_err(response::failure)?;
+        let records = records.into_iter().map(response::record).collect();
+        Ok(Response::new(api::ListAuditResponse { records, now_ms: now.as_millis() }))
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<api::GetStatusRequest>,
+    ) -> Result<Response<api::GetStatusResponse>, Status> {
+        open(request)?;
+        let (view, counts) = self.operations.status().await;
+        Ok(Response::new(response::status(view, counts)))
+    }
+}
+
+impl Admin {
+    async fn change(
+        &self,
+        change: crate::store::Change,
+        actor: String,
+    ) -> Result<Response<api::ChangeResponse>, Status> {
+        let changed = self.operations.change(change, actor).await.map_err(response::failure)?;
+        Ok(Response::new(response::change(changed)))
+    }
+}

@@ -1,0 +1,33 @@
+//! The admin API: what operators may see and change, for whoever can open the admin socket.
+//!
+//! A change goes through one door, [`Operations`]: it is authenticated, turned into a value that cannot be invalid,
+//! carried out by the store in one transaction, and answered once this process decides by it. [`grpc`] is the thin
+//! edge: `request` reads the wire (and names the field that is wrong), `response` writes it.
+
+pub mod grpc;
+mod operations;
+mod request;
+mod response;
+
+pub use operations::{Changed, Deps, Failure, Operations, StatusView};
+
+/// The messages, server and client made from `proto/sentinel/admin/v1/admin.proto`, which is their manual.
+#[allow(missing_docs)]
+pub mod api {
+    use std::fmt;
+
+    tonic::include_proto!("sentinel.admin.v1");
+
+    /// Redacted whole: a key may stand in either field, in the wrong one by an operator's mistake.
+    impl fmt::Debug for KeyReference {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("KeyReference(…)")
+        }
+    }
+
+    impl fmt::Debug for key_reference::Reference {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Reference(…)")
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! From the wire to values that cannot be invalid. Every refusal names its field, and none repeats what was sent: a
+//! key may have been put into the wrong field.
+
+use std::time::Duration;
+
+use tonic::Status;
+use zeroize::Zeroizing;
+
+use super::{
+    Operations,
+    api::{self, key_reference::Reference, unbind_request::Mode},
+};
+use crate::{
+    domain::{KeyIdPrefix, Network, State, Timestamp, addr::NetworkError, event::EventKind},
+    store::{Action, AuditQuery, Change, KeyQuery, Target},
+};
+
+const DEFAULT_LIMIT: u32 = 100;
+const MAX_LIMIT: u32 = 1000;
+const MAX_REASON: usize = 200;
+/// A hundred years: far more than anyone means, far less than a store's or a formatter's last date.
+const MAX_LASTING_MS: i64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
+/// INVALID_ARGUMENT, with the field's name first.
+fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
+    Status::invalid_argument(format!("{field}: {why}"))
+}
+
+/// Comes first in every request: the key is wiped from memory whatever the other fields hold.
+pub(super) fn target(operations: &Operations, key: Option<api::KeyReference>) -> Result<Target, Status> {
+    match key.and_then(|key| key.reference) {
+        Some(Reference::KeyId(text)) => key_id("key.key_id", &text).map(Target::Id),
+        Some(Reference::ApiKey(text)) => {
+            let text = Zeroizing::new(text);
+            operations
+                .target_of_key(&text)
+                .ok_or_else(|| invalid("key.api_key", "this is not a key that the configured profile accepts"))
+        }
+        None => Err(invalid("key", "say which key, by key_id or api_key")),
+    }
+}
+
+pub(super) fn keys(request: &api::ListKeysRequest) -> Result<KeyQuery, Status> {
+    let api::ListKeysRequest { state, banned_only, network: net, limit: rows, offset } = request;
+    Ok(KeyQuery {
+        state: word("state", state, State::from_word, &State::ALL.map(State::as_str))?,
+        banned_only: *banned_only,
+        network: if net.is_empty() { None } else { Some(network("network", net)?) },
+        limit: limit(*rows)?,
+        offset: *offset,
+    })
+}
+
+pub(super) fn unbind(operations: &Operations, request: api::UnbindRequest) -> Result<Change, Status> {
+    let target = target(operations, request.key)?;
+    let action = match request.mode {
+        None => Action::Reserve,
+        Some(Mode::To(text)) => Action::HandOver(network("to", &text)?),
+        Some(Mode::Open(true)) => Action::Open,
+        // Whoever writes `open = false` means "not open"; whether that is "reserve" is not ours to guess.
+        Some(Mode::Open(false)) => return Err(invalid("open", "must be true; leave it out to reserve the key")),
+    };
+    Ok(Change { target, action })
+}
+
+pub(super) fn ban(operations: &Operations, request: api::BanRequest) -> Result<Change, Status> {
+    let target = target(operations, request.key)?;
+    let lasting = match request.lasting_ms {
+        0 => None,
+        1..=MAX_LASTING_MS => Some(Duration::from_millis(request.lasting_ms.unsigned_abs())),
+        _ => return Err(invalid("lasting_ms", "must be 0 (for ever) to 100 years")),
+    };
+    let action = Action::Ban { lasting, reason: reason(request.reason)? };
+    Ok(Change { target, action })
+}
+
+pub(super) fn unban(operations: &Operations, request: api::UnbanRequest) -> Result<Change, Status> {
+    Ok(Change { target: target(operations, request.key)?, action: Action::Unban })
+}
+
+pub(super) fn audit(request: &api::ListAuditRequest, now: Timestamp) -> Result<AuditQuery, Status> {
+    let api::ListAuditRequest { kind, key_id: key, since_ms, limit: rows, within_ms } = request;
+    let non_negative = |field, millis: i64| u64::try_from(millis).map_err(|_| invalid(field, "must not be negative"));
+    let since = match non_negative("since_ms", *since_ms)? {
+        0 => None,
+        _ => Some(Timestamp::from_millis(*since_ms)),
+    };
+    let within = match non_negative("within_ms", *within_ms)? {
+        0 => None,
+        millis => Some(now.before(Duration::from_millis(millis))),
+    };
+    Ok(AuditQuery {
+        kind: word("kind", kind, EventKind::from_word, &EventKind::ALL.map(EventKind::as_str))?,
+        key: if key.is_empty() { None } else { Some(key_id("key_id", key)?) },
+        since: since.max(within),
+        limit: limit(*rows)?,
+    })
+}
+
+fn key_id(field: &str, text: &str) -> Result<KeyIdPrefix, Status> {
+    text.parse().map_err(|error| invalid(field, error))
+}
+
+fn network(field: &str, text: &str) -> Result<Network, Status> {
+    text.parse().map_err(|error| match error {
+        NetworkError::Unparsable(_) => invalid(field, "not an IP address or CIDR"),
+        NetworkError::HostBits { .. } | NetworkError::Disguised(_) => invalid(field, error),
+    })
+}
+
+fn word<T>(field: &str, text: &str, read: fn(&str) -> Option<T>, words: &[&str]) -> Result<Option<T>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    read(text)
+        .map(Some)
+        .ok_or_else(|| invalid(field, format_args!("must be one of {}, or empty for all", words.join(", "))))
+}
+
+fn limit(rows: u32) -> Result<u32, Status> {
+    match rows {
+        0 => Ok(DEFAULT_LIMIT),
+        1..=MAX_LIMIT => Ok(rows),
+        _ => Err(invalid("limit", "must be 1 to 1000, or 0 for 100")),
+    }
+}
+
+fn reason(text: String) -> Result<Option<String>, Status> {
+    // A control character could forge lines in an operator's terminal and in text logs.
+    if text.chars().any(char::is_control) {
+        return Err(invalid("reason", "must not contain control characters"));
+    }
+    if text.chars().count() > MAX_REASON {
+        return Err(invalid("reason", "must have at most 200 characters"));
+    }
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}

@@ -1,0 +1,261 @@
+//! The one table of commands and flags. Its doc comments are the manual that `--help` prints.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgGroup, Args, ColorChoice, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+
+use super::reference::{Which, key_id};
+use crate::domain::{KeyIdPrefix, Network, State, addr::NetworkError, event::EventKind};
+
+/// The first network that uses an API key owns it.
+#[derive(Parser)]
+#[command(
+    name = "sentinel",
+    version,
+    color = ColorChoice::Never,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  sentinel serve                             serve with the built-in defaults
+  sentinel bindings list                     which network owns which key
+  sentinel unbind 0a1b2c3d --to 10.2.0.0/16  hand a key over
+  sentinel ban --key-file leaked.txt         refuse a key everywhere
+
+Exit codes: 0 done, 1 refused or not found, 2 usage or configuration, 3 server unreachable."
+)]
+pub(super) struct Cli {
+    /// The configuration file (TOML); without one the built-in defaults hold
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "FILE",
+        env = "SENTINEL_CONFIG",
+        hide_env_values = true
+    )]
+    pub(super) config: Option<PathBuf>,
+
+    /// The admin socket to ask, instead of the configured one
+    #[arg(long, global = true, help_heading = "Global options", value_name = "unix:/PATH", value_parser = socket)]
+    pub(super) admin: Option<PathBuf>,
+
+    /// For people, or one JSON document with stable names and RFC 3339 times
+    #[arg(long, global = true, help_heading = "Global options", value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
+    pub(super) output: Output,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Answer Envoy's authorization checks until told to stop
+    #[command(after_help = "\
+Examples:
+  sentinel serve
+  sentinel serve --config /etc/sentinel.toml
+  SENTINEL_LISTEN__GRPC=unix:/run/sentinel/grpc.sock sentinel serve")]
+    Serve,
+
+    /// Read the configuration as `serve` would, list every fault, and change nothing
+    #[command(after_help = "\
+Examples:
+  sentinel check-config --config /etc/sentinel.toml && systemctl restart sentinel")]
+    CheckConfig,
+
+    /// The secrets that key the digests
+    #[command(subcommand, arg_required_else_help = true)]
+    Pepper(PepperCommand),
+
+    #[command(flatten)]
+    Remote(RemoteCommand),
+}
+
+#[derive(Subcommand)]
+pub(super) enum PepperCommand {
+    /// Print a fresh pepper: 64 hex digits. Nothing is stored
+    #[command(after_help = "\
+Examples:
+  (umask 077; sentinel pepper new > pepper)
+  SENTINEL_HMAC_SECRET_FILE=pepper sentinel serve
+
+Whoever replaces the pepper of a store in use makes every key new: keep it as long as the store.")]
+    New,
+}
+
+/// What a running server is asked.
+#[derive(Subcommand)]
+pub(super) enum RemoteCommand {
+    /// Which network owns which key
+    #[command(subcommand, arg_required_else_help = true)]
+    Bindings(BindingsCommand),
+
+    /// Take a key from its networks; without --to or --open nobody can use it from then on
+    #[command(
+        group = ArgGroup::new("mode").multiple(false),
+        after_help = "\
+Examples:
+  sentinel unbind 0a1b2c3d                     reserve it: nobody gets it until you hand it over
+  sentinel unbind 0a1b2c3d --to 203.0.113.7    hand it to one address
+  sentinel unbind 0a1b2c3d --to 2001:db8::/48  hand it to a network
+  sentinel unbind 0a1b2c3d --open              whoever uses it next owns it
+
+Prints the networks that were refused the key in the last 24 hours: the owner's new one, or a thief's."
+    )]
+    Unbind {
+        #[command(flatten)]
+        which: Which,
+        /// Give the key to exactly this network
+        #[arg(long, value_name = "CIDR", group = "mode", value_parser = network)]
+        to: Option<Network>,
+        /// Forget the owner: the next first use wins, a thief's too
+        #[arg(long, group = "mode")]
+        open: bool,
+    },
+
+    /// Refuse a key everywhere, whoever owns it, also one that was never seen
+    #[command(after_help = "\
+Examples:
+  sentinel ban 0a1b2c3d --for 2h --reason \"leaked in a log\"
+  sentinel ban --key-file leaked.txt
+  pass show leaked-key | sentinel ban --key-file -
+
+Replaces an earlier ban. The binding is left as it is.")]
+    Ban {
+        #[command(flatten)]
+        which: Which,
+        /// How long, such as 30m, 2h or 7d; without it for ever
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+        lasting: Option<Duration>,
+        /// Why, for whoever reads the audit: at most 200 characters
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+
+    /// Lift a ban; the binding is left as it is
+    #[command(after_help = "\
+Examples:
+  sentinel unban 0a1b2c3d
+  sentinel unban --key-file key.txt")]
+    Unban {
+        #[command(flatten)]
+        which: Which,
+    },
+
+    /// Show the state of the server and its store
+    #[command(after_help = "\
+Examples:
+  sentinel status
+  sentinel status --output json | jq .serving")]
+    Status,
+
+    /// What happened, and who did it
+    #[command(subcommand, arg_required_else_help = true)]
+    Audit(AuditCommand),
+}
+
+#[derive(Subcommand)]
+pub(super) enum BindingsCommand {
+    /// List keys, the newest first
+    #[command(after_help = "\
+Examples:
+  sentinel bindings list --banned
+  sentinel bindings list --network 203.0.113.7
+  sentinel bindings list --output json | jq -r '.keys[].key_id'")]
+    List(ListArgs),
+
+    /// Show one key: its owner, its ban
+    #[command(after_help = "\
+Examples:
+  sentinel bindings show 0a1b2c3d
+  sentinel bindings show --key-file key.txt")]
+    Show {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct ListArgs {
+    /// Only bindings in this state
+    #[arg(long, value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str)))]
+    pub(super) state: Option<String>,
+    /// Only keys with a ban in force
+    #[arg(long)]
+    pub(super) banned: bool,
+    /// Only keys that exactly this network owns
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    pub(super) network: Option<Network>,
+    /// At most so many, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = limit)]
+    pub(super) limit: u32,
+    /// Skip so many
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = offset)]
+    pub(super) offset: u32,
+}
+
+#[derive(Subcommand)]
+pub(super) enum AuditCommand {
+    /// List audit records, the newest first, with the command that reverses each change
+    #[command(after_help = "\
+Examples:
+  sentinel audit list --since 24h
+  sentinel audit list --kind denied --key 0a1b2c3d
+  sentinel audit list --key-file key.txt --output json")]
+    List(AuditArgs),
+}
+
+#[derive(Args)]
+pub(super) struct AuditArgs {
+    /// Only this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
+    pub(super) kind: Option<String>,
+    /// Only this key: the first 8 or more hex digits of its id
+    #[arg(long, value_name = "REF", value_parser = key_id)]
+    pub(super) key: Option<KeyIdPrefix>,
+    /// Only the key in this file, - for standard input
+    #[arg(long, value_name = "PATH", conflicts_with = "key")]
+    pub(super) key_file: Option<PathBuf>,
+    /// Only the last so long, such as 30m, 24h or 7d
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) since: Option<Duration>,
+    /// At most so many, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = limit)]
+    pub(super) limit: u32,
+}
+
+// None of these texts repeats the argument: it may be a key that slipped into the wrong place.
+
+fn socket(text: &str) -> Result<PathBuf, &'static str> {
+    let path = text.strip_prefix("unix:").ok_or("must begin with unix:, such as unix:/run/sentinel/admin.sock")?;
+    if path.is_empty() { Err("names no path, such as unix:/run/sentinel/admin.sock") } else { Ok(path.into()) }
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    text.parse().map_err(|error: NetworkError| match error {
+        NetworkError::Unparsable(_) => "must be an IP address or CIDR, such as 203.0.113.7 or 2001:db8::/48".to_owned(),
+        NetworkError::HostBits { .. } | NetworkError::Disguised(_) => error.to_string(),
+    })
+}
+
+fn limit(text: &str) -> Result<u32, &'static str> {
+    text.parse().ok().filter(|limit| (1..=1000).contains(limit)).ok_or("must be 1 to 1000")
+}
+
+fn offset(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "must be a number of rows")
+}
+
+/// Zero would mean "for ever" to the server, and "since the beginning".
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let duration = humantime::parse_duration(text).map_err(|_| "must be a duration such as 30m, 2h or 7d")?;
+    if duration.as_millis() == 0 { Err("must be longer than nothing") } else { Ok(duration) }
+}

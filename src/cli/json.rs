@@ -1,0 +1,105 @@
+//! Answers for scripts: the proto's messages under the proto's names, except that a time `x_ms` is `x` in RFC 3339.
+//! What is absent is `null`, never left out.
+
+use serde_json::{Value, json};
+
+use crate::{
+    admin::api::{
+        AuditRecord, Ban, Binding, ChangeResponse, GetKeyResponse, GetStatusResponse, Key, ListAuditResponse,
+        ListKeysResponse, RefusedNetwork,
+    },
+    domain::Timestamp,
+};
+
+pub(super) fn list(answer: &ListKeysResponse) -> Value {
+    json!({ "keys": answer.keys.iter().map(key).collect::<Vec<_>>(), "now": time(answer.now_ms) })
+}
+
+pub(super) fn one(answer: &GetKeyResponse) -> Value {
+    json!({ "key": answer.key.as_ref().map(key), "now": time(answer.now_ms) })
+}
+
+pub(super) fn change(answer: &ChangeResponse) -> Value {
+    json!({
+        "key": answer.key.as_ref().map(key),
+        "before": answer.before.as_ref().map(key),
+        "revision": answer.revision,
+        "refused": answer.refused.iter().map(refused).collect::<Vec<_>>(),
+        "now": time(answer.now_ms),
+        "in_effect": answer.in_effect,
+    })
+}
+
+pub(super) fn records(answer: &ListAuditResponse) -> Value {
+    json!({ "records": answer.records.iter().map(record).collect::<Vec<_>>(), "now": time(answer.now_ms) })
+}
+
+/// Durations stay in milliseconds, as their names say.
+pub(super) fn status(answer: &GetStatusResponse) -> Value {
+    json!({
+        "version": answer.version,
+        "pid": answer.pid,
+        "uptime_ms": answer.uptime_ms,
+        "serving": answer.serving,
+        "mode": answer.mode,
+        "store": answer.store,
+        "applied_revision": answer.applied_revision,
+        "since_poll_ms": answer.since_poll_ms,
+        "pepper_id": answer.pepper_id,
+        "realm": answer.realm,
+        "learned": answer.learned,
+        "pinned": answer.pinned,
+        "reserved": answer.reserved,
+        "banned": answer.banned,
+    })
+}
+
+fn key(key: &Key) -> Value {
+    json!({
+        "key_id": key.key_id,
+        "hint": word(&key.hint),
+        "binding": key.binding.as_ref().map(binding),
+        "ban": key.ban.as_ref().map(ban),
+    })
+}
+
+fn binding(binding: &Binding) -> Value {
+    json!({ "state": binding.state, "networks": binding.networks, "created_at": time(binding.created_at_ms) })
+}
+
+fn ban(ban: &Ban) -> Value {
+    json!({
+        "until": ban.until_ms.map(time),
+        "reason": word(&ban.reason),
+        "actor": ban.actor,
+        "created_at": time(ban.created_at_ms),
+        "in_force": ban.in_force,
+    })
+}
+
+fn refused(refused: &RefusedNetwork) -> Value {
+    json!({ "network": refused.network, "count": refused.count, "last_at": time(refused.last_at_ms) })
+}
+
+fn record(record: &AuditRecord) -> Value {
+    json!({
+        "kind": record.kind,
+        "reason": word(&record.reason),
+        "key_id": word(&record.key_id),
+        "network": word(&record.network),
+        "count": record.count,
+        "first_at": time(record.first_at_ms),
+        "last_at": time(record.last_at_ms),
+        "actor": word(&record.actor),
+        "decision_id": word(&record.decision_id),
+        "detail": word(&record.detail),
+    })
+}
+
+fn word(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn time(millis: i64) -> String {
+    Timestamp::from_millis(millis).to_string()
+}

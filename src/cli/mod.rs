@@ -1,0 +1,110 @@
+//! The command line. `args` is the one table of commands; `serve`, `check-config` and `pepper new` are done here,
+//! every other command asks a running server over its admin socket (`client`) and prints the answer (`show`, or
+//! `json`).
+
+mod args;
+mod client;
+mod json;
+mod operate;
+mod reference;
+mod show;
+mod usage;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use crate::{app, config, domain::key::pepper_text};
+use args::{Cli, Command, PepperCommand};
+
+/// Why a command was not done, which is also its exit code.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// 1: refused, not found, or ended by a fault.
+    #[error("{0}")]
+    Refused(String),
+    /// 2: what was asked cannot be meant.
+    #[error("{0}")]
+    Usage(String),
+    /// 2: one fault a line.
+    #[error("the configuration is not valid:\n{0}")]
+    Config(String),
+    /// 3: nobody could be asked.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The answer could not be written. A reader that went away (`sentinel audit list | head`) is no failure.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Refused(_) | Self::Output(_) => 1,
+            Self::Usage(_) | Self::Config(_) => 2,
+            Self::Unreachable(_) => 3,
+        }
+    }
+}
+
+/// Runs the command that `args` name, the program's name first.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let done = match Cli::try_parse_from(args) {
+        Ok(cli) => execute(cli),
+        Err(error) => usage::answer(&error),
+    };
+    let Err(failure) = done else { return ExitCode::SUCCESS };
+    let code = failure.exit_code();
+    if code != 0 {
+        say(format_args!("error: {failure}"));
+    }
+    ExitCode::from(code)
+}
+
+fn execute(cli: Cli) -> Result<(), Failure> {
+    let load = || config::load(cli.config.as_deref()).map_err(|faults| Failure::Config(faults.to_string()));
+    match cli.command {
+        Command::Serve => app::serve(load()?).map_err(|error| Failure::Refused(error.to_string())),
+        Command::CheckConfig => {
+            load()?;
+            print("The configuration is valid.\n")
+        }
+        Command::Pepper(PepperCommand::New) => new_pepper(),
+        Command::Remote(command) => {
+            let socket = match cli.admin {
+                Some(socket) => socket,
+                None => load()?.admin_socket().to_owned(),
+            };
+            operate::run(command, &socket, cli.output)
+        }
+    }
+}
+
+fn new_pepper() -> Result<(), Failure> {
+    use rand::{TryRng, rngs::SysRng};
+
+    let mut entropy = [0; 32];
+    SysRng
+        .try_fill_bytes(&mut entropy)
+        .map_err(|error| Failure::Refused(format!("the system gives no random bytes: {error}")))?;
+    let text = pepper_text(entropy);
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.write_all(b"\n")?)
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// For people, beside the answer. Nothing is left to try if stderr is gone.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

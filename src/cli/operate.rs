@@ -1,0 +1,147 @@
+//! The commands that ask a running server.
+
+use std::{path::Path, time::Duration};
+
+use serde_json::Value;
+
+use super::{
+    Failure,
+    args::{AuditArgs, AuditCommand, BindingsCommand, ListArgs, Output, RemoteCommand},
+    client::Client,
+    json, print,
+    reference::{Which, by_file},
+    say, show,
+};
+use crate::{
+    admin::api::{
+        BanRequest, ChangeResponse, GetKeyRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest, UnbanRequest,
+        UnbindRequest, unbind_request::Mode,
+    },
+    domain::Network,
+};
+
+/// Asks the server at `socket` and prints its answer.
+pub(super) fn run(command: RemoteCommand, socket: &Path, output: Output) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Refused(format!("the system gives no event loop: {error}")))?;
+    runtime.block_on(async {
+        match command {
+            RemoteCommand::Bindings(BindingsCommand::List(args)) => list(socket, output, args).await,
+            RemoteCommand::Bindings(BindingsCommand::Show { which }) => show_one(socket, output, which).await,
+            RemoteCommand::Unbind { which, to, open } => unbind(socket, output, which, to, open).await,
+            RemoteCommand::Ban { which, lasting, reason } => ban(socket, output, which, lasting, reason).await,
+            RemoteCommand::Unban { which } => unban(socket, output, which).await,
+            RemoteCommand::Status => status(socket, output).await,
+            RemoteCommand::Audit(AuditCommand::List(args)) => audit(socket, output, args).await,
+        }
+    })
+}
+
+async fn list(socket: &Path, output: Output, args: ListArgs) -> Result<(), Failure> {
+    let ListArgs { state, banned, network, limit, offset } = args;
+    let filtered = state.is_some() || banned || network.is_some() || offset > 0;
+    let request = ListKeysRequest {
+        state: state.unwrap_or_default(),
+        banned_only: banned,
+        network: network.map(|network| network.to_string()).unwrap_or_default(),
+        limit,
+        offset,
+    };
+    let answer = Client::connect(socket).await?.ask(async |api| api.list_keys(request).await).await?;
+    emit(output, || show::list(&answer, filtered), || json::list(&answer))?;
+    if output == Output::Table && answer.keys.len() == limit as usize {
+        let next = offset.saturating_add(limit);
+        say(format_args!("There may be more: --offset {next} shows the next, --limit up to 1000 at once."));
+    }
+    Ok(())
+}
+
+async fn show_one(socket: &Path, output: Output, which: Which) -> Result<(), Failure> {
+    let request = GetKeyRequest { key: Some(which.resolve()?) };
+    let answer = Client::connect(socket).await?.ask(async |api| api.get_key(request).await).await?;
+    emit(output, || show::one(&answer), || json::one(&answer))
+}
+
+async fn unbind(socket: &Path, output: Output, which: Which, to: Option<Network>, open: bool) -> Result<(), Failure> {
+    let mode = match to {
+        Some(network) => Some(Mode::To(network.to_string())),
+        None if open => Some(Mode::Open(true)),
+        None => None,
+    };
+    let request = UnbindRequest { key: Some(which.resolve()?), mode };
+    let answer = Client::connect(socket).await?.ask(async |api| api.unbind(request).await).await?;
+    changed(output, &answer, show::unbound)?;
+    if open {
+        let id = answer.key.map(|key| key.key_id).unwrap_or_default();
+        say(format_args!(
+            "warning: whoever uses this key next owns it, a thief too; `sentinel bindings show {id}` says who did"
+        ));
+    }
+    Ok(())
+}
+
+async fn ban(
+    socket: &Path,
+    output: Output,
+    which: Which,
+    lasting: Option<Duration>,
+    reason: String,
+) -> Result<(), Failure> {
+    // Too long for the wire is too long for the server, which says so.
+    let lasting_ms = lasting.map_or(0, |lasting| i64::try_from(lasting.as_millis()).unwrap_or(i64::MAX));
+    let request = BanRequest { key: Some(which.resolve()?), lasting_ms, reason };
+    let answer = Client::connect(socket).await?.ask(async |api| api.ban(request).await).await?;
+    changed(output, &answer, show::banned)
+}
+
+async fn unban(socket: &Path, output: Output, which: Which) -> Result<(), Failure> {
+    let request = UnbanRequest { key: Some(which.resolve()?) };
+    let answer = Client::connect(socket).await?.ask(async |api| api.unban(request).await).await?;
+    changed(output, &answer, show::unbanned)
+}
+
+async fn status(socket: &Path, output: Output) -> Result<(), Failure> {
+    let answer = Client::connect(socket).await?.ask(async |api| api.get_status(GetStatusRequest {}).await).await?;
+    emit(output, || show::status(&answer), || json::status(&answer))
+}
+
+async fn audit(socket: &Path, output: Output, args: AuditArgs) -> Result<(), Failure> {
+    let AuditArgs { kind, key, key_file, since, limit } = args;
+    let filtered = kind.is_some() || key.is_some() || key_file.is_some() || since.is_some();
+    let mut request = ListAuditRequest {
+        kind: kind.unwrap_or_default(),
+        key_id: key.map(|prefix| prefix.as_str().to_owned()).unwrap_or_default(),
+        since_ms: 0,
+        limit,
+        within_ms: since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+    };
+    let key = key_file.map(|path| by_file(&path)).transpose()?;
+    let mut client = Client::connect(socket).await?;
+    if key.is_some() {
+        // The audit knows keys by their id alone; an id is not the key's digest once the pepper has changed.
+        let found = client.ask(async |api| api.get_key(GetKeyRequest { key }).await).await?;
+        request.key_id = found.key.map(|key| key.key_id).unwrap_or_default();
+    }
+    let answer = client.ask(async |api| api.list_audit(request).await).await?;
+    emit(output, || show::records(&answer, filtered), || json::records(&answer))?;
+    if output == Output::Table && answer.records.len() == limit as usize {
+        say("There may be more: --limit shows up to 1000, --since, --key and --kind narrow.");
+    }
+    Ok(())
+}
+
+fn changed(output: Output, answer: &ChangeResponse, table: fn(&ChangeResponse) -> String) -> Result<(), Failure> {
+    if !answer.in_effect {
+        say("warning: the change is stored, but the server could not read it back yet; it follows with its next poll");
+    }
+    emit(output, || table(answer), || json::change(answer))
+}
+
+fn emit(output: Output, table: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> Result<(), Failure> {
+    match output {
+        Output::Table => print(&table()),
+        Output::Json => print(&format!("{:#}\n", json())),
+    }
+}

@@ -1,0 +1,108 @@
+//! How an operator names a key: by the beginning of its id, or by the key itself in a file. Never by the key on the
+//! command line, where the shell's history and every process on the machine can read it.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use zeroize::Zeroizing;
+
+use super::Failure;
+use crate::{
+    admin::api::{KeyReference, key_reference::Reference},
+    domain::KeyIdPrefix,
+};
+
+/// No upstream's key is nearly so long.
+const MAX_KEY_FILE: usize = 16 * 1024;
+
+/// Which key.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Which {
+    /// The first 8 or more hex digits of the key's id, with or without k_
+    #[arg(value_name = "REF", value_parser = key_id)]
+    reference: Option<KeyIdPrefix>,
+    /// A file with the key itself, - for standard input
+    #[arg(long, value_name = "PATH")]
+    key_file: Option<PathBuf>,
+}
+
+impl Which {
+    /// For the wire. Reads the key file.
+    pub(super) fn resolve(self) -> Result<KeyReference, Failure> {
+        let reference = match (self.reference, self.key_file) {
+            (Some(prefix), _) => Reference::KeyId(prefix.as_str().to_owned()),
+            (None, Some(path)) => return by_file(&path),
+            (None, None) => return Err(Failure::Usage("say which key: REF or --key-file PATH".into())),
+        };
+        Ok(KeyReference { reference: Some(reference) })
+    }
+}
+
+/// The key in the file at `path`.
+pub(super) fn by_file(path: &Path) -> Result<KeyReference, Failure> {
+    let input: io::Result<Box<dyn Read>> = if path == Path::new("-") {
+        Ok(Box::new(io::stdin()))
+    } else {
+        File::open(path).map(|file| Box::new(file) as _)
+    };
+    // The path is not repeated: who takes --key-file for --key writes the key there.
+    let mut key = input
+        .and_then(read_bounded)
+        .map_err(|error| Failure::Usage(format!("cannot read the key file: {error}")))
+        .and_then(|bytes| bare_key(&bytes).map_err(|why| Failure::Usage(format!("the key file {why}"))))?;
+    Ok(KeyReference { reference: Some(Reference::ApiKey(std::mem::take(&mut *key))) })
+}
+
+/// Into one allocation: a growing buffer would leave copies of the key behind.
+fn read_bounded(input: Box<dyn Read>) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE + 2));
+    input.take(MAX_KEY_FILE as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn bare_key(bytes: &[u8]) -> Result<Zeroizing<String>, &'static str> {
+    if bytes.len() > MAX_KEY_FILE {
+        return Err("is too long for a key; it must hold the bare key and nothing else");
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| "is not text; it must hold the bare key and nothing else")?;
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return Err("is empty; it must hold the bare key");
+    }
+    if line.contains(['\n', '\r']) {
+        return Err("has more than one line; it must hold one bare key and nothing else");
+    }
+    Ok(Zeroizing::new(line.to_owned()))
+}
+
+pub(super) fn key_id(text: &str) -> Result<KeyIdPrefix, &'static str> {
+    text.parse().map_err(|_| {
+        "a key id is 8 to 32 lower-case hex digits, with or without k_. What was given is not repeated here: if it is \
+         a key, it is now in your shell's history; give keys by --key-file PATH (- for standard input)"
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_holds_one_line() {
+        for text in ["sk-abc", "sk-abc\n", "sk-abc\r\n"] {
+            assert_eq!(bare_key(text.as_bytes()).unwrap().as_str(), "sk-abc", "{text:?}");
+        }
+        // Blanks are not ours to remove: whether they belong to a key is the profile's grammar to say.
+        assert_eq!(bare_key(b" sk-abc ").unwrap().as_str(), " sk-abc ");
+        for text in ["", "\n", "\r\n", "a\nb", "a\n\n", "a\rb", "\na"] {
+            assert!(bare_key(text.as_bytes()).is_err(), "{text:?}");
+        }
+        assert!(bare_key(b"\xff\xfe").is_err());
+        assert!(bare_key(&[b'a'; MAX_KEY_FILE + 1]).is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! What a change did, and what may be wanted next.
+
+use super::{columns, keys, text, time};
+use crate::admin::api::{ChangeResponse, Key, RefusedNetwork};
+
+/// After `unbind`.
+pub(in crate::cli) fn unbound(answer: &ChangeResponse) -> String {
+    let (key, before) = sides(answer);
+    let id = &key.key_id;
+    let headline = match &key.binding {
+        None => format!("{id} has no owner now: the next first use wins."),
+        Some(binding) if binding.networks.is_empty() => format!("{id} is reserved: nobody can use it."),
+        Some(binding) => format!("{id} belongs to {}.", binding.networks.join(", ")),
+    };
+    let was = keys::owner(&before);
+    let mut out = format!("{headline}\n  before  {was}\n  now     {}\n", keys::owner(&key));
+    out.push_str(&refused(&answer.refused, answer.now_ms));
+    if key.binding.is_some_and(|binding| binding.networks.is_empty()) {
+        out.push_str(&format!("Next: sentinel unbind {id} --to CIDR\n"));
+    }
+    out
+}
+
+/// After `ban`.
+pub(in crate::cli) fn banned(answer: &ChangeResponse) -> String {
+    let (key, before) = sides(answer);
+    let id = &key.key_id;
+    let until = key.ban.as_ref().map_or_else(String::new, |ban| keys::whole_ban(ban, answer.now_ms));
+    let replaced = if before.ban.is_some() { " An earlier ban was replaced." } else { "" };
+    format!("{id} is banned {until}.{replaced}\n  owner   {}\n  undo    sentinel unban {id}\n", keys::owner(&key))
+}
+
+/// After `unban`.
+pub(in crate::cli) fn unbanned(answer: &ChangeResponse) -> String {
+    let (key, _) = sides(answer);
+    format!("{} is no longer banned.\n  owner   {}\n", key.key_id, keys::owner(&key))
+}
+
+fn sides(answer: &ChangeResponse) -> (Key, Key) {
+    (answer.key.clone().unwrap_or_default(), answer.before.clone().unwrap_or_default())
+}
+
+fn refused(networks: &[RefusedNetwork], now: i64) -> String {
+    if networks.is_empty() {
+        return "No network was refused this key in the last 24 hours.\n".to_owned();
+    }
+    let rows = networks.iter().map(|refused| {
+        let last = time::ago(now.saturating_sub(refused.last_at_ms));
+        [format!("  {}", refused.network), refused.count.to_string(), last]
+    });
+    let table = text(columns(["  NETWORK", ">TIMES", "LAST"], rows));
+    format!("Refused this key in the last 24 hours:\n{table}")
+}

@@ -1,0 +1,70 @@
+//! What is said of a command line that cannot be meant.
+//!
+//! clap repeats the argument it does not understand, which here may be an API key that then stands in a terminal, a
+//! CI log or a support ticket. So its errors are told again from what the table of commands knows, and from nothing
+//! that was typed.
+
+use std::error::Error as _;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::Failure;
+
+const NOT_REPEATED: &str = "(not repeated here: it may be a key)";
+
+/// Prints help or the version, or says what is wrong.
+pub(super) fn answer(error: &clap::Error) -> Result<(), Failure> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(error.print()?),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(Failure::Usage(format!("a command is missing\n\n{}", error.render())))
+        }
+        _ => Err(Failure::Usage(explain(error))),
+    }
+}
+
+fn explain(error: &clap::Error) -> String {
+    // For these kinds clap fills in the argument as the table of commands defines it, not as it was typed.
+    let argument = || context(error, ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
+    let text = match error.kind() {
+        ErrorKind::UnknownArgument => {
+            format!("unexpected argument {NOT_REPEATED}{}", suggestion(error, ContextKind::SuggestedArg))
+        }
+        ErrorKind::InvalidSubcommand => {
+            format!("no such command {NOT_REPEATED}{}", suggestion(error, ContextKind::SuggestedSubcommand))
+        }
+        ErrorKind::ValueValidation => match error.source() {
+            Some(why) => format!("{}: {why}", argument()),
+            None => format!("{}: not a valid value {NOT_REPEATED}", argument()),
+        },
+        ErrorKind::InvalidValue => match context(error, ContextKind::ValidValue) {
+            Some(words) => format!("{}: must be one of {words}", argument()),
+            None => format!("{}: needs a value", argument()),
+        },
+        ErrorKind::MissingRequiredArgument => format!("missing {}", argument()),
+        ErrorKind::ArgumentConflict => conflict(&argument(), context(error, ContextKind::PriorArg)),
+        ErrorKind::InvalidUtf8 => "an argument is not UTF-8".to_owned(),
+        ErrorKind::MissingSubcommand => "a command is missing".to_owned(),
+        _ => format!("{} cannot be given so", argument()),
+    };
+    format!("{text}; --help shows how")
+}
+
+fn conflict(argument: &str, prior: Option<String>) -> String {
+    match prior {
+        Some(prior) if prior != argument => format!("{argument} and {prior} exclude each other"),
+        _ => format!("{argument} is given more than once"),
+    }
+}
+
+fn suggestion(error: &clap::Error, kind: ContextKind) -> String {
+    context(error, kind).map(|known| format!("; did you mean {known}?")).unwrap_or_default()
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) if !texts.is_empty() => Some(texts.join(", ")),
+        _ => None,
+    }
+}
