@@ -1,6 +1,57 @@
-//! wip
+//! Key-IP Sentinel: an Envoy external-authorization service that lets the first network that uses an API key own it.
+//!
+//! # The path of one request
+//!
+//! Envoy calls `envoy.service.auth.v3.Authorization/Check` for every request. [`ext_authz`] takes the frame's bytes,
+//! decodes them inside the handler (so that a broken message is a denial and not a gRPC error, which Envoy may be told
+//! to let through), and finds the client's address and, through a [`credential`] profile, the one canonical key.
+//! [`engine`] hashes the key with the pepper (the key itself goes no further) and asks [`store::cached`]:
+//!
+//! - **known**, the warm path: a ban denies; an owner's address is allowed; any other is `ip_mismatch`. No await, no
+//!   I/O, no global lock, no log line.
+//! - **not cached**: one read, shared by all who wait for the same key.
+//! - **never seen**: one atomic [`store::Store::claim`], durable before it is answered. Among any number of racing
+//!   callers one gets `first_use`; the others are judged against the winner.
+//!
+//! `ext_authz::respond` writes the answer. Only there is a `CheckResponse` made, and only an [`engine::Permit`], which
+//! only the engine can make, becomes an allow. [`metrics`] counts the decision (a call that Envoy dropped counts as
+//! cancelled), and [`audit`] is told of denials and first uses through a queue that no decision waits for.
+//!
+//! # The path of one change
+//!
+//! `sentinel ban` (the [`cli`]) calls the [`admin`] API on a unix socket. The operation becomes a
+//! [`store::Change`], which [`store::Store::apply`] carries out in one transaction: the row, its audit record, the
+//! change log and `revision + 1`. The [`changes::Follower`] is woken by a hint (and by a timer, which alone would be
+//! enough), asks what changed after the revision it knows, invalidates the cache, and raises the applied revision. The
+//! reply to the operator waits for that, so that a ban binds before the command returns.
+//!
+//! # The house
+//!
+//! | room | what it holds | may import |
+//! |---|---|---|
+//! | [`domain`] | keys, addresses, bindings, reasons, audit records. Pure | nothing of ours |
+//! | [`credential`] | profiles: closed grammars from headers to one canonical key. Pure | domain |
+//! | [`metrics`] | every metric in one table | domain |
+//! | [`store`] | the `Store` contract; SQLite; the cache and its one rule; the process's view of the store's clock | domain, metrics |
+//! | [`changes`] | the Follower | store, domain, metrics |
+//! | [`engine`] | the decision | store (contract, cache, view), domain |
+//! | [`audit`] | the never-blocking pipeline and the JSON log | store (contract, view), domain, metrics |
+//! | [`health`] | one answer for gRPC health and `/readyz`; `/metrics` | store (view) |
+//! | [`ext_authz`] | the edge | credential, engine, audit, domain, metrics |
+//! | [`admin`] | the operators' API | store (contract, view), changes, credential, audit, health, domain |
+//! | [`jobs`] | what runs by the clock | store (contract), metrics |
+//! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain |
+//! | [`config`] | file and environment → each room's options | credential, engine, listen, domain |
+//! | [`app`] | the only wiring | all of the above |
+//! | [`cli`] | the command line | app, config |
+//!
+//! `tests/architecture.rs` holds the code against this table.
+
+pub mod admin;
+pub mod app;
 pub mod audit;
 pub mod changes;
+pub mod cli;
 pub mod config;
 pub mod credential;
 pub mod domain;

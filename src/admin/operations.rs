@@ -1,14 +1,18 @@
 //! What an operator can do, whatever the wire.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
+use tokio::time::{Instant, timeout};
 
 use crate::{
-    domain::{ApiKey, KeyHasher, PepperId, Timestamp, event::Record},
+    audit,
+    changes::Hint,
+    credential::Credentials,
+    domain::{KeyHasher, PepperId, Timestamp, event::Record},
+    health::Health,
     store::{
         Applied, AuditQuery, Change, ChangeError, Counts, KeyQuery, KeyRow, Refusal, Revision, Store, StoreError,
-        Target,
+        Target, view::View,
     },
 };
 
@@ -21,17 +25,18 @@ pub struct Deps {
     pub store: Arc<dyn Store>,
     /// Turns a key into what may be kept of it.
     pub hasher: KeyHasher,
-    /// Reads a key as a client would show it in a bare carrier; `None` if it is not one of the profile's.
-    pub read_key: fn(&str) -> Option<ApiKey>,
-    /// Tells every replica that there is a new revision and returns once this process has applied it. Need not bound
-    /// its own time: it is dropped after a second.
-    pub publish: Arc<dyn Fn(Revision) -> BoxFuture<'static, ()> + Send + Sync>,
-    /// Called with the audit record of every change, after it was stored.
-    pub recorded: Arc<dyn Fn(&Record) + Send + Sync>,
-    /// The store's clock; `None` before the first successful poll.
-    pub now: Arc<dyn Fn() -> Option<Timestamp> + Send + Sync>,
-    /// The state of the process.
-    pub status: Arc<dyn Fn() -> StatusView + Send + Sync>,
+    /// Reads a key as a client would show it in a bare carrier.
+    pub credentials: Credentials,
+    /// Wakes the Follower after a change.
+    pub hint: Hint,
+    /// The store's clock, and what this process decides by.
+    pub view: Arc<View>,
+    /// What health checks are told.
+    pub health: Arc<Health>,
+    /// The database file, for the status command.
+    pub database: PathBuf,
+    /// Since when the process runs.
+    pub started: Instant,
 }
 
 /// The state of the process, as the status command shows it.
@@ -46,7 +51,7 @@ pub struct StatusView {
     /// What health checks are told.
     pub serving: bool,
     /// `enforce`.
-    pub mode: String,
+    pub mode: &'static str,
     /// The store's URL without secrets.
     pub store: String,
     /// The last change that this process decides by.
@@ -99,12 +104,12 @@ impl Operations {
 
     /// The store's clock.
     pub fn now(&self) -> Result<Timestamp, Failure> {
-        (self.0.now)().ok_or(Failure::NotReady)
+        self.0.view.time(Instant::now()).ok_or(Failure::NotReady)
     }
 
     /// What to look for when an operator shows the key itself; `None` if it is not a key of the profile.
     pub fn target_of_key(&self, text: &str) -> Option<Target> {
-        (self.0.read_key)(text).map(|key| Target::Key(self.0.hasher.fingerprint(&key)))
+        self.0.credentials.bare_key(text).map(|key| Target::Key(self.0.hasher.fingerprint(&key)))
     }
 
     /// Bindings and bans, the newest first.
@@ -125,7 +130,7 @@ impl Operations {
     /// The state of the process, and how full the store is if it answers: a lost store is when an operator asks.
     pub async fn status(&self) -> (StatusView, Option<Counts>) {
         let counts = self.0.store.counts().await.map_err(lost).ok();
-        ((self.0.status)(), counts)
+        (self.0.status(), counts)
     }
 
     /// Makes `change` in the name of `actor`, and waits until this process decides by it.
@@ -142,11 +147,29 @@ impl Operations {
     }
 }
 
+impl Deps {
+    fn status(&self) -> StatusView {
+        let now = Instant::now();
+        StatusView {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            uptime: now - self.started,
+            serving: self.health.is_serving(),
+            mode: "enforce",
+            store: format!("sqlite:{}", self.database.display()),
+            applied_revision: self.view.applied(),
+            since_poll: self.view.since_poll(now),
+            pepper: self.hasher.pepper().id(),
+            realm: self.hasher.realm().to_owned(),
+        }
+    }
+}
+
 async fn make(deps: &Deps, change: Change, actor: &str, now: Timestamp) -> Result<Changed, Failure> {
     let applied = deps.store.apply(change, actor, now).await.map_err(not_done)?;
-    (deps.recorded)(&applied.record);
-    let _ = tokio::time::timeout(SETTLE, (deps.publish)(applied.revision)).await;
-    let in_effect = (deps.status)().applied_revision >= applied.revision;
+    audit::log(&applied.record);
+    deps.hint.give();
+    let in_effect = timeout(SETTLE, deps.view.has_applied(applied.revision)).await.is_ok();
     if !in_effect {
         tracing::warn!(revision = applied.revision.0, "a change is stored, but not read back yet");
     }

@@ -79,7 +79,7 @@ pub(super) fn status(view: StatusView, counts: Option<Counts>) -> api::GetStatus
         pid: view.pid,
         uptime_ms: millis(view.uptime),
         serving: view.serving,
-        mode: view.mode,
+        mode: view.mode.to_owned(),
         store: view.store,
         applied_revision: view.applied_revision.0,
         since_poll_ms: view.since_poll.map(millis),

@@ -23,15 +23,16 @@ use tracing::info;
 
 use crate::{
     admin,
-    audit::{self, Audit},
+    audit::Audit,
     changes::{Follower, Hint},
     config::Config,
     domain::KeyHasher,
     engine::Engine,
-    ext_authz::{Authorization, Server},
+    ext_authz::{Authorization, SERVICE, Server},
     health::{self, Health},
     jobs,
-    listen::{Access, Listener},
+    listen::{Access, Address, Listener},
+    logging,
     metrics::Metrics,
     pepper,
     store::{
@@ -56,7 +57,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn serve(config: Config) -> Result<(), Fatal> {
-    let _log = crate::logging::init(config.log_level);
+    let _log = logging::init(config.log_level);
     // Before any file or socket exists: what is made is ours alone until a mode is set.
     umask(Mode::from_bits_truncate(0o077));
     make_data_dir(&config.data_dir)?;
@@ -82,7 +83,7 @@ impl Listeners {
     async fn bind(config: &Config) -> Result<Self, Fatal> {
         let private = Access { mode: 0o600, group: None };
         Ok(Self {
-            admin: Listener::bind(&config.admin, &private).await?,
+            admin: Listener::bind(&Address::Unix(config.admin.clone()), &private).await?,
             grpc: Listener::bind(&config.grpc, &config.grpc_access).await?,
             http: Listener::bind(&config.http, &private).await?,
         })
@@ -127,7 +128,7 @@ async fn run(
     let admin = core.admin(&config);
     tasks.spawn(servers::grpc(admin, listeners.admin, std::future::pending()));
     tasks.spawn(servers::http(health::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
-    let (health_service, keep_health) = health::grpc(Arc::clone(&core.health), Server::NAME).await;
+    let (health_service, keep_health) = health::grpc(Arc::clone(&core.health), SERVICE).await;
     tasks.spawn(async move {
         keep_health.await;
         Ok(())
@@ -155,13 +156,15 @@ struct Core {
     hint: Hint,
     health: Arc<Health>,
     hasher: KeyHasher,
+    started: Instant,
 }
 
 impl Core {
     fn new(sqlite: SqliteStore, hasher: KeyHasher, config: &Config) -> Result<Self, Fatal> {
         let metrics = Metrics::new()?;
         let store: Arc<dyn Store> = Arc::new(Observed::new(Arc::new(sqlite), metrics.store.clone()));
-        let view = Arc::new(View::new(Instant::now()));
+        let started = Instant::now();
+        let view = Arc::new(View::new(started));
         Ok(Self {
             cached: Arc::new(Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone())),
             health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
@@ -170,6 +173,7 @@ impl Core {
             store,
             view,
             hasher,
+            started,
         })
     }
 
@@ -199,6 +203,7 @@ impl Core {
             view: Arc::clone(&self.view),
             health: Arc::clone(&self.health),
             database: config.database.clone(),
+            started: self.started,
         });
         tonic::transport::Server::builder().add_service(admin::grpc::service(operations))
     }

@@ -59,7 +59,10 @@ impl Drain {
         self.health.drain();
         tokio::select! {
             () = sleep(self.delay) => {}
-            () = signals.next() => return Ok(checks.abort()),
+            () = signals.next() => {
+                checks.abort();
+                return Ok(());
+            }
         }
         let _ = self.start.send(true);
         tokio::select! {

@@ -18,7 +18,11 @@ use std::{
 
 use clap::Parser;
 
-use crate::{app, config, domain::key::pepper_text};
+use crate::{
+    app,
+    config::{self, Config},
+    domain::key::pepper_text,
+};
 use args::{Cli, Command, PepperCommand};
 
 /// Why a command was not done, which is also its exit code.
@@ -67,9 +71,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<(), Failure> {
-    let load = || config::load(cli.config.as_deref()).map_err(|faults| Failure::Config(faults.to_string()));
+    let load = || {
+        config::load(cli.config.as_deref(), &std::env::vars().collect())
+            .map_err(|faults| Failure::Config(faults.to_string()))
+    };
     match cli.command {
-        Command::Serve => app::serve(load()?).map_err(|error| Failure::Refused(error.to_string())),
+        Command::Serve => serve(load()?),
         Command::CheckConfig => {
             load()?;
             print("The configuration is valid.\n")
@@ -78,11 +85,16 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Remote(command) => {
             let socket = match cli.admin {
                 Some(socket) => socket,
-                None => load()?.admin_socket().to_owned(),
+                None => load()?.admin,
             };
             operate::run(command, &socket, cli.output)
         }
     }
+}
+
+fn serve(config: Config) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(app::serve(config)).map_err(|error| Failure::Refused(error.to_string()))
 }
 
 fn new_pepper() -> Result<(), Failure> {

@@ -37,8 +37,8 @@ pub struct Config {
     pub grpc_access: Access,
     /// `listen.http`.
     pub http: Address,
-    /// `listen.admin`.
-    pub admin: Address,
+    /// `listen.admin`: the socket's path.
+    pub admin: PathBuf,
     /// `store.url`: the SQLite file.
     pub database: PathBuf,
     /// `pepper.secrets`; `None` means the one in the data folder. Its `Debug` tells the id only.
@@ -82,7 +82,7 @@ fn resolve(source: &mut Source, env: &BTreeMap<String, String>) -> Option<Config
     });
     let admin =
         source.take("listen.admin", |text| match text.replace("DATA_DIR", &folder.to_string_lossy()).parse()? {
-            Address::Unix(path) => Ok(Address::Unix(path)),
+            Address::Unix(path) => Ok(path),
             Address::Tcp(_) => Err("only unix:/path; the admin API has no authentication but the socket's mode".into()),
         });
     let database = source.take("store.url", |text| sqlite(&text.replace("DATA_DIR", &folder.to_string_lossy())));

@@ -13,7 +13,7 @@ fn nothing_written_is_the_embedded_default() {
     let config = load(None, &BTreeMap::new()).unwrap();
     assert_eq!(config.grpc.to_string(), "127.0.0.1:9191");
     assert_eq!(config.http.to_string(), "127.0.0.1:9192");
-    assert_eq!(config.admin.to_string(), "unix:./sentinel-data/admin.sock");
+    assert_eq!(config.admin, Path::new("./sentinel-data/admin.sock"));
     assert_eq!(config.database, Path::new("./sentinel-data/sentinel.db"));
     assert_eq!(config.check_deadline, Duration::from_millis(150));
     assert_eq!(config.engine.stale_grace, Duration::from_secs(600));
@@ -33,7 +33,7 @@ fn the_environment_overrides_the_file() {
     .unwrap();
     assert_eq!(config.data_dir, Path::new("/b"));
     assert_eq!(config.grpc.to_string(), "unix:/run/x.sock");
-    assert_eq!(config.admin.to_string(), "unix:/b/admin.sock");
+    assert_eq!(config.admin, Path::new("/b/admin.sock"));
     assert_eq!(config.engine.unclaimable.len(), 2);
 }
 

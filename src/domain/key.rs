@@ -224,6 +224,11 @@ impl KeyHasher {
         &self.pepper
     }
 
+    /// The realm of its keys.
+    pub fn realm(&self) -> &str {
+        &self.realm
+    }
+
     /// The digest under which the store and the caches know `key`.
     pub fn digest(&self, key: &ApiKey) -> KeyDigest {
         KeyDigest(self.keyed.clone().chain_update(key.as_str().as_bytes()).finalize().into_bytes().into())

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use tokio::time::Instant;
 
-pub use wire::Server;
+pub use wire::{SERVICE, Server};
 
 use crate::{
     audit::{Audit, Happening},

@@ -30,6 +30,9 @@ use super::Authorization;
 /// 8 MiB at most (`max_request_headers_kb`); a longer message carries a request body, which nothing here reads.
 const MAX_MESSAGE: usize = 8 << 20;
 
+/// The service's full name, for health checks too.
+pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
+
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// The gRPC service.
@@ -44,7 +47,7 @@ impl Server {
 }
 
 impl NamedService for Server {
-    const NAME: &'static str = "envoy.service.auth.v3.Authorization";
+    const NAME: &'static str = SERVICE;
 }
 
 impl tower::Service<http::Request<Body>> for Server {

@@ -1,7 +1,7 @@
 //! The in-process cache of committed facts, and the one rule that every cache of ours keeps.
 //!
 //! **The rule.** A fact carries the revision of the statement that read it (`as_of`). It may be kept or used only if
-//! `as_of` is inside the [`Window`] of known changes and no later change of its key is in that window. So a reader
+//! `as_of` is inside the window of known changes and no later change of its key is in that window. So a reader
 //! that read before a ban and fills the cache after it, slow or not, is the same case as any other miss.
 //!
 //! Caches hold what is committed and never arbitrate: an absent key is not cached, and every claim goes to the store.
