@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use envoy_types::pb::envoy::{
     config::core::v3::{
-        Address, EnvoyInternalAddress, HeaderMap, HeaderValue, Pipe, SocketAddress,
-        address::Address as Kind,
-        envoy_internal_address::AddressNameSpecifier,
-        socket_address::PortSpecifier,
+        Address, EnvoyInternalAddress, HeaderMap, HeaderValue, Pipe, SocketAddress, address::Address as Kind,
+        envoy_internal_address::AddressNameSpecifier, socket_address::PortSpecifier,
     },
     service::auth::v3::{
         AttributeContext, CheckRequest,
