@@ -9,6 +9,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
+use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -130,8 +131,9 @@ impl Home {
     }
 
     /// Opens the database beside the running server, as a second reader or writer.
-    pub(crate) fn open_database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.database()).unwrap()
+    pub(crate) fn open_database(&self) -> Connection {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(self.database(), flags).unwrap()
     }
 
     /// Runs an operator's command against this server.
@@ -207,7 +209,7 @@ impl Sentinel {
     }
 
     /// Holds the database's write lock until the guard goes: to every writer the store is lost.
-    pub(crate) fn lock_store(&self) -> rusqlite::Connection {
+    pub(crate) fn lock_store(&self) -> Connection {
         let connection = self.home.open_database();
         connection.busy_timeout(super::PATIENCE).unwrap();
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
