@@ -139,7 +139,7 @@ async fn a_body_that_is_no_message_is_denied_in_protocol() {
 #[tokio::test]
 async fn an_over_long_message_is_denied_and_the_connection_lives_on() {
     let sentinel = sentinel().start().await;
-    for (encoding, size) in [(Encoding::Raw, 5 << 20), (Encoding::Joined, 5 << 20), (Encoding::Raw, 64 << 20)] {
+    for (encoding, size) in [(Encoding::Raw, 9 << 20), (Encoding::Joined, 9 << 20), (Encoding::Raw, 64 << 20)] {
         let long = check(&sentinel, encoding).header("x-long", "a".repeat(size)).send().await;
         assert_eq!(long.reason(), "malformed_request", "{encoding:?}, {size} bytes");
     }

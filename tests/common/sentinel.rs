@@ -234,6 +234,11 @@ impl Sentinel {
         self.home
     }
 
+    /// Sends SIGKILL while others still use the server.
+    pub(crate) fn kill_now(&self) {
+        self.process.signal(Signal::SIGKILL);
+    }
+
     /// Ends the server with SIGKILL.
     pub(crate) fn kill(mut self) -> Home {
         self.process.kill();
