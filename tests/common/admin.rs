@@ -1,0 +1,58 @@
+//! The admin API, as its proto says.
+
+use super::grpc::Channel;
+
+#[allow(clippy::all, missing_docs, unreachable_pub, unused_qualifications, reason = "generated")]
+pub(crate) mod proto {
+    tonic::include_proto!("sentinel.admin.v1");
+}
+
+use proto::{
+    BanRequest, ChangeResponse, GetStatusRequest, GetStatusResponse, KeyReference, ListAuditRequest, ListAuditResponse,
+    ListKeysRequest, ListKeysResponse, UnbanRequest, UnbindRequest, key_reference::Reference, unbind_request::Mode,
+};
+
+/// gRPC's code and text.
+pub(crate) type Refused = (u32, String);
+
+#[derive(Clone)]
+pub(crate) struct Admin(Channel);
+
+impl Admin {
+    pub(crate) fn new(channel: Channel) -> Self {
+        Self(channel)
+    }
+
+    /// Bans the key itself, for ever; it need not have been seen.
+    pub(crate) async fn ban(&self, api_key: &str) -> Result<ChangeResponse, Refused> {
+        let request = BanRequest { key: by_key(api_key), lasting_ms: 0, reason: "a test".to_owned() };
+        self.0.unary("/sentinel.admin.v1.Admin/Ban", &request).await
+    }
+
+    pub(crate) async fn unban(&self, api_key: &str) -> Result<ChangeResponse, Refused> {
+        self.0.unary("/sentinel.admin.v1.Admin/Unban", &UnbanRequest { key: by_key(api_key) }).await
+    }
+
+    /// Without a mode the key is reserved.
+    pub(crate) async fn unbind(&self, api_key: &str, mode: Option<Mode>) -> Result<ChangeResponse, Refused> {
+        self.0.unary("/sentinel.admin.v1.Admin/Unbind", &UnbindRequest { key: by_key(api_key), mode }).await
+    }
+
+    pub(crate) async fn keys(&self) -> Result<ListKeysResponse, Refused> {
+        let request = ListKeysRequest { limit: 1000, ..Default::default() };
+        self.0.unary("/sentinel.admin.v1.Admin/ListKeys", &request).await
+    }
+
+    pub(crate) async fn audit(&self, kind: &str) -> Result<ListAuditResponse, Refused> {
+        let request = ListAuditRequest { kind: kind.to_owned(), limit: 1000, ..Default::default() };
+        self.0.unary("/sentinel.admin.v1.Admin/ListAudit", &request).await
+    }
+
+    pub(crate) async fn status(&self) -> Result<GetStatusResponse, Refused> {
+        self.0.unary("/sentinel.admin.v1.Admin/GetStatus", &GetStatusRequest {}).await
+    }
+}
+
+fn by_key(api_key: &str) -> Option<KeyReference> {
+    Some(KeyReference { reference: Some(Reference::ApiKey(api_key.to_owned())) })
+}

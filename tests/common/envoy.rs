@@ -1,0 +1,162 @@
+//! The real Envoy on the shipped `envoy/envoy.yaml`, with only its literals replaced; or on a variant of that file.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    eventually,
+    grpc::Target,
+    http_client::{Call, Version},
+    process::Process,
+    sentinel::Sentinel,
+    upstream::Upstream,
+};
+
+/// A config made from the shipped one. Every replacement must meet its text exactly once, so that a change of the
+/// shipped file cannot turn a variant into something else unnoticed.
+#[derive(Clone)]
+pub(crate) struct EnvoyConfig(String);
+
+impl EnvoyConfig {
+    pub(crate) fn shipped() -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/envoy.yaml");
+        Self(fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    }
+
+    pub(crate) fn replace(self, from: &str, to: &str) -> Self {
+        // What a comment says of a literal is not the literal.
+        let is_code = |line: &&str| !line.trim_start().starts_with('#');
+        let text: String = self.0.lines().filter(is_code).map(|line| format!("{line}\n")).collect();
+        assert_eq!(text.matches(from).count(), 1, "envoy.yaml must hold {from:?} exactly once");
+        Self(text.replacen(from, to, 1))
+    }
+
+    /// Headers reach Sentinel joined, as on Istio.
+    pub(crate) fn joined_headers(self) -> Self {
+        self.replace("encode_raw_headers: true", "encode_raw_headers: false")
+    }
+
+    /// Clients come through a balancer that speaks the PROXY protocol.
+    pub(crate) fn behind_proxy_protocol(self) -> Self {
+        const FILTER: &str = "    listener_filters: [ { name: envoy.filters.listener.proxy_protocol, typed_config: \
+            { \"@type\": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol } } ]";
+        self.replace("    filter_chains:\n", &format!("{FILTER}\n    filter_chains:\n"))
+    }
+
+    /// Clients may send header names with underscores, and the upstream gets them.
+    pub(crate) fn with_underscores(self) -> Self {
+        self.replace("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW")
+    }
+
+    /// Starts Envoy between its clients, `sentinel` (on its unix socket) and `upstream`.
+    pub(crate) async fn start(self, sentinel: &Sentinel, upstream: &Upstream) -> Envoy {
+        let Target::Unix(socket) = sentinel.grpc() else { panic!("envoy.yaml reaches Sentinel by a unix socket") };
+        let text = self
+            .replace("/run/sentinel/ext_authz.sock", &socket.display().to_string())
+            .replace("port_value: 10000", "port_value: 0")
+            .replace("port_value: 8080", &format!("port_value: {}", upstream.address.port()))
+            .replace("port_value: 9901", "port_value: 0")
+            // How a test learns the port that the kernel chose.
+            .replace("allow_paths: [", "allow_paths: [ { exact: /listeners },")
+            .0;
+        let dir = tempfile::Builder::new().prefix("kis").tempdir().unwrap();
+        let (config, admin_file) = (dir.path().join("envoy.yaml"), dir.path().join("admin"));
+        fs::write(&config, text).unwrap();
+        let mut command = Command::new(binary());
+        command.env_clear().arg("-c").arg(&config).arg("--admin-address-path").arg(&admin_file);
+        command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]);
+        command.args(["--file-flush-interval-msec", "20"]);
+        let mut process = Process::spawn("envoy", &mut command, dir.path());
+        let what = "envoy writes its admin address";
+        let admin: SocketAddr = eventually(what, async || {
+            assert!(process.ended().is_none(), "envoy ended at its start:\n{}", process.stderr());
+            fs::read_to_string(&admin_file).ok().and_then(|text| text.trim().parse().ok())
+        })
+        .await;
+        eventually("envoy is ready", async || {
+            let reply = Call::get(admin, "/ready").try_send().await.ok()?;
+            (reply.status == 200).then_some(())
+        })
+        .await;
+        let listener = listener(admin).await;
+        Envoy { process, dir, admin, listener }
+    }
+}
+
+async fn listener(admin: SocketAddr) -> SocketAddr {
+    let text = Call::get(admin, "/listeners").send().await.text();
+    let address = text.lines().find_map(|line| line.strip_prefix("edge::")).unwrap_or_else(|| panic!("{text}"));
+    address.parse().unwrap()
+}
+
+/// `SENTINEL_TEST_ENVOY` if it is set, else the one that `make setup` put below `.tools/`.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("SENTINEL_TEST_ENVOY") {
+        return path.into();
+    }
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools");
+    find(&tools, "envoy").unwrap_or_else(|| panic!("no Envoy below {}: run `make setup`", tools.display()))
+}
+
+/// The first file of this name below `folder`.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder).ok()?.map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    let file = entries.iter().find(|path| path.is_file() && path.file_name().is_some_and(|file| file == name));
+    file.cloned().or_else(|| entries.iter().find_map(|path| find(path, name)))
+}
+
+pub(crate) struct Envoy {
+    process: Process,
+    dir: TempDir,
+    admin: SocketAddr,
+    listener: SocketAddr,
+}
+
+impl Envoy {
+    /// A request through the edge.
+    pub(crate) fn get(&self, path: &str) -> Call {
+        Call::get(self.listener, path)
+    }
+
+    pub(crate) fn call(&self, version: Version, path: &str) -> Call {
+        self.get(path).version(version)
+    }
+
+    /// The access log's entry for this path, which the test must have asked for once.
+    pub(crate) async fn entry(&self, path: &str) -> Value {
+        eventually(&format!("envoy logs {path}"), async || self.entries().into_iter().find(|it| it["path"] == path))
+            .await
+    }
+
+    /// Every entry of the access log so far.
+    pub(crate) fn entries(&self) -> Vec<Value> {
+        let text = self.process.stdout();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Everything that Envoy has written so far.
+    pub(crate) fn output(&self) -> (String, String) {
+        (self.process.stdout(), self.process.stderr())
+    }
+
+    /// A counter of the admin page, 0 if it is not there.
+    pub(crate) async fn counter(&self, name: &str) -> u64 {
+        let text = Call::get(self.admin, "/stats").send().await.text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Ends Envoy, so that its logs are complete.
+    pub(crate) async fn stop(mut self) -> (String, String) {
+        self.process.terminate().await;
+        self.output()
+    }
+}

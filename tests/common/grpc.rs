@@ -1,0 +1,136 @@
+//! gRPC at the level of frames: what is sent need not be a message, and what comes back is seen as it is.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message;
+use tokio::net::{TcpStream, UnixStream};
+
+use super::within;
+
+/// Where a server listens.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Target {
+    /// `127.0.0.1:9191` or `unix:/path`.
+    pub(crate) fn parse(text: &str) -> Self {
+        match text.strip_prefix("unix:") {
+            Some(path) => Self::Unix(path.into()),
+            None => Self::Tcp(text.parse().unwrap()),
+        }
+    }
+}
+
+/// One HTTP/2 connection.
+#[derive(Clone)]
+pub(crate) struct Channel(SendRequest<Full<Bytes>>);
+
+impl Channel {
+    pub(crate) async fn connect(target: &Target) -> Self {
+        let sender = match target {
+            Target::Tcp(address) => {
+                let stream = TcpStream::connect(address).await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+                tokio::spawn(connection);
+                sender
+            }
+            Target::Unix(path) => {
+                let stream = UnixStream::connect(path).await.unwrap();
+                let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+                tokio::spawn(connection);
+                sender
+            }
+        };
+        Self(sender)
+    }
+
+    /// Posts `body` as it is.
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: Bytes) -> Reply {
+        self.try_post(path, headers, body).await.unwrap()
+    }
+
+    /// Like [`Channel::post`], for a server that may die meanwhile.
+    pub(crate) async fn try_post(&self, path: &str, headers: &[(&str, &str)], body: Bytes) -> hyper::Result<Reply> {
+        let mut request = Request::post(format!("http://sentinel{path}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut sender = self.0.clone();
+        within("the server answers", async {
+            sender.ready().await?;
+            let response = sender.send_request(request.body(Full::new(body)).unwrap()).await?;
+            let (head, body) = response.into_parts();
+            let collected = body.collect().await?;
+            let trailers = collected.trailers().cloned();
+            Ok(Reply { status: head.status.as_u16(), headers: head.headers, body: collected.to_bytes(), trailers })
+        })
+        .await
+    }
+
+    /// A unary call: the message, or gRPC's code and text.
+    pub(crate) async fn unary<M: Message + Default>(
+        &self,
+        path: &str,
+        message: &impl Message,
+    ) -> Result<M, (u32, String)> {
+        let body = frame(&message.encode_to_vec());
+        let reply = self.try_post(path, &[], body).await.map_err(|error| (14, error.to_string()))?;
+        match reply.grpc_status() {
+            0 => Ok(M::decode(reply.message()).unwrap()),
+            code => Err((code, reply.grpc_message())),
+        }
+    }
+}
+
+/// A message in its gRPC frame.
+pub(crate) fn frame(message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(message.len() + 5);
+    frame.put_u8(0);
+    frame.put_u32(message.len() as u32);
+    frame.put_slice(message);
+    frame.freeze()
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Option<HeaderMap>,
+}
+
+impl Reply {
+    fn grpc(&self, name: &str) -> Option<&str> {
+        let trailer = self.trailers.as_ref().and_then(|trailers| trailers.get(name));
+        trailer.or_else(|| self.headers.get(name)).map(|value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn grpc_status(&self) -> u32 {
+        self.grpc("grpc-status").unwrap_or_else(|| panic!("no grpc-status: {self:?}")).parse().unwrap()
+    }
+
+    pub(crate) fn grpc_message(&self) -> String {
+        self.grpc("grpc-message").unwrap_or_default().to_owned()
+    }
+
+    /// The one message of the body.
+    pub(crate) fn message(&self) -> Bytes {
+        assert!(self.body.len() >= 5, "no frame: {self:?}");
+        assert_eq!(self.body[0], 0, "compressed without being asked to: {self:?}");
+        let length = u32::from_be_bytes([self.body[1], self.body[2], self.body[3], self.body[4]]) as usize;
+        assert_eq!(self.body.len(), 5 + length, "not exactly one frame: {self:?}");
+        self.body.slice(5..)
+    }
+}

@@ -1,0 +1,247 @@
+//! The real `sentinel`, in its own folder, on ports that the kernel chose.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use nix::sys::signal::Signal;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use super::{
+    admin::Admin,
+    check::Check,
+    eventually,
+    grpc::{Channel, Target},
+    http_client::Call,
+    process::Process,
+};
+
+/// The pepper of every test server.
+pub(crate) const PEPPER: &str = "a-pepper-for-tests-0123456789-abcdefgh";
+
+/// A server with the settings that suit tests: free ports, and a deadline that a busy machine keeps.
+pub(crate) fn sentinel() -> Home {
+    let dir = tempfile::Builder::new().prefix("kis").tempdir().unwrap();
+    let path = dir.path().display().to_string();
+    Home { dir, settings: BTreeMap::new(), wrapper: Vec::new() }
+        .set("listen.grpc", "\"127.0.0.1:0\"")
+        .set("listen.http", "\"127.0.0.1:0\"")
+        .set("listen.admin", &format!("\"unix:{path}/admin.sock\""))
+        .set("data_dir", &format!("\"{path}/data\""))
+        .set("pepper.secrets", &format!("[\"{PEPPER}\"]"))
+        .set("check_deadline", "\"10s\"")
+        .set("drain.delay", "\"0s\"")
+        .set("drain.deadline", "\"5s\"")
+}
+
+/// A server that is not running: its folder and settings.
+pub(crate) struct Home {
+    dir: TempDir,
+    settings: BTreeMap<String, String>,
+    wrapper: Vec<String>,
+}
+
+impl Home {
+    /// Sets a config key (dotted) to a TOML value.
+    pub(crate) fn set(mut self, key: &str, toml: &str) -> Self {
+        self.settings.insert(key.to_owned(), toml.to_owned());
+        self
+    }
+
+    /// Leaves a config key at its default.
+    pub(crate) fn unset(mut self, key: &str) -> Self {
+        self.settings.remove(key);
+        self
+    }
+
+    /// Listens on a unix socket in the server's folder.
+    pub(crate) fn on_unix_socket(self) -> Self {
+        let socket = format!("\"unix:{}\"", self.path().join("grpc.sock").display());
+        self.set("listen.grpc", &socket)
+    }
+
+    /// Starts the server under another program, which must keep its process id (`strace -D`).
+    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.data_dir().join("sentinel.db")
+    }
+
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.path().join("admin.sock")
+    }
+
+    fn config(&self) -> PathBuf {
+        let path = self.path().join("sentinel.toml");
+        let text: String = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn binary() -> &'static str {
+        env!("CARGO_BIN_EXE_sentinel")
+    }
+
+    /// Spawns `sentinel serve` without waiting for it to serve.
+    pub(crate) fn spawn(&self) -> Process {
+        let mut words = self.wrapper.iter().map(String::as_str).chain([Self::binary()]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).args(["serve", "--config"]).arg(self.config());
+        // Nothing of the machine's environment is a setting.
+        command.env_clear().env("RUST_BACKTRACE", "1");
+        Process::spawn("sentinel", &mut command, self.path())
+    }
+
+    /// Starts the server and waits until it serves.
+    pub(crate) async fn start(self) -> Sentinel {
+        let mut process = self.spawn();
+        let listening = eventually("sentinel says where it listens", async || {
+            let log = process.stderr();
+            let found = log.lines().find_map(listening);
+            if found.is_none() {
+                assert!(process.ended().is_none(), "sentinel ended at its start:\n{log}");
+            }
+            found
+        })
+        .await;
+        let address = |field: &str| listening[field].as_str().unwrap_or_else(|| panic!("no {field} in {listening}"));
+        let grpc = Target::parse(address("grpc"));
+        let http: SocketAddr = address("http").parse().unwrap();
+        let sentinel = Sentinel { process, grpc, http, channel: OnceCell::new(), home: self };
+        eventually("sentinel is ready", async || (sentinel.get("/readyz").await.0 == 200).then_some(())).await;
+        sentinel
+    }
+
+    /// Opens the database beside the running server, as a second reader or writer.
+    pub(crate) fn open_database(&self) -> Connection {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(self.database(), flags).unwrap()
+    }
+
+    /// Runs an operator's command against this server.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(Self::binary());
+        command.env_clear().env("SENTINEL_LISTEN__ADMIN", format!("unix:{}", self.admin_socket().display()));
+        command.env("SENTINEL_DATA_DIR", self.data_dir());
+        command.args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+}
+
+/// The log line that tells the bound addresses.
+fn listening(line: &str) -> Option<Value> {
+    let entry: Value = serde_json::from_str(line).ok()?;
+    let fields = if entry["fields"].is_object() { entry["fields"].clone() } else { entry };
+    (fields["message"] == "listening").then_some(fields)
+}
+
+/// A running server.
+pub(crate) struct Sentinel {
+    process: Process,
+    grpc: Target,
+    http: SocketAddr,
+    channel: OnceCell<Channel>,
+    home: Home,
+}
+
+impl Sentinel {
+    /// A check to fill in and send.
+    pub(crate) fn check(&self) -> Check<'_> {
+        Check::new(self)
+    }
+
+    /// The connection that all checks share unless they bring their own.
+    pub(crate) async fn channel(&self) -> &Channel {
+        self.channel.get_or_init(|| self.connect()).await
+    }
+
+    /// A further connection to the ext_authz port.
+    pub(crate) async fn connect(&self) -> Channel {
+        Channel::connect(&self.grpc).await
+    }
+
+    pub(crate) async fn admin(&self) -> Admin {
+        Admin::new(Channel::connect(&Target::Unix(self.home.admin_socket())).await)
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The unix socket or the address of the ext_authz port.
+    pub(crate) fn grpc(&self) -> &Target {
+        &self.grpc
+    }
+
+    /// Status and text of a page of the HTTP listener.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let reply = Call::get(self.http, path).send().await;
+        (reply.status, reply.text())
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.process.stderr()
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        self.process.stdout()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Holds the database's write lock until the guard goes: to every writer the store is lost.
+    pub(crate) fn lock_store(&self) -> Connection {
+        let connection = self.home.open_database();
+        connection.busy_timeout(super::PATIENCE).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        connection
+    }
+
+    /// Asserts that nothing panicked so far.
+    pub(crate) fn assert_no_panic(&self) {
+        let log = self.log();
+        assert!(!log.contains("panicked at"), "a panic in the log:\n{log}");
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Ends the server with SIGTERM; it must end well.
+    pub(crate) async fn stop(mut self) -> Home {
+        let status = self.process.terminate().await;
+        assert!(status.success(), "sentinel ended with {status}");
+        self.assert_no_panic();
+        self.home
+    }
+
+    /// Sends SIGKILL while others still use the server.
+    pub(crate) fn kill_now(&self) {
+        self.process.signal(Signal::SIGKILL);
+    }
+
+    /// Ends the server with SIGKILL.
+    pub(crate) fn kill(mut self) -> Home {
+        self.process.kill();
+        self.home
+    }
+}

@@ -1,0 +1,100 @@
+//! Among any number of claimants exactly one becomes the owner, and everybody else is judged against that one.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod common;
+
+use std::collections::HashMap;
+
+use common::{Answer, Dice, Sentinel, grpc::Channel, sentinel};
+use futures_util::{StreamExt, future::join_all, stream};
+
+const KEYS: usize = 1_000;
+const CLAIMANTS: usize = 64;
+const CONNECTIONS: usize = 8;
+/// Keys that are fought for at the same time.
+const KEYS_AT_ONCE: usize = 8;
+
+fn key(index: usize) -> String {
+    format!("sk-race-{index:04}-0123456789")
+}
+
+/// A network of its own for each claimant: half of them IPv4 addresses, half IPv6 /64s.
+fn address(claimant: usize) -> String {
+    match claimant % 2 {
+        0 => format!("203.0.113.{}", claimant + 1),
+        _ => format!("2001:db8:0:{:x}::7", claimant + 1),
+    }
+}
+
+fn network(claimant: usize) -> String {
+    match claimant % 2 {
+        0 => format!("{}/32", address(claimant)),
+        _ => format!("2001:db8:0:{:x}::/64", claimant + 1),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_64_racing_claimants_exactly_one_owns_each_of_1000_keys() {
+    let sentinel = sentinel().set("check_deadline", "\"60s\"").start().await;
+    let channels = join_all((0..CONNECTIONS).map(|_| sentinel.connect())).await;
+    let fights = stream::iter(0..KEYS).map(|index| fight(&sentinel, &channels, index));
+    let winners: HashMap<String, String> = fights.buffer_unordered(KEYS_AT_ONCE).collect().await;
+    assert_eq!(winners.len(), KEYS, "each key has a key id of its own");
+    assert_one_row_each(&sentinel, &winners);
+    sentinel.stop().await;
+}
+
+/// All claimants at once; the key's id and the winner's network.
+async fn fight(sentinel: &Sentinel, channels: &[Channel], index: usize) -> (String, String) {
+    let key = key(index);
+    // Every fight in another order over other connections: no claimant is first by habit.
+    let mut dice = Dice::new(index as u64);
+    let mut order: Vec<usize> = (0..CLAIMANTS).collect();
+    (1..CLAIMANTS).rev().for_each(|last| order.swap(last, dice.below(last + 1)));
+    let claims = order.into_iter().enumerate().map(|(place, claimant)| {
+        let check = sentinel.check().key(&key).from(&address(claimant)).over(&channels[place % channels.len()]);
+        async move { (claimant, check.send().await) }
+    });
+    let answers: Vec<(usize, Answer)> = join_all(claims).await;
+    let winners: Vec<_> = answers.iter().filter(|(_, answer)| answer.is_allow()).collect();
+    let [(winner, answer)] = winners[..] else { panic!("{key}: {} were allowed", winners.len()) };
+    assert_eq!(answer.reason(), "first_use");
+    let id = answer.key_id().unwrap();
+    for (claimant, answer) in &answers {
+        assert_eq!(answer.key_id(), Some(id), "{key}");
+        assert!(claimant == winner || answer.reason() == "ip_mismatch", "{key}: {}", answer.reason());
+    }
+    let again = sentinel.check().key(&key).from(&address(*winner)).send().await;
+    assert_eq!(again.reason(), "bound", "the winner is the owner");
+    (id.to_owned(), network(*winner))
+}
+
+fn assert_one_row_each(sentinel: &Sentinel, winners: &HashMap<String, String>) {
+    let database = sentinel.home().open_database();
+    let count = |table: &str| -> i64 {
+        database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((count("bindings"), count("binding_networks")), (KEYS as i64, KEYS as i64));
+    let mut ids = database.prepare("SELECT key_id FROM bindings").unwrap();
+    let ids: Vec<String> = ids.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert!(ids.iter().all(|id| winners.contains_key(id)), "every row belongs to a winner");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn claims_and_bans_of_one_new_key_leave_no_banned_owner_unseen() {
+    let sentinel = sentinel().set("check_deadline", "\"60s\"").start().await;
+    let admin = sentinel.admin().await;
+    for index in 0..100 {
+        let key = key(index);
+        let claim = sentinel.check().key(&key).from("203.0.113.7").send();
+        let (answer, banned) = tokio::join!(claim, admin.ban(&key));
+        banned.unwrap();
+        assert!(matches!(answer.reason(), "first_use" | "key_banned"), "{}", answer.reason());
+        // Whoever was first, once the ban is answered nobody passes.
+        for address in ["203.0.113.7", "198.51.100.9"] {
+            assert_eq!(sentinel.check().key(&key).from(address).send().await.reason(), "key_banned");
+        }
+        let has_owner = admin.unban(&key).await.unwrap().key.unwrap().binding.is_some();
+        assert_eq!(has_owner, answer.reason() == "first_use", "a banned claimant owns nothing");
+    }
+}
