@@ -81,8 +81,7 @@ fn record(row: &rusqlite::Row<'_>) -> Result<Record, StoreError> {
 
 /// Who was refused the key since `since`, the busiest first.
 pub(super) fn refused(conn: &Connection, id: KeyId, since: Timestamp) -> Result<Vec<RefusedNetwork>, StoreError> {
-    // The words are literals because only so SQLite sees that its partial index holds exactly these rows. total()
-    // does not fail where sum() would overflow.
+    // total() does not fail where sum() would overflow.
     conn.prepare_cached(
         "SELECT network, CAST(total(count) AS INTEGER) AS times, max(last_at) AS latest FROM audit
          WHERE key_id = ?1 AND last_at >= ?2 AND network IS NOT NULL

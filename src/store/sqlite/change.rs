@@ -17,7 +17,7 @@ use crate::{
     store::{Action, Applied, Change, ChangeError, Refusal, Revision, StoreError, Target},
 };
 
-/// A cache may trust a fact for 24 h (see ARCHITECTURE: one rule for every cache); an hour more for clocks that differ.
+/// A cache may trust a fact for 24 h if it knows every change since; an hour more for clocks that differ.
 const LOG_KEPT: Duration = Duration::from_hours(25);
 
 /// How far back refusals are reported.

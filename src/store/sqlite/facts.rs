@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql};
 
 use super::rows::{column, digest, moment, parsed, word};
 use crate::{
-    domain::{Ban, Binding, Hint, KeyDigest, KeyFacts, KeyId, PepperId, State, Timestamp},
+    domain::{Ban, Binding, Hint, KeyDigest, KeyFacts, KeyId, Network, PepperId, State, Timestamp},
     store::{Changes, Reading, Revision, StoreError},
 };
 
@@ -61,7 +61,7 @@ fn facts(conn: &Connection, binding_sql: &str, ban_sql: &str, key: &dyn ToSql) -
     Ok(KeyFacts { binding, ban })
 }
 
-fn networks(conn: &Connection, key_id: &str) -> Result<Vec<crate::domain::Network>, StoreError> {
+fn networks(conn: &Connection, key_id: &str) -> Result<Vec<Network>, StoreError> {
     conn.prepare_cached("SELECT network FROM binding_networks WHERE key_id = ?1 ORDER BY network")?
         .query_and_then([key_id], |row| parsed(row, 0, "binding_networks.network"))?
         .collect()

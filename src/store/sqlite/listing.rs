@@ -1,4 +1,4 @@
-//! What operators ask for. Slow on purpose's side: these run on their own thread.
+//! What operators ask for. May be slow: it runs on a thread that no decision waits for.
 
 use rusqlite::{Connection, ToSql};
 

@@ -218,3 +218,31 @@ fn tune(conn: Connection) -> Result<Connection, Failure> {
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No test can pull the plug, so the settings that survive it are checked by name.
+    #[test]
+    fn a_commit_is_synced_and_a_reader_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sentinel.db");
+        let database = Database::open(&path).unwrap();
+        let pragma = |conn: &Connection, name: &str| -> String {
+            let sql = format!("SELECT CAST((SELECT * FROM pragma_{name}) AS TEXT)");
+            conn.query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        let writer = tune(database.conn).unwrap();
+        for (name, value) in
+            [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1"), ("busy_timeout", "50")]
+        {
+            assert_eq!(pragma(&writer, name), value, "{name}");
+        }
+        let reader = tune(reader(&path).unwrap()).unwrap();
+        for (name, value) in [("query_only", "1"), ("busy_timeout", "50")] {
+            assert_eq!(pragma(&reader, name), value, "{name}");
+        }
+        reader.execute("DELETE FROM peppers", []).unwrap_err();
+    }
+}

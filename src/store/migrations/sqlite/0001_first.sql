@@ -101,6 +101,3 @@ CREATE TABLE audit (
 
 CREATE INDEX audit_newest ON audit (last_at, id);
 CREATE INDEX audit_of_key ON audit (key_id, last_at);
--- Covering, because an unbind sums up a day of refusals inside the writer's transaction.
-CREATE INDEX audit_refused ON audit (key_id, last_at, network, count)
-    WHERE kind = 'denied' AND reason IN ('ip_mismatch', 'not_claimed');
