@@ -35,7 +35,7 @@ fn network(claimant: usize) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_64_racing_claimants_exactly_one_owns_each_of_1000_keys() {
-    let sentinel = sentinel().set("check_deadline", "\"60s\"").start().await;
+    let sentinel = sentinel().start().await;
     let channels = join_all((0..CONNECTIONS).map(|_| sentinel.connect())).await;
     let fights = stream::iter(0..KEYS).map(|index| fight(&sentinel, &channels, index));
     let winners: HashMap<String, String> = fights.buffer_unordered(KEYS_AT_ONCE).collect().await;
@@ -82,7 +82,7 @@ fn assert_one_row_each(sentinel: &Sentinel, winners: &HashMap<String, String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_and_bans_of_one_new_key_leave_no_banned_owner_unseen() {
-    let sentinel = sentinel().set("check_deadline", "\"60s\"").start().await;
+    let sentinel = sentinel().start().await;
     let admin = sentinel.admin().await;
     for index in 0..100 {
         let key = key(index);

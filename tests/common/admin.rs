@@ -1,11 +1,8 @@
 //! The admin API, as its proto says.
 
-use super::grpc::Channel;
+pub(crate) use key_ip_sentinel::admin::api as proto;
 
-#[allow(clippy::all, missing_docs, unreachable_pub, unused_qualifications, reason = "generated")]
-pub(crate) mod proto {
-    tonic::include_proto!("sentinel.admin.v1");
-}
+use super::grpc::Channel;
 
 use proto::{
     BanRequest, ChangeResponse, GetStatusRequest, GetStatusResponse, KeyReference, ListAuditRequest, ListAuditResponse,

@@ -138,10 +138,10 @@ impl Home {
 
     /// Runs an operator's command against this server.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
+        let socket = format!("unix:{}", self.admin_socket().display());
         let mut command = Command::new(Self::binary());
-        command.env_clear().env("SENTINEL_LISTEN__ADMIN", format!("unix:{}", self.admin_socket().display()));
-        command.env("SENTINEL_DATA_DIR", self.data_dir());
-        command.args(arguments).stdin(Stdio::null()).output().unwrap()
+        command.env_clear().args(["--admin", &socket]).args(arguments).stdin(Stdio::null());
+        command.output().unwrap()
     }
 }
 

@@ -46,7 +46,7 @@ async fn claim(sentinel: &Sentinel, key: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_acknowledgement_leaves_before_its_change_is_on_the_disk() {
-    let (home, log) = traced(sentinel().set("check_deadline", "\"60s\""));
+    let (home, log) = traced(sentinel());
     let sentinel = home.start().await;
     let admin = sentinel.admin().await;
     let mut acknowledged: HashMap<String, usize> = HashMap::new();
@@ -157,7 +157,7 @@ async fn work(worker: usize, sentinel: &Sentinel, channel: &Channel, admin: &Adm
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_loses_nothing_that_was_acknowledged() {
-    let sentinel = sentinel().set("check_deadline", "\"60s\"").start().await;
+    let sentinel = sentinel().start().await;
     let channels = join_all((0..8).map(|_| sentinel.connect())).await;
     let admin = sentinel.admin().await;
     let progress = Progress::default();
