@@ -9,16 +9,17 @@ const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 const IMPORTS: &[(&str, &str)] = &[
     ("main", "cli"),
     ("cli", "app config admin domain"),
-    ("app config", "*"),
+    ("app", "*"),
+    ("config", "credential engine listen domain"),
     ("ext_authz", "credential engine audit last_seen domain metrics"),
-    ("admin", "engine credential store changes audit domain metrics"),
+    ("admin", "engine credential store store::view changes audit health domain metrics"),
     ("engine", "policy limit store store::view store::cached domain"),
     ("changes", "store store::view store::cached domain metrics"),
+    ("audit store::cached", "store store::view domain metrics"),
     ("health", "store::view"),
-    ("store::cached", "store store::view domain metrics"),
-    ("audit jobs store::observed", "store domain metrics"),
+    ("jobs store::observed", "store domain metrics"),
     ("store::view store::sqlite", "store domain"),
-    ("store credential metrics", "domain"),
+    ("store credential listen pepper logging metrics", "domain"),
 ];
 
 /// Whether `from` may import `to`.

@@ -234,10 +234,12 @@ fn mutated(seeds: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
         return dice.bytes(count);
     }
     let mut bytes = seeds[dice.below(seeds.len())].clone();
+    // Half of the messages keep their length, so that most of their fields can still be read.
+    let kinds = if dice.below(2) == 0 { 2 } else { 7 };
     for _ in 0..=dice.below(4) {
         let at = dice.below(bytes.len());
         let to = (at + dice.below(40)).min(bytes.len());
-        match dice.below(7) {
+        match dice.below(kinds) {
             0 if !bytes.is_empty() => bytes[at] ^= 1 << dice.below(8),
             1 if !bytes.is_empty() => bytes[at] = dice.next() as u8,
             2 => bytes.truncate(at),

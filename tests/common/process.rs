@@ -89,5 +89,5 @@ impl Drop for Process {
 
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(60)..].join("\n")
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
