@@ -81,8 +81,12 @@ impl ClientStreamingService<Bytes> for Check {
         let authorization = Arc::clone(&self.0);
         Box::pin(async move {
             let (metadata, _, mut messages) = request.into_parts();
-            // No message, a broken frame and an over-long one are all the same to the handler: nothing to decode.
-            let frame = messages.message().await.ok().flatten();
+            // No message, a broken frame, an over-long one and a second one are all the same to the handler: nothing to
+            // decode.
+            let frame = match messages.message().await {
+                Ok(Some(frame)) if matches!(messages.message().await, Ok(None)) => Some(frame),
+                _ => None,
+            };
             Ok(Response::new(authorization.check(frame, timeout(&metadata)).await))
         })
     }
