@@ -40,7 +40,7 @@ async fn provoke(reason: Reason, encoding: Encoding) -> (Sentinel, Answer) {
             check().key(KEY).from(OWNER).send().await
         }
         Reason::UnclaimableNetwork => check().key(KEY).from("169.254.10.20").send().await,
-        Reason::ClientIpUnknown => check().key(KEY).from_pipe("/run/client.sock").send().await,
+        Reason::ClientIpUnknown => check().key(KEY).on_pipe("/run/client.sock").send().await,
         Reason::NotClaimed => {
             claim(&sentinel).await;
             sentinel.admin().await.unbind(KEY, None).await.unwrap();
@@ -274,10 +274,10 @@ async fn without_an_ip_address_there_is_no_decision_for_the_key() {
     let mut nowhere = check().message();
     nowhere.attributes.as_mut().unwrap().source = None;
     let answers = [
-        check().from_pipe("/run/client.sock").send().await,
-        check().from_pipe("203.0.113.7").send().await,
-        check().from_internal_listener().send().await,
-        check().from_nowhere().send().await,
+        check().on_pipe("/run/client.sock").send().await,
+        check().on_pipe("203.0.113.7").send().await,
+        check().on_internal_listener().send().await,
+        check().without_peer().send().await,
         sentinel.check().send_message(&nowhere).await,
         check().from("").send().await,
         check().from("localhost").send().await,
@@ -361,9 +361,9 @@ async fn the_first_reason_that_applies_is_given() {
     let sentinel = sentinel().start().await;
     sentinel.admin().await.ban(KEY).await.unwrap();
     let two_keys = || sentinel.check().key(KEY).header("x-api-key", OTHER_KEY);
-    let answer = two_keys().from_pipe("/x").extension("sentinel.x", "1").send().await;
+    let answer = two_keys().on_pipe("/x").extension("sentinel.x", "1").send().await;
     assert_eq!(answer.reason(), "malformed_request");
-    assert_eq!(two_keys().from_pipe("/x").send().await.reason(), "client_ip_unknown");
+    assert_eq!(two_keys().on_pipe("/x").send().await.reason(), "client_ip_unknown");
     let faulty = two_keys().header("api-key", "bad key").from(OWNER).send().await;
     assert_eq!(faulty.reason(), "conflicting_keys", "before malformed_key");
     let answer = sentinel.check().key(KEY).from("169.254.1.1").send().await;

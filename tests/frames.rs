@@ -219,8 +219,8 @@ fn seeds(sentinel: &Sentinel) -> Vec<Vec<u8>> {
             fresh().key(KEY).header("x-api-key", KEY).header("api-key", "sk-seed-cccccccccccc").from(OWNER),
             fresh().header("authorization", b"Bearer sk-\xff\xfe0123456789").from(OWNER),
             fresh().header("x-filler", "f".repeat(4_000)).from(OWNER).path("/v1/chat?key=sk-query-0123456789"),
-            fresh().key(KEY).from_pipe("/run/x.sock"),
-            fresh().key(KEY).from_internal_listener(),
+            fresh().key(KEY).on_pipe("/run/x.sock"),
+            fresh().key(KEY).on_internal_listener(),
             fresh().key(KEY).from("169.254.1.1").extension("policy", "orders"),
             fresh().key(KEY).from(OWNER).extension("sentinel.mode", "off"),
         ]);

@@ -84,13 +84,13 @@ impl<'a> Check<'a> {
     }
 
     /// A peer on a unix socket.
-    pub(crate) fn from_pipe(mut self, path: &str) -> Self {
+    pub(crate) fn on_pipe(mut self, path: &str) -> Self {
         self.source = Some(Address { address: Some(Kind::Pipe(Pipe { path: path.to_owned(), ..Default::default() })) });
         self
     }
 
     /// A peer on an internal listener of Envoy.
-    pub(crate) fn from_internal_listener(mut self) -> Self {
+    pub(crate) fn on_internal_listener(mut self) -> Self {
         let name = AddressNameSpecifier::ServerListenerName("internal".to_owned());
         let address = EnvoyInternalAddress { address_name_specifier: Some(name), ..Default::default() };
         self.source = Some(Address { address: Some(Kind::EnvoyInternalAddress(address)) });
@@ -98,7 +98,7 @@ impl<'a> Check<'a> {
     }
 
     /// No peer at all.
-    pub(crate) fn from_nowhere(mut self) -> Self {
+    pub(crate) fn without_peer(mut self) -> Self {
         self.source = None;
         self
     }

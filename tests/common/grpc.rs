@@ -29,6 +29,12 @@ impl Target {
     }
 }
 
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
 /// One HTTP/2 connection.
 #[derive(Clone)]
 pub(crate) struct Channel(SendRequest<Full<Bytes>>);

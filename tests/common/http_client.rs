@@ -1,17 +1,25 @@
 //! HTTP clients that choose their source address, repeat headers, and send bytes that no library would.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpSocket, UnixStream},
 };
 
-use super::within;
+use super::{grpc::Target, within};
+
+/// A TCP or unix stream.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// The protocol of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +36,7 @@ impl Version {
 /// One request over a connection of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    to: SocketAddr,
+    to: Target,
     from: Option<IpAddr>,
     /// Bytes sent before HTTP: a PROXY protocol header.
     prefix: Vec<u8>,
@@ -40,9 +48,9 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn get(to: SocketAddr, path: &str) -> Self {
+    pub(crate) fn get(to: impl Into<Target>, path: &str) -> Self {
         Self {
-            to,
+            to: to.into(),
             from: None,
             prefix: Vec::new(),
             version: Version::Http1,
@@ -93,14 +101,21 @@ impl Call {
         self
     }
 
-    async fn connect(&self) -> std::io::Result<TcpStream> {
-        let socket = if self.to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if let Some(from) = self.from {
-            socket.bind(SocketAddr::new(from, 0))?;
-        }
-        let mut stream = socket.connect(self.to).await?;
-        stream.set_nodelay(true)?;
+    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        let mut stream: Box<dyn Stream> = match &self.to {
+            Target::Tcp(to) => {
+                let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                if let Some(from) = self.from {
+                    socket.bind(SocketAddr::new(from, 0))?;
+                }
+                let stream = socket.connect(*to).await?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+            Target::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        };
         stream.write_all(&self.prefix).await?;
+        stream.flush().await?;
         Ok(stream)
     }
 
@@ -124,7 +139,7 @@ impl Call {
     }
 
     pub(crate) async fn send(self) -> HttpReply {
-        let what = format!("{} answers {} {}", self.to, self.method, self.path);
+        let what = format!("{:?} answers {} {}", self.to, self.method, self.path);
         let result = within(&what, self.try_send()).await;
         result.unwrap_or_else(|error| panic!("no answer: {error}; {what}"))
     }
@@ -153,13 +168,14 @@ impl Call {
         Ok(HttpReply { status: head.status.as_u16(), headers: head.headers, body, trailers })
     }
 
-    /// Sends `bytes` instead of a request and returns all that comes back until the server closes.
-    pub(crate) async fn send_raw(self, bytes: &[u8]) -> Vec<u8> {
+    /// Sends `bytes` instead of a request and returns the beginning of what comes back: nothing, if the server closes.
+    pub(crate) async fn first_bytes(self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = self.connect().await.unwrap();
         stream.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        // A reset after the answer is as good as a close.
-        let _ = within("the server closes the connection", stream.read_to_end(&mut answer)).await;
+        let mut answer = vec![0; 1024];
+        // A reset is as good as a close.
+        let count = within("the server answers or closes", stream.read(&mut answer)).await.unwrap_or(0);
+        answer.truncate(count);
         answer
     }
 }

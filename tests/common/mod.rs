@@ -14,6 +14,7 @@
 pub(crate) mod admin;
 pub(crate) mod answer;
 pub(crate) mod check;
+pub(crate) mod edge;
 pub(crate) mod envoy;
 pub(crate) mod grpc;
 pub(crate) mod http_client;

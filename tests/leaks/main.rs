@@ -88,7 +88,7 @@ async fn use_keys(sentinel: &Sentinel) {
             check().key(key(name)).send().await;
             check().header("x-api-key", key(name)).send().await;
             check().key(key(name)).from("198.51.100.9").send().await;
-            check().key(key(name)).from_pipe("/run/x").send().await;
+            check().key(key(name)).on_pipe("/run/x").send().await;
             check().key(key(name)).extension("sentinel.x", key(name)).send().await;
         }
         check().header("authorization", format!("Basic {}", key("bound"))).send().await;
