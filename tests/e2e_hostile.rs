@@ -144,8 +144,10 @@ async fn connect_and_requests_that_are_none_reach_no_upstream() {
             "GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n{bearer}\r\n0\r\n\r\n"
         ),
     ];
-    for bytes in raw.iter().map(|text| text.as_bytes()).chain([b"\x00\xff\x00\xff\r\n\r\n".as_slice()]) {
-        let answer = edge.envoy.get("/").first_bytes(bytes).await;
+    let bad_path = [b"GET /a\xff HTTP/1.1\r\nHost: x\r\n", bearer.as_bytes(), b"\r\n"].concat();
+    let no_http = b"\x00\xff\x00\xff\r\n\r\n".to_vec();
+    for bytes in raw.map(String::into_bytes).into_iter().chain([bad_path, no_http]) {
+        let answer = edge.envoy.get("/").first_bytes(&bytes).await;
         let status = answer.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
         assert!(!status.starts_with(b"2"), "{}: {}", bytes.escape_ascii(), answer.escape_ascii());
         assert!(edge.upstream.take().is_empty(), "{}", bytes.escape_ascii());
