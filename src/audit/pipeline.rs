@@ -29,6 +29,9 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// Records that wait for a store that does not answer. Beyond it events are lost, and counted and logged as lost.
 const MAX_PENDING: usize = 100_000;
 
+/// Records in one transaction: first uses wait behind it.
+const BATCH: usize = 1_000;
+
 /// How long a stopping process waits for the store to take the rest.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
@@ -41,8 +44,8 @@ struct Denials {
     decision_id: DecisionId,
 }
 
-/// How many events were stored, or the records that were not.
-type Flush = JoinHandle<Result<u64, (Vec<Record>, StoreError)>>;
+/// Or the records that were not stored.
+type Flush = JoinHandle<Result<(), (Vec<Record>, StoreError)>>;
 
 pub(super) struct Pipeline {
     store: Arc<dyn Store>,
@@ -140,17 +143,26 @@ impl Pipeline {
             return None;
         }
         let store = Arc::clone(&self.store);
+        let metrics = self.metrics.clone();
         Some(tokio::spawn(async move {
-            let events = records.iter().map(|record| record.count).sum();
-            store.append_audit(records.clone()).await.map(|()| events).map_err(|cause| (records, cause))
+            let mut left = records.as_slice();
+            while !left.is_empty() {
+                let (batch, rest) = left.split_at(BATCH.min(left.len()));
+                if let Err(cause) = store.append_audit(batch.to_vec()).await {
+                    return Err((left.to_vec(), cause));
+                }
+                metrics.stored.increment(batch.iter().map(|record| record.count).sum());
+                left = rest;
+            }
+            Ok(())
         }))
     }
 
-    /// Waits for a flush and counts it, or keeps its records for the next.
+    /// Waits for a flush and keeps what it could not store for the next.
     async fn settle(&mut self, flush: Option<Flush>) {
         let Some(flush) = flush else { return };
         match flush.await {
-            Ok(Ok(stored)) => self.metrics.stored.increment(stored),
+            Ok(Ok(())) => {}
             Ok(Err((records, cause))) => {
                 warn!(%cause, records = records.len(), "the audit was not stored; it will be tried again");
                 self.retry = records;

@@ -3,6 +3,8 @@
 //! An empty message, a zero `status.code`, or a gRPC error under `failure_mode_allow` all mean *allow* to Envoy, so
 //! nothing outside this file may build one: an allow needs a [`Permit`], everything else carries a non-zero status.
 
+use std::net::IpAddr;
+
 use envoy_types::pb::{
     envoy::{
         config::core::v3::{HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction},
@@ -14,11 +16,11 @@ use envoy_types::pb::{
         rpc::Status,
     },
 };
-use serde_json::json;
+use serde::Serialize;
 
 use super::Answer;
 use crate::{
-    domain::{KeyId, Reason, event::DecisionId},
+    domain::{ClientIp, KeyId, Reason, event::DecisionId},
     engine::{Decision, Denial, Permit},
 };
 
@@ -53,13 +55,24 @@ fn denied(denial: &Denial, answer: &Answer) -> CheckResponse {
         Reason::StoreUnavailable | Reason::DeadlineExceeded => headers.push(header("retry-after", "1")),
         _ => {}
     }
+    let problem = Problem {
+        r#type: "about:blank",
+        title,
+        status,
+        detail: detail(reason),
+        code: reason.as_str(),
+        decision_id: answer.decision_id.to_string(),
+        client_ip: answer.ip.map(ClientIp::ip),
+    };
+    // Writing plain texts and numbers to memory cannot fail; a denial without its body would still be a denial.
+    let body = serde_json::to_string(&problem).unwrap_or_default();
     CheckResponse {
         status: Some(Status { code: grpc_code, message: reason.as_str().to_owned(), details: Vec::new() }),
         dynamic_metadata: Some(metadata("deny", reason, denial.key_id, answer.decision_id)),
         http_response: Some(HttpResponse::DeniedResponse(DeniedHttpResponse {
             status: Some(HttpStatus { code: status }),
             headers,
-            body: problem(reason, status, title, answer),
+            body,
         })),
     }
 }
@@ -97,20 +110,16 @@ impl Refusal {
 }
 
 /// RFC 9457 problem details. Says the address as seen, never the owner's networks.
-fn problem(reason: Reason, status: i32, title: &str, answer: &Answer) -> String {
-    let client_ip = answer.ip.map(|ip| ip.to_string());
-    let mut problem = json!({
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "detail": detail(reason),
-        "code": reason.as_str(),
-        "decision_id": answer.decision_id.to_string(),
-    });
-    if let Some(client_ip) = client_ip {
-        problem["client_ip"] = client_ip.into();
-    }
-    problem.to_string()
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: i32,
+    detail: &'a str,
+    code: &'a str,
+    decision_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_ip: Option<IpAddr>,
 }
 
 fn detail(reason: Reason) -> &'static str {

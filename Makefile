@@ -1,0 +1,32 @@
+# The front door. `make` alone lists the targets.
+# Anything longer than a few lines is a script in .ci/, where it can be read, run and tested without make.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+# The scripts are sequential programs; parallel make would only interleave their output.
+.NOTPARALLEL:
+# Last in the PATH: it helps a shell opened before rustup ran, and never overrides the user's own choice.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install what is missing (system packages as root, Envoy into .tools/); does nothing the second time
+	@.ci/setup
+
+run: setup ## the whole thing on this machine: Envoy on 127.0.0.1:10000, Sentinel, a small upstream; Ctrl-C ends all three
+	@.ci/demo
+
+test: setup ## every test, against the real Envoy
+	cargo test --locked
+
+# In the order of what fails fastest.
+check: setup ## what a change must pass: format, clippy, docs, licences, tests
+	cargo fmt --check
+	.tools/bin/cargo-deny --locked check licenses bans sources
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+	cargo test --locked
