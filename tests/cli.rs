@@ -1,46 +1,30 @@
-//! The binary's command line where no server runs: usage, help, and what it says when nobody answers.
+//! The binary's command line where no server runs: usage, help, the configuration, and what it says when nobody answers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a test that fails")]
+mod common;
+#[path = "admin/run.rs"]
+mod run;
 
 use std::{
-    io::Write,
-    process::{Command, Output, Stdio},
+    fs,
+    os::unix::net::UnixListener,
+    process::{Command, Stdio},
 };
+
+use common::sentinel;
+use run::{Seen, run};
 
 /// Looks like a key, and must never be seen again.
 const SECRET: &str = "sk-proj-SeCrEt0123456789";
 const NOWHERE: &str = "unix:/nonexistent/admin.sock";
 
-fn sentinel(args: &[&str]) -> Output {
-    sentinel_reading(args, b"")
-}
-
-fn sentinel_reading(args: &[&str], input: &[u8]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel"));
-    command.env_clear().args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A command that fails before it reads closes the pipe; that is not this helper's business.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
 /// Exit code 2, one line on stderr, nothing on stdout, and nothing of what may be a key.
 fn assert_usage(args: &[&str]) -> String {
-    let output = sentinel(args);
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-    assert!(!said.contains("SeCrEt"), "{args:?}: {said}");
-    assert!(said.starts_with("error: ") && said.lines().count() == 1, "{args:?}: {said}");
-    assert_eq!(stdout(&output), "", "{args:?}");
-    said
+    let Seen { code, out, err } = run(args, b"");
+    assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {err}");
+    assert!(!err.contains("SeCrEt"), "{args:?}: {err}");
+    assert!(err.starts_with("error: ") && err.lines().count() == 1, "{args:?}: {err}");
+    err
 }
 
 #[test]
@@ -116,27 +100,26 @@ fn a_usage_error_says_what_to_do() {
 #[test]
 fn no_command_shows_the_help_and_is_a_usage_error() {
     for args in [&[][..], &["bindings"], &["audit"], &["pepper"]] {
-        let output = sentinel(args);
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
-        assert!(stderr(&output).contains("Usage: sentinel"), "{args:?}");
+        let seen = run(args, b"");
+        assert!(seen.code == 2 && seen.err.contains("Usage: sentinel"), "{args:?}: {seen:?}");
     }
 }
 
 #[test]
 fn a_key_file_holds_one_key_and_nothing_else() {
     let ask = |input: &[u8]| {
-        let output = sentinel_reading(&["unban", "--key-file", "-", "--admin", NOWHERE], input);
-        assert!(!stderr(&output).contains("SeCrEt"), "{}", stderr(&output));
-        output.status.code()
+        let seen = run(&["unban", "--key-file", "-", "--admin", NOWHERE], input);
+        assert!(!seen.err.contains("SeCrEt"), "{seen:?}");
+        seen.code
     };
     for text in ["", "\n", "sk-SeCrEt\nsk-SeCrEt\n", "sk-SeCrEt\n\n"] {
-        assert_eq!(ask(text.as_bytes()), Some(2), "{text:?}");
+        assert_eq!(ask(text.as_bytes()), 2, "{text:?}");
     }
-    assert_eq!(ask(b"sk-\xff"), Some(2));
-    assert_eq!(ask(&[b'k'; 20_000]), Some(2));
+    assert_eq!(ask(b"sk-\xff"), 2);
+    assert_eq!(ask(&[b'k'; 20_000]), 2);
     // These get as far as the socket.
     for text in ["sk-SeCrEt", "sk-SeCrEt\n", "sk-SeCrEt\r\n"] {
-        assert_eq!(ask(text.as_bytes()), Some(3), "{text:?}");
+        assert_eq!(ask(text.as_bytes()), 3, "{text:?}");
     }
 }
 
@@ -144,17 +127,87 @@ fn a_key_file_holds_one_key_and_nothing_else() {
 fn an_unreachable_server_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let stale = folder.path().join("stale.sock");
-    drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
+    drop(UnixListener::bind(&stale).unwrap());
     let stale = format!("unix:{}", stale.display());
     for socket in [NOWHERE, &stale] {
         for command in [&["status"][..], &["bindings", "list"], &["ban", "0a1b2c3d"], &["audit", "list"]] {
-            let output = sentinel(&[command, &["--admin", socket]].concat());
-            let said = stderr(&output);
-            assert_eq!(output.status.code(), Some(3), "{command:?}: {said}");
-            assert!(said.contains(socket) && said.contains("is `sentinel serve` running?"), "{said}");
-            assert_eq!((said.lines().count(), stdout(&output)), (1, String::new()), "{said}");
+            let Seen { code, out, err } = run(&[command, &["--admin", socket]].concat(), b"");
+            assert_eq!((code, out.as_str(), err.lines().count()), (3, "", 1), "{command:?}: {err}");
+            assert!(err.contains(socket) && err.contains("is `sentinel serve` running?"), "{err}");
         }
     }
+}
+
+#[test]
+fn a_server_that_breaks_off_is_as_good_as_unreachable() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("admin.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let Seen { code, out, err } = run(&["status", "--admin", &format!("unix:{}", socket.display())], b"");
+    assert_eq!((code, out.as_str(), err.lines().count()), (3, "", 1), "{err}");
+    assert!(err.contains("broke off"), "{err}");
+}
+
+#[test]
+fn check_config_lists_every_fault_at_once_and_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("sentinel.toml"), folder.path().join("data"));
+    let check = |text: &str| {
+        fs::write(&file, format!("data_dir = {data:?}\n{text}")).unwrap();
+        run(&["check-config", "--config", file.to_str().unwrap()], b"")
+    };
+    let valid = Seen { code: 0, out: "The configuration is valid.\n".to_owned(), err: String::new() };
+    assert_eq!(check("credentials.missing = \"allow\"\n"), valid);
+    let Seen { code, out, err } = check(
+        "mode = \"observe\"\nlisten.grpc = \"0.0.0.0:9191\"\nclient_ip.unclaimable = [\"10.0.0.1/8\"]\n\
+         store.url = \"postgres://u:SeCrEt@db/s\"\npepper.secrets = [\"SeCrEt\"]\nno_such = 1\n",
+    );
+    assert_eq!((code, out.as_str()), (2, ""));
+    let mut lines = err.lines();
+    assert_eq!(lines.next(), Some("error: the configuration is not valid:"));
+    let faults: Vec<_> = lines.collect();
+    for setting in ["mode", "listen.grpc", "client_ip.unclaimable", "store.url", "pepper.secrets", "no_such"] {
+        let naming = faults.iter().filter(|fault| fault.contains(setting)).count();
+        assert_eq!(naming, 1, "{setting}: {err}");
+    }
+    assert!(faults.len() == 6 && !err.contains("SeCrEt"), "{err}");
+    assert!(!data.exists(), "a check makes nothing");
+    let missing = run(&["check-config", "--config", "/nonexistent/sentinel.toml"], b"");
+    assert!(missing.code == 2 && missing.err.contains("/nonexistent/sentinel.toml"), "{missing:?}");
+}
+
+#[tokio::test]
+async fn another_pepper_than_the_stores_ends_the_start() {
+    let home = sentinel().start().await.stop().await;
+    let home = home.set("pepper.secrets", "[\"another-pepper-for-tests-0123456789-abcd\"]");
+    let mut refused = home.spawn();
+    assert_eq!(refused.wait().await.code(), Some(1));
+    let error = refused.stderr().lines().last().unwrap().to_owned();
+    assert!(error.starts_with("error: this store was made with pepper "), "{error}");
+    assert!(!error.contains("another-pepper"), "{error}");
+
+    // Nor may a pepper be made up for a store in use.
+    let home = home.unset("pepper.secrets");
+    let mut refused = home.spawn();
+    assert_eq!(refused.wait().await.code(), Some(1));
+    let error = refused.stderr().lines().last().unwrap().to_owned();
+    assert!(error.starts_with("error: the store was filled with pepper "), "{error}");
+    assert!(!home.data_dir().join("pepper").exists());
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_data_names_the_first_and_leaves_it_alone() {
+    let first = sentinel().start().await;
+    assert_eq!(first.check().key("sk-0123456789").send().await.reason(), "first_use");
+    let mut second = first.home().spawn();
+    assert_eq!(second.wait().await.code(), Some(1));
+    let error = second.stderr().lines().last().unwrap().to_owned();
+    let database = first.home().database();
+    let named = format!("error: {} is owned by process {}, started ", database.display(), first.pid());
+    assert!(error.starts_with(&named), "{error}");
+    assert_eq!(first.check().key("sk-0123456789").send().await.reason(), "bound");
+    assert!(first.home().cli(&["status"]).status.success());
 }
 
 #[test]
@@ -172,9 +225,8 @@ fn every_command_has_a_summary_and_examples() {
         &["status"],
         &["audit", "list"],
     ] {
-        let output = sentinel(&[command, &["--help"]].concat());
-        let help = stdout(&output);
-        assert_eq!(output.status.code(), Some(0), "{command:?}");
+        let Seen { code, out: help, .. } = run(&[command, &["--help"]].concat(), b"");
+        assert_eq!(code, 0, "{command:?}");
         assert!(help.contains("\nExamples:\n  "), "{command:?}: {help}");
         assert!(help.contains(&format!("Usage: sentinel {}", command.join(" "))), "{command:?}: {help}");
         assert!(help.lines().all(|line| line.chars().count() <= 110), "{command:?}: {help}");
@@ -184,7 +236,7 @@ fn every_command_has_a_summary_and_examples() {
 
 #[test]
 fn each_pepper_is_64_hex_digits_and_new() {
-    let pepper = || stdout(&sentinel(&["pepper", "new"]));
+    let pepper = || run(&["pepper", "new"], b"").out;
     let (one, two) = (pepper(), pepper());
     for text in [&one, &two] {
         let digits = text.strip_suffix('\n').unwrap();
@@ -199,5 +251,5 @@ fn a_reader_that_goes_away_is_no_failure() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let output = command.env_clear().args(["pepper", "new"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
-    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }

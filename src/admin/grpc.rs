@@ -1,24 +1,29 @@
 //! The admin API over gRPC, on a unix socket whose file mode is the permission.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status, transport::server::UdsConnectInfo};
 
 use super::{
     Operations,
     api::{self, admin_server},
+    operations::{lost, not_done},
     request, response,
 };
+use crate::store::Change;
 
 /// Far above any request, far below what could hurt.
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
 /// The service to mount on the admin listener.
 pub fn service(operations: Operations) -> admin_server::AdminServer<Admin> {
-    admin_server::AdminServer::new(Admin { operations }).max_decoding_message_size(MAX_REQUEST_BYTES)
+    admin_server::AdminServer::new(Admin { operations: Arc::new(operations) })
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
 /// Implements the proto's service over [`Operations`].
 pub struct Admin {
-    operations: Operations,
+    operations: Arc<Operations>,
 }
 
 /// Who asks, and what. No handler gets at its message without having named the peer.
@@ -38,8 +43,8 @@ impl admin_server::Admin for Admin {
     ) -> Result<Response<api::ListKeysResponse>, Status> {
         let (_, message) = open(request)?;
         let query = request::keys(&message)?;
-        let now = self.operations.now().map_err(response::failure)?;
-        let rows = self.operations.keys(query).await.map_err(response::failure)?;
+        let now = self.operations.now()?;
+        let rows = self.operations.store.keys(query).await.map_err(lost)?;
         let keys = rows.iter().map(|row| response::key(row, now)).collect();
         Ok(Response::new(api::ListKeysResponse { keys, now_ms: now.as_millis() }))
     }
@@ -47,8 +52,8 @@ impl admin_server::Admin for Admin {
     async fn get_key(&self, request: Request<api::GetKeyRequest>) -> Result<Response<api::GetKeyResponse>, Status> {
         let (_, message) = open(request)?;
         let target = request::target(&self.operations, message.key)?;
-        let now = self.operations.now().map_err(response::failure)?;
-        let row = self.operations.key(target).await.map_err(response::failure)?;
+        let now = self.operations.now()?;
+        let row = self.operations.store.find(target).await.map_err(not_done)?;
         Ok(Response::new(api::GetKeyResponse { key: Some(response::key(&row, now)), now_ms: now.as_millis() }))
     }
 
@@ -75,9 +80,9 @@ impl admin_server::Admin for Admin {
         request: Request<api::ListAuditRequest>,
     ) -> Result<Response<api::ListAuditResponse>, Status> {
         let (_, message) = open(request)?;
-        let now = self.operations.now().map_err(response::failure)?;
+        let now = self.operations.now()?;
         let query = request::audit(&message, now)?;
-        let records = self.operations.audit(query).await.map_err(response::failure)?;
+        let records = self.operations.store.audit(query).await.map_err(lost)?;
         let records = records.into_iter().map(response::record).collect();
         Ok(Response::new(api::ListAuditResponse { records, now_ms: now.as_millis() }))
     }
@@ -87,18 +92,13 @@ impl admin_server::Admin for Admin {
         request: Request<api::GetStatusRequest>,
     ) -> Result<Response<api::GetStatusResponse>, Status> {
         open(request)?;
-        let (view, counts) = self.operations.status().await;
-        Ok(Response::new(response::status(view, counts)))
+        let counts = self.operations.store.counts().await.map_err(lost).ok();
+        Ok(Response::new(response::status(&self.operations, counts)))
     }
 }
 
 impl Admin {
-    async fn change(
-        &self,
-        change: crate::store::Change,
-        actor: String,
-    ) -> Result<Response<api::ChangeResponse>, Status> {
-        let changed = self.operations.change(change, actor).await.map_err(response::failure)?;
-        Ok(Response::new(response::change(changed)))
+    async fn change(&self, change: Change, actor: String) -> Result<Response<api::ChangeResponse>, Status> {
+        Ok(Response::new(response::change(self.operations.change(change, actor).await?)))
     }
 }

@@ -9,7 +9,7 @@ mod operations;
 mod request;
 mod response;
 
-pub use operations::{Changed, Deps, Failure, Operations, StatusView};
+pub use operations::Operations;
 
 /// The messages, server and client made from `proto/sentinel/admin/v1/admin.proto`, which is their manual.
 #[allow(missing_docs)]

@@ -31,10 +31,9 @@ pub(super) fn target(operations: &Operations, key: Option<api::KeyReference>) ->
     match key.and_then(|key| key.reference) {
         Some(Reference::KeyId(text)) => key_id("key.key_id", &text).map(Target::Id),
         Some(Reference::ApiKey(text)) => {
-            let text = Zeroizing::new(text);
-            operations
-                .target_of_key(&text)
-                .ok_or_else(|| invalid("key.api_key", "this is not a key that the configured profile accepts"))
+            let key = operations.credentials.bare_key(&Zeroizing::new(text));
+            let key = key.ok_or_else(|| invalid("key.api_key", "the configured profile accepts no such key"))?;
+            Ok(Target::Key(operations.hasher.fingerprint(&key)))
         }
         None => Err(invalid("key", "say which key, by key_id or api_key")),
     }

@@ -1,15 +1,18 @@
 //! From domain values to the wire.
 
-use tonic::{Code, Status};
+use std::time::Duration;
 
-use super::{Changed, Failure, StatusView, api};
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::{
+    Operations, api,
+    operations::{Changed, Failure},
+};
 use crate::{
     domain::{Ban, Binding, KeyFacts, KeyId, Timestamp, event::Record},
     store::{Counts, KeyRow, Refusal, RefusedNetwork},
 };
-
-/// A status travels in a header, and clients bound those.
-const MAX_CANDIDATES: usize = 20;
 
 pub(super) fn key(row: &KeyRow, now: Timestamp) -> api::Key {
     let KeyFacts { binding, ban } = &row.facts;
@@ -72,19 +75,22 @@ pub(super) fn record(record: Record) -> api::AuditRecord {
     }
 }
 
-pub(super) fn status(view: StatusView, counts: Option<Counts>) -> api::GetStatusResponse {
-    let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+/// The state of the process, and how full the store is, if it answered: a lost store is when an operator asks.
+pub(super) fn status(operations: &Operations, counts: Option<Counts>) -> api::GetStatusResponse {
+    let Operations { view, health, hasher, database, started, .. } = operations;
+    let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let now = Instant::now();
     api::GetStatusResponse {
-        version: view.version.to_owned(),
-        pid: view.pid,
-        uptime_ms: millis(view.uptime),
-        serving: view.serving,
-        mode: view.mode.to_owned(),
-        store: view.store,
-        applied_revision: view.applied_revision.0,
-        since_poll_ms: view.since_poll.map(millis),
-        pepper_id: view.pepper.to_string(),
-        realm: view.realm,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_ms: millis(now - *started),
+        serving: health.is_serving(),
+        mode: "enforce".to_owned(),
+        store: format!("sqlite:{}", database.display()),
+        applied_revision: view.applied().0,
+        since_poll_ms: view.since_poll(now).map(millis),
+        pepper_id: hasher.pepper().id().to_string(),
+        realm: hasher.realm().to_owned(),
         learned: counts.map(|counts| counts.learned),
         pinned: counts.map(|counts| counts.pinned),
         reserved: counts.map(|counts| counts.reserved),
@@ -92,24 +98,18 @@ pub(super) fn status(view: StatusView, counts: Option<Counts>) -> api::GetStatus
     }
 }
 
-pub(super) fn failure(failure: Failure) -> Status {
-    let code = match &failure {
-        Failure::Refused(Refusal::NotFound) => Code::NotFound,
-        Failure::Refused(Refusal::Ambiguous(_) | Refusal::NotBound(_) | Refusal::NotBanned(_)) => {
-            Code::FailedPrecondition
-        }
-        Failure::NotReady | Failure::StoreLost => Code::Unavailable,
-        Failure::Corrupt => Code::DataLoss,
-    };
-    let text = match &failure {
-        Failure::Refused(Refusal::Ambiguous(candidates)) => {
-            let mut ids: Vec<String> = candidates.iter().take(MAX_CANDIDATES).map(ToString::to_string).collect();
-            if candidates.len() > MAX_CANDIDATES {
-                ids.push("…".to_owned());
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let text = failure.to_string();
+        match failure {
+            Failure::Refused(Refusal::NotFound) => Self::not_found(text),
+            Failure::Refused(Refusal::Ambiguous(candidates)) => {
+                let ids: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+                Self::failed_precondition(format!("{text}; give more digits: {}", ids.join(", ")))
             }
-            format!("{failure}; give more digits: {}", ids.join(", "))
+            Failure::Refused(Refusal::NotBound(_) | Refusal::NotBanned(_)) => Self::failed_precondition(text),
+            Failure::NotReady | Failure::StoreLost => Self::unavailable(text),
+            Failure::Corrupt => Self::data_loss(text),
         }
-        _ => failure.to_string(),
-    };
-    Status::new(code, text)
+    }
 }

@@ -195,7 +195,7 @@ impl Core {
     }
 
     fn admin(&self, config: &Config) -> Router {
-        let operations = admin::Operations::new(admin::Deps {
+        let operations = admin::Operations {
             store: Arc::clone(&self.store),
             hasher: self.hasher.clone(),
             credentials: config.credentials,
@@ -204,7 +204,7 @@ impl Core {
             health: Arc::clone(&self.health),
             database: config.database.clone(),
             started: self.started,
-        });
+        };
         tonic::transport::Server::builder().add_service(admin::grpc::service(operations))
     }
 

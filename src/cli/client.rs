@@ -1,11 +1,6 @@
 //! The connection to a server's admin socket.
 
-use std::{
-    error::Error as _,
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{error::Error as _, io, path::Path, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -20,52 +15,44 @@ use crate::admin::api::admin_client::AdminClient;
 /// A change waits at most a second to be in effect; a store may wait some seconds for its disk.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks one server.
-pub(super) struct Client {
-    api: AdminClient<Channel>,
-    socket: PathBuf,
+/// Asks the server at `socket` one thing.
+pub(super) async fn ask<T>(
+    socket: &Path,
+    call: impl AsyncFnOnce(&mut AdminClient<Channel>) -> Result<Response<T>, Status>,
+) -> Result<T, Failure> {
+    let mut api = connect(socket).await?;
+    match tokio::time::timeout(PATIENCE, call(&mut api)).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(failure(socket, &status)),
+        Err(_) => Err(broken(socket, &format_args!("no answer in {} s", PATIENCE.as_secs()))),
+    }
 }
 
-impl Client {
-    /// Connects first and speaks later, so that the error says what the system said of the socket.
-    pub(super) async fn connect(socket: &Path) -> Result<Self, Failure> {
-        let stream = UnixStream::connect(socket).await.map_err(|error| no_server(socket, &error))?;
-        let mut stream = Some(TokioIo::new(stream));
-        let connector = tower::service_fn(move |_| {
-            let stream = stream.take().ok_or(io::ErrorKind::NotConnected);
-            async move { stream.map_err(io::Error::from) }
-        });
-        // The address only fills in `:authority`.
-        let channel = Endpoint::from_static("http://admin.socket").connect_with_connector(connector).await;
-        let channel = channel.map_err(|error| broken(socket, &error))?;
-        Ok(Self { api: AdminClient::new(channel), socket: socket.to_owned() })
-    }
+/// Connects first and speaks later, so that the error says what the system said of the socket.
+async fn connect(socket: &Path) -> Result<AdminClient<Channel>, Failure> {
+    let stream = UnixStream::connect(socket).await.map_err(|error| no_server(socket, &error))?;
+    let mut stream = Some(TokioIo::new(stream));
+    let connector = tower::service_fn(move |_| {
+        let stream = stream.take().ok_or(io::ErrorKind::NotConnected);
+        async move { stream.map_err(io::Error::from) }
+    });
+    // The address only fills in `:authority`.
+    let channel = Endpoint::from_static("http://admin.socket").connect_with_connector(connector).await;
+    channel.map(AdminClient::new).map_err(|error| broken(socket, &error))
+}
 
-    /// Asks one thing.
-    pub(super) async fn ask<T>(
-        &mut self,
-        call: impl AsyncFnOnce(&mut AdminClient<Channel>) -> Result<Response<T>, Status>,
-    ) -> Result<T, Failure> {
-        match tokio::time::timeout(PATIENCE, call(&mut self.api)).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(self.failure(&status)),
-            Err(_) => Err(broken(&self.socket, &format_args!("no answer in {} s", PATIENCE.as_secs()))),
+fn failure(socket: &Path, status: &Status) -> Failure {
+    let said = status.message();
+    match status.code() {
+        Code::NotFound => Failure::Refused(format!("{said}; `sentinel bindings list` shows the keys")),
+        Code::InvalidArgument => Failure::Usage(said.to_owned()),
+        Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied | Code::DataLoss => {
+            Failure::Refused(said.to_owned())
         }
-    }
-
-    fn failure(&self, status: &Status) -> Failure {
-        let said = status.message();
-        match status.code() {
-            Code::NotFound => Failure::Refused(format!("{said}; `sentinel bindings list` shows the keys")),
-            Code::InvalidArgument => Failure::Usage(said.to_owned()),
-            Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied | Code::DataLoss => {
-                Failure::Refused(said.to_owned())
-            }
-            Code::Unimplemented => Failure::Refused("the server is of a version without this command".to_owned()),
-            // The server's own word has no source; a connection that broke has one.
-            Code::Unavailable if status.source().is_none() => Failure::Unreachable(said.to_owned()),
-            _ => broken(&self.socket, &said),
-        }
+        Code::Unimplemented => Failure::Refused("the server is of a version without this command".to_owned()),
+        // The server's own word has no source; a connection that broke has one.
+        Code::Unavailable if status.source().is_none() => Failure::Unreachable(said.to_owned()),
+        _ => broken(socket, &said),
     }
 }
 

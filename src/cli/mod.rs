@@ -93,8 +93,13 @@ fn execute(cli: Cli) -> Result<(), Failure> {
 }
 
 fn serve(config: Config) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = running(&mut tokio::runtime::Builder::new_multi_thread())?;
     runtime.block_on(app::serve(config)).map_err(|error| Failure::Refused(error.to_string()))
+}
+
+fn running(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = builder.enable_all().build();
+    runtime.map_err(|error| Failure::Refused(format!("the system gives no event loop: {error}")))
 }
 
 fn new_pepper() -> Result<(), Failure> {
@@ -104,10 +109,8 @@ fn new_pepper() -> Result<(), Failure> {
     SysRng
         .try_fill_bytes(&mut entropy)
         .map_err(|error| Failure::Refused(format!("the system gives no random bytes: {error}")))?;
-    let text = pepper_text(entropy);
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.write_all(b"\n")?)
+    print(&pepper_text(entropy))?;
+    print("\n")
 }
 
 fn print(text: &str) -> Result<(), Failure> {

@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::{
     Failure,
     args::{AuditArgs, AuditCommand, BindingsCommand, ListArgs, Output, RemoteCommand},
-    client::Client,
+    client::ask,
     json, print,
     reference::{Which, by_file},
-    say, show,
+    running, say, show,
 };
 use crate::{
     admin::api::{
@@ -22,11 +22,7 @@ use crate::{
 
 /// Asks the server at `socket` and prints its answer.
 pub(super) fn run(command: RemoteCommand, socket: &Path, output: Output) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Refused(format!("the system gives no event loop: {error}")))?;
-    runtime.block_on(async {
+    running(&mut tokio::runtime::Builder::new_current_thread())?.block_on(async {
         match command {
             RemoteCommand::Bindings(BindingsCommand::List(args)) => list(socket, output, args).await,
             RemoteCommand::Bindings(BindingsCommand::Show { which }) => show_one(socket, output, which).await,
@@ -49,7 +45,7 @@ async fn list(socket: &Path, output: Output, args: ListArgs) -> Result<(), Failu
         limit,
         offset,
     };
-    let answer = Client::connect(socket).await?.ask(async |api| api.list_keys(request).await).await?;
+    let answer = ask(socket, async |api| api.list_keys(request).await).await?;
     emit(output, || show::list(&answer, filtered), || json::list(&answer))?;
     if output == Output::Table && answer.keys.len() == limit as usize {
         let next = offset.saturating_add(limit);
@@ -60,7 +56,7 @@ async fn list(socket: &Path, output: Output, args: ListArgs) -> Result<(), Failu
 
 async fn show_one(socket: &Path, output: Output, which: Which) -> Result<(), Failure> {
     let request = GetKeyRequest { key: Some(which.resolve()?) };
-    let answer = Client::connect(socket).await?.ask(async |api| api.get_key(request).await).await?;
+    let answer = ask(socket, async |api| api.get_key(request).await).await?;
     emit(output, || show::one(&answer), || json::one(&answer))
 }
 
@@ -71,7 +67,7 @@ async fn unbind(socket: &Path, output: Output, which: Which, to: Option<Network>
         None => None,
     };
     let request = UnbindRequest { key: Some(which.resolve()?), mode };
-    let answer = Client::connect(socket).await?.ask(async |api| api.unbind(request).await).await?;
+    let answer = ask(socket, async |api| api.unbind(request).await).await?;
     changed(output, &answer, show::unbound)?;
     if open {
         let id = answer.key.map(|key| key.key_id).unwrap_or_default();
@@ -92,18 +88,18 @@ async fn ban(
     // Too long for the wire is too long for the server, which says so.
     let lasting_ms = lasting.map_or(0, |lasting| i64::try_from(lasting.as_millis()).unwrap_or(i64::MAX));
     let request = BanRequest { key: Some(which.resolve()?), lasting_ms, reason };
-    let answer = Client::connect(socket).await?.ask(async |api| api.ban(request).await).await?;
+    let answer = ask(socket, async |api| api.ban(request).await).await?;
     changed(output, &answer, show::banned)
 }
 
 async fn unban(socket: &Path, output: Output, which: Which) -> Result<(), Failure> {
     let request = UnbanRequest { key: Some(which.resolve()?) };
-    let answer = Client::connect(socket).await?.ask(async |api| api.unban(request).await).await?;
+    let answer = ask(socket, async |api| api.unban(request).await).await?;
     changed(output, &answer, show::unbanned)
 }
 
 async fn status(socket: &Path, output: Output) -> Result<(), Failure> {
-    let answer = Client::connect(socket).await?.ask(async |api| api.get_status(GetStatusRequest {}).await).await?;
+    let answer = ask(socket, async |api| api.get_status(GetStatusRequest {}).await).await?;
     emit(output, || show::status(&answer), || json::status(&answer))
 }
 
@@ -118,13 +114,12 @@ async fn audit(socket: &Path, output: Output, args: AuditArgs) -> Result<(), Fai
         within_ms: since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
     };
     let key = key_file.map(|path| by_file(&path)).transpose()?;
-    let mut client = Client::connect(socket).await?;
     if key.is_some() {
         // The audit knows keys by their id alone; an id is not the key's digest once the pepper has changed.
-        let found = client.ask(async |api| api.get_key(GetKeyRequest { key }).await).await?;
+        let found = ask(socket, async |api| api.get_key(GetKeyRequest { key }).await).await?;
         request.key_id = found.key.map(|key| key.key_id).unwrap_or_default();
     }
-    let answer = client.ask(async |api| api.list_audit(request).await).await?;
+    let answer = ask(socket, async |api| api.list_audit(request).await).await?;
     emit(output, || show::records(&answer, filtered), || json::records(&answer))?;
     if output == Output::Table && answer.records.len() == limit as usize {
         say("There may be more: --limit shows up to 1000, --since, --key and --kind narrow.");

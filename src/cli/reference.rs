@@ -34,12 +34,13 @@ pub(super) struct Which {
 impl Which {
     /// For the wire. Reads the key file.
     pub(super) fn resolve(self) -> Result<KeyReference, Failure> {
-        let reference = match (self.reference, self.key_file) {
-            (Some(prefix), _) => Reference::KeyId(prefix.as_str().to_owned()),
-            (None, Some(path)) => return by_file(&path),
-            (None, None) => return Err(Failure::Usage("say which key: REF or --key-file PATH".into())),
-        };
-        Ok(KeyReference { reference: Some(reference) })
+        match self.key_file {
+            Some(path) => by_file(&path),
+            None => {
+                let by_id = |prefix: KeyIdPrefix| Reference::KeyId(prefix.as_str().to_owned());
+                Ok(KeyReference { reference: self.reference.map(by_id) })
+            }
+        }
     }
 }
 

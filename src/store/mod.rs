@@ -263,8 +263,8 @@ pub enum Refusal {
     /// No binding, ban or archived row has this name.
     #[error("no such key")]
     NotFound,
-    /// More than one key has this name.
-    #[error("ambiguous: {} keys begin so", .0.len())]
+    /// More than one key has this name; the first 20 of them.
+    #[error("ambiguous: more than one key begins so")]
     Ambiguous(Vec<KeyId>),
     /// Unbind needs a binding.
     #[error("{0} has no binding")]

@@ -41,24 +41,15 @@ fn undo(record: &AuditRecord) -> Option<String> {
     match record.kind.as_str() {
         "ban" => Some(format!("sentinel unban {id}")),
         "unban" => Some(format!("sentinel ban {id}")),
-        "unbind" => match former_owner(&record.detail)? {
-            Owner::Nobody => Some(format!("sentinel unbind {id}")),
-            Owner::Network(network) => Some(format!("sentinel unbind {id} --to {network}")),
+        // `networks 203.0.113.7/32 -> reserved`
+        "unbind" => match record.detail.strip_prefix("networks ")?.split_once(" -> ")? {
+            // Without a binding there is nothing to unbind, until the next first use.
+            (_, "open to the next first use") => None,
+            ("reserved", _) => Some(format!("sentinel unbind {id}")),
+            // Several networks are no command's argument.
+            (former, _) => former.parse::<Network>().ok().map(|owner| format!("sentinel unbind {id} --to {owner}")),
         },
         _ => None,
-    }
-}
-
-enum Owner {
-    Nobody,
-    Network(Network),
-}
-
-/// Reads `networks 203.0.113.7/32 -> reserved`. Several networks are no command's argument.
-fn former_owner(detail: &str) -> Option<Owner> {
-    match detail.strip_prefix("networks ")?.split_once(" -> ")?.0 {
-        "reserved" => Some(Owner::Nobody),
-        networks => networks.parse().ok().map(Owner::Network),
     }
 }
 
@@ -77,6 +68,7 @@ mod tests {
         assert_eq!(undo("unbind", "networks 203.0.113.7/32 -> reserved").as_deref(), to);
         assert_eq!(undo("unbind", "networks reserved -> 10.0.0.0/8").as_deref(), Some("sentinel unbind K"));
         assert_eq!(undo("unbind", "networks 10.0.0.0/8, 10.1.0.0/16 -> reserved"), None);
+        assert_eq!(undo("unbind", "networks 203.0.113.7/32 -> open to the next first use"), None);
         assert_eq!(undo("unbind", ""), None);
         assert_eq!(undo("denied", ""), None);
     }

@@ -1,0 +1,276 @@
+//! What people and scripts see.
+
+use key_ip_sentinel::{
+    domain::{Fingerprint, Timestamp},
+    store::{Action, Store},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    KEY, OWNER, THIEF, ago, ask, bind, change, common::sentinel, crafted, decide, denied, hours, id_of, json, my_uid,
+    run::Seen, says, seeded,
+};
+
+const ONE: &str = "k_0a1b2c3d000000000000000000000001";
+const TWO: &str = "k_ffffffff000000000000000000000002";
+
+fn one() -> Fingerprint {
+    crafted(0x0a1b_2c3d_0000_0000_0000_0000_0000_0001)
+}
+
+fn two() -> Fingerprint {
+    Fingerprint { hint: None, ..crafted(0xffff_ffff_0000_0000_0000_0000_0000_0002) }
+}
+
+/// So many half hours ago: no age or term that is shown in hours changes while a test runs.
+fn half_hours(count: u64) -> Timestamp {
+    ago(hours(count) / 2)
+}
+
+fn to_the_second(time: Timestamp) -> String {
+    time.to_string().replace(".000Z", "Z")
+}
+
+fn banned_for(days: u64) -> Action {
+    Action::Ban { lasting: Some(hours(24 * days)), reason: Some("leaked".to_owned()) }
+}
+
+#[tokio::test]
+async fn bindings_are_listed_in_columns_and_shown_one_fact_a_line() {
+    let sentinel = seeded(async |store| {
+        bind(store, two(), "2001:db8::/64", half_hours(7)).await;
+        change(store, &two(), banned_for(2), half_hours(3)).await;
+        bind(store, one(), OWNER, half_hours(1)).await;
+    })
+    .await;
+    assert_eq!(
+        says(&sentinel, &["bindings", "list"]),
+        "\
+KEY                                 HINT       STATE    NETWORKS        SINCE    BAN
+k_0a1b2c3d000000000000000000000001  sk-l…cdef  learned  203.0.113.7/32  30m ago  -
+k_ffffffff000000000000000000000002  -          learned  2001:db8::/64   3h ago   1d 22h left
+"
+    );
+    let (since, banned) = (to_the_second(half_hours(7)), to_the_second(half_hours(3)));
+    let until = to_the_second(half_hours(3).after(hours(48)));
+    assert_eq!(
+        says(&sentinel, &["bindings", "show", "ffffffff"]),
+        format!(
+            "\
+key       {TWO}
+hint      -
+state     learned
+networks  2001:db8::/64
+since     {since} (3h ago)
+ban       until {until} (1d 22h left)
+banned    {banned} (1h ago) by uid:0
+reason    leaked
+"
+        )
+    );
+    let mut document = json(&sentinel, &["bindings", "list"]);
+    assert!(document["now"].take().as_str().unwrap().ends_with('Z'));
+    let binding = |network: &str, time: Timestamp| json!({ "state": "learned", "networks": [network], "created_at": time.to_string() });
+    let ban = json!({
+        "until": half_hours(3).after(hours(48)).to_string(),
+        "reason": "leaked",
+        "actor": "uid:0",
+        "created_at": half_hours(3).to_string(),
+        "in_force": true,
+    });
+    let second = json!({ "key_id": TWO, "hint": null, "binding": binding("2001:db8::/64", half_hours(7)), "ban": ban });
+    let first =
+        json!({ "key_id": ONE, "hint": "sk-l…cdef", "binding": binding("203.0.113.7/32", half_hours(1)), "ban": null });
+    assert_eq!(document, json!({ "keys": [first, second], "now": null }));
+    assert_eq!(json(&sentinel, &["bindings", "show", TWO])["key"], second);
+}
+
+#[tokio::test]
+async fn nothing_to_list_is_said_in_words_and_a_full_page_names_the_next() {
+    let sentinel = sentinel().start().await;
+    assert_eq!(says(&sentinel, &["bindings", "list"]), "No bindings yet.\n");
+    assert_eq!(says(&sentinel, &["bindings", "list", "--banned"]), "No key matches.\n");
+    assert_eq!(says(&sentinel, &["audit", "list"]), "No audit records yet.\n");
+    assert_eq!(says(&sentinel, &["audit", "list", "--kind", "ban"]), "No audit record matches.\n");
+    assert_eq!(json(&sentinel, &["bindings", "list"])["keys"], json!([]));
+
+    decide(&sentinel, KEY, OWNER).await;
+    let keys = ask(&sentinel, &["bindings", "list", "--limit", "1"]);
+    assert!(keys.code == 0 && keys.err.starts_with("There may be more: --offset 1 "), "{keys:?}");
+    let records = ask(&sentinel, &["audit", "list", "--limit", "1"]);
+    assert!(records.code == 0 && records.err.starts_with("There may be more: --limit "), "{records:?}");
+    assert_eq!(ask(&sentinel, &["bindings", "list", "--limit", "1", "--output", "json"]).err, "");
+}
+
+#[tokio::test]
+async fn unbind_shows_what_changed_and_who_was_refused() {
+    let sentinel = seeded(async |store| {
+        bind(store, one(), OWNER, half_hours(7)).await;
+        store.append_audit(vec![denied(&one(), 12, half_hours(3))]).await.unwrap();
+    })
+    .await;
+    assert_eq!(
+        says(&sentinel, &["unbind", ONE]),
+        "\
+k_0a1b2c3d000000000000000000000001 is reserved: nobody can use it.
+  before  learned, 203.0.113.7/32
+  now     reserved, no network
+Refused this key in the last 24 hours:
+  NETWORK          TIMES  LAST
+  198.51.100.9/32     12  1h ago
+Next: sentinel unbind k_0a1b2c3d000000000000000000000001 --to CIDR
+"
+    );
+    let document = json(&sentinel, &["unbind", "0a1b2c3d", "--to", "10.2.0.0/16"]);
+    assert_eq!(document["before"]["binding"]["networks"], json!([]));
+    assert_eq!(document["key"]["binding"]["networks"], json!(["10.2.0.0/16"]));
+    assert_eq!((&document["revision"], &document["in_effect"]), (&json!(2), &json!(true)));
+    let refused = json!([{ "network": "198.51.100.9/32", "count": 12, "last_at": half_hours(3).to_string() }]);
+    assert_eq!(document["refused"], refused);
+
+    let Seen { code, out, err } = ask(&sentinel, &["unbind", "0a1b2c3d", "--open"]);
+    assert!(
+        out.starts_with(&format!("{ONE} has no owner now: the next first use wins.\n  before  pinned, 10.2.")),
+        "{out}"
+    );
+    assert!(code == 0 && err.starts_with("warning: whoever uses this key next owns it, a thief too"), "{err}");
+}
+
+#[tokio::test]
+async fn each_command_binds_before_it_ends() {
+    let sentinel = sentinel().start().await;
+    assert_eq!(decide(&sentinel, KEY, OWNER).await, "first_use");
+    let key = ["--key-file", "-"];
+    for (command, owner, thief) in [
+        (&["ban"][..], "key_banned", "key_banned"),
+        (&["unban"], "bound", "ip_mismatch"),
+        (&["unbind"], "not_claimed", "not_claimed"),
+        (&["unbind", "--to", THIEF], "ip_mismatch", "bound"),
+        (&["unbind", "--open"], "first_use", "ip_mismatch"),
+    ] {
+        let seen = ask(&sentinel, &[command, &key].concat());
+        assert_eq!(seen.code, 0, "{command:?}: {seen:?}");
+        assert_eq!(decide(&sentinel, KEY, OWNER).await, owner, "{command:?}");
+        assert_eq!(decide(&sentinel, KEY, THIEF).await, thief, "{command:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_never_seen_is_banned_by_file_shown_and_unbanned() {
+    let sentinel = sentinel().start().await;
+    let id = id_of(KEY);
+    let file = sentinel.home().path().join("leaked.txt");
+    std::fs::write(&file, format!("{KEY}\r\n")).unwrap();
+    let banned = says(&sentinel, &["ban", "--key-file", file.to_str().unwrap(), "--for", "2h", "--reason", "leaked"]);
+    assert!(banned.starts_with(&format!("{id} is banned until ")), "{banned}");
+    assert!(banned.ends_with(&format!(" (2h left).\n  owner   no owner\n  undo    sentinel unban {id}\n")), "{banned}");
+    assert_eq!(decide(&sentinel, KEY, OWNER).await, "key_banned");
+
+    let shown = json(&sentinel, &["bindings", "show", "--key-file", "-"]);
+    assert_eq!((&shown["key"]["ban"]["reason"], &shown["key"]["binding"]), (&json!("leaked"), &Value::Null));
+    assert_eq!(shown["key"]["ban"]["actor"], my_uid());
+    let again = says(&sentinel, &["ban", "--key-file", "-"]);
+    assert!(again.starts_with(&format!("{id} is banned for ever. An earlier ban was replaced.\n")), "{again}");
+    assert_eq!(says(&sentinel, &["unban", &id[..10]]), format!("{id} is no longer banned.\n  owner   no owner\n"));
+    assert_eq!(decide(&sentinel, KEY, OWNER).await, "first_use");
+    assert!(!sentinel.log().contains(KEY) && !sentinel.stdout().contains(KEY));
+}
+
+#[tokio::test]
+async fn what_is_refused_exits_1_and_says_what_to_do() {
+    let other = crafted(0x0a1b_2c3d_0000_0000_0000_0000_0000_0002);
+    let sentinel = seeded(async |store| {
+        bind(store, one(), OWNER, half_hours(2)).await;
+        bind(store, other.clone(), OWNER, half_hours(1)).await;
+    })
+    .await;
+    let other = other.digest.new_id();
+    for (args, said) in [
+        (&["unban", "ffffffff"][..], "no such key; `sentinel bindings list` shows the keys".to_owned()),
+        (&["audit", "list", "--key-file", "-"], "no such key; `sentinel bindings list` shows the keys".to_owned()),
+        (&["unban", ONE], format!("{ONE} is not banned")),
+        (&["unbind", "0a1b2c3d"], format!("ambiguous: more than one key begins so; give more digits: {ONE}, {other}")),
+    ] {
+        let expected = Seen { code: 1, out: String::new(), err: format!("error: {said}\n") };
+        assert_eq!(ask(&sentinel, args), expected, "{args:?}");
+    }
+    let far = ask(&sentinel, &["ban", ONE, "--for", "1000y"]);
+    assert_eq!((far.code, far.err.as_str()), (2, "error: lasting_ms: must be 0 (for ever) to 100 years\n"));
+}
+
+#[tokio::test]
+async fn the_audit_is_readable_and_says_how_to_reverse_a_change() {
+    let sentinel = seeded(async |store| {
+        bind(store, one(), OWNER, half_hours(9)).await;
+        bind(store, two(), OWNER, half_hours(9)).await;
+        store.append_audit(vec![denied(&one(), 1234, half_hours(5))]).await.unwrap();
+        change(store, &one(), Action::Reserve, half_hours(4)).await;
+        change(store, &one(), Action::HandOver("10.0.0.0/8".parse().unwrap()), half_hours(3)).await;
+        change(store, &two(), Action::Open, half_hours(2)).await;
+        change(store, &two(), banned_for(2), half_hours(1)).await;
+    })
+    .await;
+    let [fifth, fourth, third, second, first] = [5, 4, 3, 2, 1].map(|count| to_the_second(half_hours(count)));
+    let until = half_hours(1).after(hours(48));
+    assert_eq!(
+        says(&sentinel, &["audit", "list", "--since", "4h"]),
+        format!(
+            "\
+TIME                  KIND    KEY                                 NETWORK          TIMES  BY     WHAT
+{first}  ban     {TWO}  -                    1  uid:0  until {until} (leaked), was not banned
+  undo: sentinel unban {TWO}
+{second}  unbind  {TWO}  -                    1  uid:0  networks 203.0.113.7/32 -> open to the next first use
+{third}  unbind  {ONE}  -                    1  uid:0  networks reserved -> 10.0.0.0/8
+  undo: sentinel unbind {ONE}
+{fourth}  unbind  {ONE}  -                    1  uid:0  networks 203.0.113.7/32 -> reserved
+  undo: sentinel unbind {ONE} --to 203.0.113.7/32
+{fifth}  denied  {ONE}  198.51.100.9/32   1234  -      ip_mismatch
+"
+        )
+    );
+    let refused = ask(&sentinel, &["unbind", TWO, "--to", OWNER]);
+    assert_eq!((refused.code, refused.err), (1, format!("error: {TWO} has no binding\n")), "why there is no undo");
+    let document = json(&sentinel, &["audit", "list", "--kind", "denied"]);
+    let time = half_hours(5).to_string();
+    let record = json!({
+        "kind": "denied",
+        "reason": "ip_mismatch",
+        "key_id": ONE,
+        "network": "198.51.100.9/32",
+        "count": 1234,
+        "first_at": time,
+        "last_at": time,
+        "actor": null,
+        "decision_id": "a-decision",
+        "detail": null,
+    });
+    assert_eq!(document["records"], json!([record]));
+}
+
+#[tokio::test]
+async fn status_tells_the_process_and_how_full_the_store_is() {
+    let sentinel = seeded(async |store| {
+        bind(store, one(), OWNER, half_hours(3)).await;
+        bind(store, two(), OWNER, half_hours(3)).await;
+        change(store, &two(), Action::Reserve, half_hours(2)).await;
+        change(store, &two(), banned_for(2), half_hours(1)).await;
+    })
+    .await;
+    let mut document = json(&sentinel, &["status"]);
+    assert!(document["uptime_ms"].take().is_i64() && document["since_poll_ms"].take().is_i64());
+    let (pid, pepper) = (sentinel.pid(), crate::pepper().id());
+    let store = format!("sqlite:{}", sentinel.home().database().display());
+    let expected = json!({
+        "version": env!("CARGO_PKG_VERSION"), "pid": pid, "uptime_ms": null, "serving": true, "mode": "enforce",
+        "store": store, "applied_revision": 2, "since_poll_ms": null, "pepper_id": pepper.as_str(),
+        "realm": "default", "learned": 1, "pinned": 0, "reserved": 1, "banned": 1,
+    });
+    assert_eq!(document, expected);
+
+    let table = says(&sentinel, &["status"]);
+    let lines: Vec<_> = table.lines().map(|line| line.split_once(' ').unwrap()).collect();
+    let value = |name| lines.iter().find(|(found, _)| *found == name).unwrap().1.trim().to_owned();
+    assert_eq!((value("serving").as_str(), value("store"), value("pepper")), ("yes", store, pepper.to_string()));
+    assert!(value("process").starts_with(&format!("{pid}, up ")), "{table}");
+    assert_eq!(["revision", "learned", "reserved", "banned"].map(value), ["2", "1", "1", "1"]);
+}

@@ -1,0 +1,125 @@
+//! What no server can be brought to from outside: a store never heard of, a change never read back, an unknown peer.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use key_ip_sentinel::{
+    admin::{
+        self, Operations,
+        api::{BanRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest, admin_client::AdminClient},
+    },
+    changes::Hint,
+    credential::{Credentials, Options, Profile},
+    health::Health,
+    store::{
+        AuditQuery, Revision, Store,
+        sqlite::{Database, SqliteStore},
+        view::View,
+    },
+};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    time::Instant,
+};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::{Code, transport::Server};
+
+use crate::{KEY, by_key, client, hasher, pepper, run::run};
+
+/// The API over a real store, without the Follower: its view of the store is what the test gives it.
+struct Parts {
+    folder: tempfile::TempDir,
+    store: Arc<SqliteStore>,
+    view: Arc<View>,
+}
+
+impl Parts {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper()).unwrap();
+        Self { folder, store: Arc::new(store), view: Arc::new(View::new(Instant::now())) }
+    }
+
+    fn operations(&self) -> Operations {
+        let options = Options { opaque_jwt: false };
+        Operations {
+            store: self.store.clone(),
+            hasher: hasher(),
+            credentials: Credentials { profile: Profile::by_name("generic").unwrap(), options },
+            hint: Hint::default(),
+            view: self.view.clone(),
+            health: Arc::new(Health::new(self.view.clone(), Duration::from_mins(10))),
+            database: PathBuf::from("sentinel.db"),
+            started: Instant::now(),
+        }
+    }
+
+    fn serve(&self) -> PathBuf {
+        let socket = self.folder.path().join("admin.sock");
+        let incoming = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
+        let service = admin::grpc::service(self.operations());
+        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+        socket
+    }
+
+    async fn records(&self) -> usize {
+        self.store.audit(AuditQuery { kind: None, key: None, since: None, limit: 10 }).await.unwrap().len()
+    }
+}
+
+fn ban() -> BanRequest {
+    BanRequest { key: by_key(KEY), ..Default::default() }
+}
+
+async fn sentinel_ban(socket: &Path) -> crate::Seen {
+    let socket = format!("unix:{}", socket.display());
+    let command = move || run(&["ban", "--key-file", "-", "--admin", &socket], KEY.as_bytes());
+    tokio::task::spawn_blocking(command).await.unwrap()
+}
+
+#[tokio::test]
+async fn before_the_first_poll_there_is_no_clock_and_no_change() {
+    let parts = Parts::new();
+    let socket = parts.serve();
+    let mut api = client(&socket).await;
+    for status in [
+        api.ban(ban()).await.unwrap_err(),
+        api.list_keys(ListKeysRequest::default()).await.unwrap_err(),
+        api.list_audit(ListAuditRequest::default()).await.unwrap_err(),
+    ] {
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        assert!(status.message().contains("has not reached its store"), "{status:?}");
+    }
+    assert_eq!(sentinel_ban(&socket).await.code, 3);
+    let status = api.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    assert_eq!((status.serving, status.since_poll_ms, status.learned), (false, None, Some(0)));
+    assert_eq!(parts.records().await, 0);
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_read_back_says_so() {
+    let parts = Parts::new();
+    parts.view.polled(&parts.store.changes_after(Revision(0)).await.unwrap(), Instant::now());
+    let socket = parts.serve();
+    assert!(!client(&socket).await.ban(ban()).await.unwrap().into_inner().in_effect);
+    let seen = sentinel_ban(&socket).await;
+    assert!(seen.code == 0 && seen.err.starts_with("warning: the change is stored, but"), "{seen:?}");
+    assert_eq!(parts.records().await, 2);
+}
+
+#[tokio::test]
+async fn a_peer_without_credentials_is_refused() {
+    let parts = Parts::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let service = admin::grpc::service(parts.operations());
+    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+    let mut api = AdminClient::connect(address).await.unwrap();
+    for status in [api.get_status(GetStatusRequest {}).await.unwrap_err(), api.ban(ban()).await.unwrap_err()] {
+        assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+    }
+    assert_eq!(parts.records().await, 0);
+}

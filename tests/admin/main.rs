@@ -1,0 +1,170 @@
+//! The admin API and its command line, against the real server on a real store.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod changes;
+mod command_line;
+#[path = "../common/mod.rs"]
+mod common;
+mod in_process;
+mod lists;
+mod requests;
+mod run;
+
+use std::{
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
+
+use common::{PEPPER, Sentinel, sentinel};
+use key_ip_sentinel::{
+    admin::api::{
+        AuditRecord, KeyReference, ListAuditRequest, UnbindRequest, admin_client::AdminClient,
+        key_reference::Reference, unbind_request::Mode,
+    },
+    domain::{
+        ApiKey, Fingerprint, KeyDigest, KeyHasher, Network, Pepper, Reason, Timestamp,
+        event::{EventKind, Record},
+    },
+    store::{
+        Action, Change, Claim, Claimed, Store, Target,
+        sqlite::{Database, SqliteStore},
+    },
+};
+use run::{Seen, run};
+use tonic::transport::{Channel, Endpoint};
+
+const KEY: &str = "sk-live-0123456789abcdef";
+const OWNER: &str = "203.0.113.7";
+const THIEF: &str = "198.51.100.9";
+
+fn hours(count: u64) -> Duration {
+    Duration::from_hours(count)
+}
+
+/// So long before these tests began, to the second.
+fn ago(time: Duration) -> Timestamp {
+    #[allow(clippy::disallowed_methods, reason = "SQLite's clock, which is the store's, is this machine's")]
+    static BEGUN: LazyLock<Duration> =
+        LazyLock::new(|| SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap());
+    Timestamp::from_millis(0).after(Duration::from_secs((*BEGUN - time).as_secs()))
+}
+
+fn pepper() -> Pepper {
+    Pepper::new(PEPPER.as_bytes()).unwrap()
+}
+
+fn hasher() -> KeyHasher {
+    KeyHasher::new(pepper(), "default", true)
+}
+
+fn fingerprint(key: &str) -> Fingerprint {
+    hasher().fingerprint(&ApiKey::new(key.to_owned()))
+}
+
+fn id_of(key: &str) -> String {
+    fingerprint(key).digest.new_id().to_string()
+}
+
+/// The key whose id has these bits, with the hint of [`KEY`].
+fn crafted(id: u128) -> Fingerprint {
+    let mut digest = [0; 32];
+    digest[..16].copy_from_slice(&id.to_be_bytes());
+    Fingerprint { digest: KeyDigest::from_bytes(digest), ..fingerprint(KEY) }
+}
+
+/// A server whose store was filled before it started.
+async fn seeded(fill: impl AsyncFnOnce(&SqliteStore)) -> Sentinel {
+    let home = sentinel();
+    DirBuilder::new().mode(0o700).create(home.data_dir()).unwrap();
+    let store = Database::open(&home.database()).unwrap().start(&pepper()).unwrap();
+    fill(&store).await;
+    drop(store);
+    home.start().await
+}
+
+/// The key's first use.
+async fn bind(store: &SqliteStore, key: Fingerprint, owner: &str, now: Timestamp) {
+    let claim = Claim { key, network: owner.parse().unwrap(), now, decision_id: "a-decision".to_owned() };
+    assert!(matches!(store.claim(claim).await, Ok(Claimed::Won(_))), "{owner}");
+}
+
+/// A change by root.
+async fn change(store: &SqliteStore, key: &Fingerprint, action: Action, now: Timestamp) {
+    let target = Target::Key(key.clone());
+    store.apply(Change { target, action }, "uid:0", now).await.unwrap();
+}
+
+/// So many denials of the thief, for [`Reason::IpMismatch`].
+fn denied(key: &Fingerprint, count: u64, at: Timestamp) -> Record {
+    Record {
+        kind: EventKind::Denied,
+        reason: Some(Reason::IpMismatch),
+        key_id: Some(key.digest.new_id()),
+        network: Some(THIEF.parse::<Network>().unwrap()),
+        count,
+        first_at: at,
+        last_at: at,
+        actor: None,
+        decision_id: Some("a-decision".to_owned()),
+        detail: None,
+    }
+}
+
+/// What the server decides of a request.
+async fn decide(sentinel: &Sentinel, key: &str, from: &str) -> String {
+    sentinel.check().key(key).from(from).send().await.reason().to_owned()
+}
+
+type Client = AdminClient<Channel>;
+
+async fn client(socket: &Path) -> Client {
+    let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap();
+    AdminClient::new(endpoint.connect().await.unwrap())
+}
+
+async fn client_of(sentinel: &Sentinel) -> Client {
+    client(&sentinel.home().admin_socket()).await
+}
+
+async fn audit(api: &mut Client, kind: &str) -> Vec<AuditRecord> {
+    let request = ListAuditRequest { kind: kind.to_owned(), ..Default::default() };
+    api.list_audit(request).await.unwrap().into_inner().records
+}
+
+fn by_id(text: impl ToString) -> Option<KeyReference> {
+    Some(KeyReference { reference: Some(Reference::KeyId(text.to_string())) })
+}
+
+fn by_key(text: &str) -> Option<KeyReference> {
+    Some(KeyReference { reference: Some(Reference::ApiKey(text.to_owned())) })
+}
+
+fn unbind(key: &str, mode: Option<Mode>) -> UnbindRequest {
+    UnbindRequest { key: by_key(key), mode }
+}
+
+fn my_uid() -> String {
+    format!("uid:{}", nix::unistd::Uid::effective())
+}
+
+/// A command that asks this server, with [`KEY`] on standard input; it may never show the key.
+fn ask(sentinel: &Sentinel, args: &[&str]) -> Seen {
+    let socket = format!("unix:{}", sentinel.home().admin_socket().display());
+    let seen = run(&[&["--admin", &socket], args].concat(), format!("{KEY}\n").as_bytes());
+    assert!(!seen.out.contains(KEY) && !seen.err.contains(KEY), "{args:?} shows the key: {seen:?}");
+    seen
+}
+
+/// The answer of a command that has nothing to complain of.
+fn says(sentinel: &Sentinel, args: &[&str]) -> String {
+    let Seen { code, out, err } = ask(sentinel, args);
+    assert_eq!((code, err.as_str()), (0, ""), "{args:?}");
+    out
+}
+
+fn json(sentinel: &Sentinel, args: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&says(sentinel, &[args, &["--output", "json"]].concat())).unwrap()
+}
