@@ -441,6 +441,17 @@ async fn the_shorter_of_both_deadlines_binds() {
     assert_eq!(answer.reason(), "deadline_exceeded", "5 ms are shorter than the caller's 60 s");
 }
 
+/// tonic's own server answered these with a gRPC status, which is no denial to Envoy.
+#[tokio::test]
+async fn a_timeout_that_has_already_passed_is_answered_in_protocol() {
+    let sentinel = sentinel().start().await;
+    let _lock = sentinel.lock_store();
+    for timeout in ["0m", "1n", "1u"] {
+        let answer = sentinel.check().key(OTHER_KEY).from(OWNER).metadata("grpc-timeout", timeout).send().await;
+        assert_eq!(answer.reason(), "deadline_exceeded", "{timeout}");
+    }
+}
+
 #[tokio::test]
 async fn an_open_failsafe_binds_nothing_and_lifts_no_ban() {
     let sentinel = sentinel().set("store.failsafe", "\"open\"").start().await;

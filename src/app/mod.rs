@@ -1,5 +1,6 @@
 //! The only wiring: [`Config`] → store → engine → servers, and their end.
 
+mod checks;
 mod servers;
 mod shutdown;
 
@@ -126,7 +127,7 @@ async fn run(
     tasks.spawn(async move { Err(format!("the store's thread {} ended", store_died.await).into()) });
     core.spawn_upkeep(&mut tasks);
     let admin = core.admin(&config);
-    tasks.spawn(servers::grpc(admin, listeners.admin, std::future::pending()));
+    tasks.spawn(servers::admin(admin, listeners.admin));
     tasks.spawn(servers::http(health::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
     let (health_service, keep_health) = health::grpc(Arc::clone(&core.health), SERVICE).await;
     tasks.spawn(async move {
@@ -134,8 +135,8 @@ async fn run(
         Ok(())
     });
     let (drain, mut draining) = watch::channel(false);
-    let checks = core.checks(&config, audit).add_service(health_service);
-    let checks = servers::grpc(checks, listeners.grpc, async move {
+    let services = checks::Services { checks: core.checks(&config, audit), health: health_service };
+    let checks = checks::serve(services, listeners.grpc, async move {
         // The sender outlives the server; if it did not, ending would still be right.
         let _ = draining.wait_for(|draining| *draining).await;
     });
@@ -208,7 +209,7 @@ impl Core {
         tonic::transport::Server::builder().add_service(admin::grpc::service(operations))
     }
 
-    fn checks(&self, config: &Config, audit: Audit) -> Router {
+    fn checks(&self, config: &Config, audit: Audit) -> Server {
         let (hasher, cached, view) = (self.hasher.clone(), Arc::clone(&self.cached), Arc::clone(&self.view));
         let authorization = Authorization {
             credentials: config.credentials,
@@ -217,6 +218,6 @@ impl Core {
             audit,
             metrics: self.metrics.checks.clone(),
         };
-        tonic::transport::Server::builder().add_service(Server::new(Arc::new(authorization)))
+        Server::new(Arc::new(authorization))
     }
 }

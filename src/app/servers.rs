@@ -1,31 +1,23 @@
-//! A server on whichever kind of socket it got.
+//! The operators' server and the probes' server, each on whichever kind of socket it got. They live as long as the
+//! process.
 
 use axum::Router as HttpRouter;
-use tokio_stream::wrappers::UnixListenerStream;
-use tonic::transport::server::{Router, TcpIncoming};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::transport::server::Router;
 
 use super::Fatal;
 use crate::listen::Listener;
 
-/// Serves gRPC until `stop` resolves and the last connection has ended.
-pub(super) async fn grpc(
-    router: Router,
-    listener: Listener,
-    stop: impl Future<Output = ()> + Send,
-) -> Result<(), Fatal> {
+/// The admin API.
+pub(super) async fn admin(router: Router, listener: Listener) -> Result<(), Fatal> {
     match listener {
-        Listener::Tcp(tcp) => {
-            let incoming = TcpIncoming::from(tcp).with_nodelay(Some(true));
-            router.serve_with_incoming_shutdown(incoming, stop).await?;
-        }
-        Listener::Unix(unix) => {
-            router.serve_with_incoming_shutdown(UnixListenerStream::new(unix), stop).await?;
-        }
+        Listener::Tcp(tcp) => router.serve_with_incoming(TcpListenerStream::new(tcp)).await?,
+        Listener::Unix(unix) => router.serve_with_incoming(UnixListenerStream::new(unix)).await?,
     }
     Ok(())
 }
 
-/// Serves HTTP for as long as the process lives.
+/// `listen.http`.
 pub(super) async fn http(router: HttpRouter, listener: Listener) -> Result<(), Fatal> {
     match listener {
         Listener::Tcp(tcp) => axum::serve(tcp, router).await?,

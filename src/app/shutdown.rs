@@ -46,13 +46,13 @@ impl Drain {
     /// `checks` answers Envoy; none of `tasks` may end before the process does.
     pub(super) async fn serve_until_signal(
         self,
-        mut checks: JoinHandle<Result<(), Fatal>>,
+        mut checks: JoinHandle<()>,
         mut tasks: JoinSet<Result<(), Fatal>>,
         mut signals: Signals,
     ) -> Result<(), Fatal> {
         tokio::select! {
             ended = tasks.join_next() => return Err(fault(ended.unwrap_or(Ok(Ok(()))))),
-            ended = &mut checks => return Err(fault(ended)),
+            ended = &mut checks => return Err(fault(ended.map(Ok))),
             () = signals.next() => {}
         }
         info!(delay = ?self.delay, deadline = ?self.deadline, "draining; a second signal ends at once");
@@ -67,7 +67,7 @@ impl Drain {
         let _ = self.start.send(true);
         tokio::select! {
             ended = timeout(self.deadline, &mut checks) => match ended {
-                Ok(ended) => ended??,
+                Ok(ended) => ended?,
                 Err(_) => warn!("connections were still open at drain.deadline"),
             },
             () = signals.next() => {}

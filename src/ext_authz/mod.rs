@@ -4,11 +4,12 @@ mod extract;
 mod respond;
 mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
-use tokio::time::Instant;
+use futures_util::poll;
+use tokio::time::{Instant, timeout_at};
 
 pub use wire::{SERVICE, Server};
 
@@ -42,10 +43,10 @@ struct Answer {
 }
 
 impl Authorization {
-    async fn check(&self, frame: Option<Bytes>, grpc_timeout: Option<Duration>) -> CheckResponse {
+    async fn check(&self, frame: impl Future<Output = Option<Bytes>>, grpc_timeout: Option<Duration>) -> CheckResponse {
         let now = Instant::now();
         let guard = self.metrics.begin(now);
-        let answer = self.answer(frame.as_deref(), now, grpc_timeout).await;
+        let answer = self.answer(frame, now, deadline(now, self.check_deadline, grpc_timeout)).await;
         let (allowed, reason) = match &answer.decision {
             Decision::Allow(permit) => (true, permit.reason()),
             Decision::Deny(denial) => (false, denial.reason),
@@ -56,24 +57,26 @@ impl Authorization {
         response
     }
 
-    async fn answer(&self, frame: Option<&[u8]>, now: Instant, grpc_timeout: Option<Duration>) -> Answer {
+    async fn answer(&self, frame: impl Future<Output = Option<Bytes>>, now: Instant, deadline: Instant) -> Answer {
         let decision_id = DecisionId(rand::random());
-        match extract::extract(frame, &self.credentials) {
+        let denied = |reason, ip| Answer { decision: Decision::Deny(Denial { reason, key_id: None }), decision_id, ip };
+        let mut frame = pin!(frame);
+        // Envoy's frame is nearly always there already; a timer costs more than reading it.
+        let frame = match poll!(&mut frame) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => match timeout_at(deadline, frame).await {
+                Ok(frame) => frame,
+                Err(_) => return denied(Reason::DeadlineExceeded, None),
+            },
+        };
+        match extract::extract(frame.as_deref(), &self.credentials) {
             Ok(extract::Extracted { ip, key }) => {
                 let request = Request { ip, key, decision_id };
-                let decision = self.engine.decide(request, now, self.deadline(now, grpc_timeout)).await;
+                let decision = self.engine.decide(request, now, deadline).await;
                 Answer { decision, decision_id, ip: Some(ip) }
             }
-            Err(extract::Rejected { reason, ip }) => {
-                Answer { decision: Decision::Deny(Denial { reason, key_id: None }), decision_id, ip }
-            }
+            Err(extract::Rejected { reason, ip }) => denied(reason, ip),
         }
-    }
-
-    /// Envoy drops the call at `grpc-timeout`; the answer must be on its way before that.
-    fn deadline(&self, now: Instant, grpc_timeout: Option<Duration>) -> Instant {
-        let patience = grpc_timeout.map_or(Duration::MAX, |timeout| timeout.mul_f64(0.8));
-        now + patience.min(self.check_deadline)
     }
 
     fn report(&self, answer: &Answer) {
@@ -87,5 +90,28 @@ impl Authorization {
             }
             Decision::Allow(_) => {}
         }
+    }
+}
+
+/// Envoy drops the call at `grpc-timeout`; the answer must be on its way before that.
+fn deadline(now: Instant, check_deadline: Duration, grpc_timeout: Option<Duration>) -> Instant {
+    now + grpc_timeout.map_or(check_deadline, |timeout| check_deadline.min(timeout.mul_f64(0.8)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deadline_is_the_shorter_of_ours_and_four_fifths_of_envoys() {
+        let now = Instant::now();
+        let millis = |grpc_timeout: Option<u64>| {
+            (deadline(now, Duration::from_millis(150), grpc_timeout.map(Duration::from_millis)) - now).as_millis()
+        };
+        assert_eq!(millis(None), 150);
+        assert_eq!(millis(Some(250)), 150);
+        assert_eq!(millis(Some(100)), 80);
+        assert_eq!(millis(Some(0)), 0);
+        assert_eq!(millis(Some(99_999_999 * 3_600_000)), 150);
     }
 }

@@ -83,9 +83,9 @@ impl ClientStreamingService<Bytes> for Check {
             let (metadata, _, mut messages) = request.into_parts();
             // No message, a broken frame, an over-long one and a second one are all the same to the handler: nothing to
             // decode.
-            let frame = match messages.message().await {
-                Ok(Some(frame)) if matches!(messages.message().await, Ok(None)) => Some(frame),
-                _ => None,
+            let frame = async move {
+                let frame = messages.message().await.ok().flatten()?;
+                matches!(messages.message().await, Ok(None)).then_some(frame)
             };
             Ok(Response::new(authorization.check(frame, timeout(&metadata)).await))
         })
