@@ -8,7 +8,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::OpenError;
+use super::error::OpenError;
 use crate::domain::Timestamp;
 
 /// An exclusive lock on `<database>.lock`, held until it is dropped or the process ends.

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::open::Failure;
+use super::error::Failure;
 
 /// Every schema step there ever was, oldest first. `PRAGMA user_version` counts those that a database has.
 const STEPS: &[&str] = &[include_str!("../migrations/sqlite/0001_first.sql")];

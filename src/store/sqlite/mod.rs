@@ -7,6 +7,7 @@
 mod audit;
 mod change;
 mod claim;
+mod error;
 mod facts;
 mod listing;
 mod lock;
@@ -32,7 +33,8 @@ use super::{
 };
 use crate::domain::{KeyDigest, Timestamp, event::Record};
 
-pub use open::{Database, OpenError, RecordedPepper};
+pub use error::OpenError;
+pub use open::{Database, RecordedPepper};
 
 /// IMMEDIATE: a transaction that began as a reader could not become a writer without losing what it read.
 const WRITER: Role = Role { name: "store-writer", begin: "BEGIN IMMEDIATE", batch: 512 };
