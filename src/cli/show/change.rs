@@ -27,7 +27,7 @@ pub(in crate::cli) fn banned(answer: &ChangeResponse) -> String {
     let id = &key.key_id;
     let until = key.ban.as_ref().map_or_else(String::new, |ban| keys::whole_ban(ban, answer.now_ms));
     let replaced = if before.ban.is_some() { " An earlier ban was replaced." } else { "" };
-    format!("{id} is banned {until}.{replaced}\n  owner   {}\n  undo    sentinel unban {id}\n", keys::owner(&key))
+    format!("{id} is banned {until}.{replaced}\n  owner   {}\n", keys::owner(&key))
 }
 
 /// After `unban`.
