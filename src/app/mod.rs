@@ -27,7 +27,7 @@ use tracing::info;
 
 use crate::{
     admin,
-    audit::Audit,
+    audit::{self, Audit},
     changes::{Follower, Hint},
     config::Config,
     domain::KeyHasher,
@@ -180,7 +180,7 @@ impl Core {
         let started = Instant::now();
         let view = Arc::new(View::new(started));
         Ok(Self {
-            cached: Arc::new(Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone())),
+            cached: Arc::new(Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log)),
             health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
             hint: Hint::default(),
             metrics,

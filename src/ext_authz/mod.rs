@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 pub use wire::{SERVICE, Server};
 
 use crate::{
-    audit::{Audit, Happening},
+    audit::Audit,
     credential::Credentials,
     domain::{ClientIp, Reason, event::DecisionId},
     engine::{Decision, Denial, Engine, Request},
@@ -29,7 +29,7 @@ pub struct Authorization {
     pub check_deadline: Duration,
     /// Decides.
     pub engine: Arc<Engine>,
-    /// Learns of denials and first uses.
+    /// Learns of denials.
     pub audit: Audit,
     /// Counts.
     pub metrics: CheckMetrics,
@@ -49,9 +49,11 @@ impl Authorization {
         let answer = self.answer(frame, now, deadline(now, self.check_deadline, grpc_timeout)).await;
         let (allowed, reason) = match &answer.decision {
             Decision::Allow(permit) => (true, permit.reason()),
-            Decision::Deny(denial) => (false, denial.reason),
+            Decision::Deny(Denial { reason, key_id }) => {
+                self.audit.denied(*reason, *key_id, answer.ip, answer.decision_id);
+                (false, *reason)
+            }
         };
-        self.report(&answer);
         let response = respond::response(&answer, self.credentials.profile.unread);
         guard.finish(allowed, reason);
         response
@@ -76,19 +78,6 @@ impl Authorization {
                 Answer { decision, decision_id, ip: Some(ip) }
             }
             Err(extract::Rejected { reason, ip }) => denied(reason, ip),
-        }
-    }
-
-    fn report(&self, answer: &Answer) {
-        let Answer { decision, decision_id, ip } = answer;
-        match decision {
-            Decision::Deny(Denial { reason, key_id }) => {
-                self.audit.happened(Happening::Denied(*reason), *key_id, *ip, *decision_id);
-            }
-            Decision::Allow(permit) if permit.reason() == Reason::FirstUse => {
-                self.audit.happened(Happening::FirstUse, permit.key_id(), *ip, *decision_id);
-            }
-            Decision::Allow(_) => {}
         }
     }
 }

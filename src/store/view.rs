@@ -76,11 +76,10 @@ impl View {
         let at = self.monotonic(at);
         self.offset.store(changes.now.as_millis().saturating_sub(at), Ordering::Relaxed);
         self.polled.store(at, Ordering::Relaxed);
-        self.applied.send_if_modified(|applied| {
-            let raised = Some(changes.revision) > *applied;
-            *applied = Some(changes.revision).max(*applied);
-            raised
-        });
+        // Not the maximum: a store restored under a running process goes back, and what it does next takes revisions that
+        // were there before.
+        let revision = Some(changes.revision);
+        self.applied.send_if_modified(|applied| std::mem::replace(applied, revision) != revision);
     }
 
     fn monotonic(&self, at: Instant) -> i64 {

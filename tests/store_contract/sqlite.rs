@@ -80,10 +80,10 @@ fn a_database_has_one_owner_and_says_who() {
 fn an_error_names_the_file() {
     let place = File::new();
     let missing = place.folder.path().join("missing/sentinel.db");
-    assert!(open_error(&missing).contains("missing/sentinel.db.lock: No such file"), "{}", open_error(&missing));
+    assert!(open_error(&missing).contains("missing/sentinel.db: No such file"), "{}", open_error(&missing));
     std::fs::write(place.path(), "this is no database, but it is long enough to have had a header".repeat(10)).unwrap();
     let error = open_error(&place.path());
-    assert!(error.contains("sentinel.db: file is not a database"), "{error}");
+    assert!(error.contains("sentinel.db: it is no SQLite database"), "{error}");
 }
 
 /// Before it was looked at, it got the mode of a database and a lock beside it: as root, of a device too.
@@ -96,7 +96,10 @@ fn what_is_no_database_is_left_alone() {
     std::os::unix::fs::symlink(&notes, file.path()).unwrap();
     let before = names(file.folder.path());
     assert!(open_error(&file.path()).ends_with("it is no SQLite database"));
-    assert!(open_error(file.folder.path()).ends_with("it is no regular file"));
+    let folder = file.folder.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    assert!(open_error(&folder).ends_with("it is no regular file"));
+    std::fs::remove_dir(&folder).unwrap();
     assert_eq!(std::fs::metadata(&notes).unwrap().permissions().mode() & 0o777, 0o644);
     assert_eq!(std::fs::read_to_string(&notes).unwrap(), "some notes, longer than a header");
     assert_eq!(names(file.folder.path()), before);
@@ -319,7 +322,7 @@ async fn a_failure_in_a_batch_leaves_the_others_alone() {
         .map(|(key, number)| store.claim(if number % 5 == 0 { boom(key) } else { claim(key, "203.0.113.1", START) }));
     for (number, answer) in (0..).zip(join_all(claims).await) {
         match answer {
-            Ok(Claimed::Won(_)) => assert_ne!(number % 5, 0),
+            Ok(Claimed::Won { .. }) => assert_ne!(number % 5, 0),
             Err(StoreError::Corrupt(_)) => assert_eq!(number % 5, 0),
             other => panic!("{number}: {other:?}"),
         }
