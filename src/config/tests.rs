@@ -43,7 +43,7 @@ fn every_fault_is_listed_at_once_with_its_place() {
         "mode = 'observe'\ncheck_deadline = 150\nunknown = 1\n[listen]\ngrpc = '0.0.0.0:9191'\ngrpc_mode = '0666'\n\
          [client_ip]\nsource = 'metadata'\nunclaimable = ['10.0.0.1/8', 'x']\n[store]\nurl = 'postgres://u:hunter2@h/d'\n\
          [pepper]\nsecrets = ['tooshort']\n[binding]\nmax_networks = 2",
-        &[("SENTINEL_MODES", "x"), ("SENTINEL_CREDENTIALS__PROFILE", "openai"), ("SENTINEL_PORT", "tcp://10.0.0.1:9")],
+        &[("SENTINEL_MODES", "x"), ("SENTINEL_CREDENTIALS__PROFILE", "open-ai"), ("SENTINEL_PORT", "tcp://10.0.0.1:9")],
     )
     .unwrap_err();
     for expected in [
@@ -59,7 +59,7 @@ fn every_fault_is_listed_at_once_with_its_place() {
         "FILE: store.url: sqlite:PATH is expected",
         "FILE: pepper.secrets: a pepper has at least 32 bytes, this one has 8",
         "SENTINEL_MODES: there is no such setting in this version",
-        "SENTINEL_CREDENTIALS__PROFILE: credentials.profile: there is no profile \"openai\"",
+        "SENTINEL_CREDENTIALS__PROFILE: credentials.profile: there is no profile \"open-ai\"",
     ] {
         assert!(faults.contains(expected), "{expected}\nnot in:\n{faults}");
     }
