@@ -91,8 +91,7 @@ fn form_named(word: &str) -> Result<Form, String> {
 
 fn header_name(name: &str) -> Result<&'static str, String> {
     let lower = plain_name(name)?.to_ascii_lowercase();
-    let is_forbidden = |it: &&str| same_name(&lower, it);
-    if NO_CARRIERS.iter().any(|it| is_forbidden(&it))
+    if NO_CARRIERS.iter().any(|name| same_name(&lower, name))
         || lower.starts_with("x-envoy-")
         || lower.starts_with("x-sentinel-")
     {

@@ -10,7 +10,7 @@ pub struct Ignored {
     pub carrier: &'static str,
     /// It is ignored where one of these has a key. None of them may be ignored beside it in turn.
     pub beside: &'static [&'static str],
-    /// It is ignored on these paths only, compared byte by byte; empty means on all.
+    /// It is ignored on these paths only, compared byte by byte: a gateway's routes authenticate in several functions.
     pub paths: &'static [&'static str],
     /// Where that is written.
     pub source: &'static str,
@@ -21,6 +21,6 @@ impl Ignored {
     /// authenticate those in another function.
     pub(super) fn holds_for(&self, path: &[u8], upgrade: bool) -> bool {
         let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
-        !upgrade && (self.paths.is_empty() || self.paths.iter().any(|listed| listed.as_bytes() == path))
+        !upgrade && self.paths.iter().any(|listed| listed.as_bytes() == path)
     }
 }

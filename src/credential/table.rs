@@ -60,6 +60,12 @@ pub(super) const PROTOCOL: Carrier =
 const ALNUM_48: &[Format] = &[Format { prefix: "", alphabet: Alphabet::ALNUM, length: (48, 48) }];
 const ONE_API_CANONICAL: Canonicalisation = Canonicalisation { strip: "sk-", channel: true, fold: true };
 
+const LITELLM_ORDER: &str = "BerriAI/litellm@0009d07 get_api_key: x-litellm-api-key, else Authorization, else the \
+    others; @00e06b8 litellm/proxy/anthropic_endpoints/endpoints.py: these routes authenticate by it";
+/// Not on every path: /langfuse/* and WebSockets read Authorization and never x-litellm-api-key; /gemini/* reads `?key`
+/// first.
+const LITELLM_MESSAGES: &[&str] = &["/v1/messages", "/v1/messages/count_tokens"];
+
 /// Every built-in profile.
 pub const PROFILES: [Profile; 8] = [
     Profile {
@@ -257,17 +263,22 @@ pub const PROFILES: [Profile; 8] = [
             Ignored {
                 carrier: "authorization",
                 beside: &["x-litellm-api-key"],
-                // Not everywhere: /langfuse/* and WebSockets read Authorization and never x-litellm-api-key.
-                paths: &["/v1/messages", "/v1/messages/count_tokens", "/v1/chat/completions", "/v1/responses"],
-                source: LITELLM,
+                paths: LITELLM_MESSAGES,
+                source: LITELLM_ORDER,
             },
             Ignored {
                 carrier: "x-api-key",
                 beside: &["x-litellm-api-key", "authorization"],
-                paths: &[],
-                source: LITELLM,
+                paths: LITELLM_MESSAGES,
+                source: LITELLM_ORDER,
             },
-            Ignored { carrier: "?key", beside: &["x-litellm-api-key", "authorization"], paths: &[], source: LITELLM },
+            // Which names the key that is asked about.
+            Ignored {
+                carrier: "?key",
+                beside: &["x-litellm-api-key", "authorization"],
+                paths: &["/key/info"],
+                source: "BerriAI/litellm@0009d07 get_api_key: read on generateContent routes only, and after all headers",
+            },
         ],
         plus: Plus::Space,
         grammar: Grammar {

@@ -15,29 +15,29 @@ use crate::{
 
 /// What a Check request says.
 #[derive(Debug)]
-pub(super) struct Extracted {
+pub(super) struct Extracted<'a> {
     pub(super) ip: ClientIp,
     pub(super) key: Option<ApiKey>,
     /// What the route says about requests without a key.
     pub(super) missing: Option<Missing>,
     /// The profile that read the key.
-    pub(super) profile: Profile,
+    pub(super) profile: &'a Profile,
     /// See [`Profile::disguised`].
     pub(super) disguised: Vec<String>,
 }
 
 /// Why it says nothing that can be judged.
 #[derive(Debug)]
-pub(super) struct Rejected {
+pub(super) struct Rejected<'a> {
     pub(super) reason: Reason,
     /// Where it came from, if that much is known.
     pub(super) ip: Option<ClientIp>,
     /// The route's profile, if that much is known.
-    pub(super) profile: Option<Profile>,
+    pub(super) profile: Option<&'a Profile>,
 }
 
 /// Reads `frame`; `None` is a message that did not arrive whole.
-pub(super) fn extract(frame: Option<&[u8]>, credentials: &Credentials) -> Result<Extracted, Rejected> {
+pub(super) fn extract<'a>(frame: Option<&[u8]>, credentials: &'a Credentials) -> Result<Extracted<'a>, Rejected<'a>> {
     let malformed = || Rejected { reason: Reason::MalformedRequest, ip: None, profile: None };
     let frame = frame.ok_or_else(malformed)?;
     let request = CheckRequest::decode(frame).map_err(|_| malformed())?;
@@ -50,10 +50,10 @@ pub(super) fn extract(frame: Option<&[u8]>, credentials: &Credentials) -> Result
         true => Overrides::none(credentials),
         false => Overrides::read(frame, credentials).ok_or_else(malformed)?,
     };
-    let profile = *overrides.profile;
+    let profile = overrides.profile;
     let rejected = |reason, ip| Rejected { reason, ip, profile: Some(profile) };
     let ip = peer(&attributes).ok_or_else(|| rejected(Reason::ClientIpUnknown, None))?;
-    match credentials.key(&profile, headers.iter(), path) {
+    match credentials.key(profile, headers.iter(), path) {
         Ok(key) => {
             let disguised = profile.disguised(headers.iter());
             Ok(Extracted { ip, key, missing: overrides.missing, profile, disguised })

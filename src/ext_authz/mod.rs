@@ -37,12 +37,12 @@ pub struct Authorization {
 }
 
 /// A decision with what its answer, its metadata and its audit record share.
-struct Answer {
+struct Answer<'a> {
     decision: Decision,
     decision_id: DecisionId,
     ip: Option<ClientIp>,
     /// The profile that judged, or the configured one where none came to judge.
-    profile: Profile,
+    profile: &'a Profile,
     /// See [`Profile::disguised`].
     disguised: Vec<String>,
 }
@@ -62,7 +62,7 @@ impl Authorization {
         response
     }
 
-    async fn answer(&self, frame: impl Future<Output = Option<Bytes>>, now: Instant, deadline: Instant) -> Answer {
+    async fn answer(&self, frame: impl Future<Output = Option<Bytes>>, now: Instant, deadline: Instant) -> Answer<'_> {
         let decision_id = DecisionId(rand::random());
         let denied = |reason, ip, profile| {
             let decision = Decision::Deny(Denial { reason, key_id: None });
@@ -74,7 +74,7 @@ impl Authorization {
             Poll::Ready(frame) => frame,
             Poll::Pending => match timeout_at(deadline, frame).await {
                 Ok(frame) => frame,
-                Err(_) => return denied(Reason::DeadlineExceeded, None, self.credentials.profile),
+                Err(_) => return denied(Reason::DeadlineExceeded, None, &self.credentials.profile),
             },
         };
         match extract::extract(frame.as_deref(), &self.credentials) {
@@ -84,12 +84,12 @@ impl Authorization {
                 Answer { decision, decision_id, ip: Some(ip), profile, disguised }
             }
             Err(extract::Rejected { reason, ip, profile }) => {
-                denied(reason, ip, profile.unwrap_or(self.credentials.profile))
+                denied(reason, ip, profile.unwrap_or(&self.credentials.profile))
             }
         }
     }
 
-    fn report(&self, answer: &Answer) {
+    fn report(&self, answer: &Answer<'_>) {
         let Answer { decision, decision_id, ip, .. } = answer;
         match decision {
             Decision::Deny(Denial { reason, key_id }) => {

@@ -25,14 +25,14 @@ use crate::{
 };
 
 /// Envoy's answer for `answer`.
-pub(super) fn response(answer: &Answer) -> CheckResponse {
+pub(super) fn response(answer: &Answer<'_>) -> CheckResponse {
     match &answer.decision {
         Decision::Allow(permit) => allowed(permit, answer),
         Decision::Deny(denial) => denied(denial, answer),
     }
 }
 
-fn allowed(permit: &Permit, answer: &Answer) -> CheckResponse {
+fn allowed(permit: &Permit, answer: &Answer<'_>) -> CheckResponse {
     // Removed whether or not the request has them: with `allowed_headers` Envoy may not have shown them to us.
     let unread = answer.profile.unread.iter().map(|&name| name.to_owned());
     CheckResponse {
@@ -45,7 +45,7 @@ fn allowed(permit: &Permit, answer: &Answer) -> CheckResponse {
     }
 }
 
-fn denied(denial: &Denial, answer: &Answer) -> CheckResponse {
+fn denied(denial: &Denial, answer: &Answer<'_>) -> CheckResponse {
     let reason = denial.reason;
     let Refusal { status, grpc_code, title } = Refusal::of(reason);
     let mut headers = vec![header("content-type", "application/problem+json"), header("cache-control", "no-store")];
