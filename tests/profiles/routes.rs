@@ -1,0 +1,1 @@
+//! Routes with their own rules: `sentinel.profile`, `sentinel.missing`.
