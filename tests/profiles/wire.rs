@@ -86,6 +86,12 @@ impl Edge<'_> {
             if path == numbered {
                 self.expected.push((numbered, what.clone(), reasons));
             }
+            // Whatever the dialect, a denial's body has the reason's word.
+            assert!(
+                status == 200 || reasons.iter().any(|word| reply.text().contains(word)),
+                "{what}: {}",
+                reply.text()
+            );
             let heads = self.upstream.take();
             if status == 200 {
                 assert_eq!(heads.len(), 1, "{what}");
