@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod oracle;
 mod properties;
 mod realms;
 mod routes;
