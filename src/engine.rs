@@ -50,6 +50,8 @@ pub struct Request {
     pub ip: ClientIp,
     /// With which key.
     pub key: Option<ApiKey>,
+    /// What the route says about requests without a key; `None` leaves it to [`Options::missing`].
+    pub missing: Option<Missing>,
     /// For the audit.
     pub decision_id: DecisionId,
 }
@@ -110,7 +112,7 @@ impl Engine {
     ///
     /// A cached key is decided without an await; the deadline's timer starts only where the store is asked.
     pub async fn decide(&self, request: Request, now: Instant, deadline: Instant) -> Decision {
-        let Some(key) = &request.key else { return self.without_key() };
+        let Some(key) = &request.key else { return self.without_key(&request) };
         let digest = self.hasher.digest(key);
         let Some(time) = self.view.time(now) else {
             // Never connected: nothing is known, not even whether our pepper is the right one, so `open` cannot apply.
@@ -127,8 +129,8 @@ impl Engine {
         }
     }
 
-    fn without_key(&self) -> Decision {
-        match self.options.missing {
+    fn without_key(&self, request: &Request) -> Decision {
+        match request.missing.unwrap_or(self.options.missing) {
             Missing::Deny => deny(Reason::NoKey, None),
             Missing::Allow => allow(Reason::NoKey, None),
         }

@@ -212,7 +212,7 @@ impl Core {
         let operations = admin::Operations {
             store: Arc::clone(&self.store),
             hasher: self.hasher.clone(),
-            credentials: config.credentials,
+            credentials: config.credentials.clone(),
             hint: self.hint.clone(),
             view: Arc::clone(&self.view),
             health: Arc::clone(&self.health),
@@ -225,7 +225,7 @@ impl Core {
     fn checks(&self, config: &Config, audit: Audit) -> Server {
         let (hasher, cached, view) = (self.hasher.clone(), Arc::clone(&self.cached), Arc::clone(&self.view));
         let authorization = Authorization {
-            credentials: config.credentials,
+            credentials: config.credentials.clone(),
             check_deadline: config.check_deadline,
             engine: Arc::new(Engine::new(hasher, cached, view, config.engine.clone())),
             audit,

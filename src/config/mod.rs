@@ -1,6 +1,7 @@
 //! From file and environment to typed settings. All faults are found at once; nothing is read twice; no other room
 //! imports this one, so every module can be used without it.
 
+mod credentials;
 mod settings;
 mod source;
 
@@ -17,7 +18,7 @@ pub use settings::{SETTINGS, Setting, env_name};
 pub use source::Faults;
 
 use crate::{
-    credential::{Credentials, Options, Profile},
+    credential::Credentials,
     domain::{Network, Pepper},
     engine::{self, Failsafe, Missing},
     listen::{Access, Address},
@@ -43,7 +44,8 @@ pub struct Config {
     pub database: PathBuf,
     /// `pepper.secrets`; `None` means the one in the data folder. Its `Debug` tells the id only.
     pub pepper: Option<Pepper>,
-    /// `credentials.profile` and `credentials.jwt`.
+    /// `credentials.profile`, `credentials.route_profiles`, `credentials.passthrough`, `credentials.jwt` and the custom
+    /// profiles.
     pub credentials: Credentials,
     /// `credentials.realm`.
     pub realm: String,
@@ -92,12 +94,9 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let pepper = pepper(source);
     let unclaimable =
         source.take_list("client_ip.unclaimable", |text| text.parse::<Network>().map_err(|fault| fault.to_string()));
-    let profile = source.take("credentials.profile", |text| {
-        Profile::by_name(text).ok_or_else(|| format!("there is no profile {text:?} in this version; it has generic"))
-    });
+    let credentials = credentials::take(source);
     let realm = source.take("credentials.realm", realm);
     let missing = source.take("credentials.missing", word(&[("deny", Missing::Deny), ("allow", Missing::Allow)]));
-    let opaque_jwt = source.take("credentials.jwt", word(&[("refuse", false), ("opaque", true)]));
     let hint = source.take("credentials.hint", word(&[("true", true), ("false", false)]));
     let drain_delay = source.take("drain.delay", duration(Duration::ZERO..=Duration::from_secs(300)));
     let drain_deadline = source.take("drain.deadline", duration(Duration::ZERO..=Duration::from_secs(3600)));
@@ -111,7 +110,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
         admin: admin?,
         database: database?,
         pepper: pepper?,
-        credentials: Credentials { profile: profile?, options: Options { opaque_jwt: opaque_jwt? } },
+        credentials: credentials?,
         realm: realm?,
         hint: hint?,
         engine: engine::Options { missing: missing?, failsafe: failsafe?, stale_grace: stale_grace?, unclaimable },

@@ -3,7 +3,7 @@
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// Its name in TOML, dots between levels. By environment: `SENTINEL_` + upper case, `__` between levels.
+    /// Its name in TOML, dots between levels; `NAME` stands for a name that the operator gives. By environment: `SENTINEL_` + upper case, `__` between levels.
     pub key: &'static str,
     /// Its default, as written in the README; empty means none.
     pub default: &'static str,
@@ -14,7 +14,7 @@ const fn setting(key: &'static str, default: &'static str) -> Setting {
 }
 
 /// All of this version. A name that is not here stops the start.
-pub const SETTINGS: [Setting; 23] = [
+pub const SETTINGS: [Setting; 34] = [
     setting("mode", "enforce"),
     setting("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
@@ -31,6 +31,17 @@ pub const SETTINGS: [Setting; 23] = [
     setting("client_ip.source", "peer"),
     setting("client_ip.unclaimable", ""),
     setting("credentials.profile", "generic"),
+    setting("credentials.route_profiles", ""),
+    setting("credentials.passthrough", ""),
+    setting("credentials.custom.NAME.carriers", ""),
+    setting("credentials.custom.NAME.strip", ""),
+    setting("credentials.custom.NAME.fold_case", "false"),
+    setting("credentials.custom.NAME.prefixes", ""),
+    setting("credentials.custom.NAME.alphabet", "token"),
+    setting("credentials.custom.NAME.min_length", "8"),
+    setting("credentials.custom.NAME.max_length", "4096"),
+    setting("credentials.custom.NAME.query_plus", "space"),
+    setting("credentials.custom.NAME.dialect", "generic"),
     setting("credentials.realm", "default"),
     setting("credentials.missing", "deny"),
     setting("credentials.jwt", "refuse"),
@@ -39,6 +50,17 @@ pub const SETTINGS: [Setting; 23] = [
     setting("drain.deadline", "15s"),
     setting("log.level", "info"),
 ];
+
+impl Setting {
+    /// The row for `key`, if there is one.
+    pub fn find(key: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| {
+            let (mut wanted, mut found) = (setting.key.split('.'), key.split('.'));
+            let alike = wanted.by_ref().zip(found.by_ref()).all(|(wanted, found)| wanted == found || wanted == "NAME");
+            alike && setting.key.split('.').count() == key.split('.').count()
+        })
+    }
+}
 
 /// The name of `key` in the environment.
 pub fn env_name(key: &str) -> String {

@@ -1,8 +1,13 @@
 //! What was written, before anyone asks what it means: file and environment as one map of texts, and every fault.
 
-use std::{collections::BTreeMap, ffi::OsString, fmt, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    fmt,
+    path::Path,
+};
 
-use super::settings::{SETTINGS, env_name};
+use super::settings::{Setting, env_name};
 
 /// Everything that is wrong with a config, found in one go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +49,7 @@ enum Text {
 
 /// Settings as written, to be taken one by one.
 pub(super) struct Source {
-    written: BTreeMap<&'static str, Written>,
+    written: BTreeMap<String, Written>,
     /// `SENTINEL_HMAC_SECRET` and its `_FILE`, with their names: no settings of the table, but ways to give one.
     pub(super) hmac_secret: Vec<(&'static str, String)>,
     pub(super) faults: Faults,
@@ -107,10 +112,9 @@ impl Source {
                 }
                 value => scalar(value).map(Text::One),
             };
-            let known = SETTINGS.iter().find(|setting| setting.key == key);
-            match (known, text) {
-                (Some(setting), Some(text)) => {
-                    self.written.insert(setting.key, Written { place: place.to_owned(), text });
+            match (Setting::find(&key), text) {
+                (Some(_), Some(text)) => {
+                    self.written.insert(key, Written { place: place.to_owned(), text });
                 }
                 (Some(_), None) => {
                     self.faults.push(format!("{place}: {key}: a text, number or list of them is expected"))
@@ -121,10 +125,10 @@ impl Source {
     }
 
     fn read_variable(&mut self, name: &str, value: &str) {
-        let setting = SETTINGS.iter().find(|setting| env_name(setting.key) == name);
-        if let Some(setting) = setting {
+        let key = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase().replace("__", ".");
+        if Setting::find(&key).is_some() && env_name(&key) == name {
             let text = Text::One(value.to_owned());
-            self.written.insert(setting.key, Written { place: name.to_owned(), text });
+            self.written.insert(key, Written { place: name.to_owned(), text });
         } else if let Some(name) = [HMAC_SECRET, HMAC_SECRET_FILE].into_iter().find(|known| *known == name) {
             self.hmac_secret.push((name, value.to_owned()));
         } else if name != CONFIG && !is_service_link(name) {
@@ -132,8 +136,14 @@ impl Source {
         }
     }
 
+    /// The names of all custom profiles of which anything is written.
+    pub(super) fn custom_names(&self) -> BTreeSet<String> {
+        let names = self.written.keys().filter_map(|key| key.strip_prefix("credentials.custom.")?.split('.').next());
+        names.map(str::to_owned).collect()
+    }
+
     /// The setting's value, or its default where it is not written; `None` after a fault.
-    pub(super) fn take<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let (place, text) = match self.written.remove(key) {
             Some(Written { place, text: Text::One(text) }) => (place, text),
             Some(Written { place, text: Text::Many(_) }) => {
@@ -147,7 +157,7 @@ impl Source {
 
     /// The setting's list; empty where it is not written. A list that is written but empty is a fault: it reads as
     /// "nothing" and would mean "no restriction".
-    pub(super) fn take_list<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+    pub(super) fn take_list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let Some(Written { place, text }) = self.written.remove(key) else { return Vec::new() };
         let texts = match text {
             Text::Many(texts) => texts,
@@ -181,7 +191,7 @@ fn redacted<'a>(key: &str, text: &'a str) -> &'a str {
 }
 
 fn default(key: &str) -> &'static str {
-    SETTINGS.iter().find(|setting| setting.key == key).map_or("", |setting| setting.default)
+    Setting::find(key).map_or("", |setting| setting.default)
 }
 
 fn scalar(value: toml::Value) -> Option<String> {

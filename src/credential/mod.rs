@@ -1,19 +1,36 @@
-//! From a request's headers to its one canonical key.
+//! From a request's headers and path to its one canonical key.
 //!
 //! A *profile* is a closed grammar per carrier: what does not match exactly is [`Fault::Malformed`], never passed
 //! through as text, because a text that the upstream reads differently from us would be a second name for the same
 //! key, and its first use would be a thief's. Pure: no I/O, no clock.
 
-mod generic;
+mod carrier;
+mod custom;
+mod grammar;
 mod jwt;
+mod passthrough;
+mod query;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use carrier::{Carrier, Form, Place, same_name};
+pub use custom::Custom;
+pub use grammar::{Alphabet, Canonicalisation, Format, Grammar};
+pub use passthrough::Ignored;
+pub use query::Plus;
+pub use table::PROFILES;
 
 use crate::domain::ApiKey;
+use carrier::Slot;
 
 /// What an operator may allow beside the profile's grammar.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// `credentials.jwt = "opaque"`: accept a JSON Web Token as if it were an opaque key.
+    /// `credentials.jwt = "opaque"`: accept a JSON Web Token as if it were an opaque key, where the upstream reads some.
     pub opaque_jwt: bool,
+    /// `credentials.passthrough`: labels of carriers that are not judged where the profile's table of [`Ignored`] holds.
+    pub passthrough: Vec<String>,
 }
 
 /// One request header as Envoy hands it over.
@@ -35,205 +52,198 @@ pub enum Fault {
     Malformed,
 }
 
-/// What one carrier holds.
-enum Carrier<'a> {
-    Absent,
-    Key(&'a str),
-    Malformed,
-    Repeated,
+/// In whose words a client expects its denials, so that its SDK raises its own typed error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// RFC 9457.
+    #[default]
+    Generic,
+    /// OpenAI's error JSON.
+    OpenAi,
+    /// Anthropic's error JSON.
+    Anthropic,
+    /// Google's error JSON.
+    Google,
 }
 
 /// A closed grammar: the carriers it reads and how each reduces to the canonical key.
+///
+/// `Copy` and borrowed throughout: one is picked for every request.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
     /// Its name in `credentials.profile`.
     pub name: &'static str,
-    carriers: &'static [CarrierRule],
-    /// Header carriers that exist only to carry credentials and that this profile does not read: removed from every
-    /// allowed request, or an upstream that reads them would see a key that nobody judged.
+    /// In whose words it denies.
+    pub dialect: Dialect,
+    /// All places where its upstream reads a key.
+    pub carriers: &'static [Carrier],
+    /// Those of [`CREDENTIAL_HEADERS`] that this profile does not read: removed from every allowed request, or an
+    /// upstream that reads them would see a key that nobody judged.
     pub unread: &'static [&'static str],
-    accepts: fn(&str, Options) -> bool,
+    /// What `credentials.passthrough` may name.
+    pub ignored: &'static [Ignored],
+    /// How its upstream reads `+` in a query.
+    pub plus: Plus,
+    /// Which texts are keys.
+    pub grammar: Grammar,
 }
 
-/// One header carrier of a profile.
-#[derive(Clone, Copy, Debug)]
-struct CarrierRule {
-    header: &'static str,
-    /// From the value without outer white space to the key's text; `None` is malformed.
-    form: fn(&str) -> Option<&str>,
-}
+/// The headers that exist only to carry credentials, by their exact names. A profile reads or removes each of them.
+pub const CREDENTIAL_HEADERS: [&str; 9] = [
+    "authorization",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "ocp-apim-subscription-key",
+    "x-goog-api-key",
+    "x-litellm-api-key",
+    "mj-api-secret",
+    // With underscores: so LiteLLM reads it.
+    "litellm_user_api_key",
+];
 
-/// Every profile of this version.
-pub const PROFILES: [Profile; 1] = [generic::PROFILE];
+/// The most carriers of one profile.
+pub const MAX_CARRIERS: usize = 12;
 
 impl Profile {
-    /// The profile with this name, if there is one.
+    /// The built-in profile with this name, if there is one.
     pub fn by_name(name: &str) -> Option<Self> {
         PROFILES.into_iter().find(|profile| profile.name == name)
     }
+
+    /// Names in `headers` that an upstream may read as one of [`Profile::unread`], such as `x_api_key`.
+    ///
+    /// The names with dashes are removed whether or not they are there; these only where they are, since there are
+    /// dozens of them and the shipped Envoy files let none through.
+    pub fn disguised<'a>(&self, headers: impl Iterator<Item = Header<'a>>) -> Vec<String> {
+        let disguised = headers.map(|header| header.name).filter(|name| {
+            name.contains('_')
+                && !self.unread.contains(name)
+                && self.unread.iter().any(|unread| same_name(name, unread))
+        });
+        disguised.map(str::to_owned).collect()
+    }
 }
 
-/// How requests show their keys: `credentials.profile` and its options.
-#[derive(Clone, Copy, Debug)]
+/// How requests show their keys: `credentials.profile`, `credentials.route_profiles` and their options.
+#[derive(Clone, Debug)]
 pub struct Credentials {
-    /// The grammar.
+    /// The grammar of every route that names no other.
     pub profile: Profile,
-    /// What the operator allows beside it.
+    /// The grammars that a route may name. All have the canonicalisation of `profile`.
+    pub route_profiles: Vec<Profile>,
+    /// What the operator allows beside them.
     pub options: Options,
 }
 
 impl Credentials {
-    /// The request's one canonical key; `Ok(None)` if every carrier is absent.
+    /// The profile for a route that names `name`.
+    pub fn for_route(&self, name: &str) -> Option<&Profile> {
+        self.profiles().find(|profile| profile.name == name)
+    }
+
+    fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        std::iter::once(&self.profile).chain(&self.route_profiles)
+    }
+
+    /// The request's one canonical key by `profile`; `Ok(None)` if every carrier is absent. `path` is the request
+    /// target with its query.
     ///
     /// All carriers are read on every request. `Conflicting` is reported before `Malformed`.
-    pub fn key<'a>(&self, headers: impl Iterator<Item = Header<'a>> + Clone) -> Result<Option<ApiKey>, Fault> {
-        let mut found: Option<&str> = None;
+    pub fn key<'a>(
+        &self,
+        profile: &Profile,
+        headers: impl Iterator<Item = Header<'a>>,
+        path: &'a [u8],
+    ) -> Result<Option<ApiKey>, Fault> {
+        let (slots, upgrade) = profile.collect(headers, path);
+        let mut found: Option<ApiKey> = None;
         let mut fault: Option<Fault> = None;
-        for rule in self.profile.carriers {
-            match rule.read(headers.clone(), |key| self.accepts(key)) {
-                Carrier::Absent => {}
-                Carrier::Malformed => fault = fault.or(Some(Fault::Malformed)),
-                Carrier::Repeated => fault = Some(Fault::Conflicting),
-                Carrier::Key(key) if found.is_some_and(|first| first != key) => fault = Some(Fault::Conflicting),
-                Carrier::Key(key) => found = Some(key),
+        let mut placeholder = false;
+        for (carrier, slot) in profile.carriers.iter().zip(&slots) {
+            if !self.options.passthrough.is_empty() && self.is_exempt(profile, carrier, &slots, path, upgrade) {
+                continue;
+            }
+            match profile.read(carrier, slot, self.options.opaque_jwt) {
+                Reading::Absent => {}
+                Reading::Placeholder => placeholder = true,
+                Reading::Malformed => fault = fault.or(Some(Fault::Malformed)),
+                Reading::Repeated => fault = Some(Fault::Conflicting),
+                Reading::Key(key) if found.as_ref().is_some_and(|first| *first != key) => {
+                    fault = Some(Fault::Conflicting);
+                }
+                Reading::Key(key) => found = Some(key),
             }
         }
-        match fault {
-            Some(fault) => Err(fault),
-            None => Ok(found.map(|key| ApiKey::new(key.to_owned()))),
+        match (fault, found) {
+            (Some(fault), _) => Err(fault),
+            // A carrier is there, if only with a placeholder.
+            (None, None) if placeholder => Err(Fault::Malformed),
+            (None, found) => Ok(found),
         }
+    }
+
+    /// Whether the upstream ignores `carrier` in this request and the operator exempts it.
+    fn is_exempt(&self, profile: &Profile, carrier: &Carrier, slots: &Slots, path: &[u8], upgrade: bool) -> bool {
+        let named = |ignored: &&Ignored| {
+            carrier.is(ignored.carrier) && self.options.passthrough.iter().any(|label| label == ignored.carrier)
+        };
+        // What it is beside must itself be judged, or nothing would be.
+        let is_judged = |(other, slot): (&Carrier, &Slot)| {
+            matches!(slot, Slot::One(value) if !value.is_empty())
+                && !self.is_exempt(profile, other, slots, path, upgrade)
+        };
+        profile.ignored.iter().filter(named).any(|ignored| {
+            let mut beside = profile.carriers.iter().zip(slots);
+            ignored.holds_for(path, upgrade)
+                && beside.any(|pair| ignored.beside.iter().any(|label| pair.0.is(label)) && is_judged(pair))
+        })
     }
 
     /// The key that an operator hands over by file: the text of a bare carrier.
     pub fn bare_key(&self, text: &str) -> Option<ApiKey> {
-        self.accepts(text).then(|| ApiKey::new(text.to_owned()))
-    }
-
-    fn accepts(&self, key: &str) -> bool {
-        (self.profile.accepts)(key, self.options)
+        // All profiles canonicalise alike, so whichever accepts the text gives the same key.
+        self.profiles().find_map(|profile| profile.grammar.key(text, self.options.opaque_jwt))
     }
 }
 
-impl CarrierRule {
-    fn read<'a>(&self, headers: impl Iterator<Item = Header<'a>>, accepts: impl Fn(&str) -> bool) -> Carrier<'a> {
-        let mut values = headers.filter(|header| same_name(header.name, self.header)).map(|header| header.value);
-        let Some(value) = values.next() else { return Carrier::Absent };
-        // Envoy joins repeated headers with a comma, so one line with a comma and two lines look the same.
-        if value.contains(&b',') || values.next().is_some() {
-            return Carrier::Repeated;
-        }
-        let text = std::str::from_utf8(value).ok().map(|text| text.trim_matches([' ', '\t']));
-        match text.and_then(self.form).filter(|key| accepts(key)) {
-            Some(key) => Carrier::Key(key),
-            None => Carrier::Malformed,
-        }
-    }
+type Slots<'a> = [Slot<'a>; MAX_CARRIERS];
+
+/// What one carrier holds.
+enum Reading {
+    Absent,
+    Key(ApiKey),
+    Placeholder,
+    Malformed,
+    Repeated,
 }
 
-/// Whether `name` may reach an upstream as `carrier`: CGI and WSGI upstreams read `x_api_key` as `x-api-key`.
-pub fn same_name(name: &str, carrier: &str) -> bool {
-    name.len() == carrier.len()
-        && name.bytes().zip(carrier.bytes()).all(|(a, b)| a.to_ascii_lowercase() == b || (a == b'_' && b == b'-'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(headers: &[(&str, &[u8])]) -> Result<Option<ApiKey>, Fault> {
-        let headers = headers.iter().map(|(name, value)| Header { name, value });
-        Credentials { profile: generic::PROFILE, options: Options::default() }.key(headers)
-    }
-
-    fn key(text: &str) -> Result<Option<ApiKey>, Fault> {
-        Ok(Some(ApiKey::new(text.to_owned())))
-    }
-
-    const K: &str = "sk-0123456789";
-
-    #[test]
-    fn accepted_forms_reduce_to_one_key() {
-        for (name, value) in [
-            ("authorization", "Bearer sk-0123456789"),
-            ("authorization", "bearer sk-0123456789"),
-            ("authorization", "BEARER sk-0123456789"),
-            ("authorization", "  Bearer sk-0123456789\t "),
-            ("authorization", "sk-0123456789"),
-            ("x-api-key", "sk-0123456789"),
-            ("x-api-key", " sk-0123456789 "),
-            ("X-Api-Key", "sk-0123456789"),
-            ("x_api_key", "sk-0123456789"),
-            ("api-key", "sk-0123456789"),
-        ] {
-            assert_eq!(read(&[(name, value.as_bytes())]), key(K), "{name}: {value:?}");
-        }
-    }
-
-    #[test]
-    fn everything_else_is_malformed() {
-        for value in [
-            "",
-            " ",
-            "Bearer",
-            "Bearer ",
-            "Bearer  sk-0123456789",
-            "Bearer\tsk-0123456789",
-            "Bearer sk-0123 456789",
-            "BearerBearersk-0123456789",
-            "Bearersk-0123456789",
-            "Bearer Bearer sk-0123456789",
-            "Basic dXNlcjpwYXNz",
-            "Bearer=sk-0123456789",
-            "Token sk-0123456789",
-            "Bearer short",
-            "Bearer sk-0123456789!",
-            "Bearer \"sk-0123456789\"",
-            "Bearer sk-0123456789;x",
-            "Bearer sk-ключ-0123456789",
-        ] {
-            assert_eq!(read(&[("authorization", value.as_bytes())]), Err(Fault::Malformed), "{value:?}");
-        }
-        assert_eq!(read(&[("x-api-key", b"Bearer sk-0123456789")]), Err(Fault::Malformed));
-        assert_eq!(read(&[("authorization", b"Bearer sk-\xff0123456789")]), Err(Fault::Malformed));
-        let long = "a".repeat(4097);
-        assert_eq!(read(&[("x-api-key", long.as_bytes())]), Err(Fault::Malformed));
-    }
-
-    #[test]
-    fn two_keys_or_one_shown_twice_conflict() {
-        let cases: [&[(&str, &[u8])]; 8] = [
-            &[("authorization", b"Bearer sk-0123456789,Bearer sk-0123456789")],
-            &[("authorization", b"Bearer sk-0123456789,")],
-            &[("authorization", b",")],
-            &[("authorization", b"Bearer sk-0123456789"), ("authorization", b"Bearer sk-0123456789")],
-            &[("x-api-key", b"sk-0123456789"), ("x_api_key", b"sk-0123456789")],
-            &[("authorization", b"Bearer sk-0123456789"), ("x-api-key", b"sk-9876543210")],
-            &[("x-api-key", b"sk-0123456789"), ("api-key", b"sk-9876543210")],
-            &[("authorization", b"Basic x"), ("x-api-key", b"sk-0123456789,x")],
-        ];
-        for headers in cases {
-            assert_eq!(read(headers), Err(Fault::Conflicting), "{headers:?}");
-        }
-        assert_eq!(read(&[("authorization", b"Bearer sk-0123456789"), ("x-api-key", b"sk-0123456789")]), key(K));
-        assert_eq!(
-            read(&[("authorization", b"Basic dXNlcg=="), ("x-api-key", b"sk-0123456789")]),
-            Err(Fault::Malformed),
-            "a carrier that is no key is not overlooked because another one is"
-        );
-    }
-
-    #[test]
-    fn no_carrier_is_no_key() {
-        assert_eq!(read(&[]), Ok(None));
-        assert_eq!(read(&[("cookie", b"session=1"), ("authorisation", b"Bearer sk-0123456789")]), Ok(None));
-    }
-
-    #[test]
-    fn a_profile_does_not_both_read_and_remove_a_carrier() {
-        for profile in PROFILES {
-            for rule in profile.carriers {
-                assert!(!profile.unread.contains(&rule.header), "{}: {}", profile.name, rule.header);
+impl Profile {
+    /// What the request has in each carrier, and whether it has an `Upgrade` header.
+    fn collect<'a>(&self, headers: impl Iterator<Item = Header<'a>>, path: &'a [u8]) -> (Slots<'a>, bool) {
+        let mut slots = [Slot::Absent; MAX_CARRIERS];
+        let mut upgrade = false;
+        for header in headers {
+            upgrade |= same_name(header.name, "upgrade");
+            for (carrier, slot) in self.carriers.iter().zip(&mut slots) {
+                carrier.take(&header, slot);
             }
         }
+        query::take(path, self.carriers, &mut slots);
+        (slots, upgrade)
+    }
+
+    fn read(&self, carrier: &Carrier, slot: &Slot, opaque_jwt: bool) -> Reading {
+        let value = match slot {
+            Slot::Absent => return Reading::Absent,
+            Slot::Repeated => return Reading::Repeated,
+            Slot::Broken => return Reading::Malformed,
+            Slot::One(value) => value,
+        };
+        let Some(text) = carrier.text(value, self.plus) else { return Reading::Malformed };
+        if carrier.placeholders.contains(&text.as_str()) {
+            return Reading::Placeholder;
+        }
+        self.grammar.key(text.as_str(), opaque_jwt).map_or(Reading::Malformed, Reading::Key)
     }
 }

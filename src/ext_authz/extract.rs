@@ -6,42 +6,60 @@ use envoy_types::pb::envoy::{
 };
 use prost::Message;
 
+use super::overrides::Overrides;
 use crate::{
-    credential::{Credentials, Fault, Header},
+    credential::{Credentials, Fault, Header, Profile},
     domain::{ApiKey, ClientIp, Reason},
+    engine::Missing,
 };
 
 /// What a Check request says.
 #[derive(Debug)]
-pub(super) struct Extracted {
+pub(super) struct Extracted<'a> {
     pub(super) ip: ClientIp,
     pub(super) key: Option<ApiKey>,
+    /// What the route says about requests without a key.
+    pub(super) missing: Option<Missing>,
+    /// The profile that read the key.
+    pub(super) profile: &'a Profile,
+    /// See [`Profile::disguised`].
+    pub(super) disguised: Vec<String>,
 }
 
 /// Why it says nothing that can be judged.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Rejected {
+#[derive(Debug)]
+pub(super) struct Rejected<'a> {
     pub(super) reason: Reason,
     /// Where it came from, if that much is known.
     pub(super) ip: Option<ClientIp>,
+    /// The route's profile, if that much is known.
+    pub(super) profile: Option<&'a Profile>,
 }
 
 /// Reads `frame`; `None` is a message that did not arrive whole.
-pub(super) fn extract(frame: Option<&[u8]>, credentials: &Credentials) -> Result<Extracted, Rejected> {
-    let malformed = || Rejected { reason: Reason::MalformedRequest, ip: None };
-    let request = CheckRequest::decode(frame.ok_or_else(malformed)?).map_err(|_| malformed())?;
+pub(super) fn extract<'a>(frame: Option<&[u8]>, credentials: &'a Credentials) -> Result<Extracted<'a>, Rejected<'a>> {
+    let malformed = || Rejected { reason: Reason::MalformedRequest, ip: None, profile: None };
+    let frame = frame.ok_or_else(malformed)?;
+    let request = CheckRequest::decode(frame).map_err(|_| malformed())?;
     let attributes = request.attributes.ok_or_else(malformed)?;
     let http = attributes.request.as_ref().and_then(|request| request.http.as_ref()).ok_or_else(malformed)?;
     let headers = Headers::of(http).ok_or_else(malformed)?;
-    if attributes.context_extensions.keys().any(|name| name.starts_with("sentinel.")) {
-        // Route overrides are not built yet; ignoring one would serve a route by other rules than its owner wrote.
-        return Err(malformed());
-    }
-    let ip = peer(&attributes).ok_or(Rejected { reason: Reason::ClientIpUnknown, ip: None })?;
-    match credentials.key(headers.iter()) {
-        Ok(key) => Ok(Extracted { ip, key }),
-        Err(Fault::Conflicting) => Err(Rejected { reason: Reason::ConflictingKeys, ip: Some(ip) }),
-        Err(Fault::Malformed) => Err(Rejected { reason: Reason::MalformedKey, ip: Some(ip) }),
+    let path = headers.path(http).ok_or_else(malformed)?;
+    // Nearly no route has any; where one has, the frame is read once more for what the map forgot.
+    let overrides = match attributes.context_extensions.is_empty() {
+        true => Overrides::none(credentials),
+        false => Overrides::read(frame, credentials).ok_or_else(malformed)?,
+    };
+    let profile = overrides.profile;
+    let rejected = |reason, ip| Rejected { reason, ip, profile: Some(profile) };
+    let ip = peer(&attributes).ok_or_else(|| rejected(Reason::ClientIpUnknown, None))?;
+    match credentials.key(profile, headers.iter(), path) {
+        Ok(key) => {
+            let disguised = profile.disguised(headers.iter());
+            Ok(Extracted { ip, key, missing: overrides.missing, profile, disguised })
+        }
+        Err(Fault::Conflicting) => Err(rejected(Reason::ConflictingKeys, Some(ip))),
+        Err(Fault::Malformed) => Err(rejected(Reason::MalformedKey, Some(ip))),
     }
 }
 
@@ -76,6 +94,18 @@ impl<'a> Headers<'a> {
                 Some(Self::Raw(raw))
             }
             _ => None,
+        }
+    }
+
+    /// The request target with its query: the raw bytes where Envoy sends them, since each byte that is not UTF-8 is a
+    /// `!` elsewhere. `None` if there are two.
+    fn path(&self, http: &'a HttpRequest) -> Option<&'a [u8]> {
+        let mut paths = self.iter().filter(|header| header.name == ":path");
+        match (self, paths.next(), paths.next()) {
+            (Self::Raw(_), Some(path), None) => Some(path.value),
+            (Self::Raw(_), Some(_), Some(_)) => None,
+            // The field stays set where `allowed_headers` drops the pseudo-header.
+            _ => Some(http.path.as_bytes()),
         }
     }
 

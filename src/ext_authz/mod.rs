@@ -1,6 +1,7 @@
 //! The edge: Envoy's `Check` in, an in-protocol answer out.
 
 mod extract;
+mod overrides;
 mod respond;
 mod wire;
 
@@ -15,7 +16,7 @@ pub use wire::{SERVICE, Server};
 
 use crate::{
     audit::Audit,
-    credential::Credentials,
+    credential::{Credentials, Profile},
     domain::{ClientIp, Reason, event::DecisionId},
     engine::{Decision, Denial, Engine, Request},
     metrics::CheckMetrics,
@@ -23,7 +24,7 @@ use crate::{
 
 /// Answers Checks.
 pub struct Authorization {
-    /// `credentials.profile` and `credentials.jwt`.
+    /// `credentials.*`.
     pub credentials: Credentials,
     /// `check_deadline`.
     pub check_deadline: Duration,
@@ -36,10 +37,14 @@ pub struct Authorization {
 }
 
 /// A decision with what its answer, its metadata and its audit record share.
-struct Answer {
+struct Answer<'a> {
     decision: Decision,
     decision_id: DecisionId,
     ip: Option<ClientIp>,
+    /// The profile that judged, or the configured one where none came to judge.
+    profile: &'a Profile,
+    /// See [`Profile::disguised`].
+    disguised: Vec<String>,
 }
 
 impl Authorization {
@@ -54,30 +59,35 @@ impl Authorization {
                 (false, *reason)
             }
         };
-        let response = respond::response(&answer, self.credentials.profile.unread);
+        let response = respond::response(&answer);
         guard.finish(allowed, reason);
         response
     }
 
-    async fn answer(&self, frame: impl Future<Output = Option<Bytes>>, now: Instant, deadline: Instant) -> Answer {
+    async fn answer(&self, frame: impl Future<Output = Option<Bytes>>, now: Instant, deadline: Instant) -> Answer<'_> {
         let decision_id = DecisionId(rand::random());
-        let denied = |reason, ip| Answer { decision: Decision::Deny(Denial { reason, key_id: None }), decision_id, ip };
+        let denied = |reason, ip, profile| {
+            let decision = Decision::Deny(Denial { reason, key_id: None });
+            Answer { decision, decision_id, ip, profile, disguised: Vec::new() }
+        };
         let mut frame = pin!(frame);
         // Envoy's frame is nearly always there already; a timer costs more than reading it.
         let frame = match poll!(&mut frame) {
             Poll::Ready(frame) => frame,
             Poll::Pending => match timeout_at(deadline, frame).await {
                 Ok(frame) => frame,
-                Err(_) => return denied(Reason::DeadlineExceeded, None),
+                Err(_) => return denied(Reason::DeadlineExceeded, None, &self.credentials.profile),
             },
         };
         match extract::extract(frame.as_deref(), &self.credentials) {
-            Ok(extract::Extracted { ip, key }) => {
-                let request = Request { ip, key, decision_id };
+            Ok(extract::Extracted { ip, key, missing, profile, disguised }) => {
+                let request = Request { ip, key, missing, decision_id };
                 let decision = self.engine.decide(request, now, deadline).await;
-                Answer { decision, decision_id, ip: Some(ip) }
+                Answer { decision, decision_id, ip: Some(ip), profile, disguised }
             }
-            Err(extract::Rejected { reason, ip }) => denied(reason, ip),
+            Err(extract::Rejected { reason, ip, profile }) => {
+                denied(reason, ip, profile.unwrap_or(&self.credentials.profile))
+            }
         }
     }
 }

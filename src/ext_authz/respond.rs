@@ -28,26 +28,27 @@ use crate::{
 const OWNED: [&str; 1] = ["x-sentinel-key-id"];
 
 /// Envoy's answer for `answer`.
-pub(super) fn response(answer: &Answer, unread_carriers: &[&str]) -> CheckResponse {
+pub(super) fn response(answer: &Answer<'_>) -> CheckResponse {
     match &answer.decision {
-        Decision::Allow(permit) => allowed(permit, answer.decision_id, unread_carriers),
+        Decision::Allow(permit) => allowed(permit, answer),
         Decision::Deny(denial) => denied(denial, answer),
     }
 }
 
-fn allowed(permit: &Permit, decision_id: DecisionId, unread_carriers: &[&str]) -> CheckResponse {
+fn allowed(permit: &Permit, answer: &Answer<'_>) -> CheckResponse {
+    // Removed whether or not the request has them: with `allowed_headers` Envoy may not have shown them to us.
+    let unread = answer.profile.unread.iter().map(|&name| name.to_owned());
     CheckResponse {
         status: Some(Status { code: 0, ..Status::default() }),
-        dynamic_metadata: Some(metadata("allow", permit.reason(), permit.key_id(), decision_id)),
+        dynamic_metadata: Some(metadata("allow", permit.reason(), permit.key_id(), answer.decision_id)),
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
-            // Removed whether or not the request has them: with `allowed_headers` Envoy may not have shown them to us.
-            headers_to_remove: unread_carriers.iter().chain(&OWNED).map(|&name| name.to_owned()).collect(),
+            headers_to_remove: unread.chain(answer.disguised.iter().cloned()).chain(OWNED.map(str::to_owned)).collect(),
             ..OkHttpResponse::default()
         })),
     }
 }
 
-fn denied(denial: &Denial, answer: &Answer) -> CheckResponse {
+fn denied(denial: &Denial, answer: &Answer<'_>) -> CheckResponse {
     let reason = denial.reason;
     let Refusal { status, grpc_code, title } = Refusal::of(reason);
     let mut headers = vec![header("content-type", "application/problem+json"), header("cache-control", "no-store")];

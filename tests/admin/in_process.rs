@@ -44,11 +44,11 @@ impl Parts {
     }
 
     fn operations(&self) -> Operations {
-        let options = Options { opaque_jwt: false };
+        let profile = Profile::by_name("generic").unwrap();
         Operations {
             store: self.store.clone(),
             hasher: hasher(),
-            credentials: Credentials { profile: Profile::by_name("generic").unwrap(), options },
+            credentials: Credentials { profile, route_profiles: Vec::new(), options: Options::default() },
             hint: Hint::default(),
             view: self.view.clone(),
             health: Arc::new(Health::new(self.view.clone(), Duration::from_mins(10))),

@@ -42,7 +42,8 @@ fn sides(answer: &ChangeResponse) -> (Key, Key) {
 
 fn refused(networks: &[RefusedNetwork], now: i64) -> String {
     if networks.is_empty() {
-        return "No refusal of this key is recorded in the last 24 hours; one is recorded within two seconds.\n".to_owned();
+        return "No refusal of this key is recorded in the last 24 hours; one is recorded within two seconds.\n"
+            .to_owned();
     }
     let rows = networks.iter().map(|refused| {
         let last = time::ago(now.saturating_sub(refused.last_at_ms));

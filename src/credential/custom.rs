@@ -1,0 +1,185 @@
+//! Profiles from the config: `[credentials.custom.NAME]`.
+
+use super::{
+    Alphabet, CREDENTIAL_HEADERS, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, MAX_CARRIERS, Place, Plus,
+    Profile,
+    grammar::starts_ignoring_case,
+    same_name,
+    table::{PROFILES, PROTOCOL},
+};
+
+/// A custom profile as written, each setting already valid by itself.
+#[derive(Clone, Debug)]
+pub struct Custom {
+    /// `NAME`.
+    pub name: String,
+    /// `carriers`.
+    pub carriers: Vec<Carrier>,
+    /// `strip`.
+    pub strip: String,
+    /// `fold_case`.
+    pub fold: bool,
+    /// `prefixes`.
+    pub prefixes: Vec<String>,
+    /// `alphabet`.
+    pub alphabet: Alphabet,
+    /// `min_length` and `max_length`.
+    pub length: (usize, usize),
+    /// `query_plus`.
+    pub plus: Plus,
+    /// `dialect`.
+    pub dialect: Dialect,
+}
+
+const SOURCE: &str = "the config";
+
+/// Headers that are no place for a key: Envoy, HTTP or this crate reads them in another way.
+const NO_CARRIERS: [&str; 12] = [
+    "host",
+    "cookie",
+    "sec-websocket-protocol",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "content-length",
+    "content-type",
+    "x-forwarded-for",
+    "x-request-id",
+];
+
+impl Carrier {
+    /// From `header NAME FORM`, `query NAME` or `cookie NAME`; the form is `bare`, `bearer` or `bearer-or-bare`.
+    ///
+    /// The name is leaked: profiles are `&'static` throughout, so that none is cloned for a request, and a config is
+    /// read once in a process's life.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let words: Vec<&str> = text.split(' ').collect();
+        let (place, form) = match words[..] {
+            ["header", name, form] => (Place::Header(header_name(name)?), form_named(form)?),
+            ["query", name] => (Place::Query(plain_name(name)?.to_ascii_lowercase().leak()), Form::Bare),
+            ["cookie", name] => (Place::Cookie(plain_name(name)?.to_owned().leak()), Form::Bare),
+            _ => {
+                return Err(format!(
+                    "{text:?} is not \"header NAME bare\", \"header NAME bearer\", \"header NAME bearer-or-bare\", \
+                     \"query NAME\" or \"cookie NAME\""
+                ));
+            }
+        };
+        Ok(Self { place, form, placeholders: &[], source: SOURCE })
+    }
+
+    /// Whether two carriers are one and the same place of a request.
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self.place, other.place) {
+            (Place::Header(a), Place::Header(b)) => same_name(a, b),
+            (Place::Query(a), Place::Query(b)) | (Place::Cookie(a), Place::Cookie(b)) => a.eq_ignore_ascii_case(b),
+            (a, b) => a == b,
+        }
+    }
+}
+
+fn form_named(word: &str) -> Result<Form, String> {
+    match word {
+        "bare" => Ok(Form::Bare),
+        "bearer" => Ok(Form::Bearer),
+        "bearer-or-bare" => Ok(Form::BearerOrBare),
+        _ => Err(format!("{word:?} is not one of: bare, bearer, bearer-or-bare")),
+    }
+}
+
+fn header_name(name: &str) -> Result<&'static str, String> {
+    let lower = plain_name(name)?.to_ascii_lowercase();
+    if NO_CARRIERS.iter().any(|name| same_name(&lower, name))
+        || lower.starts_with("x-envoy-")
+        || lower.starts_with("x-sentinel-")
+    {
+        return Err(format!("the header {name:?} cannot carry a key"));
+    }
+    if lower.contains('$') {
+        return Err(format!("{name:?} is not the name of a header"));
+    }
+    Ok(lower.leak())
+}
+
+fn plain_name(name: &str) -> Result<&str, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.$".contains(&byte);
+    if (1..=64).contains(&name.len()) && name.bytes().all(is_plain) {
+        return Ok(name);
+    }
+    Err(format!("{name:?} is not a name of 1 to 64 letters, digits, - _ . $"))
+}
+
+impl Custom {
+    /// The profile, or everything that is wrong with it.
+    pub fn build(self) -> Result<Profile, Vec<String>> {
+        let faults = self.faults();
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let Self { name, mut carriers, strip, fold, prefixes, alphabet, length, plus, dialect } = self;
+        let prefixes = if prefixes.is_empty() { vec![String::new()] } else { prefixes };
+        let format = |prefix: String| Format { prefix: prefix.leak(), alphabet, length };
+        let formats: Vec<Format> = prefixes.into_iter().map(format).collect();
+        let is_read =
+            |name: &str| carriers.iter().any(|it| matches!(it.place, Place::Header(read) if same_name(read, name)));
+        let unread: Vec<&'static str> = CREDENTIAL_HEADERS.into_iter().filter(|name| !is_read(name)).collect();
+        carriers.push(PROTOCOL);
+        Ok(Profile {
+            name: name.leak(),
+            dialect,
+            carriers: carriers.leak(),
+            unread: unread.leak(),
+            ignored: &[],
+            plus,
+            grammar: Grammar {
+                canonical: Canonicalisation { strip: strip.leak(), channel: false, fold },
+                formats: formats.leak(),
+                may_be_jwt: true,
+                source: SOURCE,
+            },
+        })
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let is_named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+        if !(1..=32).contains(&self.name.len()) || !self.name.bytes().all(is_named) {
+            faults.push("a profile's name has 1 to 32 of a-z 0-9 - _".to_owned());
+        }
+        if PROFILES.iter().any(|profile| profile.name == self.name) {
+            faults.push("this is the name of a built-in profile".to_owned());
+        }
+        if self.carriers.is_empty() {
+            faults.push("carriers: at least one is needed".to_owned());
+        }
+        // One place is for the list of WebSocket protocols, which every profile reads.
+        if self.carriers.len() >= MAX_CARRIERS {
+            faults.push(format!("carriers: at most {} are possible", MAX_CARRIERS - 1));
+        }
+        for (nth, carrier) in self.carriers.iter().enumerate() {
+            if self.carriers[..nth].iter().any(|earlier| earlier.overlaps(carrier)) {
+                faults.push(format!("carriers: {} is there twice", carrier.label()));
+            }
+        }
+        let (min, max) = self.length;
+        if min > max {
+            faults.push(format!("min_length {min} is above max_length {max}"));
+        }
+        for text in self.prefixes.iter().chain(Some(&self.strip)) {
+            if !self.alphabet.holds(text) {
+                faults.push(format!("{text:?} has characters that are not in the alphabet"));
+            }
+        }
+        for prefix in &self.prefixes {
+            if prefix.len() >= min {
+                faults.push(format!("prefixes: {prefix:?} alone would be a key; raise min_length"));
+            }
+            if !self.strip.is_empty() && starts_ignoring_case(prefix, &self.strip) {
+                faults.push(format!("prefixes: {prefix:?} begins with strip, so no key could have it"));
+            }
+        }
+        faults
+    }
+}

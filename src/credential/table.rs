@@ -1,0 +1,309 @@
+//! Every built-in profile, in one table.
+//!
+//! A closed grammar may be narrower than its upstream (a text that it refuses is a denial, never a second name), and
+//! may read a carrier that its upstream does not; it must never miss one that its upstream reads. `Sec-WebSocket-Protocol`
+//! and the query reach the upstream as they came, so each profile reads the former, and all parameters that its
+//! upstream reads. Sources are cited as `repository@commit file`, and were read as of that commit.
+
+use super::{
+    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Plus, Profile, passthrough::Ignored,
+};
+
+const ONE_API: &str = "songquanpeng/one-api@8df4a26 middleware/auth.go TokenAuth: Authorization less `Bearer `, less \
+    `sk-`, up to the first `-`; what follows is a channel; no other carrier is read";
+const ONE_API_KEY: &str = "songquanpeng/one-api@8df4a26 common/random/main.go GenerateKey: 48 letters and digits; \
+    model/cache.go CacheGetTokenByKey: `key` = ?, which ignores case on MySQL's default collation";
+const NEW_API: &str = "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth";
+const NEW_API_KEY: &str = "QuantumNous/new-api@1779dd5 common/utils.go GenerateKey: 48 letters and digits; @0067bd9 \
+    model/token.go GetTokenByKey: `key` = ?, which ignores case on MySQL's default collation";
+const LITELLM: &str = "BerriAI/litellm@0009d07 litellm/proxy/auth/user_api_key_auth.py get_api_key";
+const LITELLM_PATHS: &str = "BerriAI/litellm@0009d07 litellm/proxy/auth/user_api_key_auth.py \
+    check_api_key_for_custom_headers_or_pass_through_endpoints";
+const LITELLM_SOCKET: &str = "BerriAI/litellm@0009d07 litellm/proxy/auth/user_api_key_auth.py \
+    user_api_key_auth_websocket";
+const LITELLM_KEY: &str = "BerriAI/litellm@0009d07 user_api_key_auth.py: a key starts with `sk-`; @168a005 \
+    key_management_endpoints.py generate_key_helper_fn: `sk-` and 22 of token_urlsafe; constants.py \
+    MINIMUM_CUSTOM_KEY_LENGTH 16";
+const OPENAI: &str = "openai/openai-python@02cf7cd src/openai/_client.py auth_headers";
+const OPENAI_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/openai.go: `sk-…`, `sk-proj-…`, \
+    `sk-svcacct-…`, `sk-admin-…`; `ek_…` are the realtime API's client secrets";
+const ANTHROPIC: &str = "anthropics/anthropic-sdk-python@00dcf92 src/anthropic/_client.py auth_headers";
+const ANTHROPIC_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/anthropic.go: `sk-ant-api03-…`, \
+    `sk-ant-admin01-…`; BerriAI/litellm#21039: `sk-ant-oat…` as Bearer";
+const AZURE: &str = "openai/openai-python@0117738 src/openai/lib/azure.py _prepare_options";
+const AZURE_SOCKET: &str = "MicrosoftDocs/azure-ai-docs@021e720 articles/ai-foundry/openai/how-to/\
+    realtime-audio-websockets.md: an `api-key` header, or an `api-key` query parameter";
+const APIM: &str = "MicrosoftDocs/azure-docs@0521fdd articles/api-management/api-management-subscriptions.md: the \
+    header, else `subscription-key` in the query (`Ocp-Apim-Subscription-key` until fc639c3)";
+const AZURE_KEY: &str = "docs.gitguardian.com azure_open_ai_api_key: 32 hex digits; Azure's identifiable keys: 84 \
+    letters and digits. Nothing says that either service compares case-sensitively, so case is folded";
+const GEMINI: &str = "googleapis/python-genai google/genai/_api_client.py: x-goog-api-key";
+const GEMINI_QUERY: &str = "cloud.google.com/apis/docs/system-parameters: `key`, `$key`, `access_token`, `oauth_token`";
+const GEMINI_BEARER: &str = "ai.google.dev/gemini-api/docs/openai: the OpenAI client's Bearer is the Gemini key";
+const GEMINI_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/gcp.go: `AIza` and 35 of [A-Za-z0-9_-]; \
+    ai.google.dev/gemini-api/docs/api-key (2026): authorization keys, `AQ.…`";
+const BROWSER: &str = "QuantumNous/new-api@040b46a middleware/auth.go apiKeyFromWebSocketSubprotocol, as OpenAI's \
+    realtime API has it; not every upstream reads it, but none gets it unjudged";
+const OURS: &str = "RFC 6750 §2.1; x-api-key and api-key are the usual names for a bare key";
+
+const fn header(name: &'static str, form: Form, source: &'static str) -> Carrier {
+    Carrier { place: Place::Header(name), form, placeholders: &[], source }
+}
+
+const fn query(name: &'static str, source: &'static str) -> Carrier {
+    Carrier { place: Place::Query(name), form: Form::Bare, placeholders: &[], source }
+}
+
+pub(super) const PROTOCOL: Carrier =
+    Carrier { place: Place::Protocol, form: Form::Bare, placeholders: &[], source: BROWSER };
+
+const ALNUM_48: &[Format] = &[Format { prefix: "", alphabet: Alphabet::ALNUM, length: (48, 48) }];
+const ONE_API_CANONICAL: Canonicalisation = Canonicalisation { strip: "sk-", channel: true, fold: true };
+
+const LITELLM_ORDER: &str = "BerriAI/litellm@0009d07 get_api_key: x-litellm-api-key, else Authorization, else the \
+    others; @00e06b8 litellm/proxy/anthropic_endpoints/endpoints.py: these routes authenticate by it";
+/// Not on every path: /langfuse/* and WebSockets read Authorization and never x-litellm-api-key; /gemini/* reads `?key`
+/// first.
+const LITELLM_MESSAGES: &[&str] = &["/v1/messages", "/v1/messages/count_tokens"];
+
+/// Every built-in profile.
+pub const PROFILES: [Profile; 8] = [
+    Profile {
+        name: "generic",
+        dialect: Dialect::Generic,
+        carriers: &[
+            header("authorization", Form::BearerOrBare, OURS),
+            header("x-api-key", Form::Bare, OURS),
+            header("api-key", Form::Bare, OURS),
+            PROTOCOL,
+        ],
+        unread: &[
+            "proxy-authorization",
+            "ocp-apim-subscription-key",
+            "x-goog-api-key",
+            "x-litellm-api-key",
+            "mj-api-secret",
+            "litellm_user_api_key",
+        ],
+        ignored: &[],
+        plus: Plus::Space,
+        grammar: Grammar {
+            canonical: Canonicalisation::IDENTITY,
+            // Shorter is a placeholder or garbage, and must not claim.
+            formats: &[Format { prefix: "", alphabet: Alphabet::TOKEN, length: (8, 4096) }],
+            may_be_jwt: true,
+            source: OURS,
+        },
+    },
+    Profile {
+        name: "openai",
+        dialect: Dialect::OpenAi,
+        carriers: &[header("authorization", Form::Bearer, OPENAI), PROTOCOL],
+        unread: &[
+            "proxy-authorization",
+            "x-api-key",
+            "api-key",
+            "ocp-apim-subscription-key",
+            "x-goog-api-key",
+            "x-litellm-api-key",
+            "mj-api-secret",
+            "litellm_user_api_key",
+        ],
+        ignored: &[],
+        plus: Plus::Space,
+        grammar: Grammar {
+            canonical: Canonicalisation::IDENTITY,
+            formats: &[
+                Format { prefix: "sk-", alphabet: Alphabet::BASE64URL, length: (20, 256) },
+                Format { prefix: "ek_", alphabet: Alphabet::BASE64URL, length: (20, 256) },
+            ],
+            may_be_jwt: false,
+            source: OPENAI_KEY,
+        },
+    },
+    Profile {
+        name: "anthropic",
+        dialect: Dialect::Anthropic,
+        carriers: &[
+            header("x-api-key", Form::Bare, ANTHROPIC),
+            header("authorization", Form::Bearer, ANTHROPIC),
+            PROTOCOL,
+        ],
+        unread: &[
+            "proxy-authorization",
+            "api-key",
+            "ocp-apim-subscription-key",
+            "x-goog-api-key",
+            "x-litellm-api-key",
+            "mj-api-secret",
+            "litellm_user_api_key",
+        ],
+        ignored: &[],
+        plus: Plus::Space,
+        grammar: Grammar {
+            canonical: Canonicalisation::IDENTITY,
+            formats: &[Format { prefix: "sk-ant-", alphabet: Alphabet::BASE64URL, length: (20, 256) }],
+            may_be_jwt: false,
+            source: ANTHROPIC_KEY,
+        },
+    },
+    Profile {
+        name: "azure-openai",
+        dialect: Dialect::OpenAi,
+        carriers: &[
+            header("api-key", Form::Bare, AZURE),
+            // Entra tokens, which are JSON Web Tokens.
+            header("authorization", Form::Bearer, AZURE),
+            header("ocp-apim-subscription-key", Form::Bare, APIM),
+            query("api-key", AZURE_SOCKET),
+            query("subscription-key", APIM),
+            query("ocp-apim-subscription-key", APIM),
+            PROTOCOL,
+        ],
+        unread: &[
+            "proxy-authorization",
+            "x-api-key",
+            "x-goog-api-key",
+            "x-litellm-api-key",
+            "mj-api-secret",
+            "litellm_user_api_key",
+        ],
+        ignored: &[],
+        plus: Plus::Space,
+        grammar: Grammar {
+            canonical: Canonicalisation { strip: "", channel: false, fold: true },
+            formats: &[Format { prefix: "", alphabet: Alphabet::ALNUM, length: (32, 128) }],
+            may_be_jwt: true,
+            source: AZURE_KEY,
+        },
+    },
+    Profile {
+        name: "gemini",
+        dialect: Dialect::Google,
+        carriers: &[
+            header("x-goog-api-key", Form::Bare, GEMINI),
+            header("authorization", Form::Bearer, GEMINI_BEARER),
+            query("key", GEMINI_QUERY),
+            query("$key", GEMINI_QUERY),
+            query("access_token", GEMINI_QUERY),
+            query("oauth_token", GEMINI_QUERY),
+            PROTOCOL,
+        ],
+        unread: &[
+            "proxy-authorization",
+            "x-api-key",
+            "api-key",
+            "ocp-apim-subscription-key",
+            "x-litellm-api-key",
+            "mj-api-secret",
+            "litellm_user_api_key",
+        ],
+        ignored: &[],
+        plus: Plus::Space,
+        grammar: Grammar {
+            canonical: Canonicalisation::IDENTITY,
+            formats: &[
+                Format { prefix: "AIza", alphabet: Alphabet::BASE64URL, length: (39, 39) },
+                Format { prefix: "AQ.", alphabet: Alphabet::BASE64URL.and(b"."), length: (20, 256) },
+            ],
+            may_be_jwt: false,
+            source: GEMINI_KEY,
+        },
+    },
+    Profile {
+        name: "one-api",
+        dialect: Dialect::OpenAi,
+        carriers: &[header("authorization", Form::BearerOrBare, ONE_API), PROTOCOL],
+        unread: &[
+            "proxy-authorization",
+            "x-api-key",
+            "api-key",
+            "ocp-apim-subscription-key",
+            "x-goog-api-key",
+            "x-litellm-api-key",
+            "mj-api-secret",
+            "litellm_user_api_key",
+        ],
+        ignored: &[],
+        plus: Plus::Space,
+        grammar: Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: ONE_API_KEY },
+    },
+    Profile {
+        name: "new-api",
+        dialect: Dialect::OpenAi,
+        carriers: &[
+            // Its Midjourney clients send the placeholder here and the key in mj-api-secret.
+            Carrier {
+                place: Place::Header("authorization"),
+                form: Form::BearerOrBare,
+                placeholders: &["midjourney-proxy"],
+                source: NEW_API,
+            },
+            header("x-api-key", Form::Bare, NEW_API),
+            header("x-goog-api-key", Form::Bare, NEW_API),
+            header("mj-api-secret", Form::BearerOrBare, NEW_API),
+            query("key", NEW_API),
+            PROTOCOL,
+        ],
+        unread: &[
+            "proxy-authorization",
+            "api-key",
+            "ocp-apim-subscription-key",
+            "x-litellm-api-key",
+            "litellm_user_api_key",
+        ],
+        ignored: &[Ignored {
+            carrier: "authorization",
+            beside: &["x-api-key"],
+            paths: &["/v1/messages"],
+            source: "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth: where the path has /v1/messages, a \
+                     x-api-key that is not empty overwrites Authorization",
+        }],
+        plus: Plus::Space,
+        grammar: Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: NEW_API_KEY },
+    },
+    Profile {
+        name: "litellm",
+        dialect: Dialect::OpenAi,
+        carriers: &[
+            header("x-litellm-api-key", Form::BearerOrBare, LITELLM),
+            header("authorization", Form::Bearer, LITELLM),
+            header("api-key", Form::Bare, LITELLM),
+            header("x-api-key", Form::Bare, LITELLM),
+            header("x-goog-api-key", Form::Bare, LITELLM),
+            header("ocp-apim-subscription-key", Form::Bare, LITELLM),
+            header("litellm_user_api_key", Form::Bare, LITELLM_PATHS),
+            query("key", LITELLM),
+            Carrier { source: LITELLM_SOCKET, ..PROTOCOL },
+        ],
+        unread: &["proxy-authorization", "mj-api-secret"],
+        ignored: &[
+            Ignored {
+                carrier: "authorization",
+                beside: &["x-litellm-api-key"],
+                paths: LITELLM_MESSAGES,
+                source: LITELLM_ORDER,
+            },
+            Ignored {
+                carrier: "x-api-key",
+                beside: &["x-litellm-api-key", "authorization"],
+                paths: LITELLM_MESSAGES,
+                source: LITELLM_ORDER,
+            },
+            // Which names the key that is asked about.
+            Ignored {
+                carrier: "?key",
+                beside: &["x-litellm-api-key", "authorization"],
+                paths: &["/key/info"],
+                source: "BerriAI/litellm@0009d07 get_api_key: read on generateContent routes only, and after all headers",
+            },
+        ],
+        plus: Plus::Space,
+        grammar: Grammar {
+            canonical: Canonicalisation::IDENTITY,
+            formats: &[Format { prefix: "sk-", alphabet: Alphabet::BASE64URL, length: (16, 256) }],
+            may_be_jwt: true,
+            source: LITELLM_KEY,
+        },
+    },
+];

@@ -1,0 +1,155 @@
+use super::*;
+
+fn credentials(profile: &str) -> Credentials {
+    let profile = Profile::by_name(profile).unwrap();
+    Credentials { profile, route_profiles: Vec::new(), options: Options::default() }
+}
+
+fn read(headers: &[(&str, &[u8])]) -> Result<Option<ApiKey>, Fault> {
+    let credentials = credentials("generic");
+    credentials.key(&credentials.profile, headers.iter().map(|(name, value)| Header { name, value }), b"/")
+}
+
+fn key(text: &str) -> Result<Option<ApiKey>, Fault> {
+    Ok(Some(ApiKey::new(text.to_owned())))
+}
+
+const K: &str = "sk-0123456789";
+
+#[test]
+fn accepted_forms_reduce_to_one_key() {
+    for (name, value) in [
+        ("authorization", "Bearer sk-0123456789"),
+        ("authorization", "bearer sk-0123456789"),
+        ("authorization", "BEARER sk-0123456789"),
+        ("authorization", "  Bearer sk-0123456789\t "),
+        ("authorization", "sk-0123456789"),
+        ("x-api-key", "sk-0123456789"),
+        ("x-api-key", " sk-0123456789 "),
+        ("X-Api-Key", "sk-0123456789"),
+        ("x_api_key", "sk-0123456789"),
+        ("api-key", "sk-0123456789"),
+    ] {
+        assert_eq!(read(&[(name, value.as_bytes())]), key(K), "{name}: {value:?}");
+    }
+}
+
+#[test]
+fn everything_else_is_malformed() {
+    for value in [
+        "",
+        " ",
+        "Bearer",
+        "Bearer ",
+        "Bearer  sk-0123456789",
+        "Bearer\tsk-0123456789",
+        "Bearer sk-0123 456789",
+        "BearerBearersk-0123456789",
+        "Bearersk-0123456789",
+        "Bearer Bearer sk-0123456789",
+        "Basic dXNlcjpwYXNz",
+        "Bearer=sk-0123456789",
+        "Token sk-0123456789",
+        "Bearer short",
+        "Bearer sk-0123456789!",
+        "Bearer \"sk-0123456789\"",
+        "Bearer sk-0123456789;x",
+        "Bearer sk-ключ-0123456789",
+    ] {
+        assert_eq!(read(&[("authorization", value.as_bytes())]), Err(Fault::Malformed), "{value:?}");
+    }
+    assert_eq!(read(&[("x-api-key", b"Bearer sk-0123456789")]), Err(Fault::Malformed));
+    assert_eq!(read(&[("authorization", b"Bearer sk-\xff0123456789")]), Err(Fault::Malformed));
+    let long = "a".repeat(4097);
+    assert_eq!(read(&[("x-api-key", long.as_bytes())]), Err(Fault::Malformed));
+}
+
+#[test]
+fn two_keys_or_one_shown_twice_conflict() {
+    let cases: [&[(&str, &[u8])]; 8] = [
+        &[("authorization", b"Bearer sk-0123456789,Bearer sk-0123456789")],
+        &[("authorization", b"Bearer sk-0123456789,")],
+        &[("authorization", b",")],
+        &[("authorization", b"Bearer sk-0123456789"), ("authorization", b"Bearer sk-0123456789")],
+        &[("x-api-key", b"sk-0123456789"), ("x_api_key", b"sk-0123456789")],
+        &[("authorization", b"Bearer sk-0123456789"), ("x-api-key", b"sk-9876543210")],
+        &[("x-api-key", b"sk-0123456789"), ("api-key", b"sk-9876543210")],
+        &[("authorization", b"Basic x"), ("x-api-key", b"sk-0123456789,x")],
+    ];
+    for headers in cases {
+        assert_eq!(read(headers), Err(Fault::Conflicting), "{headers:?}");
+    }
+    assert_eq!(read(&[("authorization", b"Bearer sk-0123456789"), ("x-api-key", b"sk-0123456789")]), key(K));
+    assert_eq!(
+        read(&[("authorization", b"Basic dXNlcg=="), ("x-api-key", b"sk-0123456789")]),
+        Err(Fault::Malformed),
+        "a carrier that is no key is not overlooked because another one is"
+    );
+}
+
+#[test]
+fn no_carrier_is_no_key() {
+    assert_eq!(read(&[]), Ok(None));
+    assert_eq!(read(&[("cookie", b"session=1"), ("authorisation", b"Bearer sk-0123456789")]), Ok(None));
+    assert_eq!(read(&[("sec-websocket-protocol", b"realtime, openai-beta.realtime-v1")]), Ok(None));
+}
+
+/// Either read or removed, never both, never neither.
+#[test]
+fn every_profile_reads_or_removes_each_credential_header() {
+    for profile in PROFILES {
+        for header in CREDENTIAL_HEADERS {
+            let read =
+                profile.carriers.iter().any(|it| matches!(it.place, Place::Header(name) if same_name(name, header)));
+            assert!(read != profile.unread.contains(&header), "{}: {header}", profile.name);
+        }
+        assert!(profile.unread.iter().all(|name| CREDENTIAL_HEADERS.contains(name)), "{}", profile.name);
+        for carrier in profile.carriers {
+            assert!(!carrier.source.is_empty(), "{}: {}", profile.name, carrier.label());
+            if let Place::Header(name) = carrier.place {
+                assert!(CREDENTIAL_HEADERS.contains(&name), "{}: {name}", profile.name);
+            }
+        }
+        assert!(profile.carriers.len() <= MAX_CARRIERS, "{}: a carrier beyond the slots is never read", profile.name);
+        assert!(profile.carriers.iter().any(|it| it.place == Place::Protocol), "{}", profile.name);
+        assert!(!profile.grammar.source.is_empty(), "{}", profile.name);
+    }
+}
+
+#[test]
+fn the_passthrough_table_names_carriers_of_its_profile() {
+    for profile in PROFILES {
+        for ignored in profile.ignored {
+            for label in ignored.beside.iter().chain([&ignored.carrier]) {
+                assert!(profile.carriers.iter().any(|it| it.is(label)), "{}: {label}", profile.name);
+            }
+            let in_turn = profile.ignored.iter().filter(|other| ignored.beside.contains(&other.carrier));
+            assert!(
+                in_turn.flat_map(|other| other.beside).all(|label| *label != ignored.carrier),
+                "a circle: {ignored:?}"
+            );
+            assert!(!ignored.source.is_empty());
+        }
+    }
+}
+
+#[test]
+fn what_an_upstream_may_read_as_a_removed_header_goes_too() {
+    let profile = Profile::by_name("openai").unwrap();
+    let names =
+        ["x_api_key", "x-api_key", "X_Goog_Api_Key", "x_name", "x-api-key", "authorization", "litellm_user_api_key"];
+    let disguised = profile.disguised(names.iter().map(|name| Header { name, value: b"" }));
+    assert_eq!(disguised, ["x_api_key", "x-api_key", "X_Goog_Api_Key"]);
+}
+
+#[test]
+fn a_key_by_file_is_the_key_of_a_request() {
+    let new_api = credentials("new-api");
+    let k = "Ab0".repeat(16);
+    let by_file = |text: &str| new_api.bare_key(text);
+    assert_eq!(by_file(&k), by_file(&format!("sk-{k}-7")));
+    assert_eq!(by_file(&k), by_file(&k.to_lowercase()));
+    assert!(
+        by_file(&k).is_some() && by_file("sk-proj-0123456789").is_none() && by_file(&format!("Bearer {k}")).is_none()
+    );
+}
