@@ -24,6 +24,7 @@ async fn edge_for(reason: Reason) -> Edge {
     let home = match reason {
         Reason::FailsafeOpen => home.set("store.failsafe", "\"open\""),
         Reason::DeadlineExceeded => home.set("check_deadline", "\"5ms\""),
+        Reason::CallerRejected => home.with_caller_token(),
         Reason::UnclaimableNetwork => home.set("client_ip.unclaimable", &format!("[\"{UNCLAIMABLE}\"]")),
         _ => home,
     };
@@ -66,7 +67,7 @@ async fn provoke(edge: &Edge, reason: Reason, version: Version, key: &str) -> (S
         Reason::ConflictingKeys => call().key(key).header("x-api-key", "sk-another-0123456789").send().await,
         Reason::MalformedKey => call().header("authorization", "Basic dXNlcjpwYXNz").send().await,
         Reason::UnclaimableNetwork => call().key(key).from(UNCLAIMABLE).send().await,
-        Reason::MalformedRequest | Reason::ClientIpUnknown => call().key(key).send().await,
+        Reason::MalformedRequest | Reason::ClientIpUnknown | Reason::CallerRejected => call().key(key).send().await,
         Reason::StoreUnavailable | Reason::FailsafeOpen | Reason::DeadlineExceeded => {
             let _lock = edge.sentinel.lock_store();
             call().key(key).from(OWNER).send().await
@@ -120,6 +121,7 @@ macro_rules! one_test_per_reason {
 one_test_per_reason! {
     bound first_use failsafe_open no_key conflicting_keys malformed_request malformed_key ip_mismatch key_banned
     unclaimable_network client_ip_unknown not_claimed store_unavailable deadline_exceeded
+    caller_rejected
 }
 
 #[test]

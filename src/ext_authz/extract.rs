@@ -6,7 +6,9 @@ use envoy_types::pb::envoy::{
 };
 use prost::Message;
 
+use super::call::Call;
 use crate::{
+    client_ip::{Resolver, Said},
     credential::{Credentials, Fault, Header},
     domain::{ApiKey, ClientIp, Reason},
 };
@@ -27,7 +29,12 @@ pub(super) struct Rejected {
 }
 
 /// Reads `frame`; `None` is a message that did not arrive whole.
-pub(super) fn extract(frame: Option<&[u8]>, credentials: &Credentials) -> Result<Extracted, Rejected> {
+pub(super) fn extract(
+    frame: Option<&[u8]>,
+    call: &Call,
+    client_ip: &Resolver,
+    credentials: &Credentials,
+) -> Result<Extracted, Rejected> {
     let malformed = || Rejected { reason: Reason::MalformedRequest, ip: None };
     let request = CheckRequest::decode(frame.ok_or_else(malformed)?).map_err(|_| malformed())?;
     let attributes = request.attributes.ok_or_else(malformed)?;
@@ -37,7 +44,8 @@ pub(super) fn extract(frame: Option<&[u8]>, credentials: &Credentials) -> Result
         // Route overrides are not built yet; ignoring one would serve a route by other rules than its owner wrote.
         return Err(malformed());
     }
-    let ip = peer(&attributes).ok_or(Rejected { reason: Reason::ClientIpUnknown, ip: None })?;
+    let ip =
+        client(&attributes, &headers, call, client_ip).ok_or(Rejected { reason: Reason::ClientIpUnknown, ip: None })?;
     match credentials.key(headers.iter()) {
         Ok(key) => Ok(Extracted { ip, key }),
         Err(Fault::Conflicting) => Err(Rejected { reason: Reason::ConflictingKeys, ip: Some(ip) }),
@@ -45,13 +53,25 @@ pub(super) fn extract(frame: Option<&[u8]>, credentials: &Credentials) -> Result
     }
 }
 
-/// `client_ip.source = peer`: the connection's peer, `attributes.source.address.socket_address`, PROXY protocol
-/// already applied. No header can forge it. A pipe, an internal listener or a host name is no client address.
-fn peer(attributes: &AttributeContext) -> Option<ClientIp> {
+/// Hands `client_ip` what there is to know of addresses, unjudged.
+fn client(attributes: &AttributeContext, headers: &Headers<'_>, call: &Call, client_ip: &Resolver) -> Option<ClientIp> {
+    // Envoy sends names in lower case, so that a name in another case is not its, and not read.
+    let lines = |name| headers.iter().filter(move |header| header.name == name).map(|header| header.value).collect();
+    let lines: Vec<&[u8]> = client_ip.header().map(lines).unwrap_or_default();
+    client_ip.resolve(&Said {
+        peer: peer(attributes),
+        resolved: call.once("x-client-ip"),
+        direct_peer: call.once("x-peer-ip"),
+        lines: &lines,
+    })
+}
+
+/// `attributes.source.address.socket_address`. A pipe, an internal listener or a host name is no client address.
+fn peer(attributes: &AttributeContext) -> Option<&str> {
     let address = attributes.source.as_ref()?.address.as_ref()?.address.as_ref()?;
     match address {
         Address::SocketAddress(socket) if !matches!(socket.port_specifier, Some(PortSpecifier::NamedPort(_))) => {
-            socket.address.parse().ok()
+            Some(&socket.address)
         }
         _ => None,
     }

@@ -1,5 +1,6 @@
 //! The edge: Envoy's `Check` in, an in-protocol answer out.
 
+mod call;
 mod extract;
 mod respond;
 mod wire;
@@ -13,8 +14,12 @@ use tokio::time::{Instant, timeout_at};
 
 pub use wire::{SERVICE, Server};
 
+use call::Call;
+
 use crate::{
     audit::{Audit, Happening},
+    caller::Callers,
+    client_ip,
     credential::Credentials,
     domain::{ClientIp, Reason, event::DecisionId},
     engine::{Decision, Denial, Engine, Request},
@@ -23,6 +28,10 @@ use crate::{
 
 /// Answers Checks.
 pub struct Authorization {
+    /// Who may ask.
+    pub callers: Callers,
+    /// `client_ip.*`.
+    pub client_ip: client_ip::Resolver,
     /// `credentials.profile` and `credentials.jwt`.
     pub credentials: Credentials,
     /// `check_deadline`.
@@ -43,10 +52,10 @@ struct Answer {
 }
 
 impl Authorization {
-    async fn check(&self, frame: impl Future<Output = Option<Bytes>>, grpc_timeout: Option<Duration>) -> CheckResponse {
+    async fn check(&self, frame: impl Future<Output = Option<Bytes>>, call: Call) -> CheckResponse {
         let now = Instant::now();
         let guard = self.metrics.begin(now);
-        let answer = self.answer(frame, now, deadline(now, self.check_deadline, grpc_timeout)).await;
+        let answer = self.answer(frame, &call, now).await;
         let (allowed, reason) = match &answer.decision {
             Decision::Allow(permit) => (true, permit.reason()),
             Decision::Deny(denial) => (false, denial.reason),
@@ -57,9 +66,14 @@ impl Authorization {
         response
     }
 
-    async fn answer(&self, frame: impl Future<Output = Option<Bytes>>, now: Instant, deadline: Instant) -> Answer {
+    async fn answer(&self, frame: impl Future<Output = Option<Bytes>>, call: &Call, now: Instant) -> Answer {
         let decision_id = DecisionId(rand::random());
         let denied = |reason, ip| Answer { decision: Decision::Deny(Denial { reason, key_id: None }), decision_id, ip };
+        if !call.is_from(&self.callers) {
+            // Not even read: the address in it would go into the audit as if somebody had seen it.
+            return denied(Reason::CallerRejected, None);
+        }
+        let deadline = deadline(now, self.check_deadline, call.timeout());
         let mut frame = pin!(frame);
         // Envoy's frame is nearly always there already; a timer costs more than reading it.
         let frame = match poll!(&mut frame) {
@@ -69,7 +83,7 @@ impl Authorization {
                 Err(_) => return denied(Reason::DeadlineExceeded, None),
             },
         };
-        match extract::extract(frame.as_deref(), &self.credentials) {
+        match extract::extract(frame.as_deref(), call, &self.client_ip, &self.credentials) {
             Ok(extract::Extracted { ip, key }) => {
                 let request = Request { ip, key, decision_id };
                 let decision = self.engine.decide(request, now, deadline).await;
