@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use bytes::Bytes;
@@ -76,9 +76,15 @@ impl Call {
         self
     }
 
-    /// Binds this source address, such as `127.0.0.2`.
+    /// Binds this source address, such as `127.0.0.2`; to a server on every address, the loopback of its family.
     pub(crate) fn from(mut self, ip: &str) -> Self {
-        self.from = Some(ip.parse().unwrap());
+        let from: IpAddr = ip.parse().unwrap();
+        if let Target::Tcp(to) = &mut self.to
+            && to.ip().is_unspecified()
+        {
+            to.set_ip(if from.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        self.from = Some(from);
         self
     }
 
