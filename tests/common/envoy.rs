@@ -15,7 +15,7 @@ use super::{
     grpc::Target,
     http_client::{Call, Version},
     process::Process,
-    sentinel::Sentinel,
+    sentinel::{CALLER_TOKEN, Sentinel},
     upstream::Upstream,
 };
 
@@ -131,7 +131,9 @@ impl EnvoyConfig {
         let (config, admin_file) = (dir.path().join("envoy.yaml"), dir.path().join("admin"));
         fs::write(&config, text).unwrap();
         let mut command = Command::new(binary());
-        command.env_clear().arg("-c").arg(&config).arg("--admin-address-path").arg(&admin_file);
+        // For the configurations that name it.
+        command.env_clear().env("CALLER_TOKEN", CALLER_TOKEN);
+        command.arg("-c").arg(&config).arg("--admin-address-path").arg(&admin_file);
         command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]);
         command.args(["--file-flush-interval-msec", "20"]);
         let mut process = Process::spawn("envoy", &mut command, dir.path());

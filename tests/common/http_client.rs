@@ -66,6 +66,12 @@ impl Call {
         self
     }
 
+    /// The same call for another path.
+    pub(crate) fn at(mut self, path: &str) -> Self {
+        self.path = path.to_owned();
+        self
+    }
+
     pub(crate) fn method(mut self, method: Method) -> Self {
         self.method = method;
         self
