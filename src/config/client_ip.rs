@@ -9,55 +9,59 @@ use crate::{
 /// The resolver, and the networks that never own a key: those of `client_ip.unclaimable`, and the proxies themselves.
 pub(super) fn take(settings: &mut Settings) -> Option<(Resolver, Vec<Network>)> {
     let before = settings.faults.clone();
-    let sources = ["peer", "metadata", "xff", "header"].map(|source| (source, source));
-    let source = settings.take("client_ip.source", word(&sources));
+    let words = ["peer", "metadata", "xff", "header"].map(|word| (word, word));
+    let word = settings.take("client_ip.source", word(&words));
     let header = settings.take_if_written("client_ip.header", header_name);
-    let trusted_proxies = settings.take_list("client_ip.trusted_proxies", |text| match network(text)? {
-        whole if whole.net().prefix_len() == 0 => {
-            Err(format!("{whole} is everybody: whoever connects could name any client address"))
-        }
-        network => Ok(network),
-    });
+    let trusted_proxies = settings.take_list("client_ip.trusted_proxies", proxies);
     let mut unclaimable = settings.take_list("client_ip.unclaimable", network);
     let nat64 = settings.take_list("client_ip.nat64", str::parse::<Nat64>);
-    let mut fault = |text: String| settings.faults.push(text);
-    for (key, networks) in [("trusted_proxies", &trusted_proxies), ("unclaimable", &unclaimable)] {
-        for network in networks.iter().filter(|network| nat64.iter().any(|prefix| prefix.overlaps(**network))) {
-            fault(format!("client_ip.{key}: {network} is IPv4 behind client_ip.nat64; write the IPv4 network"));
-        }
-    }
+    behind_nat64(settings, &nat64, "trusted_proxies", &trusted_proxies);
+    behind_nat64(settings, &nat64, "unclaimable", &unclaimable);
     for (nth, prefix) in nat64.iter().enumerate() {
         // An address in both would be two IPv4 addresses.
         for other in nat64[..nth].iter().filter(|other| other.overlaps(prefix.network())) {
-            fault(format!("client_ip.nat64: {} and {} overlap", prefix.network(), other.network()));
+            settings.faults.push(format!("client_ip.nat64: {} and {} overlap", prefix.network(), other.network()));
         }
     }
-    let (source, header) = (source?, header?);
+    let (word, header) = (word?, header?);
     if settings.faults != before {
         return None;
     }
-    if source != "peer" && trusted_proxies.is_empty() {
+    if word != "peer" && trusted_proxies.is_empty() {
         // Also for `metadata`: without a proxy in between, `peer` says the same and needs nothing from Envoy.
         let why = "without them nobody's word on a client's address would count; without a proxy, use \"peer\"";
-        settings.faults.push(format!("client_ip.trusted_proxies: client_ip.source = {source:?} needs them: {why}"));
+        settings.faults.push(format!("client_ip.trusted_proxies: client_ip.source = {word:?} needs them: {why}"));
     }
-    let source = match (source, header) {
-        ("peer", None) => Source::Peer,
-        ("metadata", None) => Source::Metadata,
-        ("xff", None) => Source::Xff,
-        ("header", Some(name)) => Source::Header(name),
-        ("header", None) => {
-            settings.faults.push("client_ip.header: client_ip.source = \"header\" needs its name".into());
-            return None;
-        }
-        (other, Some(_)) => {
-            settings.faults.push(format!("client_ip.header: client_ip.source = {other:?} reads no such header"));
-            return None;
-        }
-        _ => return None,
-    };
+    let source = source(word, header).map_err(|fault| settings.faults.push(fault)).ok()?;
     unclaimable.extend(&trusted_proxies);
     Some((Resolver { source, trusted_proxies, nat64 }, unclaimable))
+}
+
+fn source(word: &str, header: Option<String>) -> Result<Source, String> {
+    match (word, header) {
+        ("header", Some(name)) => Ok(Source::Header(name)),
+        ("header", None) => Err("client_ip.header: client_ip.source = \"header\" needs its name".into()),
+        (_, Some(_)) => Err(format!("client_ip.header: client_ip.source = {word:?} reads no such header")),
+        ("metadata", None) => Ok(Source::Metadata),
+        ("xff", None) => Ok(Source::Xff),
+        (_, None) => Ok(Source::Peer),
+    }
+}
+
+/// Addresses behind a NAT64 prefix become IPv4 before any network is asked, so such a network would match nothing.
+fn behind_nat64(settings: &mut Settings, nat64: &[Nat64], key: &str, networks: &[Network]) {
+    for network in networks.iter().filter(|network| nat64.iter().any(|prefix| prefix.overlaps(**network))) {
+        let fault = format!("client_ip.{key}: {network} is IPv4 behind client_ip.nat64; write the IPv4 network");
+        settings.faults.push(fault);
+    }
+}
+
+fn proxies(text: &str) -> Result<Network, String> {
+    let network = network(text)?;
+    if network.net().prefix_len() == 0 {
+        return Err(format!("{network} is everybody: whoever connects could name any client address"));
+    }
+    Ok(network)
 }
 
 fn network(text: &str) -> Result<Network, String> {

@@ -25,6 +25,8 @@ enum Via {
     Proxied(&'static str),
     /// Over one from the first address with a PROXY header that names the second.
     Forged(&'static str, &'static str),
+    /// Like [`Proxied`], in version 2 of the protocol; `LOCAL` names nobody.
+    ProxiedV2(&'static str),
     /// Over Envoy's unix socket.
     Pipe,
 }
@@ -72,6 +74,7 @@ async fn topology(config: impl Fn() -> EnvoyConfig, header: &str, rows: &[Row]) 
                     Tcp(from) => call.from(from),
                     Proxied(client) => call.proxied_for(client),
                     Forged(from, client) => call.from(from).proxied_for(client),
+                    ProxiedV2(client) => call.proxied_v2_for(client.parse().ok()),
                     Pipe => call,
                 };
                 let call = headers.iter().fold(call, |call, (name, value)| call.header(name, value));
@@ -132,11 +135,14 @@ async fn behind_one_proxy_by_count() {
 }
 
 /// Realistic peers: the balancer 10.0.0.2 and strangers, named by PROXY headers, whether Envoy appends the peer to the
-/// chain or not. (A loopback peer is no model: for it Envoy appends its own host's address, see the next test.)
+/// chain or not, and in both encodings of headers. (A loopback peer is no model: for it Envoy appends its own host's address, see the next test.)
 #[rustfmt::skip]
 #[tokio::test]
 async fn chains_read_by_sentinel() {
-    for config in [topologies::edge, || topologies::hops(1), || topologies::default(0), topologies::detection_by_networks] {
+    for config in [
+        topologies::edge, || topologies::edge().joined_headers(), || topologies::hops(1), || topologies::default(0),
+        topologies::detection_by_networks,
+    ] {
         topology(|| config().behind_proxy_protocol(), "cf-connecting-ip", &[
             // what                            request                                                       peer            metadata  xff            header
             ("a",                              Proxied("192.0.2.66"), &[],                                   ["192.0.2.66",   "-", "192.0.2.66",  "denied"]),
@@ -248,6 +254,8 @@ async fn behind_the_proxy_protocol() {
         ("e: beside all headers",              Proxied("203.0.113.7"), FORGED,                            ["203.0.113.7", "203.0.113.7", "203.0.113.7", "denied"]),
         ("e: IPv6",                            Proxied("2001:db8::7"), &[],                               ["2001:db8::7", "2001:db8::7", "2001:db8::7", "denied"]),
         ("g: mapped",                          Proxied("::ffff:203.0.113.7"), &[],                        ["203.0.113.7", "203.0.113.7", "203.0.113.7", "denied"]),
+        ("e: version 2",                       ProxiedV2("203.0.113.7"), &[(XFF, "6.6.6.6")],             ["203.0.113.7", "203.0.113.7", "203.0.113.7", "denied"]),
+        ("e: version 2, for nobody",           ProxiedV2("LOCAL"), &[(XFF, "6.6.6.6")],                   ["127.0.0.1",   "denied",      "-",           "denied"]),
         ("e': from somebody else",             Forged("127.0.0.2", "8.8.8.8"), &[],                       ["8.8.8.8",     "denied",      "8.8.8.8",     "denied"]),
         ("e': as the balancer",                Forged("127.0.0.2", "127.0.0.1"), &[(XFF, "6.6.6.6")],     ["127.0.0.1",   "denied",      "-",           "denied"]),
     ]).await;

@@ -113,6 +113,17 @@ impl Call {
         self
     }
 
+    /// A PROXY protocol v2 header that tells `client` as the source, or that it speaks for nobody (`LOCAL`).
+    pub(crate) fn proxied_v2_for(mut self, client: Option<Ipv4Addr>) -> Self {
+        const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+        let rest = match client {
+            Some(client) => [b"\x21\x11\0\x0c", &client.octets()[..], b"\x7f\0\0\x01\x9c\x40\x01\xbb"].concat(),
+            None => b"\x20\0\0\0".to_vec(),
+        };
+        self.prefix = [SIGNATURE, &rest].concat();
+        self
+    }
+
     async fn connect(&self) -> io::Result<Box<dyn Stream>> {
         let mut stream: Box<dyn Stream> = match &self.to {
             Target::Tcp(to) => {
