@@ -153,7 +153,9 @@ impl Engine {
         let network = Network::owning(request.ip);
         let decision_id = request.decision_id.to_string();
         match self.cached.claim(Claim { key: fingerprint, network, now: time, decision_id }).await? {
-            Claimed::Won(reading) => Ok(allow(Reason::FirstUse, reading.facts.binding.map(|binding| binding.id))),
+            Claimed::Won { reading, .. } => {
+                Ok(allow(Reason::FirstUse, reading.facts.binding.map(|binding| binding.id)))
+            }
             Claimed::Held(reading) => self.known(&reading.facts, request.ip, time, now).ok_or_else(|| {
                 StoreError::Corrupt("a claim was refused, but neither a binding nor a ban in force was there".into())
             }),

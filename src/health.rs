@@ -37,13 +37,16 @@ impl Health {
 
     /// Judges anew; called after every poll.
     pub fn judge(&self, now: Instant) {
-        let serving = !self.draining.load(Ordering::Relaxed) && self.view.is_fresh(now, self.stale_grace);
-        self.serving.send_if_modified(|was| std::mem::replace(was, serving) != serving);
+        self.serving.send_if_modified(|was| {
+            // Under the lock, so that a poll that judges at the same time cannot undo a drain.
+            let serving = !self.draining.load(Ordering::SeqCst) && self.view.is_fresh(now, self.stale_grace);
+            std::mem::replace(was, serving) != serving
+        });
     }
 
     /// Stops being ready, for good.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.store(true, Ordering::SeqCst);
         self.judge(Instant::now());
     }
 

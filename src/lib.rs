@@ -46,7 +46,7 @@
 //! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain |
 //! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, listen, domain |
 //! | [`app`] | the only wiring | all of the above |
-//! | [`cli`] | the command line | app, config |
+//! | [`cli`] | the command line | app, config, admin (the messages), domain |
 //!
 //! `tests/architecture.rs` holds the code against this table.
 

@@ -63,10 +63,13 @@ pub fn resolve(configured: Option<Pepper>, recorded: Option<PepperId>, data_dir:
 fn generate(file: PathBuf) -> Result<Pepper, PepperError> {
     let text = pepper_text(rand::random());
     let write = || {
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+        // Renamed only when whole: half a file would stop every later start.
+        let unfinished = file.with_extension("new");
+        let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         out.write_all(text.as_bytes())?;
         out.write_all(b"\n")?;
         out.sync_all()?;
+        fs::rename(&unfinished, &file)?;
         File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
     write().map_err(|cause| PepperError::File { file: file.clone(), cause })?;

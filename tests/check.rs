@@ -381,7 +381,14 @@ async fn credentials_that_this_profile_does_not_read_are_removed_on_every_allow(
     for check in [sentinel.check().key(KEY), sentinel.check().key(KEY), sentinel.check()] {
         let answer = check.from(OWNER).send().await;
         let removed = &answer.allowed().unwrap().headers_to_remove;
-        for name in ["x-goog-api-key", "ocp-apim-subscription-key", "x-litellm-api-key", "mj-api-secret"] {
+        for name in [
+            "proxy-authorization",
+            "x-goog-api-key",
+            "ocp-apim-subscription-key",
+            "x-litellm-api-key",
+            "mj-api-secret",
+            "x-sentinel-key-id",
+        ] {
             assert!(removed.iter().any(|it| it == name), "{}: {name} not in {removed:?}", answer.reason());
         }
         for name in ["authorization", "x-api-key", "api-key"] {

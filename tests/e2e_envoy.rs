@@ -182,7 +182,14 @@ async fn an_allowed_request_reaches_the_upstream_as_it_was_sent() {
 
 #[tokio::test]
 async fn credentials_that_nobody_judged_do_not_reach_the_upstream() {
-    const UNREAD: [&str; 4] = ["x-goog-api-key", "ocp-apim-subscription-key", "x-litellm-api-key", "mj-api-secret"];
+    const UNREAD: [&str; 6] = [
+        "proxy-authorization",
+        "x-goog-api-key",
+        "ocp-apim-subscription-key",
+        "x-litellm-api-key",
+        "mj-api-secret",
+        "x-sentinel-key-id",
+    ];
     let edge = Edge::start(sentinel().set("credentials.missing", "\"allow\""), EnvoyConfig::shipped().patient()).await;
     for version in Version::BOTH {
         for key in [Some("sk-judged-0123456789"), None] {

@@ -115,7 +115,7 @@ impl Process {
         let store = Arc::new(Switch { store: Arc::new(sqlite), lost, reads, answers });
         let started = Instant::now();
         let view = Arc::new(View::new(started));
-        let cached = Arc::new(Cached::new(Arc::clone(&store) as _, 1000, Metrics::new().unwrap().store));
+        let cached = Arc::new(Cached::new(Arc::clone(&store) as _, 1000, Metrics::new().unwrap().store, |_| {}));
         let hasher = KeyHasher::new(pepper, "default", true);
         let options = Options { missing: Missing::Deny, failsafe, stale_grace: GRACE, unclaimable: Vec::new() };
         let engine = Arc::new(Engine::new(hasher.clone(), Arc::clone(&cached), Arc::clone(&view), options));

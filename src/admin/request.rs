@@ -77,22 +77,27 @@ pub(super) fn unban(operations: &Operations, request: api::UnbanRequest) -> Resu
     Ok(Change { target: target(operations, request.key)?, action: Action::Unban })
 }
 
-pub(super) fn audit(request: &api::ListAuditRequest, now: Timestamp) -> Result<AuditQuery, Status> {
-    let api::ListAuditRequest { kind, key_id: key, since_ms, limit: rows, within_ms } = request;
+pub(super) fn audit(
+    operations: &Operations,
+    request: api::ListAuditRequest,
+    now: Timestamp,
+) -> Result<AuditQuery, Status> {
+    let api::ListAuditRequest { kind, key, since_ms, limit: rows, within_ms } = request;
+    let key = key.map(|key| target(operations, Some(key))).transpose()?;
     let non_negative = |field, millis: i64| u64::try_from(millis).map_err(|_| invalid(field, "must not be negative"));
-    let since = match non_negative("since_ms", *since_ms)? {
+    let since = match non_negative("since_ms", since_ms)? {
         0 => None,
-        _ => Some(Timestamp::from_millis(*since_ms)),
+        _ => Some(Timestamp::from_millis(since_ms)),
     };
-    let within = match non_negative("within_ms", *within_ms)? {
+    let within = match non_negative("within_ms", within_ms)? {
         0 => None,
         millis => Some(now.before(Duration::from_millis(millis))),
     };
     Ok(AuditQuery {
-        kind: word("kind", kind, EventKind::from_word, &EventKind::ALL.map(EventKind::as_str))?,
-        key: if key.is_empty() { None } else { Some(key_id("key_id", key)?) },
+        kind: word("kind", &kind, EventKind::from_word, &EventKind::ALL.map(EventKind::as_str))?,
+        key,
         since: since.max(within),
-        limit: limit(*rows)?,
+        limit: limit(rows)?,
     })
 }
 

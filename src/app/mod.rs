@@ -7,24 +7,27 @@ mod shutdown;
 use std::{
     error::Error,
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::Path,
     sync::Arc,
     time::Duration,
 };
 
-use nix::sys::stat::{Mode, umask};
+use nix::{
+    sys::stat::{Mode, umask},
+    unistd::Uid,
+};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tonic::transport::server::Router;
 use tracing::{info, warn};
 
 use crate::{
     admin,
-    audit::Audit,
+    audit::{self, Audit},
     caller::Callers,
     changes::{Follower, Hint},
     config::Config,
@@ -38,7 +41,7 @@ use crate::{
     metrics::Metrics,
     pepper,
     store::{
-        Store,
+        Revision, Store,
         cached::Cached,
         observed::Observed,
         sqlite::{Database, SqliteStore},
@@ -56,6 +59,9 @@ const CACHED_KEYS: usize = 1_000_000;
 
 /// How late a replica may learn of a change without a hint.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the first poll may hold up the first answer. A store that takes longer is away.
+const FIRST_POLL: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn serve(config: Config) -> Result<(), Fatal> {
@@ -108,7 +114,12 @@ impl Listeners {
 fn make_data_dir(path: &Path) -> Result<(), Fatal> {
     let at = |cause: io::Error| format!("data_dir {}: {cause}", path.display());
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
-    let mode = std::fs::metadata(path).map_err(at)?.permissions().mode();
+    let found = std::fs::metadata(path).map_err(at)?;
+    let (owner, we) = (found.uid(), Uid::effective());
+    if owner != we.as_raw() {
+        return Err(format!("data_dir {} belongs to uid {owner}, this process runs as {we}", path.display()).into());
+    }
+    let mode = found.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(format!("data_dir {} has mode {:04o}; it must be 0700", path.display(), mode & 0o7777).into());
     }
@@ -142,6 +153,8 @@ async fn run(
         Ok(())
     });
     let (drain, mut draining) = watch::channel(false);
+    // Calls that came meanwhile wait in the socket's backlog: better than telling owners that the store is unavailable.
+    let _ = timeout(FIRST_POLL, core.view.has_applied(Revision::default())).await;
     let services = checks::Services { checks: core.checks(&config, audit), health: health_service };
     let checks = checks::serve(services, listeners.grpc, async move {
         // The sender outlives the server; if it did not, ending would still be right.
@@ -174,7 +187,7 @@ impl Core {
         let started = Instant::now();
         let view = Arc::new(View::new(started));
         Ok(Self {
-            cached: Arc::new(Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone())),
+            cached: Arc::new(Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log)),
             health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
             hint: Hint::default(),
             metrics,

@@ -51,7 +51,11 @@ impl Drain {
         mut signals: Signals,
     ) -> Result<(), Fatal> {
         tokio::select! {
-            ended = tasks.join_next() => return Err(fault(ended.unwrap_or(Ok(Ok(()))))),
+            ended = tasks.join_next() => {
+                // Without its Follower or its store it must not decide for another moment.
+                checks.abort();
+                return Err(fault(ended.unwrap_or(Ok(Ok(())))));
+            }
             ended = &mut checks => return Err(fault(ended.map(Ok))),
             () = signals.next() => {}
         }

@@ -1,17 +1,24 @@
 //! Who was refused, who came first, who changed what: stored, and logged as JSON.
 //!
 //! Denials pass a bounded queue and are stored by a task of their own; a decision never waits for them. First uses and
-//! operators' changes are stored by the transaction that makes them, and are only logged here.
+//! operators' changes are stored by the transaction that makes them; here is only their log line.
 
 mod log;
 mod pipeline;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use metrics::Counter;
 
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
+
+use tracing::error;
 
 pub use log::log;
 
@@ -22,18 +29,9 @@ use crate::{
 };
 use pipeline::Pipeline;
 
-/// What a decision may report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Happening {
-    /// A request was refused.
-    Denied(Reason),
-    /// A key got its owner; already stored with the claim.
-    FirstUse,
-}
-
 #[derive(Clone, Copy, Debug)]
-struct Event {
-    happening: Happening,
+struct Denial {
+    reason: Reason,
     key_id: Option<KeyId>,
     ip: Option<ClientIp>,
     decision_id: DecisionId,
@@ -43,32 +41,55 @@ struct Event {
 /// Where decisions report. Cheap to clone.
 #[derive(Clone)]
 pub struct Audit {
-    queue: mpsc::Sender<Event>,
-    metrics: AuditMetrics,
+    queue: mpsc::Sender<Denial>,
+    lost: Lost,
 }
 
-/// Events that wait for the pipeline's task; it only coalesces, so this absorbs bursts of a few milliseconds.
+/// Denials that wait for the pipeline's task; it only coalesces, so this absorbs bursts of a few milliseconds.
 const QUEUE: usize = 65_536;
 
 impl Audit {
     /// A pipeline into `store`, and the future that drives it. The future ends after `stop` is sent (or dropped) and
-    /// what was reported until then is stored.
+    /// what was reported until then is stored, or counted as lost.
     pub fn new(
         store: Arc<dyn Store>,
         view: Arc<View>,
         metrics: AuditMetrics,
         stop: oneshot::Receiver<()>,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let (queue, events) = mpsc::channel(QUEUE);
-        let pipeline = Pipeline::new(store, view, metrics.clone());
-        (Self { queue, metrics }, pipeline.run(events, stop))
+        let (queue, denials) = mpsc::channel(QUEUE);
+        let lost = Lost { counter: metrics.lost, unlogged: Arc::default() };
+        let pipeline = Pipeline::new(store, view, metrics.stored, lost.clone());
+        (Self { queue, lost }, pipeline.run(denials, stop))
     }
 
-    /// Reports. Never waits: with the queue full the event is counted as lost.
-    pub fn happened(&self, happening: Happening, key_id: Option<KeyId>, ip: Option<ClientIp>, decision_id: DecisionId) {
-        let event = Event { happening, key_id, ip, decision_id, at: Instant::now() };
-        if self.queue.try_send(event).is_err() {
-            self.metrics.lost.increment(1);
+    /// Reports. Never waits: with the queue full the denial is lost, counted, and logged as lost.
+    pub fn denied(&self, reason: Reason, key_id: Option<KeyId>, ip: Option<ClientIp>, decision_id: DecisionId) {
+        let denial = Denial { reason, key_id, ip, decision_id, at: Instant::now() };
+        if self.queue.try_send(denial).is_err() {
+            self.lost.add(1);
+        }
+    }
+}
+
+/// Denials that no record tells of.
+#[derive(Clone)]
+struct Lost {
+    counter: Counter,
+    unlogged: Arc<AtomicU64>,
+}
+
+impl Lost {
+    fn add(&self, denials: u64) {
+        self.counter.increment(denials);
+        self.unlogged.fetch_add(denials, Ordering::Relaxed);
+    }
+
+    /// Once a second at most, however many are lost.
+    fn log(&self) {
+        let denials = self.unlogged.swap(0, Ordering::Relaxed);
+        if denials > 0 {
+            error!(denials, "denials were lost to the audit");
         }
     }
 }

@@ -71,6 +71,6 @@ fn no_server(socket: &Path, error: &io::Error) -> Failure {
 fn broken(socket: &Path, why: &dyn std::fmt::Display) -> Failure {
     let socket = socket.display();
     Failure::Unreachable(format!(
-        "the server at unix:{socket} broke off ({why}); a change was made or not, `sentinel audit list` says which"
+        "the server at unix:{socket} broke off ({why}); if this was a change, `sentinel audit list` says whether it was made"
     ))
 }

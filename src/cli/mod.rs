@@ -72,8 +72,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn execute(cli: Cli) -> Result<(), Failure> {
     let load = || {
-        config::load(cli.config.as_deref(), &std::env::vars().collect())
-            .map_err(|faults| Failure::Config(faults.to_string()))
+        config::load(cli.config.as_deref(), std::env::vars_os()).map_err(|faults| Failure::Config(faults.to_string()))
     };
     match cli.command {
         Command::Serve => serve(load()?),

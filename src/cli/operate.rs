@@ -9,7 +9,7 @@ use super::{
     args::{AuditArgs, AuditCommand, BindingsCommand, ListArgs, Output, RemoteCommand},
     client::ask,
     json, print,
-    reference::{Which, by_file},
+    reference::{Which, by_file, by_id},
     running, say, show,
 };
 use crate::{
@@ -106,19 +106,17 @@ async fn status(socket: &Path, output: Output) -> Result<(), Failure> {
 async fn audit(socket: &Path, output: Output, args: AuditArgs) -> Result<(), Failure> {
     let AuditArgs { kind, key, key_file, since, limit } = args;
     let filtered = kind.is_some() || key.is_some() || key_file.is_some() || since.is_some();
-    let mut request = ListAuditRequest {
+    let key = match key_file {
+        Some(path) => Some(by_file(&path)?),
+        None => key.as_ref().map(by_id),
+    };
+    let request = ListAuditRequest {
         kind: kind.unwrap_or_default(),
-        key_id: key.map(|prefix| prefix.as_str().to_owned()).unwrap_or_default(),
+        key,
         since_ms: 0,
         limit,
         within_ms: since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
     };
-    let key = key_file.map(|path| by_file(&path)).transpose()?;
-    if key.is_some() {
-        // The audit knows keys by their id alone; an id is not the key's digest once the pepper has changed.
-        let found = ask(socket, async |api| api.get_key(GetKeyRequest { key }).await).await?;
-        request.key_id = found.key.map(|key| key.key_id).unwrap_or_default();
-    }
     let answer = ask(socket, async |api| api.list_audit(request).await).await?;
     emit(output, || show::records(&answer, filtered), || json::records(&answer))?;
     if output == Output::Table && answer.records.len() == limit as usize {

@@ -36,12 +36,14 @@ impl Which {
     pub(super) fn resolve(self) -> Result<KeyReference, Failure> {
         match self.key_file {
             Some(path) => by_file(&path),
-            None => {
-                let by_id = |prefix: KeyIdPrefix| Reference::KeyId(prefix.as_str().to_owned());
-                Ok(KeyReference { reference: self.reference.map(by_id) })
-            }
+            None => Ok(self.reference.as_ref().map(by_id).unwrap_or_default()),
         }
     }
+}
+
+/// The key, or the keys, whose id begins so.
+pub(super) fn by_id(prefix: &KeyIdPrefix) -> KeyReference {
+    KeyReference { reference: Some(Reference::KeyId(prefix.as_str().to_owned())) }
 }
 
 /// The key in the file at `path`.

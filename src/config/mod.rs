@@ -7,7 +7,7 @@ mod settings;
 mod source;
 
 use std::{
-    collections::BTreeMap,
+    ffi::OsString,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -26,7 +26,7 @@ use crate::{
     engine::{self, Failsafe, Missing},
     listen::{Access, Address},
 };
-use source::{HMAC_SECRET, Source};
+use source::{HMAC_SECRET_FILE, Source};
 
 /// The resolved settings.
 #[derive(Clone, Debug)]
@@ -68,14 +68,14 @@ pub struct Config {
 }
 
 /// Reads the settings of `file` and `env` (every variable; other programs' are ignored).
-pub fn load(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Config, Faults> {
+pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Config, Faults> {
     let mut source = Source::read(file, env);
-    let config = resolve(&mut source, env);
+    let config = resolve(&mut source);
     source.faults.or(config)
 }
 
 /// Takes every setting before giving up on the first missing one, so that all faults are found.
-fn resolve(source: &mut Source, env: &BTreeMap<String, String>) -> Option<Config> {
+fn resolve(source: &mut Source) -> Option<Config> {
     let _enforce = source.take("mode", word(&[("enforce", ())]));
     let check_deadline = source.take("check_deadline", duration(Duration::from_millis(1)..=Duration::from_secs(10)));
     let data_dir = source.take("data_dir", path);
@@ -97,7 +97,7 @@ fn resolve(source: &mut Source, env: &BTreeMap<String, String>) -> Option<Config
     let failsafe = source.take("store.failsafe", word(&[("closed", Failsafe::Closed), ("open", Failsafe::Open)]));
     let stale_grace =
         source.take("store.stale_grace", duration(Duration::from_secs(2)..=Duration::from_secs(7 * 86_400)));
-    let pepper = pepper(source, env);
+    let pepper = pepper(source);
     let (client_ip, unclaimable) = client_ip::take(source).unzip();
     let profile = source.take("credentials.profile", |text| {
         Profile::by_name(text).ok_or_else(|| format!("there is no profile {text:?} in this version; it has generic"))
@@ -181,7 +181,7 @@ fn file_mode(text: &str) -> Result<u32, String> {
 
 fn sqlite(text: &str) -> Result<PathBuf, String> {
     match text.strip_prefix("sqlite:") {
-        Some(path) if !path.is_empty() && !path.contains(['?', '\0']) => Ok(path.into()),
+        Some(path) if !path.is_empty() && !path.starts_with(':') && !path.contains(['?', '\0']) => Ok(path.into()),
         Some(_) => Err("sqlite: needs the path of a file".into()),
         // The text may hold a password, so it is not repeated.
         None => Err("sqlite:PATH is expected; this version has no other store".into()),
@@ -196,7 +196,7 @@ fn realm(text: &str) -> Result<String, String> {
 }
 
 /// `Some(None)` is no configured pepper, `None` is a fault. This version takes one; a ring of several comes later.
-fn pepper(source: &mut Source, env: &BTreeMap<String, String>) -> Option<Option<Pepper>> {
+fn pepper(source: &mut Source) -> Option<Option<Pepper>> {
     let before = source.faults.clone();
     let short = |fault: crate::domain::key::ShortPepper| fault.to_string();
     let from_text = |text: &str| Pepper::new(text.as_bytes()).map_err(short);
@@ -206,12 +206,11 @@ fn pepper(source: &mut Source, env: &BTreeMap<String, String>) -> Option<Option<
     };
     let mut peppers = source.take_list("pepper.secrets", from_text);
     peppers.extend(source.take_list("pepper.secrets_file", from_file));
-    let file_name = format!("{HMAC_SECRET}_FILE");
-    for (name, read) in [(HMAC_SECRET, &from_text as &dyn Fn(&str) -> _), (&file_name, &from_file)] {
-        match env.get(name).map(|value| read(value)) {
-            Some(Ok(pepper)) => peppers.push(pepper),
-            Some(Err(fault)) => source.faults.push(format!("{name}: {fault}")),
-            None => {}
+    for (name, value) in std::mem::take(&mut source.hmac_secret) {
+        let read = if name == HMAC_SECRET_FILE { from_file(&value) } else { from_text(&value) };
+        match read {
+            Ok(pepper) => peppers.push(pepper),
+            Err(fault) => source.faults.push(format!("{name}: {fault}")),
         }
     }
     if peppers.len() > 1 {

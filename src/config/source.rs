@@ -1,6 +1,6 @@
 //! What was written, before anyone asks what it means: file and environment as one map of texts, and every fault.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, fmt, path::Path};
 
 use super::settings::{SETTINGS, env_name};
 
@@ -45,25 +45,34 @@ enum Text {
 /// Settings as written, to be taken one by one.
 pub(super) struct Source {
     written: BTreeMap<&'static str, Written>,
+    /// `SENTINEL_HMAC_SECRET` and its `_FILE`, with their names: no settings of the table, but ways to give one.
+    pub(super) hmac_secret: Vec<(&'static str, String)>,
     pub(super) faults: Faults,
 }
 
 /// The name of every environment variable of ours starts so.
 const PREFIX: &str = "SENTINEL_";
-/// Adds one pepper; kept for users of the Python Key-IP Sentinel. With `_FILE` it names a file.
-pub(super) const HMAC_SECRET: &str = "SENTINEL_HMAC_SECRET";
+/// Adds one pepper; kept for users of the Python Key-IP Sentinel.
+const HMAC_SECRET: &str = "SENTINEL_HMAC_SECRET";
+/// Names a file with one.
+pub(super) const HMAC_SECRET_FILE: &str = "SENTINEL_HMAC_SECRET_FILE";
 /// Where the file is; read by the command line.
 const CONFIG: &str = "SENTINEL_CONFIG";
 
 impl Source {
     /// Reads `file`, then lets `env` override it.
-    pub(super) fn read(file: Option<&Path>, env: &BTreeMap<String, String>) -> Self {
-        let mut source = Self { written: BTreeMap::new(), faults: Faults::default() };
+    pub(super) fn read(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut source = Self { written: BTreeMap::new(), hmac_secret: Vec::new(), faults: Faults::default() };
         if let Some(file) = file {
             source.read_file(file);
         }
-        for (name, value) in env.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
-            source.read_variable(name, value);
+        for (name, value) in env {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+            match value.to_str() {
+                Some(value) => source.read_variable(name, value),
+                // Not its value, which may be a secret.
+                None => source.faults.push(format!("{name}: is not UTF-8")),
+            }
         }
         source
     }
@@ -116,11 +125,9 @@ impl Source {
         if let Some(setting) = setting {
             let text = Text::One(value.to_owned());
             self.written.insert(setting.key, Written { place: name.to_owned(), text });
-        } else if name != CONFIG
-            && name != HMAC_SECRET
-            && name != format!("{HMAC_SECRET}_FILE")
-            && !is_service_link(name)
-        {
+        } else if let Some(name) = [HMAC_SECRET, HMAC_SECRET_FILE].into_iter().find(|known| *known == name) {
+            self.hmac_secret.push((name, value.to_owned()));
+        } else if name != CONFIG && !is_service_link(name) {
             self.faults.push(format!("{name}: there is no such setting in this version"));
         }
     }

@@ -4,13 +4,13 @@ pub(super) fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Config, Stri
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sentinel.toml");
     std::fs::write(&file, text).unwrap();
-    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    load(Some(&file), &env).map_err(|faults| faults.to_string().replace(&file.display().to_string(), "FILE"))
+    let env = env.iter().map(|(name, value)| (name.into(), value.into()));
+    load(Some(&file), env).map_err(|faults| faults.to_string().replace(&file.display().to_string(), "FILE"))
 }
 
 #[test]
 fn nothing_written_is_the_embedded_default() {
-    let config = load(None, &BTreeMap::new()).unwrap();
+    let config = load(None, []).unwrap();
     assert_eq!(config.grpc.to_string(), "127.0.0.1:9191");
     assert_eq!(config.http.to_string(), "127.0.0.1:9192");
     assert_eq!(config.admin, Path::new("./sentinel-data/admin.sock"));
@@ -103,4 +103,14 @@ fn one_pepper_from_any_of_its_places() {
     assert!(two.unwrap_err().contains("this version takes one"));
     let debug = format!("{:?}", load_text(&format!("[pepper]\nsecrets = ['{SECRET}']"), &[]).unwrap());
     assert!(!debug.contains(SECRET), "{debug}");
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_a_fault_of_ours_and_nobodys_panic() {
+    use std::os::unix::ffi::OsStringExt;
+    let text = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let faults = load(None, [(text(b"FOO"), text(b"\xff")), (text(b"\xff"), text(b"x"))]);
+    assert!(faults.is_ok());
+    let faults = load(None, [("SENTINEL_HMAC_SECRET".into(), text(b"hunter2hunter2hunter2hunter2hunter2\xff"))]);
+    assert_eq!(faults.unwrap_err().to_string(), "SENTINEL_HMAC_SECRET: is not UTF-8");
 }

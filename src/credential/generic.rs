@@ -9,7 +9,13 @@ pub(super) const PROFILE: Profile = Profile {
         CarrierRule { header: "x-api-key", form: bare },
         CarrierRule { header: "api-key", form: bare },
     ],
-    unread: &["ocp-apim-subscription-key", "x-goog-api-key", "x-litellm-api-key", "mj-api-secret"],
+    unread: &[
+        "proxy-authorization",
+        "ocp-apim-subscription-key",
+        "x-goog-api-key",
+        "x-litellm-api-key",
+        "mj-api-secret",
+    ],
     accepts,
 };
 

@@ -17,7 +17,7 @@ pub use wire::{SERVICE, Server};
 use call::Call;
 
 use crate::{
-    audit::{Audit, Happening},
+    audit::Audit,
     caller::Callers,
     client_ip,
     credential::Credentials,
@@ -38,7 +38,7 @@ pub struct Authorization {
     pub check_deadline: Duration,
     /// Decides.
     pub engine: Arc<Engine>,
-    /// Learns of denials and first uses.
+    /// Learns of denials.
     pub audit: Audit,
     /// Counts.
     pub metrics: CheckMetrics,
@@ -58,9 +58,11 @@ impl Authorization {
         let answer = self.answer(frame, &call, now).await;
         let (allowed, reason) = match &answer.decision {
             Decision::Allow(permit) => (true, permit.reason()),
-            Decision::Deny(denial) => (false, denial.reason),
+            Decision::Deny(Denial { reason, key_id }) => {
+                self.audit.denied(*reason, *key_id, answer.ip, answer.decision_id);
+                (false, *reason)
+            }
         };
-        self.report(&answer);
         let response = respond::response(&answer, self.credentials.profile.unread);
         guard.finish(allowed, reason);
         response
@@ -90,19 +92,6 @@ impl Authorization {
                 Answer { decision, decision_id, ip: Some(ip) }
             }
             Err(extract::Rejected { reason, ip }) => denied(reason, ip),
-        }
-    }
-
-    fn report(&self, answer: &Answer) {
-        let Answer { decision, decision_id, ip } = answer;
-        match decision {
-            Decision::Deny(Denial { reason, key_id }) => {
-                self.audit.happened(Happening::Denied(*reason), *key_id, *ip, *decision_id);
-            }
-            Decision::Allow(permit) if permit.reason() == Reason::FirstUse => {
-                self.audit.happened(Happening::FirstUse, permit.key_id(), *ip, *decision_id);
-            }
-            Decision::Allow(_) => {}
         }
     }
 }

@@ -24,6 +24,9 @@ use crate::{
     engine::{Decision, Denial, Permit},
 };
 
+/// Request headers that only Sentinel may set. This version sets none; a client's own never reach the upstream.
+const OWNED: [&str; 1] = ["x-sentinel-key-id"];
+
 /// Envoy's answer for `answer`.
 pub(super) fn response(answer: &Answer, unread_carriers: &[&str]) -> CheckResponse {
     match &answer.decision {
@@ -38,7 +41,7 @@ fn allowed(permit: &Permit, decision_id: DecisionId, unread_carriers: &[&str]) -
         dynamic_metadata: Some(metadata("allow", permit.reason(), permit.key_id(), decision_id)),
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
             // Removed whether or not the request has them: with `allowed_headers` Envoy may not have shown them to us.
-            headers_to_remove: unread_carriers.iter().map(|&name| name.to_owned()).collect(),
+            headers_to_remove: unread_carriers.iter().chain(&OWNED).map(|&name| name.to_owned()).collect(),
             ..OkHttpResponse::default()
         })),
     }

@@ -57,12 +57,14 @@ impl tower::Service<http::Request<Body>> for Server {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let authorization = Arc::clone(&self.0);
         Box::pin(async move {
             if request.uri().path() != CHECK {
                 return Ok(Status::unimplemented("this service has one method, Check").into_http());
             }
+            // tonic refuses a compressed call with a gRPC status; without the header its frame is one that cannot be decoded.
+            request.headers_mut().remove("grpc-encoding");
             let mut grpc = Grpc::new(FrameCodec).apply_max_message_size_config(Some(MAX_MESSAGE), None);
             Ok(grpc.client_streaming(Check(authorization), request).await)
         })

@@ -18,28 +18,45 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use quick_cache::sync::Cache;
+use tokio::{
+    task::JoinError,
+    time::{error::Elapsed, timeout},
+};
 
 use super::{Changes, Claim, Claimed, Reading, Revision, Store, StoreError};
-use crate::{domain::KeyDigest, metrics::StoreMetrics};
+use crate::{
+    domain::{KeyDigest, event::Record},
+    metrics::StoreMetrics,
+};
 
 /// A [`Store`]'s facts with a cache in front.
 pub struct Cached {
     store: Arc<dyn Store>,
     metrics: StoreMetrics,
+    /// Told of every first use, whether or not its caller still waits.
+    first_use: fn(&Record),
     entries: Cache<KeyDigest, Arc<Reading>, quick_cache::UnitWeighter, BuildHasherDefault<DigestHasher>>,
     /// Locked to fill, to invalidate and to check a cold read; a warm read only asks `entries`.
     window: Mutex<Window>,
     loading: Mutex<HashMap<KeyDigest, Loading>>,
 }
 
-type Loading = Shared<BoxFuture<'static, Result<Arc<Reading>, StoreError>>>;
+type Loading = Shared<BoxFuture<'static, Result<Loaded, StoreError>>>;
 
-/// No caller waits longer for a shared read: a hung store must not collect tasks without bound.
-const LOAD_DEADLINE: Duration = Duration::from_secs(1);
+/// A reading, and the window's generation when it began.
+#[derive(Clone)]
+struct Loaded {
+    reading: Arc<Reading>,
+    generation: u64,
+}
+
+/// Reads and claims are tasks of their own, because what they learn is worth keeping when their caller is gone. No task
+/// lives longer than this: a hung store must not collect them without bound.
+const TASK_DEADLINE: Duration = Duration::from_secs(1);
 
 impl Cached {
-    /// A cache of at most `capacity` keys before `store`.
-    pub fn new(store: Arc<dyn Store>, capacity: usize, metrics: StoreMetrics) -> Self {
+    /// A cache of at most `capacity` keys before `store`; `first_use` is told of every claim that was won.
+    pub fn new(store: Arc<dyn Store>, capacity: usize, metrics: StoreMetrics, first_use: fn(&Record)) -> Self {
         let entries = Cache::with(
             // Room for the first keys only: an idle process stays small, the tables grow with use.
             1024.min(capacity),
@@ -48,7 +65,7 @@ impl Cached {
             BuildHasherDefault::default(),
             quick_cache::sync::DefaultLifecycle::default(),
         );
-        Self { store, metrics, entries, window: Mutex::default(), loading: Mutex::default() }
+        Self { store, metrics, first_use, entries, window: Mutex::default(), loading: Mutex::default() }
     }
 
     /// The cached fact of `key`. Synchronous, without I/O or a global lock.
@@ -62,21 +79,27 @@ impl Cached {
     /// Reads `key` from the store. Concurrent readers of one key share one read.
     pub async fn load(self: &Arc<Self>, key: KeyDigest) -> Result<Arc<Reading>, StoreError> {
         loop {
-            let reading = self.shared_load(key).await?;
+            let loaded = self.shared_load(key).await?;
             // The shared read may have begun before a change that this caller must see.
-            if locked(&self.window).covers(&key, reading.as_of) {
-                return Ok(reading);
+            if locked(&self.window).covers(&key, &loaded) {
+                return Ok(loaded.reading);
             }
         }
     }
 
     /// Claims, and keeps what the store answered.
-    pub async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        let key = claim.key.digest;
-        let claimed = self.store.claim(claim).await?;
-        let (Claimed::Won(reading) | Claimed::Held(reading)) = &claimed;
-        self.keep(key, &Arc::new(reading.clone()));
-        Ok(claimed)
+    pub async fn claim(self: &Arc<Self>, claim: Claim) -> Result<Claimed, StoreError> {
+        let this = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let (key, generation) = (claim.key.digest, locked(&this.window).generation);
+            let claimed = timeout(TASK_DEADLINE, this.store.claim(claim)).await.map_err(too_slow)??;
+            if let Claimed::Won { record, .. } = &claimed {
+                (this.first_use)(record);
+            }
+            this.keep(key, &Loaded { reading: Arc::new(claimed.reading().clone()), generation });
+            Ok(claimed)
+        });
+        task.await.unwrap_or_else(cut_off)
     }
 
     /// Takes in a poll's changes: from here on no fact older than them is used.
@@ -99,32 +122,41 @@ impl Cached {
             return load.clone();
         }
         let this = Arc::clone(self);
-        // A task of its own: a reader that is cancelled must not cancel the others' read, nor leave its entry behind.
+        let generation = locked(&self.window).generation;
         let task = tokio::spawn(async move {
-            let read = tokio::time::timeout(LOAD_DEADLINE, this.store.lookup(&key)).await;
+            let read = timeout(TASK_DEADLINE, this.store.lookup(&key)).await;
             locked(&this.loading).remove(&key);
-            let reading = Arc::new(read.map_err(|_| StoreError::Unavailable("read timed out".into()))??);
-            this.keep(key, &reading);
-            Ok(reading)
+            let loaded = Loaded { reading: Arc::new(read.map_err(too_slow)??), generation };
+            this.keep(key, &loaded);
+            Ok(loaded)
         });
-        let load = task.map(|done| done.unwrap_or_else(|lost| Err(StoreError::Unavailable(lost.to_string()))));
-        let load = load.boxed().shared();
+        let load = task.map(|done| done.unwrap_or_else(cut_off)).boxed().shared();
         loading.insert(key, load.clone());
         load
     }
 
     /// Fills under the window's lock, so that no change can be absorbed between the check and the insert.
-    fn keep(&self, key: KeyDigest, reading: &Arc<Reading>) {
+    fn keep(&self, key: KeyDigest, loaded: &Loaded) {
         let window = locked(&self.window);
-        if !reading.facts.is_empty() && window.covers(&key, reading.as_of) {
-            self.entries.insert(key, Arc::clone(reading));
+        if !loaded.reading.facts.is_empty() && window.covers(&key, loaded) {
+            self.entries.insert(key, Arc::clone(&loaded.reading));
         }
     }
+}
+
+fn too_slow(_: Elapsed) -> StoreError {
+    StoreError::Unavailable("no answer in time".into())
+}
+
+fn cut_off<T>(ended: JoinError) -> Result<T, StoreError> {
+    Err(StoreError::Unavailable(ended.to_string()))
 }
 
 /// The keys of the latest changes, and from which revision on they are complete.
 #[derive(Debug, Default)]
 struct Window {
+    /// Counts the restarts: revisions of two generations are not comparable, since a restored store takes old ones anew.
+    generation: u64,
     floor: Revision,
     last_change: HashMap<KeyDigest, Revision>,
     order: VecDeque<(Revision, KeyDigest)>,
@@ -134,8 +166,10 @@ impl Window {
     /// Bounds the memory; an older fact is then a miss, never a risk.
     const MAX: usize = 100_000;
 
-    fn covers(&self, key: &KeyDigest, as_of: Revision) -> bool {
-        as_of >= self.floor && self.last_change.get(key).is_none_or(|changed| *changed <= as_of)
+    fn covers(&self, key: &KeyDigest, Loaded { reading, generation }: &Loaded) -> bool {
+        *generation == self.generation
+            && reading.as_of >= self.floor
+            && self.last_change.get(key).is_none_or(|changed| *changed <= reading.as_of)
     }
 
     fn record(&mut self, revision: Revision, key: KeyDigest) {
@@ -152,7 +186,7 @@ impl Window {
     }
 
     fn restart(&mut self, floor: Revision) {
-        *self = Self { floor, ..Self::default() };
+        *self = Self { generation: self.generation + 1, floor, ..Self::default() };
     }
 }
 
@@ -183,20 +217,26 @@ impl Hasher for DigestHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::KeyFacts;
 
     const A: KeyDigest = KeyDigest::from_bytes([1; 32]);
     const B: KeyDigest = KeyDigest::from_bytes([2; 32]);
+
+    fn read_at(generation: u64, as_of: i64) -> Loaded {
+        Loaded { reading: Arc::new(Reading { facts: KeyFacts::default(), as_of: Revision(as_of) }), generation }
+    }
 
     #[test]
     fn a_fact_is_covered_until_its_key_changes_or_the_window_moves_past_it() {
         let mut window = Window::default();
         window.record(Revision(5), A);
-        assert!(!window.covers(&A, Revision(4)));
-        assert!(window.covers(&A, Revision(5)));
-        assert!(window.covers(&B, Revision(0)));
+        assert!(!window.covers(&A, &read_at(0, 4)));
+        assert!(window.covers(&A, &read_at(0, 5)));
+        assert!(window.covers(&B, &read_at(0, 0)));
         window.restart(Revision(9));
-        assert!(!window.covers(&B, Revision(8)));
-        assert!(window.covers(&A, Revision(9)));
+        assert!(!window.covers(&B, &read_at(1, 8)));
+        assert!(window.covers(&A, &read_at(1, 9)));
+        assert!(!window.covers(&A, &read_at(0, 10)), "read before the restart, of another line of revisions");
     }
 
     #[test]
@@ -209,7 +249,7 @@ mod tests {
         }
         assert_eq!(window.floor, Revision(1));
         assert_eq!(window.last_change.len(), Window::MAX);
-        assert!(!window.covers(&A, Revision(0)));
-        assert!(window.covers(&A, Revision(1)));
+        assert!(!window.covers(&A, &read_at(0, 0)));
+        assert!(window.covers(&A, &read_at(0, 1)));
     }
 }

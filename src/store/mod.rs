@@ -1,6 +1,6 @@
 //! Where bindings, bans and the audit live.
 //!
-//! [`Store`] is the contract that every backend keeps; `tests/store_contract.rs` runs one suite over all of them.
+//! [`Store`] is the contract that every backend keeps; `tests/store_contract/` runs one suite over all of them.
 //! Operations are whole: there is no get-then-put, so no caller can lose a race that the backend has not decided.
 
 pub mod cached;
@@ -88,9 +88,22 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {
     /// The claim was written.
-    Won(Reading),
+    Won {
+        /// The key as it is now.
+        reading: Reading,
+        /// The audit record, already stored.
+        record: Record,
+    },
     /// A binding or a ban was there first; the reading holds at least one of them.
     Held(Reading),
+}
+
+impl Claimed {
+    /// The key as it is now.
+    pub fn reading(&self) -> &Reading {
+        let (Self::Won { reading, .. } | Self::Held(reading)) = self;
+        reading
+    }
 }
 
 /// Which key an operator means.
@@ -214,8 +227,8 @@ impl KeyRow {
 pub struct AuditQuery {
     /// Only this kind.
     pub kind: Option<EventKind>,
-    /// Only keys whose id begins so.
-    pub key: Option<KeyIdPrefix>,
+    /// Only keys whose id begins so, or this one key, of which there need be no row.
+    pub key: Option<Target>,
     /// Only records whose last time is not before this.
     pub since: Option<Timestamp>,
     /// At most so many.

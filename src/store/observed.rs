@@ -26,17 +26,33 @@ impl Observed {
         Self { store, metrics }
     }
 
-    /// A refusal is an answer: only a store that did not do its part counts as an error.
+    /// A refusal is an answer: only a store that did not do its part counts as an error. One whose caller gave up waiting
+    /// did not.
     async fn timed<T, E: IsFailure>(
         &self,
         operation: Operation,
         request: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let started = Instant::now();
+        let mut running = Running { metrics: &self.metrics, operation, started: Instant::now(), ok: false };
         let answer = request.await;
-        let failed = answer.as_ref().is_err_and(IsFailure::is_failure);
-        self.metrics.request(operation, started.elapsed(), !failed);
+        running.ok = !answer.as_ref().is_err_and(IsFailure::is_failure);
         answer
+    }
+}
+
+struct Running<'a> {
+    metrics: &'a StoreMetrics,
+    operation: Operation,
+    started: Instant,
+    ok: bool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.metrics.request(self.operation, self.started.elapsed(), self.ok);
+        if self.operation == Operation::Claim && !self.ok {
+            self.metrics.claimed(ClaimOutcome::Failed);
+        }
     }
 }
 
@@ -63,13 +79,12 @@ impl Store for Observed {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        let claimed = self.timed(Operation::Claim, self.store.claim(claim)).await;
+        let claimed = self.timed(Operation::Claim, self.store.claim(claim)).await?;
         self.metrics.claimed(match claimed {
-            Ok(Claimed::Won(_)) => ClaimOutcome::Won,
-            Ok(Claimed::Held(_)) => ClaimOutcome::Held,
-            Err(_) => ClaimOutcome::Failed,
+            Claimed::Won { .. } => ClaimOutcome::Won,
+            Claimed::Held(_) => ClaimOutcome::Held,
         });
-        claimed
+        Ok(claimed)
     }
 
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {

@@ -22,7 +22,8 @@ pub struct View {
     offset: AtomicI64,
     /// Monotonic milliseconds of the last successful poll, or [`NEVER`].
     polled: AtomicI64,
-    applied: watch::Sender<Revision>,
+    /// `None` before the first successful poll.
+    applied: watch::Sender<Option<Revision>>,
 }
 
 const NEVER: i64 = i64::MIN;
@@ -34,7 +35,7 @@ impl View {
             origin: now,
             offset: AtomicI64::new(NEVER),
             polled: AtomicI64::new(NEVER),
-            applied: watch::Sender::new(Revision::default()),
+            applied: watch::Sender::new(None),
         }
     }
 
@@ -61,13 +62,13 @@ impl View {
 
     /// The last revision that this process decides by.
     pub fn applied(&self) -> Revision {
-        *self.applied.borrow()
+        self.applied.borrow().unwrap_or_default()
     }
 
-    /// Waits until this process decides by `revision`.
+    /// Waits until this process decides by `revision`; any first poll will do for the default one.
     pub async fn has_applied(&self, revision: Revision) {
         // The sender lives in `self`, so waiting cannot fail.
-        let _ = self.applied.subscribe().wait_for(|applied| *applied >= revision).await;
+        let _ = self.applied.subscribe().wait_for(|applied| *applied >= Some(revision)).await;
     }
 
     /// Takes in a successful poll that was answered at `at`, after its changes were absorbed by the caches.
@@ -75,11 +76,10 @@ impl View {
         let at = self.monotonic(at);
         self.offset.store(changes.now.as_millis().saturating_sub(at), Ordering::Relaxed);
         self.polled.store(at, Ordering::Relaxed);
-        self.applied.send_if_modified(|applied| {
-            let raised = changes.revision > *applied;
-            *applied = changes.revision.max(*applied);
-            raised
-        });
+        // Not the maximum: a store restored under a running process goes back, and what it does next takes revisions that
+        // were there before.
+        let revision = Some(changes.revision);
+        self.applied.send_if_modified(|applied| std::mem::replace(applied, revision) != revision);
     }
 
     fn monotonic(&self, at: Instant) -> i64 {

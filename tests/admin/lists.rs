@@ -6,7 +6,7 @@ use key_ip_sentinel::{
     store::{Action, Store},
 };
 
-use crate::{Client, OWNER, ago, bind, change, client_of, crafted, denied, fingerprint, hours, json, seeded};
+use crate::{Client, OWNER, ago, bind, by_id, change, client_of, crafted, denied, fingerprint, hours, json, seeded};
 
 const BAN: Action = Action::Ban { lasting: None, reason: None };
 
@@ -75,7 +75,7 @@ async fn audit_records_are_listed_newest_first_and_by_every_filter() {
     let mut api = client_of(&sentinel).await;
     let all = ListAuditRequest::default;
     let kind = |word: &str| ListAuditRequest { kind: word.to_owned(), ..all() };
-    let key = |prefix: &str| ListAuditRequest { key_id: prefix.to_owned(), ..all() };
+    let key = |prefix: &str| ListAuditRequest { key: by_id(prefix), ..all() };
     let since = |time: Timestamp, within_ms| ListAuditRequest { since_ms: time.as_millis(), within_ms, ..all() };
     let half_past = |hour: i64| (2 * hour + 1) * 1_800_000;
     for (request, kinds) in [

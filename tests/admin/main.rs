@@ -88,7 +88,7 @@ async fn seeded(fill: impl AsyncFnOnce(&SqliteStore)) -> Sentinel {
 /// The key's first use.
 async fn bind(store: &SqliteStore, key: Fingerprint, owner: &str, now: Timestamp) {
     let claim = Claim { key, network: owner.parse().unwrap(), now, decision_id: "a-decision".to_owned() };
-    assert!(matches!(store.claim(claim).await, Ok(Claimed::Won(_))), "{owner}");
+    assert!(matches!(store.claim(claim).await, Ok(Claimed::Won { .. })), "{owner}");
 }
 
 /// A change by root.

@@ -5,7 +5,7 @@ use key_ip_sentinel::{
         Reason,
         event::{EventKind, Record},
     },
-    store::AuditQuery,
+    store::{AuditQuery, Target},
 };
 
 use crate::fixture::*;
@@ -81,7 +81,7 @@ pub(crate) async fn records_are_filtered(place: &impl Backend) {
         assert_eq!(found, expect(&|record| record.kind == kind));
         assert_eq!(found.len(), 4);
     }
-    let of_key = |text: &str| AuditQuery { key: Some(prefix(text)), ..WHOLE_AUDIT };
+    let of_key = |text: &str| AuditQuery { key: Some(Target::Id(prefix(text))), ..WHOLE_AUDIT };
     let first_key = key_beginning([0xab; 4], 1).digest.new_id();
     assert_eq!(store.audit(of_key("abababab")).await.unwrap(), expect(&|record| record.key_id == Some(first_key)));
     assert_eq!(store.audit(of_key(&first_key.to_string())).await.unwrap().len(), 10);

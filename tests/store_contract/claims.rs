@@ -43,7 +43,7 @@ async fn race(store: &dyn Store, key: &Fingerprint, callers: u8) -> Network {
     let mut losers = Vec::new();
     for (caller, answer) in (0..callers).zip(answers) {
         match answer.unwrap() {
-            Claimed::Won(reading) => winners.push((network(&format!("203.0.113.{caller}")), reading)),
+            Claimed::Won { reading, .. } => winners.push((network(&format!("203.0.113.{caller}")), reading)),
             Claimed::Held(reading) => losers.push(reading),
         }
     }
@@ -62,8 +62,8 @@ pub(crate) async fn one_key_has_one_winner_among_many(place: &impl Backend) {
         tokio::spawn(async move { store.claim(claim(&key("raced"), &format!("203.0.113.{caller}"), START)).await })
     });
     let answers: Vec<_> = join_all(tasks).await.into_iter().map(|answer| answer.unwrap().unwrap()).collect();
-    let won: Vec<_> = answers.iter().filter(|answer| matches!(answer, Claimed::Won(_))).collect();
-    let [Claimed::Won(won)] = won[..] else { panic!("winners: {won:?}") };
+    let won: Vec<_> = answers.iter().filter(|answer| matches!(answer, Claimed::Won { .. })).collect();
+    let [Claimed::Won { reading: won, .. }] = won[..] else { panic!("winners: {won:?}") };
     assert_eq!(answers.iter().filter(|answer| **answer == Claimed::Held(won.clone())).count(), 63);
 }
 
@@ -111,7 +111,7 @@ pub(crate) async fn a_ban_ends_exclusively(place: &impl Backend) {
     assert_eq!(held, Claimed::Held(Reading { facts: banned.after.clone(), as_of: banned.revision }));
 
     let won = store.claim(claim(&key, "203.0.113.7", end)).await.unwrap();
-    let Claimed::Won(Reading { facts: KeyFacts { binding: Some(binding), ban }, .. }) = won else {
+    let Claimed::Won { reading: Reading { facts: KeyFacts { binding: Some(binding), ban }, .. }, .. } = won else {
         panic!("not won: {won:?}")
     };
     assert_eq!(ban, banned.after.ban, "an expired ban is kept for the operator to see");
@@ -157,9 +157,8 @@ pub(crate) async fn a_claim_dropped_at_any_moment_is_won_or_not(place: &impl Bac
     let mut owners = HashMap::new();
     for (number, answered) in (0..300u64).zip(answered) {
         let key = key(&number.to_string());
-        let (Claimed::Won(reading) | Claimed::Held(reading)) =
-            store.claim(claim(&key, "203.0.113.2", START)).await.unwrap();
-        let owner = reading.facts.binding.unwrap().networks;
+        let claimed = store.claim(claim(&key, "203.0.113.2", START)).await.unwrap();
+        let owner = claimed.reading().facts.binding.as_ref().unwrap().networks.clone();
         assert!(!answered || owner == [network("203.0.113.1")], "{number} was answered, but lost");
         owners.insert(key.digest.new_id(), owner);
     }

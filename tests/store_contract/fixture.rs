@@ -70,7 +70,7 @@ pub(crate) fn claim(key: &Fingerprint, from: &str, now: Timestamp) -> Claim {
 /// Claims the key for `from` and insists on winning.
 pub(crate) async fn bind(store: &dyn Store, key: &Fingerprint, from: &str) -> Reading {
     match store.claim(claim(key, from, START)).await.unwrap() {
-        Claimed::Won(reading) => reading,
+        Claimed::Won { reading, .. } => reading,
         Claimed::Held(held) => panic!("held: {held:?}"),
     }
 }

@@ -1,6 +1,7 @@
 //! The SQLite backend, and what only a file can do.
 
 use std::{
+    fs::Permissions,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -79,10 +80,53 @@ fn a_database_has_one_owner_and_says_who() {
 fn an_error_names_the_file() {
     let place = File::new();
     let missing = place.folder.path().join("missing/sentinel.db");
-    assert!(open_error(&missing).contains("missing/sentinel.db.lock: No such file"), "{}", open_error(&missing));
+    assert!(open_error(&missing).contains("missing/sentinel.db: No such file"), "{}", open_error(&missing));
     std::fs::write(place.path(), "this is no database, but it is long enough to have had a header".repeat(10)).unwrap();
     let error = open_error(&place.path());
-    assert!(error.contains("sentinel.db: file is not a database"), "{error}");
+    assert!(error.contains("sentinel.db: it is no SQLite database"), "{error}");
+}
+
+/// Before it was looked at, it got the mode of a database and a lock beside it: as root, of a device too.
+#[test]
+fn what_is_no_database_is_left_alone() {
+    let file = File::new();
+    let notes = file.folder.path().join("notes.txt");
+    std::fs::write(&notes, "some notes, longer than a header").unwrap();
+    std::fs::set_permissions(&notes, Permissions::from_mode(0o644)).unwrap();
+    std::os::unix::fs::symlink(&notes, file.path()).unwrap();
+    let before = names(file.folder.path());
+    assert!(open_error(&file.path()).ends_with("it is no SQLite database"));
+    let folder = file.folder.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    assert!(open_error(&folder).ends_with("it is no regular file"));
+    std::fs::remove_dir(&folder).unwrap();
+    assert_eq!(std::fs::metadata(&notes).unwrap().permissions().mode() & 0o777, 0o644);
+    assert_eq!(std::fs::read_to_string(&notes).unwrap(), "some notes, longer than a header");
+    assert_eq!(names(file.folder.path()), before);
+}
+
+#[test]
+fn a_folder_that_others_write_to_is_refused() {
+    let file = File::new();
+    std::fs::set_permissions(file.folder.path(), Permissions::from_mode(0o777)).unwrap();
+    assert!(open_error(&file.path()).contains("world-writable"));
+    assert!(names(file.folder.path()).is_empty());
+}
+
+#[test]
+fn a_lock_that_is_a_link_is_not_followed() {
+    let file = File::new();
+    let precious = file.folder.path().join("precious");
+    std::fs::write(&precious, "precious").unwrap();
+    std::os::unix::fs::symlink(&precious, file.folder.path().join("sentinel.db.lock")).unwrap();
+    open_error(&file.path());
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
+}
+
+fn names(folder: &Path) -> Vec<std::ffi::OsString> {
+    let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -278,7 +322,7 @@ async fn a_failure_in_a_batch_leaves_the_others_alone() {
         .map(|(key, number)| store.claim(if number % 5 == 0 { boom(key) } else { claim(key, "203.0.113.1", START) }));
     for (number, answer) in (0..).zip(join_all(claims).await) {
         match answer {
-            Ok(Claimed::Won(_)) => assert_ne!(number % 5, 0),
+            Ok(Claimed::Won { .. }) => assert_ne!(number % 5, 0),
             Err(StoreError::Corrupt(_)) => assert_eq!(number % 5, 0),
             other => panic!("{number}: {other:?}"),
         }

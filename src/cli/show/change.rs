@@ -27,7 +27,7 @@ pub(in crate::cli) fn banned(answer: &ChangeResponse) -> String {
     let id = &key.key_id;
     let until = key.ban.as_ref().map_or_else(String::new, |ban| keys::whole_ban(ban, answer.now_ms));
     let replaced = if before.ban.is_some() { " An earlier ban was replaced." } else { "" };
-    format!("{id} is banned {until}.{replaced}\n  owner   {}\n  undo    sentinel unban {id}\n", keys::owner(&key))
+    format!("{id} is banned {until}.{replaced}\n  owner   {}\n", keys::owner(&key))
 }
 
 /// After `unban`.
@@ -42,7 +42,8 @@ fn sides(answer: &ChangeResponse) -> (Key, Key) {
 
 fn refused(networks: &[RefusedNetwork], now: i64) -> String {
     if networks.is_empty() {
-        return "No network was refused this key in the last 24 hours.\n".to_owned();
+        return "No refusal of this key is recorded in the last 24 hours; one is recorded within two seconds.\n"
+            .to_owned();
     }
     let rows = networks.iter().map(|refused| {
         let last = time::ago(now.saturating_sub(refused.last_at_ms));

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, ToSql, params};
 
 use super::{
-    names::end_of,
+    names::{end_of, id_of},
     rows::{column, count, moment, parsed, parsed_or_null, word},
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         KeyId, Network, Reason, Timestamp,
         event::{EventKind, Record},
     },
-    store::{AuditQuery, RefusedNetwork, StoreError},
+    store::{AuditQuery, RefusedNetwork, StoreError, Target},
 };
 
 /// The most networks that a change reports as refused.
@@ -46,10 +46,17 @@ pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Record>,
         sql.push_str(" AND kind = ?");
         values.push(Box::new(kind.as_str()));
     }
-    if let Some(prefix) = &query.key {
-        sql.push_str(" AND key_id >= ? AND key_id < ?");
-        values.push(Box::new(prefix.as_str()));
-        values.push(Box::new(end_of(prefix)));
+    match &query.key {
+        None => {}
+        Some(Target::Id(prefix)) => {
+            sql.push_str(" AND key_id >= ? AND key_id < ?");
+            values.push(Box::new(prefix.as_str()));
+            values.push(Box::new(end_of(prefix)));
+        }
+        Some(Target::Key(key)) => {
+            sql.push_str(" AND key_id = ?");
+            values.push(Box::new(id_of(conn, key)?.to_string()));
+        }
     }
     if let Some(since) = query.since {
         sql.push_str(" AND last_at >= ?");

@@ -19,18 +19,18 @@ pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Claimed, StoreEr
     if banned || known.facts.binding.is_some() {
         return Ok(Claimed::Held(known));
     }
-    let id = names::by_digest(conn, &claim.key.digest)?.map_or_else(|| claim.key.digest.new_id(), |named| named.id);
     let binding = Binding {
-        id,
+        id: names::id_of(conn, &claim.key)?,
         hint: claim.key.hint.clone(),
         state: State::Learned,
         networks: vec![claim.network],
         created_at: claim.now,
     };
     insert(conn, claim, &binding)?;
-    audit::append(conn, &record(claim, &binding))?;
+    let record = record(claim, &binding);
+    audit::append(conn, &record)?;
     let facts = KeyFacts { binding: Some(binding), ban: known.facts.ban };
-    Ok(Claimed::Won(Reading { facts, as_of: known.as_of }))
+    Ok(Claimed::Won { reading: Reading { facts, as_of: known.as_of }, record })
 }
 
 fn insert(conn: &Connection, claim: &Claim, binding: &Binding) -> Result<(), StoreError> {

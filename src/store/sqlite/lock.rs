@@ -8,6 +8,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use nix::libc::O_NOFOLLOW;
+
 use super::error::OpenError;
 use crate::domain::Timestamp;
 
@@ -28,6 +30,8 @@ impl OwnerLock {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            // Its content is overwritten: a link could name anything.
+            .custom_flags(O_NOFOLLOW)
             .open(&path)
             .map_err(failed)?;
         match file.try_lock() {

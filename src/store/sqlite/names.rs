@@ -27,6 +27,11 @@ pub(super) fn resolve(conn: &Connection, target: &Target) -> Result<Named, Chang
     named.ok_or(ChangeError::Refused(Refusal::NotFound))
 }
 
+/// The id that a key's row has, or would get.
+pub(super) fn id_of(conn: &Connection, key: &Fingerprint) -> Result<KeyId, StoreError> {
+    Ok(by_digest(conn, &key.digest)?.map_or_else(|| key.digest.new_id(), |named| named.id))
+}
+
 /// The texts that begin with `prefix` are those from it up to the answer, which is the shape that an index can
 /// search: `g` comes after every hex digit.
 pub(super) fn end_of(prefix: &KeyIdPrefix) -> String {

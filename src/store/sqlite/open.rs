@@ -1,8 +1,8 @@
 //! From a path to a running store, in two steps: the pepper may have to be generated in between.
 
 use std::{
-    fs::{OpenOptions, Permissions},
-    io,
+    fs::{File, OpenOptions, Permissions},
+    io::{self, Read},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -52,6 +52,7 @@ impl Database {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         // Two links to one database must meet at one lock.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        check_place(&path).map_err(|source| OpenError::File { path: path.clone(), source })?;
         let lock = OwnerLock::take(&path)?;
         // SQLite gives its -wal and -shm files the permissions of the database.
         make_private(&path).map_err(|source| OpenError::File { path: path.clone(), source })?;
@@ -97,6 +98,27 @@ impl Database {
             _ => Err(StoreError::Corrupt("peppers: none is active, but the store is not empty".to_owned()).into()),
         }
     }
+}
+
+/// Nothing is touched before it is known to be a database file of ours, or nobody's yet: as root, `store.url` could
+/// name a device, and in a folder that others write to a link could name anything.
+fn check_place(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.metadata()?.permissions().mode() & 0o002 != 0 {
+        return Err(io::Error::other("its folder is world-writable; use a folder of your own"));
+    }
+    match path.metadata() {
+        Ok(found) if !found.is_file() => return Err(io::Error::other("it is no regular file")),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let mut magic = Vec::new();
+    File::open(path)?.take(16).read_to_end(&mut magic)?;
+    if !magic.is_empty() && magic != b"SQLite format 3\0" {
+        return Err(io::Error::other("it is no SQLite database"));
+    }
+    Ok(())
 }
 
 fn make_private(path: &Path) -> io::Result<()> {
