@@ -2,9 +2,10 @@
 //!
 //! # The path of one request
 //!
-//! Envoy calls `envoy.service.auth.v3.Authorization/Check` for every request. [`ext_authz`] takes the frame's bytes,
-//! decodes them inside the handler (so that a broken message is a denial and not a gRPC error, which Envoy may be told
-//! to let through), and finds the client's address and, through the route's [`credential`] profile, the one canonical
+//! Envoy calls `envoy.service.auth.v3.Authorization/Check` for every request. [`ext_authz`] turns away who is no
+//! [`caller`] of ours, takes the frame's bytes, decodes them inside the handler (so that a broken message is a denial
+//! and not a gRPC error, which Envoy may be told to let through), and finds the client's address, by the one party whose
+//! word [`client_ip`] takes, and, through the route's [`credential`] profile, the one canonical
 //! key of headers, query and cookies.
 //! [`engine`] hashes the key with the pepper (the key itself goes no further) and asks [`store::cached`]:
 //!
@@ -31,6 +32,7 @@
 //! | room | what it holds | may import |
 //! |---|---|---|
 //! | [`domain`] | keys, addresses, bindings, reasons, audit records. Pure | nothing of ours |
+//! | [`client_ip`] | whose word on the client's address counts; the walk through trusted proxies. Pure | domain |
 //! | [`credential`] | profiles: closed grammars from a request's carriers to one canonical key, in one table. Pure | domain |
 //! | [`metrics`] | every metric in one table | domain |
 //! | [`store`] | the `Store` contract; SQLite; the cache and its one rule; the process's view of the store's clock | domain, metrics |
@@ -38,11 +40,12 @@
 //! | [`engine`] | the decision | store (contract, cache, view), domain |
 //! | [`audit`] | the never-blocking pipeline and the JSON log | store (contract, view), domain, metrics |
 //! | [`health`] | one answer for gRPC health and `/readyz`; `/metrics` | store (view) |
-//! | [`ext_authz`] | the edge | credential, engine, audit, domain, metrics |
+//! | [`ext_authz`] | the edge | caller, client_ip, credential, engine, audit, domain, metrics |
 //! | [`admin`] | the operators' API | store (contract, view), changes, credential, audit, health, domain |
 //! | [`jobs`] | what runs by the clock | store (contract), metrics |
+//! | [`caller`] | how a caller is known to be Envoy. Pure | nothing of ours |
 //! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain |
-//! | [`config`] | file and environment → each room's options | credential, engine, listen, domain |
+//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, listen, domain |
 //! | [`app`] | the only wiring | all of the above |
 //! | [`cli`] | the command line | app, config, admin (the messages), domain |
 //!
@@ -51,8 +54,10 @@
 pub mod admin;
 pub mod app;
 pub mod audit;
+pub mod caller;
 pub mod changes;
 pub mod cli;
+pub mod client_ip;
 pub mod config;
 pub mod credential;
 pub mod domain;

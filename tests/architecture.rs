@@ -8,8 +8,8 @@ const IMPORTS: &[(&str, &str)] = &[
     ("main", "cli"),
     ("cli", "app config admin domain"),
     ("app", "*"),
-    ("config", "credential engine listen domain"),
-    ("ext_authz", "credential engine audit domain metrics"),
+    ("config", "caller client_ip credential engine listen domain"),
+    ("ext_authz", "caller client_ip credential engine audit domain metrics"),
     ("admin", "credential store store::view changes audit health domain metrics"),
     ("engine", "store store::view store::cached domain"),
     ("changes", "store store::view store::cached domain metrics"),
@@ -17,7 +17,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("health", "store::view"),
     ("jobs store::observed", "store domain metrics"),
     ("store::view store::sqlite", "store domain"),
-    ("store credential listen pepper logging metrics", "domain"),
+    ("store client_ip credential listen pepper logging metrics", "domain"),
 ];
 
 /// Whether `from` may import `to`.

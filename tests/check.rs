@@ -40,6 +40,8 @@ async fn provoke(reason: Reason, encoding: Encoding) -> (Sentinel, Answer) {
             check().key(KEY).from(OWNER).send().await
         }
         Reason::UnclaimableNetwork => check().key(KEY).from("169.254.10.20").send().await,
+        // Everything else is wrong with it too.
+        Reason::CallerRejected => check().key(KEY).without_peer().extension("sentinel.x", "1").send().await,
         Reason::ClientIpUnknown => check().key(KEY).on_pipe("/run/client.sock").send().await,
         Reason::NotClaimed => {
             claim(&sentinel).await;
@@ -58,6 +60,7 @@ fn home_for(reason: Reason) -> Home {
     match reason {
         Reason::FailsafeOpen => sentinel().set("store.failsafe", "\"open\""),
         Reason::DeadlineExceeded => sentinel().set("check_deadline", "\"5ms\""),
+        Reason::CallerRejected => sentinel().with_caller_token(),
         _ => sentinel(),
     }
 }
@@ -80,6 +83,7 @@ async fn answers_with(word: &str) {
                 | Reason::MalformedKey
                 | Reason::MalformedRequest
                 | Reason::ClientIpUnknown
+                | Reason::CallerRejected
         );
         assert_eq!(answer.key_id().is_some(), has_key, "a key id is given where a key was found; {encoding:?}");
         assert!(answer.key_id().is_none_or(is_key_id), "{answer:?}");
@@ -87,7 +91,7 @@ async fn answers_with(word: &str) {
             let seen = answer.body()["client_ip"].as_str().map(str::to_owned);
             assert_eq!(
                 seen.is_some(),
-                !matches!(reason, Reason::ClientIpUnknown | Reason::MalformedRequest),
+                !matches!(reason, Reason::ClientIpUnknown | Reason::MalformedRequest | Reason::CallerRejected),
                 "{seen:?}"
             );
             assert!(reason != Reason::IpMismatch || seen.as_deref() == Some(STRANGER), "{seen:?}");
@@ -129,6 +133,7 @@ macro_rules! one_test_per_reason {
 one_test_per_reason! {
     bound first_use failsafe_open no_key conflicting_keys malformed_request malformed_key ip_mismatch key_banned
     unclaimable_network client_ip_unknown not_claimed store_unavailable deadline_exceeded
+    caller_rejected
 }
 
 #[test]

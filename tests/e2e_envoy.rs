@@ -9,7 +9,6 @@ use common::{
     envoy::EnvoyConfig,
     http_client::{Call, HttpReply, Version},
     sentinel,
-    upstream::Upstream,
 };
 use key_ip_sentinel::domain::Reason;
 
@@ -24,6 +23,7 @@ async fn edge_for(reason: Reason) -> Edge {
     let home = match reason {
         Reason::FailsafeOpen => home.set("store.failsafe", "\"open\""),
         Reason::DeadlineExceeded => home.set("check_deadline", "\"5ms\""),
+        Reason::CallerRejected => home.with_caller_token(),
         Reason::UnclaimableNetwork => home.set("client_ip.unclaimable", &format!("[\"{UNCLAIMABLE}\"]")),
         _ => home,
     };
@@ -66,7 +66,7 @@ async fn provoke(edge: &Edge, reason: Reason, version: Version, key: &str) -> (S
         Reason::ConflictingKeys => call().key(key).header("x-api-key", "sk-another-0123456789").send().await,
         Reason::MalformedKey => call().header("authorization", "Basic dXNlcjpwYXNz").send().await,
         Reason::UnclaimableNetwork => call().key(key).from(UNCLAIMABLE).send().await,
-        Reason::MalformedRequest | Reason::ClientIpUnknown => call().key(key).send().await,
+        Reason::MalformedRequest | Reason::ClientIpUnknown | Reason::CallerRejected => call().key(key).send().await,
         Reason::StoreUnavailable | Reason::FailsafeOpen | Reason::DeadlineExceeded => {
             let _lock = edge.sentinel.lock_store();
             call().key(key).from(OWNER).send().await
@@ -120,6 +120,7 @@ macro_rules! one_test_per_reason {
 one_test_per_reason! {
     bound first_use failsafe_open no_key conflicting_keys malformed_request malformed_key ip_mismatch key_banned
     unclaimable_network client_ip_unknown not_claimed store_unavailable deadline_exceeded
+    caller_rejected
 }
 
 #[test]
@@ -127,26 +128,9 @@ fn every_reason_has_a_test() {
     assert_eq!(TESTED, Reason::ALL.map(Reason::as_str));
 }
 
-/// The lines of `sentinel.toml` that the shipped Envoy file asks for.
-fn shipped_settings() -> Vec<(String, String)> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/envoy.yaml");
-    let text = std::fs::read_to_string(path).unwrap();
-    let block = text.split("# --- sentinel.toml\n").nth(1).unwrap().split("# --- end").next().unwrap();
-    let setting =
-        |line: &str| line.trim_start_matches("# ").split_once(" = ").map(|(a, b)| (a.to_owned(), b.to_owned()));
-    block.lines().map(|line| setting(line).unwrap()).collect()
-}
-
 #[tokio::test]
 async fn the_shipped_pair_gives_a_key_to_its_first_network_and_refuses_it_to_any_other() {
-    let home = shipped_settings().into_iter().fold(sentinel().unset("check_deadline"), |home, (key, value)| {
-        let socket = home.path().join("ext_authz.sock").display().to_string();
-        home.set(&key, &value.replace("/run/sentinel/ext_authz.sock", &socket))
-    });
-    let sentinel = home.start().await;
-    let upstream = Upstream::start().await;
-    let envoy = EnvoyConfig::shipped().start(&sentinel, &upstream).await;
-    let edge = Edge { sentinel, upstream, envoy };
+    let edge = Edge::pair("envoy.yaml", "127.0.0.1").await;
     let key = "sk-main-job-0123456789";
     let call = |path: &str, from: &str| edge.envoy.get(path).key(key).from(from).send();
     // The pair's own deadline of 150 ms holds here, which a busy machine's disk may miss: then the client tries again.

@@ -23,11 +23,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tonic::transport::server::Router;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     admin,
     audit::{self, Audit},
+    caller::Callers,
     changes::{Follower, Hint},
     config::Config,
     domain::KeyHasher,
@@ -75,6 +76,12 @@ pub async fn serve(config: Config) -> Result<(), Fatal> {
     let hasher = KeyHasher::new(pepper, &config.realm, config.hint);
     let listeners = Listeners::bind(&config).await?;
     listeners.announce()?;
+    if config.callers == Callers::Unauthenticated {
+        warn!(
+            "listen.allow_unauthenticated_callers: whoever reaches listen.grpc can claim any client address; only the \
+             network keeps him out"
+        );
+    }
     run(config, store, hasher, listeners, Signals::new()?).await
 }
 
@@ -225,6 +232,8 @@ impl Core {
     fn checks(&self, config: &Config, audit: Audit) -> Server {
         let (hasher, cached, view) = (self.hasher.clone(), Arc::clone(&self.cached), Arc::clone(&self.view));
         let authorization = Authorization {
+            callers: config.callers.clone(),
+            client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
             check_deadline: config.check_deadline,
             engine: Arc::new(Engine::new(hasher, cached, view, config.engine.clone())),

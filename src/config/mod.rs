@@ -1,6 +1,8 @@
 //! From file and environment to typed settings. All faults are found at once; nothing is read twice; no other room
 //! imports this one, so every module can be used without it.
 
+mod callers;
+mod client_ip;
 mod credentials;
 mod settings;
 mod source;
@@ -18,8 +20,10 @@ pub use settings::{SETTINGS, Setting, env_name};
 pub use source::Faults;
 
 use crate::{
+    caller::Callers,
+    client_ip::Resolver,
     credential::Credentials,
-    domain::{Network, Pepper},
+    domain::Pepper,
     engine::{self, Failsafe, Missing},
     listen::{Access, Address},
 };
@@ -36,6 +40,8 @@ pub struct Config {
     pub grpc: Address,
     /// `listen.grpc_mode` and `listen.grpc_group`.
     pub grpc_access: Access,
+    /// `listen.caller_token_file` and `listen.allow_unauthenticated_callers`. Its `Debug` shows no secret.
+    pub callers: Callers,
     /// `listen.http`.
     pub http: Address,
     /// `listen.admin`: the socket's path.
@@ -44,6 +50,8 @@ pub struct Config {
     pub database: PathBuf,
     /// `pepper.secrets`; `None` means the one in the data folder. Its `Debug` tells the id only.
     pub pepper: Option<Pepper>,
+    /// `client_ip.source`, `client_ip.trusted_proxies`, `client_ip.header`, `client_ip.nat64`.
+    pub client_ip: Resolver,
     /// `credentials.profile`, `credentials.route_profiles`, `credentials.passthrough`, `credentials.jwt` and the custom
     /// profiles.
     pub credentials: Credentials,
@@ -51,7 +59,7 @@ pub struct Config {
     pub realm: String,
     /// `credentials.hint`.
     pub hint: bool,
-    /// `credentials.missing`, `store.failsafe`, `store.stale_grace`, `client_ip.unclaimable`.
+    /// `credentials.missing`, `store.failsafe`, `store.stale_grace`, `client_ip.unclaimable` with the trusted proxies.
     pub engine: engine::Options,
     /// `drain.delay`.
     pub drain_delay: Duration,
@@ -71,13 +79,13 @@ pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsStri
 /// Takes every setting before giving up on the first missing one, so that all faults are found.
 fn resolve(source: &mut Source) -> Option<Config> {
     let _enforce = source.take("mode", word(&[("enforce", ())]));
-    let _peer = source.take("client_ip.source", word(&[("peer", ())]));
     let check_deadline = source.take("check_deadline", duration(Duration::from_millis(1)..=Duration::from_secs(10)));
     let data_dir = source.take("data_dir", path);
     let folder = data_dir.clone().unwrap_or_default();
-    let grpc = source.take("listen.grpc", grpc_address);
+    let grpc = source.take("listen.grpc", str::parse::<Address>);
     let mode = source.take("listen.grpc_mode", file_mode);
     let group = source.take("listen.grpc_group", |text| Ok(Some(text.to_owned()).filter(|name| !name.is_empty())));
+    let callers = callers::take(source, grpc.as_ref());
     let http = source.take("listen.http", |text| match text.parse()? {
         Address::Tcp(address) => Ok(Address::Tcp(address)),
         Address::Unix(_) => Err("IP:PORT is expected; health probes and scrapes use TCP".into()),
@@ -92,8 +100,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let stale_grace =
         source.take("store.stale_grace", duration(Duration::from_secs(2)..=Duration::from_secs(7 * 86_400)));
     let pepper = pepper(source);
-    let unclaimable =
-        source.take_list("client_ip.unclaimable", |text| text.parse::<Network>().map_err(|fault| fault.to_string()));
+    let (client_ip, unclaimable) = client_ip::take(source).unzip();
     let credentials = credentials::take(source);
     let realm = source.take("credentials.realm", realm);
     let missing = source.take("credentials.missing", word(&[("deny", Missing::Deny), ("allow", Missing::Allow)]));
@@ -106,14 +113,21 @@ fn resolve(source: &mut Source) -> Option<Config> {
         data_dir: data_dir?,
         grpc: grpc?,
         grpc_access: Access { mode: mode?, group: group? },
+        callers: callers?,
         http: http?,
         admin: admin?,
         database: database?,
         pepper: pepper?,
+        client_ip: client_ip?,
         credentials: credentials?,
         realm: realm?,
         hint: hint?,
-        engine: engine::Options { missing: missing?, failsafe: failsafe?, stale_grace: stale_grace?, unclaimable },
+        engine: engine::Options {
+            missing: missing?,
+            failsafe: failsafe?,
+            stale_grace: stale_grace?,
+            unclaimable: unclaimable?,
+        },
         drain_delay: drain_delay?,
         drain_deadline: drain_deadline?,
         log_level: log_level?,
@@ -153,17 +167,6 @@ fn duration(range: std::ops::RangeInclusive<Duration>) -> impl Fn(&str) -> Resul
 
 fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("a path is expected".into()) } else { Ok(text.into()) }
-}
-
-/// Whoever reaches this port can claim any address, so it stays on this machine until callers can be authenticated.
-fn grpc_address(text: &str) -> Result<Address, String> {
-    match text.parse()? {
-        Address::Tcp(address) if !address.ip().is_loopback() => Err(format!(
-            "{address} is not loopback: whoever reaches it could claim any client address, and this version cannot \
-             authenticate its callers; use 127.0.0.1 or unix:/path"
-        )),
-        address => Ok(address),
-    }
 }
 
 fn file_mode(text: &str) -> Result<u32, String> {

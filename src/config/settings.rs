@@ -14,13 +14,15 @@ const fn setting(key: &'static str, default: &'static str) -> Setting {
 }
 
 /// All of this version. A name that is not here stops the start.
-pub const SETTINGS: [Setting; 34] = [
+pub const SETTINGS: [Setting; 39] = [
     setting("mode", "enforce"),
     setting("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
     setting("listen.grpc", "127.0.0.1:9191"),
     setting("listen.grpc_mode", "0660"),
     setting("listen.grpc_group", ""),
+    setting("listen.caller_token_file", ""),
+    setting("listen.allow_unauthenticated_callers", "false"),
     setting("listen.http", "127.0.0.1:9192"),
     setting("listen.admin", "unix:DATA_DIR/admin.sock"),
     setting("store.url", "sqlite:DATA_DIR/sentinel.db"),
@@ -29,6 +31,9 @@ pub const SETTINGS: [Setting; 34] = [
     setting("pepper.secrets", ""),
     setting("pepper.secrets_file", ""),
     setting("client_ip.source", "peer"),
+    setting("client_ip.trusted_proxies", ""),
+    setting("client_ip.header", ""),
+    setting("client_ip.nat64", ""),
     setting("client_ip.unclaimable", ""),
     setting("credentials.profile", "generic"),
     setting("credentials.route_profiles", ""),

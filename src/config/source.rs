@@ -155,6 +155,15 @@ impl Source {
         self.parsed(&place, key, &text, parse)
     }
 
+    /// A setting that may be left out: `Some(None)` where it is not written or written empty, `None` after a fault.
+    pub(super) fn take_if_written<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        self.take(key, |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) })
+    }
+
     /// The setting's list; empty where it is not written. A list that is written but empty is a fault: it reads as
     /// "nothing" and would mean "no restriction".
     pub(super) fn take_list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {

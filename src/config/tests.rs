@@ -1,7 +1,7 @@
 use super::*;
 use crate::credential::{Alphabet, CREDENTIAL_HEADERS, Dialect, PROFILES, Plus, Profile};
 
-fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
+pub(super) fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sentinel.toml");
     std::fs::write(&file, text).unwrap();
@@ -42,7 +42,7 @@ fn the_environment_overrides_the_file() {
 fn every_fault_is_listed_at_once_with_its_place() {
     let faults = load_text(
         "mode = 'observe'\ncheck_deadline = 150\nunknown = 1\n[listen]\ngrpc = '0.0.0.0:9191'\ngrpc_mode = '0666'\n\
-         [client_ip]\nsource = 'metadata'\nunclaimable = ['10.0.0.1/8', 'x']\n[store]\nurl = 'postgres://u:hunter2@h/d'\n\
+         [client_ip]\nsource = 'dns'\nunclaimable = ['10.0.0.1/8', 'x']\n[store]\nurl = 'postgres://u:hunter2@h/d'\n\
          [pepper]\nsecrets = ['tooshort']\n[binding]\nmax_networks = 2",
         &[("SENTINEL_MODES", "x"), ("SENTINEL_CREDENTIALS__PROFILE", "open-ai"), ("SENTINEL_PORT", "tcp://10.0.0.1:9")],
     )
@@ -52,9 +52,9 @@ fn every_fault_is_listed_at_once_with_its_place() {
         "FILE: check_deadline: \"150\" is not a duration such as 150ms, 2s or 10m",
         "FILE: unknown: there is no such setting in this version",
         "FILE: binding.max_networks: there is no such setting in this version",
-        "FILE: listen.grpc: 0.0.0.0:9191 is not loopback",
+        "listen.grpc: 0.0.0.0:9191 is not loopback",
         "FILE: listen.grpc_mode: 0666 lets every user",
-        "FILE: client_ip.source: \"metadata\" is not one of: peer",
+        "FILE: client_ip.source: \"dns\" is not one of: peer, metadata, xff, header",
         "FILE: client_ip.unclaimable: 10.0.0.1/8 has host bits set; did you mean 10.0.0.0/8?",
         "FILE: client_ip.unclaimable: \"x\" is not an IP address or CIDR",
         "FILE: store.url: sqlite:PATH is expected",

@@ -12,6 +12,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 ///
 /// Folded are `::ffff:0:0/96` (RFC 4291 §2.5.5.2) and the well-known NAT64 prefix `64:ff9b::/96` (RFC 6052 §2.1).
 /// There is no other way to make one, so two spellings of one address can never own or miss a key differently.
+/// (`client_ip.nat64` adds prefixes: [`super::Nat64`] takes the IPv4 address out before it comes here.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientIp(IpAddr);
 
@@ -91,6 +92,16 @@ impl Network {
                 Self(Ipv6Net::new_assert(Ipv6Addr::from_bits(high), 64).into())
             }
         }
+    }
+
+    /// From a prefix that the caller has checked to be canonical.
+    pub(super) fn from_net(net: IpNet) -> Self {
+        Self(net)
+    }
+
+    /// The prefix itself.
+    pub fn net(self) -> IpNet {
+        self.0
     }
 
     /// Whether `ip` lies in this network.

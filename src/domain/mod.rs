@@ -6,11 +6,13 @@ pub mod addr;
 pub mod binding;
 pub mod event;
 pub mod key;
+mod nat64;
 pub mod reason;
 mod time;
 
 pub use addr::{ClientIp, Network};
 pub use binding::{Ban, Binding, KeyFacts, Standing, State};
 pub use key::{ApiKey, Fingerprint, Hint, KeyDigest, KeyHasher, KeyId, KeyIdPrefix, Pepper, PepperId};
+pub use nat64::Nat64;
 pub use reason::Reason;
 pub use time::Timestamp;

@@ -34,11 +34,13 @@ pub enum Reason {
     StoreUnavailable,
     /// Deny: no decision within the check's deadline.
     DeadlineExceeded,
+    /// Deny: whoever sent the Check did not show the caller's token, so nothing in it is believed.
+    CallerRejected,
 }
 
 impl Reason {
     /// Every reason, in the order of the README's table.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Bound,
         Self::FirstUse,
         Self::FailsafeOpen,
@@ -53,6 +55,7 @@ impl Reason {
         Self::NotClaimed,
         Self::StoreUnavailable,
         Self::DeadlineExceeded,
+        Self::CallerRejected,
     ];
 
     /// The word itself.
@@ -72,6 +75,7 @@ impl Reason {
             Self::NotClaimed => "not_claimed",
             Self::StoreUnavailable => "store_unavailable",
             Self::DeadlineExceeded => "deadline_exceeded",
+            Self::CallerRejected => "caller_rejected",
         }
     }
 

@@ -6,8 +6,9 @@ use envoy_types::pb::envoy::{
 };
 use prost::Message;
 
-use super::overrides::Overrides;
+use super::{call::Call, overrides::Overrides};
 use crate::{
+    client_ip::{Resolver, Said},
     credential::{Credentials, Fault, Header, Profile},
     domain::{ApiKey, ClientIp, Reason},
     engine::Missing,
@@ -37,7 +38,12 @@ pub(super) struct Rejected<'a> {
 }
 
 /// Reads `frame`; `None` is a message that did not arrive whole.
-pub(super) fn extract<'a>(frame: Option<&[u8]>, credentials: &'a Credentials) -> Result<Extracted<'a>, Rejected<'a>> {
+pub(super) fn extract<'a>(
+    frame: Option<&[u8]>,
+    call: &Call,
+    client_ip: &Resolver,
+    credentials: &'a Credentials,
+) -> Result<Extracted<'a>, Rejected<'a>> {
     let malformed = || Rejected { reason: Reason::MalformedRequest, ip: None, profile: None };
     let frame = frame.ok_or_else(malformed)?;
     let request = CheckRequest::decode(frame).map_err(|_| malformed())?;
@@ -52,7 +58,8 @@ pub(super) fn extract<'a>(frame: Option<&[u8]>, credentials: &'a Credentials) ->
     };
     let profile = overrides.profile;
     let rejected = |reason, ip| Rejected { reason, ip, profile: Some(profile) };
-    let ip = peer(&attributes).ok_or_else(|| rejected(Reason::ClientIpUnknown, None))?;
+    let ip = client(&attributes, &headers, call, client_ip);
+    let ip = ip.ok_or_else(|| rejected(Reason::ClientIpUnknown, None))?;
     match credentials.key(profile, headers.iter(), path) {
         Ok(key) => {
             let disguised = profile.disguised(headers.iter());
@@ -63,13 +70,25 @@ pub(super) fn extract<'a>(frame: Option<&[u8]>, credentials: &'a Credentials) ->
     }
 }
 
-/// `client_ip.source = peer`: the connection's peer, `attributes.source.address.socket_address`, PROXY protocol
-/// already applied. No header can forge it. A pipe, an internal listener or a host name is no client address.
-fn peer(attributes: &AttributeContext) -> Option<ClientIp> {
+/// Hands `client_ip` what there is to know of addresses, unjudged.
+fn client(attributes: &AttributeContext, headers: &Headers<'_>, call: &Call, client_ip: &Resolver) -> Option<ClientIp> {
+    // Envoy sends names in lower case, so that a name in another case is not its, and not read.
+    let lines = |name| headers.iter().filter(move |header| header.name == name).map(|header| header.value).collect();
+    let lines: Vec<&[u8]> = client_ip.header().map(lines).unwrap_or_default();
+    client_ip.resolve(&Said {
+        peer: peer(attributes),
+        resolved: call.once("x-client-ip"),
+        direct_peer: call.once("x-peer-ip"),
+        lines: &lines,
+    })
+}
+
+/// `attributes.source.address.socket_address`. A pipe, an internal listener or a host name is no client address.
+fn peer(attributes: &AttributeContext) -> Option<&str> {
     let address = attributes.source.as_ref()?.address.as_ref()?.address.as_ref()?;
     match address {
         Address::SocketAddress(socket) if !matches!(socket.port_specifier, Some(PortSpecifier::NamedPort(_))) => {
-            socket.address.parse().ok()
+            Some(&socket.address)
         }
         _ => None,
     }

@@ -1,5 +1,6 @@
 //! The edge: Envoy's `Check` in, an in-protocol answer out.
 
+mod call;
 mod extract;
 mod overrides;
 mod respond;
@@ -14,8 +15,12 @@ use tokio::time::{Instant, timeout_at};
 
 pub use wire::{SERVICE, Server};
 
+use call::Call;
+
 use crate::{
     audit::Audit,
+    caller::Callers,
+    client_ip,
     credential::{Credentials, Profile},
     domain::{ClientIp, Reason, event::DecisionId},
     engine::{Decision, Denial, Engine, Request},
@@ -24,6 +29,10 @@ use crate::{
 
 /// Answers Checks.
 pub struct Authorization {
+    /// Who may ask.
+    pub callers: Callers,
+    /// `client_ip.*`.
+    pub client_ip: client_ip::Resolver,
     /// `credentials.*`.
     pub credentials: Credentials,
     /// `check_deadline`.
@@ -48,10 +57,10 @@ struct Answer<'a> {
 }
 
 impl Authorization {
-    async fn check(&self, frame: impl Future<Output = Option<Bytes>>, grpc_timeout: Option<Duration>) -> CheckResponse {
+    async fn check(&self, frame: impl Future<Output = Option<Bytes>>, call: Call) -> CheckResponse {
         let now = Instant::now();
         let guard = self.metrics.begin(now);
-        let answer = self.answer(frame, now, deadline(now, self.check_deadline, grpc_timeout)).await;
+        let answer = self.answer(frame, &call, now).await;
         let (allowed, reason) = match &answer.decision {
             Decision::Allow(permit) => (true, permit.reason()),
             Decision::Deny(Denial { reason, key_id }) => {
@@ -64,12 +73,17 @@ impl Authorization {
         response
     }
 
-    async fn answer(&self, frame: impl Future<Output = Option<Bytes>>, now: Instant, deadline: Instant) -> Answer<'_> {
+    async fn answer(&self, frame: impl Future<Output = Option<Bytes>>, call: &Call, now: Instant) -> Answer<'_> {
         let decision_id = DecisionId(rand::random());
         let denied = |reason, ip, profile| {
             let decision = Decision::Deny(Denial { reason, key_id: None });
             Answer { decision, decision_id, ip, profile, disguised: Vec::new() }
         };
+        if !call.is_from(&self.callers) {
+            // Not even read: the address in it would go into the audit as if somebody had seen it.
+            return denied(Reason::CallerRejected, None, &self.credentials.profile);
+        }
+        let deadline = deadline(now, self.check_deadline, call.timeout());
         let mut frame = pin!(frame);
         // Envoy's frame is nearly always there already; a timer costs more than reading it.
         let frame = match poll!(&mut frame) {
@@ -79,7 +93,7 @@ impl Authorization {
                 Err(_) => return denied(Reason::DeadlineExceeded, None, &self.credentials.profile),
             },
         };
-        match extract::extract(frame.as_deref(), &self.credentials) {
+        match extract::extract(frame.as_deref(), call, &self.client_ip, &self.credentials) {
             Ok(extract::Extracted { ip, key, missing, profile, disguised }) => {
                 let request = Request { ip, key, missing, decision_id };
                 let decision = self.engine.decide(request, now, deadline).await;

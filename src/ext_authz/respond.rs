@@ -56,7 +56,9 @@ fn denied(denial: &Denial, answer: &Answer<'_>) -> CheckResponse {
         // RFC 6750 §3: no error code when the request has no credentials at all.
         Reason::NoKey => headers.push(header("www-authenticate", "Bearer")),
         Reason::MalformedKey => headers.push(header("www-authenticate", r#"Bearer error="invalid_token""#)),
-        Reason::StoreUnavailable | Reason::DeadlineExceeded => headers.push(header("retry-after", "1")),
+        Reason::StoreUnavailable | Reason::DeadlineExceeded | Reason::CallerRejected => {
+            headers.push(header("retry-after", "1"))
+        }
         _ => {}
     }
     let problem = Problem {
@@ -105,6 +107,7 @@ impl Refusal {
             | Reason::NotClaimed => Self { status: 403, grpc_code: 7, title: "Forbidden" },
             Reason::StoreUnavailable
             | Reason::DeadlineExceeded
+            | Reason::CallerRejected
             // The engine does not deny for these; if it ever did, a 503 would still be a denial.
             | Reason::Bound
             | Reason::FirstUse
@@ -138,6 +141,7 @@ fn detail(reason: Reason) -> &'static str {
         Reason::ClientIpUnknown => "The client's address could not be established.",
         Reason::NotClaimed => "This API key is reserved until an operator gives it a network.",
         Reason::StoreUnavailable | Reason::DeadlineExceeded => "The API key could not be checked in time. Try again.",
+        Reason::CallerRejected => "The gateway is not known to the service that checks API keys.",
         Reason::Bound | Reason::FirstUse | Reason::FailsafeOpen => "The request is allowed.",
     }
 }

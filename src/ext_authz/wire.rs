@@ -9,7 +9,6 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -20,11 +19,10 @@ use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    metadata::MetadataMap,
     server::{ClientStreamingService, Grpc, NamedService},
 };
 
-use super::Authorization;
+use super::{Authorization, call::Call};
 
 /// The longest Check message that is read, in bytes. Envoy's own limit for request headers is 60 KiB by default and
 /// 8 MiB at most (`max_request_headers_kb`); a longer message carries a request body, which nothing here reads.
@@ -89,27 +87,8 @@ impl ClientStreamingService<Bytes> for Check {
                 let frame = messages.message().await.ok().flatten()?;
                 matches!(messages.message().await, Ok(None)).then_some(frame)
             };
-            Ok(Response::new(authorization.check(frame, timeout(&metadata)).await))
+            Ok(Response::new(authorization.check(frame, Call::new(metadata)).await))
         })
-    }
-}
-
-/// The caller's patience, from `grpc-timeout` (gRPC over HTTP/2: at most 8 digits and a unit).
-fn timeout(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let amount: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(amount * 3600)),
-        "M" => Some(Duration::from_secs(amount * 60)),
-        "S" => Some(Duration::from_secs(amount)),
-        "m" => Some(Duration::from_millis(amount)),
-        "u" => Some(Duration::from_micros(amount)),
-        "n" => Some(Duration::from_nanos(amount)),
-        _ => None,
     }
 }
 
@@ -148,26 +127,5 @@ impl Decoder for FrameCodec {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grpc_timeouts() {
-        let parse = |text: &str| {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().unwrap());
-            timeout(&metadata)
-        };
-        assert_eq!(parse("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(parse("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
-        assert_eq!(parse("1S"), Some(Duration::from_secs(1)));
-        for bad in ["", "m", "1", "1x", "-1m", "999999999m", "1.5S"] {
-            assert_eq!(parse(bad), None, "{bad}");
-        }
-        assert_eq!(timeout(&MetadataMap::new()), None);
     }
 }

@@ -159,7 +159,7 @@ pub(crate) fn denial_status(reason: Reason) -> Option<u16> {
         | Reason::UnclaimableNetwork
         | Reason::ClientIpUnknown
         | Reason::NotClaimed => Some(403),
-        Reason::StoreUnavailable | Reason::DeadlineExceeded => Some(503),
+        Reason::StoreUnavailable | Reason::DeadlineExceeded | Reason::CallerRejected => Some(503),
     }
 }
 

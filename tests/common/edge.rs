@@ -26,6 +26,25 @@ impl Edge {
         Self { sentinel, upstream, envoy }
     }
 
+    /// A shipped file and the lines of `sentinel.toml` at its top, as that pair: nothing but the literals that the file
+    /// names is replaced. `balancer` stands for the network of the proxies in front.
+    pub(crate) async fn pair(file: &str, balancer: &str) -> Self {
+        let mut config = EnvoyConfig::file(file);
+        let home = config.settings().into_iter().fold(sentinel().unset("check_deadline"), |home, (key, value)| {
+            let socket = home.path().join("ext_authz.sock").display().to_string();
+            let value = value.replace("/run/sentinel/ext_authz.sock", &socket);
+            home.set(&key, &value.replace("10.0.0.0/24", &format!("{balancer}/32")))
+        });
+        let listed = "address_prefix: 10.0.0.0, prefix_len: 24";
+        if config.code().iter().any(|line| line.contains(listed)) {
+            config = config.replace(listed, &format!("address_prefix: {balancer}, prefix_len: 32"));
+        }
+        let sentinel = home.start().await;
+        let upstream = Upstream::start().await;
+        let envoy = config.start(&sentinel, &upstream).await;
+        Self { sentinel, upstream, envoy }
+    }
+
     /// The shipped config, on a machine that may be slow.
     pub(crate) async fn shipped() -> Self {
         Self::start(sentinel(), EnvoyConfig::shipped().patient()).await

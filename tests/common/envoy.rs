@@ -1,4 +1,4 @@
-//! The real Envoy on the shipped `envoy/envoy.yaml`, with only its literals replaced; or on a variant of that file.
+//! The real Envoy on a shipped file below `envoy/`, with only its literals replaced; or on a variant of such a file.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use super::{
     grpc::Target,
     http_client::{Call, Version},
     process::Process,
-    sentinel::Sentinel,
+    sentinel::{CALLER_TOKEN, Sentinel},
     upstream::Upstream,
 };
 
@@ -25,16 +25,37 @@ use super::{
 pub(crate) struct EnvoyConfig(String);
 
 impl EnvoyConfig {
+    /// Envoy is the edge.
     pub(crate) fn shipped() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy/envoy.yaml");
+        Self::file("envoy.yaml")
+    }
+
+    /// This file below `envoy/`.
+    pub(crate) fn file(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy").join(name);
         Self(fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    }
+
+    /// The lines of `sentinel.toml` that the file asks for, as setting and TOML value.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        let block = self.0.split("# --- sentinel.toml\n").nth(1).unwrap().split("# --- end").next().unwrap();
+        let setting = |line: &str| {
+            let (key, value) = line.trim_start_matches("# ").split_once(" = ").unwrap();
+            (key.to_owned(), value.to_owned())
+        };
+        block.lines().map(setting).collect()
+    }
+
+    /// What is left without its comments.
+    pub(crate) fn code(&self) -> Vec<&str> {
+        let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+        self.0.lines().filter(is_code).collect()
     }
 
     pub(crate) fn replace(self, from: &str, to: &str) -> Self {
         // What a comment says of a literal is not the literal.
-        let is_code = |line: &&str| !line.trim_start().starts_with('#');
-        let text: String = self.0.lines().filter(is_code).map(|line| format!("{line}\n")).collect();
-        assert_eq!(text.matches(from).count(), 1, "envoy.yaml must hold {from:?} exactly once");
+        let text: String = self.code().into_iter().map(|line| format!("{line}\n")).collect();
+        assert_eq!(text.matches(from).count(), 1, "the shipped file must hold {from:?} exactly once");
         Self(text.replacen(from, to, 1))
     }
 
@@ -52,6 +73,14 @@ impl EnvoyConfig {
         const FILTER: &str = "    listener_filters: [ { name: envoy.filters.listener.proxy_protocol, typed_config: \
             { \"@type\": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol } } ]";
         self.replace("    filter_chains:\n", &format!("{FILTER}\n    filter_chains:\n"))
+    }
+
+    /// Every call to Sentinel carries this metadata.
+    pub(crate) fn with_metadata(self, entries: &[(&str, &str)]) -> Self {
+        let entry = |(name, value): &(&str, &str)| format!(" {{ key: {name}, value: \"{value}\" }}");
+        let entries = entries.iter().map(entry).collect::<Vec<_>>().join(",");
+        let envoy_grpc = "                envoy_grpc: { cluster_name: sentinel }\n";
+        self.replace(envoy_grpc, &format!("{envoy_grpc}                initial_metadata: [{entries} ]\n"))
     }
 
     /// Envoy waits as long for Sentinel as a busy machine may need. (The shipped 250 ms stay in the test of the pair.)
@@ -82,11 +111,16 @@ impl EnvoyConfig {
         self.replace("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW")
     }
 
-    /// Starts Envoy between its clients, `sentinel` (on its unix socket) and `upstream`.
+    /// Starts Envoy between its clients, `sentinel` and `upstream`.
     pub(crate) async fn start(self, sentinel: &Sentinel, upstream: &Upstream) -> Envoy {
-        let Target::Unix(socket) = sentinel.grpc() else { panic!("envoy.yaml reaches Sentinel by a unix socket") };
-        let text = self
-            .replace("/run/sentinel/ext_authz.sock", &socket.display().to_string())
+        let config = match sentinel.grpc() {
+            Target::Unix(socket) => self.replace("/run/sentinel/ext_authz.sock", &socket.display().to_string()),
+            Target::Tcp(to) => self.replace(
+                "pipe: { path: \"/run/sentinel/ext_authz.sock\" }",
+                &format!("socket_address: {{ address: {}, port_value: {} }}", to.ip(), to.port()),
+            ),
+        };
+        let text = config
             .replace_if_there("port_value: 10000", "port_value: 0")
             .replace("port_value: 8080", &format!("port_value: {}", upstream.address.port()))
             .replace("port_value: 9901", "port_value: 0")
@@ -97,7 +131,9 @@ impl EnvoyConfig {
         let (config, admin_file) = (dir.path().join("envoy.yaml"), dir.path().join("admin"));
         fs::write(&config, text).unwrap();
         let mut command = Command::new(binary());
-        command.env_clear().arg("-c").arg(&config).arg("--admin-address-path").arg(&admin_file);
+        // For the configurations that name it.
+        command.env_clear().env("CALLER_TOKEN", CALLER_TOKEN);
+        command.arg("-c").arg(&config).arg("--admin-address-path").arg(&admin_file);
         command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]);
         command.args(["--file-flush-interval-msec", "20"]);
         let mut process = Process::spawn("envoy", &mut command, dir.path());
@@ -124,7 +160,7 @@ async fn listener(admin: SocketAddr) -> Target {
 }
 
 /// `SENTINEL_TEST_ENVOY` if it is set, else the one that `make setup` put below `.tools/`.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("SENTINEL_TEST_ENVOY") {
         return path.into();
     }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use bytes::Bytes;
@@ -66,6 +66,12 @@ impl Call {
         self
     }
 
+    /// The same call for another path.
+    pub(crate) fn at(mut self, path: &str) -> Self {
+        self.path = path.to_owned();
+        self
+    }
+
     pub(crate) fn method(mut self, method: Method) -> Self {
         self.method = method;
         self
@@ -76,9 +82,15 @@ impl Call {
         self
     }
 
-    /// Binds this source address, such as `127.0.0.2`.
+    /// Binds this source address, such as `127.0.0.2`; to a server on every address, the loopback of its family.
     pub(crate) fn from(mut self, ip: &str) -> Self {
-        self.from = Some(ip.parse().unwrap());
+        let from: IpAddr = ip.parse().unwrap();
+        if let Target::Tcp(to) = &mut self.to
+            && to.ip().is_unspecified()
+        {
+            to.set_ip(if from.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        self.from = Some(from);
         self
     }
 
@@ -98,6 +110,17 @@ impl Call {
     pub(crate) fn proxied_for(mut self, client: &str) -> Self {
         let (family, proxy) = if client.contains(':') { ("TCP6", "::1") } else { ("TCP4", "127.0.0.1") };
         self.prefix = format!("PROXY {family} {client} {proxy} 40000 443\r\n").into_bytes();
+        self
+    }
+
+    /// A PROXY protocol v2 header that tells `client` as the source, or that it speaks for nobody (`LOCAL`).
+    pub(crate) fn proxied_v2_for(mut self, client: Option<Ipv4Addr>) -> Self {
+        const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+        let rest = match client {
+            Some(client) => [b"\x21\x11\0\x0c", &client.octets()[..], b"\x7f\0\0\x01\x9c\x40\x01\xbb"].concat(),
+            None => b"\x20\0\0\0".to_vec(),
+        };
+        self.prefix = [SIGNATURE, &rest].concat();
         self
     }
 

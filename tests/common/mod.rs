@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use answer::Answer;
 pub(crate) use check::{Check, Encoding};
-pub(crate) use sentinel::{Home, PEPPER, Sentinel, sentinel};
+pub(crate) use sentinel::{CALLER_TOKEN, Home, PEPPER, Sentinel, sentinel};
 
 /// How long anything may take before a test gives up. Generous: it bounds a hang, it does not measure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -26,6 +26,9 @@ use super::{
 /// The pepper of every test server.
 pub(crate) const PEPPER: &str = "a-pepper-for-tests-0123456789-abcdefgh";
 
+/// What Envoy shows to a server that was made with [`Home::with_caller_token`].
+pub(crate) const CALLER_TOKEN: &str = "a-caller-token-for-tests-0123456789";
+
 /// A server with the settings that suit tests: free ports, and a deadline that a busy machine keeps.
 pub(crate) fn sentinel() -> Home {
     let dir = tempfile::Builder::new().prefix("kis").tempdir().unwrap();
@@ -59,6 +62,13 @@ impl Home {
     pub(crate) fn unset(mut self, key: &str) -> Self {
         self.settings.remove(key);
         self
+    }
+
+    /// Asks every caller for [`CALLER_TOKEN`].
+    pub(crate) fn with_caller_token(self) -> Self {
+        let file = self.path().join("caller-token");
+        fs::write(&file, format!("{CALLER_TOKEN}\n")).unwrap();
+        self.set("listen.caller_token_file", &format!("\"{}\"", file.display()))
     }
 
     /// Listens on a unix socket in the server's folder.

@@ -1,0 +1,174 @@
+use super::*;
+
+const LB: &str = "10.0.0.2";
+const CLIENT: &str = "203.0.113.7";
+const STRANGER: &str = "198.51.100.9";
+
+fn resolver(source: Source) -> Resolver {
+    let networks = ["10.0.0.0/24", "2001:db8:1b::/64"].map(|text| text.parse().unwrap());
+    Resolver { source, trusted_proxies: networks.to_vec(), nat64: vec!["2001:db8:64::/96".parse().unwrap()] }
+}
+
+fn shown(client: Option<ClientIp>) -> String {
+    client.map_or("unknown".to_owned(), |ip| ip.to_string())
+}
+
+fn by_metadata(client: &str, peer: &str) -> String {
+    let said = Said { peer: Some("192.0.2.9"), resolved: Some(client), direct_peer: Some(peer), ..Said::default() };
+    shown(resolver(Source::Metadata).resolve(&said))
+}
+
+fn by_lines(source: Source, peer: &str, lines: &[&str]) -> String {
+    let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
+    shown(resolver(source).resolve(&Said { peer: Some(peer), lines: &lines, ..Said::default() }))
+}
+
+#[test]
+fn a_hop_in_every_spelling() {
+    for text in ["203.0.113.7", " 203.0.113.7\t", "203.0.113.7:0", "203.0.113.7:65535"] {
+        assert_eq!(forwarded::address(text.as_bytes()), Some(CLIENT.parse().unwrap()), "{text:?}");
+    }
+    for text in ["2001:db8::7", "[2001:db8::7]", "[2001:db8::7]:443", " [2001:DB8:0::7] "] {
+        assert_eq!(forwarded::address(text.as_bytes()), Some("2001:db8::7".parse().unwrap()), "{text:?}");
+    }
+    for text in [
+        "",
+        " ",
+        "unknown",
+        "_hidden",
+        "localhost",
+        "203.0.113.7:",
+        "203.0.113.7:65536",
+        "203.0.113.7:+1",
+        "203.0.113.7:8 0",
+        "203.0.113.7 80",
+        "203.0.113",
+        "203.0.113.007",
+        "0xcb.0.113.7",
+        "3405803783",
+        "[203.0.113.7]",
+        "[2001:db8::7",
+        "2001:db8::7]",
+        "[2001:db8::7]x",
+        "[2001:db8::7]:",
+        "[]",
+        "fe80::1%eth0",
+        "[fe80::1%eth0]:1",
+        "\"203.0.113.7\"",
+        "for=203.0.113.7",
+        "203.0.113.7/32",
+        "/run/client.sock",
+        "-",
+        "203.0.113.7\0",
+        "\u{a0}203.0.113.7",
+        "２03.0.113.7",
+    ] {
+        assert_eq!(forwarded::address(text.as_bytes()), None, "{text:?}");
+    }
+    assert_eq!(forwarded::address(b"203.0.113.7\xff"), None);
+}
+
+#[test]
+fn metadata_counts_from_a_known_proxy_and_otherwise_only_for_oneself() {
+    for (client, peer, expected) in [
+        (CLIENT, LB, CLIENT),
+        ("::ffff:203.0.113.7", LB, CLIENT),
+        ("2001:db8:64::203.0.113.7", "::ffff:10.0.0.2", CLIENT),
+        ("203.0.113.7:4711", LB, CLIENT),
+        ("2001:db8::7", "2001:db8:1b::2", "2001:db8::7"),
+        (STRANGER, STRANGER, STRANGER),
+        ("::ffff:198.51.100.9", STRANGER, STRANGER),
+        // Somebody went around the proxy and says who he is.
+        (CLIENT, STRANGER, "unknown"),
+        (LB, STRANGER, "unknown"),
+        // The proxy did not say for whom.
+        (LB, LB, "unknown"),
+        ("10.0.0.3", LB, "unknown"),
+        ("", LB, "unknown"),
+        (CLIENT, "", "unknown"),
+        ("203.0.113.7,203.0.113.7", LB, "unknown"),
+        (CLIENT, "10.0.0.2,10.0.0.2", "unknown"),
+        ("/run/client.sock", LB, "unknown"),
+        ("fe80::1%eth0", LB, "unknown"),
+        ("internal_client_address", "internal_client_address", "unknown"),
+    ] {
+        assert_eq!(by_metadata(client, peer), expected, "{client} by {peer}");
+    }
+    for said in [
+        Said { resolved: Some(CLIENT), ..Said::default() },
+        Said { direct_peer: Some(LB), ..Said::default() },
+        Said { peer: Some(CLIENT), ..Said::default() },
+    ] {
+        assert_eq!(resolver(Source::Metadata).resolve(&said), None, "{said:?}");
+    }
+}
+
+#[test]
+fn the_walk_stops_at_the_first_stranger_and_believes_nothing_further_left() {
+    let cases: [(&str, &[&str], &str); 20] = [
+        (STRANGER, &[], STRANGER),
+        (STRANGER, &["203.0.113.7"], STRANGER),
+        (STRANGER, &["garbage"], STRANGER),
+        (LB, &["203.0.113.7"], CLIENT),
+        (LB, &["6.6.6.6, 203.0.113.7"], CLIENT),
+        (LB, &["garbage, 203.0.113.7"], CLIENT),
+        (LB, &[", 203.0.113.7"], CLIENT),
+        (LB, &["203.0.113.7, 10.0.0.3,10.0.0.2"], CLIENT),
+        (LB, &["6.6.6.6", "203.0.113.7", "10.0.0.3"], CLIENT),
+        (LB, &["203.0.113.7:1, [2001:db8:1b::3]:2"], CLIENT),
+        (LB, &["::ffff:203.0.113.7,::ffff:10.0.0.3"], CLIENT),
+        ("::ffff:10.0.0.2", &["2001:db8:64::cb00:7107"], CLIENT),
+        (LB, &[], "unknown"),
+        (LB, &[""], "unknown"),
+        (LB, &["203.0.113.7,"], "unknown"),
+        (LB, &["203.0.113.7", ""], "unknown"),
+        (LB, &["203.0.113.7, unknown"], "unknown"),
+        (LB, &["203.0.113.7, unknown, 10.0.0.3"], "unknown"),
+        (LB, &["10.0.0.4, 10.0.0.3"], "unknown"),
+        ("/run/client.sock", &["203.0.113.7"], "unknown"),
+    ];
+    for (peer, lines, expected) in cases {
+        assert_eq!(by_lines(Source::Xff, peer, lines), expected, "{lines:?} by {peer}");
+    }
+}
+
+#[test]
+fn a_header_counts_once_and_from_a_known_proxy_only() {
+    let cases: [(&str, &[&str], &str); 10] = [
+        (LB, &["203.0.113.7"], CLIENT),
+        (LB, &["[::ffff:203.0.113.7]:4711"], CLIENT),
+        (LB, &[], "unknown"),
+        (LB, &[""], "unknown"),
+        (LB, &["203.0.113.7", "203.0.113.7"], "unknown"),
+        (LB, &["203.0.113.7,203.0.113.7"], "unknown"),
+        (LB, &["client.example"], "unknown"),
+        (LB, &["10.0.0.3"], "unknown"),
+        (STRANGER, &["203.0.113.7"], "unknown"),
+        (STRANGER, &[], "unknown"),
+    ];
+    for (peer, lines, expected) in cases {
+        let source = Source::Header("cf-connecting-ip".to_owned());
+        assert_eq!(by_lines(source, peer, lines), expected, "{lines:?} by {peer}");
+    }
+}
+
+#[test]
+fn an_address_below_a_nat64_prefix_that_no_translator_makes_is_none() {
+    let mut resolver = resolver(Source::Peer);
+    resolver.nat64 = vec!["2001:db8:122:344::/64".parse().unwrap()];
+    for (peer, expected) in
+        [("2001:db8:122:344:cb:71:700::", "203.0.113.7"), ("2001:db8:122:344:1cb:71:700::", "unknown")]
+    {
+        assert_eq!(shown(resolver.resolve(&Said { peer: Some(peer), ..Said::default() })), expected, "{peer}");
+    }
+}
+
+#[test]
+fn the_peer_is_a_bare_address() {
+    for (peer, expected) in [("203.0.113.7", CLIENT), ("::ffff:203.0.113.7", CLIENT), (LB, LB)] {
+        assert_eq!(by_lines(Source::Peer, peer, &[]), expected);
+    }
+    for peer in ["203.0.113.7:80", "[::1]", " 203.0.113.7", "fe80::1%eth0", ""] {
+        assert_eq!(by_lines(Source::Peer, peer, &[]), "unknown", "{peer:?}");
+    }
+}

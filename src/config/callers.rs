@@ -1,0 +1,106 @@
+//! `listen.caller_token_file` and `listen.allow_unauthenticated_callers`: whether `listen.grpc` may be where it is.
+
+use std::fs;
+
+use zeroize::Zeroizing;
+
+use super::{source::Source, word};
+use crate::{
+    caller::{CallerToken, Callers},
+    listen::Address,
+};
+
+/// Whoever reaches the port can claim any client address. So beyond this machine nothing starts by default.
+pub(super) fn take(source: &mut Source, grpc: Option<&Address>) -> Option<Callers> {
+    let token = source.take_if_written("listen.caller_token_file", token);
+    let anyone = source.take("listen.allow_unauthenticated_callers", word(&[("false", false), ("true", true)]));
+    let (token, anyone) = (token?, anyone?);
+    let beyond = match grpc? {
+        // An IPv4 loopback address written as IPv6 is one too.
+        Address::Tcp(address) if !address.ip().to_canonical().is_loopback() => Some(address),
+        _ => None,
+    };
+    match (token, anyone, beyond) {
+        (Some(token), false, _) => Some(Callers::ByToken(token)),
+        (Some(_), true, _) => {
+            let why = "callers show the token of listen.caller_token_file; leave one of the two out";
+            source.faults.push(format!("listen.allow_unauthenticated_callers: {why}"));
+            None
+        }
+        (None, true, Some(_)) => Some(Callers::Unauthenticated),
+        (None, _, None) => Some(Callers::ByPlace),
+        (None, false, Some(address)) => {
+            source.faults.push(format!(
+                "listen.grpc: {address} is not loopback: whoever reaches it could claim any client address; give \
+                 Envoy a token (listen.caller_token_file), use 127.0.0.1 or unix:/path, or, where the network lets \
+                 only Envoy through, say listen.allow_unauthenticated_callers = true"
+            ));
+            None
+        }
+    }
+}
+
+fn token(file: &str) -> Result<CallerToken, String> {
+    let secret = fs::read(file).map(Zeroizing::new).map_err(|cause| format!("{file}: {cause}"))?;
+    CallerToken::new(secret.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::load_text;
+    use crate::caller::Callers;
+
+    const TOKEN: &str = "a-token-of-32-bytes-or-more-0123456789";
+
+    fn with_file(text: &str, content: &str) -> Result<Callers, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, content).unwrap();
+        let text = text.replace("FILE", &file.display().to_string());
+        let config = load_text(&format!("[listen]\n{text}"), &[]);
+        assert!(!format!("{config:?}").contains("a-token-of"), "the secret is shown: {config:?}");
+        config.map(|config| config.callers)
+    }
+
+    #[test]
+    fn beyond_this_machine_nothing_starts_without_a_word_on_callers() {
+        for grpc in ["0.0.0.0:9191", "10.0.0.5:9191", "[::]:9191", "[2001:db8::1]:9191"] {
+            let faults = with_file(&format!("grpc = '{grpc}'"), "").unwrap_err();
+            assert!(faults.contains(&format!("listen.grpc: {grpc} is not loopback")), "{faults}");
+            assert!(faults.contains("listen.caller_token_file") && faults.lines().count() == 1, "{faults}");
+            let token = with_file(&format!("grpc = '{grpc}'\ncaller_token_file = 'FILE'"), TOKEN).unwrap();
+            assert!(matches!(token, Callers::ByToken(token) if token.is(TOKEN.as_bytes())));
+            let anyone = format!("grpc = '{grpc}'\nallow_unauthenticated_callers = true");
+            assert_eq!(with_file(&anyone, "").unwrap(), Callers::Unauthenticated);
+        }
+    }
+
+    #[test]
+    fn on_this_machine_the_place_is_enough_and_a_token_still_counts() {
+        for grpc in ["127.0.0.1:9191", "127.0.0.2:9191", "[::1]:9191", "[::ffff:127.0.0.1]:9191", "unix:/run/x.sock"] {
+            for anyone in ["false", "true"] {
+                let text = format!("grpc = '{grpc}'\nallow_unauthenticated_callers = {anyone}");
+                assert_eq!(with_file(&text, "").unwrap(), Callers::ByPlace, "{grpc}");
+            }
+            let text = format!("grpc = '{grpc}'\ncaller_token_file = 'FILE'");
+            assert!(matches!(with_file(&text, &format!("{TOKEN}\n")).unwrap(), Callers::ByToken(_)), "{grpc}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_none() {
+        for (content, expected) in [
+            ("short", "a caller's token has at least 32 bytes, this one has 5"),
+            ("", "a caller's token has at least 32 bytes, this one has 0"),
+            ("a-token-of-two words-and-many-more-characters", "visible ASCII"),
+            ("a-token-of-caf\u{e9}-and-many-more-characters", "visible ASCII"),
+        ] {
+            let faults = with_file("caller_token_file = 'FILE'", content).unwrap_err();
+            assert!(faults.contains("listen.caller_token_file: ") && faults.contains(expected), "{faults}");
+        }
+        let absent = with_file("caller_token_file = '/nonexistent/token'", "").unwrap_err();
+        assert!(absent.contains("/nonexistent/token: No such file"), "{absent}");
+        let both = with_file("caller_token_file = 'FILE'\nallow_unauthenticated_callers = true", TOKEN).unwrap_err();
+        assert!(both.contains("leave one of the two out"), "{both}");
+    }
+}

@@ -1,0 +1,101 @@
+//! What the gRPC call itself says, beside its message: written by Envoy's configuration, and by no client of Envoy's.
+//!
+//! `x-forwarded-for` is there too, put in by Envoy's own router: it names Envoy, and is never read.
+
+use std::time::Duration;
+
+use tonic::metadata::MetadataMap;
+
+use crate::caller::Callers;
+
+/// The metadata of a Check call.
+#[derive(Debug, Default)]
+pub(super) struct Call(MetadataMap);
+
+impl Call {
+    pub(super) fn new(metadata: MetadataMap) -> Self {
+        Self(metadata)
+    }
+
+    /// Whether the caller may ask at all. A second token is a wrong one: somebody put it beside Envoy's.
+    pub(super) fn is_from(&self, callers: &Callers) -> bool {
+        match callers {
+            Callers::ByPlace | Callers::Unauthenticated => true,
+            Callers::ByToken(token) => self.once("x-sentinel-token").is_some_and(|shown| token.is(shown.as_bytes())),
+        }
+    }
+
+    /// This entry's text, if it is there exactly once.
+    pub(super) fn once(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.get_all(name).iter();
+        let value = values.next()?;
+        values.next().is_none().then(|| value.to_str().ok())?
+    }
+
+    /// The caller's patience, from `grpc-timeout` (gRPC over HTTP/2: at most 8 digits and a unit).
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        let text = self.0.get("grpc-timeout")?.to_str().ok()?;
+        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let amount: u64 = digits.parse().ok()?;
+        match unit {
+            "H" => Some(Duration::from_secs(amount * 3600)),
+            "M" => Some(Duration::from_secs(amount * 60)),
+            "S" => Some(Duration::from_secs(amount)),
+            "m" => Some(Duration::from_millis(amount)),
+            "u" => Some(Duration::from_micros(amount)),
+            "n" => Some(Duration::from_nanos(amount)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caller::CallerToken;
+
+    fn call(entries: &[(&'static str, &str)]) -> Call {
+        let mut metadata = MetadataMap::new();
+        for (name, value) in entries {
+            metadata.append(*name, value.parse().unwrap());
+        }
+        Call::new(metadata)
+    }
+
+    #[test]
+    fn grpc_timeouts() {
+        let parse = |text: &str| call(&[("grpc-timeout", text)]).timeout();
+        assert_eq!(parse("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(parse("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(parse("1S"), Some(Duration::from_secs(1)));
+        for bad in ["", "m", "1", "1x", "-1m", "999999999m", "1.5S"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+        assert_eq!(Call::default().timeout(), None);
+    }
+
+    #[test]
+    fn an_entry_counts_only_if_it_is_there_once() {
+        assert_eq!(call(&[("x-client-ip", "192.0.2.1")]).once("x-client-ip"), Some("192.0.2.1"));
+        assert_eq!(call(&[("x-client-ip", "a"), ("x-client-ip", "a")]).once("x-client-ip"), None);
+        assert_eq!(call(&[("x-client-ip", "caf\u{e9}")]).once("x-client-ip"), None);
+        assert_eq!(Call::default().once("x-client-ip"), None);
+    }
+
+    #[test]
+    fn the_token_is_shown_once_or_not_at_all() {
+        const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+        let callers = Callers::ByToken(CallerToken::new(TOKEN.as_bytes()).unwrap());
+        let name = "x-sentinel-token";
+        assert!(call(&[(name, TOKEN)]).is_from(&callers));
+        for entries in
+            [&[][..], &[(name, "")], &[(name, "wrong")], &[(name, TOKEN), (name, TOKEN)], &[("x-token", TOKEN)]]
+        {
+            assert!(!call(entries).is_from(&callers), "{entries:?}");
+        }
+        assert!(Call::default().is_from(&Callers::ByPlace) && Call::default().is_from(&Callers::Unauthenticated));
+    }
+}
