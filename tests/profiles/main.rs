@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod oracle;
+mod paths;
 mod properties;
 mod realms;
 mod routes;

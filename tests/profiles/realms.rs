@@ -21,6 +21,7 @@ const ONE_API: (&str, &str) =
     ("Ab0Cd1Ef2Gh3Ij4K5A0b1C2d3E4f5A6b7C8d9E0f1A2b3C4d", "Zy9Xw8Vu7Ts6Rq5P0f9E8d7C6b5A4f3E2d1C0b9A8f7E6d5C");
 const AZURE: (&str, &str) = ("0123456789abcdef0123456789ABCDEF", "fedcba9876543210fedcba9876543210");
 const LITELLM: (&str, &str) = ("sk-AbCdEfGhIjKlMnOpQr-_uv", "sk-ZyXwVuTsRqPoNmLkJi-_hg");
+const PLUS: (&str, &str) = ("ab+cd/0123456789==", "zy+xw/9876543210==");
 
 macro_rules! realms {
     ($($test:ident $name:literal $keys:expr, $settings:expr;)*) => {
@@ -68,6 +69,15 @@ realms! {
         ("credentials.custom.acme.alphabet", "\"base64url\""),
         ("credentials.custom.acme.min_length", "16"),
         ("credentials.custom.acme.max_length", "64"),
+    ];
+    form "form" PLUS, &[
+        ("credentials.profile", "\"form\""),
+        ("credentials.custom.form.carriers", "[\"header x-form-key bare\", \"query token\"]"),
+    ];
+    literal "literal" PLUS, &[
+        ("credentials.profile", "\"literal\""),
+        ("credentials.custom.literal.carriers", "[\"header x-form-key bare\", \"query token\"]"),
+        ("credentials.custom.literal.query_plus", "\"literal\""),
     ];
 }
 
