@@ -68,7 +68,8 @@ impl Carrier {
     /// Puts what `header` has for this carrier into `slot`.
     pub(super) fn take<'a>(&self, header: &Header<'a>, slot: &mut Slot<'a>) {
         match self.place {
-            Place::Header(name) if same_name(header.name, name) => slot.put_line(header.value),
+            Place::Header(name) if header.name.eq_ignore_ascii_case(name) => slot.put_line(header.value, Slot::One),
+            Place::Header(name) if same_name(header.name, name) => slot.put_line(header.value, Slot::Disguised),
             Place::Cookie(name) if same_name(header.name, "cookie") => take_cookie(header.value, name, slot),
             Place::Protocol if same_name(header.name, PROTOCOLS) => take_protocol(header.value, slot),
             Place::Header(_) | Place::Cookie(_) | Place::Protocol | Place::Query(_) => {}
@@ -104,6 +105,8 @@ impl Form {
 pub(super) enum Slot<'a> {
     Absent,
     One(&'a [u8]),
+    /// Under another name, such as `x_api_key`, which not every upstream reads.
+    Disguised(&'a [u8]),
     /// Something that is no key and that an upstream might read as one.
     Broken,
     Repeated,
@@ -119,8 +122,8 @@ impl<'a> Slot<'a> {
     }
 
     /// Envoy joins repeated headers with a comma, so one line with a comma and two lines look the same.
-    fn put_line(&mut self, value: &'a [u8]) {
-        self.fill(if value.contains(&b',') { Self::Repeated } else { Self::One(value) });
+    fn put_line(&mut self, value: &'a [u8], one: fn(&'a [u8]) -> Self) {
+        self.fill(if value.contains(&b',') { Self::Repeated } else { one(value) });
     }
 }
 

@@ -188,7 +188,8 @@ impl Credentials {
         let named = |ignored: &&Ignored| {
             carrier.is(ignored.carrier) && self.options.passthrough.iter().any(|label| label == ignored.carrier)
         };
-        // What it is beside must itself be judged, or nothing would be.
+        // What it is beside must itself be judged, or nothing would be; and must have the very name that this upstream
+        // reads, or it would read the other one.
         let is_judged = |(other, slot): (&Carrier, &Slot)| {
             matches!(slot, Slot::One(value) if !value.is_empty())
                 && !self.is_exempt(profile, other, slots, path, upgrade)
@@ -238,7 +239,7 @@ impl Profile {
             Slot::Absent => return Reading::Absent,
             Slot::Repeated => return Reading::Repeated,
             Slot::Broken => return Reading::Malformed,
-            Slot::One(value) => value,
+            Slot::One(value) | Slot::Disguised(value) => value,
         };
         let Some(text) = carrier.text(value, self.plus) else { return Reading::Malformed };
         if carrier.placeholders.contains(&text.as_str()) {

@@ -43,6 +43,9 @@ impl Text<'_> {
 
 /// Puts the query's parameters into the slots of their carriers. The query is split at `&` only.
 pub(super) fn take<'a>(path: &'a [u8], carriers: &[Carrier], slots: &mut [Slot<'a>]) {
+    if !carriers.iter().any(|carrier| matches!(carrier.place, Place::Query(_))) {
+        return;
+    }
     let Some(start) = path.iter().position(|byte| *byte == b'?') else { return };
     for parameter in path[start + 1..].split(|byte| *byte == b'&') {
         let end = parameter.iter().position(|byte| *byte == b'=').unwrap_or(parameter.len());
