@@ -251,14 +251,3 @@ fn every_fault_of_a_custom_profile_is_told_at_once() {
         assert!(faults.len() == 1 && faults[0].contains(&format!("credentials.custom.{expected}")), "{faults:#?}");
     }
 }
-
-#[test]
-fn the_readme_lists_every_setting_with_its_default() {
-    let readme = include_str!("../../README.md");
-    for Setting { key, default } in SETTINGS {
-        let row = readme.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
-        let row = row.unwrap_or_else(|| panic!("README.md lacks {key}"));
-        let cell = row.split('|').nth(2).unwrap().trim();
-        assert_eq!(cell, if default.is_empty() { String::new() } else { format!("`{default}`") }, "{key}");
-    }
-}
