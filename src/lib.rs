@@ -41,7 +41,7 @@
 //! | [`admin`] | the operators' API | store (contract, view), changes, credential, audit, health, domain |
 //! | [`jobs`] | what runs by the clock | store (contract), metrics |
 //! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain |
-//! | [`config`] | file and environment → each room's options | credential, engine, listen, domain |
+//! | [`config`] | file and environment → each room's options | credential, engine, ext_authz, listen, domain |
 //! | [`app`] | the only wiring | all of the above |
 //! | [`cli`] | the command line | app, config |
 //!

@@ -8,7 +8,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("main", "cli"),
     ("cli", "app config admin domain"),
     ("app", "*"),
-    ("config", "credential engine listen domain"),
+    ("config", "credential engine ext_authz listen domain"),
     ("ext_authz", "credential engine audit last_seen domain metrics"),
     ("admin", "engine credential store store::view changes audit health domain metrics"),
     ("engine", "policy limit store store::view store::cached domain"),

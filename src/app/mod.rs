@@ -213,6 +213,7 @@ impl Core {
         let (hasher, cached, view) = (self.hasher.clone(), Arc::clone(&self.cached), Arc::clone(&self.view));
         let authorization = Authorization {
             credentials: config.credentials.clone(),
+            help: config.help.clone(),
             check_deadline: config.check_deadline,
             engine: Arc::new(Engine::new(hasher, cached, view, config.engine.clone())),
             audit,

@@ -1,6 +1,7 @@
 //! From file and environment to typed settings. All faults are found at once; nothing is read twice; no other room
 //! imports this one, so every module can be used without it.
 
+mod answers;
 mod credentials;
 mod settings;
 mod source;
@@ -21,6 +22,7 @@ use crate::{
     credential::Credentials,
     domain::{Network, Pepper},
     engine::{self, Failsafe, Missing},
+    ext_authz::Help,
     listen::{Access, Address},
 };
 use source::{HMAC_SECRET, Source};
@@ -53,6 +55,8 @@ pub struct Config {
     pub hint: bool,
     /// `credentials.missing`, `store.failsafe`, `store.stale_grace`, `client_ip.unclaimable`.
     pub engine: engine::Options,
+    /// `answers.help`.
+    pub help: Help,
     /// `drain.delay`.
     pub drain_delay: Duration,
     /// `drain.deadline`.
@@ -98,6 +102,7 @@ fn resolve(source: &mut Source, env: &BTreeMap<String, String>) -> Option<Config
     let realm = source.take("credentials.realm", realm);
     let missing = source.take("credentials.missing", word(&[("deny", Missing::Deny), ("allow", Missing::Allow)]));
     let hint = source.take("credentials.hint", word(&[("true", true), ("false", false)]));
+    let help = answers::take(source);
     let drain_delay = source.take("drain.delay", duration(Duration::ZERO..=Duration::from_secs(300)));
     let drain_deadline = source.take("drain.deadline", duration(Duration::ZERO..=Duration::from_secs(3600)));
     let log_level = source.take("log.level", word(&LEVELS));
@@ -114,6 +119,7 @@ fn resolve(source: &mut Source, env: &BTreeMap<String, String>) -> Option<Config
         realm: realm?,
         hint: hint?,
         engine: engine::Options { missing: missing?, failsafe: failsafe?, stale_grace: stale_grace?, unclaimable },
+        help: help?,
         drain_delay: drain_delay?,
         drain_deadline: drain_deadline?,
         log_level: log_level?,

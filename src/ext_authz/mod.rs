@@ -2,6 +2,7 @@
 
 mod extract;
 mod overrides;
+mod problem;
 mod respond;
 mod wire;
 
@@ -12,6 +13,7 @@ use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use futures_util::poll;
 use tokio::time::{Instant, timeout_at};
 
+pub use problem::Help;
 pub use wire::{SERVICE, Server};
 
 use crate::{
@@ -26,6 +28,8 @@ use crate::{
 pub struct Authorization {
     /// `credentials.*`.
     pub credentials: Credentials,
+    /// `answers.help`.
+    pub help: Help,
     /// `check_deadline`.
     pub check_deadline: Duration,
     /// Decides.
@@ -57,7 +61,7 @@ impl Authorization {
             Decision::Deny(denial) => (false, denial.reason),
         };
         self.report(&answer);
-        let response = respond::response(&answer);
+        let response = respond::response(&answer, &self.help);
         guard.finish(allowed, reason);
         response
     }
