@@ -4,7 +4,8 @@
 //!
 //! Envoy calls `envoy.service.auth.v3.Authorization/Check` for every request. [`ext_authz`] takes the frame's bytes,
 //! decodes them inside the handler (so that a broken message is a denial and not a gRPC error, which Envoy may be told
-//! to let through), and finds the client's address and, through a [`credential`] profile, the one canonical key.
+//! to let through), and finds the client's address and, through the route's [`credential`] profile, the one canonical
+//! key of headers, query and cookies.
 //! [`engine`] hashes the key with the pepper (the key itself goes no further) and asks [`store::cached`]:
 //!
 //! - **known**, the warm path: a ban denies; an owner's address is allowed; any other is `ip_mismatch`. No await, no
@@ -30,7 +31,7 @@
 //! | room | what it holds | may import |
 //! |---|---|---|
 //! | [`domain`] | keys, addresses, bindings, reasons, audit records. Pure | nothing of ours |
-//! | [`credential`] | profiles: closed grammars from headers to one canonical key. Pure | domain |
+//! | [`credential`] | profiles: closed grammars from a request's carriers to one canonical key, in one table. Pure | domain |
 //! | [`metrics`] | every metric in one table | domain |
 //! | [`store`] | the `Store` contract; SQLite; the cache and its one rule; the process's view of the store's clock | domain, metrics |
 //! | [`changes`] | the Follower | store, domain, metrics |

@@ -130,8 +130,12 @@ impl Process {
     }
 
     async fn ask(&self, key: &str, from: &str, at: Duration) -> Reason {
-        let request =
-            Request { ip: from.parse().unwrap(), key: Some(ApiKey::new(key.to_owned())), decision_id: DecisionId(1) };
+        let request = Request {
+            ip: from.parse().unwrap(),
+            key: Some(ApiKey::new(key.to_owned())),
+            missing: None,
+            decision_id: DecisionId(1),
+        };
         let patience = Instant::now() + Duration::from_secs(30);
         match self.engine.decide(request, self.started + at, patience).await {
             Decision::Allow(permit) => permit.reason(),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::credential::{Alphabet, CREDENTIAL_HEADERS, Dialect, PROFILES, Plus, Profile};
 
 fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
@@ -145,5 +146,152 @@ fn help_is_checked_before_a_client_reads_it() {
             "{value:?}: {faults}"
         );
         assert!(!faults.contains("hunter2"), "{faults}");
+    }
+}
+
+fn credential_faults(text: &str) -> Vec<String> {
+    let faults = load_text(text, &[]).unwrap_err();
+    faults.lines().map(|line| line.trim_start_matches("FILE: ").to_owned()).collect()
+}
+
+const ACME: &str = "[credentials.custom.acme]\ncarriers = ['header x-acme-key bare', 'query token', 'cookie acme']\n\
+                    strip = 'a_'\nfold_case = true\nalphabet = 'base64url'\nmin_length = 20\nmax_length = 40\n\
+                    query_plus = 'literal'\ndialect = 'anthropic'\n";
+
+#[test]
+fn every_profile_can_be_configured_and_a_custom_one_too() {
+    for profile in PROFILES {
+        let config = load_text(&format!("[credentials]\nprofile = '{}'", profile.name), &[]).unwrap();
+        assert_eq!(config.credentials.profile.name, profile.name);
+    }
+    let config = load_text(&format!("credentials.profile = 'acme'\n{ACME}"), &[]).unwrap();
+    let Profile { name, dialect, carriers, unread, plus, grammar, .. } = config.credentials.profile;
+    assert_eq!((name, dialect, plus), ("acme", Dialect::Anthropic, Plus::Literal));
+    let labels: Vec<_> = carriers.iter().map(|carrier| carrier.label()).collect();
+    assert_eq!(labels, ["x-acme-key", "?token", "cookie acme", "sec-websocket-protocol"]);
+    assert_eq!(unread, CREDENTIAL_HEADERS);
+    assert_eq!((grammar.canonical.strip, grammar.canonical.fold), ("a_", true));
+    assert_eq!((grammar.formats[0].alphabet, grammar.formats[0].length), (Alphabet::BASE64URL, (20, 40)));
+    let by_environment = load_text(
+        "",
+        &[
+            ("SENTINEL_CREDENTIALS__PROFILE", "acme"),
+            ("SENTINEL_CREDENTIALS__CUSTOM__ACME__CARRIERS", "header authorization bearer, query key"),
+            ("SENTINEL_CREDENTIALS__CUSTOM__ACME__PREFIXES", "ak_,ck_"),
+        ],
+    );
+    let profile = by_environment.unwrap().credentials.profile;
+    assert_eq!((profile.carriers.len(), profile.grammar.formats.len()), (3, 2));
+    assert!(!profile.unread.contains(&"authorization") && profile.unread.contains(&"x-api-key"));
+}
+
+#[test]
+fn one_realm_has_one_canonicalisation() {
+    let load = |main: &str, routes: &str| {
+        load_text(&format!("credentials.profile = '{main}'\ncredentials.route_profiles = [{routes}]\n{ACME}"), &[])
+    };
+    for (main, routes) in [
+        ("new-api", "'one-api'"),
+        ("one-api", "'new-api', 'one-api'"),
+        ("generic", "'openai', 'anthropic', 'gemini', 'litellm'"),
+        ("acme", "'acme'"),
+    ] {
+        let config = load(main, routes).unwrap();
+        assert_eq!(config.credentials.route_profiles.len(), routes.split(',').count());
+    }
+    for (main, other) in [
+        ("generic", "one-api"),
+        ("new-api", "generic"),
+        ("litellm", "new-api"),
+        ("generic", "azure-openai"),
+        ("one-api", "acme"),
+        ("acme", "generic"),
+    ] {
+        let faults = load(main, &format!("'{other}'")).unwrap_err();
+        let expected = format!(
+            "FILE: credentials.route_profiles: {other} reduces keys otherwise than credentials.profile = {main}: one \
+             key would have two owners"
+        );
+        assert!(faults.starts_with(&expected) && faults.lines().count() == 1, "{faults}");
+    }
+    assert_eq!(
+        credential_faults("credentials.route_profiles = ['nobody', 'one-api']").len(),
+        2,
+        "each entry has its own fault"
+    );
+}
+
+#[test]
+fn only_what_an_upstream_provably_ignores_may_pass_unread() {
+    let with = |profile: &str, list: &str| {
+        load_text(&format!("credentials.profile = '{profile}'\ncredentials.passthrough = [{list}]"), &[])
+    };
+    assert_eq!(with("litellm", "'authorization', '?key'").unwrap().credentials.options.passthrough.len(), 2);
+    assert!(with("new-api", "'authorization'").is_ok());
+    for (profile, list) in [
+        ("generic", "'authorization'"),
+        ("new-api", "'x-api-key'"),
+        ("litellm", "'x-litellm-api-key'"),
+        ("litellm", "'key'"),
+        ("litellm", "'Authorization'"),
+        ("one-api", "'cookie session'"),
+    ] {
+        let faults = with(profile, list).unwrap_err();
+        assert!(
+            faults.contains("credentials.passthrough: ") && faults.contains("is not known to be ignored"),
+            "{faults}"
+        );
+    }
+}
+
+#[test]
+fn every_fault_of_a_custom_profile_is_told_at_once() {
+    let faults = credential_faults(
+        "credentials.profile = 'acme'\n[credentials.custom.acme]\n\
+         carriers = ['header host bare', 'header x-a basic', 'query', 'cookie a b', 'header x-envoy-a bare', 'query ?']\n\
+         alphabet = 'any'\nmin_length = 2\nmax_length = 9000\nfold_case = 'yes'\nquery_plus = '+'\ndialect = 'x'\nlenght = 3",
+    );
+    assert_eq!(faults.len(), 13, "{faults:#?}");
+    assert!(faults.iter().all(|fault| fault.starts_with("credentials.custom.acme.")), "{faults:#?}");
+    for (table, expected) in [
+        ("[credentials.custom.acme]\nalphabet = 'hex'", "acme: carriers: at least one is needed"),
+        ("[credentials.custom.litellm]\ncarriers = ['query a']", "litellm: this is the name of a built-in profile"),
+        ("[credentials.custom.Acme]\ncarriers = ['query a']", "Acme: a profile's name has 1 to 32 of a-z 0-9 - _"),
+        ("[credentials.custom.a]\ncarriers = ['query k', 'query K']", "a: carriers: ?k is there twice"),
+        (
+            "[credentials.custom.a]\ncarriers = ['header x-k bare', 'header X_K bearer']",
+            "a: carriers: x_k is there twice",
+        ),
+        (
+            "[credentials.custom.a]\ncarriers = ['query k']\nmin_length = 30\nmax_length = 20",
+            "a: min_length 30 is above",
+        ),
+        (
+            "[credentials.custom.a]\ncarriers = ['query k']\nalphabet = 'hex'\nprefixes = ['xy']",
+            "a: \"xy\" has characters that are not in the alphabet",
+        ),
+        (
+            "[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['acme-key']",
+            "a: prefixes: \"acme-key\" alone would",
+        ),
+        (
+            "[credentials.custom.a]\ncarriers = ['query k']\nstrip = 'sk-'\nprefixes = ['SK-a']",
+            "a: prefixes: \"SK-a\" begins with strip",
+        ),
+        ("[credentials.custom.a.b]\ncarriers = ['query k']", "a.b.carriers: there is no such setting"),
+    ] {
+        let faults = credential_faults(table);
+        assert!(faults.len() == 1 && faults[0].contains(&format!("credentials.custom.{expected}")), "{faults:#?}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_setting_with_its_default() {
+    let readme = include_str!("../../README.md");
+    for Setting { key, default } in SETTINGS {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+        let row = row.unwrap_or_else(|| panic!("README.md lacks {key}"));
+        let cell = row.split('|').nth(2).unwrap().trim();
+        assert_eq!(cell, if default.is_empty() { String::new() } else { format!("`{default}`") }, "{key}");
     }
 }

@@ -112,8 +112,10 @@ impl Grammar {
     }
 
     fn accepts(&self, key: &str, opaque_jwt: bool) -> bool {
-        // `BearerK` is the key `K` to upstreams that cut the word and trim, so it may not be another key to us.
-        if starts_ignoring_case(key, "bearer") {
+        // `BearerK` is the key `K` to upstreams that cut the word and trim; so is `KBearer ` to LiteLLM, which deletes
+        // every `Bearer ` in the text, where the space at the end was not taken off before. They may be no other keys
+        // to us.
+        if starts_ignoring_case(key, "bearer") || ends_ignoring_case(key, "bearer") {
             return false;
         }
         if jwt::looks_like_one(key) {
@@ -126,6 +128,11 @@ impl Grammar {
         let begins = if self.canonical.fold { starts_ignoring_case(key, prefix) } else { key.starts_with(prefix) };
         begins && (*min..=*max).contains(&key.len()) && alphabet.holds(key)
     }
+}
+
+fn ends_ignoring_case(text: &str, end: &str) -> bool {
+    let tail = text.len().checked_sub(end.len()).and_then(|start| text.as_bytes().get(start..));
+    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes()))
 }
 
 /// Whether `text` begins with `start`, in any ASCII case.

@@ -1,0 +1,214 @@
+//! A second reading of the rules, from the README and not from the code: slow, with a copy of everything.
+
+use key_ip_sentinel::credential::Fault;
+
+/// Where a profile reads: `h` header, `q` parameter, `c` cookie; the name; the form.
+type Place = (char, &'static str, &'static str);
+
+fn places(profile: &str) -> Vec<Place> {
+    match profile {
+        "generic" => vec![('h', "authorization", "both"), ('h', "x-api-key", "bare"), ('h', "api-key", "bare")],
+        "openai" => vec![('h', "authorization", "bearer")],
+        "anthropic" => vec![('h', "x-api-key", "bare"), ('h', "authorization", "bearer")],
+        "azure-openai" => vec![
+            ('h', "api-key", "bare"),
+            ('h', "ocp-apim-subscription-key", "bare"),
+            ('h', "authorization", "bearer"),
+            ('q', "api-key", "bare"),
+            ('q', "subscription-key", "bare"),
+            ('q', "ocp-apim-subscription-key", "bare"),
+        ],
+        "gemini" => vec![
+            ('h', "x-goog-api-key", "bare"),
+            ('h', "authorization", "bearer"),
+            ('q', "key", "bare"),
+            ('q', "$key", "bare"),
+            ('q', "access_token", "bare"),
+            ('q', "oauth_token", "bare"),
+        ],
+        "one-api" => vec![('h', "authorization", "both")],
+        "new-api" => vec![
+            ('h', "authorization", "both"),
+            ('h', "x-api-key", "bare"),
+            ('h', "x-goog-api-key", "bare"),
+            ('h', "mj-api-secret", "both"),
+            ('q', "key", "bare"),
+        ],
+        "litellm" => vec![
+            ('h', "x-litellm-api-key", "both"),
+            ('h', "authorization", "bearer"),
+            ('h', "api-key", "bare"),
+            ('h', "x-api-key", "bare"),
+            ('h', "x-goog-api-key", "bare"),
+            ('h', "ocp-apim-subscription-key", "bare"),
+            ('h', "litellm-user-api-key", "bare"),
+            ('q', "key", "bare"),
+        ],
+        "acme" => vec![
+            ('h', "x-acme-key", "bare"),
+            ('h', "x-acme-auth", "bearer"),
+            ('q', "token", "bare"),
+            ('c', "acme_token", "bare"),
+        ],
+        _ => panic!("{profile}"),
+    }
+}
+
+/// The canonical key of a text, if it is one.
+pub(crate) fn canonical(profile: &str, text: &str) -> Option<String> {
+    let all = |text: &str, extra: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c));
+    let long = |text: &str, min, max| text.len() >= min && text.len() <= max;
+    let lower = text.to_lowercase();
+    let key = match profile {
+        "one-api" | "new-api" => {
+            let (key, channel) = match text.strip_prefix("sk-").unwrap_or(text).split_once('-') {
+                Some((key, channel)) => (key, channel),
+                None => (text.strip_prefix("sk-").unwrap_or(text), "0"),
+            };
+            let number = long(channel, 1, 18) && channel.chars().all(|c| c.is_ascii_digit());
+            (number && key.len() == 48 && all(key, "")).then(|| key.to_ascii_lowercase())
+        }
+        "acme" => {
+            let key = text.strip_prefix("acme_").unwrap_or(text).to_ascii_lowercase();
+            (long(&key, 16, 64) && all(&key, "-_") && !key.starts_with("acme_")).then_some(key)
+        }
+        "azure-openai" => (long(text, 32, 128) && all(text, "")).then(|| lower.clone()),
+        "generic" => (long(text, 8, 4096) && all(text, "-._~+/=:|@$*")).then(|| text.to_owned()),
+        "openai" => {
+            let begins = text.starts_with("sk-") || text.starts_with("ek_");
+            (begins && long(text, 20, 256) && all(text, "-_")).then(|| text.to_owned())
+        }
+        "anthropic" => (text.starts_with("sk-ant-") && long(text, 20, 256) && all(text, "-_")).then(|| text.to_owned()),
+        "gemini" => {
+            let old = text.starts_with("AIza") && text.len() == 39 && all(text, "-_");
+            let new = text.starts_with("AQ.") && long(text, 20, 256) && all(text, "-_.");
+            (old || new).then(|| text.to_owned())
+        }
+        "litellm" => (text.starts_with("sk-") && long(text, 16, 256) && all(text, "-_")).then(|| text.to_owned()),
+        _ => panic!("{profile}"),
+    }?;
+    (!key.to_lowercase().starts_with("bearer") && !key.to_lowercase().ends_with("bearer")).then_some(key)
+}
+
+/// What one carrier shows: nothing, a placeholder, a key, or a fault.
+enum Shown {
+    Placeholder,
+    Key(String),
+    Fault(Fault),
+}
+
+/// The one canonical key of a request.
+pub(crate) fn key(profile: &str, headers: &[(String, Vec<u8>)], path: &[u8]) -> Result<Option<String>, Fault> {
+    let mut shown: Vec<Shown> = places(profile).into_iter().filter_map(|at| show(profile, at, headers, path)).collect();
+    shown.extend(show_protocol(profile, headers));
+    let has = |wanted: Fault| shown.iter().any(|it| matches!(it, Shown::Fault(fault) if *fault == wanted));
+    let mut keys: Vec<&String> =
+        shown.iter().filter_map(|it| if let Shown::Key(key) = it { Some(key) } else { None }).collect();
+    keys.sort();
+    keys.dedup();
+    match keys[..] {
+        _ if has(Fault::Conflicting) || keys.len() > 1 => Err(Fault::Conflicting),
+        _ if has(Fault::Malformed) => Err(Fault::Malformed),
+        [key] => Ok(Some(key.clone())),
+        _ if shown.is_empty() => Ok(None),
+        _ => Err(Fault::Malformed),
+    }
+}
+
+fn show(profile: &str, (kind, name, form): Place, headers: &[(String, Vec<u8>)], path: &[u8]) -> Option<Shown> {
+    let values: Vec<Result<Vec<u8>, Fault>> = match kind {
+        'h' => lines(headers, name)
+            .into_iter()
+            .map(|line| if line.contains(&b',') { Err(Fault::Conflicting) } else { Ok(line) })
+            .collect(),
+        'q' => parameters(path, name),
+        _ => lines(headers, "cookie").iter().flat_map(|line| cookies(line, name)).collect(),
+    };
+    let value = match &values[..] {
+        [] => return None,
+        [Ok(value)] => value,
+        [Err(fault)] => return Some(Shown::Fault(*fault)),
+        _ => return Some(Shown::Fault(Fault::Conflicting)),
+    };
+    let text = String::from_utf8_lossy(value).into_owned();
+    let text = if kind == 'q' { text } else { text.trim_matches([' ', '\t']).to_owned() };
+    let is_bearer = text.to_lowercase().starts_with("bearer ");
+    let text = match form {
+        "bare" => Some(text.as_str()),
+        "bearer" => is_bearer.then(|| &text[7..]),
+        _ => Some(if is_bearer { &text[7..] } else { text.as_str() }),
+    };
+    if text == Some("midjourney-proxy") && profile == "new-api" && name == "authorization" {
+        return Some(Shown::Placeholder);
+    }
+    let key = text.and_then(|text| canonical(profile, text));
+    Some(key.map_or(Shown::Fault(Fault::Malformed), Shown::Key))
+}
+
+fn lines(headers: &[(String, Vec<u8>)], name: &str) -> Vec<Vec<u8>> {
+    let same = |found: &str| found.to_lowercase().replace('_', "-") == name;
+    headers.iter().filter(|(found, _)| same(found)).map(|(_, value)| value.clone()).collect()
+}
+
+fn parameters(path: &[u8], name: &str) -> Vec<Result<Vec<u8>, Fault>> {
+    let text: String = path.iter().map(|byte| char::from(*byte)).collect();
+    let query = text.split_once('?').map_or("", |(_, query)| query);
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let ours =
+        pairs.filter(|(found, _)| decode(found).is_some_and(|found| found.eq_ignore_ascii_case(name.as_bytes())));
+    ours.map(|(_, value)| decode(value).ok_or(Fault::Malformed)).collect()
+}
+
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let characters: Vec<char> = text.chars().collect();
+    let (mut bytes, mut at) = (Vec::new(), 0);
+    while at < characters.len() {
+        match characters[at] {
+            '%' => {
+                let digits: String = characters.get(at + 1..at + 3)?.iter().collect();
+                let plain = digits.chars().all(|digit| digit.is_ascii_hexdigit());
+                bytes.push(u8::from_str_radix(&digits, 16).ok().filter(|_| plain)?);
+                at += 2;
+            }
+            '+' => bytes.push(b' '),
+            other => bytes.push(other as u8),
+        }
+        at += 1;
+    }
+    Some(bytes)
+}
+
+fn cookies(line: &[u8], name: &str) -> Vec<Result<Vec<u8>, Fault>> {
+    let line = String::from_utf8_lossy(line).into_owned();
+    let ours = |text: &str| {
+        let found = text.split('=').next().unwrap_or_default();
+        found.trim_matches([' ', '\t']).eq_ignore_ascii_case(name)
+    };
+    let mut found = Vec::new();
+    for pair in line.split(';').filter(|pair| pair.split(',').any(ours)) {
+        let exact = pair.trim_matches([' ', '\t']).strip_prefix(&format!("{name}="));
+        found.push(match exact {
+            _ if pair.contains(',') => Err(Fault::Conflicting),
+            Some(value) => Ok(value.as_bytes().to_vec()),
+            None => Err(Fault::Malformed),
+        });
+    }
+    // One suspicious pair is enough.
+    if found.contains(&Err(Fault::Conflicting)) { vec![Err(Fault::Conflicting)] } else { found }
+}
+
+fn show_protocol(profile: &str, headers: &[(String, Vec<u8>)]) -> Option<Shown> {
+    const MARK: &str = "openai-insecure-api-key";
+    let list = lines(headers, "sec-websocket-protocol").join(&b',');
+    let list: String = list.iter().map(|byte| char::from(*byte)).collect();
+    let entries: Vec<&str> = list.split(',').filter(|entry| entry.to_ascii_lowercase().contains(MARK)).collect();
+    match entries[..] {
+        [] => None,
+        [entry] => {
+            let key = entry.trim_matches([' ', '\t']).strip_prefix(MARK).and_then(|rest| rest.strip_prefix('.'));
+            let key = key.and_then(|key| canonical(profile, key));
+            Some(key.map_or(Shown::Fault(Fault::Malformed), Shown::Key))
+        }
+        _ => Some(Shown::Fault(Fault::Conflicting)),
+    }
+}

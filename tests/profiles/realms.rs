@@ -1,0 +1,102 @@
+//! The realms of `vectors.tsv`: settings, and two keys as the upstream's own generator makes them.
+
+use std::{collections::BTreeMap, fs};
+
+use key_ip_sentinel::{config, credential::Credentials};
+
+use crate::common::{Home, sentinel};
+
+/// A profile with its options.
+#[derive(Debug)]
+pub(crate) struct Realm {
+    pub(crate) name: &'static str,
+    /// Setting and TOML value.
+    settings: &'static [(&'static str, &'static str)],
+    pub(crate) k: &'static str,
+    pub(crate) l: &'static str,
+}
+
+const GENERIC: (&str, &str) = ("sk-0123456789ABCDef", "sk-fedcba9876543210");
+const ONE_API: (&str, &str) =
+    ("Ab0Cd1Ef2Gh3Ij4K5A0b1C2d3E4f5A6b7C8d9E0f1A2b3C4d", "Zy9Xw8Vu7Ts6Rq5P0f9E8d7C6b5A4f3E2d1C0b9A8f7E6d5C");
+const AZURE: (&str, &str) = ("0123456789abcdef0123456789ABCDEF", "fedcba9876543210fedcba9876543210");
+const LITELLM: (&str, &str) = ("sk-AbCdEfGhIjKlMnOpQr-_uv", "sk-ZyXwVuTsRqPoNmLkJi-_hg");
+const PLUS: (&str, &str) = ("ab+cd/0123456789==", "zy+xw/9876543210==");
+
+macro_rules! realms {
+    ($($test:ident $name:literal $keys:expr, $settings:expr;)*) => {
+        pub(crate) const REALMS: &[Realm] = &[$(Realm { name: $name, settings: $settings, k: $keys.0, l: $keys.1 }),*];
+
+        /// One test a realm, so that they run beside each other.
+        mod through_envoy {
+            $(#[tokio::test]
+            async fn $test() {
+                crate::wire::through_envoy($name).await;
+            })*
+        }
+    };
+}
+
+realms! {
+    generic "generic" GENERIC, &[];
+    generic_jwt "generic+jwt" GENERIC, &[("credentials.jwt", "\"opaque\"")];
+    openai "openai" ("sk-proj-AbCdEf0123456789_xyz-0", "sk-proj-ZyXwVu9876543210_abc-9"),
+        &[("credentials.profile", "\"openai\"")];
+    anthropic "anthropic" ("sk-ant-api03-AbCdEf0123456789_xyz-AA", "sk-ant-api03-ZyXwVu9876543210_abc-AA"),
+        &[("credentials.profile", "\"anthropic\"")];
+    azure_openai "azure-openai" AZURE, &[("credentials.profile", "\"azure-openai\"")];
+    azure_openai_jwt "azure-openai+jwt" AZURE,
+        &[("credentials.profile", "\"azure-openai\""), ("credentials.jwt", "\"opaque\"")];
+    gemini "gemini" ("AIzaSyAbCdEf0123456789-_AbCdEf012345678", "AIzaSyZyXwVu9876543210-_ZyXwVu987654321"),
+        &[("credentials.profile", "\"gemini\"")];
+    one_api "one-api" ONE_API, &[("credentials.profile", "\"one-api\"")];
+    new_api "new-api" ONE_API, &[("credentials.profile", "\"new-api\"")];
+    new_api_passthrough "new-api+passthrough" ONE_API,
+        &[("credentials.profile", "\"new-api\""), ("credentials.passthrough", "[\"authorization\"]")];
+    litellm "litellm" LITELLM, &[("credentials.profile", "\"litellm\"")];
+    litellm_passthrough "litellm+passthrough" LITELLM, &[
+        ("credentials.profile", "\"litellm\""),
+        ("credentials.passthrough", "[\"authorization\", \"x-api-key\", \"?key\"]"),
+    ];
+    acme "acme" ("0123456789abCDEF", "fedcba9876543210"), &[
+        ("credentials.profile", "\"acme\""),
+        (
+            "credentials.custom.acme.carriers",
+            "[\"header x-acme-key bare\", \"header x-acme-auth bearer\", \"query token\", \"cookie acme_token\"]",
+        ),
+        ("credentials.custom.acme.strip", "\"acme_\""),
+        ("credentials.custom.acme.fold_case", "true"),
+        ("credentials.custom.acme.alphabet", "\"base64url\""),
+        ("credentials.custom.acme.min_length", "16"),
+        ("credentials.custom.acme.max_length", "64"),
+    ];
+    form "form" PLUS, &[
+        ("credentials.profile", "\"form\""),
+        ("credentials.custom.form.carriers", "[\"header x-form-key bare\", \"query token\"]"),
+    ];
+    literal "literal" PLUS, &[
+        ("credentials.profile", "\"literal\""),
+        ("credentials.custom.literal.carriers", "[\"header x-form-key bare\", \"query token\"]"),
+        ("credentials.custom.literal.query_plus", "\"literal\""),
+    ];
+}
+
+impl Realm {
+    pub(crate) fn named(name: &str) -> &'static Self {
+        REALMS.iter().find(|realm| realm.name == name).unwrap_or_else(|| panic!("there is no realm {name}"))
+    }
+
+    /// Its credentials as the config resolves them.
+    pub(crate) fn credentials(&self) -> Credentials {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sentinel.toml");
+        let lines: String = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        fs::write(&file, lines).unwrap();
+        config::load(Some(&file), &BTreeMap::new()).unwrap_or_else(|faults| panic!("{faults}")).credentials
+    }
+
+    /// A server with its settings.
+    pub(crate) fn home(&self) -> Home {
+        self.settings.iter().fold(sentinel(), |home, (key, value)| home.set(key, value))
+    }
+}
