@@ -45,7 +45,7 @@
 //! | [`jobs`] | what runs by the clock | store (contract), metrics |
 //! | [`caller`] | how a caller is known to be Envoy. Pure | nothing of ours |
 //! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain |
-//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, listen, domain |
+//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, listen, domain |
 //! | [`app`] | the only wiring | all of the above |
 //! | [`cli`] | the command line | app, config, admin (the messages), domain |
 //!

@@ -8,7 +8,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("main", "cli"),
     ("cli", "app config admin domain"),
     ("app", "*"),
-    ("config", "caller client_ip credential engine listen domain"),
+    ("config", "caller client_ip credential engine ext_authz listen domain"),
     ("ext_authz", "caller client_ip credential engine audit domain metrics"),
     ("admin", "credential store store::view changes audit health domain metrics"),
     ("engine", "store store::view store::cached domain"),

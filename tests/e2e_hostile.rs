@@ -216,19 +216,55 @@ async fn behind_the_proxy_protocol_the_client_is_whom_the_balancer_names() {
     assert!(answer.starts_with(b"HTTP/1.1 403") || answer.is_empty(), "{}", answer.escape_ascii());
 }
 
+/// How often Envoy asked Sentinel.
+async fn checks(edge: &Edge) -> u64 {
+    let mut sum = 0;
+    for outcome in ["ok", "denied", "error"] {
+        sum += edge.envoy.counter(&format!("http.edge.ext_authz.sentinel.{outcome}")).await;
+    }
+    sum
+}
+
 #[tokio::test]
 async fn a_preflight_carries_no_key_and_is_not_judged() {
-    let edge = Edge::shipped().await;
-    for version in Version::BOTH {
-        let path = format!("/preflight/{version:?}");
-        let call = edge.envoy.call(version, &path).method(Method::OPTIONS).header("origin", "https://app.example.com");
-        let reply = call.header("access-control-request-method", "POST").send().await;
-        assert_eq!(reply.status, 200);
-        assert!(edge.envoy.entry(&path).await.get("reason").is_none());
+    const ORIGIN: &str = "https://app.example.com";
+    // What a browser asks for on behalf of the vendors' JavaScript clients.
+    const ASKED: &str = "authorization,content-type,x-api-key,x-goog-api-key,anthropic-version,x-stainless-lang";
+    for profile in ["generic", "openai", "anthropic", "gemini"] {
+        let home = sentinel().set("credentials.profile", &format!("\"{profile}\""));
+        let edge = Edge::start(home, EnvoyConfig::shipped().patient()).await;
+        for version in Version::BOTH {
+            for (nth, origin) in [ORIGIN, "https://elsewhere.example"].into_iter().enumerate() {
+                let path = format!("/preflight/{version:?}/{nth}");
+                let call = edge.envoy.call(version, &path).method(Method::OPTIONS).header("origin", origin);
+                let call = call.header("access-control-request-method", "POST");
+                let reply = call.header("access-control-request-headers", ASKED).send().await;
+                assert_eq!(reply.status, 200);
+                assert_eq!(reply.header("access-control-allow-origin"), (origin == ORIGIN).then_some(ORIGIN));
+                if origin == ORIGIN {
+                    // `*` is every name but `authorization`, by the browser's rules.
+                    assert_eq!(reply.header("access-control-allow-headers"), Some("authorization, *"));
+                    assert!(reply.header("access-control-allow-methods").unwrap().contains("POST"));
+                }
+                assert!(edge.envoy.entry(&path).await.get("reason").is_none());
+            }
+        }
+        assert_eq!(checks(&edge).await, 0, "{profile}: Sentinel was asked");
         assert!(edge.upstream.take().is_empty(), "Envoy answers it");
-        let path = format!("/options/{version:?}");
-        let reply = edge.envoy.call(version, &path).method(Method::OPTIONS).send().await;
-        edge.assert_denied(&path, &reply, Reason::NoKey).await;
+        for version in Version::BOTH {
+            // No preflight without its headers.
+            let path = format!("/options/{version:?}");
+            let reply = edge.envoy.call(version, &path).method(Method::OPTIONS).send().await;
+            edge.assert_denied(&path, &reply, Reason::NoKey).await;
+            // The page may read what its call was told.
+            let path = format!("/page/{version:?}");
+            let reply = edge.envoy.call(version, &path).method(Method::POST).header("origin", ORIGIN).send().await;
+            assert_eq!(reply.header("access-control-allow-origin"), Some(ORIGIN), "{reply:?}");
+            let exposed = reply.header("access-control-expose-headers").unwrap();
+            assert!(exposed.contains("retry-after") && exposed.contains("www-authenticate"), "{exposed}");
+            edge.assert_denied(&path, &reply, Reason::NoKey).await;
+        }
+        assert_eq!(checks(&edge).await, 4);
     }
 }
 

@@ -235,6 +235,7 @@ impl Core {
             callers: config.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
+            help: config.help.clone(),
             check_deadline: config.check_deadline,
             engine: Arc::new(Engine::new(hasher, cached, view, config.engine.clone())),
             audit,

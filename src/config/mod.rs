@@ -1,6 +1,7 @@
 //! From file and environment to typed settings. All faults are found at once; nothing is read twice; no other room
 //! imports this one, so every module can be used without it.
 
+mod answers;
 mod callers;
 mod client_ip;
 mod credentials;
@@ -25,6 +26,7 @@ use crate::{
     credential::Credentials,
     domain::Pepper,
     engine::{self, Failsafe, Missing},
+    ext_authz::Help,
     listen::{Access, Address},
 };
 use source::{HMAC_SECRET_FILE, Source};
@@ -61,6 +63,8 @@ pub struct Config {
     pub hint: bool,
     /// `credentials.missing`, `store.failsafe`, `store.stale_grace`, `client_ip.unclaimable` with the trusted proxies.
     pub engine: engine::Options,
+    /// `answers.help`.
+    pub help: Help,
     /// `drain.delay`.
     pub drain_delay: Duration,
     /// `drain.deadline`.
@@ -105,6 +109,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let realm = source.take("credentials.realm", realm);
     let missing = source.take("credentials.missing", word(&[("deny", Missing::Deny), ("allow", Missing::Allow)]));
     let hint = source.take("credentials.hint", word(&[("true", true), ("false", false)]));
+    let help = answers::take(source);
     let drain_delay = source.take("drain.delay", duration(Duration::ZERO..=Duration::from_secs(300)));
     let drain_deadline = source.take("drain.deadline", duration(Duration::ZERO..=Duration::from_secs(3600)));
     let log_level = source.take("log.level", word(&LEVELS));
@@ -128,6 +133,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
             stale_grace: stale_grace?,
             unclaimable: unclaimable?,
         },
+        help: help?,
         drain_delay: drain_delay?,
         drain_deadline: drain_deadline?,
         log_level: log_level?,

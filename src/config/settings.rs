@@ -14,7 +14,7 @@ const fn setting(key: &'static str, default: &'static str) -> Setting {
 }
 
 /// All of this version. A name that is not here stops the start.
-pub const SETTINGS: [Setting; 39] = [
+pub const SETTINGS: [Setting; 41] = [
     setting("mode", "enforce"),
     setting("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
@@ -51,6 +51,8 @@ pub const SETTINGS: [Setting; 39] = [
     setting("credentials.missing", "deny"),
     setting("credentials.jwt", "refuse"),
     setting("credentials.hint", "true"),
+    setting("answers.help.text", ""),
+    setting("answers.help.url", ""),
     setting("drain.delay", "2s"),
     setting("drain.deadline", "15s"),
     setting("log.level", "info"),

@@ -116,6 +116,49 @@ fn a_variable_that_is_no_text_is_a_fault_of_ours_and_nobodys_panic() {
     assert_eq!(faults.unwrap_err().to_string(), "SENTINEL_HMAC_SECRET: is not UTF-8");
 }
 
+#[test]
+fn help_is_checked_before_a_client_reads_it() {
+    let config = load_text(
+        "[answers.help]\ntext = 'Frag den Schlüsseldienst: 1 \"x\"'\nurl = 'https://help.example:8443/a?b=c#d'",
+        &[("SENTINEL_ANSWERS__HELP__TEXT", "Ask \u{1f511}.")],
+    );
+    let help = config.unwrap().help;
+    assert_eq!(help.text.as_deref(), Some("Ask \u{1f511}."));
+    assert_eq!(help.url.as_deref(), Some("https://help.example:8443/a?b=c#d"));
+    let (text, url) = ("é".repeat(500), format!("http://h/{}", "x".repeat(491)));
+    let longest = load_text(&format!("answers.help.text = '{text}'\nanswers.help.url = '{url}'"), &[]).unwrap();
+    assert_eq!((longest.help.text, longest.help.url), (Some(text), Some(url)));
+    assert_eq!(load_text("", &[]).unwrap().help, Help::default());
+    for (key, value, fault) in [
+        ("text", "x".repeat(501), "the text has 501 characters; at most 500 are possible"),
+        ("text", "a\u{7f}b".into(), "the text has a control character"),
+        ("text", "a\nb".into(), "the text has a control character"),
+        ("text", "\u{85}".into(), "the text has a control character"),
+        ("text", "  ".into(), "the text is blank"),
+        ("url", format!("http://h/{}", "x".repeat(492)), "the URL has 501 characters; at most 500 are possible"),
+        ("url", "help.example/keys".into(), "is not an absolute http:// or https:// URL"),
+        ("url", "/keys".into(), "is not an absolute http:// or https:// URL"),
+        ("url", "ftp://help.example/".into(), "is not an absolute http:// or https:// URL"),
+        ("url", "javascript:alert(1)".into(), "is not an absolute http:// or https:// URL"),
+        ("url", "mailto:a@help.example".into(), "is not an absolute http:// or https:// URL"),
+        ("url", "https://".into(), "is not an absolute http:// or https:// URL"),
+        ("url", "https://:8443/".into(), "is not an absolute http:// or https:// URL"),
+        ("url", "https://a:hunter2@help.example/".into(), "the URL has a user's name or password in it"),
+        ("url", "https://help.example/a b".into(), "has characters that a URL must percent-encode"),
+        ("url", "https://help.example/\"".into(), "has characters that a URL must percent-encode"),
+        ("url", "https://help.example/ü".into(), "has characters that a URL must percent-encode"),
+        ("url", "https://help.example/\r\nx: y".into(), "has characters that a URL must percent-encode"),
+    ] {
+        let written = toml::Value::String(value.clone());
+        let faults = load_text(&format!("answers.help.{key} = {written}"), &[]).unwrap_err();
+        assert!(
+            faults.contains(&format!("FILE: answers.help.{key}: ")) && faults.contains(fault),
+            "{value:?}: {faults}"
+        );
+        assert!(!faults.contains("hunter2"), "{faults}");
+    }
+}
+
 fn credential_faults(text: &str) -> Vec<String> {
     let faults = load_text(text, &[]).unwrap_err();
     faults.lines().map(|line| line.trim_start_matches("FILE: ").to_owned()).collect()

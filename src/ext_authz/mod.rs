@@ -3,6 +3,7 @@
 mod call;
 mod extract;
 mod overrides;
+mod problem;
 mod respond;
 mod wire;
 
@@ -13,6 +14,7 @@ use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use futures_util::poll;
 use tokio::time::{Instant, timeout_at};
 
+pub use problem::Help;
 pub use wire::{SERVICE, Server};
 
 use call::Call;
@@ -35,6 +37,8 @@ pub struct Authorization {
     pub client_ip: client_ip::Resolver,
     /// `credentials.*`.
     pub credentials: Credentials,
+    /// `answers.help`.
+    pub help: Help,
     /// `check_deadline`.
     pub check_deadline: Duration,
     /// Decides.
@@ -68,7 +72,7 @@ impl Authorization {
                 (false, *reason)
             }
         };
-        let response = respond::response(&answer);
+        let response = respond::response(&answer, &self.help);
         guard.finish(allowed, reason);
         response
     }

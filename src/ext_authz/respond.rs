@@ -3,8 +3,6 @@
 //! An empty message, a zero `status.code`, or a gRPC error under `failure_mode_allow` all mean *allow* to Envoy, so
 //! nothing outside this file may build one: an allow needs a [`Permit`], everything else carries a non-zero status.
 
-use std::net::IpAddr;
-
 use envoy_types::pb::{
     envoy::{
         config::core::v3::{HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction},
@@ -16,10 +14,13 @@ use envoy_types::pb::{
         rpc::Status,
     },
 };
-use serde::Serialize;
 
-use super::Answer;
+use super::{
+    Answer,
+    problem::{Help, Problem, Refusal},
+};
 use crate::{
+    credential::Dialect,
     domain::{ClientIp, KeyId, Reason, event::DecisionId},
     engine::{Decision, Denial, Permit},
 };
@@ -28,10 +29,10 @@ use crate::{
 const OWNED: [&str; 1] = ["x-sentinel-key-id"];
 
 /// Envoy's answer for `answer`.
-pub(super) fn response(answer: &Answer<'_>) -> CheckResponse {
+pub(super) fn response(answer: &Answer<'_>, help: &Help) -> CheckResponse {
     match &answer.decision {
         Decision::Allow(permit) => allowed(permit, answer),
-        Decision::Deny(denial) => denied(denial, answer),
+        Decision::Deny(denial) => denied(denial, answer, help),
     }
 }
 
@@ -48,92 +49,80 @@ fn allowed(permit: &Permit, answer: &Answer<'_>) -> CheckResponse {
     }
 }
 
-fn denied(denial: &Denial, answer: &Answer<'_>) -> CheckResponse {
-    let reason = denial.reason;
-    let Refusal { status, grpc_code, title } = Refusal::of(reason);
-    let mut headers = vec![header("content-type", "application/problem+json"), header("cache-control", "no-store")];
-    match reason {
-        // RFC 6750 §3: no error code when the request has no credentials at all.
-        Reason::NoKey => headers.push(header("www-authenticate", "Bearer")),
-        Reason::MalformedKey => headers.push(header("www-authenticate", r#"Bearer error="invalid_token""#)),
-        Reason::StoreUnavailable | Reason::DeadlineExceeded | Reason::CallerRejected => {
-            headers.push(header("retry-after", "1"))
-        }
-        _ => {}
-    }
+fn denied(denial: &Denial, answer: &Answer<'_>, help: &Help) -> CheckResponse {
+    let (reason, dialect) = (denial.reason, answer.profile.dialect);
+    let refusal = Refusal::of(status(reason));
     let problem = Problem {
-        r#type: "about:blank",
-        title,
-        status,
+        refusal,
+        reason,
         detail: detail(reason),
-        code: reason.as_str(),
-        decision_id: answer.decision_id.to_string(),
+        decision_id: answer.decision_id,
         client_ip: answer.ip.map(ClientIp::ip),
+        help,
     };
-    // Writing plain texts and numbers to memory cannot fail; a denial without its body would still be a denial.
-    let body = serde_json::to_string(&problem).unwrap_or_default();
+    let (body, media_type) = problem.told_in(dialect);
+    let mut headers = vec![header("content-type", media_type), header("cache-control", "no-store")];
+    if refusal.status == 401 {
+        headers.push(header("www-authenticate", &challenge(reason, dialect)));
+    }
+    if let Some(seconds) = refusal.retry_after {
+        headers.push(header("retry-after", &seconds.to_string()));
+    }
+    if dialect == Dialect::Anthropic {
+        // Its SDKs read the request's id here and nowhere else.
+        headers.push(header("request-id", &answer.decision_id.to_string()));
+    }
     CheckResponse {
-        status: Some(Status { code: grpc_code, message: reason.as_str().to_owned(), details: Vec::new() }),
+        status: Some(Status { code: refusal.grpc_code, message: reason.as_str().to_owned(), details: Vec::new() }),
         dynamic_metadata: Some(metadata("deny", reason, denial.key_id, answer.decision_id)),
         http_response: Some(HttpResponse::DeniedResponse(DeniedHttpResponse {
-            status: Some(HttpStatus { code: status }),
+            status: Some(HttpStatus { code: refusal.status }),
             headers,
             body,
         })),
     }
 }
 
-/// How a reason is refused.
-struct Refusal {
-    /// HTTP status.
-    status: i32,
-    /// `google.rpc.Code`, never 0. Envoy looks only at whether it is 0; the code is for people who read the traffic.
-    grpc_code: i32,
-    /// The status's phrase, as RFC 9457 §4.2.1 wants it for `about:blank`.
-    title: &'static str,
+/// RFC 6750 §3: at least one parameter, and no error code when the request has no credentials at all.
+///
+/// The realm says whose keys are meant, no more than the body's shape says already: a custom profile's name is its
+/// operator's.
+fn challenge(reason: Reason, dialect: Dialect) -> String {
+    let realm = match dialect {
+        Dialect::Generic => "api",
+        Dialect::OpenAi => "openai",
+        Dialect::Anthropic => "anthropic",
+        Dialect::Google => "google",
+    };
+    let error = if reason == Reason::NoKey { "" } else { r#", error="invalid_token""# };
+    format!(r#"Bearer realm="{realm}"{error}"#)
 }
 
-impl Refusal {
-    fn of(reason: Reason) -> Self {
-        match reason {
-            Reason::ConflictingKeys | Reason::MalformedRequest => {
-                Self { status: 400, grpc_code: 3, title: "Bad Request" }
-            }
-            Reason::NoKey | Reason::MalformedKey => Self { status: 401, grpc_code: 16, title: "Unauthorized" },
-            Reason::IpMismatch
-            | Reason::KeyBanned
-            | Reason::UnclaimableNetwork
-            | Reason::ClientIpUnknown
-            | Reason::NotClaimed => Self { status: 403, grpc_code: 7, title: "Forbidden" },
-            Reason::StoreUnavailable
-            | Reason::DeadlineExceeded
-            | Reason::CallerRejected
-            // The engine does not deny for these; if it ever did, a 503 would still be a denial.
-            | Reason::Bound
-            | Reason::FirstUse
-            | Reason::FailsafeOpen => Self { status: 503, grpc_code: 14, title: "Service Unavailable" },
-        }
+/// The HTTP status of a denial.
+fn status(reason: Reason) -> i32 {
+    match reason {
+        Reason::ConflictingKeys | Reason::MalformedRequest => 400,
+        Reason::NoKey | Reason::MalformedKey => 401,
+        Reason::IpMismatch
+        | Reason::KeyBanned
+        | Reason::UnclaimableNetwork
+        | Reason::ClientIpUnknown
+        | Reason::NotClaimed => 403,
+        Reason::StoreUnavailable
+        | Reason::DeadlineExceeded
+        | Reason::CallerRejected
+        // The engine does not deny for these; if it ever did, a 503 would still be a denial.
+        | Reason::Bound
+        | Reason::FirstUse
+        | Reason::FailsafeOpen => 503,
     }
-}
-
-/// RFC 9457 problem details. Says the address as seen, never the owner's networks.
-#[derive(Serialize)]
-struct Problem<'a> {
-    r#type: &'a str,
-    title: &'a str,
-    status: i32,
-    detail: &'a str,
-    code: &'a str,
-    decision_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_ip: Option<IpAddr>,
 }
 
 fn detail(reason: Reason) -> &'static str {
     match reason {
         Reason::ConflictingKeys => "The request shows more than one API key, or shows one twice. Send exactly one.",
         Reason::MalformedRequest => "The request could not be judged.",
-        Reason::NoKey => "The request has no API key. Send it as Authorization: Bearer.",
+        Reason::NoKey => "The request has no API key.",
         Reason::MalformedKey => "The request's credentials are not an API key of this service.",
         Reason::IpMismatch => "This API key belongs to another network and does not work from this address.",
         Reason::KeyBanned => "This API key is banned.",

@@ -11,7 +11,7 @@ use key_ip_sentinel::domain::Reason;
 use prost::Message;
 use serde_json::Value as Json;
 
-use super::grpc::Reply;
+use super::{grpc::Reply, told::Told};
 
 /// A well-formed answer.
 #[derive(Clone, Debug)]
@@ -59,8 +59,7 @@ impl Answer {
         denied.headers.iter().try_for_each(clean)?;
         expect(self.header("www-authenticate").is_some() == (expected == 401), "www-authenticate belongs to 401")?;
         expect(self.header("retry-after").is_some() == matches!(expected, 429 | 503), "retry-after: 429 and 503")?;
-        expect(self.header("content-type") == Some("application/problem+json"), "not problem+json")?;
-        problem(&denied.body, expected, reason.as_str(), self.decision_id())
+        Told::of(self.header("content-type"), &denied.body, expected, reason.as_str(), self.decision_id()).map(|_| ())
     }
 
     fn metadata(&self, field: &str) -> Option<&str> {
@@ -118,6 +117,11 @@ impl Answer {
         serde_json::from_str(&self.denied().unwrap().body).unwrap()
     }
 
+    /// What the body of a denial says.
+    pub(crate) fn told(&self) -> Told {
+        Told::read(self.header("content-type"), &self.denied().unwrap().body).unwrap()
+    }
+
     /// All of the answer's bytes, to search in.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.response.encode_to_vec()
@@ -161,15 +165,4 @@ pub(crate) fn denial_status(reason: Reason) -> Option<u16> {
         | Reason::NotClaimed => Some(403),
         Reason::StoreUnavailable | Reason::DeadlineExceeded | Reason::CallerRejected => Some(503),
     }
-}
-
-/// An RFC 9457 body of the `generic` profile.
-pub(crate) fn problem(body: &str, status: u16, code: &str, decision_id: &str) -> Result<(), String> {
-    let body: Json = serde_json::from_str(body).map_err(|error| format!("the body is not JSON: {error}"))?;
-    for member in ["type", "title", "detail"] {
-        expect(body[member].as_str().is_some_and(|text| !text.is_empty()), &format!("no {member} in the body"))?;
-    }
-    expect(body["status"] == status, "the body's status is another one")?;
-    expect(body["code"] == code, "the body's code is not the reason")?;
-    expect(body["decision_id"] == decision_id, "the body's decision id is another one")
 }

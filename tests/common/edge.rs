@@ -4,10 +4,11 @@ use key_ip_sentinel::domain::Reason;
 
 use super::{
     Home, Sentinel,
-    answer::{denial_status, problem},
+    answer::denial_status,
     envoy::{Envoy, EnvoyConfig},
     http_client::HttpReply,
     sentinel,
+    told::Told,
     upstream::Upstream,
 };
 
@@ -61,12 +62,12 @@ impl Edge {
     pub(crate) async fn assert_denied(&self, path: &str, reply: &HttpReply, reason: Reason) {
         let status = denial_status(reason).unwrap();
         assert_eq!(reply.status, status, "{path}: {}", reply.text());
-        assert_eq!(reply.header("content-type"), Some("application/problem+json"));
         assert_eq!(reply.header("www-authenticate").is_some(), status == 401);
         assert_eq!(reply.header("retry-after").is_some(), status == 503);
         let entry = self.envoy.entry(path).await;
         let decision_id = entry["decision_id"].as_str().unwrap();
-        problem(&reply.text(), status, reason.as_str(), decision_id).unwrap_or_else(|broken| panic!("{broken}"));
+        Told::of(reply.header("content-type"), &reply.text(), status, reason.as_str(), decision_id)
+            .unwrap_or_else(|broken| panic!("{broken}: {}", reply.text()));
         assert_eq!((&entry["decision"], &entry["reason"]), (&"deny".into(), &reason.as_str().into()), "{entry}");
         assert_eq!((&entry["mode"], &entry["flags"]), (&"enforce".into(), &"UAEX".into()), "{entry}");
         assert_eq!(entry["details"], "ext_authz_denied", "{entry}");

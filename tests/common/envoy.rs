@@ -184,6 +184,12 @@ pub(crate) struct Envoy {
 }
 
 impl Envoy {
+    /// Where clients connect, for those that are no [`Call`].
+    pub(crate) fn address(&self) -> SocketAddr {
+        let Target::Tcp(address) = self.listener else { panic!("clients come over {:?}", self.listener) };
+        address
+    }
+
     /// A request through the edge.
     pub(crate) fn get(&self, path: &str) -> Call {
         Call::get(self.listener.clone(), path)

@@ -20,6 +20,7 @@ pub(crate) mod grpc;
 pub(crate) mod http_client;
 pub(crate) mod process;
 pub(crate) mod sentinel;
+pub(crate) mod told;
 pub(crate) mod upstream;
 
 use std::time::{Duration, Instant};

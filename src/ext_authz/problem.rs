@@ -1,0 +1,285 @@
+//! What a denial says, in the words that the client's SDK takes for an error of its own service.
+//!
+//! The shapes, as they were read:
+//! - OpenAI: openai/openai-python 3.54.0 `_base_client.py` `_make_status_error_from_response` (`error.message` alone is
+//!   in the exception's text) and `_exceptions.py` `APIError` (`code`, `param`, `type`). The gateways answer alike:
+//!   songquanpeng/one-api@8df4a26 `middleware/utils.go` `abortWithMessage`, QuantumNous/new-api@3e92b6b
+//!   `middleware/utils.go` `abortWithOpenAiMessage`, BerriAI/litellm `litellm/proxy/_types.py` `ProxyException`. Azure's
+//!   front door also says `{"statusCode", "message"}`, which the SDK shows no message of, so it gets OpenAI's too.
+//! - Anthropic: anthropics/anthropic-sdk-python 2.12.0 `_exceptions.py` `APIStatusError` (`error.details.error_code` is
+//!   the stable code; `request_id` comes from the header) and `types/shared/error_type.py`.
+//! - Google: AIP-193 and googleapis/python-genai 3.4.0 `errors.py` `APIError`; `google/rpc/error_details.proto`.
+//!
+//! An SDK shows its user the message and little else, so the code word, the address and the decision are in it as well.
+
+use std::{fmt::Write, net::IpAddr};
+
+use serde::Serialize;
+
+use crate::{
+    credential::Dialect,
+    domain::{Reason, event::DecisionId},
+};
+
+/// How a locked-out owner gets back: `answers.help`. Part of every denial.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Help {
+    /// `answers.help.text`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// `answers.help.url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl Help {
+    fn as_option(&self) -> Option<&Self> {
+        (self.text.is_some() || self.url.is_some()).then_some(self)
+    }
+}
+
+/// One HTTP status, and what each dialect calls it.
+pub(super) struct Refusal {
+    pub(super) status: i32,
+    /// `google.rpc.Code`, never 0. Envoy looks only at whether it is 0; the code is for people who read the traffic.
+    pub(super) grpc_code: i32,
+    /// The status's phrase, as RFC 9457 §4.2.1 wants it for `about:blank`.
+    title: &'static str,
+    openai: &'static str,
+    anthropic: &'static str,
+    google: &'static str,
+    /// After how many seconds it is worth to try again.
+    pub(super) retry_after: Option<u8>,
+}
+
+const fn refusal(
+    status: i32,
+    grpc_code: i32,
+    title: &'static str,
+    [openai, anthropic, google]: [&'static str; 3],
+    retry_after: Option<u8>,
+) -> Refusal {
+    Refusal { status, grpc_code, title, openai, anthropic, google, retry_after }
+}
+
+/// All statuses of a denial. The last one is the answer for a status that is not here: still a denial.
+#[rustfmt::skip]
+const REFUSALS: [Refusal; 5] = [
+    refusal(400, 3, "Bad Request", ["invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"], None),
+    refusal(401, 16, "Unauthorized", ["authentication_error", "authentication_error", "UNAUTHENTICATED"], None),
+    refusal(403, 7, "Forbidden", ["permission_error", "permission_error", "PERMISSION_DENIED"], None),
+    refusal(429, 8, "Too Many Requests", ["rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"], Some(1)),
+    // Not Anthropic's `overloaded_error`: that one is its own 529.
+    refusal(503, 14, "Service Unavailable", ["server_error", "api_error", "UNAVAILABLE"], Some(1)),
+];
+
+impl Refusal {
+    /// The row for `status`.
+    pub(super) fn of(status: i32) -> &'static Self {
+        const { assert!(REFUSALS[4].status == 503) }
+        REFUSALS.iter().find(|refusal| refusal.status == status).unwrap_or(&REFUSALS[4])
+    }
+}
+
+/// A denial, to be told in any dialect. Knows the address as seen, and nothing of the owner's networks.
+pub(super) struct Problem<'a> {
+    pub(super) refusal: &'a Refusal,
+    pub(super) reason: Reason,
+    /// One or two sentences for the client.
+    pub(super) detail: &'a str,
+    pub(super) decision_id: DecisionId,
+    pub(super) client_ip: Option<IpAddr>,
+    pub(super) help: &'a Help,
+}
+
+impl Problem<'_> {
+    /// The body and its media type.
+    pub(super) fn told_in(&self, dialect: Dialect) -> (String, &'static str) {
+        // Writing plain texts and numbers to memory cannot fail; a denial without its body would still be a denial.
+        let body = match dialect {
+            Dialect::Generic => serde_json::to_string(&self.generic()),
+            Dialect::OpenAi => serde_json::to_string(&self.openai()),
+            Dialect::Anthropic => serde_json::to_string(&self.anthropic()),
+            Dialect::Google => serde_json::to_string(&self.google()),
+        };
+        let media_type = match dialect {
+            Dialect::Generic => "application/problem+json",
+            Dialect::OpenAi | Dialect::Anthropic | Dialect::Google => "application/json",
+        };
+        (body.unwrap_or_default(), media_type)
+    }
+
+    fn generic(&self) -> Generic<'_> {
+        let Refusal { title, status, .. } = *self.refusal;
+        // `about:blank` and no page of help: a type names one problem, and a client may switch on it.
+        Generic { r#type: "about:blank", title, status, detail: self.advice(), facts: self.facts() }
+    }
+
+    fn openai(&self) -> OpenAi<'_> {
+        let error =
+            OpenAiError { message: self.message(), r#type: self.refusal.openai, param: (), facts: self.facts() };
+        OpenAi { error }
+    }
+
+    fn anthropic(&self) -> Anthropic<'_> {
+        let Facts { code, decision_id, client_ip, help } = self.facts();
+        let details = AnthropicDetails { error_code: code, client_ip, help };
+        let error = AnthropicError { r#type: self.refusal.anthropic, message: self.message(), details };
+        Anthropic { r#type: "error", error, request_id: decision_id }
+    }
+
+    fn google(&self) -> Google<'_> {
+        let Facts { code, decision_id, client_ip, help } = self.facts();
+        let metadata = Metadata { code, decision_id: decision_id.clone(), client_ip };
+        // The convention for this field: upper case, unique within the domain.
+        let reason = code.to_ascii_uppercase();
+        let details = [
+            Some(GoogleDetail::ErrorInfo { reason, domain: "key-ip-sentinel", metadata }),
+            Some(GoogleDetail::RequestInfo { request_id: decision_id }),
+            self.refusal.retry_after.map(|seconds| GoogleDetail::RetryInfo { retry_delay: format!("{seconds}s") }),
+            help.map(|Help { text, url }| GoogleDetail::Help {
+                links: [Link { description: text.as_deref(), url: url.as_deref() }],
+            }),
+        ];
+        let error = GoogleError {
+            code: self.refusal.status,
+            message: self.message(),
+            status: self.refusal.google,
+            details: details.into_iter().flatten().collect(),
+        };
+        Google { error }
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            code: self.reason.as_str(),
+            decision_id: self.decision_id.to_string(),
+            client_ip: self.client_ip,
+            help: self.help.as_option(),
+        }
+    }
+
+    /// What happened, and what to do about it.
+    fn advice(&self) -> String {
+        let parts = [Some(self.detail), self.help.text.as_deref(), self.help.url.as_deref()];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The same with all facts, for SDKs that show nothing but a message.
+    fn message(&self) -> String {
+        let mut message = self.advice();
+        let _ = write!(message, " ({}", self.reason);
+        if let Some(ip) = self.client_ip {
+            let _ = write!(message, ", seen from {ip}");
+        }
+        let _ = write!(message, ", decision {})", self.decision_id);
+        message
+    }
+}
+
+/// The members that every dialect has somewhere.
+#[derive(Serialize)]
+struct Facts<'a> {
+    code: &'static str,
+    decision_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<&'a Help>,
+}
+
+/// RFC 9457.
+#[derive(Serialize)]
+struct Generic<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: i32,
+    detail: String,
+    #[serde(flatten)]
+    facts: Facts<'a>,
+}
+
+#[derive(Serialize)]
+struct OpenAi<'a> {
+    error: OpenAiError<'a>,
+}
+
+#[derive(Serialize)]
+struct OpenAiError<'a> {
+    message: String,
+    r#type: &'static str,
+    /// `null`: no parameter of the request is at fault.
+    param: (),
+    #[serde(flatten)]
+    facts: Facts<'a>,
+}
+
+#[derive(Serialize)]
+struct Anthropic<'a> {
+    r#type: &'static str,
+    error: AnthropicError<'a>,
+    request_id: String,
+}
+
+#[derive(Serialize)]
+struct AnthropicError<'a> {
+    r#type: &'static str,
+    message: String,
+    details: AnthropicDetails<'a>,
+}
+
+#[derive(Serialize)]
+struct AnthropicDetails<'a> {
+    error_code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<&'a Help>,
+}
+
+#[derive(Serialize)]
+struct Google<'a> {
+    error: GoogleError<'a>,
+}
+
+#[derive(Serialize)]
+struct GoogleError<'a> {
+    code: i32,
+    message: String,
+    status: &'static str,
+    details: Vec<GoogleDetail<'a>>,
+}
+
+/// `google.rpc.*` as protobuf's JSON.
+#[derive(Serialize)]
+#[serde(tag = "@type", rename_all_fields = "camelCase")]
+enum GoogleDetail<'a> {
+    #[serde(rename = "type.googleapis.com/google.rpc.ErrorInfo")]
+    ErrorInfo { reason: String, domain: &'static str, metadata: Metadata },
+    #[serde(rename = "type.googleapis.com/google.rpc.RequestInfo")]
+    RequestInfo { request_id: String },
+    #[serde(rename = "type.googleapis.com/google.rpc.RetryInfo")]
+    RetryInfo { retry_delay: String },
+    #[serde(rename = "type.googleapis.com/google.rpc.Help")]
+    Help { links: [Link<'a>; 1] },
+}
+
+/// A map of texts in Google's own schema.
+#[derive(Serialize)]
+struct Metadata {
+    code: &'static str,
+    decision_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_ip: Option<IpAddr>,
+}
+
+#[derive(Serialize)]
+struct Link<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests;
