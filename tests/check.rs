@@ -278,12 +278,16 @@ async fn without_an_ip_address_there_is_no_decision_for_the_key() {
     let check = || sentinel.check().key(KEY);
     let mut nowhere = check().message();
     nowhere.attributes.as_mut().unwrap().source = None;
+    let mut blank = check().message();
+    blank.attributes.as_mut().unwrap().source.as_mut().unwrap().address.as_mut().unwrap().address = None;
     let answers = [
         check().on_pipe("/run/client.sock").send().await,
         check().on_pipe("203.0.113.7").send().await,
         check().on_internal_listener().send().await,
         check().without_peer().send().await,
         sentinel.check().send_message(&nowhere).await,
+        sentinel.check().send_message(&blank).await,
+        check().from("203.0.113.7").on_named_port("http").send().await,
         check().from("").send().await,
         check().from("localhost").send().await,
         check().from("203.0.113.7:40000").send().await,

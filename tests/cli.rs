@@ -6,8 +6,9 @@ mod common;
 mod run;
 
 use std::{
+    ffi::OsStr,
     fs,
-    os::unix::net::UnixListener,
+    os::unix::{ffi::OsStrExt, net::UnixListener},
     process::{Command, Stdio},
 };
 
@@ -175,6 +176,24 @@ fn check_config_lists_every_fault_at_once_and_makes_nothing() {
     assert!(!data.exists(), "a check makes nothing");
     let missing = run(&["check-config", "--config", "/nonexistent/sentinel.toml"], b"");
     assert!(missing.code == 2 && missing.err.contains("/nonexistent/sentinel.toml"), "{missing:?}");
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named_and_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    for variable in ["SENTINEL_HMAC_SECRET", "SENTINEL_PEPPER__SECRETS", "SENTINEL_DATA_DIR", "SENTINEL_NO_SUCH"] {
+        for arguments in [&["serve"][..], &["check-config"], &["status"]] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel"));
+            command.env_clear().env(variable, OsStr::from_bytes(b"SeCrEt-0123456789-0123456789-0123456789\xff"));
+            // Another program's variables are nobody's business here.
+            command.env("LC_ALL", OsStr::from_bytes(b"\xff")).args(arguments).current_dir(&folder);
+            let output = command.stdin(Stdio::null()).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(2), true), "{variable}: {said}");
+            assert_eq!(said, format!("error: the configuration is not valid:\n{variable}: is not UTF-8\n"));
+        }
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing was made");
 }
 
 #[tokio::test]

@@ -89,3 +89,69 @@ fn fault(ended: Result<Result<(), Fatal>, tokio::task::JoinError>) -> Fatal {
         Err(cause) => cause.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{sync::oneshot, time::Instant};
+
+    use super::*;
+    use crate::store::view::View;
+
+    fn drain() -> Drain {
+        let view = Arc::new(View::new(Instant::now()));
+        let health = Arc::new(Health::new(view, Duration::from_secs(600)));
+        let start = watch::Sender::new(false);
+        Drain { delay: Duration::from_secs(2), deadline: Duration::from_secs(15), health, start }
+    }
+
+    /// A server that never ends, and what resolves when it is stopped.
+    fn server() -> (JoinHandle<()>, oneshot::Receiver<()>) {
+        let (alive, stopped) = oneshot::channel();
+        let serve = async move {
+            let _alive: oneshot::Sender<()> = alive;
+            std::future::pending().await
+        };
+        (tokio::spawn(serve), stopped)
+    }
+
+    /// In the paused clock's time, which passes only when nobody has anything left to do.
+    async fn assert_stops(stopped: oneshot::Receiver<()>) {
+        let ended = timeout(Duration::from_secs(1), stopped).await;
+        assert!(ended.is_ok(), "it still decides");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_ends_the_decisions_and_is_told() {
+        let (checks, stopped) = server();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { Err("another pepper".into()) });
+        let ended = drain().serve_until_signal(checks, tasks, Signals::new().unwrap()).await;
+        assert_eq!(ended.unwrap_err().to_string(), "another pepper");
+        assert_stops(stopped).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_ends_well_or_panics_is_a_fault_too() {
+        let (checks, stopped) = server();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { Ok(()) });
+        let ended = drain().serve_until_signal(checks, tasks, Signals::new().unwrap()).await;
+        assert_eq!(ended.unwrap_err().to_string(), "a task ended that must not");
+        assert_stops(stopped).await;
+
+        let (checks, stopped) = server();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { panic!("on purpose: the task of this test dies") });
+        let ended = drain().serve_until_signal(checks, tasks, Signals::new().unwrap()).await;
+        assert!(ended.unwrap_err().to_string().contains("panicked"));
+        assert_stops(stopped).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn checks_that_end_before_a_signal_are_a_fault() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(std::future::pending());
+        let ended = drain().serve_until_signal(tokio::spawn(async {}), tasks, Signals::new().unwrap()).await;
+        assert_eq!(ended.unwrap_err().to_string(), "a task ended that must not");
+    }
+}

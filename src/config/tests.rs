@@ -107,6 +107,24 @@ fn one_pepper_from_any_of_its_places() {
 }
 
 #[test]
+fn a_store_that_is_no_file_is_refused() {
+    for url in [
+        "sqlite::memory:",
+        "sqlite:",
+        "sqlite:?mode=memory",
+        "sqlite:a.db?mode=memory",
+        "sqlite:a\\u0000.db",
+        "a.db",
+        "",
+    ] {
+        let faults = load_text(&format!("[store]\nurl = \"{url}\""), &[]).unwrap_err();
+        assert!(faults.starts_with("FILE: store.url: sqlite:") && faults.lines().count() == 1, "{url}: {faults}");
+    }
+    let config = load_text("[store]\nurl = 'sqlite:memory'", &[]).unwrap();
+    assert_eq!(config.database, Path::new("memory"), "a file may have any name");
+}
+
+#[test]
 fn a_variable_that_is_no_text_is_a_fault_of_ours_and_nobodys_panic() {
     use std::os::unix::ffi::OsStringExt;
     let text = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());

@@ -97,6 +97,14 @@ impl<'a> Check<'a> {
         self
     }
 
+    /// A peer whose port is a name: Envoy has none such, so the address is not one that Envoy saw.
+    pub(crate) fn on_named_port(mut self, port: &str) -> Self {
+        if let Some(Address { address: Some(Kind::SocketAddress(address)) }) = &mut self.source {
+            address.port_specifier = Some(PortSpecifier::NamedPort(port.to_owned()));
+        }
+        self
+    }
+
     /// No peer at all.
     pub(crate) fn without_peer(mut self) -> Self {
         self.source = None;

@@ -1,14 +1,22 @@
 //! gRPC at the level of frames: what is sent need not be a message, and what comes back is seen as it is.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, Request};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2::{SendRequest, handshake};
+use futures_util::stream;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    client::conn::http2::{SendRequest, handshake},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
 
 use super::within;
 
@@ -37,26 +45,33 @@ impl From<SocketAddr> for Target {
 
 /// One HTTP/2 connection.
 #[derive(Clone)]
-pub(crate) struct Channel(SendRequest<Full<Bytes>>);
+pub(crate) struct Channel(SendRequest<Body>);
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 impl Channel {
     pub(crate) async fn connect(target: &Target) -> Self {
+        Self::try_connect(target).await.unwrap()
+    }
+
+    /// Fails if nobody listens.
+    pub(crate) async fn try_connect(target: &Target) -> io::Result<Self> {
         let sender = match target {
             Target::Tcp(address) => {
-                let stream = TcpStream::connect(address).await.unwrap();
-                stream.set_nodelay(true).unwrap();
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
                 let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
                 tokio::spawn(connection);
                 sender
             }
             Target::Unix(path) => {
-                let stream = UnixStream::connect(path).await.unwrap();
+                let stream = UnixStream::connect(path).await?;
                 let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
                 tokio::spawn(connection);
                 sender
             }
         };
-        Self(sender)
+        Ok(Self(sender))
     }
 
     /// Posts `body` as it is.
@@ -66,22 +81,46 @@ impl Channel {
 
     /// Like [`Channel::post`], for a server that may die meanwhile.
     pub(crate) async fn try_post(&self, path: &str, headers: &[(&str, &str)], body: Bytes) -> hyper::Result<Reply> {
-        let mut request = Request::post(format!("http://sentinel{path}"))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
+        let request = request(path, headers, Full::new(body).boxed_unsync());
         let mut sender = self.0.clone();
         within("the server answers", async {
             sender.ready().await?;
-            let response = sender.send_request(request.body(Full::new(body)).unwrap()).await?;
-            let (head, body) = response.into_parts();
-            let collected = body.collect().await?;
-            let trailers = collected.trailers().cloned();
-            Ok(Reply { status: head.status.as_u16(), headers: head.headers, body: collected.to_bytes(), trailers })
+            collect(sender.send_request(request).await?).await
         })
         .await
+    }
+
+    /// Sends a call unless the connection takes no more of them (after GOAWAY, or at its end): then `None`, and the
+    /// call may be made elsewhere. An error is a call that was sent and lost.
+    pub(crate) async fn offer(&self, path: &str, body: Bytes) -> Option<hyper::Result<Reply>> {
+        let request = request(path, &[], Full::new(body).boxed_unsync());
+        let mut sender = self.0.clone();
+        within("the server answers", async {
+            sender.ready().await.ok()?;
+            match sender.try_send_request(request).await {
+                Ok(response) => Some(collect(response).await),
+                Err(unsent) if unsent.message().is_some() => None,
+                Err(lost) => Some(Err(lost.into_error())),
+            }
+        })
+        .await
+    }
+
+    /// Begins a call whose body is still to come.
+    pub(crate) fn begin(&self, path: &str) -> Begun {
+        let (body, later) = oneshot::channel();
+        let frame = async move {
+            match later.await {
+                Ok(body) => Ok(Frame::data(body)),
+                // Nobody will finish it: then it is never half-closed.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let request = request(path, &[], StreamBody::new(stream::once(frame)).boxed_unsync());
+        let mut sender = self.0.clone();
+        // Sent now: a later call on this connection reaches the server after this one.
+        let response = sender.send_request(request);
+        Begun { body, reply: tokio::spawn(async move { collect(response.await?).await }) }
     }
 
     /// A unary call: the message, or gRPC's code and text.
@@ -97,6 +136,42 @@ impl Channel {
             code => Err((code, reply.grpc_message())),
         }
     }
+}
+
+/// A call whose body is still to come.
+pub(crate) struct Begun {
+    body: oneshot::Sender<Bytes>,
+    reply: JoinHandle<hyper::Result<Reply>>,
+}
+
+impl Begun {
+    /// Sends the body and half-closes.
+    pub(crate) fn send(self, body: Bytes) -> JoinHandle<hyper::Result<Reply>> {
+        self.body.send(body).unwrap();
+        self.reply
+    }
+
+    /// Sends nothing more, and never half-closes.
+    pub(crate) async fn abandon(self) -> hyper::Result<Reply> {
+        within("the server gives up", self.reply).await.unwrap()
+    }
+}
+
+fn request(path: &str, headers: &[(&str, &str)], body: Body) -> Request<Body> {
+    let mut request = Request::post(format!("http://sentinel{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body).unwrap()
+}
+
+async fn collect(response: Response<Incoming>) -> hyper::Result<Reply> {
+    let (head, body) = response.into_parts();
+    let collected = body.collect().await?;
+    let trailers = collected.trailers().cloned();
+    Ok(Reply { status: head.status.as_u16(), headers: head.headers, body: collected.to_bytes(), trailers })
 }
 
 /// A message in its gRPC frame.

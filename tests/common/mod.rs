@@ -13,6 +13,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod answer;
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod edge;
 pub(crate) mod envoy;
@@ -20,6 +21,7 @@ pub(crate) mod grpc;
 pub(crate) mod http_client;
 pub(crate) mod process;
 pub(crate) mod sentinel;
+pub(crate) mod switch;
 pub(crate) mod told;
 pub(crate) mod upstream;
 

@@ -5,7 +5,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, ExitStatus, Output, Stdio},
 };
 
 use nix::sys::signal::Signal;
@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus};
 
 use super::{
     admin::Admin,
@@ -206,6 +207,13 @@ impl Sentinel {
         (reply.status, reply.text())
     }
 
+    /// What `grpc.health.v1` says of `service`.
+    pub(crate) async fn health(&self, service: &str) -> ServingStatus {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let reply = self.channel().await.unary::<HealthCheckResponse>("/grpc.health.v1.Health/Check", &request).await;
+        reply.unwrap().status()
+    }
+
     pub(crate) fn log(&self) -> String {
         self.process.stderr()
     }
@@ -242,6 +250,13 @@ impl Sentinel {
         assert!(status.success(), "sentinel ended with {status}");
         self.assert_no_panic();
         self.home
+    }
+
+    /// Waits until the server has ended by itself: how, and what it has logged.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String, Home) {
+        let status = self.process.wait().await;
+        self.assert_no_panic();
+        (status, self.log(), self.home)
     }
 
     /// Sends SIGKILL while others still use the server.

@@ -1,0 +1,367 @@
+//! Every denial is in the audit exactly once, or counted as lost: the pipeline over the real SQLite store behind a
+//! switch, and the real server.
+//!
+//! The clock is paused where a test says so: it then moves only when every task waits, so that a moment of it means
+//! "after everything that can happen now".
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod common;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, Ipv4Addr},
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use common::{eventually, sentinel, switch::Switch};
+use futures_util::future::join_all;
+use key_ip_sentinel::{
+    audit::Audit,
+    domain::{
+        ClientIp, KeyDigest, KeyId, Network, Pepper, Reason,
+        event::{DecisionId, EventKind, Record},
+    },
+    metrics::Metrics,
+    store::{AuditQuery, Revision, Store, sqlite::Database, view::View},
+};
+use serde_json::Value;
+use tokio::{
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Instant, advance, resume, sleep},
+};
+use tracing::subscriber::{DefaultGuard, set_default};
+
+const MOMENT: Duration = Duration::from_millis(1);
+/// Denials wait at most so long before they are handed to the store.
+const FLUSH: Duration = Duration::from_secs(1);
+/// Records that may wait for a store that does not answer.
+const MAX_PENDING: u64 = 100_000;
+/// Denials that may wait for the pipeline.
+const QUEUE: u64 = 65_536;
+
+fn key_id(number: u8) -> KeyId {
+    KeyDigest::from_bytes([number; 32]).new_id()
+}
+
+/// The log of this test, which has one thread.
+struct Log(Arc<Mutex<Vec<u8>>>, #[allow(dead_code, reason = "held, not read")] DefaultGuard);
+
+impl Log {
+    fn begin() -> Self {
+        #[derive(Clone)]
+        struct Writer(Arc<Mutex<Vec<u8>>>);
+        impl io::Write for Writer {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let text = Arc::<Mutex<Vec<u8>>>::default();
+        let writer = Writer(Arc::clone(&text));
+        let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());
+        Self(text, set_default(lines.finish()))
+    }
+
+    /// The sum of this number over the lines that have it.
+    fn sum(&self, field: &str) -> u64 {
+        let text = self.0.lock().unwrap();
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.filter_map(|line| serde_json::from_slice::<Value>(line).unwrap()[field].as_u64()).sum()
+    }
+}
+
+/// What became of the denials, counted in every place that tells of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Accounts {
+    in_store: u64,
+    /// By the metric.
+    stored: u64,
+    /// By the metric.
+    lost: u64,
+    /// By the log's lines of the audit.
+    logged: u64,
+    /// By the log.
+    logged_as_lost: u64,
+}
+
+impl Accounts {
+    fn all_stored(denials: u64) -> Self {
+        Self { in_store: denials, stored: denials, logged: denials, ..Self::default() }
+    }
+
+    fn all_lost(denials: u64) -> Self {
+        Self { lost: denials, logged_as_lost: denials, ..Self::default() }
+    }
+}
+
+/// The pipeline with everything around it.
+struct Pipeline {
+    audit: Audit,
+    store: Arc<Switch>,
+    view: Arc<View>,
+    metrics: Metrics,
+    stop: Option<oneshot::Sender<()>>,
+    log: Log,
+    _folder: tempfile::TempDir,
+}
+
+impl Pipeline {
+    /// Nobody drives it yet, and its view has never heard of the store.
+    fn new() -> (Self, impl Future<Output = ()> + Send) {
+        let folder = tempfile::tempdir().unwrap();
+        let pepper = Pepper::new(&[7; 32]).unwrap();
+        let sqlite = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper).unwrap();
+        let store = Arc::new(Switch::new(Arc::new(sqlite)));
+        let (view, metrics) = (Arc::new(View::new(Instant::now())), Metrics::new().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let (audit, run) = Audit::new(Arc::clone(&store) as _, Arc::clone(&view), metrics.audit.clone(), stopped);
+        (Self { audit, store, view, metrics, stop: Some(stop), log: Log::begin(), _folder: folder }, run)
+    }
+
+    /// Under a paused clock: polled, and driven as far as its first tick, which found nothing.
+    async fn running() -> (Self, JoinHandle<()>) {
+        let (this, run) = Self::new();
+        this.poll().await;
+        let run = tokio::spawn(run);
+        sleep(MOMENT).await;
+        (this, run)
+    }
+
+    async fn poll(&self) {
+        let changes = self.store.changes_after(Revision(0)).await.unwrap();
+        self.view.polled(&changes, Instant::now());
+    }
+
+    fn deny(&self, reason: Reason, key: Option<u8>, ip: &str) {
+        self.audit.denied(reason, key.map(key_id), Some(ip.parse().unwrap()), DecisionId(7));
+    }
+
+    /// One denial from each of these IPv4 addresses.
+    async fn deny_addresses(&self, addresses: Range<u32>) {
+        for address in addresses {
+            let ip = ClientIp::new(IpAddr::V4(Ipv4Addr::from_bits(address)));
+            self.audit.denied(Reason::IpMismatch, Some(key_id(1)), Some(ip), DecisionId(7));
+            if address % 10_000 == 0 {
+                // The pipeline empties its queue.
+                sleep(MOMENT).await;
+            }
+        }
+        sleep(MOMENT).await;
+    }
+
+    async fn records(&self) -> Vec<Record> {
+        let query = AuditQuery { kind: Some(EventKind::Denied), key: None, since: None, limit: u32::MAX };
+        self.store.audit(query).await.unwrap()
+    }
+
+    fn counter(&self, outcome: &str) -> u64 {
+        let series = format!("sentinel_audit_events_total{{outcome=\"{outcome}\"}} ");
+        let text = self.metrics.exposition.render();
+        text.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()
+    }
+
+    async fn stored(&self, denials: u64) {
+        eventually("the denials are stored", async || (self.counter("stored") == denials).then_some(())).await;
+    }
+
+    /// Ends the pipeline as the process does, in real time: the store's threads know no other.
+    async fn stop(&mut self, run: JoinHandle<()>) -> Accounts {
+        resume();
+        self.end(run).await
+    }
+
+    /// The same on whichever clock there is.
+    async fn end(&mut self, run: JoinHandle<()>) -> Accounts {
+        self.stop.take().unwrap().send(()).unwrap();
+        run.await.unwrap();
+        Accounts {
+            in_store: self.records().await.iter().map(|record| record.count).sum(),
+            stored: self.counter("stored"),
+            lost: self.counter("lost"),
+            logged: self.log.sum("count"),
+            logged_as_lost: self.log.sum("denials"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn denials_of_one_key_network_and_reason_are_one_record_with_their_exact_count() {
+    let (mut pipeline, run) = Pipeline::running().await;
+    let denials = [
+        (5, Reason::IpMismatch, Some(1), "203.0.113.7", "203.0.113.7/32"),
+        (1, Reason::IpMismatch, Some(1), "203.0.113.8", "203.0.113.8/32"),
+        (3, Reason::IpMismatch, Some(2), "203.0.113.7", "203.0.113.7/32"),
+        (4, Reason::KeyBanned, Some(1), "203.0.113.7", "203.0.113.7/32"),
+        (2, Reason::NoKey, None, "203.0.113.7", "203.0.113.7/32"),
+        (6, Reason::NoKey, None, "2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        (7, Reason::NoKey, None, "2001:db8:1:2:ffff::9", "2001:db8:1:2::/64"),
+        (1, Reason::NoKey, None, "2001:db8:1:3::1", "2001:db8:1:3::/64"),
+    ];
+    let mut expected = BTreeMap::new();
+    for (times, reason, key, ip, network) in denials {
+        (0..times).for_each(|_| pipeline.deny(reason, key, ip));
+        *expected.entry((reason.as_str(), key.map(|key| key_id(key).to_string()), network.to_owned())).or_insert(0) +=
+            times;
+    }
+    pipeline.audit.denied(Reason::MalformedRequest, None, None, DecisionId(7));
+    assert_eq!(pipeline.stop(run).await, Accounts::all_stored(30));
+    let records = pipeline.records().await;
+    assert_eq!(records.len(), expected.len() + 1, "{records:#?}");
+    for Record { reason, key_id, network, count, decision_id, .. } in records {
+        assert_eq!(decision_id.as_deref(), Some("00000000000000000000000000000007"));
+        let Some(network) = network else {
+            assert_eq!((reason, count), (Some(Reason::MalformedRequest), 1));
+            continue;
+        };
+        let same = (reason.unwrap().as_str(), key_id.map(|id| id.to_string()), network.to_string());
+        assert_eq!(expected.get(&same), Some(&count), "{same:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_tells_the_first_and_the_last_time_by_the_stores_clock() {
+    let (mut pipeline, run) = Pipeline::running().await;
+    let first = pipeline.view.time(Instant::now()).unwrap();
+    for _ in 0..3 {
+        pipeline.deny(Reason::IpMismatch, Some(1), "203.0.113.7");
+        advance(Duration::from_millis(150)).await;
+    }
+    assert_eq!(pipeline.stop(run).await, Accounts::all_stored(3));
+    let records = pipeline.records().await;
+    let [record] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((record.first_at, record.last_at), (first, first.after(Duration::from_millis(300))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_stop_denials_are_stored_by_the_next_flush() {
+    let (mut pipeline, run) = Pipeline::running().await;
+    for flush in 1..=3 {
+        pipeline.deny(Reason::IpMismatch, Some(1), "203.0.113.7");
+        pipeline.stored(flush).await;
+    }
+    assert_eq!(pipeline.stop(run).await, Accounts::all_stored(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_batch_is_tried_again_and_each_denial_is_stored_and_logged_once() {
+    let (mut pipeline, run) = Pipeline::running().await;
+    // A flush of three batches, of which the store takes the first.
+    pipeline.store.take_batches(1);
+    pipeline.deny_addresses(0..2_500).await;
+    pipeline.stored(1_000).await;
+    pipeline.deny_addresses(0..10).await;
+    assert_eq!(pipeline.records().await.len(), 1_000);
+    pipeline.store.take_batches(usize::MAX);
+    pipeline.stored(2_510).await;
+    assert_eq!(pipeline.stop(run).await, Accounts::all_stored(2_510));
+    let mut networks: Vec<Network> = pipeline.records().await.iter().map(|record| record.network.unwrap()).collect();
+    networks.sort();
+    networks.dedup();
+    assert_eq!(networks.len(), 2_500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopping_process_stores_what_waits() {
+    let (mut pipeline, run) = Pipeline::running().await;
+    pipeline.deny(Reason::IpMismatch, Some(1), "203.0.113.7");
+    sleep(MOMENT).await;
+    // One is in the pipeline, the other in its queue.
+    pipeline.deny(Reason::KeyBanned, Some(1), "203.0.113.7");
+    assert_eq!(pipeline.stop(run).await, Accounts::all_stored(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stopping_process_cannot_store_is_lost_and_said_to_be() {
+    let (mut pipeline, run) = Pipeline::running().await;
+    pipeline.store.take_batches(0);
+    (0..3).for_each(|_| pipeline.deny(Reason::IpMismatch, Some(1), "203.0.113.7"));
+    assert_eq!(pipeline.stop(run).await, Accounts { logged: 3, ..Accounts::all_lost(3) });
+
+    // A store that never answers; the clock passes the pipeline's patience at once.
+    tokio::time::pause();
+    let (mut pipeline, run) = Pipeline::running().await;
+    pipeline.store.appends.close();
+    (0..3).for_each(|_| pipeline.deny(Reason::IpMismatch, Some(1), "203.0.113.7"));
+    assert_eq!(pipeline.end(run).await, Accounts { logged: 3, ..Accounts::all_lost(3) });
+}
+
+#[tokio::test]
+async fn a_process_that_stops_before_its_first_poll_counts_its_denials_as_lost() {
+    let (mut pipeline, run) = Pipeline::new();
+    (0..5).for_each(|_| pipeline.deny(Reason::StoreUnavailable, Some(1), "203.0.113.7"));
+    assert_eq!(pipeline.end(tokio::spawn(run)).await, Accounts::all_lost(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_holds_a_bounded_number_of_records_and_the_rest_is_counted_as_lost() {
+    let (mut pipeline, run) = Pipeline::running().await;
+    pipeline.store.appends.close();
+    pipeline.deny_addresses(0..60_000).await;
+    sleep(FLUSH).await;
+    pipeline.store.appends.arrival().await;
+    // These are in flight; as many again find room for what is left of the bound.
+    pipeline.deny_addresses(60_000..120_000).await;
+    assert_eq!(pipeline.counter("lost"), 120_000 - MAX_PENDING);
+    // What only counts on needs no room.
+    pipeline.deny_addresses(60_000..60_001).await;
+    assert_eq!(pipeline.counter("lost"), 120_000 - MAX_PENDING);
+    // It hangs to the end: then all that it holds is lost as well.
+    let accounts = pipeline.end(run).await;
+    assert_eq!(accounts, Accounts { logged: 60_000, ..Accounts::all_lost(120_001) });
+}
+
+#[tokio::test]
+async fn what_finds_the_queue_full_is_counted_and_logged_as_lost() {
+    let (mut pipeline, run) = Pipeline::new();
+    pipeline.poll().await;
+    (0..QUEUE + 10).for_each(|_| pipeline.deny(Reason::IpMismatch, Some(1), "203.0.113.7"));
+    assert_eq!(pipeline.counter("lost"), 10);
+    let accounts = pipeline.end(tokio::spawn(run)).await;
+    assert_eq!(accounts, Accounts { lost: 10, logged_as_lost: 10, ..Accounts::all_stored(QUEUE) });
+}
+
+#[tokio::test]
+async fn after_sigterm_the_audit_holds_exactly_the_denials_that_were_sent() {
+    const OWNED: &str = "sk-owned-0123456789";
+    const BANNED: &str = "sk-banned-0123456789";
+    let sentinel = sentinel().start().await;
+    let owner = sentinel.check().key(OWNED).from("203.0.113.7").send().await;
+    sentinel.admin().await.ban(BANNED).await.unwrap();
+    let banned = sentinel.check().key(BANNED).from("192.0.2.1").send().await;
+    let [owned_id, banned_id] = [owner, banned].map(|answer| answer.key_id().unwrap().to_owned());
+    let mut sent = BTreeMap::from([(("key_banned", banned_id.clone(), "192.0.2.1/32"), 1)]);
+    let denials = [
+        (Some(OWNED), "198.51.100.9", ("ip_mismatch", owned_id.clone(), "198.51.100.9/32")),
+        (Some(OWNED), "2001:db8:1:2::10", ("ip_mismatch", owned_id.clone(), "2001:db8:1:2::/64")),
+        (Some(OWNED), "2001:db8:1:2::20", ("ip_mismatch", owned_id, "2001:db8:1:2::/64")),
+        (Some(BANNED), "198.51.100.9", ("key_banned", banned_id, "198.51.100.9/32")),
+        (None, "198.51.100.9", ("no_key", String::new(), "198.51.100.9/32")),
+        (Some("!"), "198.51.100.9", ("malformed_key", String::new(), "198.51.100.9/32")),
+        (Some(OWNED), "nowhere", ("client_ip_unknown", String::new(), "")),
+    ];
+    for _ in 0..50 {
+        let calls = denials.iter().map(|(key, from, same)| {
+            *sent.entry(same.clone()).or_insert(0) += 1;
+            let check = sentinel.check().from(from);
+            key.map_or(check.clone(), |key| check.key(key)).send()
+        });
+        assert!(join_all(calls).await.iter().all(|answer| !answer.is_allow()));
+    }
+
+    let sentinel = sentinel.stop().await.start().await;
+    let listed = sentinel.admin().await.audit("denied").await.unwrap().records;
+    let mut counted = BTreeMap::new();
+    for record in &listed {
+        *counted.entry((record.reason.as_str(), record.key_id.clone(), record.network.as_str())).or_insert(0) +=
+            record.count;
+    }
+    assert_eq!(counted, sent);
+    sentinel.stop().await;
+}

@@ -1,0 +1,140 @@
+//! The real store, and what can go wrong before it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use key_ip_sentinel::{
+    domain::{KeyDigest, Timestamp, event::Record},
+    store::{
+        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
+        Store, StoreError, Target,
+    },
+};
+use tokio::sync::{Semaphore, watch};
+
+/// Where answers of the store can be held back.
+pub(crate) struct Gate {
+    /// One permit for everyone who came since it was closed.
+    arrived: Semaphore,
+    closed: watch::Sender<bool>,
+}
+
+impl Gate {
+    fn open_from_the_start() -> Self {
+        Self { arrived: Semaphore::new(0), closed: watch::Sender::new(false) }
+    }
+
+    async fn pass(&self) {
+        self.arrived.add_permits(1);
+        self.closed.subscribe().wait_for(|closed| !closed).await.unwrap();
+    }
+
+    pub(crate) fn close(&self) {
+        self.arrived.forget_permits(self.arrived.available_permits());
+        self.closed.send_replace(true);
+    }
+
+    pub(crate) fn open(&self) {
+        self.closed.send_replace(false);
+    }
+
+    /// Waits for the next one who came since the gate was closed.
+    pub(crate) async fn arrival(&self) {
+        self.arrived.acquire().await.unwrap().forget();
+    }
+}
+
+/// A store that can be lost, slow or full.
+pub(crate) struct Switch {
+    store: Arc<dyn Store>,
+    lost: AtomicBool,
+    /// How many more batches of the audit are taken.
+    audit_room: AtomicUsize,
+    /// What `lookup` has read.
+    pub(crate) reads: Gate,
+    /// What `claim` has done.
+    pub(crate) claims: Gate,
+    /// What `append_audit` is about to do.
+    pub(crate) appends: Gate,
+}
+
+impl Switch {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        let gate = Gate::open_from_the_start;
+        let (lost, audit_room) = (AtomicBool::new(false), AtomicUsize::new(usize::MAX));
+        Self { store, lost, audit_room, reads: gate(), claims: gate(), appends: gate() }
+    }
+
+    /// Lost to decisions and polls.
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn find_again(&self) {
+        self.lost.store(false, Ordering::SeqCst);
+    }
+
+    /// Takes so many more batches of the audit, then refuses.
+    pub(crate) fn take_batches(&self, count: usize) {
+        self.audit_room.store(count, Ordering::SeqCst);
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match self.lost.load(Ordering::SeqCst) {
+            true => Err(StoreError::Unavailable("switched off".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Switch {
+    async fn lookup(&self, key: &KeyDigest) -> Result<Reading, StoreError> {
+        self.check()?;
+        let reading = self.store.lookup(key).await;
+        self.reads.pass().await;
+        reading
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
+        self.check()?;
+        let claimed = self.store.claim(claim).await;
+        self.claims.pass().await;
+        claimed
+    }
+
+    async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
+        self.store.apply(change, actor, now).await
+    }
+
+    async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
+        self.check()?;
+        self.store.changes_after(applied).await
+    }
+
+    async fn keys(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+        self.store.keys(query).await
+    }
+
+    async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
+        self.store.find(target).await
+    }
+
+    async fn append_audit(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.appends.pass().await;
+        let room = self.audit_room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(1));
+        room.map_err(|_| StoreError::Unavailable("switched to full".into()))?;
+        self.store.append_audit(records).await
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<Record>, StoreError> {
+        self.store.audit(query).await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.store.counts().await
+    }
+}

@@ -1,0 +1,49 @@
+//! A claim whose caller is gone was made all the same: it is counted, logged and kept.
+
+use std::{sync::Arc, time::Duration};
+
+use key_ip_sentinel::{domain::Reason, engine::Failsafe};
+
+use super::{OWNER, Process, THIEF, common::eventually, process::first_uses};
+
+const WON: &str = "sentinel_claims_total{outcome=\"won\"}";
+const FAILED: &str = "sentinel_claims_total{outcome=\"failed\"}";
+
+/// A process that has claimed `some-key` for its owner and is not answered, and whose caller has gone meanwhile.
+async fn abandoned_claim() -> Arc<Process> {
+    let process = Arc::new(Process::new(Failsafe::Closed));
+    process.poll(Duration::ZERO).await;
+    process.store.claims.close();
+    let caller = tokio::spawn({
+        let process = Arc::clone(&process);
+        async move { process.ask("some-key", OWNER, Duration::ZERO).await }
+    });
+    process.store.claims.arrival().await;
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    assert_eq!((process.metric(WON), process.metric(FAILED)), ("0".to_owned(), "0".to_owned()));
+    process
+}
+
+#[tokio::test]
+async fn a_claim_whose_caller_is_gone_is_counted_and_told_once() {
+    let process = abandoned_claim().await;
+    process.store.claims.open();
+    eventually("the claim is counted", async || (process.metric(WON) == "1").then_some(())).await;
+    assert_eq!(process.metric(FAILED), "0");
+    let told = first_uses();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].network.unwrap().to_string(), "203.0.113.7/32");
+    // It is in the cache: nobody has to ask the store again.
+    process.store.lose();
+    assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::Bound);
+    assert_eq!(process.ask("some-key", THIEF, Duration::ZERO).await, Reason::IpMismatch);
+    assert_eq!(first_uses().len(), 1);
+}
+
+#[tokio::test]
+async fn a_claim_that_is_never_answered_is_counted_as_failed_without_its_caller() {
+    let process = abandoned_claim().await;
+    eventually("the claim is given up", async || (process.metric(FAILED) == "1").then_some(())).await;
+    assert_eq!((process.metric(WON), first_uses().len()), ("0".to_owned(), 0));
+}

@@ -1,0 +1,71 @@
+//! What is known to be applied is what is decided by; and whose pepper it is.
+
+use std::{sync::Arc, time::Duration};
+
+use key_ip_sentinel::{domain::Reason, engine::Failsafe};
+use rusqlite::Connection;
+
+use super::{
+    BAN, OWNER, Process,
+    common::{sentinel, within},
+};
+
+/// Gives the store another active pepper, as a rotation by another process would.
+fn rotate_pepper(database: &Connection) {
+    let rotated = "BEGIN IMMEDIATE; UPDATE peppers SET active = 0;
+        INSERT INTO peppers (id, check_value, active) VALUES ('another', zeroblob(32), 1); COMMIT;";
+    database.execute_batch(rotated).unwrap();
+}
+
+/// So many changes before the one that counts make the caches take long enough to absorb it, so that a reader who is
+/// told too early comes too early.
+const CHANGES: u32 = 50_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_change_to_be_applied_never_sees_the_fact_before_it() {
+    let process = Process::new(Failsafe::Closed);
+    process.poll(Duration::ZERO).await;
+    assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
+    assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::Bound);
+    let others = format!(
+        "BEGIN IMMEDIATE;
+         WITH RECURSIVE number(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < {CHANGES})
+         INSERT INTO changes (revision, digest, at) SELECT value, randomblob(32), unixepoch() * 1000 FROM number;
+         UPDATE revision SET value = {CHANGES}; COMMIT;"
+    );
+    process.database().execute_batch(&others).unwrap();
+    let banned = process.change("some-key", BAN).await;
+    let follower = tokio::spawn(process.follower().run(|_| {}));
+    within("the ban is applied", process.view.has_applied(banned)).await;
+    assert_eq!(process.cached.get(&process.fingerprint("some-key").digest), None);
+    assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::KeyBanned);
+    follower.abort();
+}
+
+#[tokio::test]
+async fn the_follower_of_a_store_with_another_pepper_ends() {
+    let process = Arc::new(Process::new(Failsafe::Open));
+    rotate_pepper(&process.database());
+    let wrong = within("the follower ends", process.follower().run(|_| {})).await.to_string();
+    assert!(wrong.starts_with("the store's active pepper is another, this process has "), "{wrong}");
+    assert_eq!(
+        process.ask("some-key", OWNER, Duration::ZERO).await,
+        Reason::StoreUnavailable,
+        "and it applied nothing"
+    );
+}
+
+#[tokio::test]
+async fn a_server_whose_store_gets_another_pepper_stops_and_says_why() {
+    let sentinel = sentinel().set("store.failsafe", "\"open\"").start().await;
+    let own: String = sentinel
+        .home()
+        .open_database()
+        .query_row("SELECT id FROM peppers WHERE active = 1", [], |row| row.get(0))
+        .unwrap();
+    rotate_pepper(&sentinel.home().open_database());
+    let (status, log, _) = sentinel.ended().await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    let last = log.lines().last().unwrap();
+    assert_eq!(last, format!("error: the store's active pepper is another, this process has {own}"));
+}

@@ -1,0 +1,119 @@
+//! One process's decisions, without its sockets.
+
+use std::{cell::RefCell, sync::Arc, time::Duration};
+
+use key_ip_sentinel::{
+    changes::{Follower, Hint},
+    domain::{
+        ApiKey, Fingerprint, KeyHasher, Pepper, Reason,
+        event::{DecisionId, Record},
+    },
+    engine::{Decision, Engine, Failsafe, Missing, Options, Request},
+    metrics::Metrics,
+    store::{
+        Action, Change, Revision, Store, Target, cached::Cached, observed::Observed, sqlite::Database, view::View,
+    },
+};
+use rusqlite::Connection;
+use tokio::time::Instant;
+
+use super::{GRACE, SECOND, common::switch::Switch};
+
+thread_local! {
+    /// Every first use that was told on this thread, which is this test's.
+    static FIRST_USES: RefCell<Vec<Record>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(crate) fn first_uses() -> Vec<Record> {
+    FIRST_USES.with_borrow(Vec::clone)
+}
+
+pub(crate) struct Process {
+    pub(crate) store: Arc<Switch>,
+    pub(crate) cached: Arc<Cached>,
+    pub(crate) view: Arc<View>,
+    metrics: Metrics,
+    hasher: KeyHasher,
+    engine: Arc<Engine>,
+    started: Instant,
+    folder: tempfile::TempDir,
+}
+
+impl Process {
+    pub(crate) fn new(failsafe: Failsafe) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pepper = Pepper::new(&[7; 32]).unwrap();
+        let sqlite = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper).unwrap();
+        let store = Arc::new(Switch::new(Arc::new(sqlite)));
+        let metrics = Metrics::new().unwrap();
+        let observed = Arc::new(Observed::new(Arc::clone(&store) as _, metrics.store.clone()));
+        let tell = |record: &Record| FIRST_USES.with_borrow_mut(|told| told.push(record.clone()));
+        let cached = Arc::new(Cached::new(observed, 1000, metrics.store.clone(), tell));
+        let started = Instant::now();
+        let view = Arc::new(View::new(started));
+        let hasher = KeyHasher::new(pepper, "default", true);
+        let options = Options { missing: Missing::Deny, failsafe, stale_grace: GRACE, unclaimable: Vec::new() };
+        let engine = Arc::new(Engine::new(hasher.clone(), Arc::clone(&cached), Arc::clone(&view), options));
+        Self { store, cached, view, metrics, hasher, engine, started, folder }
+    }
+
+    /// One successful poll, answered `at` after the start.
+    pub(crate) async fn poll(&self, at: Duration) {
+        let changes = self.store.changes_after(self.view.applied()).await.unwrap();
+        self.cached.absorb(&changes);
+        self.view.polled(&changes, self.started + at);
+    }
+
+    /// What polls in the real process.
+    pub(crate) fn follower(&self) -> Follower {
+        Follower {
+            store: Arc::clone(&self.store) as _,
+            cached: Arc::clone(&self.cached),
+            view: Arc::clone(&self.view),
+            hint: Hint::default(),
+            poll_interval: 30 * SECOND,
+            pepper: self.hasher.pepper().id(),
+            metrics: self.metrics.store.clone(),
+        }
+    }
+
+    pub(crate) async fn ask(&self, key: &str, from: &str, at: Duration) -> Reason {
+        let request = Request {
+            ip: from.parse().unwrap(),
+            key: Some(ApiKey::new(key.to_owned())),
+            missing: None,
+            decision_id: DecisionId(1),
+        };
+        let patience = Instant::now() + Duration::from_secs(30);
+        match self.engine.decide(request, self.started + at, patience).await {
+            Decision::Allow(permit) => permit.reason(),
+            Decision::Deny(denial) => denial.reason,
+        }
+    }
+
+    pub(crate) fn fingerprint(&self, key: &str) -> Fingerprint {
+        self.hasher.fingerprint(&ApiKey::new(key.to_owned()))
+    }
+
+    pub(crate) async fn change(&self, key: &str, action: Action) -> Revision {
+        let target = Target::Key(self.fingerprint(key));
+        let now = self.view.time(self.started).unwrap();
+        self.store.apply(Change { target, action }, "uid:0", now).await.unwrap().revision
+    }
+
+    /// A second connection to the database.
+    pub(crate) fn database(&self) -> Connection {
+        Connection::open(self.folder.path().join("sentinel.db")).unwrap()
+    }
+
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// The line of `/metrics` that begins so, without its beginning.
+    pub(crate) fn metric(&self, series: &str) -> String {
+        let text = self.metrics.exposition.render();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {series} in {text}")).to_owned()
+    }
+}
