@@ -151,7 +151,7 @@ Examples:
         which: Which,
     },
 
-    /// Show what the server would decide of a request head on standard input, and why; claims nothing
+    /// Show what would be decided of the request head on standard input, and why
     #[command(after_help = "\
 Examples:
   sentinel explain --peer 203.0.113.7 < request.txt
