@@ -8,8 +8,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    domain::{ApiKey, ClientIp, KeyFacts, KeyHasher, KeyId, Network, Reason, Standing, Timestamp, event::DecisionId},
-    store::{Claim, Claimed, StoreError, cached::Cached, view::View},
+    domain::{
+        ApiKey, ClientIp, KeyDigest, KeyFacts, KeyHasher, KeyId, Network, Reason, Standing, Timestamp,
+        event::DecisionId,
+    },
+    store::{Claim, Claimed, Reading, StoreError, cached::Cached, view::View},
 };
 
 /// What to do while the store is lost.
@@ -28,6 +31,17 @@ pub enum Missing {
     Deny,
     /// Allow it: the route has anonymous parts.
     Allow,
+}
+
+impl Missing {
+    /// The word of `credentials.missing` and `sentinel.missing`.
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "deny" => Some(Self::Deny),
+            "allow" => Some(Self::Allow),
+            _ => None,
+        }
+    }
 }
 
 /// The engine's settings.
@@ -94,6 +108,34 @@ pub struct Denial {
     pub key_id: Option<KeyId>,
 }
 
+/// What [`Engine::decide`] would answer, for an operator's eye. No proof of anything: no answer is made from it.
+#[derive(Debug)]
+pub struct Explained {
+    /// Whether the request would be let through.
+    pub allowed: bool,
+    /// Why.
+    pub reason: Reason,
+    /// The key, where the request has one.
+    pub key_id: Option<KeyId>,
+    /// What it was judged by; `None` if nothing was asked, or the store did not answer.
+    pub facts: Option<KeyFacts>,
+    /// For [`Reason::FirstUse`]: the network that would own the key.
+    pub would_own: Option<Network>,
+}
+
+/// How far a request with a key comes without a claim.
+struct Settled {
+    /// What it was judged by.
+    reading: Option<Arc<Reading>>,
+    step: Step,
+}
+
+enum Step {
+    Decided(Decision),
+    /// Nobody owns the key, and this network may.
+    MayClaim(Network, Timestamp),
+}
+
 /// Decides.
 pub struct Engine {
     hasher: KeyHasher,
@@ -112,48 +154,96 @@ impl Engine {
     ///
     /// A cached key is decided without an await; the deadline's timer starts only where the store is asked.
     pub async fn decide(&self, request: Request, now: Instant, deadline: Instant) -> Decision {
-        let Some(key) = &request.key else { return self.without_key(&request) };
+        let Some(key) = &request.key else { return self.without_key(request.missing) };
         let digest = self.hasher.digest(key);
-        let Some(time) = self.view.time(now) else {
-            // Never connected: nothing is known, not even whether our pepper is the right one, so `open` cannot apply.
-            return deny(Reason::StoreUnavailable, Some(digest.new_id()));
-        };
-        let cached = self.cached.get(&digest);
-        if let Some(decision) = cached.and_then(|reading| self.known(&reading.facts, request.ip, time, now)) {
-            return decision;
-        }
-        match timeout_at(deadline, self.ask_store(&request, key, time, now)).await {
-            Ok(Ok(decision)) => decision,
-            Ok(Err(_)) => self.unsure(Some(digest.new_id())),
-            Err(_) => deny(Reason::DeadlineExceeded, Some(digest.new_id())),
+        match self.settle(&digest, request.ip, now, deadline).await.step {
+            Step::Decided(decision) => decision,
+            Step::MayClaim(network, time) => {
+                let claim = self.claim(&request, key, network, time, now);
+                self.in_time(&digest, deadline, claim).await.unwrap_or_else(|decision| decision)
+            }
         }
     }
 
-    fn without_key(&self, request: &Request) -> Decision {
-        match request.missing.unwrap_or(self.options.missing) {
+    /// What [`Engine::decide`] would answer to a request with this key from `ip`. Claims nothing.
+    pub async fn explain(
+        &self,
+        ip: ClientIp,
+        key: Option<&ApiKey>,
+        missing: Option<Missing>,
+        now: Instant,
+        deadline: Instant,
+    ) -> Explained {
+        let Some(key) = key else { return explained(&self.without_key(missing), None) };
+        let digest = self.hasher.digest(key);
+        let Settled { reading, step } = self.settle(&digest, ip, now, deadline).await;
+        let facts = reading.map(|reading| reading.facts.clone());
+        match step {
+            Step::Decided(decision) => explained(&decision, facts),
+            Step::MayClaim(network, _) => Explained {
+                allowed: true,
+                reason: Reason::FirstUse,
+                key_id: Some(digest.new_id()),
+                facts,
+                would_own: Some(network),
+            },
+        }
+    }
+
+    /// Everything but the claim.
+    async fn settle(&self, digest: &KeyDigest, ip: ClientIp, now: Instant, deadline: Instant) -> Settled {
+        let decided = |reading, decision| Settled { reading, step: Step::Decided(decision) };
+        let Some(time) = self.view.time(now) else {
+            // Never connected: nothing is known, not even whether our pepper is the right one, so `open` cannot apply.
+            return decided(None, deny(Reason::StoreUnavailable, Some(digest.new_id())));
+        };
+        if let Some(reading) = self.cached.get(digest)
+            && let Some(decision) = self.known(&reading.facts, ip, time, now)
+        {
+            return decided(Some(reading), decision);
+        }
+        let reading = match self.in_time(digest, deadline, self.cached.load(*digest)).await {
+            Ok(reading) => reading,
+            Err(decision) => return decided(None, decision),
+        };
+        let step = match self.known(&reading.facts, ip, time, now) {
+            Some(decision) => Step::Decided(decision),
+            None if self.may_not_own(ip) => Step::Decided(deny(Reason::UnclaimableNetwork, Some(digest.new_id()))),
+            None => Step::MayClaim(Network::owning(ip), time),
+        };
+        Settled { reading: Some(reading), step }
+    }
+
+    /// What the store says before `deadline`, or what is decided without it.
+    async fn in_time<T>(
+        &self,
+        digest: &KeyDigest,
+        deadline: Instant,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Decision> {
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(self.unsure(Some(digest.new_id()))),
+            Err(_) => Err(deny(Reason::DeadlineExceeded, Some(digest.new_id()))),
+        }
+    }
+
+    fn without_key(&self, missing: Option<Missing>) -> Decision {
+        match missing.unwrap_or(self.options.missing) {
             Missing::Deny => deny(Reason::NoKey, None),
             Missing::Allow => allow(Reason::NoKey, None),
         }
     }
 
-    async fn ask_store(
+    async fn claim(
         &self,
         request: &Request,
         key: &ApiKey,
+        network: Network,
         time: Timestamp,
         now: Instant,
     ) -> Result<Decision, StoreError> {
-        let fingerprint = self.hasher.fingerprint(key);
-        let key_id = fingerprint.digest.new_id();
-        let reading = self.cached.load(fingerprint.digest).await?;
-        if let Some(decision) = self.known(&reading.facts, request.ip, time, now) {
-            return Ok(decision);
-        }
-        if self.may_not_own(request.ip) {
-            return Ok(deny(Reason::UnclaimableNetwork, Some(key_id)));
-        }
-        let network = Network::owning(request.ip);
-        let decision_id = request.decision_id.to_string();
+        let (fingerprint, decision_id) = (self.hasher.fingerprint(key), request.decision_id.to_string());
         match self.cached.claim(Claim { key: fingerprint, network, now: time, decision_id }).await? {
             Claimed::Won { reading, .. } => {
                 Ok(allow(Reason::FirstUse, reading.facts.binding.map(|binding| binding.id)))
@@ -190,6 +280,14 @@ impl Engine {
             Failsafe::Open => allow(Reason::FailsafeOpen, key_id),
         }
     }
+}
+
+fn explained(decision: &Decision, facts: Option<KeyFacts>) -> Explained {
+    let (allowed, reason, key_id) = match *decision {
+        Decision::Allow(Permit { reason, key_id }) => (true, reason, key_id),
+        Decision::Deny(Denial { reason, key_id }) => (false, reason, key_id),
+    };
+    Explained { allowed, reason, key_id, facts, would_own: None }
 }
 
 fn allow(reason: Reason, key_id: Option<KeyId>) -> Decision {

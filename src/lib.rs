@@ -27,6 +27,12 @@
 //! enough), asks what changed after the revision it knows, invalidates the cache, and raises the applied revision. The
 //! reply to the operator waits for that, so that a ban binds before the command returns.
 //!
+//! # The path of one question
+//!
+//! `sentinel explain` sends a request's head to the admin API, which asks the very code above what it would decide:
+//! [`client_ip::Resolver::find`], [`credential::Credentials::explain`], [`engine::Engine::explain`]. The last one is
+//! [`engine::Engine::decide`] without the claim, and makes no [`engine::Permit`] that anyone could answer with.
+//!
 //! # The house
 //!
 //! | room | what it holds | may import |
@@ -41,7 +47,7 @@
 //! | [`audit`] | the never-blocking pipeline and the JSON log | store (contract, view), domain, metrics |
 //! | [`health`] | one answer for gRPC health and `/readyz`; `/metrics` | store (view) |
 //! | [`ext_authz`] | the edge | caller, client_ip, credential, engine, audit, domain, metrics |
-//! | [`admin`] | the operators' API | store (contract, view), changes, credential, audit, health, domain |
+//! | [`admin`] | the operators' API | engine (explain), client_ip, credential, store (contract, view), changes, audit, health, domain |
 //! | [`jobs`] | what runs by the clock | store (contract), metrics |
 //! | [`caller`] | how a caller is known to be Envoy. Pure | nothing of ours |
 //! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain |

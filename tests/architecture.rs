@@ -10,7 +10,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("app", "*"),
     ("config", "caller client_ip credential engine ext_authz listen domain"),
     ("ext_authz", "caller client_ip credential engine audit domain metrics"),
-    ("admin", "credential store store::view changes audit health domain metrics"),
+    ("admin", "client_ip credential engine store store::view changes audit health domain metrics"),
     ("engine", "store store::view store::cached domain"),
     ("changes", "store store::view store::cached domain metrics"),
     ("audit store::cached", "store store::view domain metrics"),

@@ -63,6 +63,10 @@ fn nothing_typed_in_the_wrong_place_is_repeated() {
         &["bindings", "list", "--limit", s],
         &["audit", "list", "--kind", s],
         &["audit", "list", "--since", s],
+        &["explain", "--peer", s],
+        &["explain", s, "--peer", "203.0.113.7"],
+        &["explain", "--peer", "203.0.113.7", "--metadata", s],
+        &["explain", "--peer", "203.0.113.7", "--missing", s],
         &["status", "--output", s],
         &["status", "--admin", s],
         &["unban", "--key-file", &path, "--admin", NOWHERE],
@@ -89,6 +93,9 @@ fn a_usage_error_says_what_to_do() {
         (&["status", "--output", "csv"], "must be one of table, json"),
         (&["status", "--output", ""], "--output <FORMAT>: must be one of table, json"),
         (&["status", "--admin", "127.0.0.1:1"], "must begin with unix:"),
+        (&["explain"], "missing --peer <ADDR>; --help shows how"),
+        (&["explain", "--peer", "203.0.113.7:80"], "must be an IP address without a port"),
+        (&["explain", "--peer", "::1", "--metadata", "x-client-ip"], "must be x-client-ip=ADDR or x-peer-ip=ADDR"),
         (&["bannings"], "no such command"),
         (&["unbna", "0a1b2c3d"], "; did you mean unbind, unban?"),
         (&["unban", "0a1b2c3d", "--opne"], "unexpected argument"),
@@ -243,6 +250,7 @@ fn every_command_has_a_summary_and_examples() {
         &["ban"],
         &["unban"],
         &["status"],
+        &["explain"],
         &["audit", "list"],
     ] {
         let Seen { code, out: help, .. } = run(&[command, &["--help"]].concat(), b"");

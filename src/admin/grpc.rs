@@ -7,13 +7,14 @@ use tonic::{Request, Response, Status, transport::server::UdsConnectInfo};
 use super::{
     Operations,
     api::{self, admin_server},
+    explain,
     operations::{lost, not_done},
     request, response,
 };
 use crate::store::Change;
 
-/// Far above any request, far below what could hurt.
-const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// Above the longest request head to explain, far below what could hurt.
+const MAX_REQUEST_BYTES: usize = 80 * 1024;
 
 /// The service to mount on the admin listener.
 pub fn service(operations: Operations) -> admin_server::AdminServer<Admin> {
@@ -94,6 +95,11 @@ impl admin_server::Admin for Admin {
         open(request)?;
         let counts = self.operations.store.counts().await.map_err(lost).ok();
         Ok(Response::new(response::status(&self.operations, counts)))
+    }
+
+    async fn explain(&self, request: Request<api::ExplainRequest>) -> Result<Response<api::ExplainResponse>, Status> {
+        let (_, message) = open(request)?;
+        Ok(Response::new(explain::explain(&self.operations, message).await?))
     }
 }
 

@@ -2,9 +2,12 @@
 //!
 //! A change goes through one door, [`Operations`]: it is authenticated, turned into a value that cannot be invalid,
 //! carried out by the store in one transaction, and answered once this process decides by it. [`grpc`] is the thin
-//! edge: `request` reads the wire (and names the field that is wrong), `response` writes it.
+//! edge: `request` reads the wire (and names the field that is wrong), `response` writes it. `explain` judges a request
+//! head as a Check would be judged, short of the claim.
 
+mod explain;
 pub mod grpc;
+mod head;
 mod operations;
 mod request;
 mod response;
@@ -22,6 +25,18 @@ pub mod api {
     impl fmt::Debug for KeyReference {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("KeyReference(…)")
+        }
+    }
+
+    impl fmt::Debug for ExplainRequest {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("ExplainRequest(…)")
+        }
+    }
+
+    impl fmt::Debug for Metadata {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Metadata(…)")
         }
     }
 

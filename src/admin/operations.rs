@@ -7,8 +7,10 @@ use tokio::time::{Instant, timeout};
 use crate::{
     audit,
     changes::Hint,
+    client_ip::Resolver,
     credential::Credentials,
     domain::{KeyHasher, Timestamp},
+    engine::Engine,
     health::Health,
     store::{Applied, Change, ChangeError, Refusal, Store, StoreError, view::View},
 };
@@ -22,8 +24,14 @@ pub struct Operations {
     pub store: Arc<dyn Store>,
     /// Turns a key into what may be kept of it.
     pub hasher: KeyHasher,
-    /// Reads a key as a client would show it in a bare carrier.
+    /// Reads a key as a client would show it, in a bare carrier or in a request to explain.
     pub credentials: Credentials,
+    /// Whose word on an address counts, in a request to explain.
+    pub client_ip: Resolver,
+    /// Says what it would decide.
+    pub engine: Arc<Engine>,
+    /// How long it may think.
+    pub check_deadline: Duration,
     /// Wakes the Follower after a change.
     pub hint: Hint,
     /// The store's clock, and what this process decides by.

@@ -22,7 +22,7 @@ const MAX_REASON: usize = 200;
 const MAX_LASTING_MS: i64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
 /// INVALID_ARGUMENT, with the field's name first.
-fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
+pub(super) fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
     Status::invalid_argument(format!("{field}: {why}"))
 }
 

@@ -174,6 +174,7 @@ struct Core {
     store: Arc<dyn Store>,
     view: Arc<View>,
     cached: Arc<Cached>,
+    engine: Arc<Engine>,
     hint: Hint,
     health: Arc<Health>,
     hasher: KeyHasher,
@@ -186,8 +187,11 @@ impl Core {
         let store: Arc<dyn Store> = Arc::new(Observed::new(Arc::new(sqlite), metrics.store.clone()));
         let started = Instant::now();
         let view = Arc::new(View::new(started));
+        let cached = Arc::new(Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log));
+        let (keys, clock) = (Arc::clone(&cached), Arc::clone(&view));
         Ok(Self {
-            cached: Arc::new(Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log)),
+            engine: Arc::new(Engine::new(hasher.clone(), keys, clock, config.engine.clone())),
+            cached,
             health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
             hint: Hint::default(),
             metrics,
@@ -220,6 +224,9 @@ impl Core {
             store: Arc::clone(&self.store),
             hasher: self.hasher.clone(),
             credentials: config.credentials.clone(),
+            client_ip: config.client_ip.clone(),
+            engine: Arc::clone(&self.engine),
+            check_deadline: config.check_deadline,
             hint: self.hint.clone(),
             view: Arc::clone(&self.view),
             health: Arc::clone(&self.health),
@@ -230,14 +237,13 @@ impl Core {
     }
 
     fn checks(&self, config: &Config, audit: Audit) -> Server {
-        let (hasher, cached, view) = (self.hasher.clone(), Arc::clone(&self.cached), Arc::clone(&self.view));
         let authorization = Authorization {
             callers: config.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
             help: config.help.clone(),
             check_deadline: config.check_deadline,
-            engine: Arc::new(Engine::new(hasher, cached, view, config.engine.clone())),
+            engine: Arc::clone(&self.engine),
             audit,
             metrics: self.metrics.checks.clone(),
         };

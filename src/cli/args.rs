@@ -1,10 +1,11 @@
 //! The one table of commands and flags. Its doc comments are the manual that `--help` prints.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, ColorChoice, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 
 use super::reference::{Which, key_id};
+use crate::admin::api::Metadata;
 use crate::domain::{KeyIdPrefix, Network, State, addr::NetworkError, event::EventKind};
 
 /// The first network that uses an API key owns it.
@@ -150,6 +151,20 @@ Examples:
         which: Which,
     },
 
+    /// Show what would be decided of the request head on standard input, and why
+    #[command(after_help = "\
+Examples:
+  sentinel explain --peer 203.0.113.7 < request.txt
+  sentinel explain --peer 203.0.113.7 --output json < request.txt | jq .verdict.reason
+  sentinel explain --peer 10.0.0.2 --metadata x-client-ip=203.0.113.7 \\
+    --metadata x-peer-ip=10.0.0.2 < request.txt
+
+The head is what Envoy has when it asks: a request line, then a header a line, at most 64 KiB;
+what follows an empty line is not read. Its key is judged by the server and forgotten. Exit code 0
+says that there is an answer, allowed or denied. Whether the caller would be believed
+(listen.caller_token_file) is not judged.")]
+    Explain(ExplainArgs),
+
     /// Show the state of the server and its store
     #[command(after_help = "\
 Examples:
@@ -202,6 +217,22 @@ pub(super) struct ListArgs {
     pub(super) offset: u32,
 }
 
+#[derive(Args)]
+pub(super) struct ExplainArgs {
+    /// The address that Envoy's connection comes from
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(super) peer: IpAddr,
+    /// What Envoy's initial_metadata sends, x-client-ip=ADDR or x-peer-ip=ADDR; for client_ip.source = "metadata"
+    #[arg(long, value_name = "NAME=VALUE", value_parser = metadata)]
+    pub(super) metadata: Vec<Metadata>,
+    /// The route's sentinel.profile
+    #[arg(long, value_name = "NAME")]
+    pub(super) profile: Option<String>,
+    /// The route's sentinel.missing
+    #[arg(long, value_parser = ["deny", "allow"])]
+    pub(super) missing: Option<String>,
+}
+
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
     /// List audit records, the newest first, with the command that reverses each change
@@ -244,6 +275,15 @@ fn network(text: &str) -> Result<Network, String> {
         NetworkError::Unparsable(_) => "must be an IP address or CIDR, such as 203.0.113.7 or 2001:db8::/48".to_owned(),
         NetworkError::HostBits { .. } | NetworkError::Disguised(_) => error.to_string(),
     })
+}
+
+fn address(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| "must be an IP address without a port, such as 203.0.113.7 or 2001:db8::7")
+}
+
+fn metadata(text: &str) -> Result<Metadata, &'static str> {
+    let (name, value) = text.split_once('=').ok_or("must be x-client-ip=ADDR or x-peer-ip=ADDR")?;
+    Ok(Metadata { name: name.to_owned(), value: value.to_owned() })
 }
 
 fn limit(text: &str) -> Result<u32, &'static str> {

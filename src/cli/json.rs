@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::api::{
-        AuditRecord, Ban, Binding, ChangeResponse, GetKeyResponse, GetStatusResponse, Key, ListAuditResponse,
-        ListKeysResponse, RefusedNetwork,
+        AuditRecord, Ban, Binding, ChangeResponse, ExplainResponse, ExplainedCarrier, GetKeyResponse,
+        GetStatusResponse, Key, ListAuditResponse, ListKeysResponse, RefusedNetwork,
     },
     domain::Timestamp,
 };
@@ -51,6 +51,27 @@ pub(super) fn status(answer: &GetStatusResponse) -> Value {
         "pinned": answer.pinned,
         "reserved": answer.reserved,
         "banned": answer.banned,
+    })
+}
+
+/// `policy` is `null` while there is none.
+pub(super) fn explained(answer: &ExplainResponse) -> Value {
+    let address = answer.address.clone().unwrap_or_default();
+    let carrier = |it: &ExplainedCarrier| json!({ "carrier": it.carrier, "form": word(&it.form), "holds": it.holds });
+    json!({
+        "address": {
+            "source": address.source,
+            "client": word(&address.client),
+            "written": word(&address.written),
+            "how": address.how,
+        },
+        "profile": answer.profile,
+        "carriers": answer.carriers.iter().map(carrier).collect::<Vec<_>>(),
+        "key": answer.key.as_ref().map(key),
+        "looked_up": answer.looked_up,
+        "policy": Value::Null,
+        "verdict": { "allowed": answer.allowed, "reason": answer.reason, "would_own": word(&answer.would_own) },
+        "now": (answer.now_ms > 0).then(|| time(answer.now_ms)),
     })
 }
 

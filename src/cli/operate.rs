@@ -1,24 +1,31 @@
 //! The commands that ask a running server.
 
-use std::{path::Path, time::Duration};
+use std::{
+    io::{self, IsTerminal},
+    path::Path,
+    time::Duration,
+};
 
 use serde_json::Value;
 
 use super::{
     Failure,
-    args::{AuditArgs, AuditCommand, BindingsCommand, ListArgs, Output, RemoteCommand},
+    args::{AuditArgs, AuditCommand, BindingsCommand, ExplainArgs, ListArgs, Output, RemoteCommand},
     client::ask,
     json, print,
-    reference::{Which, by_file, by_id},
+    reference::{Which, by_file, by_id, read_bounded},
     running, say, show,
 };
 use crate::{
     admin::api::{
-        BanRequest, ChangeResponse, GetKeyRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest, UnbanRequest,
-        UnbindRequest, unbind_request::Mode,
+        BanRequest, ChangeResponse, ExplainRequest, GetKeyRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest,
+        UnbanRequest, UnbindRequest, unbind_request::Mode,
     },
     domain::Network,
 };
+
+/// As much of a request's head as the server takes.
+const MAX_HEAD: usize = 64 * 1024;
 
 /// Asks the server at `socket` and prints its answer.
 pub(super) fn run(command: RemoteCommand, socket: &Path, output: Output) -> Result<(), Failure> {
@@ -29,6 +36,7 @@ pub(super) fn run(command: RemoteCommand, socket: &Path, output: Output) -> Resu
             RemoteCommand::Unbind { which, to, open } => unbind(socket, output, which, to, open).await,
             RemoteCommand::Ban { which, lasting, reason } => ban(socket, output, which, lasting, reason).await,
             RemoteCommand::Unban { which } => unban(socket, output, which).await,
+            RemoteCommand::Explain(args) => explain(socket, output, args).await,
             RemoteCommand::Status => status(socket, output).await,
             RemoteCommand::Audit(AuditCommand::List(args)) => audit(socket, output, args).await,
         }
@@ -96,6 +104,28 @@ async fn unban(socket: &Path, output: Output, which: Which) -> Result<(), Failur
     let request = UnbanRequest { key: Some(which.resolve()?) };
     let answer = ask(socket, async |api| api.unban(request).await).await?;
     changed(output, &answer, show::unbanned)
+}
+
+async fn explain(socket: &Path, output: Output, args: ExplainArgs) -> Result<(), Failure> {
+    let ExplainArgs { peer, metadata, profile, missing } = args;
+    let input = io::stdin();
+    if input.is_terminal() {
+        say("Reading the request's head from the terminal; Ctrl-D ends it.");
+    }
+    let mut head = read_bounded(input, MAX_HEAD)
+        .map_err(|error| Failure::Usage(format!("cannot read the request's head from standard input: {error}")))?;
+    if head.len() > MAX_HEAD {
+        return Err(Failure::Usage("head: is longer than 64 KiB".to_owned()));
+    }
+    let request = ExplainRequest {
+        head: std::mem::take(&mut *head),
+        peer: peer.to_string(),
+        metadata,
+        profile: profile.unwrap_or_default(),
+        missing: missing.unwrap_or_default(),
+    };
+    let answer = ask(socket, async |api| api.explain(request).await).await?;
+    emit(output, || show::explained(&answer), || json::explained(&answer))
 }
 
 async fn status(socket: &Path, output: Output) -> Result<(), Failure> {

@@ -55,16 +55,17 @@ pub(super) fn by_file(path: &Path) -> Result<KeyReference, Failure> {
     };
     // The path is not repeated: who takes --key-file for --key writes the key there.
     let mut key = input
-        .and_then(read_bounded)
+        .and_then(|input| read_bounded(input, MAX_KEY_FILE))
         .map_err(|error| Failure::Usage(format!("cannot read the key file: {error}")))
         .and_then(|bytes| bare_key(&bytes).map_err(|why| Failure::Usage(format!("the key file {why}"))))?;
     Ok(KeyReference { reference: Some(Reference::ApiKey(std::mem::take(&mut *key))) })
 }
 
 /// Into one allocation: a growing buffer would leave copies of the key behind.
-fn read_bounded(input: Box<dyn Read>) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE + 2));
-    input.take(MAX_KEY_FILE as u64 + 1).read_to_end(&mut bytes)?;
+/// A byte more than `most` says that there was more.
+pub(super) fn read_bounded(input: impl Read, most: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most + 2));
+    input.take(most as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

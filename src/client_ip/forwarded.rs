@@ -2,25 +2,27 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::{Found, Origin, Unknown};
 use crate::domain::ClientIp;
 
 /// The client behind `peer`: from the right, the first address that is not a trusted proxy's.
 ///
-/// Whatever stands further left was written by that client and is not even read. `None` where a hop that has to be
+/// Whatever stands further left was written by that client and is not even read. Unknown where a hop that has to be
 /// read is no address, and where the chain ends while still trusted: nobody is left to believe.
-pub(super) fn walk(
-    peer: ClientIp,
-    lines: &[&[u8]],
+pub(super) fn walk<'a>(
+    peer: Found<'a>,
+    lines: &[&'a [u8]],
     is_trusted: impl Fn(ClientIp) -> bool,
     address: impl Fn(&[u8]) -> Option<ClientIp>,
-) -> Option<ClientIp> {
+) -> Result<Found<'a>, Unknown> {
     // Several lines are one list in their order (RFC 9110 §5.3).
-    let mut hops = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
+    let mut hops = (1..).zip(lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')));
     let mut current = peer;
-    while is_trusted(current) {
-        current = address(hops.next()?)?;
+    while is_trusted(current.client) {
+        let (hop, written) = hops.next().ok_or(Unknown::ChainEnds)?;
+        current = Found { client: address(written).ok_or(Unknown::Hop(hop))?, written, origin: Origin::Hop(hop) };
     }
-    Some(current)
+    Ok(current)
 }
 
 /// The address in `text`: bare, with a port, or in brackets with or without one; white space around it. No zone id (it

@@ -46,6 +46,85 @@ pub struct Said<'a> {
     pub lines: &'a [&'a [u8]],
 }
 
+/// Where an address was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The connection's peer.
+    Peer,
+    /// The call's metadata `x-client-ip`.
+    Metadata,
+    /// An entry of `x-forwarded-for`, counted from the right, the last being 1.
+    Hop(usize),
+    /// The configured header.
+    Header,
+}
+
+/// An established address.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// The address, folded.
+    pub client: ClientIp,
+    /// How it was written there.
+    pub written: &'a [u8],
+    /// Where.
+    pub origin: Origin,
+}
+
+/// Why no address could be established. The texts are for operators, and repeat nothing of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    /// `attributes.source.address` is no IP address.
+    #[error("the connection's peer is no IP address")]
+    Peer,
+    /// `x-peer-ip`.
+    #[error("the metadata x-peer-ip is not there exactly once with an address; Envoy's initial_metadata must send it")]
+    DirectPeer,
+    /// `x-client-ip`.
+    #[error(
+        "the metadata x-client-ip is not there exactly once with an address; Envoy's initial_metadata must send it"
+    )]
+    Resolved,
+    /// A stranger who speaks for somebody else.
+    #[error("x-client-ip differs from x-peer-ip, and that peer is not in client_ip.trusted_proxies")]
+    NotItsOwn,
+    /// A proxy that does not say for whom it speaks.
+    #[error("the client would be one of client_ip.trusted_proxies: the proxy did not say for whom it speaks")]
+    AProxy,
+    /// Nobody is left to believe.
+    #[error("x-forwarded-for ends while every address, the peer's included, is in client_ip.trusted_proxies")]
+    ChainEnds,
+    /// A hop that has to be read is no address; counted as in [`Origin::Hop`].
+    #[error("entry {0} of x-forwarded-for, counted from the right, has to be read and is no address")]
+    Hop(usize),
+    /// Whoever sent the header is no proxy of ours.
+    #[error("the connection's peer is not in client_ip.trusted_proxies, so the header is not believed")]
+    NotByAProxy,
+    /// The header is missing or repeated.
+    #[error("the header of client_ip.header is there {0} times, not once")]
+    HeaderLines(usize),
+    /// The header is no address.
+    #[error("the header of client_ip.header holds no single address")]
+    Header,
+}
+
+impl Source {
+    /// The word of `client_ip.source`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Metadata => "metadata",
+            Self::Xff => "xff",
+            Self::Header(_) => "header",
+        }
+    }
+}
+
+/// What is there exactly once. A second one was put beside Envoy's by somebody, and neither counts.
+pub fn once<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
+}
+
 impl Resolver {
     /// The one request header that this source reads.
     pub fn header(&self) -> Option<&str> {
@@ -58,6 +137,11 @@ impl Resolver {
 
     /// The client's address; `None` if it cannot be established.
     pub fn resolve(&self, said: &Said<'_>) -> Option<ClientIp> {
+        self.find(said).ok().map(|found| found.client)
+    }
+
+    /// The client's address and where it was found, or why it cannot be established.
+    pub fn find<'a>(&self, said: &Said<'a>) -> Result<Found<'a>, Unknown> {
         match &self.source {
             Source::Peer => self.peer(said),
             Source::Metadata => self.metadata(said),
@@ -67,35 +151,42 @@ impl Resolver {
     }
 
     /// Strict, unlike a hop: Envoy writes a bare address and its port in a field of its own.
-    fn peer(&self, said: &Said<'_>) -> Option<ClientIp> {
-        self.fold(said.peer?.parse().ok()?)
+    fn peer<'a>(&self, said: &Said<'a>) -> Result<Found<'a>, Unknown> {
+        let written = said.peer.ok_or(Unknown::Peer)?;
+        let client = written.parse().ok().and_then(|ip| self.fold(ip)).ok_or(Unknown::Peer)?;
+        Ok(Found { client, written: written.as_bytes(), origin: Origin::Peer })
     }
 
     /// As good as Envoy's own resolution, which under its default settings is the client's own `x-forwarded-for`. So
     /// another address than the peer's counts only from a proxy that we know; everyone else speaks for himself alone.
-    fn metadata(&self, said: &Said<'_>) -> Option<ClientIp> {
-        let peer = self.address(said.direct_peer?.as_bytes())?;
-        let client = self.address(said.resolved?.as_bytes())?;
+    fn metadata<'a>(&self, said: &Said<'a>) -> Result<Found<'a>, Unknown> {
+        let peer = said.direct_peer.ok_or(Unknown::DirectPeer)?;
+        let peer = self.address(peer.as_bytes()).ok_or(Unknown::DirectPeer)?;
+        let written = said.resolved.ok_or(Unknown::Resolved)?.as_bytes();
+        let client = self.address(written).ok_or(Unknown::Resolved)?;
         if client != peer && !self.trusts(peer) {
-            return None;
+            return Err(Unknown::NotItsOwn);
         }
-        self.if_no_proxy(client)
+        self.if_no_proxy(Found { client, written, origin: Origin::Metadata })
     }
 
-    fn told_by_header(&self, said: &Said<'_>) -> Option<ClientIp> {
-        if !self.trusts(self.peer(said)?) {
-            return None;
+    fn told_by_header<'a>(&self, said: &Said<'a>) -> Result<Found<'a>, Unknown> {
+        if !self.trusts(self.peer(said)?.client) {
+            return Err(Unknown::NotByAProxy);
         }
         match said.lines {
             // A comma is a second value, wherever it came from; no address has one.
-            [line] => self.if_no_proxy(self.address(line)?),
-            _ => None,
+            &[written] => {
+                let client = self.address(written).ok_or(Unknown::Header)?;
+                self.if_no_proxy(Found { client, written, origin: Origin::Header })
+            }
+            _ => Err(Unknown::HeaderLines(said.lines.len())),
         }
     }
 
     /// A proxy named as the client is one that did not know whom it spoke for.
-    fn if_no_proxy(&self, client: ClientIp) -> Option<ClientIp> {
-        (!self.trusts(client)).then_some(client)
+    fn if_no_proxy<'a>(&self, found: Found<'a>) -> Result<Found<'a>, Unknown> {
+        if self.trusts(found.client) { Err(Unknown::AProxy) } else { Ok(found) }
     }
 
     fn trusts(&self, ip: ClientIp) -> bool {

@@ -10,6 +10,7 @@ mod grammar;
 mod jwt;
 mod passthrough;
 mod query;
+mod seen;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -19,9 +20,10 @@ pub use custom::Custom;
 pub use grammar::{Alphabet, Canonicalisation, Format, Grammar};
 pub use passthrough::Ignored;
 pub use query::Plus;
+pub use seen::{Seen, What};
 pub use table::PROFILES;
 
-use crate::domain::ApiKey;
+use crate::domain::{ApiKey, Reason};
 use carrier::Slot;
 
 /// What an operator may allow beside the profile's grammar.
@@ -50,6 +52,16 @@ pub enum Fault {
     Conflicting,
     /// A carrier is present, but its text is no key.
     Malformed,
+}
+
+impl Fault {
+    /// The word for it.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Conflicting => Reason::ConflictingKeys,
+            Self::Malformed => Reason::MalformedKey,
+        }
+    }
 }
 
 /// In whose words a client expects its denials, so that its SDK raises its own typed error.
@@ -156,24 +168,61 @@ impl Credentials {
         headers: impl Iterator<Item = Header<'a>>,
         path: &'a [u8],
     ) -> Result<Option<ApiKey>, Fault> {
+        self.read(profile, headers, path, |_, _, _| {})
+    }
+
+    /// As [`Credentials::key`], and what was seen in each carrier that is there, for an operator's eye.
+    pub fn explain<'a>(
+        &self,
+        profile: &Profile,
+        headers: impl Iterator<Item = Header<'a>>,
+        path: &'a [u8],
+    ) -> (Result<Option<ApiKey>, Fault>, Vec<Seen>) {
+        let mut all = Vec::new();
+        let key = self.read(profile, headers, path, |carrier, slot, seen| all.extend(Seen::of(carrier, slot, seen)));
+        (key, all)
+    }
+
+    fn read<'a>(
+        &self,
+        profile: &Profile,
+        headers: impl Iterator<Item = Header<'a>>,
+        path: &'a [u8],
+        mut see: impl FnMut(&Carrier, &Slot, What),
+    ) -> Result<Option<ApiKey>, Fault> {
         let (slots, upgrade) = profile.collect(headers, path);
         let mut found: Option<ApiKey> = None;
         let mut fault: Option<Fault> = None;
         let mut placeholder = false;
         for (carrier, slot) in profile.carriers.iter().zip(&slots) {
             if !self.options.passthrough.is_empty() && self.is_exempt(profile, carrier, &slots, path, upgrade) {
+                see(carrier, slot, What::Exempt);
                 continue;
             }
-            match profile.read(carrier, slot, self.options.opaque_jwt) {
-                Reading::Absent => {}
-                Reading::Placeholder => placeholder = true,
-                Reading::Malformed => fault = fault.or(Some(Fault::Malformed)),
-                Reading::Repeated => fault = Some(Fault::Conflicting),
+            let what = match profile.read(carrier, slot, self.options.opaque_jwt) {
+                Reading::Absent => continue,
+                Reading::Placeholder => {
+                    placeholder = true;
+                    What::Placeholder
+                }
+                Reading::Malformed => {
+                    fault = fault.or(Some(Fault::Malformed));
+                    What::Malformed
+                }
+                Reading::Repeated => {
+                    fault = Some(Fault::Conflicting);
+                    What::Repeated
+                }
                 Reading::Key(key) if found.as_ref().is_some_and(|first| *first != key) => {
                     fault = Some(Fault::Conflicting);
+                    What::AnotherKey
                 }
-                Reading::Key(key) => found = Some(key),
-            }
+                Reading::Key(key) => {
+                    found = Some(key);
+                    What::Key
+                }
+            };
+            see(carrier, slot, what);
         }
         match (fault, found) {
             (Some(fault), _) => Err(fault),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
 
-use crate::caller::Callers;
+use crate::{caller::Callers, client_ip::once};
 
 /// The metadata of a Check call.
 #[derive(Debug, Default)]
@@ -27,9 +27,7 @@ impl Call {
 
     /// This entry's text, if it is there exactly once.
     pub(super) fn once(&self, name: &str) -> Option<&str> {
-        let mut values = self.0.get_all(name).iter();
-        let value = values.next()?;
-        values.next().is_none().then(|| value.to_str().ok())?
+        once(self.0.get_all(name).iter())?.to_str().ok()
     }
 
     /// The caller's patience, from `grpc-timeout` (gRPC over HTTP/2: at most 8 digits and a unit).

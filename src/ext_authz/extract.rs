@@ -9,7 +9,7 @@ use prost::Message;
 use super::{call::Call, overrides::Overrides};
 use crate::{
     client_ip::{Resolver, Said},
-    credential::{Credentials, Fault, Header, Profile},
+    credential::{Credentials, Header, Profile},
     domain::{ApiKey, ClientIp, Reason},
     engine::Missing,
 };
@@ -65,8 +65,7 @@ pub(super) fn extract<'a>(
             let disguised = profile.disguised(headers.iter());
             Ok(Extracted { ip, key, missing: overrides.missing, profile, disguised })
         }
-        Err(Fault::Conflicting) => Err(rejected(Reason::ConflictingKeys, Some(ip))),
-        Err(Fault::Malformed) => Err(rejected(Reason::MalformedKey, Some(ip))),
+        Err(fault) => Err(rejected(fault.reason(), Some(ip))),
     }
 }
 

@@ -33,7 +33,7 @@ impl<'a> Overrides<'a> {
             let value = std::str::from_utf8(value).ok()?;
             let repeated = match &key[PREFIX.len()..] {
                 b"profile" => profile.replace(credentials.for_route(value)?).is_some(),
-                b"missing" => missing.replace(missing_named(value)?).is_some(),
+                b"missing" => missing.replace(Missing::from_word(value)?).is_some(),
                 _ => return None,
             };
             if repeated {
@@ -41,14 +41,6 @@ impl<'a> Overrides<'a> {
             }
         }
         Some(Self { profile: profile.unwrap_or(&credentials.profile), missing })
-    }
-}
-
-fn missing_named(word: &str) -> Option<Missing> {
-    match word {
-        "deny" => Some(Missing::Deny),
-        "allow" => Some(Missing::Allow),
-        _ => None,
     }
 }
 

@@ -9,13 +9,19 @@ use std::{
 use key_ip_sentinel::{
     admin::{
         self, Operations,
-        api::{BanRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest, admin_client::AdminClient},
+        api::{
+            BanRequest, ExplainRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest, admin_client::AdminClient,
+        },
     },
     changes::Hint,
+    client_ip::{Resolver, Source},
     credential::{Credentials, Options, Profile},
+    engine::{self, Engine, Failsafe, Missing},
     health::Health,
+    metrics::Metrics,
     store::{
         AuditQuery, Revision, Store,
+        cached::Cached,
         sqlite::{Database, SqliteStore},
         view::View,
     },
@@ -45,7 +51,18 @@ impl Parts {
 
     fn operations(&self) -> Operations {
         let profile = Profile::by_name("generic").unwrap();
+        let metrics = Metrics::new().unwrap().store;
+        let cached = Arc::new(Cached::new(self.store.clone(), 16, metrics, |_| {}));
+        let options = engine::Options {
+            missing: Missing::Deny,
+            failsafe: Failsafe::Closed,
+            stale_grace: Duration::from_mins(10),
+            unclaimable: Vec::new(),
+        };
         Operations {
+            client_ip: Resolver { source: Source::Peer, trusted_proxies: Vec::new(), nat64: Vec::new() },
+            engine: Arc::new(Engine::new(hasher(), cached, self.view.clone(), options)),
+            check_deadline: Duration::from_secs(10),
             store: self.store.clone(),
             hasher: hasher(),
             credentials: Credentials { profile, route_profiles: Vec::new(), options: Options::default() },
@@ -94,6 +111,10 @@ async fn before_the_first_poll_there_is_no_clock_and_no_change() {
         assert!(status.message().contains("has not reached its store"), "{status:?}");
     }
     assert_eq!(sentinel_ban(&socket).await.code, 3);
+    let head = format!("GET / HTTP/1.1\nx-api-key: {KEY}\n").into_bytes();
+    let request = ExplainRequest { head, peer: "203.0.113.7".to_owned(), ..Default::default() };
+    let explained = api.explain(request).await.unwrap().into_inner();
+    assert_eq!((explained.reason.as_str(), explained.looked_up, explained.now_ms), ("store_unavailable", false, 0));
     let status = api.get_status(GetStatusRequest {}).await.unwrap().into_inner();
     assert_eq!((status.serving, status.since_poll_ms, status.learned), (false, None, Some(0)));
     assert_eq!(parts.records().await, 0);

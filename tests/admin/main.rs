@@ -5,6 +5,7 @@ mod changes;
 mod command_line;
 #[path = "../common/mod.rs"]
 mod common;
+mod explain;
 mod in_process;
 mod lists;
 mod requests;

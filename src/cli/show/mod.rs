@@ -2,6 +2,7 @@
 
 mod audit;
 mod change;
+mod explained;
 mod keys;
 mod time;
 
@@ -11,6 +12,7 @@ use crate::admin::api::{Binding, GetStatusResponse};
 
 pub(super) use audit::records;
 pub(super) use change::{banned, unbanned, unbound};
+pub(super) use explained::explained;
 pub(super) use keys::{list, one};
 
 /// What stands where there is nothing.

@@ -1,0 +1,142 @@
+//! What a Check with this request would be answered, step by step.
+//!
+//! The steps are the decision's own: [`Resolver::find`], [`Credentials::explain`] and [`Engine::explain`] are the code
+//! that a Check runs, the last one short of the claim.
+//!
+//! [`Resolver::find`]: crate::client_ip::Resolver::find
+//! [`Credentials::explain`]: crate::credential::Credentials::explain
+//! [`Engine::explain`]: crate::engine::Engine::explain
+
+use std::net::IpAddr;
+
+use tokio::time::Instant;
+use tonic::Status;
+use zeroize::Zeroizing;
+
+use super::{Operations, api, head::Head, request::invalid, response};
+use crate::{
+    client_ip::{Found, Origin, Said, Source, Unknown, once},
+    credential::{Profile, Seen},
+    domain::{ApiKey, ClientIp, Reason, Timestamp},
+    engine::{Explained, Missing},
+    store::KeyRow,
+};
+
+/// What Envoy may be told to send of addresses.
+const METADATA: [&str; 2] = ["x-client-ip", "x-peer-ip"];
+
+pub(super) async fn explain(
+    operations: &Operations,
+    request: api::ExplainRequest,
+) -> Result<api::ExplainResponse, Status> {
+    let api::ExplainRequest { head, peer, metadata, profile, missing } = request;
+    let head = Zeroizing::new(head);
+    let head = Head::parse(&head).map_err(|why| invalid("head", why))?;
+    let profile = route_profile(operations, &profile)?;
+    let missing = route_missing(&missing)?;
+    check_addresses(&peer, &metadata)?;
+    let entry = |name| once(metadata.iter().filter(|entry| entry.name.eq_ignore_ascii_case(name)));
+    let lines = operations.client_ip.header().map(|name| head.values(name)).unwrap_or_default();
+    let found = operations.client_ip.find(&Said {
+        peer: Some(peer.as_str()).filter(|peer| !peer.is_empty()),
+        resolved: entry("x-client-ip").map(|entry| entry.value.as_str()),
+        direct_peer: entry("x-peer-ip").map(|entry| entry.value.as_str()),
+        lines: &lines,
+    });
+    let (key, carriers) = operations.credentials.explain(profile, head.iter(), head.path);
+    let denied = |reason| Explained { allowed: false, reason, key_id: None, facts: None, would_own: None };
+    // The order of the reasons is the edge's: whose address, which key, and only then the engine.
+    let explained = match (&found, &key) {
+        (Err(_), _) => denied(Reason::ClientIpUnknown),
+        (_, Err(fault)) => denied(fault.reason()),
+        (Ok(found), Ok(key)) => ask(operations, found.client, key.as_ref(), missing).await,
+    };
+    let key = key.ok().flatten().map(|key| row(operations, &key, &explained));
+    Ok(api::ExplainResponse {
+        address: Some(address(&operations.client_ip.source, found)),
+        profile: profile.name.to_owned(),
+        carriers: carriers.into_iter().map(carrier).collect(),
+        key,
+        looked_up: explained.facts.is_some(),
+        allowed: explained.allowed,
+        reason: explained.reason.to_string(),
+        would_own: explained.would_own.map(|network| network.to_string()).unwrap_or_default(),
+        now_ms: operations.now().map_or(0, Timestamp::as_millis),
+    })
+}
+
+async fn ask(operations: &Operations, ip: ClientIp, key: Option<&ApiKey>, missing: Option<Missing>) -> Explained {
+    let now = Instant::now();
+    operations.engine.explain(ip, key, missing, now, now + operations.check_deadline).await
+}
+
+/// A route with another profile denies everything as `malformed_request`, whatever the request.
+fn route_profile<'a>(operations: &'a Operations, name: &str) -> Result<&'a Profile, Status> {
+    let credentials = &operations.credentials;
+    if name.is_empty() {
+        return Ok(&credentials.profile);
+    }
+    credentials.for_route(name).ok_or_else(|| {
+        let others = credentials.route_profiles.iter().map(|profile| profile.name);
+        let all: Vec<_> = std::iter::once(credentials.profile.name).chain(others).collect();
+        let why = "a route that names it is malformed_request; credentials.profile and credentials.route_profiles are";
+        invalid("profile", format_args!("{why} {}", all.join(", ")))
+    })
+}
+
+fn route_missing(word: &str) -> Result<Option<Missing>, Status> {
+    match word {
+        "" => Ok(None),
+        word => Missing::from_word(word).map(Some).ok_or_else(|| invalid("missing", "must be deny or allow")),
+    }
+}
+
+fn check_addresses(peer: &str, metadata: &[api::Metadata]) -> Result<(), Status> {
+    if !peer.is_empty() && peer.parse::<IpAddr>().is_err() {
+        return Err(invalid("peer", "must be an IP address without a port, such as 203.0.113.7"));
+    }
+    match metadata.iter().all(|entry| METADATA.iter().any(|name| entry.name.eq_ignore_ascii_case(name))) {
+        true => Ok(()),
+        false => Err(invalid("metadata", "no such entry is read; there are x-client-ip and x-peer-ip")),
+    }
+}
+
+/// The key as the engine saw it; where no row says how it is called, as a new row would.
+fn row(operations: &Operations, key: &ApiKey, explained: &Explained) -> api::Key {
+    let fingerprint = operations.hasher.fingerprint(key);
+    let key_id = explained.key_id.unwrap_or_else(|| fingerprint.digest.new_id());
+    let row = KeyRow { key_id, facts: explained.facts.clone().unwrap_or_default() };
+    let mut key = response::key(&row, operations.now().unwrap_or(Timestamp::from_millis(0)));
+    if let (true, Some(hint)) = (key.hint.is_empty(), fingerprint.hint) {
+        hint.as_str().clone_into(&mut key.hint);
+    }
+    key
+}
+
+fn address(source: &Source, found: Result<Found<'_>, Unknown>) -> api::ExplainedAddress {
+    let (client, written, how) = match found {
+        Ok(Found { client, written, origin }) => {
+            let written = String::from_utf8_lossy(written.trim_ascii()).into_owned();
+            (client.to_string(), written, place(source, origin))
+        }
+        Err(unknown) => (String::new(), String::new(), unknown.to_string()),
+    };
+    api::ExplainedAddress { source: source.as_str().to_owned(), client, written, how }
+}
+
+fn place(source: &Source, origin: Origin) -> String {
+    match (origin, source) {
+        (Origin::Peer, Source::Xff) => {
+            "the connection's peer, who is no trusted proxy, so x-forwarded-for is not read".to_owned()
+        }
+        (Origin::Peer, _) => "the connection's peer".to_owned(),
+        (Origin::Metadata, _) => "the metadata x-client-ip".to_owned(),
+        (Origin::Hop(hop), _) => format!("entry {hop} of x-forwarded-for, counted from the right"),
+        (Origin::Header, Source::Header(name)) => format!("the header {name}"),
+        (Origin::Header, _) => "a header".to_owned(),
+    }
+}
+
+fn carrier(Seen { carrier, form, what }: Seen) -> api::ExplainedCarrier {
+    api::ExplainedCarrier { carrier, form: form.to_owned(), holds: what.as_str().to_owned() }
+}

@@ -1,0 +1,63 @@
+//! What an operator is told of a carrier: where, in which form, and what became of it. Never the text itself.
+
+use super::{Carrier, Form, Place, carrier::Slot};
+
+/// What a carrier holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The key, or the same key once more.
+    Key,
+    /// A key, but not that of an earlier carrier.
+    AnotherKey,
+    /// What clients put there for no key.
+    Placeholder,
+    /// A text that is not exactly a key of the profile.
+    Malformed,
+    /// More than one value.
+    Repeated,
+    /// Not judged: `credentials.passthrough` exempts it in this request.
+    Exempt,
+}
+
+impl What {
+    /// One word for scripts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::AnotherKey => "another_key",
+            Self::Placeholder => "placeholder",
+            Self::Malformed => "malformed",
+            Self::Repeated => "repeated",
+            Self::Exempt => "exempt",
+        }
+    }
+}
+
+/// A carrier that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// [`Carrier::label`].
+    pub carrier: String,
+    /// How it is written: `bare` or `bearer`, `disguised` where the header's name is spelled with underscores, empty
+    /// where no single text is there.
+    pub form: &'static str,
+    /// What it holds.
+    pub what: What,
+}
+
+impl Seen {
+    /// `None` if the carrier is absent.
+    pub(super) fn of(carrier: &Carrier, slot: &Slot, what: What) -> Option<Self> {
+        let form = match slot {
+            Slot::Absent => return None,
+            Slot::Repeated | Slot::Broken => "",
+            Slot::Disguised(_) => "disguised",
+            Slot::One(value) => match (carrier.place, carrier.form) {
+                (Place::Header(_), Form::Bearer) => "bearer",
+                (Place::Header(_), Form::BearerOrBare) if value.contains(&b' ') => "bearer",
+                _ => "bare",
+            },
+        };
+        Some(Self { carrier: carrier.label(), form, what })
+    }
+}
