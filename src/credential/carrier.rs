@@ -80,9 +80,9 @@ impl Carrier {
     pub(super) fn text<'a>(&self, value: &'a [u8], plus: Plus) -> Option<query::Text<'a>> {
         let text = match self.place {
             Place::Query(_) => query::decode(value, plus)?,
-            Place::Header(_) | Place::Cookie(_) | Place::Protocol => {
-                query::Text::Borrowed(std::str::from_utf8(trim(value)).ok()?)
-            }
+            // White space after the mark is inside its list's entry, and part of the text.
+            Place::Protocol => query::Text::Borrowed(std::str::from_utf8(value).ok()?),
+            Place::Header(_) | Place::Cookie(_) => query::Text::Borrowed(std::str::from_utf8(trim(value)).ok()?),
         };
         text.narrow(|text| self.form.read(text))
     }

@@ -123,16 +123,15 @@ impl Profile {
         PROFILES.into_iter().find(|profile| profile.name == name)
     }
 
-    /// Names in `headers` that an upstream may read as one of [`Profile::unread`], such as `x_api_key`.
+    /// Names in `headers` that an upstream may read as one of [`Profile::unread`], such as `x_api_key`, or
+    /// `litellm-user-api-key` for the one that has underscores itself.
     ///
-    /// The names with dashes are removed whether or not they are there; these only where they are, since there are
-    /// dozens of them and the shipped Envoy files let none through.
+    /// The listed names are removed whether or not they are there; these only where they are, since there are dozens of
+    /// them.
     pub fn disguised<'a>(&self, headers: impl Iterator<Item = Header<'a>>) -> Vec<String> {
-        let disguised = headers.map(|header| header.name).filter(|name| {
-            name.contains('_')
-                && !self.unread.contains(name)
-                && self.unread.iter().any(|unread| same_name(name, unread))
-        });
+        let disguised = headers
+            .map(|header| header.name)
+            .filter(|name| !self.unread.contains(name) && self.unread.iter().any(|unread| same_name(name, unread)));
         disguised.map(str::to_owned).collect()
     }
 }

@@ -136,10 +136,18 @@ fn the_passthrough_table_names_carriers_of_its_profile() {
 #[test]
 fn what_an_upstream_may_read_as_a_removed_header_goes_too() {
     let profile = Profile::by_name("openai").unwrap();
-    let names =
-        ["x_api_key", "x-api_key", "X_Goog_Api_Key", "x_name", "x-api-key", "authorization", "litellm_user_api_key"];
+    let names = [
+        "x_api_key",
+        "x-api_key",
+        "X_Goog_Api_Key",
+        "x_name",
+        "x-api-key",
+        "authorization",
+        "litellm_user_api_key",
+        "litellm-user-api-key",
+    ];
     let disguised = profile.disguised(names.iter().map(|name| Header { name, value: b"" }));
-    assert_eq!(disguised, ["x_api_key", "x-api_key", "X_Goog_Api_Key"]);
+    assert_eq!(disguised, ["x_api_key", "x-api_key", "X_Goog_Api_Key", "litellm-user-api-key"]);
 }
 
 #[test]
