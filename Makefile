@@ -9,7 +9,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check
+.PHONY: help setup run test fuzz check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,6 +22,11 @@ run: setup ## the whole thing on this machine: Envoy on 127.0.0.1:10000, Sentine
 
 test: setup ## every test, against the real Envoy
 	cargo test --locked
+
+# `make test` has 200,000 of them.
+fuzz: export SENTINEL_FUZZ_CASES ?= 10000000
+fuzz: setup ## ten million changed Envoy frames against a second reading of the rules (SENTINEL_FUZZ_CASES, SENTINEL_FUZZ_SEED)
+	cargo test --release --locked --test fuzz the_service -- --nocapture
 
 # In the order of what fails fastest.
 check: setup ## what a change must pass: format, clippy, docs, licences, tests

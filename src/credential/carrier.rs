@@ -134,10 +134,9 @@ fn take_cookie<'a>(line: &'a [u8], name: &str, slot: &mut Slot<'a>) {
         trim(found).eq_ignore_ascii_case(name.as_bytes())
     };
     for pair in line.split(|byte| *byte == b';') {
-        let hidden = pair.split(|byte| *byte == b',').skip(1).any(is_ours);
-        match is_ours(pair) {
-            _ if hidden => *slot = Slot::Repeated,
-            true if pair.contains(&b',') => *slot = Slot::Repeated,
+        let joined = pair.contains(&b',');
+        match is_ours(pair) || joined && pair.split(|byte| *byte == b',').any(is_ours) {
+            true if joined => *slot = Slot::Repeated,
             // Another case, or white space around the name: whether the upstream takes it for ours is not known.
             true => match trim(pair).strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) {
                 Some(value) => slot.put(value),

@@ -24,12 +24,14 @@ impl Answer {
     pub(crate) fn from_reply(reply: &Reply) -> Self {
         assert_eq!(reply.status, 200, "{reply:?}");
         assert_eq!(reply.grpc_status(), 0, "a gRPC error is no denial to Envoy: {reply:?}");
-        let response = CheckResponse::decode(reply.message()).unwrap();
+        Self::read(&reply.message()).unwrap_or_else(|broken| panic!("{broken}: {reply:#?}"))
+    }
+
+    /// Reads a message; the error is the first rule of the edge that it breaks.
+    pub(crate) fn read(message: &[u8]) -> Result<Self, String> {
+        let response = CheckResponse::decode(message).map_err(|error| error.to_string())?;
         let answer = Self { response };
-        if let Err(broken) = answer.broken_rule() {
-            panic!("{broken}: {:#?}", answer.response);
-        }
-        answer
+        answer.broken_rule().map(|()| answer)
     }
 
     /// The first rule that this answer breaks.

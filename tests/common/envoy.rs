@@ -113,7 +113,12 @@ impl EnvoyConfig {
 
     /// Starts Envoy between its clients, `sentinel` and `upstream`.
     pub(crate) async fn start(self, sentinel: &Sentinel, upstream: &Upstream) -> Envoy {
-        let config = match sentinel.grpc() {
+        self.start_asking(sentinel.grpc(), upstream).await
+    }
+
+    /// Starts Envoy between its clients, `upstream` and whoever answers Checks at `checks`.
+    pub(crate) async fn start_asking(self, checks: &Target, upstream: &Upstream) -> Envoy {
+        let config = match checks {
             Target::Unix(socket) => self.replace("/run/sentinel/ext_authz.sock", &socket.display().to_string()),
             Target::Tcp(to) => self.replace(
                 "pipe: { path: \"/run/sentinel/ext_authz.sock\" }",

@@ -54,8 +54,59 @@ fn places(profile: &str) -> Vec<Place> {
     }
 }
 
+/// The headers that a profile reads, with dashes.
+#[allow(dead_code, reason = "the fuzzer asks")]
+pub(crate) fn header_names(profile: &str) -> Vec<&'static str> {
+    places(profile).into_iter().filter(|(kind, ..)| *kind == 'h').map(|(_, name, _)| name).collect()
+}
+
+/// What an operator allows beside the profile.
+#[derive(Default)]
+pub(crate) struct Allowed {
+    /// `credentials.jwt = "opaque"`.
+    pub(crate) jwt: bool,
+    /// `credentials.passthrough`.
+    pub(crate) passthrough: &'static [&'static str],
+}
+
 /// The canonical key of a text, if it is one.
+#[allow(dead_code, reason = "the fuzzer judges whole requests")]
 pub(crate) fn canonical(profile: &str, text: &str) -> Option<String> {
+    canonical_with(profile, text, false)
+}
+
+/// Three or five segments, the first of them Base64 of something that begins with a brace.
+fn is_jwt(text: &str) -> bool {
+    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let segments: Vec<&str> = text.split('.').collect();
+    if segments.len() != 3 && segments.len() != 5 {
+        return false;
+    }
+    let mut bits = String::new();
+    for c in segments[0].chars() {
+        match c {
+            '+' | '-' => bits.push_str("111110"),
+            '/' | '_' => bits.push_str("111111"),
+            _ => match DIGITS.find(c) {
+                Some(value) => bits.push_str(&format!("{value:06b}")),
+                None => break,
+            },
+        }
+    }
+    let bytes = bits.as_bytes().chunks_exact(8);
+    let decoded: Vec<u8> = bytes.map(|byte| byte.iter().fold(0, |sum, bit| sum << 1 | (bit - b'0'))).collect();
+    decoded.into_iter().find(|byte| !b" \t\r\n".contains(byte)) == Some(b'{')
+}
+
+fn canonical_with(profile: &str, text: &str, jwt: bool) -> Option<String> {
+    if is_jwt(text) {
+        let reads = matches!(profile, "generic" | "azure-openai" | "litellm");
+        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=:|@$*".contains(c));
+        let key = if profile == "azure-openai" { text.to_ascii_lowercase() } else { text.to_owned() };
+        let lower = key.to_ascii_lowercase();
+        let bearer = lower.starts_with("bearer") || lower.ends_with("bearer");
+        return (jwt && reads && plain && text.len() <= 4096 && !bearer).then_some(key);
+    }
     let all = |text: &str, extra: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c));
     let long = |text: &str, min, max| text.len() >= min && text.len() <= max;
     let lower = text.to_lowercase();
@@ -98,9 +149,50 @@ enum Shown {
 }
 
 /// The one canonical key of a request.
+#[allow(dead_code, reason = "the fuzzer allows more")]
 pub(crate) fn key(profile: &str, headers: &[(String, Vec<u8>)], path: &[u8]) -> Result<Option<String>, Fault> {
-    let mut shown: Vec<Shown> = places(profile).into_iter().filter_map(|at| show(profile, at, headers, path)).collect();
-    shown.extend(show_protocol(profile, headers));
+    key_with(profile, headers, path, &Allowed::default())
+}
+
+/// Whether the upstream ignores this place in this request, and the operator lets it pass.
+fn passes(
+    profile: &str,
+    (kind, name, _): Place,
+    headers: &[(String, Vec<u8>)],
+    path: &[u8],
+    passthrough: &[&str],
+) -> bool {
+    let label = if kind == 'q' { format!("?{name}") } else { name.to_owned() };
+    let text = String::from_utf8_lossy(path).into_owned();
+    let route = text.split('?').next().unwrap();
+    let messages = ["/v1/messages", "/v1/messages/count_tokens"].contains(&route);
+    let beside: &[&str] = match (profile, label.as_str()) {
+        ("new-api", "authorization") if route == "/v1/messages" => &["x-api-key"],
+        ("litellm", "authorization") if messages => &["x-litellm-api-key"],
+        ("litellm", "x-api-key") if messages => &["x-litellm-api-key", "authorization"],
+        ("litellm", "?key") if route == "/key/info" => &["x-litellm-api-key", "authorization"],
+        _ => return false,
+    };
+    // The other one must be there once, by its own name, not empty, and judged.
+    let is_judged = |other: &&str| {
+        let exact = headers.iter().any(|(found, value)| found.eq_ignore_ascii_case(other) && !value.is_empty());
+        let found = lines(headers, other);
+        let at = places(profile).into_iter().find(|(kind, name, _)| *kind == 'h' && name == other).unwrap();
+        exact && found.len() == 1 && !found[0].contains(&b',') && !passes(profile, at, headers, path, passthrough)
+    };
+    passthrough.contains(&label.as_str()) && lines(headers, "upgrade").is_empty() && beside.iter().any(is_judged)
+}
+
+/// The one canonical key of a request, by what the operator allows.
+pub(crate) fn key_with(
+    profile: &str,
+    headers: &[(String, Vec<u8>)],
+    path: &[u8],
+    allowed: &Allowed,
+) -> Result<Option<String>, Fault> {
+    let judged = places(profile).into_iter().filter(|at| !passes(profile, *at, headers, path, allowed.passthrough));
+    let mut shown: Vec<Shown> = judged.filter_map(|at| show(profile, at, headers, path, allowed.jwt)).collect();
+    shown.extend(show_protocol(profile, headers, allowed.jwt));
     let has = |wanted: Fault| shown.iter().any(|it| matches!(it, Shown::Fault(fault) if *fault == wanted));
     let mut keys: Vec<&String> =
         shown.iter().filter_map(|it| if let Shown::Key(key) = it { Some(key) } else { None }).collect();
@@ -115,7 +207,13 @@ pub(crate) fn key(profile: &str, headers: &[(String, Vec<u8>)], path: &[u8]) -> 
     }
 }
 
-fn show(profile: &str, (kind, name, form): Place, headers: &[(String, Vec<u8>)], path: &[u8]) -> Option<Shown> {
+fn show(
+    profile: &str,
+    (kind, name, form): Place,
+    headers: &[(String, Vec<u8>)],
+    path: &[u8],
+    jwt: bool,
+) -> Option<Shown> {
     let values: Vec<Result<Vec<u8>, Fault>> = match kind {
         'h' => lines(headers, name)
             .into_iter()
@@ -141,12 +239,13 @@ fn show(profile: &str, (kind, name, form): Place, headers: &[(String, Vec<u8>)],
     if text == Some("midjourney-proxy") && profile == "new-api" && name == "authorization" {
         return Some(Shown::Placeholder);
     }
-    let key = text.and_then(|text| canonical(profile, text));
+    let key = text.and_then(|text| canonical_with(profile, text, jwt));
     Some(key.map_or(Shown::Fault(Fault::Malformed), Shown::Key))
 }
 
 fn lines(headers: &[(String, Vec<u8>)], name: &str) -> Vec<Vec<u8>> {
-    let same = |found: &str| found.to_lowercase().replace('_', "-") == name;
+    // The length first: millions of requests are read by this.
+    let same = |found: &str| found.len() == name.len() && found.to_ascii_lowercase().replace('_', "-") == name;
     headers.iter().filter(|(found, _)| same(found)).map(|(_, value)| value.clone()).collect()
 }
 
@@ -197,7 +296,7 @@ fn cookies(line: &[u8], name: &str) -> Vec<Result<Vec<u8>, Fault>> {
     if found.contains(&Err(Fault::Conflicting)) { vec![Err(Fault::Conflicting)] } else { found }
 }
 
-fn show_protocol(profile: &str, headers: &[(String, Vec<u8>)]) -> Option<Shown> {
+fn show_protocol(profile: &str, headers: &[(String, Vec<u8>)], jwt: bool) -> Option<Shown> {
     const MARK: &str = "openai-insecure-api-key";
     let list = lines(headers, "sec-websocket-protocol").join(&b',');
     let list: String = list.iter().map(|byte| char::from(*byte)).collect();
@@ -206,7 +305,7 @@ fn show_protocol(profile: &str, headers: &[(String, Vec<u8>)]) -> Option<Shown> 
         [] => None,
         [entry] => {
             let key = entry.trim_matches([' ', '\t']).strip_prefix(MARK).and_then(|rest| rest.strip_prefix('.'));
-            let key = key.and_then(|key| canonical(profile, key));
+            let key = key.and_then(|key| canonical_with(profile, key, jwt));
             Some(key.map_or(Shown::Fault(Fault::Malformed), Shown::Key))
         }
         _ => Some(Shown::Fault(Fault::Conflicting)),

@@ -1,0 +1,353 @@
+//! A second reading of the rules for a whole Check, from the README and not from the code: slow, with a copy of
+//! everything. Only protobuf itself is left to the library.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use envoy_types::pb::envoy::{
+    config::core::v3::{address::Address as Kind, socket_address::PortSpecifier},
+    service::auth::v3::{AttributeContext, CheckRequest, attribute_context::HttpRequest},
+};
+use key_ip_sentinel::credential::Fault;
+use prost::Message;
+
+use crate::{
+    frame::Input,
+    keys::{self, Allowed},
+};
+
+/// A scene's settings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) profile: &'static str,
+    pub(crate) route_profiles: &'static [&'static str],
+    pub(crate) jwt: bool,
+    pub(crate) passthrough: &'static [&'static str],
+    pub(crate) missing_allowed: bool,
+    pub(crate) source: &'static str,
+    pub(crate) header: &'static str,
+    pub(crate) trusted: &'static [&'static str],
+    /// Prefixes of 96 bits.
+    pub(crate) nat64: &'static [&'static str],
+    pub(crate) unclaimable: &'static [&'static str],
+    pub(crate) token: Option<&'static str>,
+}
+
+/// What the answer must say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) reason: &'static str,
+    pub(crate) allow: bool,
+    /// The canonical key, where one was found.
+    pub(crate) key: Option<String>,
+    pub(crate) ip: Option<IpAddr>,
+    /// In whose words.
+    pub(crate) profile: String,
+    /// Names in the request that an allow has to remove.
+    pub(crate) removed: Vec<String>,
+}
+
+type Lines = Vec<(String, Vec<u8>)>;
+
+/// Who owns which key so far: `/32` and `/64` in words.
+#[derive(Default)]
+pub(crate) struct Owners(HashMap<String, String>);
+
+impl Owners {
+    /// Judges `input` and remembers a first use.
+    pub(crate) fn judge(&mut self, rules: &Rules, input: &Input) -> Verdict {
+        let mut verdict = Verdict {
+            reason: "malformed_request",
+            allow: false,
+            key: None,
+            ip: None,
+            profile: rules.profile.to_owned(),
+            removed: Vec::new(),
+        };
+        if rules.token.is_some_and(|token| once(input, "x-sentinel-token") != Some(token)) {
+            return Verdict { reason: "caller_rejected", ..verdict };
+        }
+        let Some(seen) = Seen::of(&input.frame) else { return verdict };
+        let Some((profile, missing)) = seen.route(rules) else { return verdict };
+        verdict.profile.clone_from(&profile);
+        let Some(ip) = seen.client(rules, input) else { return Verdict { reason: "client_ip_unknown", ..verdict } };
+        verdict.ip = Some(ip);
+        verdict.removed = seen.removed(&profile);
+        let allowed = Allowed { jwt: rules.jwt, passthrough: rules.passthrough };
+        match keys::key_with(&profile, &seen.lines, &seen.path, &allowed) {
+            Err(Fault::Conflicting) => Verdict { reason: "conflicting_keys", ..verdict },
+            Err(Fault::Malformed) => Verdict { reason: "malformed_key", ..verdict },
+            Ok(None) => Verdict { reason: "no_key", allow: missing.unwrap_or(rules.missing_allowed), ..verdict },
+            Ok(Some(key)) => {
+                let network = network(ip);
+                let owner = self.0.get(&key).cloned();
+                verdict.key = Some(key.clone());
+                let (reason, allow) = match owner {
+                    Some(owner) if owner == network => ("bound", true),
+                    Some(_) => ("ip_mismatch", false),
+                    None if never_owns(ip)
+                        || [rules.trusted, rules.unclaimable].concat().iter().any(|net| lies_in(ip, net)) =>
+                    {
+                        ("unclaimable_network", false)
+                    }
+                    None => {
+                        self.0.insert(key, network);
+                        ("first_use", true)
+                    }
+                };
+                Verdict { reason, allow, ..verdict }
+            }
+        }
+    }
+}
+
+/// A metadata entry that is there once, in visible ASCII.
+fn once<'a>(input: &'a Input, name: &str) -> Option<&'a str> {
+    let all: Vec<&String> = input.metadata.iter().filter(|(found, _)| found == name).map(|(_, value)| value).collect();
+    match all[..] {
+        [value] if value.bytes().all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t') => Some(value),
+        _ => None,
+    }
+}
+
+/// A Check that Envoy may have sent.
+struct Seen {
+    attributes: AttributeContext,
+    lines: Lines,
+    path: Vec<u8>,
+    extensions: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Seen {
+    fn of(frame: &[u8]) -> Option<Self> {
+        let attributes = CheckRequest::decode(frame).ok()?.attributes?;
+        let http = attributes.request.clone()?.http?;
+        let (lines, path) = lines_and_path(&http)?;
+        Some(Self { attributes, lines, path, extensions: extensions(frame)? })
+    }
+
+    /// The route's profile, and what it says about missing keys.
+    fn route(&self, rules: &Rules) -> Option<(String, Option<bool>)> {
+        let ours: Vec<_> = self.extensions.iter().filter(|(name, _)| name.starts_with(b"sentinel.")).collect();
+        let (mut profiles, mut missings) = (Vec::new(), Vec::new());
+        for (name, value) in ours {
+            let value = String::from_utf8(value.clone()).ok()?;
+            match (&name[..], value.as_str()) {
+                (b"sentinel.profile", _) => profiles.push(value),
+                (b"sentinel.missing", "allow") => missings.push(true),
+                (b"sentinel.missing", "deny") => missings.push(false),
+                _ => return None,
+            }
+        }
+        let profile = match &profiles[..] {
+            [] => rules.profile,
+            [name] => [&[rules.profile], rules.route_profiles].concat().into_iter().find(|known| known == name)?,
+            _ => return None,
+        };
+        (missings.len() < 2).then(|| (profile.to_owned(), missings.first().copied()))
+    }
+
+    fn peer(&self) -> Option<IpAddr> {
+        match self.attributes.source.clone()?.address?.address? {
+            Kind::SocketAddress(address) if !matches!(address.port_specifier, Some(PortSpecifier::NamedPort(_))) => {
+                address.address.parse().ok()
+            }
+            _ => None,
+        }
+    }
+
+    fn lines(&self, name: &str) -> Vec<String> {
+        let ours = self.lines.iter().filter(|(found, _)| found == name);
+        // What is not UTF-8 is no address either.
+        ours.map(|(_, value)| String::from_utf8(value.clone()).unwrap_or_else(|_| "not text".to_owned())).collect()
+    }
+
+    fn client(&self, rules: &Rules, input: &Input) -> Option<IpAddr> {
+        let folded = |ip| fold(ip, rules.nat64);
+        let trusted = |ip: IpAddr| rules.trusted.iter().any(|network| lies_in(ip, network));
+        let written = |text: &str| address(text).map(folded);
+        match rules.source {
+            "peer" => self.peer().map(folded),
+            "metadata" => {
+                let (client, peer) = (written(once(input, "x-client-ip")?)?, written(once(input, "x-peer-ip")?)?);
+                ((client == peer || trusted(peer)) && !trusted(client)).then_some(client)
+            }
+            "header" => {
+                let peer = self.peer().map(folded)?;
+                let lines = self.lines(rules.header);
+                let [line] = &lines[..] else { return None };
+                let client = written(line)?;
+                (trusted(peer) && !trusted(client)).then_some(client)
+            }
+            _ => {
+                let mut chain: Vec<String> = Vec::new();
+                for line in self.lines("x-forwarded-for") {
+                    chain.extend(line.split(',').map(str::to_owned));
+                }
+                let mut current = self.peer().map(folded)?;
+                while trusted(current) {
+                    current = written(&chain.pop()?)?;
+                }
+                Some(current)
+            }
+        }
+    }
+
+    /// Credential headers of the README's list that the profile does not read, however they are spelled.
+    fn removed(&self, profile: &str) -> Vec<String> {
+        const LIST: [&str; 9] = [
+            "authorization",
+            "x-api-key",
+            "api-key",
+            "ocp-apim-subscription-key",
+            "x-goog-api-key",
+            "x-litellm-api-key",
+            "mj-api-secret",
+            "litellm-user-api-key",
+            "proxy-authorization",
+        ];
+        let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+        let read = keys::header_names(profile);
+        let names = self.lines.iter().map(|(name, _)| name.clone());
+        names.filter(|name| LIST.contains(&plain(name).as_str()) && !read.contains(&plain(name).as_str())).collect()
+    }
+}
+
+fn lines_and_path(http: &HttpRequest) -> Option<(Lines, Vec<u8>)> {
+    let raw = http.header_map.clone().unwrap_or_default().headers;
+    if raw.is_empty() {
+        let lines = http.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect();
+        return Some((lines, http.path.clone().into_bytes()));
+    }
+    if !http.headers.is_empty() || raw.iter().any(|line| !line.value.is_empty() && !line.raw_value.is_empty()) {
+        return None;
+    }
+    let lines: Lines =
+        raw.into_iter().map(|line| (line.key, [line.value.into_bytes(), line.raw_value].concat())).collect();
+    let paths: Vec<_> = lines.iter().filter(|(name, _)| name == ":path").map(|(_, value)| value.clone()).collect();
+    match &paths[..] {
+        [] => Some((lines, http.path.clone().into_bytes())),
+        [path] => Some((lines, path.clone())),
+        _ => None,
+    }
+}
+
+/// The entries of `attributes.context_extensions` as they are on the wire, where a map would keep one of a kind. `None`
+/// where one is written as something else than a message: the library takes that for an entry all the same.
+fn extensions(frame: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut found = Vec::new();
+    for (_, _, attributes) in fields(frame)?.into_iter().filter(|(tag, ..)| *tag == 1) {
+        for (_, wire, entry) in fields(attributes)?.into_iter().filter(|(tag, ..)| *tag == 10) {
+            let parts = (wire == 2).then(|| fields(entry))??;
+            let text = |wanted| parts.iter().rfind(|(tag, ..)| *tag == wanted).map_or(Vec::new(), |it| it.2.to_vec());
+            found.push((text(1), text(2)));
+        }
+    }
+    Some(found)
+}
+
+/// A field's number, its wire type and, of a length-delimited one, its bytes.
+type Field<'a> = (u64, u64, &'a [u8]);
+
+/// The fields of a message, but for what is inside of groups.
+fn fields(mut bytes: &[u8]) -> Option<Vec<Field<'_>>> {
+    fn varint(bytes: &mut &[u8]) -> Option<u64> {
+        let mut value = 0u64;
+        for shift in 0..10 {
+            let (byte, rest) = bytes.split_first()?;
+            *bytes = rest;
+            value |= u64::from(byte & 0x7f).checked_shl(7 * shift)?;
+            if *byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+    let (mut found, mut depth) = (Vec::new(), 0);
+    while !bytes.is_empty() {
+        let key = varint(&mut bytes)?;
+        let (tag, wire) = (key >> 3, key & 7);
+        let length = match wire {
+            0 => varint(&mut bytes).map(|_| 0)?,
+            1 => 8,
+            2 => usize::try_from(varint(&mut bytes)?).ok()?,
+            5 => 4,
+            _ => 0,
+        };
+        let (field, rest) = bytes.split_at_checked(length)?;
+        if depth == 0 {
+            found.push((tag, wire, field));
+        }
+        depth += i32::from(wire == 3) - i32::from(wire == 4);
+        bytes = rest;
+    }
+    Some(found)
+}
+
+/// As proxies write it.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim_matches([' ', '\t']);
+    let port = |text: &str| {
+        !text.is_empty()
+            && text.chars().all(|c| c.is_ascii_digit())
+            && text.trim_start_matches('0').len() <= 5
+            && text.parse::<u64>().is_ok_and(|port| port <= 65_535)
+    };
+    if let Ok(ip) = text.parse() {
+        return Some(ip);
+    }
+    if text.starts_with('[') {
+        let end = text.find(']')?;
+        let ip: Ipv6Addr = text[1..end].parse().ok()?;
+        let after = &text[end + 1..];
+        return (after.is_empty() || (after.starts_with(':') && port(&after[1..]))).then_some(IpAddr::V6(ip));
+    }
+    let colon = text.find(':')?;
+    let ip: IpAddr = text[..colon].parse().ok()?;
+    (ip.is_ipv4() && port(&text[colon + 1..])).then_some(ip)
+}
+
+fn v6(text: &str) -> Ipv6Addr {
+    text.parse().unwrap()
+}
+
+/// An IPv4 address in IPv6 clothes is an IPv4 address.
+fn fold(ip: IpAddr, nat64: &[&str]) -> IpAddr {
+    let IpAddr::V6(six) = ip else { return ip };
+    let own = nat64.iter().map(|text| v6(text.split('/').next().unwrap()));
+    for prefix in [v6("::ffff:0:0"), v6("64:ff9b::")].into_iter().chain(own) {
+        if six.octets()[..12] == prefix.octets()[..12] {
+            let [.., a, b, c, d] = six.octets();
+            return IpAddr::from([a, b, c, d]);
+        }
+    }
+    ip
+}
+
+/// What is left of an address's bits when those behind the prefix are gone.
+fn prefix(ip: IpAddr, length: u32) -> Option<u128> {
+    match ip {
+        IpAddr::V4(ip) => u128::from(ip.to_bits()).checked_shr(32 - length),
+        IpAddr::V6(ip) => ip.to_bits().checked_shr(128 - length),
+    }
+}
+
+fn lies_in(ip: IpAddr, network: &str) -> bool {
+    let (address, length) = network.split_once('/').unwrap();
+    let (address, length): (IpAddr, u32) = (address.parse().unwrap(), length.parse().unwrap());
+    address.is_ipv4() == ip.is_ipv4() && prefix(ip, length) == prefix(address, length)
+}
+
+fn network(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V6(six) if !six.is_loopback() => format!("64 {:?}", prefix(ip, 64)),
+        _ => format!("all {ip}"),
+    }
+}
+
+fn never_owns(ip: IpAddr) -> bool {
+    let networks = ["0.0.0.0/32", "224.0.0.0/4", "169.254.0.0/16", "ff00::/8", "fe80::/10", "::/96", "2001::/32"];
+    ip != IpAddr::V6(Ipv6Addr::LOCALHOST) && networks.iter().any(|network| lies_in(ip, network))
+}

@@ -1,0 +1,248 @@
+//! The settings that the fuzzer plays under, and the service under them: all of it but the socket.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use key_ip_sentinel::{
+    audit::Audit,
+    config::{self, Config},
+    domain::{ApiKey, KeyHasher, KeyId, Pepper, Timestamp},
+    engine::Engine,
+    ext_authz::{Authorization, Server},
+    metrics::Metrics,
+    store::{Changes, Revision, cached::Cached, view::View},
+};
+use tokio::{sync::oneshot, time::Instant};
+use tonic::body::Body;
+use tower::Service;
+
+use crate::{
+    common::{Answer, CALLER_TOKEN, PEPPER, check::CHECK, grpc::frame},
+    frame::Input,
+    memory::Memory,
+    oracle::Rules,
+};
+
+/// Settings, and the same in the oracle's words.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    /// The profile, which is also how the corpus's files of this scene begin.
+    pub(crate) rules: Rules,
+    settings: &'static str,
+    /// Two keys of the realm, as their upstream's generator makes them.
+    pub(crate) keys: [&'static str; 2],
+}
+
+/// As in `tests/profiles/realms.rs`.
+const GENERIC: [&str; 2] = ["sk-0123456789ABCDef", "sk-fedcba9876543210"];
+const ONE_API: [&str; 2] =
+    ["Ab0Cd1Ef2Gh3Ij4K5A0b1C2d3E4f5A6b7C8d9E0f1A2b3C4d", "Zy9Xw8Vu7Ts6Rq5P0f9E8d7C6b5A4f3E2d1C0b9A8f7E6d5C"];
+const AZURE: [&str; 2] = ["0123456789abcdef0123456789ABCDEF", "fedcba9876543210fedcba9876543210"];
+const LITELLM: [&str; 2] = ["sk-AbCdEfGhIjKlMnOpQr-_uv", "sk-ZyXwVuTsRqPoNmLkJi-_hg"];
+const OPENAI: [&str; 2] = ["sk-proj-AbCdEf0123456789_xyz-0", "sk-proj-ZyXwVu9876543210_abc-9"];
+const ANTHROPIC: [&str; 2] = ["sk-ant-api03-AbCdEf0123456789_xyz-AA", "sk-ant-api03-ZyXwVu9876543210_abc-AA"];
+const GEMINI: [&str; 2] = ["AIzaSyAbCdEf0123456789-_AbCdEf012345678", "AIzaSyZyXwVu9876543210-_ZyXwVu987654321"];
+const ACME: [&str; 2] = ["0123456789abCDEF", "fedcba9876543210"];
+
+const PROXIES: &[&str] = &["10.0.0.0/8", "127.0.0.1/32", "2001:db8:1b::/48"];
+const PROXY_LIST: &str = "client_ip.trusted_proxies = ['10.0.0.0/8', '127.0.0.1', '2001:db8:1b::/48']";
+
+const RULES: Rules = Rules {
+    profile: "generic",
+    route_profiles: &[],
+    jwt: false,
+    passthrough: &[],
+    missing_allowed: false,
+    source: "peer",
+    header: "",
+    trusted: &[],
+    nat64: &[],
+    unclaimable: &[],
+    token: None,
+};
+
+pub(crate) const SCENES: &[Scene] = &[
+    Scene { rules: RULES, settings: "", keys: GENERIC },
+    Scene {
+        rules: Rules { jwt: true, source: "xff", trusted: PROXIES, ..RULES },
+        settings: "credentials.jwt = 'opaque'\nclient_ip.source = 'xff'",
+        keys: GENERIC,
+    },
+    Scene {
+        rules: Rules {
+            profile: "openai",
+            route_profiles: &["anthropic", "litellm"],
+            token: Some(CALLER_TOKEN),
+            ..RULES
+        },
+        settings: "credentials.profile = 'openai'\ncredentials.route_profiles = ['anthropic', 'litellm']",
+        keys: OPENAI,
+    },
+    Scene {
+        rules: Rules { profile: "anthropic", source: "metadata", trusted: PROXIES, ..RULES },
+        settings: "credentials.profile = 'anthropic'\nclient_ip.source = 'metadata'",
+        keys: ANTHROPIC,
+    },
+    Scene {
+        rules: Rules {
+            profile: "azure-openai",
+            source: "header",
+            header: "cf-connecting-ip",
+            trusted: PROXIES,
+            ..RULES
+        },
+        settings: "credentials.profile = 'azure-openai'\nclient_ip.source = 'header'\nclient_ip.header = 'CF-Connecting-IP'",
+        keys: AZURE,
+    },
+    Scene {
+        rules: Rules {
+            profile: "gemini",
+            source: "xff",
+            trusted: PROXIES,
+            nat64: &["2001:db8:64::/96"],
+            unclaimable: &["192.0.2.0/24"],
+            ..RULES
+        },
+        settings: "credentials.profile = 'gemini'\nclient_ip.source = 'xff'\nclient_ip.nat64 = ['2001:db8:64::/96']\n\
+                   client_ip.unclaimable = ['192.0.2.0/24']",
+        keys: GEMINI,
+    },
+    Scene {
+        rules: Rules { profile: "one-api", route_profiles: &["new-api"], missing_allowed: true, ..RULES },
+        settings: "credentials.profile = 'one-api'\ncredentials.route_profiles = ['new-api']\n\
+                   credentials.missing = 'allow'",
+        keys: ONE_API,
+    },
+    Scene {
+        rules: Rules {
+            profile: "new-api",
+            passthrough: &["authorization"],
+            source: "metadata",
+            trusted: PROXIES,
+            ..RULES
+        },
+        settings: "credentials.profile = 'new-api'\ncredentials.passthrough = ['authorization']\n\
+                   client_ip.source = 'metadata'",
+        keys: ONE_API,
+    },
+    Scene {
+        rules: Rules { profile: "new-api", source: "header", header: "x-real-ip", trusted: PROXIES, ..RULES },
+        settings: "credentials.profile = 'new-api'\nclient_ip.source = 'header'\nclient_ip.header = 'x-real-ip'",
+        keys: ONE_API,
+    },
+    Scene {
+        rules: Rules { profile: "litellm", jwt: true, ..RULES },
+        settings: "credentials.profile = 'litellm'\ncredentials.jwt = 'opaque'",
+        keys: LITELLM,
+    },
+    Scene {
+        rules: Rules { profile: "litellm", passthrough: &["authorization", "x-api-key", "?key"], ..RULES },
+        settings: "credentials.profile = 'litellm'\ncredentials.passthrough = ['authorization', 'x-api-key', '?key']",
+        keys: LITELLM,
+    },
+    Scene {
+        rules: Rules { profile: "acme", ..RULES },
+        settings: "credentials.profile = 'acme'\n\
+                   credentials.custom.acme.carriers = ['header x-acme-key bare', 'header x-acme-auth bearer', 'query token', 'cookie acme_token']\n\
+                   credentials.custom.acme.strip = 'acme_'\n\
+                   credentials.custom.acme.fold_case = true\n\
+                   credentials.custom.acme.alphabet = 'base64url'\n\
+                   credentials.custom.acme.min_length = 16\n\
+                   credentials.custom.acme.max_length = 64",
+        keys: ACME,
+    },
+];
+
+impl Scene {
+    /// The settings as the server reads them.
+    pub(crate) fn config(&self) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, token) = (folder.path().join("sentinel.toml"), folder.path().join("token"));
+        let mut text = format!("{}\ncheck_deadline = '10s'\npepper.secrets = ['{PEPPER}']\n", self.settings);
+        if !self.rules.trusted.is_empty() {
+            text.push_str(PROXY_LIST);
+        }
+        if let Some(secret) = self.rules.token {
+            fs::write(&token, secret).unwrap();
+            text.push_str(&format!("listen.caller_token_file = '{}'\n", token.display()));
+        }
+        fs::write(&file, text).unwrap();
+        config::load(Some(&file), []).unwrap_or_else(|faults| panic!("{}: {faults}", self.settings))
+    }
+}
+
+/// A server without a socket and without owners.
+pub(crate) struct Stage {
+    server: Server,
+    hasher: KeyHasher,
+    metrics: Metrics,
+    /// Keeps the audit's queue open.
+    _stop: oneshot::Sender<()>,
+}
+
+impl Stage {
+    /// To be called within a runtime.
+    pub(crate) fn new(config: &Config) -> Self {
+        let pepper = Pepper::new(PEPPER.as_bytes()).unwrap();
+        let hasher = KeyHasher::new(pepper, &config.realm, config.hint);
+        let (store, metrics, view) =
+            (Arc::new(Memory::default()), Metrics::new().unwrap(), Arc::new(View::new(Instant::now())));
+        let cached = Arc::new(Cached::new(store.clone(), 10_000, metrics.store.clone(), |_| ()));
+        let changes = Changes {
+            now: Timestamp::from_millis(1_800_000_000_000),
+            revision: Revision::default(),
+            changed: Vec::new(),
+            pruned: false,
+            active_pepper: hasher.pepper().id(),
+        };
+        view.polled(&changes, Instant::now());
+        let (stop, stopped) = oneshot::channel();
+        let (audit, pipeline) = Audit::new(store, Arc::clone(&view), metrics.audit.clone(), stopped);
+        tokio::spawn(pipeline);
+        let mut engine = config.engine.clone();
+        engine.stale_grace = Duration::from_secs(86_400);
+        let authorization = Authorization {
+            callers: config.callers.clone(),
+            client_ip: config.client_ip.clone(),
+            credentials: config.credentials.clone(),
+            help: config.help.clone(),
+            check_deadline: config.check_deadline,
+            engine: Arc::new(Engine::new(hasher.clone(), cached, view, engine)),
+            audit,
+            metrics: metrics.checks.clone(),
+        };
+        Self { server: Server::new(Arc::new(authorization)), hasher, metrics, _stop: stop }
+    }
+
+    /// The name that this canonical key has in answers.
+    pub(crate) fn id(&self, canonical: &str) -> KeyId {
+        self.hasher.digest(&ApiKey::new(canonical.to_owned())).new_id()
+    }
+
+    /// The service's answer; an error is an answer that Envoy might take for an allow, or a rule of the edge broken.
+    pub(crate) async fn ask(&mut self, input: &Input) -> Result<(Answer, Bytes), String> {
+        let mut request =
+            http::Request::post(CHECK).header("content-type", "application/grpc").header("te", "trailers");
+        for (name, value) in &input.metadata {
+            request = request.header(name, value);
+        }
+        let request = request.body(Body::new(Full::new(frame(&input.frame)))).map_err(|error| error.to_string())?;
+        let Ok(response) = self.server.call(request).await;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(|status| format!("no whole body: {status}"))?;
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        let status = head.headers.get("grpc-status").or(trailers.get("grpc-status"));
+        if head.status != 200 || status.is_none_or(|status| status != "0") {
+            return Err(format!("not in-protocol: {} {:?} {trailers:?}", head.status, head.headers));
+        }
+        let body = body.to_bytes();
+        let message = body.get(5..).filter(|message| !message.is_empty()).ok_or("an empty message is an allow")?;
+        Ok((Answer::read(message)?, body.slice(5..)))
+    }
+
+    /// Lets the histograms forget: nobody scrapes.
+    pub(crate) fn sweep(&self) {
+        self.metrics.exposition.run_upkeep();
+    }
+}
