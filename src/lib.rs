@@ -43,7 +43,8 @@
 //! | [`metrics`] | every metric in one table | domain |
 //! | [`store`] | the `Store` contract; SQLite; the cache and its one rule; the process's view of the store's clock | domain, metrics |
 //! | [`changes`] | the Follower | store, domain, metrics |
-//! | [`engine`] | the decision | store (contract, cache, view), domain |
+//! | [`limit`] | claim budgets, in bounded memory | domain |
+//! | [`engine`] | the decision | limit, store (contract, cache, view), domain |
 //! | [`audit`] | the never-blocking pipeline and the JSON log | store (contract, view), domain, metrics |
 //! | [`health`] | one answer for gRPC health and `/readyz`; `/metrics` | store (view) |
 //! | [`ext_authz`] | the edge | caller, client_ip, credential, engine, audit, domain, metrics |
@@ -51,7 +52,7 @@
 //! | [`jobs`] | what runs by the clock | store (contract), metrics |
 //! | [`caller`] | how a caller is known to be Envoy. Pure | nothing of ours |
 //! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain |
-//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, listen, domain |
+//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, limit, listen, domain |
 //! | [`app`] | the only wiring | all of the above |
 //! | [`cli`] | the command line | app, config, admin (the messages), domain |
 //!
@@ -71,6 +72,7 @@ pub mod engine;
 pub mod ext_authz;
 pub mod health;
 pub mod jobs;
+pub mod limit;
 pub mod listen;
 pub mod logging;
 pub mod metrics;

@@ -11,7 +11,7 @@ use metrics::{
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tokio::time::Instant;
 
-use crate::domain::Reason;
+use crate::domain::{Mode, Reason};
 
 const CHECKS: &str = "sentinel_checks_total";
 const CANCELLED: &str = "sentinel_checks_cancelled_total";
@@ -112,27 +112,39 @@ fn describe() {
 /// Decision counters and latency.
 #[derive(Clone, Debug)]
 pub struct CheckMetrics {
-    allowed: Vec<Counter>,
-    denied: Vec<Counter>,
+    /// By mode.
+    allowed: [Vec<Counter>; 3],
+    denied: [Vec<Counter>; 3],
     cancelled: Counter,
     duration: Histogram,
 }
 
+/// Whether this decision can come with this reason in this mode. A series that can never count would only invite alerts
+/// on it.
+fn can_be(allow: bool, reason: Reason, mode: Mode) -> bool {
+    let judged = reason != Reason::ModeOff;
+    match mode {
+        Mode::Enforce => judged && (reason == Reason::NoKey || reason.allows() == allow),
+        Mode::Observe => judged && (allow != reason.binds_in_observe()),
+        Mode::Off if allow => reason == Reason::ModeOff,
+        Mode::Off => matches!(reason, Reason::MalformedRequest | Reason::CallerRejected),
+    }
+}
+
 impl CheckMetrics {
     fn register() -> Self {
-        let of = |decision, allow| {
-            let series = move |reason: Reason| {
-                if reason != Reason::NoKey && reason.allows() != allow {
-                    // A series that can never count would only invite alerts on it.
-                    return Counter::noop();
+        let of = |decision, allow, mode: Mode| {
+            let series = move |reason: Reason| match can_be(allow, reason, mode) {
+                true => {
+                    counter!(CHECKS, "decision" => decision, "reason" => reason.as_str(), "mode" => mode.as_str())
                 }
-                counter!(CHECKS, "decision" => decision, "reason" => reason.as_str(), "mode" => "enforce")
+                false => Counter::noop(),
             };
             Reason::ALL.into_iter().map(series).collect()
         };
         Self {
-            allowed: of("allow", true),
-            denied: of("deny", false),
+            allowed: Mode::ALL.map(|mode| of("allow", true, mode)),
+            denied: Mode::ALL.map(|mode| of("deny", false, mode)),
             cancelled: counter!(CANCELLED),
             duration: histogram!(CHECK_DURATION),
         }
@@ -154,10 +166,10 @@ pub struct CheckGuard<'a> {
 
 impl CheckGuard<'_> {
     /// Counts the decision.
-    pub fn finish(mut self, allowed: bool, reason: Reason) {
+    pub fn finish(mut self, allowed: bool, reason: Reason, mode: Mode) {
         if let Some(metrics) = self.metrics.take() {
             let series = if allowed { &metrics.allowed } else { &metrics.denied };
-            series[reason as usize].increment(1);
+            series[mode as usize][reason as usize].increment(1);
             metrics.duration.record(self.started.elapsed());
         }
     }
@@ -287,7 +299,7 @@ mod tests {
     fn a_dropped_check_is_cancelled_and_never_decided() {
         let metrics = Metrics::new().unwrap();
         drop(metrics.checks.begin(Instant::now()));
-        metrics.checks.begin(Instant::now()).finish(true, Reason::Bound);
+        metrics.checks.begin(Instant::now()).finish(true, Reason::Bound, Mode::Enforce);
         let text = metrics.exposition.render();
         assert!(text.contains("sentinel_checks_cancelled_total 1"), "{text}");
         assert!(text.contains(r#"sentinel_checks_total{decision="allow",reason="bound",mode="enforce"} 1"#), "{text}");
@@ -301,6 +313,9 @@ mod tests {
     fn operations_are_indexed_by_their_place() {
         for (place, (operation, _)) in Operation::ALL.into_iter().enumerate() {
             assert_eq!(operation as usize, place);
+        }
+        for (place, mode) in Mode::ALL.into_iter().enumerate() {
+            assert_eq!(mode as usize, place);
         }
         for (place, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, place);

@@ -8,16 +8,16 @@ const IMPORTS: &[(&str, &str)] = &[
     ("main", "cli"),
     ("cli", "app config admin domain"),
     ("app", "*"),
-    ("config", "caller client_ip credential engine ext_authz listen domain"),
+    ("config", "caller client_ip credential engine ext_authz limit listen domain"),
     ("ext_authz", "caller client_ip credential engine audit domain metrics"),
     ("admin", "client_ip credential engine store store::view changes audit health domain metrics"),
-    ("engine", "store store::view store::cached domain"),
+    ("engine", "limit store store::view store::cached domain"),
     ("changes", "store store::view store::cached domain metrics"),
     ("audit store::cached", "store store::view domain metrics"),
     ("health", "store::view"),
     ("jobs store::observed", "store domain metrics"),
     ("store::view store::sqlite", "store domain"),
-    ("store client_ip credential listen pepper logging metrics", "domain"),
+    ("store client_ip credential limit listen pepper logging metrics", "domain"),
 ];
 
 /// Whether `from` may import `to`.

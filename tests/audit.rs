@@ -158,7 +158,7 @@ impl Pipeline {
 
     async fn records(&self) -> Vec<Record> {
         let query = AuditQuery { kind: Some(EventKind::Denied), key: None, since: None, limit: u32::MAX };
-        self.store.audit(query).await.unwrap()
+        self.store.audit(query).await.unwrap().into_iter().map(|stored| stored.record).collect()
     }
 
     fn counter(&self, outcome: &str) -> u64 {

@@ -30,6 +30,15 @@ async fn provoke(reason: Reason, encoding: Encoding) -> (Sentinel, Answer) {
             claim(&sentinel).await;
             check().key(KEY).from(STRANGER).send().await
         }
+        Reason::NetworkAdded => {
+            claim(&sentinel).await;
+            check().key(KEY).from(STRANGER).send().await
+        }
+        Reason::ModeOff => check().key(KEY).from(OWNER).send().await,
+        Reason::ClaimLimited => {
+            check().key(OTHER_KEY).from(OWNER).send().await;
+            check().key(KEY).from(OWNER).send().await
+        }
         Reason::NoKey => check().header("cookie", "session=1").from(OWNER).send().await,
         Reason::ConflictingKeys => check().key(KEY).header("x-api-key", OTHER_KEY).from(OWNER).send().await,
         Reason::MalformedRequest => check().key(KEY).from(OWNER).extension("sentinel.x", "1").send().await,
@@ -61,8 +70,15 @@ fn home_for(reason: Reason) -> Home {
         Reason::FailsafeOpen => sentinel().set("store.failsafe", "\"open\""),
         Reason::DeadlineExceeded => sentinel().set("check_deadline", "\"5ms\""),
         Reason::CallerRejected => sentinel().with_caller_token(),
+        Reason::NetworkAdded => two_networks(),
+        Reason::ModeOff => sentinel().set("mode", "\"off\""),
+        Reason::ClaimLimited => sentinel().set("claims.per_network", "\"1/d\""),
         _ => sentinel(),
     }
+}
+
+fn two_networks() -> Home {
+    sentinel().set("binding.max_networks", "2").set("binding.learn_window", "\"10m\"")
 }
 
 async fn claim(sentinel: &Sentinel) {
@@ -79,6 +95,7 @@ async fn answers_with(word: &str) {
         let has_key = !matches!(
             reason,
             Reason::NoKey
+                | Reason::ModeOff
                 | Reason::ConflictingKeys
                 | Reason::MalformedKey
                 | Reason::MalformedRequest
@@ -131,9 +148,9 @@ macro_rules! one_test_per_reason {
 }
 
 one_test_per_reason! {
-    bound first_use failsafe_open no_key conflicting_keys malformed_request malformed_key ip_mismatch key_banned
-    unclaimable_network client_ip_unknown not_claimed store_unavailable deadline_exceeded
-    caller_rejected
+    bound first_use network_added failsafe_open mode_off no_key conflicting_keys malformed_request malformed_key
+    ip_mismatch key_banned unclaimable_network client_ip_unknown not_claimed claim_limited store_unavailable
+    deadline_exceeded caller_rejected
 }
 
 #[test]

@@ -89,7 +89,10 @@ fn a_usage_error_says_what_to_do() {
         (&["ban", "0a1b2c3d", "--for", "1h", "--for", "2h"], "--for <DURATION> is given more than once"),
         (&["bindings", "list", "--limit", "0"], "--limit <N>: must be 1 to 1000"),
         (&["bindings", "list", "--limit", "1001"], "must be 1 to 1000"),
-        (&["audit", "list", "--kind", "x"], "must be one of denied, first_use, unbind, ban, unban"),
+        (
+            &["audit", "list", "--kind", "x"],
+            "must be one of denied, would_deny, first_use, network_added, archived, set, claim",
+        ),
         (&["status", "--output", "csv"], "must be one of table, json"),
         (&["status", "--output", ""], "--output <FORMAT>: must be one of table, json"),
         (&["status", "--admin", "127.0.0.1:1"], "must begin with unix:"),
@@ -168,7 +171,7 @@ fn check_config_lists_every_fault_at_once_and_makes_nothing() {
     let valid = Seen { code: 0, out: "The configuration is valid.\n".to_owned(), err: String::new() };
     assert_eq!(check("credentials.missing = \"allow\"\n"), valid);
     let Seen { code, out, err } = check(
-        "mode = \"observe\"\nlisten.grpc = \"0.0.0.0:9191\"\nclient_ip.unclaimable = [\"10.0.0.1/8\"]\n\
+        "mode = \"no-such\"\nlisten.grpc = \"0.0.0.0:9191\"\nclient_ip.unclaimable = [\"10.0.0.1/8\"]\n\
          store.url = \"postgres://u:SeCrEt@db/s\"\npepper.secrets = [\"SeCrEt\"]\nno_such = 1\n",
     );
     assert_eq!((code, out.as_str()), (2, ""));

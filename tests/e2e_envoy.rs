@@ -25,11 +25,14 @@ async fn edge_for(reason: Reason) -> Edge {
         Reason::DeadlineExceeded => home.set("check_deadline", "\"5ms\""),
         Reason::CallerRejected => home.with_caller_token(),
         Reason::UnclaimableNetwork => home.set("client_ip.unclaimable", &format!("[\"{UNCLAIMABLE}\"]")),
+        Reason::NetworkAdded => home.set("binding.max_networks", "2").set("binding.learn_window", "\"10m\""),
+        Reason::ModeOff => home.set("mode", "\"off\""),
+        Reason::ClaimLimited => home.set("claims.per_network", "\"1/d\""),
         _ => home,
     };
     let config = match reason {
         Reason::ClientIpUnknown => config.on_a_pipe(&home.path().join("edge.sock")),
-        Reason::MalformedRequest => config.with_route_extension("sentinel.mode", "observe"),
+        Reason::MalformedRequest => config.with_route_extension("sentinel.mode", "no-such-mode"),
         _ => config,
     };
     Edge::start(home, config).await
@@ -62,6 +65,16 @@ async fn provoke(edge: &Edge, reason: Reason, version: Version, key: &str) -> (S
             edge.sentinel.admin().await.unbind(key, None).await.unwrap();
             call().key(key).from(OWNER).send().await
         }
+        Reason::NetworkAdded => {
+            edge.claim(key).await;
+            call().key(key).from(STRANGER).send().await
+        }
+        Reason::ModeOff => call().key(key).from(OWNER).send().await,
+        Reason::ClaimLimited => {
+            // The day's claim, whichever version comes first.
+            call().key("sk-e2e-another-0123456789").from(OWNER).send().await;
+            call().key(key).from(OWNER).send().await
+        }
         Reason::NoKey => call().from(OWNER).send().await,
         Reason::ConflictingKeys => call().key(key).header("x-api-key", "sk-another-0123456789").send().await,
         Reason::MalformedKey => call().header("authorization", "Basic dXNlcjpwYXNz").send().await,
@@ -90,7 +103,9 @@ async fn answers_with(word: &str) {
             reason,
             Reason::Bound
                 | Reason::FirstUse
+                | Reason::NetworkAdded
                 | Reason::FailsafeOpen
+                | Reason::ClaimLimited
                 | Reason::IpMismatch
                 | Reason::KeyBanned
                 | Reason::UnclaimableNetwork
@@ -118,9 +133,9 @@ macro_rules! one_test_per_reason {
 }
 
 one_test_per_reason! {
-    bound first_use failsafe_open no_key conflicting_keys malformed_request malformed_key ip_mismatch key_banned
-    unclaimable_network client_ip_unknown not_claimed store_unavailable deadline_exceeded
-    caller_rejected
+    bound first_use network_added failsafe_open mode_off no_key conflicting_keys malformed_request malformed_key
+    ip_mismatch key_banned unclaimable_network client_ip_unknown not_claimed claim_limited store_unavailable
+    deadline_exceeded caller_rejected
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
     credential::{Profile, Seen},
     domain::{ApiKey, ClientIp, Reason, Timestamp},
     engine::{Explained, Missing},
-    store::KeyRow,
+    store::{KeyRow, Life},
 };
 
 /// What Envoy may be told to send of addresses.
@@ -67,7 +67,7 @@ pub(super) async fn explain(
 
 async fn ask(operations: &Operations, ip: ClientIp, key: Option<&ApiKey>, missing: Option<Missing>) -> Explained {
     let now = Instant::now();
-    operations.engine.explain(ip, key, missing, now, now + operations.check_deadline).await
+    operations.engine.explain(ip, key, missing, operations.engine.mode(), now, now + operations.check_deadline).await
 }
 
 /// A route with another profile denies everything as `malformed_request`, whatever the request.
@@ -105,12 +105,9 @@ fn check_addresses(peer: &str, metadata: &[api::Metadata]) -> Result<(), Status>
 fn row(operations: &Operations, key: &ApiKey, explained: &Explained) -> api::Key {
     let fingerprint = operations.hasher.fingerprint(key);
     let key_id = explained.key_id.unwrap_or_else(|| fingerprint.digest.new_id());
-    let row = KeyRow { key_id, facts: explained.facts.clone().unwrap_or_default() };
-    let mut key = response::key(&row, operations.now().unwrap_or(Timestamp::from_millis(0)));
-    if let (true, Some(hint)) = (key.hint.is_empty(), fingerprint.hint) {
-        hint.as_str().clone_into(&mut key.hint);
-    }
-    key
+    let (hint, facts) = (fingerprint.hint, explained.facts.clone().unwrap_or_default());
+    let row = KeyRow { key_id, hint, facts, life: Life::default() };
+    response::key(&row, operations.now().unwrap_or(Timestamp::from_millis(0)))
 }
 
 fn address(source: &Source, found: Result<Found<'_>, Unknown>) -> api::ExplainedAddress {

@@ -84,7 +84,7 @@ impl admin_server::Admin for Admin {
         let now = self.operations.now()?;
         let query = request::audit(&self.operations, message, now)?;
         let records = self.operations.store.audit(query).await.map_err(lost)?;
-        let records = records.into_iter().map(response::record).collect();
+        let records = records.into_iter().map(|stored| response::record(stored.record)).collect();
         Ok(Response::new(api::ListAuditResponse { records, now_ms: now.as_millis() }))
     }
 

@@ -44,6 +44,7 @@ pub(super) fn keys(request: &api::ListKeysRequest) -> Result<KeyQuery, Status> {
     Ok(KeyQuery {
         state: word("state", state, State::from_word, &State::ALL.map(State::as_str))?,
         banned_only: *banned_only,
+        observed_only: false,
         network: if net.is_empty() { None } else { Some(network("network", net)?) },
         limit: limit(*rows)?,
         offset: *offset,
@@ -59,7 +60,7 @@ pub(super) fn unbind(operations: &Operations, request: api::UnbindRequest) -> Re
         // Whoever writes `open = false` means "not open"; whether that is "reserve" is not ours to guess.
         Some(Mode::Open(false)) => return Err(invalid("open", "must be true; leave it out to reserve the key")),
     };
-    Ok(Change { target, action })
+    Ok(Change::Key { target, action })
 }
 
 pub(super) fn ban(operations: &Operations, request: api::BanRequest) -> Result<Change, Status> {
@@ -70,11 +71,11 @@ pub(super) fn ban(operations: &Operations, request: api::BanRequest) -> Result<C
         _ => return Err(invalid("lasting_ms", "must be 0 (for ever) to 100 years")),
     };
     let action = Action::Ban { lasting, reason: reason(request.reason)? };
-    Ok(Change { target, action })
+    Ok(Change::Key { target, action })
 }
 
 pub(super) fn unban(operations: &Operations, request: api::UnbanRequest) -> Result<Change, Status> {
-    Ok(Change { target: target(operations, request.key)?, action: Action::Unban })
+    Ok(Change::Key { target: target(operations, request.key)?, action: Action::Unban })
 }
 
 pub(super) fn audit(

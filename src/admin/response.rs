@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{
     domain::{Ban, Binding, KeyFacts, KeyId, Timestamp, event::Record},
-    store::{Counts, KeyRow, Refusal, RefusedNetwork},
+    store::{Counts, KeyRow, Life, Refusal, RefusedNetwork},
 };
 
 pub(super) fn key(row: &KeyRow, now: Timestamp) -> api::Key {
-    let KeyFacts { binding, ban } = &row.facts;
+    let KeyFacts { binding, ban, .. } = &row.facts;
     api::Key {
         key_id: row.key_id.to_string(),
-        hint: row.hint().unwrap_or_default().to_owned(),
+        hint: row.hint.as_ref().map(|hint| hint.as_str().to_owned()).unwrap_or_default(),
         binding: binding.as_ref().map(binding_message),
         ban: ban.as_ref().map(|ban| ban_message(ban, now)),
     }
@@ -44,7 +44,11 @@ fn ban_message(ban: &Ban, now: Timestamp) -> api::Ban {
 
 pub(super) fn change(changed: Changed) -> api::ChangeResponse {
     let Changed { applied, in_effect, now } = changed;
-    let side = |key_id: KeyId, facts: KeyFacts| key(&KeyRow { key_id, facts }, now);
+    let side = |key_id: KeyId, facts: KeyFacts| {
+        let hint = facts.binding.as_ref().and_then(|binding| binding.hint.clone());
+        let hint = hint.or_else(|| facts.ban.as_ref().and_then(|ban| ban.hint.clone()));
+        key(&KeyRow { key_id, hint, facts, life: Life::default() }, now)
+    };
     api::ChangeResponse {
         key: Some(side(applied.key_id, applied.after)),
         before: Some(side(applied.key_id, applied.before)),
@@ -107,7 +111,7 @@ impl From<Failure> for Status {
                 let ids: Vec<String> = candidates.iter().map(ToString::to_string).collect();
                 Self::failed_precondition(format!("{text}; give more digits: {}", ids.join(", ")))
             }
-            Failure::Refused(Refusal::NotBound(_) | Refusal::NotBanned(_)) => Self::failed_precondition(text),
+            Failure::Refused(_) => Self::failed_precondition(text),
             Failure::NotReady | Failure::StoreLost => Self::unavailable(text),
             Failure::Corrupt => Self::data_loss(text),
         }

@@ -6,7 +6,8 @@ use crate::domain::event::Record;
 
 /// Logs `record`; fields that say nothing are absent.
 pub fn log(record: &Record) {
-    let Record { kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail } = record;
+    let Record { kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail, delta: _ } =
+        record;
     info!(
         target: "audit",
         kind = kind.as_str(),

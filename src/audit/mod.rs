@@ -23,7 +23,10 @@ use tracing::error;
 pub use log::log;
 
 use crate::{
-    domain::{ClientIp, KeyId, Reason, event::DecisionId},
+    domain::{
+        ClientIp, KeyId, Reason,
+        event::{DecisionId, EventKind},
+    },
     metrics::AuditMetrics,
     store::{Store, view::View},
 };
@@ -31,6 +34,7 @@ use pipeline::Pipeline;
 
 #[derive(Clone, Copy, Debug)]
 struct Denial {
+    kind: EventKind,
     reason: Reason,
     key_id: Option<KeyId>,
     ip: Option<ClientIp>,
@@ -65,7 +69,15 @@ impl Audit {
 
     /// Reports. Never waits: with the queue full the denial is lost, counted, and logged as lost.
     pub fn denied(&self, reason: Reason, key_id: Option<KeyId>, ip: Option<ClientIp>, decision_id: DecisionId) {
-        let denial = Denial { reason, key_id, ip, decision_id, at: Instant::now() };
+        self.report(Denial { kind: EventKind::Denied, reason, key_id, ip, decision_id, at: Instant::now() });
+    }
+
+    /// Reports what passed only because the mode is `observe`, as [`Audit::denied`] does.
+    pub fn would_deny(&self, reason: Reason, key_id: Option<KeyId>, ip: Option<ClientIp>, decision_id: DecisionId) {
+        self.report(Denial { kind: EventKind::WouldDeny, reason, key_id, ip, decision_id, at: Instant::now() });
+    }
+
+    fn report(&self, denial: Denial) {
         if self.queue.try_send(denial).is_err() {
             self.lost.add(1);
         }

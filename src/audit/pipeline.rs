@@ -35,7 +35,7 @@ const BATCH: usize = 1_000;
 /// How long a stopping process waits for the store to take the rest.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
-type Same = (Reason, Option<KeyId>, Option<Network>);
+type Same = (EventKind, Reason, Option<KeyId>, Option<Network>);
 
 struct Denials {
     count: u64,
@@ -95,10 +95,10 @@ impl Pipeline {
     }
 
     fn take(&mut self, denial: Denial) {
-        let Denial { reason, key_id, ip, decision_id, at } = denial;
+        let Denial { kind, reason, key_id, ip, decision_id, at } = denial;
         let in_flight = self.flush.as_ref().map_or(0, |(_, records, _)| *records);
         let pending = self.waiting.len() + self.retry.len() + in_flight;
-        match self.waiting.entry((reason, key_id, ip.map(Network::owning))) {
+        match self.waiting.entry((kind, reason, key_id, ip.map(Network::owning))) {
             Entry::Occupied(mut same) => {
                 let denials = same.get_mut();
                 denials.count += 1;
@@ -172,9 +172,9 @@ fn sum(records: &[Record]) -> u64 {
     records.iter().map(|record| record.count).sum()
 }
 
-fn record(view: &View, (reason, key_id, network): Same, denials: &Denials) -> Option<Record> {
+fn record(view: &View, (kind, reason, key_id, network): Same, denials: &Denials) -> Option<Record> {
     Some(Record {
-        kind: EventKind::Denied,
+        kind,
         reason: Some(reason),
         key_id,
         network,
@@ -184,5 +184,6 @@ fn record(view: &View, (reason, key_id, network): Same, denials: &Denials) -> Op
         actor: None,
         decision_id: Some(denials.decision_id.to_string()),
         detail: None,
+        delta: None,
     })
 }

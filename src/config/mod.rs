@@ -2,6 +2,7 @@
 //! imports this one, so every module can be used without it.
 
 mod answers;
+mod binding;
 mod callers;
 mod client_ip;
 mod credentials;
@@ -24,7 +25,7 @@ use crate::{
     caller::Callers,
     client_ip::Resolver,
     credential::Credentials,
-    domain::Pepper,
+    domain::{Mode, Pepper},
     engine::{self, Failsafe, Missing},
     ext_authz::Help,
     listen::{Access, Address},
@@ -61,7 +62,8 @@ pub struct Config {
     pub realm: String,
     /// `credentials.hint`.
     pub hint: bool,
-    /// `credentials.missing`, `store.failsafe`, `store.stale_grace`, `client_ip.unclaimable` with the trusted proxies.
+    /// `mode`, `credentials.missing`, `store.failsafe`, `store.stale_grace`, `client_ip.unclaimable` with the trusted
+    /// proxies, `binding.*`, `claims.*`.
     pub engine: engine::Options,
     /// `answers.help`.
     pub help: Help,
@@ -82,12 +84,12 @@ pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsStri
 
 /// Takes every setting before giving up on the first missing one, so that all faults are found.
 fn resolve(source: &mut Source) -> Option<Config> {
-    let _enforce = source.take("mode", word(&[("enforce", ())]));
+    let mode = source.take("mode", word(&Mode::ALL.map(|mode| (mode.as_str(), mode))));
     let check_deadline = source.take("check_deadline", duration(Duration::from_millis(1)..=Duration::from_secs(10)));
     let data_dir = source.take("data_dir", path);
     let folder = data_dir.clone().unwrap_or_default();
     let grpc = source.take("listen.grpc", str::parse::<Address>);
-    let mode = source.take("listen.grpc_mode", file_mode);
+    let grpc_mode = source.take("listen.grpc_mode", file_mode);
     let group = source.take("listen.grpc_group", |text| Ok(Some(text.to_owned()).filter(|name| !name.is_empty())));
     let callers = callers::take(source, grpc.as_ref());
     let http = source.take("listen.http", |text| match text.parse()? {
@@ -109,6 +111,8 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let realm = source.take("credentials.realm", realm);
     let missing = source.take("credentials.missing", word(&[("deny", Missing::Deny), ("allow", Missing::Allow)]));
     let hint = source.take("credentials.hint", word(&[("true", true), ("false", false)]));
+    let (first_use, shape) = binding::take(source).unzip();
+    let claims = binding::claims(source);
     let help = answers::take(source);
     let drain_delay = source.take("drain.delay", duration(Duration::ZERO..=Duration::from_secs(300)));
     let drain_deadline = source.take("drain.deadline", duration(Duration::ZERO..=Duration::from_secs(3600)));
@@ -117,7 +121,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
         check_deadline: check_deadline?,
         data_dir: data_dir?,
         grpc: grpc?,
-        grpc_access: Access { mode: mode?, group: group? },
+        grpc_access: Access { mode: grpc_mode?, group: group? },
         callers: callers?,
         http: http?,
         admin: admin?,
@@ -132,6 +136,10 @@ fn resolve(source: &mut Source) -> Option<Config> {
             failsafe: failsafe?,
             stale_grace: stale_grace?,
             unclaimable: unclaimable?,
+            mode: mode?,
+            first_use: first_use?,
+            shape: shape?,
+            claims: claims?,
         },
         help: help?,
         drain_delay: drain_delay?,

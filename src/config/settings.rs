@@ -14,7 +14,7 @@ const fn setting(key: &'static str, default: &'static str) -> Setting {
 }
 
 /// All of this version. A name that is not here stops the start.
-pub const SETTINGS: [Setting; 41] = [
+pub const SETTINGS: [Setting; 50] = [
     setting("mode", "enforce"),
     setting("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
@@ -51,6 +51,15 @@ pub const SETTINGS: [Setting; 41] = [
     setting("credentials.missing", "deny"),
     setting("credentials.jwt", "refuse"),
     setting("credentials.hint", "true"),
+    setting("binding.first_use", "claim"),
+    setting("binding.prefix_v4", "32"),
+    setting("binding.prefix_v6", "64"),
+    setting("binding.prefix_overrides", ""),
+    setting("binding.max_networks", "1"),
+    setting("binding.learn_window", "0s"),
+    setting("claims.per_network", "30/min"),
+    setting("claims.global", "off"),
+    setting("claims.exempt", ""),
     setting("answers.help.text", ""),
     setting("answers.help.url", ""),
     setting("drain.delay", "2s"),

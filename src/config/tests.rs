@@ -41,17 +41,17 @@ fn the_environment_overrides_the_file() {
 #[test]
 fn every_fault_is_listed_at_once_with_its_place() {
     let faults = load_text(
-        "mode = 'observe'\ncheck_deadline = 150\nunknown = 1\n[listen]\ngrpc = '0.0.0.0:9191'\ngrpc_mode = '0666'\n\
+        "mode = 'no-such'\ncheck_deadline = 150\nunknown = 1\n[listen]\ngrpc = '0.0.0.0:9191'\ngrpc_mode = '0666'\n\
          [client_ip]\nsource = 'dns'\nunclaimable = ['10.0.0.1/8', 'x']\n[store]\nurl = 'postgres://u:hunter2@h/d'\n\
-         [pepper]\nsecrets = ['tooshort']\n[binding]\nmax_networks = 2",
+         [pepper]\nsecrets = ['tooshort']\n[binding]\nconfirm = 'upstream'",
         &[("SENTINEL_MODES", "x"), ("SENTINEL_CREDENTIALS__PROFILE", "open-ai"), ("SENTINEL_PORT", "tcp://10.0.0.1:9")],
     )
     .unwrap_err();
     for expected in [
-        "FILE: mode: \"observe\" is not one of: enforce",
+        "FILE: mode: \"no-such\" is not one of: enforce",
         "FILE: check_deadline: \"150\" is not a duration such as 150ms, 2s or 10m",
         "FILE: unknown: there is no such setting in this version",
-        "FILE: binding.max_networks: there is no such setting in this version",
+        "FILE: binding.confirm: there is no such setting in this version",
         "listen.grpc: 0.0.0.0:9191 is not loopback",
         "FILE: listen.grpc_mode: 0666 lets every user",
         "FILE: client_ip.source: \"dns\" is not one of: peer, metadata, xff, header",
@@ -310,5 +310,48 @@ fn every_fault_of_a_custom_profile_is_told_at_once() {
     ] {
         let faults = credential_faults(table);
         assert!(faults.len() == 1 && faults[0].contains(&format!("credentials.custom.{expected}")), "{faults:#?}");
+    }
+}
+
+#[test]
+fn the_engines_defaults_are_the_settings_defaults() {
+    let config = load_text("", &[]).unwrap();
+    assert_eq!(config.engine, engine::Options::default());
+}
+
+#[test]
+fn the_shape_of_bindings_is_read_and_contradictions_are_faults() {
+    let config = load_text(
+        "[binding]\nprefix_v4 = 24\nprefix_v6 = 56\nprefix_overrides = ['2001:db8::/32=128', '203.0.113.0/24=32']\n\
+         max_networks = 2\nlearn_window = '10m'\nfirst_use = 'deny'\n[claims]\nper_network = '5/h'\nglobal = '1000/min'\n\
+         exempt = ['10.0.0.0/8']",
+        &[],
+    )
+    .unwrap();
+    let engine::Options { shape, first_use, claims, .. } = config.engine;
+    assert_eq!((shape.prefix_v4, shape.prefix_v6, shape.max_networks), (24, 56, 2));
+    assert_eq!(shape.overrides.iter().map(|entry| entry.bits).collect::<Vec<_>>(), [128, 32]);
+    assert_eq!((shape.learn_window, first_use), (Duration::from_secs(600), engine::FirstUse::Deny));
+    assert_eq!(claims.per_network.unwrap().claims, 5);
+    assert_eq!(claims.global.unwrap().per, Duration::from_secs(60));
+    assert_eq!(claims.exempt.len(), 1);
+
+    for (text, fault) in [
+        ("binding.max_networks = 2", "binding.max_networks: 2 networks need a binding.learn_window"),
+        ("binding.learn_window = '1m'", "binding.learn_window: with binding.max_networks = 1 nobody could join"),
+        ("binding.max_networks = 0", "\"0\" is not a number from 1 to 64"),
+        ("binding.prefix_v4 = 33", "\"33\" is not a prefix length from 8 to 32"),
+        ("binding.prefix_v6 = 8", "\"8\" is not a prefix length from 16 to 128"),
+        ("binding.prefix_overrides = ['2001:db8::/32']", "is not CIDR=BITS"),
+        ("binding.prefix_overrides = ['2001:db8::/32=16']", "a binding of /16 would reach beyond 2001:db8::/32"),
+        ("binding.prefix_overrides = ['2001:db8::1/32=64']", "host bits set"),
+        ("binding.first_use = 'ask'", "\"ask\" is not one of: claim, deny"),
+        ("claims.per_network = '30'", "\"30\" is not a rate such as 30/min"),
+        ("claims.per_network = '0/min'", "is not a rate"),
+        ("claims.global = '5/week'", "is not a rate"),
+        ("claims.exempt = []", "claims.exempt: the list is empty"),
+    ] {
+        let faults = load_text(text, &[]).unwrap_err().to_string();
+        assert!(faults.contains(fault), "{text}: {faults}");
     }
 }

@@ -5,6 +5,8 @@ use super::{ClientIp, Hint, KeyId, Network, Timestamp};
 /// How a binding came about, and so what may change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
+    /// By first use, until the upstream confirms the key or the binding expires.
+    Provisional,
     /// By first use.
     Learned,
     /// By an operator: never extended by use, never archived. Without networks it is *reserved*.
@@ -13,11 +15,12 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 2] = [Self::Learned, Self::Pinned];
+    pub const ALL: [Self; 3] = [Self::Provisional, Self::Learned, Self::Pinned];
 
     /// The word stored and printed.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Provisional => "provisional",
             Self::Learned => "learned",
             Self::Pinned => "pinned",
         }
@@ -42,6 +45,11 @@ pub struct Binding {
     pub networks: Vec<Network>,
     /// When the key was first used, or pinned.
     pub created_at: Timestamp,
+    /// Until when further networks may join. `None` is *sealed*, and stays so: nobody joins any more, whatever his
+    /// clock says.
+    pub open_until: Option<Timestamp>,
+    /// When a provisional binding ends by itself.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// What a binding says of one address.
@@ -56,6 +64,16 @@ pub enum Standing {
 }
 
 impl Binding {
+    /// Whether the binding is there at all at `now`; an expiry is exclusive.
+    pub fn lives(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|expires_at| now < expires_at)
+    }
+
+    /// Whether no network can join by use. Only then is a mismatch worth remembering.
+    pub fn is_sealed(&self) -> bool {
+        self.open_until.is_none()
+    }
+
     /// Judges `ip`.
     pub fn standing(&self, ip: ClientIp) -> Standing {
         if self.networks.is_empty() {
@@ -92,6 +110,15 @@ impl Ban {
     }
 }
 
+/// A network that used a key in observe mode. It owns nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The network.
+    pub network: Network,
+    /// When it was first seen with the key.
+    pub first_at: Timestamp,
+}
+
 /// All that a store knows of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyFacts {
@@ -99,11 +126,18 @@ pub struct KeyFacts {
     pub binding: Option<Binding>,
     /// The ban, in force or expired.
     pub ban: Option<Ban>,
+    /// The networks seen in observe mode, in the order in which they came: the first would own the key.
+    pub candidates: Vec<Candidate>,
 }
 
 impl KeyFacts {
     /// Whether the store knows nothing of the key.
     pub fn is_empty(&self) -> bool {
-        self.binding.is_none() && self.ban.is_none()
+        self.binding.is_none() && self.ban.is_none() && self.candidates.is_empty()
+    }
+
+    /// The binding that counts at `now`: an expired one is as good as none.
+    pub fn binding_at(&self, now: Timestamp) -> Option<&Binding> {
+        self.binding.as_ref().filter(|binding| binding.lives(now))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{KeyId, Network, Reason, Timestamp};
+use super::{Ban, Binding, Fingerprint, KeyId, Network, Reason, Timestamp};
 
 /// Ties a decision's answer, metadata, log line and audit record together. Random, but no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,28 +19,66 @@ impl fmt::Display for DecisionId {
 pub enum EventKind {
     /// Requests were refused.
     Denied,
+    /// Requests were let through that would be refused if the mode were `enforce`.
+    WouldDeny,
     /// A key got its first owner.
     FirstUse,
+    /// Another network joined a key within its learn window.
+    NetworkAdded,
+    /// A key was archived: it was not used for long, and its next first use wins.
+    Archived,
+    /// An operator gave a key its networks.
+    Set,
+    /// An operator gave a key its networks before its first use.
+    Claim,
+    /// An operator made the owners of what was observed.
+    Promote,
+    /// An operator wrote a note.
+    Note,
     /// An operator took a key from its networks.
     Unbind,
     /// An operator banned a key.
     Ban,
     /// An operator lifted a ban.
     Unban,
+    /// An operator took a change back.
+    Undo,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Denied, Self::FirstUse, Self::Unbind, Self::Ban, Self::Unban];
+    pub const ALL: [Self; 13] = [
+        Self::Denied,
+        Self::WouldDeny,
+        Self::FirstUse,
+        Self::NetworkAdded,
+        Self::Archived,
+        Self::Set,
+        Self::Claim,
+        Self::Promote,
+        Self::Note,
+        Self::Unbind,
+        Self::Ban,
+        Self::Unban,
+        Self::Undo,
+    ];
 
     /// The word stored and printed.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Denied => "denied",
+            Self::WouldDeny => "would_deny",
             Self::FirstUse => "first_use",
+            Self::NetworkAdded => "network_added",
+            Self::Archived => "archived",
+            Self::Set => "set",
+            Self::Claim => "claim",
+            Self::Promote => "promote",
+            Self::Note => "note",
             Self::Unbind => "unbind",
             Self::Ban => "ban",
             Self::Unban => "unban",
+            Self::Undo => "undo",
         }
     }
 
@@ -55,7 +93,7 @@ impl EventKind {
 pub struct Record {
     /// What happened.
     pub kind: EventKind,
-    /// Why, for [`EventKind::Denied`].
+    /// Why, for [`EventKind::Denied`] and [`EventKind::WouldDeny`].
     pub reason: Option<Reason>,
     /// The key, where one was found.
     pub key_id: Option<KeyId>,
@@ -73,4 +111,35 @@ pub struct Record {
     pub decision_id: Option<String>,
     /// What an operator changed, in words for people: `networks 203.0.113.7/32 -> reserved`.
     pub detail: Option<String>,
+    /// What a change touched; without it there is nothing to undo.
+    pub delta: Option<Box<Delta>>,
+}
+
+/// What a change did to a key, and everything that it takes to make the key's row again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delta {
+    /// The key.
+    pub key: Fingerprint,
+    /// What was touched.
+    pub part: Part,
+}
+
+/// The part of a key that a change touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The owner.
+    Binding(Touched<Binding>),
+    /// The ban.
+    Ban(Touched<Ban>),
+    /// The operator's note.
+    Note(Touched<String>),
+}
+
+/// Before and after; `None` is "there was none".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched<T> {
+    /// As it was.
+    pub before: Option<T>,
+    /// As it became.
+    pub after: Option<T>,
 }

@@ -6,13 +6,17 @@ pub mod addr;
 pub mod binding;
 pub mod event;
 pub mod key;
+mod mode;
 mod nat64;
 pub mod reason;
+pub mod shape;
 mod time;
 
 pub use addr::{ClientIp, Network};
-pub use binding::{Ban, Binding, KeyFacts, Standing, State};
+pub use binding::{Ban, Binding, Candidate, KeyFacts, Standing, State};
 pub use key::{ApiKey, Fingerprint, Hint, KeyDigest, KeyHasher, KeyId, KeyIdPrefix, Pepper, PepperId};
+pub use mode::Mode;
 pub use nat64::Nat64;
 pub use reason::Reason;
+pub use shape::Shape;
 pub use time::Timestamp;

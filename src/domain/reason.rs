@@ -10,8 +10,12 @@ pub enum Reason {
     Bound,
     /// Allow: this request is the key's first use and its network now owns the key.
     FirstUse,
+    /// Allow: the key was within its learn window, and this request's network now owns it as well.
+    NetworkAdded,
     /// Allow: the store is lost and `store.failsafe = open`.
     FailsafeOpen,
+    /// Allow: nothing is judged, by `mode = off`.
+    ModeOff,
     /// Allow or deny, by `credentials.missing`: every carrier of the profile is absent.
     NoKey,
     /// Deny: more than one key, or one key shown twice.
@@ -30,6 +34,8 @@ pub enum Reason {
     ClientIpUnknown,
     /// Deny: the key is reserved; an operator must give it a network.
     NotClaimed,
+    /// Deny: an unowned key from a network that has claimed too many keys lately.
+    ClaimLimited,
     /// Deny: the store is needed and does not answer.
     StoreUnavailable,
     /// Deny: no decision within the check's deadline.
@@ -40,10 +46,12 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the README's table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Bound,
         Self::FirstUse,
+        Self::NetworkAdded,
         Self::FailsafeOpen,
+        Self::ModeOff,
         Self::NoKey,
         Self::ConflictingKeys,
         Self::MalformedRequest,
@@ -53,6 +61,7 @@ impl Reason {
         Self::UnclaimableNetwork,
         Self::ClientIpUnknown,
         Self::NotClaimed,
+        Self::ClaimLimited,
         Self::StoreUnavailable,
         Self::DeadlineExceeded,
         Self::CallerRejected,
@@ -63,7 +72,9 @@ impl Reason {
         match self {
             Self::Bound => "bound",
             Self::FirstUse => "first_use",
+            Self::NetworkAdded => "network_added",
             Self::FailsafeOpen => "failsafe_open",
+            Self::ModeOff => "mode_off",
             Self::NoKey => "no_key",
             Self::ConflictingKeys => "conflicting_keys",
             Self::MalformedRequest => "malformed_request",
@@ -73,6 +84,7 @@ impl Reason {
             Self::UnclaimableNetwork => "unclaimable_network",
             Self::ClientIpUnknown => "client_ip_unknown",
             Self::NotClaimed => "not_claimed",
+            Self::ClaimLimited => "claim_limited",
             Self::StoreUnavailable => "store_unavailable",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::CallerRejected => "caller_rejected",
@@ -81,7 +93,13 @@ impl Reason {
 
     /// Whether this reason allows; [`Reason::NoKey`] may do either, and is counted by its decision.
     pub const fn allows(self) -> bool {
-        matches!(self, Self::Bound | Self::FirstUse | Self::FailsafeOpen)
+        matches!(self, Self::Bound | Self::FirstUse | Self::NetworkAdded | Self::FailsafeOpen | Self::ModeOff)
+    }
+
+    /// Whether this denial also binds where the mode only observes: what is no Check of ours, and what an operator
+    /// decided.
+    pub const fn binds_in_observe(self) -> bool {
+        matches!(self, Self::MalformedRequest | Self::CallerRejected | Self::KeyBanned)
     }
 
     /// The reason with this word, if there is one.

@@ -10,7 +10,7 @@ use super::{call::Call, overrides::Overrides};
 use crate::{
     client_ip::{Resolver, Said},
     credential::{Credentials, Header, Profile},
-    domain::{ApiKey, ClientIp, Reason},
+    domain::{ApiKey, ClientIp, Mode, Reason},
     engine::Missing,
 };
 
@@ -21,6 +21,8 @@ pub(super) struct Extracted<'a> {
     pub(super) key: Option<ApiKey>,
     /// What the route says about requests without a key.
     pub(super) missing: Option<Missing>,
+    /// What the route says of the mode.
+    pub(super) mode: Option<Mode>,
     /// The profile that read the key.
     pub(super) profile: &'a Profile,
     /// See [`Profile::disguised`].
@@ -35,6 +37,8 @@ pub(super) struct Rejected<'a> {
     pub(super) ip: Option<ClientIp>,
     /// The route's profile, if that much is known.
     pub(super) profile: Option<&'a Profile>,
+    /// The route's mode, if it has one and that much is known.
+    pub(super) mode: Option<Mode>,
 }
 
 /// Reads `frame`; `None` is a message that did not arrive whole.
@@ -44,7 +48,7 @@ pub(super) fn extract<'a>(
     client_ip: &Resolver,
     credentials: &'a Credentials,
 ) -> Result<Extracted<'a>, Rejected<'a>> {
-    let malformed = || Rejected { reason: Reason::MalformedRequest, ip: None, profile: None };
+    let malformed = || Rejected { reason: Reason::MalformedRequest, ip: None, profile: None, mode: None };
     let frame = frame.ok_or_else(malformed)?;
     let request = CheckRequest::decode(frame).map_err(|_| malformed())?;
     let attributes = request.attributes.ok_or_else(malformed)?;
@@ -56,14 +60,14 @@ pub(super) fn extract<'a>(
         true => Overrides::none(credentials),
         false => Overrides::read(frame, credentials).ok_or_else(malformed)?,
     };
-    let profile = overrides.profile;
-    let rejected = |reason, ip| Rejected { reason, ip, profile: Some(profile) };
+    let Overrides { profile, missing, mode } = overrides;
+    let rejected = |reason, ip| Rejected { reason, ip, profile: Some(profile), mode };
     let ip = client(&attributes, &headers, call, client_ip);
     let ip = ip.ok_or_else(|| rejected(Reason::ClientIpUnknown, None))?;
     match credentials.key(profile, headers.iter(), path) {
         Ok(key) => {
             let disguised = profile.disguised(headers.iter());
-            Ok(Extracted { ip, key, missing: overrides.missing, profile, disguised })
+            Ok(Extracted { ip, key, missing, mode, profile, disguised })
         }
         Err(fault) => Err(rejected(fault.reason(), Some(ip))),
     }

@@ -24,7 +24,7 @@ use crate::{
     caller::Callers,
     client_ip,
     credential::{Credentials, Profile},
-    domain::{ClientIp, Reason, event::DecisionId},
+    domain::{ClientIp, Mode, Reason, event::DecisionId},
     engine::{Decision, Denial, Engine, Request},
     metrics::CheckMetrics,
 };
@@ -53,6 +53,7 @@ pub struct Authorization {
 struct Answer<'a> {
     decision: Decision,
     decision_id: DecisionId,
+    mode: Mode,
     ip: Option<ClientIp>,
     /// The profile that judged, or the configured one where none came to judge.
     profile: &'a Profile,
@@ -66,26 +67,33 @@ impl Authorization {
         let guard = self.metrics.begin(now);
         let answer = self.answer(frame, &call, now).await;
         let (allowed, reason) = match &answer.decision {
-            Decision::Allow(permit) => (true, permit.reason()),
-            Decision::Deny(Denial { reason, key_id }) => {
+            Decision::Allow(permit) => {
+                if permit.would_deny() {
+                    self.audit.would_deny(permit.reason(), permit.key_id(), answer.ip, answer.decision_id);
+                }
+                (true, permit.reason())
+            }
+            Decision::Deny(Denial { reason, key_id, .. }) => {
                 self.audit.denied(*reason, *key_id, answer.ip, answer.decision_id);
                 (false, *reason)
             }
         };
         let response = respond::response(&answer, &self.help);
-        guard.finish(allowed, reason);
+        guard.finish(allowed, reason, answer.mode);
         response
     }
 
     async fn answer(&self, frame: impl Future<Output = Option<Bytes>>, call: &Call, now: Instant) -> Answer<'_> {
         let decision_id = DecisionId(rand::random());
-        let denied = |reason, ip, profile| {
-            let decision = Decision::Deny(Denial { reason, key_id: None });
-            Answer { decision, decision_id, ip, profile, disguised: Vec::new() }
+        let fault = |reason, mode: Option<Mode>, ip, profile: Option<_>| {
+            let mode = mode.unwrap_or_else(|| self.engine.mode());
+            let profile = profile.unwrap_or(&self.credentials.profile);
+            let decision = self.engine.fault(reason, mode);
+            Answer { decision, decision_id, mode, ip, profile, disguised: Vec::new() }
         };
         if !call.is_from(&self.callers) {
             // Not even read: the address in it would go into the audit as if somebody had seen it.
-            return denied(Reason::CallerRejected, None, &self.credentials.profile);
+            return fault(Reason::CallerRejected, None, None, None);
         }
         let deadline = deadline(now, self.check_deadline, call.timeout());
         let mut frame = pin!(frame);
@@ -94,18 +102,17 @@ impl Authorization {
             Poll::Ready(frame) => frame,
             Poll::Pending => match timeout_at(deadline, frame).await {
                 Ok(frame) => frame,
-                Err(_) => return denied(Reason::DeadlineExceeded, None, &self.credentials.profile),
+                Err(_) => return fault(Reason::DeadlineExceeded, None, None, None),
             },
         };
         match extract::extract(frame.as_deref(), call, &self.client_ip, &self.credentials) {
-            Ok(extract::Extracted { ip, key, missing, profile, disguised }) => {
-                let request = Request { ip, key, missing, decision_id };
+            Ok(extract::Extracted { ip, key, missing, mode, profile, disguised }) => {
+                let mode = mode.unwrap_or_else(|| self.engine.mode());
+                let request = Request { ip, key, missing, mode, decision_id };
                 let decision = self.engine.decide(request, now, deadline).await;
-                Answer { decision, decision_id, ip: Some(ip), profile, disguised }
+                Answer { decision, decision_id, mode, ip: Some(ip), profile, disguised }
             }
-            Err(extract::Rejected { reason, ip, profile }) => {
-                denied(reason, ip, profile.unwrap_or(&self.credentials.profile))
-            }
+            Err(extract::Rejected { reason, ip, profile, mode }) => fault(reason, mode, ip, profile),
         }
     }
 }

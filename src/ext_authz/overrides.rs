@@ -4,6 +4,7 @@ use prost::{Message, bytes::Bytes};
 
 use crate::{
     credential::{Credentials, Profile},
+    domain::Mode,
     engine::Missing,
 };
 
@@ -13,6 +14,8 @@ pub(super) struct Overrides<'a> {
     pub(super) profile: &'a Profile,
     /// `sentinel.missing`.
     pub(super) missing: Option<Missing>,
+    /// `sentinel.mode`.
+    pub(super) mode: Option<Mode>,
 }
 
 /// All names that this version has are these; a route with another one was written for other rules than ours.
@@ -21,26 +24,27 @@ const PREFIX: &[u8] = b"sentinel.";
 impl<'a> Overrides<'a> {
     /// A route without any.
     pub(super) fn none(credentials: &'a Credentials) -> Self {
-        Self { profile: &credentials.profile, missing: None }
+        Self { profile: &credentials.profile, missing: None, mode: None }
     }
 
     /// Reads those of `frame`, a `CheckRequest`; `None` if one is unknown, is there twice, or names a profile that no
     /// route may name.
     pub(super) fn read(frame: &[u8], credentials: &'a Credentials) -> Option<Self> {
-        let (mut profile, mut missing) = (None, None);
+        let (mut profile, mut missing, mut mode) = (None, None, None);
         let entries = Frame::decode(frame).ok()?.attributes.unwrap_or_default().context_extensions;
         for Entry { key, value } in entries.iter().filter(|entry| entry.key.starts_with(PREFIX)) {
             let value = std::str::from_utf8(value).ok()?;
             let repeated = match &key[PREFIX.len()..] {
                 b"profile" => profile.replace(credentials.for_route(value)?).is_some(),
                 b"missing" => missing.replace(Missing::from_word(value)?).is_some(),
+                b"mode" => mode.replace(Mode::from_word(value)?).is_some(),
                 _ => return None,
             };
             if repeated {
                 return None;
             }
         }
-        Some(Self { profile: profile.unwrap_or(&credentials.profile), missing })
+        Some(Self { profile: profile.unwrap_or(&credentials.profile), missing, mode })
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) struct Refusal {
     anthropic: &'static str,
     google: &'static str,
     /// After how many seconds it is worth to try again.
-    pub(super) retry_after: Option<u8>,
+    pub(super) retry_after: Option<u64>,
 }
 
 const fn refusal(
@@ -57,7 +57,7 @@ const fn refusal(
     grpc_code: i32,
     title: &'static str,
     [openai, anthropic, google]: [&'static str; 3],
-    retry_after: Option<u8>,
+    retry_after: Option<u64>,
 ) -> Refusal {
     Refusal { status, grpc_code, title, openai, anthropic, google, retry_after }
 }

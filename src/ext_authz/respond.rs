@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     credential::Dialect,
-    domain::{ClientIp, KeyId, Reason, event::DecisionId},
+    domain::{ClientIp, KeyId, Reason},
     engine::{Decision, Denial, Permit},
 };
 
@@ -41,7 +41,7 @@ fn allowed(permit: &Permit, answer: &Answer<'_>) -> CheckResponse {
     let unread = answer.profile.unread.iter().map(|&name| name.to_owned());
     CheckResponse {
         status: Some(Status { code: 0, ..Status::default() }),
-        dynamic_metadata: Some(metadata("allow", permit.reason(), permit.key_id(), answer.decision_id)),
+        dynamic_metadata: Some(metadata("allow", permit.reason(), permit.key_id(), answer, permit.would_deny())),
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
             headers_to_remove: unread.chain(answer.disguised.iter().cloned()).chain(OWNED.map(str::to_owned)).collect(),
             ..OkHttpResponse::default()
@@ -65,8 +65,10 @@ fn denied(denial: &Denial, answer: &Answer<'_>, help: &Help) -> CheckResponse {
     if refusal.status == 401 {
         headers.push(header("www-authenticate", &challenge(reason, dialect)));
     }
-    if let Some(seconds) = refusal.retry_after {
-        headers.push(header("retry-after", &seconds.to_string()));
+    // Rounded up: who comes a moment too early is refused again.
+    let known = denial.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+    if let Some(seconds) = known.or(refusal.retry_after) {
+        headers.push(header("retry-after", &seconds.max(1).to_string()));
     }
     if dialect == Dialect::Anthropic {
         // Its SDKs read the request's id here and nowhere else.
@@ -74,7 +76,7 @@ fn denied(denial: &Denial, answer: &Answer<'_>, help: &Help) -> CheckResponse {
     }
     CheckResponse {
         status: Some(Status { code: refusal.grpc_code, message: reason.as_str().to_owned(), details: Vec::new() }),
-        dynamic_metadata: Some(metadata("deny", reason, denial.key_id, answer.decision_id)),
+        dynamic_metadata: Some(metadata("deny", reason, denial.key_id, answer, false)),
         http_response: Some(HttpResponse::DeniedResponse(DeniedHttpResponse {
             status: Some(HttpStatus { code: refusal.status }),
             headers,
@@ -108,13 +110,16 @@ fn status(reason: Reason) -> i32 {
         | Reason::UnclaimableNetwork
         | Reason::ClientIpUnknown
         | Reason::NotClaimed => 403,
+        Reason::ClaimLimited => 429,
         Reason::StoreUnavailable
         | Reason::DeadlineExceeded
         | Reason::CallerRejected
         // The engine does not deny for these; if it ever did, a 503 would still be a denial.
         | Reason::Bound
         | Reason::FirstUse
-        | Reason::FailsafeOpen => 503,
+        | Reason::NetworkAdded
+        | Reason::FailsafeOpen
+        | Reason::ModeOff => 503,
     }
 }
 
@@ -129,23 +134,27 @@ fn detail(reason: Reason) -> &'static str {
         Reason::UnclaimableNetwork => "This API key has no owner yet, and an address like this one cannot become it.",
         Reason::ClientIpUnknown => "The client's address could not be established.",
         Reason::NotClaimed => "This API key is reserved until an operator gives it a network.",
+        Reason::ClaimLimited => "Too many new API keys were used from this network lately. Try again later.",
         Reason::StoreUnavailable | Reason::DeadlineExceeded => "The API key could not be checked in time. Try again.",
         Reason::CallerRejected => "The gateway is not known to the service that checks API keys.",
-        Reason::Bound | Reason::FirstUse | Reason::FailsafeOpen => "The request is allowed.",
+        Reason::Bound | Reason::FirstUse | Reason::NetworkAdded | Reason::FailsafeOpen | Reason::ModeOff => {
+            "The request is allowed."
+        }
     }
 }
 
 /// Namespace `envoy.filters.http.ext_authz`. Fields that say nothing are absent.
-fn metadata(decision: &str, reason: Reason, key_id: Option<KeyId>, decision_id: DecisionId) -> Struct {
+fn metadata(decision: &str, reason: Reason, key_id: Option<KeyId>, answer: &Answer<'_>, would_deny: bool) -> Struct {
     let text = |name: &str, text: String| (name.to_owned(), Value { kind: Some(Kind::StringValue(text)) });
     let key_id = key_id.map(|id| text("key_id", id.to_string()));
     let fields = [
         text("decision", decision.to_owned()),
         text("reason", reason.as_str().to_owned()),
-        text("mode", "enforce".to_owned()),
-        text("decision_id", decision_id.to_string()),
+        text("mode", answer.mode.to_string()),
+        text("decision_id", answer.decision_id.to_string()),
     ];
-    Struct { fields: fields.into_iter().chain(key_id).collect() }
+    let would_deny = would_deny.then(|| ("would_deny".to_owned(), Value { kind: Some(Kind::BoolValue(true)) }));
+    Struct { fields: fields.into_iter().chain(key_id).chain(would_deny).collect() }
 }
 
 /// Overwrites whatever is there. Envoy 1.40 reads the deprecated `append` in one place and `append_action` in

@@ -87,14 +87,24 @@ impl Cached {
         }
     }
 
-    /// Claims, and keeps what the store answered.
-    pub async fn claim(self: &Arc<Self>, claim: Claim) -> Result<Claimed, StoreError> {
+    /// Claims, and keeps what the store answered. `written` is called if the claim was written, whether or not its
+    /// caller still waits; else it is dropped.
+    pub async fn claim(
+        self: &Arc<Self>,
+        claim: Claim,
+        written: impl FnOnce() + Send + 'static,
+    ) -> Result<Claimed, StoreError> {
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
             let (key, generation) = (claim.key.digest, locked(&this.window).generation);
             let claimed = timeout(TASK_DEADLINE, this.store.claim(claim)).await.map_err(too_slow)??;
-            if let Claimed::Won { record, .. } = &claimed {
-                (this.first_use)(record);
+            match &claimed {
+                Claimed::Won { record, .. } => {
+                    (this.first_use)(record);
+                    written();
+                }
+                Claimed::Noted(_) => written(),
+                Claimed::Held(_) => {}
             }
             this.keep(key, &Loaded { reading: Arc::new(claimed.reading().clone()), generation });
             Ok(claimed)

@@ -5,6 +5,7 @@
 
 pub mod cached;
 pub mod observed;
+mod snapshot;
 pub mod sqlite;
 pub mod view;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Ban, Binding, Fingerprint, KeyDigest, KeyFacts, KeyId, KeyIdPrefix, Network, PepperId, State, Timestamp,
+    Fingerprint, Hint, KeyDigest, KeyFacts, KeyId, KeyIdPrefix, Network, PepperId, State, Timestamp,
     event::{EventKind, Record},
 };
 
@@ -31,9 +32,12 @@ pub trait Store: Send + Sync + 'static {
     /// What is known of `key`, with the revision of the statement that read it. Never creates anything.
     async fn lookup(&self, key: &KeyDigest) -> Result<Reading, StoreError>;
 
-    /// Makes `claim.network` the owner of the key, unless it has a binding or a ban in force. Among racing callers
-    /// exactly one gets [`Claimed::Won`]; the others get [`Claimed::Held`] with what stood in their way, read after
-    /// the winner's commit. The audit record of the first use is part of the same transaction.
+    /// Makes `claim.network` the owner of the key, or one more owner within its learn window, or, for
+    /// [`Purpose::Observe`], a candidate. A ban in force stands in the way, and so does a binding that is sealed. Among
+    /// racing callers each slot has exactly one [`Claimed::Won`]; the others get [`Claimed::Held`] with what stood in
+    /// their way, read after the winner's commit. The audit record is part of the same transaction. An open binding
+    /// whose window is over or whose slots are taken is sealed on the way: what is sealed was sealed by a transaction,
+    /// so that no two clocks can disagree on it.
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError>;
 
     /// Carries out an operator's change in one transaction: the row, its audit record and `revision + 1`. A refusal
@@ -55,7 +59,7 @@ pub trait Store: Send + Sync + 'static {
     async fn append_audit(&self, records: Vec<Record>) -> Result<(), StoreError>;
 
     /// Audit records, newest first.
-    async fn audit(&self, query: AuditQuery) -> Result<Vec<Record>, StoreError>;
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError>;
 
     /// How many bindings there are, and how many bans in force by the store's clock. May scan: for the status command
     /// and one job a minute.
@@ -78,10 +82,30 @@ pub struct Claim {
     pub key: Fingerprint,
     /// The network that asks for it.
     pub network: Network,
+    /// What it asks for.
+    pub purpose: Purpose,
     /// Now, on the store's clock.
     pub now: Timestamp,
     /// For the audit record.
     pub decision_id: String,
+}
+
+/// What a [`Claim`] is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To own the key.
+    Own(Slots),
+    /// To be written down as a candidate.
+    Observe,
+}
+
+/// How many networks may own a key, and how long after the first one the others may join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// At least 1.
+    pub networks: u16,
+    /// Counted from the claim; zero closes it at once.
+    pub window: Duration,
 }
 
 /// The answer to a [`Claim`].
@@ -91,17 +115,22 @@ pub enum Claimed {
     Won {
         /// The key as it is now.
         reading: Reading,
-        /// The audit record, already stored.
+        /// The audit record, already stored: [`EventKind::FirstUse`] or [`EventKind::NetworkAdded`].
         record: Record,
     },
-    /// A binding or a ban was there first; the reading holds at least one of them.
+    /// The network was written down as a candidate.
+    Noted(Reading),
+    /// A binding, a ban or as many candidates as a key may have were there first; the reading holds them.
     Held(Reading),
 }
+
+/// The most candidates of one key: enough to see that it roams.
+pub const MAX_CANDIDATES: usize = 32;
 
 impl Claimed {
     /// The key as it is now.
     pub fn reading(&self) -> &Reading {
-        let (Self::Won { reading, .. } | Self::Held(reading)) = self;
+        let (Self::Won { reading, .. } | Self::Noted(reading) | Self::Held(reading)) = self;
         reading
     }
 }
@@ -117,16 +146,29 @@ pub enum Target {
 
 /// An operator's change. A value of this type cannot be invalid; it can only be refused by what the store holds.
 #[derive(Clone, Debug)]
-pub struct Change {
-    /// The key to change.
-    pub target: Target,
-    /// What to do with it.
-    pub action: Action,
+pub enum Change {
+    /// Do something to a key.
+    Key {
+        /// Which.
+        target: Target,
+        /// What.
+        action: Action,
+    },
+    /// Take back the change of an audit record, if what it made is still so.
+    Undo(RecordId),
 }
 
 /// What an operator does to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Give the key exactly these networks; none reserves it. The key need not have been seen.
+    Set(Vec<Network>),
+    /// The same, only where the key has no binding yet: somebody may have been first.
+    Claim(Vec<Network>),
+    /// Make the one candidate the owner, or reserve a key with several.
+    Promote,
+    /// Write a note beside the binding, or remove it.
+    Note(Option<String>),
     /// Empty the networks and leave the key reserved, so that a thief who hammers it does not get it.
     Reserve,
     /// Give the key to exactly this network.
@@ -142,6 +184,19 @@ pub enum Action {
     },
     /// Lift the ban.
     Unban,
+}
+
+/// An audit record's number in its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId(pub i64);
+
+/// An audit record as it was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its number.
+    pub id: RecordId,
+    /// The record.
+    pub record: Record,
 }
 
 /// A change that was made.
@@ -195,6 +250,8 @@ pub struct KeyQuery {
     pub state: Option<State>,
     /// Only keys with a ban in force.
     pub banned_only: bool,
+    /// Only keys that observe mode has seen and that have no binding.
+    pub observed_only: bool,
     /// Only keys that this network owns exactly.
     pub network: Option<Network>,
     /// At most so many rows.
@@ -208,18 +265,23 @@ pub struct KeyQuery {
 pub struct KeyRow {
     /// The key's printed name.
     pub key_id: KeyId,
+    /// For the operator's eye.
+    pub hint: Option<Hint>,
     /// Its binding, its ban, or both; neither for an archived key.
     pub facts: KeyFacts,
+    /// What only operators want to know of its binding.
+    pub life: Life,
 }
 
-impl KeyRow {
-    /// The hint of whichever row has one.
-    pub fn hint(&self) -> Option<&str> {
-        let Self { facts: KeyFacts { binding, ban }, .. } = self;
-        let of_binding = binding.as_ref().and_then(|Binding { hint, .. }| hint.as_ref());
-        let of_ban = ban.as_ref().and_then(|Ban { hint, .. }| hint.as_ref());
-        of_binding.or(of_ban).map(|hint| hint.as_str())
-    }
+/// What has become of a binding. Written some seconds late, so no decision reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    /// The last allowed request.
+    pub used_at: Option<Timestamp>,
+    /// The last refused one.
+    pub refused_at: Option<Timestamp>,
+    /// An operator's note.
+    pub note: Option<String>,
 }
 
 /// Which audit records to list.
@@ -238,6 +300,8 @@ pub struct AuditQuery {
 /// How full the store is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Provisional bindings, expired ones included until something takes their place.
+    pub provisional: u64,
     /// Learned bindings.
     pub learned: u64,
     /// Pinned bindings with networks.
@@ -246,6 +310,8 @@ pub struct Counts {
     pub reserved: u64,
     /// Bans in force.
     pub banned: u64,
+    /// Keys that observe mode has seen and that have no binding.
+    pub observed: u64,
 }
 
 /// The store did not do it. Driver details are in the text for the log; callers decide by the variant alone.
@@ -285,4 +351,16 @@ pub enum Refusal {
     /// Unban needs a ban.
     #[error("{0} is not banned")]
     NotBanned(KeyId),
+    /// A claim needs a key without a binding.
+    #[error("{0} already has a binding")]
+    AlreadyBound(KeyId),
+    /// Promote needs candidates and no binding.
+    #[error("{0} has no candidates, or a binding already")]
+    NothingToPromote(KeyId),
+    /// The record is of something else than a change to this key.
+    #[error("record {} changed nothing that could be undone", .0.0)]
+    NotUndoable(RecordId),
+    /// What the record's change made is no longer so.
+    #[error("{0} has been changed since; undo the later changes first")]
+    ChangedSince(KeyId),
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-    Store, StoreError, Target,
+    Store, StoreError, Stored, Target,
 };
 use crate::{
     domain::{KeyDigest, Timestamp, event::Record},
@@ -81,7 +81,7 @@ impl Store for Observed {
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         let claimed = self.timed(Operation::Claim, self.store.claim(claim)).await?;
         self.metrics.claimed(match claimed {
-            Claimed::Won { .. } => ClaimOutcome::Won,
+            Claimed::Won { .. } | Claimed::Noted(_) => ClaimOutcome::Won,
             Claimed::Held(_) => ClaimOutcome::Held,
         });
         Ok(claimed)
@@ -107,7 +107,7 @@ impl Store for Observed {
         self.timed(Operation::AppendAudit, self.store.append_audit(records)).await
     }
 
-    async fn audit(&self, query: AuditQuery) -> Result<Vec<Record>, StoreError> {
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         self.timed(Operation::Audit, self.store.audit(query)).await
     }
 

@@ -16,7 +16,7 @@ use key_ip_sentinel::{
     changes::Hint,
     client_ip::{Resolver, Source},
     credential::{Credentials, Options, Profile},
-    engine::{self, Engine, Failsafe, Missing},
+    engine::{self, Engine},
     health::Health,
     metrics::Metrics,
     store::{
@@ -53,12 +53,7 @@ impl Parts {
         let profile = Profile::by_name("generic").unwrap();
         let metrics = Metrics::new().unwrap().store;
         let cached = Arc::new(Cached::new(self.store.clone(), 16, metrics, |_| {}));
-        let options = engine::Options {
-            missing: Missing::Deny,
-            failsafe: Failsafe::Closed,
-            stale_grace: Duration::from_mins(10),
-            unclaimable: Vec::new(),
-        };
+        let options = engine::Options::default();
         Operations {
             client_ip: Resolver { source: Source::Peer, trusted_proxies: Vec::new(), nat64: Vec::new() },
             engine: Arc::new(Engine::new(hasher(), cached, self.view.clone(), options)),

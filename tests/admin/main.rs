@@ -30,7 +30,7 @@ use key_ip_sentinel::{
         event::{EventKind, Record},
     },
     store::{
-        Action, Change, Claim, Claimed, Store, Target,
+        Action, Change, Claim, Claimed, Purpose, Slots, Store, Target,
         sqlite::{Database, SqliteStore},
     },
 };
@@ -93,14 +93,15 @@ async fn seeded(fill: impl AsyncFnOnce(&SqliteStore)) -> Sentinel {
 
 /// The key's first use.
 async fn bind(store: &SqliteStore, key: Fingerprint, owner: &str, now: Timestamp) {
-    let claim = Claim { key, network: owner.parse().unwrap(), now, decision_id: "a-decision".to_owned() };
+    let purpose = Purpose::Own(Slots { networks: 1, window: Duration::ZERO });
+    let claim = Claim { key, network: owner.parse().unwrap(), purpose, now, decision_id: "a-decision".to_owned() };
     assert!(matches!(store.claim(claim).await, Ok(Claimed::Won { .. })), "{owner}");
 }
 
 /// A change by root.
 async fn change(store: &SqliteStore, key: &Fingerprint, action: Action, now: Timestamp) {
     let target = Target::Key(key.clone());
-    store.apply(Change { target, action }, "uid:0", now).await.unwrap();
+    store.apply(Change::Key { target, action }, "uid:0", now).await.unwrap();
 }
 
 /// So many denials of the thief, for [`Reason::IpMismatch`].
@@ -116,6 +117,7 @@ fn denied(key: &Fingerprint, count: u64, at: Timestamp) -> Record {
         actor: None,
         decision_id: Some("a-decision".to_owned()),
         detail: None,
+        delta: None,
     }
 }
 

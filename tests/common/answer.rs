@@ -7,7 +7,7 @@ use envoy_types::pb::{
     },
     google::protobuf::{Struct, value::Kind},
 };
-use key_ip_sentinel::domain::Reason;
+use key_ip_sentinel::domain::{Mode, Reason};
 use prost::Message;
 use serde_json::Value as Json;
 
@@ -41,12 +41,16 @@ impl Answer {
         let word = text(metadata, "reason").ok_or("no reason in the metadata")?;
         let reason = Reason::from_word(word).ok_or("a reason outside the closed list")?;
         let decision = text(metadata, "decision").ok_or("no decision in the metadata")?;
-        expect(text(metadata, "mode") == Some("enforce"), "mode is not enforce")?;
+        let mode = text(metadata, "mode").and_then(Mode::from_word).ok_or("a mode outside the closed list")?;
+        let would_deny = flag(metadata, "would_deny");
+        expect(would_deny != Some(false), "a field that says nothing")?;
+        expect(would_deny.is_none() || mode == Mode::Observe, "would_deny, but not in observe")?;
+        let allowed = |reason| expect(may_allow(reason) != would_deny.is_some(), "a denial's reason on an allow");
         expect(text(metadata, "decision_id").is_some_and(|id| !id.is_empty()), "no decision id")?;
         match (status.code, decision, &self.response.http_response) {
-            (0, "allow", None) => expect(may_allow(reason), "a denial's reason on an allow"),
+            (0, "allow", None) => allowed(reason),
             (0, "allow", Some(HttpResponse::OkResponse(ok))) => {
-                expect(may_allow(reason), "a denial's reason on an allow")?;
+                allowed(reason)?;
                 ok.headers.iter().chain(&ok.response_headers_to_add).try_for_each(clean)
             }
             (1.., "deny", Some(HttpResponse::DeniedResponse(denied))) => self.broken_rule_of_denial(reason, denied),
@@ -141,6 +145,13 @@ fn text<'a>(metadata: &'a Struct, field: &str) -> Option<&'a str> {
     }
 }
 
+fn flag(metadata: &Struct, field: &str) -> Option<bool> {
+    match metadata.fields.get(field)?.kind.as_ref()? {
+        Kind::BoolValue(flag) => Some(*flag),
+        _ => None,
+    }
+}
+
 /// Envoy writes values out as they are: only visible ASCII and single spaces are safe.
 fn clean(option: &HeaderValueOption) -> Result<(), String> {
     let header = option.header.as_ref().ok_or("a header option without a header")?;
@@ -151,13 +162,13 @@ fn clean(option: &HeaderValueOption) -> Result<(), String> {
 
 /// Whether an allow may give this reason.
 pub(crate) fn may_allow(reason: Reason) -> bool {
-    matches!(reason, Reason::Bound | Reason::FirstUse | Reason::FailsafeOpen | Reason::NoKey)
+    reason.allows() || reason == Reason::NoKey
 }
 
 /// The HTTP status of a denial for this reason; `None` if it only allows.
 pub(crate) fn denial_status(reason: Reason) -> Option<u16> {
     match reason {
-        Reason::Bound | Reason::FirstUse | Reason::FailsafeOpen => None,
+        Reason::Bound | Reason::FirstUse | Reason::NetworkAdded | Reason::FailsafeOpen | Reason::ModeOff => None,
         Reason::ConflictingKeys | Reason::MalformedRequest => Some(400),
         Reason::NoKey | Reason::MalformedKey => Some(401),
         Reason::IpMismatch
@@ -165,6 +176,7 @@ pub(crate) fn denial_status(reason: Reason) -> Option<u16> {
         | Reason::UnclaimableNetwork
         | Reason::ClientIpUnknown
         | Reason::NotClaimed => Some(403),
+        Reason::ClaimLimited => Some(429),
         Reason::StoreUnavailable | Reason::DeadlineExceeded | Reason::CallerRejected => Some(503),
     }
 }

@@ -10,7 +10,7 @@ use key_ip_sentinel::{
     domain::{KeyDigest, Timestamp, event::Record},
     store::{
         Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-        Store, StoreError, Target,
+        Store, StoreError, Stored, Target,
     },
 };
 use tokio::sync::{Semaphore, watch};
@@ -130,7 +130,7 @@ impl Store for Switch {
         self.store.append_audit(records).await
     }
 
-    async fn audit(&self, query: AuditQuery) -> Result<Vec<Record>, StoreError> {
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         self.store.audit(query).await
     }
 

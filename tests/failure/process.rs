@@ -5,10 +5,10 @@ use std::{cell::RefCell, sync::Arc, time::Duration};
 use key_ip_sentinel::{
     changes::{Follower, Hint},
     domain::{
-        ApiKey, Fingerprint, KeyHasher, Pepper, Reason,
+        ApiKey, Fingerprint, KeyHasher, Mode, Pepper, Reason,
         event::{DecisionId, Record},
     },
-    engine::{Decision, Engine, Failsafe, Missing, Options, Request},
+    engine::{Decision, Engine, Failsafe, Options, Request},
     metrics::Metrics,
     store::{
         Action, Change, Revision, Store, Target, cached::Cached, observed::Observed, sqlite::Database, view::View,
@@ -52,7 +52,7 @@ impl Process {
         let started = Instant::now();
         let view = Arc::new(View::new(started));
         let hasher = KeyHasher::new(pepper, "default", true);
-        let options = Options { missing: Missing::Deny, failsafe, stale_grace: GRACE, unclaimable: Vec::new() };
+        let options = Options { failsafe, stale_grace: GRACE, ..Options::default() };
         let engine = Arc::new(Engine::new(hasher.clone(), Arc::clone(&cached), Arc::clone(&view), options));
         Self { store, cached, view, metrics, hasher, engine, started, folder }
     }
@@ -82,6 +82,7 @@ impl Process {
             ip: from.parse().unwrap(),
             key: Some(ApiKey::new(key.to_owned())),
             missing: None,
+            mode: Mode::Enforce,
             decision_id: DecisionId(1),
         };
         let patience = Instant::now() + Duration::from_secs(30);
@@ -98,7 +99,7 @@ impl Process {
     pub(crate) async fn change(&self, key: &str, action: Action) -> Revision {
         let target = Target::Key(self.fingerprint(key));
         let now = self.view.time(self.started).unwrap();
-        self.store.apply(Change { target, action }, "uid:0", now).await.unwrap().revision
+        self.store.apply(Change::Key { target, action }, "uid:0", now).await.unwrap().revision
     }
 
     /// A second connection to the database.

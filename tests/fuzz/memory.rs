@@ -10,7 +10,7 @@ use key_ip_sentinel::{
     },
     store::{
         Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-        Store, StoreError, Target,
+        Store, StoreError, Stored, Target,
     },
 };
 
@@ -19,7 +19,7 @@ use key_ip_sentinel::{
 pub(crate) struct Memory(Mutex<HashMap<KeyDigest, Binding>>);
 
 fn reading(binding: Option<Binding>) -> Reading {
-    Reading { facts: KeyFacts { binding, ban: None }, as_of: Revision::default() }
+    Reading { facts: KeyFacts { binding, ..KeyFacts::default() }, as_of: Revision::default() }
 }
 
 fn unused<T>() -> Result<T, StoreError> {
@@ -39,7 +39,15 @@ impl Store for Memory {
         }
         let id = claim.key.digest.new_id();
         let networks = vec![claim.network];
-        let binding = Binding { id, hint: None, state: State::Learned, networks, created_at: claim.now };
+        let binding = Binding {
+            id,
+            hint: None,
+            state: State::Learned,
+            networks,
+            created_at: claim.now,
+            open_until: None,
+            expires_at: None,
+        };
         rows.insert(claim.key.digest, binding.clone());
         let record = Record {
             kind: EventKind::FirstUse,
@@ -52,6 +60,7 @@ impl Store for Memory {
             actor: None,
             decision_id: Some(claim.decision_id),
             detail: None,
+            delta: None,
         };
         Ok(Claimed::Won { reading: reading(Some(binding)), record })
     }
@@ -76,7 +85,7 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn audit(&self, _: AuditQuery) -> Result<Vec<Record>, StoreError> {
+    async fn audit(&self, _: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         unused()
     }
 

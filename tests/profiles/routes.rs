@@ -77,7 +77,7 @@ async fn a_rule_that_is_not_exactly_known_denies() {
         ("sentinel.missing", ""),
         ("sentinel.missing", "Allow"),
         ("sentinel.missing", "true"),
-        ("sentinel.mode", "observe"),
+        ("sentinel.mode", "no-such-mode"),
         ("sentinel.confirm", "upstream"),
         ("sentinel.", "x"),
         ("sentinel.Profile", "one-api"),

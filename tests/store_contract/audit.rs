@@ -27,6 +27,7 @@ fn records() -> Vec<Record> {
             actor: Some(ADMIN.into()),
             decision_id: Some(format!("d-{hour}")),
             detail: Some("quotes ' \" and — dashes".into()),
+            delta: None,
         })
         .collect()
 }
@@ -44,12 +45,13 @@ pub(crate) async fn records_come_back_as_they_were(place: &impl Backend) {
         actor: None,
         decision_id: None,
         detail: None,
+        delta: None,
     };
     let of_reason = |reason| Record { reason: Some(reason), ..bare.clone() };
     let mut written: Vec<_> = Reason::ALL.into_iter().map(of_reason).chain(records()).collect();
     store.append_audit(written.clone()).await.unwrap();
     store.append_audit(vec![]).await.unwrap();
-    let mut read = store.audit(WHOLE_AUDIT).await.unwrap();
+    let mut read = audit(&*store, WHOLE_AUDIT).await;
     let order = |record: &Record| format!("{record:?}");
     written.sort_by_key(order);
     read.sort_by_key(order);
@@ -64,8 +66,8 @@ pub(crate) async fn records_come_newest_first(place: &impl Backend) {
     store.append_audit(even).await.unwrap();
     store.append_audit(odd).await.unwrap();
     written.reverse();
-    assert_eq!(store.audit(WHOLE_AUDIT).await.unwrap(), written);
-    assert_eq!(store.audit(AuditQuery { limit: 3, ..WHOLE_AUDIT }).await.unwrap(), written[..3]);
+    assert_eq!(audit(&*store, WHOLE_AUDIT).await, written);
+    assert_eq!(audit(&*store, AuditQuery { limit: 3, ..WHOLE_AUDIT }).await, written[..3]);
 }
 
 pub(crate) async fn records_are_filtered(place: &impl Backend) {
@@ -77,21 +79,22 @@ pub(crate) async fn records_are_filtered(place: &impl Backend) {
         |keep: &dyn Fn(&Record) -> bool| written.iter().filter(|record| keep(record)).cloned().collect::<Vec<_>>();
 
     for kind in EventKind::ALL {
-        let found = store.audit(AuditQuery { kind: Some(kind), ..WHOLE_AUDIT }).await.unwrap();
+        let found = audit(&*store, AuditQuery { kind: Some(kind), ..WHOLE_AUDIT }).await;
         assert_eq!(found, expect(&|record| record.kind == kind));
-        assert_eq!(found.len(), 4);
+        assert!(!found.is_empty(), "{kind:?}");
     }
     let of_key = |text: &str| AuditQuery { key: Some(Target::Id(prefix(text))), ..WHOLE_AUDIT };
     let first_key = key_beginning([0xab; 4], 1).digest.new_id();
-    assert_eq!(store.audit(of_key("abababab")).await.unwrap(), expect(&|record| record.key_id == Some(first_key)));
+    assert_eq!(audit(&*store, of_key("abababab")).await, expect(&|record| record.key_id == Some(first_key)));
     assert_eq!(store.audit(of_key(&first_key.to_string())).await.unwrap().len(), 10);
-    assert_eq!(store.audit(of_key("abababac")).await.unwrap(), []);
+    assert_eq!(audit(&*store, of_key("abababac")).await, []);
 
     let since = at(hours(15));
-    let recent = store.audit(AuditQuery { since: Some(since), ..WHOLE_AUDIT }).await.unwrap();
+    let recent = audit(&*store, AuditQuery { since: Some(since), ..WHOLE_AUDIT }).await;
     assert_eq!(recent, expect(&|record| record.last_at >= since));
     assert_eq!(recent.len(), 5, "the bound itself belongs to it");
 
-    let all = AuditQuery { kind: Some(EventKind::Ban), since: Some(since), limit: 1, ..of_key("cdcdcdcd") };
-    assert_eq!(store.audit(all).await.unwrap(), expect(&|record| record.count == 19));
+    let last = written[0].kind;
+    let all = AuditQuery { kind: Some(last), since: Some(since), limit: 1, ..of_key("cdcdcdcd") };
+    assert_eq!(audit(&*store, all).await, expect(&|record| record.count == 20));
 }

@@ -17,7 +17,7 @@ async fn check(store: &dyn Store, key: &KeyDigest, before: &KeyFacts, applied: &
     assert_eq!(applied.before, *before);
     assert_eq!(applied.after, reading.facts);
     assert_eq!(applied.revision, reading.as_of);
-    let stored = store.audit(AuditQuery { limit: 1, ..WHOLE_AUDIT }).await.unwrap();
+    let stored = audit(store, AuditQuery { limit: 1, ..WHOLE_AUDIT }).await;
     assert_eq!(stored, std::slice::from_ref(&applied.record));
     assert_eq!(applied.record.key_id, Some(applied.key_id));
     assert_eq!(applied.record.actor.as_deref(), Some(ADMIN));
@@ -85,6 +85,67 @@ pub(crate) async fn open_lets_the_next_first_use_win(place: &impl Backend) {
     let won = bind(&*store, &key, "198.51.100.9").await;
     assert_eq!(won.as_of, opened.revision);
     assert_eq!(won.facts.binding.unwrap().networks, [network("198.51.100.9")]);
+}
+
+pub(crate) async fn set_gives_a_key_exactly_these_networks(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("roams");
+    let learned = bind(&*store, &key, "203.0.113.7").await.facts;
+    let networks = ["2001:db8::/32", "198.51.100.0/24", "198.51.100.0/24"].map(network).to_vec();
+    let set = change(&*store, &key, Action::Set(networks)).await;
+    check(&*store, &key.digest, &learned, &set).await;
+    let binding = set.after.binding.clone().unwrap();
+    assert_eq!((binding.state, binding.is_sealed()), (State::Pinned, true));
+    assert_eq!(binding.networks, ["198.51.100.0/24", "2001:db8::/32"].map(network));
+    let detail = "networks 203.0.113.7/32 -> 198.51.100.0/24, 2001:db8::/32";
+    assert_eq!(kind_and_detail(&set), (EventKind::Set, detail));
+    let reserved = change(&*store, &key, Action::Set(vec![])).await;
+    check(&*store, &key.digest, &set.after, &reserved).await;
+    assert!(reserved.after.binding.unwrap().networks.is_empty());
+}
+
+pub(crate) async fn a_never_seen_key_can_be_given_its_networks(place: &impl Backend) {
+    let store = place.open().await;
+    for action in [Action::Set as fn(_) -> _, Action::Claim] {
+        let key = key(&format!("new {:?}", action(vec![])));
+        let given = change(&*store, &key, action(vec![network("203.0.113.0/24")])).await;
+        check(&*store, &key.digest, &KeyFacts::default(), &given).await;
+        let binding = given.after.binding.clone().unwrap();
+        assert_eq!((binding.id, &binding.hint), (key.digest.new_id(), &key.hint));
+        assert_eq!((binding.state, binding.networks), (State::Pinned, vec![network("203.0.113.0/24")]));
+        let held = store.claim(claim(&key, "198.51.100.9", START)).await.unwrap();
+        assert!(matches!(held, Claimed::Held(_)), "{held:?}");
+        assert_eq!(refusal(&*store, by_id(&self::key("unknown")), action(vec![])).await, Refusal::NotFound);
+    }
+}
+
+pub(crate) async fn claim_is_for_a_key_without_a_binding(place: &impl Backend) {
+    let store = place.open().await;
+    let (bound, banned) = (key("bound"), key("banned"));
+    bind(&*store, &bound, "203.0.113.7").await;
+    change(&*store, &banned, FOREVER).await;
+    let give = || Action::Claim(vec![network("198.51.100.9")]);
+    assert_eq!(
+        refusal(&*store, Target::Key(bound.clone()), give()).await,
+        Refusal::AlreadyBound(bound.digest.new_id())
+    );
+    let given = change(&*store, &banned, give()).await;
+    assert!(given.after.ban.is_some() && given.after.binding.is_some(), "a ban is another matter");
+}
+
+pub(crate) async fn a_note_stays_with_the_binding(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("noted");
+    let before = bind(&*store, &key, "203.0.113.7").await.facts;
+    let noted = change(&*store, &key, Action::Note(Some("the \"red\" team's".into()))).await;
+    check(&*store, &key.digest, &before, &noted).await;
+    assert_eq!(kind_and_detail(&noted), (EventKind::Note, r#"note none -> "the \"red\" team's""#));
+    change(&*store, &key, Action::Reserve).await;
+    let row = store.find(Target::Key(key.clone())).await.unwrap();
+    assert_eq!(row.life.note.as_deref(), Some("the \"red\" team's"));
+    change(&*store, &key, Action::Note(None)).await;
+    assert_eq!(store.find(Target::Key(key.clone())).await.unwrap().life.note, None);
+    assert_eq!(refusal(&*store, Target::Key(self::key("unknown")), Action::Note(None)).await, Refusal::NotFound);
 }
 
 pub(crate) async fn a_ban_says_until_when_why_and_by_whom(place: &impl Backend) {
@@ -161,7 +222,7 @@ pub(crate) async fn an_expired_ban_can_be_lifted(place: &impl Backend) {
     change(&*store, &key, ban_for(Some(hours(1)))).await;
     let unbanned = change_at(&*store, &key, Action::Unban, at(hours(2))).await;
     assert!(unbanned.after.is_empty());
-    let unban = Change { target: Target::Key(key.clone()), action: Action::Unban };
+    let unban = Change::Key { target: Target::Key(key.clone()), action: Action::Unban };
     let again = store.apply(unban, ADMIN, START).await;
     assert!(again.is_err(), "{again:?}");
 }
@@ -176,7 +237,7 @@ pub(crate) async fn a_key_by_its_prefix_is_the_key_by_itself(place: &impl Backen
         for length in [10, 20, 34] {
             let target = Target::Id(prefix(&id.to_string()[..length]));
             let before = store.lookup(&key.digest).await.unwrap().facts;
-            let applied = store.apply(Change { target, action: ban_for(None) }, ADMIN, START).await.unwrap();
+            let applied = store.apply(Change::Key { target, action: ban_for(None) }, ADMIN, START).await.unwrap();
             check(&*store, &key.digest, &before, &applied).await;
             assert_eq!(applied.key_id, id);
             assert_eq!(applied.after.ban.unwrap().hint, key.hint);
@@ -193,16 +254,16 @@ pub(crate) async fn an_ambiguous_prefix_lists_its_keys_and_changes_nothing(place
     change(&*store, &other, FOREVER).await;
     change(&*store, &neighbour, FOREVER).await;
 
-    let known = (revision(&*store).await, store.audit(WHOLE_AUDIT).await.unwrap());
+    let known = (revision(&*store).await, audit(&*store, WHOLE_AUDIT).await);
     let both = vec![other.digest.new_id(), one.digest.new_id()];
     for action in [Action::Reserve, Action::Unban, FOREVER, Action::Open] {
         let refused = refusal(&*store, Target::Id(prefix("abcdef01")), action).await;
         assert_eq!(refused, Refusal::Ambiguous(both.clone()));
     }
-    assert_eq!((revision(&*store).await, store.audit(WHOLE_AUDIT).await.unwrap()), known);
+    assert_eq!((revision(&*store).await, audit(&*store, WHOLE_AUDIT).await), known);
 
     let target = Target::Id(prefix("abcdef0199"));
-    let applied = store.apply(Change { target, action: FOREVER }, ADMIN, START).await.unwrap();
+    let applied = store.apply(Change::Key { target, action: FOREVER }, ADMIN, START).await.unwrap();
     assert_eq!(applied.key_id, one.digest.new_id());
     let refused = refusal(&*store, Target::Id(prefix("abcdef01")), Action::Unban).await;
     assert_eq!(refused, Refusal::Ambiguous(both), "a key with a binding and a ban is one candidate");
@@ -224,7 +285,7 @@ pub(crate) async fn what_does_not_exist_is_refused_and_changes_nothing(place: &i
     let (bound, banned, unknown) = (key("bound"), key("banned"), key("unknown"));
     bind(&*store, &bound, "203.0.113.7").await;
     change(&*store, &banned, FOREVER).await;
-    let known = (revision(&*store).await, store.audit(WHOLE_AUDIT).await.unwrap());
+    let known = (revision(&*store).await, audit(&*store, WHOLE_AUDIT).await);
 
     let unbinds = [Action::Reserve, Action::HandOver(network("198.51.100.9")), Action::Open];
     for target in [Target::Key(unknown.clone()), by_id(&unknown)] {
@@ -241,7 +302,7 @@ pub(crate) async fn what_does_not_exist_is_refused_and_changes_nothing(place: &i
     for target in [Target::Key(bound.clone()), by_id(&bound)] {
         assert_eq!(refusal(&*store, target, Action::Unban).await, Refusal::NotBanned(bound.digest.new_id()));
     }
-    assert_eq!((revision(&*store).await, store.audit(WHOLE_AUDIT).await.unwrap()), known);
+    assert_eq!((revision(&*store).await, audit(&*store, WHOLE_AUDIT).await), known);
     assert!(store.lookup(&unknown.digest).await.unwrap().facts.is_empty());
 }
 
@@ -254,7 +315,7 @@ pub(crate) async fn revisions_are_in_order_and_without_gaps(place: &impl Backend
             // Every third is refused, which must not leave a gap.
             let action = if number % 3 == 0 { Action::Unban } else { FOREVER };
             let target = Target::Key(key.clone());
-            let applied = store.apply(Change { target, action }, ADMIN, START).await;
+            let applied = store.apply(Change::Key { target, action }, ADMIN, START).await;
             applied.ok().map(|applied| (applied.revision, key.digest))
         })
     });
@@ -278,6 +339,7 @@ fn denied(key: KeyDigest, from: &str, count: u64, last_at: Timestamp) -> Record 
         actor: None,
         decision_id: None,
         detail: None,
+        delta: None,
     }
 }
 

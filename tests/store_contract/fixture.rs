@@ -4,10 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use key_ip_sentinel::{
-    domain::{ApiKey, Binding, Fingerprint, KeyDigest, KeyHasher, KeyIdPrefix, Network, Pepper, Timestamp},
+    domain::{
+        ApiKey, Binding, Fingerprint, KeyDigest, KeyHasher, KeyIdPrefix, Network, Pepper, Timestamp, event::Record,
+    },
     store::{
-        Action, Applied, AuditQuery, Change, ChangeError, Claim, Claimed, KeyQuery, Reading, Refusal, Revision, Store,
-        Target,
+        Action, Applied, AuditQuery, Change, ChangeError, Claim, Claimed, KeyQuery, Purpose, Reading, Refusal,
+        Revision, Slots, Store, Target,
     },
 };
 
@@ -19,6 +21,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
 
     /// The store that lives here. Called again after the first was dropped, it finds what the first left.
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// Makes the binding of `key` a provisional one that ends at `expires_at`: no operation does that yet.
+    async fn make_provisional(&self, key: &Fingerprint, expires_at: Timestamp);
 }
 
 /// 2026-01-01T00:00:00Z: every test's beginning, on the store's clock.
@@ -64,14 +69,19 @@ pub(crate) fn by_id(key: &Fingerprint) -> Target {
 }
 
 pub(crate) fn claim(key: &Fingerprint, from: &str, now: Timestamp) -> Claim {
-    Claim { key: key.clone(), network: network(from), now, decision_id: format!("d-{from}") }
+    Claim { key: key.clone(), network: network(from), purpose: ONE, now, decision_id: format!("d-{from}") }
+}
+
+/// One of `networks` networks that may join within `window`.
+pub(crate) fn one_of(networks: u16, window: Duration) -> Purpose {
+    Purpose::Own(Slots { networks, window })
 }
 
 /// Claims the key for `from` and insists on winning.
 pub(crate) async fn bind(store: &dyn Store, key: &Fingerprint, from: &str) -> Reading {
     match store.claim(claim(key, from, START)).await.unwrap() {
         Claimed::Won { reading, .. } => reading,
-        Claimed::Held(held) => panic!("held: {held:?}"),
+        other => panic!("not won: {other:?}"),
     }
 }
 
@@ -81,12 +91,12 @@ pub(crate) async fn change(store: &dyn Store, key: &Fingerprint, action: Action)
 
 pub(crate) async fn change_at(store: &dyn Store, key: &Fingerprint, action: Action, now: Timestamp) -> Applied {
     let target = Target::Key(key.clone());
-    store.apply(Change { target, action }, ADMIN, now).await.unwrap()
+    store.apply(Change::Key { target, action }, ADMIN, now).await.unwrap()
 }
 
 /// The refusal of a change that must be refused.
 pub(crate) async fn refusal(store: &dyn Store, target: Target, action: Action) -> Refusal {
-    match store.apply(Change { target, action }, ADMIN, START).await {
+    match store.apply(Change::Key { target, action }, ADMIN, START).await {
         Err(ChangeError::Refused(refusal)) => refusal,
         other => panic!("not refused: {other:?}"),
     }
@@ -109,6 +119,14 @@ pub(crate) async fn revision(store: &dyn Store) -> Revision {
 /// Every audit record, newest first.
 pub(crate) const WHOLE_AUDIT: AuditQuery = AuditQuery { kind: None, key: None, since: None, limit: 10_000 };
 
+/// The audit without the numbers of its records.
+pub(crate) async fn audit(store: &dyn Store, query: AuditQuery) -> Vec<Record> {
+    store.audit(query).await.unwrap().into_iter().map(|stored| stored.record).collect()
+}
+
+/// One network, at once and for good.
+pub(crate) const ONE: Purpose = Purpose::Own(Slots { networks: 1, window: Duration::ZERO });
+
 /// Every key, newest first.
 pub(crate) const ALL_KEYS: KeyQuery =
-    KeyQuery { state: None, banned_only: false, network: None, limit: 1000, offset: 0 };
+    KeyQuery { state: None, banned_only: false, observed_only: false, network: None, limit: 1000, offset: 0 };

@@ -7,10 +7,13 @@ mod audit;
 mod changes;
 mod claims;
 mod fixture;
+mod learning;
 mod listing;
 mod log;
+mod observing;
 mod reopened;
 mod sqlite;
+mod undo;
 
 /// Every sentence of the contract, by the name of its test.
 macro_rules! suite {
@@ -28,11 +31,42 @@ macro_rules! suite {
                 a_claim_takes_no_revision,
                 a_claim_dropped_at_any_moment_is_won_or_not,
             },
+            learning::{
+                networks_join_until_the_slots_are_taken,
+                sixty_four_claimants_of_three_slots_are_three,
+                a_window_ends_exclusively_and_seals,
+                whoever_owns_already_takes_no_slot,
+                fewer_slots_than_before_seal,
+                a_joined_network_is_audited_and_takes_no_revision,
+                a_pinned_key_is_joined_by_nobody,
+                a_banned_key_is_joined_by_nobody,
+                an_expired_provisional_binding_has_one_heir_among_many,
+                a_provisional_binding_holds_until_it_expires,
+            },
+            observing::{
+                candidates_come_in_their_order_and_own_nothing,
+                a_key_has_at_most_so_many_candidates,
+                an_owned_key_gets_no_candidates,
+                a_claim_forgets_the_candidates,
+                observed_keys_are_listed_until_they_have_an_owner,
+                promote_binds_one_candidate_and_reserves_several,
+            },
+            undo::{
+                every_change_can_be_undone_and_the_undoing_too,
+                an_undo_after_another_change_is_refused,
+                an_undo_of_one_part_leaves_the_other,
+                what_requests_cause_cannot_be_undone,
+                an_opened_key_comes_back,
+            },
             changes::{
                 reserve_empties_the_networks,
                 reserving_again_is_allowed_and_audited,
                 hand_over_gives_the_key_to_exactly_one_network,
                 open_lets_the_next_first_use_win,
+                set_gives_a_key_exactly_these_networks,
+                a_never_seen_key_can_be_given_its_networks,
+                claim_is_for_a_key_without_a_binding,
+                a_note_stays_with_the_binding,
                 a_ban_says_until_when_why_and_by_whom,
                 a_ban_replaces_the_earlier_one,
                 a_never_seen_key_can_be_banned,

@@ -13,7 +13,7 @@ pub(crate) async fn everything_is_there_after_reopening(place: &impl Backend) {
     change(&*store, &banned, FOREVER).await;
     let known = (
         store.keys(ALL_KEYS).await.unwrap(),
-        store.audit(WHOLE_AUDIT).await.unwrap(),
+        audit(&*store, WHOLE_AUDIT).await,
         store.counts().await.unwrap(),
         store.changes_after(Revision(0)).await.unwrap().changed,
         store.lookup(&learned.digest).await.unwrap(),
@@ -23,7 +23,7 @@ pub(crate) async fn everything_is_there_after_reopening(place: &impl Backend) {
     let store = place.open().await;
     let again = (
         store.keys(ALL_KEYS).await.unwrap(),
-        store.audit(WHOLE_AUDIT).await.unwrap(),
+        audit(&*store, WHOLE_AUDIT).await,
         store.counts().await.unwrap(),
         store.changes_after(Revision(0)).await.unwrap().changed,
         store.lookup(&learned.digest).await.unwrap(),

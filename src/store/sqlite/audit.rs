@@ -9,9 +9,9 @@ use super::{
 use crate::{
     domain::{
         KeyId, Network, Reason, Timestamp,
-        event::{EventKind, Record},
+        event::{Delta, EventKind, Record},
     },
-    store::{AuditQuery, RefusedNetwork, StoreError, Target},
+    store::{AuditQuery, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, Stored, Target, snapshot},
 };
 
 /// The most networks that a change reports as refused.
@@ -19,9 +19,13 @@ const REFUSED: i64 = 20;
 
 pub(super) fn append(conn: &Connection, record: &Record) -> Result<(), StoreError> {
     let mut insert = conn.prepare_cached(
-        "INSERT INTO audit (kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO audit (kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail, delta)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
+    let delta = match (record.key_id, &record.delta) {
+        (Some(id), Some(delta)) => Some(snapshot::to_json(id, delta)?),
+        _ => None,
+    };
     insert.execute(params![
         record.kind.as_str(),
         record.reason.map(Reason::as_str),
@@ -33,14 +37,16 @@ pub(super) fn append(conn: &Connection, record: &Record) -> Result<(), StoreErro
         record.actor,
         record.decision_id,
         record.detail,
+        delta,
     ])?;
     Ok(())
 }
 
-pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Record>, StoreError> {
-    let mut sql = "SELECT kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail
+pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Stored>, StoreError> {
+    let mut sql =
+        "SELECT kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail, delta, id
         FROM audit WHERE true"
-        .to_owned();
+            .to_owned();
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     if let Some(kind) = query.kind {
         sql.push_str(" AND kind = ?");
@@ -64,7 +70,20 @@ pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Record>,
     }
     sql.push_str(" ORDER BY last_at DESC, id DESC LIMIT ?");
     values.push(Box::new(query.limit));
-    conn.prepare_cached(&sql)?.query_and_then(rusqlite::params_from_iter(values), record)?.collect()
+    conn.prepare_cached(&sql)?.query_and_then(rusqlite::params_from_iter(values), stored)?.collect()
+}
+
+/// What it takes to undo the change of a record, and the key that it changed.
+pub(super) fn delta(conn: &Connection, RecordId(id): RecordId) -> Result<(KeyId, Delta), ChangeError> {
+    let mut statement = conn.prepare_cached("SELECT key_id, delta FROM audit WHERE id = ?1 AND delta IS NOT NULL")?;
+    let mut rows = statement.query([id])?;
+    let Some(row) = rows.next()? else { return Err(Refusal::NotUndoable(RecordId(id)).into()) };
+    let text: String = column(row, 1, "audit.delta")?;
+    Ok((parsed(row, 0, "audit.key_id")?, snapshot::from_json(&text)?))
+}
+
+fn stored(row: &rusqlite::Row<'_>) -> Result<Stored, StoreError> {
+    Ok(Stored { id: RecordId(column(row, 11, "audit.id")?), record: record(row)? })
 }
 
 fn record(row: &rusqlite::Row<'_>) -> Result<Record, StoreError> {
@@ -83,6 +102,10 @@ fn record(row: &rusqlite::Row<'_>) -> Result<Record, StoreError> {
         actor: column(row, 7, "audit.actor")?,
         decision_id: column(row, 8, "audit.decision_id")?,
         detail: column(row, 9, "audit.detail")?,
+        delta: match column::<Option<String>>(row, 10, "audit.delta")? {
+            Some(text) => Some(Box::new(snapshot::from_json(&text)?)),
+            None => None,
+        },
     })
 }
 
@@ -92,7 +115,7 @@ pub(super) fn refused(conn: &Connection, id: KeyId, since: Timestamp) -> Result<
     conn.prepare_cached(
         "SELECT network, CAST(total(count) AS INTEGER) AS times, max(last_at) AS latest FROM audit
          WHERE key_id = ?1 AND last_at >= ?2 AND network IS NOT NULL
-           AND kind = 'denied' AND reason IN ('ip_mismatch', 'not_claimed')
+           AND kind IN ('denied', 'would_deny') AND reason IN ('ip_mismatch', 'not_claimed')
          GROUP BY network ORDER BY times DESC, latest DESC, network LIMIT ?3",
     )?
     .query_and_then((id.to_string(), since.as_millis(), REFUSED), |row| {

@@ -1,18 +1,18 @@
-//! An operator's change.
+//! An operator's change: who may be changed, the audit record, the change log.
 
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use super::{
+    act::{self, Done},
     audit, facts,
-    names::{Named, resolve},
-    rows::in_words,
+    names::{self, Named, resolve},
 };
 use crate::{
     domain::{
-        Ban, Binding, KeyDigest, KeyFacts, Network, Timestamp,
-        event::{EventKind, Record},
+        KeyDigest, Timestamp,
+        event::{Delta, Record},
     },
     store::{Action, Applied, Change, ChangeError, Refusal, Revision, StoreError, Target},
 };
@@ -24,11 +24,43 @@ const LOG_KEPT: Duration = Duration::from_hours(25);
 const REFUSED_SINCE: Duration = Duration::from_hours(24);
 
 pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
-    let key = subject(conn, change)?;
-    let before = facts::facts_of_digest(conn, &key.fingerprint.digest)?;
-    let detail = perform(conn, &key, &before, &change.action, actor, now)?;
+    match change {
+        Change::Key { target, action } => {
+            let key = subject(conn, target, action)?;
+            made(conn, &key, actor, now, |subject| act::perform(subject, action))
+        }
+        Change::Undo(record) => {
+            let (id, Delta { key, part }) = audit::delta(conn, *record)?;
+            // A key that was opened has no row left; its record knows it.
+            let key = names::by_id(conn, id)?.unwrap_or(Named { id, fingerprint: key });
+            made(conn, &key, actor, now, |subject| act::undo(subject, *record, &part))
+        }
+    }
+}
+
+/// The key to change. What an operator gives or forbids may be the first that the store hears of a key.
+fn subject(conn: &Connection, target: &Target, action: &Action) -> Result<Named, ChangeError> {
+    let may_be_new = matches!(action, Action::Ban { .. } | Action::Set(_) | Action::Claim(_));
+    match (resolve(conn, target), target) {
+        (Err(ChangeError::Refused(Refusal::NotFound)), Target::Key(key)) if may_be_new => {
+            Ok(Named { id: key.digest.new_id(), fingerprint: key.clone() })
+        }
+        (resolved, _) => resolved,
+    }
+}
+
+fn made(
+    conn: &Connection,
+    key: &Named,
+    actor: &str,
+    now: Timestamp,
+    act: impl FnOnce(&act::Subject<'_>) -> Result<Done, ChangeError>,
+) -> Result<Applied, ChangeError> {
+    let digest = &key.fingerprint.digest;
+    let before = facts::facts_of_digest(conn, digest)?;
+    let Done { kind, detail, part } = act(&act::Subject { conn, key, before: &before, actor, now })?;
     let record = Record {
-        kind: kind(&change.action),
+        kind,
         reason: None,
         key_id: Some(key.id),
         network: None,
@@ -38,118 +70,21 @@ pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timest
         actor: Some(actor.to_owned()),
         decision_id: None,
         detail: Some(detail),
+        delta: Some(Box::new(Delta { key: key.fingerprint.clone(), part })),
     };
     audit::append(conn, &record)?;
     Ok(Applied {
-        revision: advance(conn, &key.fingerprint.digest, now)?,
+        revision: advance(conn, digest, now)?,
         key_id: key.id,
         before,
-        after: facts::facts_of_digest(conn, &key.fingerprint.digest)?,
+        after: facts::facts_of_digest(conn, digest)?,
         refused: audit::refused(conn, key.id, now.before(REFUSED_SINCE))?,
         record,
     })
 }
 
-/// The key to change. Only a ban can be the first that the store hears of a key.
-fn subject(conn: &Connection, change: &Change) -> Result<Named, ChangeError> {
-    match (resolve(conn, &change.target), &change.target, &change.action) {
-        (Err(ChangeError::Refused(Refusal::NotFound)), Target::Key(key), Action::Ban { .. }) => {
-            Ok(Named { id: key.digest.new_id(), fingerprint: key.clone() })
-        }
-        (resolved, _, _) => resolved,
-    }
-}
-
-fn kind(action: &Action) -> EventKind {
-    match action {
-        Action::Reserve | Action::HandOver(_) | Action::Open => EventKind::Unbind,
-        Action::Ban { .. } => EventKind::Ban,
-        Action::Unban => EventKind::Unban,
-    }
-}
-
-/// Changes the rows and says in words what changed.
-fn perform(
-    conn: &Connection,
-    key: &Named,
-    before: &KeyFacts,
-    action: &Action,
-    actor: &str,
-    now: Timestamp,
-) -> Result<String, ChangeError> {
-    let bound = || before.binding.as_ref().ok_or(Refusal::NotBound(key.id));
-    match action {
-        Action::Reserve => Ok(pin(conn, bound()?, None)?),
-        Action::HandOver(network) => Ok(pin(conn, bound()?, Some(*network))?),
-        Action::Open => Ok(open(conn, bound()?)?),
-        Action::Ban { lasting, reason } => {
-            let ban = Ban {
-                id: key.id,
-                hint: key.fingerprint.hint.clone(),
-                until: lasting.map(|lasting| now.after(lasting)),
-                reason: reason.clone(),
-                actor: actor.to_owned(),
-                created_at: now,
-            };
-            Ok(put_ban(conn, key, &ban, before.ban.as_ref())?)
-        }
-        Action::Unban => {
-            let ban = before.ban.as_ref().ok_or(Refusal::NotBanned(key.id))?;
-            conn.prepare_cached("DELETE FROM bans WHERE key_id = ?1")?.execute([ban.id.to_string()])?;
-            Ok(format!("was banned {}", term(ban)))
-        }
-    }
-}
-
-fn pin(conn: &Connection, binding: &Binding, owner: Option<Network>) -> Result<String, StoreError> {
-    let id = binding.id.to_string();
-    conn.prepare_cached("UPDATE bindings SET state = 'pinned' WHERE key_id = ?1")?.execute([&id])?;
-    conn.prepare_cached("DELETE FROM binding_networks WHERE key_id = ?1")?.execute([&id])?;
-    if let Some(owner) = owner {
-        conn.prepare_cached("INSERT INTO binding_networks (key_id, network) VALUES (?1, ?2)")?
-            .execute((&id, owner.to_string()))?;
-    }
-    Ok(format!("networks {} -> {}", in_words(&binding.networks), in_words(owner.as_slice())))
-}
-
-fn open(conn: &Connection, binding: &Binding) -> Result<String, StoreError> {
-    conn.prepare_cached("DELETE FROM bindings WHERE key_id = ?1")?.execute([binding.id.to_string()])?;
-    Ok(format!("networks {} -> open to the next first use", in_words(&binding.networks)))
-}
-
-fn put_ban(conn: &Connection, key: &Named, ban: &Ban, earlier: Option<&Ban>) -> Result<String, StoreError> {
-    conn.prepare_cached(
-        "INSERT INTO bans (key_id, digest, pepper, realm, hint, until, reason, actor, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-         ON CONFLICT (key_id) DO UPDATE SET until = excluded.until, reason = excluded.reason,
-             actor = excluded.actor, created_at = excluded.created_at",
-    )?
-    .execute(params![
-        key.id.to_string(),
-        key.fingerprint.digest.as_bytes(),
-        key.fingerprint.pepper.as_str(),
-        key.fingerprint.realm,
-        ban.hint.as_ref().map(|hint| hint.as_str()),
-        ban.until.map(Timestamp::as_millis),
-        ban.reason,
-        ban.actor,
-        ban.created_at.as_millis(),
-    ])?;
-    let was = earlier.map_or_else(|| "not banned".to_owned(), |earlier| format!("banned {}", term(earlier)));
-    Ok(format!("{}, was {was}", term(ban)))
-}
-
-/// How long and why, in words.
-fn term(ban: &Ban) -> String {
-    let end = ban.until.map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
-    match &ban.reason {
-        Some(reason) => format!("{end} ({reason})"),
-        None => end,
-    }
-}
-
 /// Takes the next revision, logs the change, and forgets what every cache has long seen.
-fn advance(conn: &Connection, key: &KeyDigest, now: Timestamp) -> Result<Revision, StoreError> {
+pub(super) fn advance(conn: &Connection, key: &KeyDigest, now: Timestamp) -> Result<Revision, StoreError> {
     let revision = conn
         .prepare_cached("UPDATE revision SET value = value + 1 RETURNING value")?
         .query_row([], |row| row.get(0))?;

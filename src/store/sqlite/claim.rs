@@ -1,63 +1,134 @@
-//! First use.
+//! First use, and those who join it.
+//!
+//! Runs inside a write transaction, of which SQLite allows one at a time: nobody can claim between the look and the
+//! insert.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{audit, facts, names};
+use super::{
+    audit, facts,
+    names::{self, Named},
+    owner,
+    rows::{column, moment},
+};
 use crate::{
     domain::{
-        Binding, KeyFacts, State,
+        Binding, Candidate, KeyFacts, State, Timestamp,
         event::{EventKind, Record},
     },
-    store::{Claim, Claimed, Reading, StoreError},
+    store::{Claim, Claimed, MAX_CANDIDATES, Purpose, Reading, Slots, StoreError},
 };
 
-/// Runs inside a write transaction, of which SQLite allows one at a time: nobody can claim between the look and the
-/// insert.
 pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Claimed, StoreError> {
     let known = facts::reading(conn, &claim.key.digest)?;
-    let banned = known.facts.ban.as_ref().is_some_and(|ban| ban.in_force(claim.now));
-    if banned || known.facts.binding.is_some() {
+    if known.facts.ban.as_ref().is_some_and(|ban| ban.in_force(claim.now)) {
         return Ok(Claimed::Held(known));
     }
+    match (claim.purpose, known.facts.binding_at(claim.now)) {
+        (Purpose::Own(slots), Some(binding)) if !binding.is_sealed() => {
+            let binding = binding.clone();
+            join(conn, claim, slots, known, binding)
+        }
+        (_, Some(_)) => Ok(Claimed::Held(known)),
+        (Purpose::Own(slots), None) => first_use(conn, claim, slots, known),
+        (Purpose::Observe, None) => note(conn, claim, known),
+    }
+}
+
+fn first_use(conn: &Connection, claim: &Claim, slots: Slots, known: Reading) -> Result<Claimed, StoreError> {
+    let key = Named { id: names::id_of(conn, &claim.key)?, fingerprint: claim.key.clone() };
+    if known.facts.binding.is_some() {
+        // An expired provisional binding: what it was used for is another client's story.
+        owner::remove(conn, key.id)?;
+    }
     let binding = Binding {
-        id: names::id_of(conn, &claim.key)?,
+        id: key.id,
         hint: claim.key.hint.clone(),
         state: State::Learned,
         networks: vec![claim.network],
         created_at: claim.now,
+        open_until: (slots.networks > 1 && !slots.window.is_zero()).then(|| claim.now.after(slots.window)),
+        expires_at: None,
     };
-    insert(conn, claim, &binding)?;
-    let record = record(claim, &binding);
+    owner::put(conn, &key, &binding)?;
+    if !known.facts.candidates.is_empty() {
+        owner::forget_candidates(conn, key.id)?;
+    }
+    let record = Record { detail: earlier_owner(conn, &key)?, ..record(claim, &key, EventKind::FirstUse) };
     audit::append(conn, &record)?;
-    let facts = KeyFacts { binding: Some(binding), ban: known.facts.ban };
-    Ok(Claimed::Won { reading: Reading { facts, as_of: known.as_of }, record })
+    let facts = KeyFacts { binding: Some(binding), ban: known.facts.ban, candidates: Vec::new() };
+    Ok(Claimed::Won { reading: Reading { facts, ..known }, record })
 }
 
-fn insert(conn: &Connection, claim: &Claim, binding: &Binding) -> Result<(), StoreError> {
-    let id = binding.id.to_string();
+fn join(
+    conn: &Connection,
+    claim: &Claim,
+    slots: Slots,
+    mut known: Reading,
+    mut binding: Binding,
+) -> Result<Claimed, StoreError> {
+    let taken = binding.networks.len();
+    let room = taken < usize::from(slots.networks) && binding.open_until.is_some_and(|end| claim.now < end);
+    let joins = room && !binding.networks.contains(&claim.network);
+    if joins {
+        owner::add(conn, binding.id, claim.network)?;
+        binding.networks.push(claim.network);
+        // As they will be read.
+        binding.networks.sort_by_key(ToString::to_string);
+    }
+    if !room || binding.networks.len() >= usize::from(slots.networks) {
+        owner::seal(conn, binding.id)?;
+        binding.open_until = None;
+    }
+    let key = Named { id: binding.id, fingerprint: claim.key.clone() };
+    known.facts.binding = Some(binding);
+    if !joins {
+        return Ok(Claimed::Held(known));
+    }
+    let record = record(claim, &key, EventKind::NetworkAdded);
+    audit::append(conn, &record)?;
+    Ok(Claimed::Won { reading: known, record })
+}
+
+fn note(conn: &Connection, claim: &Claim, mut known: Reading) -> Result<Claimed, StoreError> {
+    let candidates = &mut known.facts.candidates;
+    if candidates.len() >= MAX_CANDIDATES || candidates.iter().any(|candidate| candidate.network == claim.network) {
+        return Ok(Claimed::Held(known));
+    }
     conn.prepare_cached(
-        "INSERT INTO bindings (key_id, digest, pepper, realm, hint, state, created_at)
+        "INSERT INTO candidates (key_id, digest, pepper, realm, hint, network, first_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![
-        id,
+        names::id_of(conn, &claim.key)?.to_string(),
         claim.key.digest.as_bytes(),
         claim.key.pepper.as_str(),
         claim.key.realm,
-        binding.hint.as_ref().map(|hint| hint.as_str()),
-        binding.state.as_str(),
-        binding.created_at.as_millis(),
+        claim.key.hint.as_ref().map(|hint| hint.as_str()),
+        claim.network.to_string(),
+        claim.now.as_millis(),
     ])?;
-    conn.prepare_cached("INSERT INTO binding_networks (key_id, network) VALUES (?1, ?2)")?
-        .execute((id, claim.network.to_string()))?;
-    Ok(())
+    candidates.push(Candidate { network: claim.network, first_at: claim.now });
+    Ok(Claimed::Noted(known))
 }
 
-fn record(claim: &Claim, binding: &Binding) -> Record {
+/// Whose the key was before it was archived, in words.
+fn earlier_owner(conn: &Connection, key: &Named) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT networks, archived_at FROM archive WHERE key_id = ?1 ORDER BY id DESC LIMIT 1";
+    let found = conn.prepare_cached(sql)?.query_row([key.id.to_string()], |row| {
+        Ok(column::<String>(row, 0, "archive.networks")
+            .and_then(|networks| Ok((networks, moment(row, 1, "archive.archived_at")?))))
+    });
+    let words =
+        |(networks, at): (String, Timestamp)| format!("was archived on {at}, owned by {}", networks.replace(' ', ", "));
+    Ok(found.optional()?.transpose()?.map(words))
+}
+
+fn record(claim: &Claim, key: &Named, kind: EventKind) -> Record {
     Record {
-        kind: EventKind::FirstUse,
+        kind,
         reason: None,
-        key_id: Some(binding.id),
+        key_id: Some(key.id),
         network: Some(claim.network),
         count: 1,
         first_at: claim.now,
@@ -65,5 +136,6 @@ fn record(claim: &Claim, binding: &Binding) -> Record {
         actor: None,
         decision_id: Some(claim.decision_id.clone()),
         detail: None,
+        delta: None,
     }
 }

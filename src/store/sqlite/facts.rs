@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, ToSql};
 
-use super::rows::{column, digest, moment, parsed, word};
+use super::rows::{column, digest, moment, moment_or_null, parsed, word};
 use crate::{
-    domain::{Ban, Binding, Hint, KeyDigest, KeyFacts, KeyId, Network, PepperId, State, Timestamp},
+    domain::{Ban, Binding, Candidate, Hint, KeyDigest, KeyFacts, KeyId, Network, PepperId, State, Timestamp},
     store::{Changes, Reading, Revision, StoreError},
 };
 
@@ -19,8 +19,11 @@ pub(super) fn reading(conn: &Connection, key: &KeyDigest) -> Result<Reading, Sto
 pub(super) fn facts_of_digest(conn: &Connection, key: &KeyDigest) -> Result<KeyFacts, StoreError> {
     facts(
         conn,
-        "SELECT key_id, hint, state, created_at FROM bindings WHERE digest = ?1",
-        "SELECT key_id, hint, until, reason, actor, created_at FROM bans WHERE digest = ?1",
+        [
+            "SELECT key_id, hint, state, created_at, open_until, expires_at FROM bindings WHERE digest = ?1",
+            "SELECT key_id, hint, until, reason, actor, created_at FROM bans WHERE digest = ?1",
+            "SELECT network, first_at FROM candidates WHERE digest = ?1 ORDER BY id",
+        ],
         key.as_bytes(),
     )
 }
@@ -28,14 +31,17 @@ pub(super) fn facts_of_digest(conn: &Connection, key: &KeyDigest) -> Result<KeyF
 pub(super) fn facts_of_id(conn: &Connection, id: KeyId) -> Result<KeyFacts, StoreError> {
     facts(
         conn,
-        "SELECT key_id, hint, state, created_at FROM bindings WHERE key_id = ?1",
-        "SELECT key_id, hint, until, reason, actor, created_at FROM bans WHERE key_id = ?1",
+        [
+            "SELECT key_id, hint, state, created_at, open_until, expires_at FROM bindings WHERE key_id = ?1",
+            "SELECT key_id, hint, until, reason, actor, created_at FROM bans WHERE key_id = ?1",
+            "SELECT network, first_at FROM candidates WHERE key_id = ?1 ORDER BY id",
+        ],
         &id.to_string(),
     )
 }
 
-fn facts(conn: &Connection, binding_sql: &str, ban_sql: &str, key: &dyn ToSql) -> Result<KeyFacts, StoreError> {
-    let mut binding = conn.prepare_cached(binding_sql)?;
+fn facts(conn: &Connection, [binding, ban, candidates]: [&str; 3], key: &dyn ToSql) -> Result<KeyFacts, StoreError> {
+    let mut binding = conn.prepare_cached(binding)?;
     let binding = match binding.query([key])?.next()? {
         Some(row) => Some(Binding {
             id: parsed(row, 0, "bindings.key_id")?,
@@ -43,22 +49,33 @@ fn facts(conn: &Connection, binding_sql: &str, ban_sql: &str, key: &dyn ToSql) -
             state: word(row, 2, "bindings.state", State::from_word)?,
             networks: networks(conn, &column::<String>(row, 0, "bindings.key_id")?)?,
             created_at: moment(row, 3, "bindings.created_at")?,
+            open_until: moment_or_null(row, 4, "bindings.open_until")?,
+            expires_at: moment_or_null(row, 5, "bindings.expires_at")?,
         }),
         None => None,
     };
-    let mut ban = conn.prepare_cached(ban_sql)?;
+    let mut ban = conn.prepare_cached(ban)?;
     let ban = match ban.query([key])?.next()? {
         Some(row) => Some(Ban {
             id: parsed(row, 0, "bans.key_id")?,
             hint: column::<Option<String>>(row, 1, "bans.hint")?.map(Hint::from_stored),
-            until: column::<Option<i64>>(row, 2, "bans.until")?.map(Timestamp::from_millis),
+            until: moment_or_null(row, 2, "bans.until")?,
             reason: column(row, 3, "bans.reason")?,
             actor: column(row, 4, "bans.actor")?,
             created_at: moment(row, 5, "bans.created_at")?,
         }),
         None => None,
     };
-    Ok(KeyFacts { binding, ban })
+    let candidates = conn
+        .prepare_cached(candidates)?
+        .query_and_then([key], |row| {
+            Ok(Candidate {
+                network: parsed(row, 0, "candidates.network")?,
+                first_at: moment(row, 1, "candidates.first_at")?,
+            })
+        })?
+        .collect::<Result<_, StoreError>>()?;
+    Ok(KeyFacts { binding, ban, candidates })
 }
 
 fn networks(conn: &Connection, key_id: &str) -> Result<Vec<Network>, StoreError> {

@@ -4,32 +4,54 @@ use rusqlite::{Connection, ToSql};
 
 use super::{
     facts::{self, NOW},
-    names::resolve,
-    rows::{count, parsed},
+    names::{self, resolve},
+    rows::{column, count, moment_or_null, parsed},
 };
 use crate::{
     domain::KeyId,
-    store::{ChangeError, Counts, KeyQuery, KeyRow, StoreError, Target},
+    store::{ChangeError, Counts, KeyQuery, KeyRow, Life, StoreError, Target},
 };
 
 pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeError> {
     let named = resolve(conn, target)?;
-    Ok(KeyRow { key_id: named.id, facts: facts::facts_of_id(conn, named.id)? })
+    Ok(row(conn, named.id)?)
+}
+
+fn row(conn: &Connection, key_id: KeyId) -> Result<KeyRow, StoreError> {
+    let sql = "SELECT used_at, refused_at, note FROM bindings WHERE key_id = ?1";
+    let mut statement = conn.prepare_cached(sql)?;
+    let life = match statement.query([key_id.to_string()])?.next()? {
+        Some(row) => Life {
+            used_at: moment_or_null(row, 0, "bindings.used_at")?,
+            refused_at: moment_or_null(row, 1, "bindings.refused_at")?,
+            note: column(row, 2, "bindings.note")?,
+        },
+        None => Life::default(),
+    };
+    let hint = names::by_id(conn, key_id)?.and_then(|named| named.fingerprint.hint);
+    Ok(KeyRow { key_id, hint, facts: facts::facts_of_id(conn, key_id)?, life })
 }
 
 pub(super) fn keys(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
     let (sql, values) = newest(query);
     conn.prepare_cached(&sql)?
         .query_and_then(rusqlite::params_from_iter(values), |row| {
-            let key_id: KeyId = parsed(row, 0, "known_keys.key_id")?;
-            Ok(KeyRow { key_id, facts: facts::facts_of_id(conn, key_id)? })
+            self::row(conn, parsed(row, 0, "known_keys.key_id")?)
         })?
         .collect()
 }
 
+/// What observe mode has seen, and nobody owns yet, in the order in which it came.
+const OBSERVED: &str = "SELECT key_id, min(id) AS first FROM candidates AS seen
+    WHERE NOT EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = seen.key_id)
+    GROUP BY key_id ORDER BY first LIMIT ?1 OFFSET ?2";
+
 /// A key with a binding and a ban is as new as the newer of the two and is listed there only. So each half is in the
 /// order of its own index and SQLite merges them, which stops at the limit and sorts nothing.
 fn newest(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
+    if query.observed_only {
+        return (OBSERVED.to_owned(), vec![Box::new(query.limit), Box::new(query.offset)]);
+    }
     let mut filter = String::new();
     let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(query.limit), Box::new(query.offset)];
     if let Some(state) = query.state {
@@ -70,7 +92,10 @@ pub(super) fn counts(conn: &Connection) -> Result<Counts, StoreError> {
         "SELECT count(*) FILTER (WHERE state = 'learned'),
              count(*) FILTER (WHERE state = 'pinned' AND owned),
              count(*) FILTER (WHERE state = 'pinned' AND NOT owned),
-             (SELECT count(*) FROM bans WHERE until IS NULL OR until > {NOW})
+             (SELECT count(*) FROM bans WHERE until IS NULL OR until > {NOW}),
+             count(*) FILTER (WHERE state = 'provisional'),
+             (SELECT count(DISTINCT key_id) FROM candidates AS seen
+              WHERE NOT EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = seen.key_id))
          FROM (SELECT state, state = 'pinned' AND EXISTS
              (SELECT 1 FROM binding_networks AS owner WHERE owner.key_id = bindings.key_id) AS owned FROM bindings)"
     );
@@ -82,5 +107,7 @@ pub(super) fn counts(conn: &Connection) -> Result<Counts, StoreError> {
         pinned: count(row, 1, "bindings.state")?,
         reserved: count(row, 2, "bindings.state")?,
         banned: count(row, 3, "bans.until")?,
+        provisional: count(row, 4, "bindings.state")?,
+        observed: count(row, 5, "candidates.key_id")?,
     })
 }

@@ -4,6 +4,7 @@
 //! pepper and starts three threads, each with its own connection. The *writer* commits many calls with one sync of the
 //! disk; *lookup* answers what decisions wait for; *scan* answers operators, so that no listing delays a decision.
 
+mod act;
 mod audit;
 mod change;
 mod claim;
@@ -14,6 +15,7 @@ mod lock;
 mod migrate;
 mod names;
 mod open;
+mod owner;
 mod rows;
 mod worker;
 
@@ -29,7 +31,7 @@ use self::{
 };
 use super::{
     Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-    Store, StoreError, Target,
+    Store, StoreError, Stored, Target,
 };
 use crate::domain::{KeyDigest, Timestamp, event::Record};
 
@@ -110,7 +112,7 @@ impl Store for SqliteStore {
         self.writer.call(move |conn| records.iter().try_for_each(|record| audit::append(conn, record))).await
     }
 
-    async fn audit(&self, query: AuditQuery) -> Result<Vec<Record>, StoreError> {
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         self.scan.call(move |conn| audit::list(conn, &query)).await
     }
 

@@ -51,7 +51,8 @@ fn only_id(conn: &Connection, prefix: &KeyIdPrefix) -> Result<KeyId, ChangeError
     }
 }
 
-fn by_id(conn: &Connection, id: KeyId) -> Result<Option<Named>, StoreError> {
+/// The key whose rows have this id.
+pub(super) fn by_id(conn: &Connection, id: KeyId) -> Result<Option<Named>, StoreError> {
     let sql = "SELECT key_id, digest, pepper, realm, hint FROM known_keys WHERE key_id = ?1 ORDER BY source LIMIT 1";
     first(conn.prepare_cached(sql)?.query([id.to_string()])?)
 }

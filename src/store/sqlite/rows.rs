@@ -77,6 +77,11 @@ pub(super) fn moment(row: &Row<'_>, at: usize, name: &str) -> Result<Timestamp, 
     column(row, at, name).map(Timestamp::from_millis)
 }
 
+/// A moment, or NULL.
+pub(super) fn moment_or_null(row: &Row<'_>, at: usize, name: &str) -> Result<Option<Timestamp>, StoreError> {
+    Ok(column::<Option<i64>>(row, at, name)?.map(Timestamp::from_millis))
+}
+
 /// A look-up digest.
 pub(super) fn digest(row: &Row<'_>, at: usize, name: &str) -> Result<KeyDigest, StoreError> {
     column(row, at, name).map(KeyDigest::from_bytes)

@@ -1,0 +1,382 @@
+//! The decision: who may use a key.
+//!
+//! The order of the rules is the order of the code below (`PRODUCT`: bans before the binding; what only a claim needs
+//! is judged only where a claim would be made). No wire format, no driver, no metric.
+
+mod case;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    domain::{
+        ApiKey, ClientIp, KeyDigest, KeyFacts, KeyHasher, KeyId, Mode, Network, Reason, Shape,
+        event::{DecisionId, EventKind},
+    },
+    limit::{self, Charge, Exhausted, Limiter},
+    store::{Claim, Claimed, Reading, StoreError, cached::Cached, view::View},
+};
+
+use case::{Case, Step, Verdict, allow, deny};
+
+/// What to do while the store is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failsafe {
+    /// Deny what cannot be decided.
+    Closed,
+    /// Allow it, unbound, as `failsafe_open`.
+    Open,
+}
+
+/// What to do with a request without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Deny it.
+    Deny,
+    /// Allow it: the route has anonymous parts.
+    Allow,
+}
+
+impl Missing {
+    /// The word of `credentials.missing` and `sentinel.missing`.
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "deny" => Some(Self::Deny),
+            "allow" => Some(Self::Allow),
+            _ => None,
+        }
+    }
+}
+
+/// What the first use of a key does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstUse {
+    /// It makes the owner.
+    Claim,
+    /// Nothing: only an operator gives keys their networks.
+    Deny,
+}
+
+/// The engine's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `mode`.
+    pub mode: Mode,
+    /// `credentials.missing`.
+    pub missing: Missing,
+    /// `store.failsafe`.
+    pub failsafe: Failsafe,
+    /// `store.stale_grace`.
+    pub stale_grace: Duration,
+    /// `client_ip.unclaimable`.
+    pub unclaimable: Vec<Network>,
+    /// `binding.first_use`.
+    pub first_use: FirstUse,
+    /// `binding.prefix_*`, `binding.max_networks`, `binding.learn_window`.
+    pub shape: Shape,
+    /// `claims.*`.
+    pub claims: limit::Options,
+}
+
+/// What holds where nothing is configured.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Enforce,
+            missing: Missing::Deny,
+            failsafe: Failsafe::Closed,
+            stale_grace: Duration::from_secs(600),
+            unclaimable: Vec::new(),
+            first_use: FirstUse::Claim,
+            shape: Shape::default(),
+            claims: limit::Options {
+                per_network: Some(limit::Rate { claims: 30, per: Duration::from_secs(60) }),
+                ..limit::Options::default()
+            },
+        }
+    }
+}
+
+/// What the edge found in a Check request.
+#[derive(Debug)]
+pub struct Request {
+    /// Who asks.
+    pub ip: ClientIp,
+    /// With which key.
+    pub key: Option<ApiKey>,
+    /// What the route says about requests without a key; `None` leaves it to [`Options::missing`].
+    pub missing: Option<Missing>,
+    /// The route's mode, or the engine's.
+    pub mode: Mode,
+    /// For the audit.
+    pub decision_id: DecisionId,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub enum Decision {
+    /// Let the request through.
+    Allow(Permit),
+    /// Refuse it.
+    Deny(Denial),
+}
+
+/// Proof that the engine allowed a request. Its fields are private to this file, so nothing else can make one, and an
+/// allowing answer cannot be written without one.
+#[derive(Debug)]
+pub struct Permit {
+    reason: Reason,
+    key_id: Option<KeyId>,
+    would_deny: bool,
+}
+
+impl Permit {
+    /// Why; for [`Permit::would_deny`], why not.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The key, if the request had one.
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.key_id
+    }
+
+    /// Whether this request passes only because the mode is `observe`.
+    pub fn would_deny(&self) -> bool {
+        self.would_deny
+    }
+}
+
+/// A refusal; anyone may make one.
+#[derive(Debug)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// The key, where one was found.
+    pub key_id: Option<KeyId>,
+    /// When it is worth to try again, where the engine knows better than the reason's own answer.
+    pub retry_after: Option<Duration>,
+}
+
+/// What [`Engine::decide`] would answer, for an operator's eye. No proof of anything: no answer is made from it.
+#[derive(Debug)]
+pub struct Explained {
+    /// Whether the request would be let through.
+    pub allowed: bool,
+    /// Why.
+    pub reason: Reason,
+    /// The key, where the request has one.
+    pub key_id: Option<KeyId>,
+    /// What it was judged by; `None` if nothing was asked, or the store did not answer.
+    pub facts: Option<KeyFacts>,
+    /// For [`Reason::FirstUse`] and [`Reason::NetworkAdded`]: the network that would own the key.
+    pub would_own: Option<Network>,
+}
+
+/// How far a request with a key comes without a claim.
+struct Settled {
+    /// What it was judged by.
+    reading: Option<Arc<Reading>>,
+    step: Step,
+}
+
+/// Decides.
+pub struct Engine {
+    hasher: KeyHasher,
+    cached: Arc<Cached>,
+    view: Arc<View>,
+    limiter: Limiter,
+    options: ArcSwap<Options>,
+}
+
+impl Engine {
+    /// An engine over `cached`.
+    pub fn new(hasher: KeyHasher, cached: Arc<Cached>, view: Arc<View>, options: Options) -> Self {
+        let limiter = Limiter::new(Instant::now());
+        Self { hasher, cached, view, limiter, options: ArcSwap::from_pointee(options) }
+    }
+
+    /// `mode`, for a route that has none.
+    pub fn mode(&self) -> Mode {
+        self.options.load().mode
+    }
+
+    /// Decides `request`, which arrived at `now`, before `deadline`.
+    ///
+    /// A cached key is decided without an await; the deadline's timer starts only where the store is asked.
+    pub async fn decide(&self, request: Request, now: Instant, deadline: Instant) -> Decision {
+        let Request { ip, key, missing, mode, decision_id } = request;
+        if mode == Mode::Off {
+            return answer(allow(Reason::ModeOff, None), mode);
+        }
+        let options = self.options.load();
+        let Some(key) = key else { return answer(without_key(&options, missing), mode) };
+        let digest = self.hasher.digest(&key);
+        let Some(time) = self.view.time(now) else { return answer(never_connected(digest), mode) };
+        if let Some((_, verdict)) = self.warm(Case { options: &options, mode, ip, digest, now, time }) {
+            return answer(verdict, mode);
+        }
+        // From here on there are awaits, which must not hold a place in the swap.
+        let options = Guard::into_inner(options);
+        let case = Case { options: &options, mode, ip, digest, now, time };
+        let settled = self.settle(case, deadline).await;
+        let verdict = match settled.step {
+            Step::Decided(verdict) => verdict,
+            Step::MayClaim(network) => match self.limiter.charge(&options.claims, ip, now) {
+                Ok(charge) => {
+                    let claim = self.claim(case, &key, network, decision_id, charge);
+                    self.in_time(case, deadline, claim).await.unwrap_or_else(|verdict| verdict)
+                }
+                Err(exhausted) => limited(case, settled.reading.as_deref(), exhausted),
+            },
+        };
+        answer(verdict, mode)
+    }
+
+    /// What becomes of a request that the edge found `fault` with, and that was not judged any further.
+    pub fn fault(&self, fault: Reason, mode: Mode) -> Decision {
+        match (mode, fault) {
+            (Mode::Enforce | Mode::Observe, _) | (_, Reason::CallerRejected | Reason::MalformedRequest) => {
+                answer(deny(fault, None), mode)
+            }
+            (Mode::Off, _) => answer(allow(Reason::ModeOff, None), mode),
+        }
+    }
+
+    /// What [`Engine::decide`] would answer to a request with this key from `ip`. Claims nothing.
+    pub async fn explain(
+        &self,
+        ip: ClientIp,
+        key: Option<&ApiKey>,
+        missing: Option<Missing>,
+        mode: Mode,
+        now: Instant,
+        deadline: Instant,
+    ) -> Explained {
+        if mode == Mode::Off {
+            return explained(allow(Reason::ModeOff, None), mode, None, None);
+        }
+        let options = self.options.load_full();
+        let Some(key) = key else { return explained(without_key(&options, missing), mode, None, None) };
+        let digest = self.hasher.digest(key);
+        let Some(time) = self.view.time(now) else { return explained(never_connected(digest), mode, None, None) };
+        let case = Case { options: &options, mode, ip, digest, now, time };
+        let Settled { reading, step } = match self.warm(case) {
+            Some((reading, verdict)) => Settled { reading: Some(reading), step: Step::Decided(verdict) },
+            None => self.settle(case, deadline).await,
+        };
+        let facts = reading.as_ref().map(|reading| reading.facts.clone());
+        match step {
+            Step::Decided(verdict) => explained(verdict, mode, facts, None),
+            // The charge is dropped at once, which gives it back.
+            Step::MayClaim(network) => match self.limiter.charge(&options.claims, ip, now) {
+                Ok(_) => {
+                    let verdict = case.would_claim(facts.as_ref(), network);
+                    explained(verdict, mode, facts, verdict.allowed.then_some(network))
+                }
+                Err(exhausted) => explained(limited(case, reading.as_deref(), exhausted), mode, facts, None),
+            },
+        }
+    }
+
+    /// What the cache alone decides. Synchronous: no I/O, no lock, no timer.
+    fn warm(&self, case: Case<'_>) -> Option<(Arc<Reading>, Verdict)> {
+        let reading = self.cached.get(&case.digest)?;
+        let verdict = self.known(case, &reading.facts)?;
+        Some((reading, verdict))
+    }
+
+    /// Everything but the claim, by what the store says now.
+    async fn settle(&self, case: Case<'_>, deadline: Instant) -> Settled {
+        let reading = match self.in_time(case, deadline, self.cached.load(case.digest)).await {
+            Ok(reading) => reading,
+            Err(verdict) => return Settled { reading: None, step: Step::Decided(verdict) },
+        };
+        let known = self.known(case, &reading.facts);
+        let step = known.map_or_else(|| case.unowned(&reading.facts), Step::Decided);
+        Settled { reading: Some(reading), step }
+    }
+
+    fn known(&self, case: Case<'_>, facts: &KeyFacts) -> Option<Verdict> {
+        case.known(facts, self.view.is_fresh(case.now, case.options.stale_grace))
+    }
+
+    /// What the store says before `deadline`, or what is decided without it.
+    async fn in_time<T>(
+        &self,
+        case: Case<'_>,
+        deadline: Instant,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Verdict> {
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(case.unsure(Some(case.digest.new_id()))),
+            Err(_) => Err(deny(Reason::DeadlineExceeded, Some(case.digest.new_id()))),
+        }
+    }
+
+    async fn claim(
+        &self,
+        case: Case<'_>,
+        key: &ApiKey,
+        network: Network,
+        decision_id: DecisionId,
+        charge: Charge,
+    ) -> Result<Verdict, StoreError> {
+        let claim = Claim {
+            key: self.hasher.fingerprint(key),
+            network,
+            purpose: case.purpose(),
+            now: case.time,
+            decision_id: decision_id.to_string(),
+        };
+        let claimed = self.cached.claim(claim, move || charge.keep()).await?;
+        Ok(match &claimed {
+            Claimed::Won { reading, record } => {
+                let added = record.kind == EventKind::NetworkAdded;
+                let reason = if added { Reason::NetworkAdded } else { Reason::FirstUse };
+                allow(reason, Some(case.key_id(&reading.facts)))
+            }
+            Claimed::Noted(reading) => case.noted(&reading.facts),
+            Claimed::Held(reading) => self.known(case, &reading.facts).unwrap_or_else(|| {
+                // As many networks as may be remembered with the key came before this one.
+                deny(Reason::IpMismatch, Some(case.key_id(&reading.facts)))
+            }),
+        })
+    }
+}
+
+fn limited(case: Case<'_>, reading: Option<&Reading>, exhausted: Exhausted) -> Verdict {
+    case.limited(reading.map(|reading| &reading.facts), exhausted)
+}
+
+/// Nothing is known, not even whether our pepper is the right one, so `failsafe = open` cannot apply.
+fn never_connected(digest: KeyDigest) -> Verdict {
+    deny(Reason::StoreUnavailable, Some(digest.new_id()))
+}
+
+fn without_key(options: &Options, missing: Option<Missing>) -> Verdict {
+    match missing.unwrap_or(options.missing) {
+        Missing::Deny => deny(Reason::NoKey, None),
+        Missing::Allow => allow(Reason::NoKey, None),
+    }
+}
+
+/// The one place where a verdict becomes a decision.
+fn answer(verdict: Verdict, mode: Mode) -> Decision {
+    let Verdict { allowed, reason, key_id, retry_after } = verdict;
+    let would_deny = !allowed && mode == Mode::Observe && !reason.binds_in_observe();
+    if allowed || would_deny {
+        Decision::Allow(Permit { reason, key_id, would_deny })
+    } else {
+        Decision::Deny(Denial { reason, key_id, retry_after })
+    }
+}
+
+fn explained(verdict: Verdict, mode: Mode, facts: Option<KeyFacts>, would_own: Option<Network>) -> Explained {
+    let Verdict { reason, key_id, .. } = verdict;
+    let allowed = matches!(answer(verdict, mode), Decision::Allow(_));
+    Explained { allowed, reason, key_id, facts, would_own }
+}

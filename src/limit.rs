@@ -1,0 +1,222 @@
+//! How many keys a network may claim: what keeps a flood of random keys from filling the store.
+//!
+//! A budget is a leaky bucket in the form of GCRA (ITU-T I.371): one number, the time at which it would be empty again.
+//! Per process, not per installation: an attacker gains a factor of the number of replicas, and no claim waits for
+//! another replica.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
+
+use crate::domain::{ClientIp, Network};
+
+/// Networks whose budgets are remembered; the least used make room. Whoever can come from more than these has a fresh
+/// budget for every network anyway.
+const NETWORKS: usize = 65_536;
+
+/// So many claims in so long a time, all at once or one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many; at least 1.
+    pub claims: u32,
+    /// In which time.
+    pub per: Duration,
+}
+
+impl Rate {
+    /// What one claim costs, in nanoseconds.
+    fn cost(self) -> u64 {
+        (nanos(self.per) / u64::from(self.claims.max(1))).max(1)
+    }
+}
+
+/// `claims.*`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `claims.per_network`: for each IPv4 address and each IPv6 /64.
+    pub per_network: Option<Rate>,
+    /// `claims.global`: for all of them together.
+    pub global: Option<Rate>,
+    /// `claims.exempt`: networks without a budget.
+    pub exempt: Vec<Network>,
+}
+
+/// The budgets of this process.
+pub struct Limiter {
+    origin: Instant,
+    networks: Cache<Network, Arc<Bucket>>,
+    global: Arc<Bucket>,
+}
+
+/// When it would be empty, in nanoseconds since the limiter's origin.
+#[derive(Debug, Default)]
+struct Bucket(AtomicU64);
+
+/// The price of a claim that may still fail: given back when dropped, unless [`Charge::keep`] was called.
+#[must_use]
+#[derive(Debug)]
+pub struct Charge(Vec<(Arc<Bucket>, u64)>);
+
+/// The budget is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted {
+    /// After how long one claim is possible.
+    pub retry_after: Duration,
+}
+
+impl Limiter {
+    /// Full budgets. `now` is any moment not after the first charge.
+    pub fn new(now: Instant) -> Self {
+        Self { origin: now, networks: Cache::new(NETWORKS), global: Arc::default() }
+    }
+
+    /// Charges one claim from `ip`.
+    pub fn charge(&self, options: &Options, ip: ClientIp, now: Instant) -> Result<Charge, Exhausted> {
+        let mut charge = Charge(Vec::new());
+        if options.exempt.iter().any(|network| network.contains(ip)) {
+            return Ok(charge);
+        }
+        let now = nanos(now.saturating_duration_since(self.origin));
+        if let Some(rate) = options.per_network {
+            let bucket = self.of(Network::owning(ip));
+            bucket.take(rate, now)?;
+            charge.0.push((bucket, rate.cost()));
+        }
+        if let Some(rate) = options.global {
+            // A refusal here drops `charge`, which gives the network's part back.
+            self.global.take(rate, now)?;
+            charge.0.push((Arc::clone(&self.global), rate.cost()));
+        }
+        Ok(charge)
+    }
+
+    fn of(&self, network: Network) -> Arc<Bucket> {
+        match self.networks.get_or_insert_with(&network, || Ok::<_, std::convert::Infallible>(Arc::default())) {
+            Ok(bucket) => bucket,
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl Bucket {
+    fn take(&self, rate: Rate, now: u64) -> Result<(), Exhausted> {
+        let (cost, most) = (rate.cost(), nanos(rate.per));
+        let charged = |empty_at: u64| {
+            let next = empty_at.max(now).saturating_add(cost);
+            (next - now <= most).then_some(next)
+        };
+        // Relaxed: the number itself is all there is to agree on.
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged) {
+            Ok(_) => Ok(()),
+            Err(empty_at) => {
+                let wait = empty_at.saturating_add(cost).saturating_sub(now).saturating_sub(most);
+                Err(Exhausted { retry_after: Duration::from_nanos(wait) })
+            }
+        }
+    }
+
+    fn give_back(&self, cost: u64) {
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |at| Some(at.saturating_sub(cost)));
+    }
+}
+
+impl Charge {
+    /// The claim was made: the price is paid.
+    pub fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        for (bucket, cost) in &self.0 {
+            bucket.give_back(*cost);
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn per_minute(claims: u32) -> Options {
+        Options { per_network: Some(Rate { claims, per: MINUTE }), ..Options::default() }
+    }
+
+    fn ip(text: &str) -> ClientIp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_budget_is_spent_at_once_and_comes_back_one_by_one() {
+        let start = Instant::now();
+        let (limiter, options) = (Limiter::new(start), per_minute(30));
+        for claim in 0..30 {
+            limiter.charge(&options, ip("203.0.113.7"), start).unwrap_or_else(|_| panic!("claim {claim}")).keep();
+        }
+        let spent = limiter.charge(&options, ip("203.0.113.7"), start).unwrap_err();
+        assert_eq!(spent.retry_after, Duration::from_secs(2));
+        limiter.charge(&options, ip("203.0.113.8"), start).unwrap().keep();
+        let later = start + spent.retry_after;
+        limiter.charge(&options, ip("203.0.113.7"), later).unwrap().keep();
+        limiter.charge(&options, ip("203.0.113.7"), later).unwrap_err();
+    }
+
+    #[test]
+    fn an_ipv6_budget_is_the_64s() {
+        let start = Instant::now();
+        let (limiter, options) = (Limiter::new(start), per_minute(1));
+        limiter.charge(&options, ip("2001:db8::1"), start).unwrap().keep();
+        limiter.charge(&options, ip("2001:db8::ffff:2"), start).unwrap_err();
+        limiter.charge(&options, ip("2001:db8:0:1::1"), start).unwrap().keep();
+    }
+
+    #[test]
+    fn a_claim_that_failed_costs_nothing() {
+        let start = Instant::now();
+        let both = Options { global: Some(Rate { claims: 1, per: MINUTE }), ..per_minute(2) };
+        let limiter = Limiter::new(start);
+        drop(limiter.charge(&both, ip("203.0.113.7"), start).unwrap());
+        limiter.charge(&both, ip("203.0.113.7"), start).unwrap().keep();
+        limiter.charge(&both, ip("203.0.113.7"), start).unwrap_err();
+        // What the global budget refused was given back to the network.
+        let alone = per_minute(2);
+        limiter.charge(&alone, ip("203.0.113.7"), start).unwrap().keep();
+        limiter.charge(&alone, ip("203.0.113.7"), start).unwrap_err();
+    }
+
+    #[test]
+    fn exempt_networks_and_absent_budgets_are_free() {
+        let start = Instant::now();
+        let limiter = Limiter::new(start);
+        let exempt = Options { exempt: vec!["203.0.113.0/24".parse().unwrap()], ..per_minute(1) };
+        for _ in 0..10 {
+            limiter.charge(&exempt, ip("203.0.113.7"), start).unwrap().keep();
+            limiter.charge(&Options::default(), ip("198.51.100.9"), start).unwrap().keep();
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_by_the_number_of_networks() {
+        let start = Instant::now();
+        let (limiter, options) = (Limiter::new(start), per_minute(1));
+        for number in 0..200_000u32 {
+            let ip = ClientIp::new(std::net::Ipv4Addr::from(number).into());
+            limiter.charge(&options, ip, start).unwrap().keep();
+        }
+        assert!(limiter.networks.len() <= NETWORKS, "{}", limiter.networks.len());
+    }
+}

@@ -1,0 +1,117 @@
+//! What observe mode writes down, and what becomes of it.
+
+use key_ip_sentinel::{
+    domain::{Candidate, Fingerprint, KeyFacts, State, event::EventKind},
+    store::{Action, Claim, Claimed, KeyQuery, MAX_CANDIDATES, Purpose, Refusal, Revision, Store, Target},
+};
+
+use crate::fixture::*;
+
+async fn observe(store: &dyn Store, key: &Fingerprint, from: &str) -> Claimed {
+    store.claim(Claim { purpose: Purpose::Observe, ..claim(key, from, START) }).await.unwrap()
+}
+
+fn networks(facts: &KeyFacts) -> Vec<String> {
+    facts.candidates.iter().map(|Candidate { network, .. }| network.to_string()).collect()
+}
+
+const OBSERVED: KeyQuery = KeyQuery { observed_only: true, ..ALL_KEYS };
+
+pub(crate) async fn candidates_come_in_their_order_and_own_nothing(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("watched");
+    for from in ["203.0.113.9", "198.51.100.1", "2001:db8::/64"] {
+        let noted = observe(&*store, &key, from).await;
+        assert!(matches!(noted, Claimed::Noted(_)), "{noted:?}");
+        assert_eq!(*noted.reading(), store.lookup(&key.digest).await.unwrap());
+        let again = observe(&*store, &key, from).await;
+        assert_eq!(again, Claimed::Held(noted.reading().clone()), "once is enough");
+    }
+    let facts = store.lookup(&key.digest).await.unwrap().facts;
+    assert_eq!(networks(&facts), ["203.0.113.9/32", "198.51.100.1/32", "2001:db8::/64"]);
+    assert_eq!((facts.binding, facts.ban), (None, None));
+    assert_eq!(revision(&*store).await, Revision(0));
+    assert_eq!(audit(&*store, WHOLE_AUDIT).await, []);
+}
+
+pub(crate) async fn a_key_has_at_most_so_many_candidates(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("roams");
+    for number in 0..MAX_CANDIDATES + 3 {
+        let noted = observe(&*store, &key, &format!("203.0.113.{number}")).await;
+        assert_eq!(matches!(noted, Claimed::Noted(_)), number < MAX_CANDIDATES, "{number}");
+    }
+    assert_eq!(store.lookup(&key.digest).await.unwrap().facts.candidates.len(), MAX_CANDIDATES);
+}
+
+pub(crate) async fn an_owned_key_gets_no_candidates(place: &impl Backend) {
+    let store = place.open().await;
+    let (owned, banned) = (key("owned"), key("banned"));
+    let bound = bind(&*store, &owned, "203.0.113.7").await;
+    assert_eq!(observe(&*store, &owned, "198.51.100.9").await, Claimed::Held(bound));
+    change(&*store, &banned, FOREVER).await;
+    assert!(matches!(observe(&*store, &banned, "198.51.100.9").await, Claimed::Held(_)));
+    assert_eq!(store.counts().await.unwrap().observed, 0);
+}
+
+pub(crate) async fn a_claim_forgets_the_candidates(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("enforced");
+    observe(&*store, &key, "203.0.113.7").await;
+    observe(&*store, &key, "203.0.113.8").await;
+    let won = bind(&*store, &key, "198.51.100.9").await;
+    assert_eq!(won.facts.candidates, []);
+    assert_eq!(store.lookup(&key.digest).await.unwrap(), won);
+    change(&*store, &key, Action::Open).await;
+    assert!(store.lookup(&key.digest).await.unwrap().facts.is_empty());
+}
+
+pub(crate) async fn observed_keys_are_listed_until_they_have_an_owner(place: &impl Backend) {
+    let store = place.open().await;
+    let keys = ["one", "two", "three"].map(key);
+    for key in &keys {
+        observe(&*store, key, "203.0.113.7").await;
+    }
+    observe(&*store, &keys[0], "203.0.113.8").await;
+    assert_eq!(store.counts().await.unwrap().observed, 3);
+    bind(&*store, &keys[1], "203.0.113.7").await;
+    let listed = store.keys(OBSERVED).await.unwrap();
+    assert_eq!(
+        listed.iter().map(|row| row.key_id).collect::<Vec<_>>(),
+        [&keys[0], &keys[2]].map(|key| key.digest.new_id())
+    );
+    assert_eq!(networks(&listed[0].facts), ["203.0.113.7/32", "203.0.113.8/32"]);
+    assert_eq!(listed[0].hint, keys[0].hint);
+    assert_eq!(store.keys(KeyQuery { limit: 1, offset: 1, ..OBSERVED }).await.unwrap(), listed[1..]);
+    assert_eq!(store.counts().await.unwrap().observed, 2);
+    let found = store.find(by_id(&keys[2])).await.unwrap();
+    assert_eq!(networks(&found.facts), ["203.0.113.7/32"]);
+}
+
+pub(crate) async fn promote_binds_one_candidate_and_reserves_several(place: &impl Backend) {
+    let store = place.open().await;
+    let (stays, roams, unseen) = (key("stays"), key("roams"), key("unseen"));
+    observe(&*store, &stays, "203.0.113.7").await;
+    observe(&*store, &roams, "203.0.113.7").await;
+    observe(&*store, &roams, "198.51.100.9").await;
+
+    let promoted = change_at(&*store, &stays, Action::Promote, at(hours(1))).await;
+    let owner = promoted.after.binding.clone().unwrap();
+    assert_eq!((owner.state, owner.networks), (State::Learned, vec![network("203.0.113.7")]));
+    assert_eq!(owner.created_at, at(hours(1)));
+    assert_eq!(promoted.record.kind, EventKind::Promote);
+    assert_eq!(promoted.record.detail.as_deref(), Some("observed 203.0.113.7/32; networks nobody's -> 203.0.113.7/32"));
+    let reserved = change(&*store, &roams, Action::Promote).await;
+    assert_eq!(reserved.after.binding.clone().unwrap().networks, []);
+    assert_eq!(
+        reserved.record.detail.as_deref(),
+        Some("observed 203.0.113.7/32, 198.51.100.9/32; networks nobody's -> reserved")
+    );
+    assert_eq!(promoted.after.candidates, []);
+    assert_eq!(store.keys(OBSERVED).await.unwrap(), []);
+    assert_eq!(
+        refusal(&*store, Target::Key(stays.clone()), Action::Promote).await,
+        Refusal::NothingToPromote(stays.digest.new_id())
+    );
+    assert_eq!(refusal(&*store, Target::Key(unseen), Action::Promote).await, Refusal::NotFound);
+}
