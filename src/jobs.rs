@@ -3,10 +3,14 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::time::{MissedTickBehavior, interval};
-use tracing::debug;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::{debug, info};
 
-use crate::{metrics::BindingMetrics, store::Store};
+use crate::{
+    audit,
+    metrics::BindingMetrics,
+    store::{Revision, Store, view::View},
+};
 
 /// Counts the bindings once a minute: a count scans, so it must not happen at scrape.
 pub async fn count_bindings(store: Arc<dyn Store>, metrics: BindingMetrics) -> Infallible {
@@ -16,14 +20,56 @@ pub async fn count_bindings(store: Arc<dyn Store>, metrics: BindingMetrics) -> I
         minute.tick().await;
         match store.counts().await {
             Ok(counts) => {
+                metrics.provisional.set(counts.provisional as f64);
                 metrics.learned.set(counts.learned as f64);
                 metrics.pinned.set(counts.pinned as f64);
                 metrics.reserved.set(counts.reserved as f64);
+                metrics.observed.set(counts.observed as f64);
             }
             Err(cause) => debug!(%cause, "bindings were not counted"),
         }
     }
 }
+
+/// Bindings in one step of the archive: decisions that need the store wait behind it.
+const STEP: u32 = 200;
+
+/// Archives what was neither used nor refused for `archive_after` and `stale_grace`: so long a replica that is cut off
+/// may still allow by what it remembers. Looks once a minute; what a stop leaves is found by the next look.
+pub async fn archive(store: Arc<dyn Store>, view: Arc<View>, archive_after: Duration, stale_grace: Duration) {
+    if archive_after.is_zero() {
+        return;
+    }
+    let mut minute = interval(Duration::from_secs(60));
+    minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        minute.tick().await;
+        view.has_applied(Revision::default()).await;
+        let mut archived = 0;
+        while let Some(now) = view.time(Instant::now()) {
+            match store.archive(now.before(archive_after).before(stale_grace), STEP, now).await {
+                Ok(records) => {
+                    records.iter().for_each(audit::log);
+                    archived += records.len();
+                    if records.len() < STEP as usize {
+                        break;
+                    }
+                }
+                Err(cause) => {
+                    debug!(%cause, "nothing more was archived; it is tried again");
+                    break;
+                }
+            }
+            sleep(PAUSE).await;
+        }
+        if archived > 0 {
+            info!(archived, "bindings that were not used for long were archived");
+        }
+    }
+}
+
+/// Between two steps, for those who wait.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Moves recorded samples into their buckets; without it a process that nobody scrapes would keep every sample.
 pub async fn drain_histograms(exposition: PrometheusHandle) -> Infallible {

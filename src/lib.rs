@@ -49,7 +49,8 @@
 //! | [`health`] | one answer for gRPC health and `/readyz`; `/metrics` | store (view) |
 //! | [`ext_authz`] | the edge | caller, client_ip, credential, engine, audit, domain, metrics |
 //! | [`admin`] | the operators' API | engine (explain), client_ip, credential, store (contract, view), changes, audit, health, domain |
-//! | [`jobs`] | what runs by the clock | store (contract), metrics |
+//! | [`jobs`] | what runs by the clock | store (contract, view), audit (the log), metrics |
+//! | [`last_seen`] | when keys were last used, in batches | store (contract, cache) |
 //! | [`caller`] | how a caller is known to be Envoy. Pure | nothing of ours |
 //! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain |
 //! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, limit, listen, domain |
@@ -72,6 +73,7 @@ pub mod engine;
 pub mod ext_authz;
 pub mod health;
 pub mod jobs;
+pub mod last_seen;
 pub mod limit;
 pub mod listen;
 pub mod logging;

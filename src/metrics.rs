@@ -65,9 +65,11 @@ impl Metrics {
                     lost: counter!(AUDIT, "outcome" => "lost"),
                 },
                 bindings: BindingMetrics {
+                    provisional: gauge!(BINDINGS, "state" => "provisional"),
                     learned: gauge!(BINDINGS, "state" => "learned"),
                     pinned: gauge!(BINDINGS, "state" => "pinned"),
                     reserved: gauge!(BINDINGS, "state" => "reserved"),
+                    observed: gauge!(BINDINGS, "state" => "observed"),
                 },
                 exposition: recorder.handle(),
             }
@@ -195,11 +197,13 @@ pub enum Operation {
     Find,
     AppendAudit,
     Audit,
+    NoteUses,
+    Archive,
     Counts,
 }
 
 impl Operation {
-    const ALL: [(Self, &'static str); 9] = [
+    const ALL: [(Self, &'static str); 11] = [
         (Self::Lookup, "lookup"),
         (Self::Claim, "claim"),
         (Self::Apply, "apply"),
@@ -208,6 +212,8 @@ impl Operation {
         (Self::Find, "find"),
         (Self::AppendAudit, "append_audit"),
         (Self::Audit, "audit"),
+        (Self::NoteUses, "note_uses"),
+        (Self::Archive, "archive"),
         (Self::Counts, "counts"),
     ];
 }
@@ -283,12 +289,16 @@ pub struct AuditMetrics {
 /// Bindings by state.
 #[derive(Clone, Debug)]
 pub struct BindingMetrics {
+    /// By first use, not yet confirmed.
+    pub provisional: Gauge,
     /// By first use.
     pub learned: Gauge,
     /// By an operator.
     pub pinned: Gauge,
     /// Pinned to nobody.
     pub reserved: Gauge,
+    /// Seen in observe mode, nobody's.
+    pub observed: Gauge,
 }
 
 #[cfg(test)]

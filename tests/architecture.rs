@@ -15,7 +15,9 @@ const IMPORTS: &[(&str, &str)] = &[
     ("changes", "store store::view store::cached domain metrics"),
     ("audit store::cached", "store store::view domain metrics"),
     ("health", "store::view"),
-    ("jobs store::observed", "store domain metrics"),
+    ("jobs", "audit store store::view metrics"),
+    ("last_seen", "store store::cached"),
+    ("store::observed", "store domain metrics"),
     ("store::view store::sqlite", "store domain"),
     ("store client_ip credential limit listen pepper logging metrics", "domain"),
 ];

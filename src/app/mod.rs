@@ -35,7 +35,7 @@ use crate::{
     engine::Engine,
     ext_authz::{Authorization, SERVICE, Server},
     health::{self, Health},
-    jobs,
+    jobs, last_seen,
     listen::{Access, Address, Listener},
     logging,
     metrics::Metrics,
@@ -59,6 +59,9 @@ const CACHED_KEYS: usize = 1_000_000;
 
 /// How late a replica may learn of a change without a hint.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a stopping process waits for the times of last use to be written.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// How long the first poll may hold up the first answer. A store that takes longer is away.
 const FIRST_POLL: Duration = Duration::from_secs(1);
@@ -140,10 +143,13 @@ async fn run(
     let (audit, pipeline) =
         Audit::new(Arc::clone(&core.store), Arc::clone(&core.view), core.metrics.audit.clone(), audit_stopped);
     let pipeline = tokio::spawn(pipeline);
+    let (stop_last_seen, last_seen_stopped) = oneshot::channel();
+    let last_seen =
+        tokio::spawn(last_seen::write(Arc::clone(&core.store), Arc::clone(&core.cached), last_seen_stopped));
 
     let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
     tasks.spawn(async move { Err(format!("the store's thread {} ended", store_died.await).into()) });
-    core.spawn_upkeep(&mut tasks);
+    core.spawn_upkeep(&config, &mut tasks);
     let admin = core.admin(&config);
     tasks.spawn(servers::admin(admin, listeners.admin));
     tasks.spawn(servers::http(health::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
@@ -163,7 +169,10 @@ async fn run(
     let drain = Drain { delay: config.drain_delay, deadline: config.drain_deadline, health: core.health, start: drain };
     let ended = drain.serve_until_signal(tokio::spawn(checks), tasks, signals).await;
     let _ = stop_audit.send(());
+    let _ = stop_last_seen.send(());
     pipeline.await?;
+    // A store that hangs has held up the audit already; when keys were last used is not worth more.
+    let _ = timeout(LAST_WRITE, last_seen).await;
     info!("stopped");
     ended
 }
@@ -202,7 +211,8 @@ impl Core {
         })
     }
 
-    fn spawn_upkeep(&self, tasks: &mut JoinSet<Result<(), Fatal>>) {
+    fn spawn_upkeep(&self, config: &Config, tasks: &mut JoinSet<Result<(), Fatal>>) {
+        let (archive_after, stale_grace) = (config.archive_after, config.engine.stale_grace);
         let follower = Follower {
             store: Arc::clone(&self.store),
             cached: Arc::clone(&self.cached),
@@ -216,6 +226,13 @@ impl Core {
         tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
         let count = jobs::count_bindings(Arc::clone(&self.store), self.metrics.bindings.clone());
         let upkeep = jobs::drain_histograms(self.metrics.exposition.clone());
+        let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
+        let archive = jobs::archive(store, view, archive_after, stale_grace);
+        tasks.spawn(async move {
+            archive.await;
+            // Nothing is ever archived, which is no reason to end.
+            std::future::pending().await
+        });
         tasks.spawn(async move { match tokio::join!(count, upkeep) {} });
     }
 

@@ -65,6 +65,8 @@ pub struct Config {
     /// `mode`, `credentials.missing`, `store.failsafe`, `store.stale_grace`, `client_ip.unclaimable` with the trusted
     /// proxies, `binding.*`, `claims.*`.
     pub engine: engine::Options,
+    /// `binding.archive_after`; zero is never.
+    pub archive_after: Duration,
     /// `answers.help`.
     pub help: Help,
     /// `drain.delay`.
@@ -113,6 +115,8 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let hint = source.take("credentials.hint", word(&[("true", true), ("false", false)]));
     let (first_use, shape) = binding::take(source).unzip();
     let claims = binding::claims(source);
+    let archive_after =
+        source.take("binding.archive_after", duration(Duration::ZERO..=Duration::from_hours(24 * 3650)));
     let help = answers::take(source);
     let drain_delay = source.take("drain.delay", duration(Duration::ZERO..=Duration::from_secs(300)));
     let drain_deadline = source.take("drain.deadline", duration(Duration::ZERO..=Duration::from_secs(3600)));
@@ -141,6 +145,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
             shape: shape?,
             claims: claims?,
         },
+        archive_after: archive_after?,
         help: help?,
         drain_delay: drain_delay?,
         drain_deadline: drain_deadline?,

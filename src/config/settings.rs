@@ -14,7 +14,7 @@ const fn setting(key: &'static str, default: &'static str) -> Setting {
 }
 
 /// All of this version. A name that is not here stops the start.
-pub const SETTINGS: [Setting; 50] = [
+pub const SETTINGS: [Setting; 51] = [
     setting("mode", "enforce"),
     setting("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
@@ -57,6 +57,7 @@ pub const SETTINGS: [Setting; 50] = [
     setting("binding.prefix_overrides", ""),
     setting("binding.max_networks", "1"),
     setting("binding.learn_window", "0s"),
+    setting("binding.archive_after", "90d"),
     setting("claims.per_network", "30/min"),
     setting("claims.global", "off"),
     setting("claims.exempt", ""),

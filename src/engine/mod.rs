@@ -12,11 +12,15 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     domain::{
-        ApiKey, ClientIp, KeyDigest, KeyFacts, KeyHasher, KeyId, Mode, Network, Reason, Shape,
+        ApiKey, ClientIp, KeyDigest, KeyFacts, KeyHasher, KeyId, Mode, Network, Reason, Shape, Timestamp,
         event::{DecisionId, EventKind},
     },
     limit::{self, Charge, Exhausted, Limiter},
-    store::{Claim, Claimed, Reading, StoreError, cached::Cached, view::View},
+    store::{
+        Claim, Claimed, StoreError,
+        cached::{Cached, Entry},
+        view::View,
+    },
 };
 
 use case::{Case, Step, Verdict, allow, deny};
@@ -178,7 +182,7 @@ pub struct Explained {
 /// How far a request with a key comes without a claim.
 struct Settled {
     /// What it was judged by.
-    reading: Option<Arc<Reading>>,
+    entry: Option<Arc<Entry>>,
     step: Step,
 }
 
@@ -215,7 +219,8 @@ impl Engine {
         let Some(key) = key else { return answer(without_key(&options, missing), mode) };
         let digest = self.hasher.digest(&key);
         let Some(time) = self.view.time(now) else { return answer(never_connected(digest), mode) };
-        if let Some((_, verdict)) = self.warm(Case { options: &options, mode, ip, digest, now, time }) {
+        if let Some((entry, verdict)) = self.warm(Case { options: &options, mode, ip, digest, now, time }) {
+            self.mark(&entry, verdict, time);
             return answer(verdict, mode);
         }
         // From here on there are awaits, which must not hold a place in the swap.
@@ -229,9 +234,12 @@ impl Engine {
                     let claim = self.claim(case, &key, network, decision_id, charge);
                     self.in_time(case, deadline, claim).await.unwrap_or_else(|verdict| verdict)
                 }
-                Err(exhausted) => limited(case, settled.reading.as_deref(), exhausted),
+                Err(exhausted) => limited(case, settled.entry.as_deref(), exhausted),
             },
         };
+        if let Some(entry) = settled.entry {
+            self.mark(&entry, verdict, time);
+        }
         answer(verdict, mode)
     }
 
@@ -263,11 +271,11 @@ impl Engine {
         let digest = self.hasher.digest(key);
         let Some(time) = self.view.time(now) else { return explained(never_connected(digest), mode, None, None) };
         let case = Case { options: &options, mode, ip, digest, now, time };
-        let Settled { reading, step } = match self.warm(case) {
-            Some((reading, verdict)) => Settled { reading: Some(reading), step: Step::Decided(verdict) },
+        let Settled { entry, step } = match self.warm(case) {
+            Some((entry, verdict)) => Settled { entry: Some(entry), step: Step::Decided(verdict) },
             None => self.settle(case, deadline).await,
         };
-        let facts = reading.as_ref().map(|reading| reading.facts.clone());
+        let facts = entry.as_ref().map(|entry| entry.facts.clone());
         match step {
             Step::Decided(verdict) => explained(verdict, mode, facts, None),
             // The charge is dropped at once, which gives it back.
@@ -276,27 +284,34 @@ impl Engine {
                     let verdict = case.would_claim(facts.as_ref(), network);
                     explained(verdict, mode, facts, verdict.allowed.then_some(network))
                 }
-                Err(exhausted) => explained(limited(case, reading.as_deref(), exhausted), mode, facts, None),
+                Err(exhausted) => explained(limited(case, entry.as_deref(), exhausted), mode, facts, None),
             },
         }
     }
 
     /// What the cache alone decides. Synchronous: no I/O, no lock, no timer.
-    fn warm(&self, case: Case<'_>) -> Option<(Arc<Reading>, Verdict)> {
-        let reading = self.cached.get(&case.digest)?;
-        let verdict = self.known(case, &reading.facts)?;
-        Some((reading, verdict))
+    fn warm(&self, case: Case<'_>) -> Option<(Arc<Entry>, Verdict)> {
+        let entry = self.cached.get(&case.digest)?;
+        let verdict = self.known(case, &entry.facts)?;
+        Some((entry, verdict))
+    }
+
+    /// Remembers when a binding was last of use, or refused: what is neither for long is archived.
+    fn mark(&self, entry: &Arc<Entry>, verdict: Verdict, time: Timestamp) {
+        if entry.facts.binding.is_some() {
+            self.cached.mark(entry, verdict.allowed, time);
+        }
     }
 
     /// Everything but the claim, by what the store says now.
     async fn settle(&self, case: Case<'_>, deadline: Instant) -> Settled {
-        let reading = match self.in_time(case, deadline, self.cached.load(case.digest)).await {
-            Ok(reading) => reading,
-            Err(verdict) => return Settled { reading: None, step: Step::Decided(verdict) },
+        let entry = match self.in_time(case, deadline, self.cached.load(case.digest)).await {
+            Ok(entry) => entry,
+            Err(verdict) => return Settled { entry: None, step: Step::Decided(verdict) },
         };
-        let known = self.known(case, &reading.facts);
-        let step = known.map_or_else(|| case.unowned(&reading.facts), Step::Decided);
-        Settled { reading: Some(reading), step }
+        let known = self.known(case, &entry.facts);
+        let step = known.map_or_else(|| case.unowned(&entry.facts), Step::Decided);
+        Settled { entry: Some(entry), step }
     }
 
     fn known(&self, case: Case<'_>, facts: &KeyFacts) -> Option<Verdict> {
@@ -348,8 +363,8 @@ impl Engine {
     }
 }
 
-fn limited(case: Case<'_>, reading: Option<&Reading>, exhausted: Exhausted) -> Verdict {
-    case.limited(reading.map(|reading| &reading.facts), exhausted)
+fn limited(case: Case<'_>, entry: Option<&Entry>, exhausted: Exhausted) -> Verdict {
+    case.limited(entry.map(|entry| &entry.facts), exhausted)
 }
 
 /// Nothing is known, not even whether our pepper is the right one, so `failsafe = open` cannot apply.

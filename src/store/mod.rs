@@ -61,6 +61,14 @@ pub trait Store: Send + Sync + 'static {
     /// Audit records, newest first.
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError>;
 
+    /// Writes down when keys were last used and refused; never moves a time backwards, never makes a row.
+    async fn note_uses(&self, uses: Vec<Use>) -> Result<(), StoreError>;
+
+    /// Archives at most `limit` learned bindings that were made before `unused_since` and neither used nor refused
+    /// since, the longest unused first; each is judged again by the statement that archives it. Its ban stays, its audit
+    /// record and its change are part of the same transaction. Fewer than `limit` records: there are no more.
+    async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError>;
+
     /// How many bindings there are, and how many bans in force by the store's clock. May scan: for the status command
     /// and one job a minute.
     async fn counts(&self) -> Result<Counts, StoreError>;
@@ -106,6 +114,17 @@ pub struct Slots {
     pub networks: u16,
     /// Counted from the claim; zero closes it at once.
     pub window: Duration,
+}
+
+/// When a key was last used and last refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The key.
+    pub key: KeyDigest,
+    /// The last allowed request.
+    pub used_at: Option<Timestamp>,
+    /// The last refused one.
+    pub refused_at: Option<Timestamp>,
 }
 
 /// The answer to a [`Claim`].
@@ -282,6 +301,17 @@ pub struct Life {
     pub refused_at: Option<Timestamp>,
     /// An operator's note.
     pub note: Option<String>,
+    /// When the key was archived last, and who owned it.
+    pub archived: Option<Archived>,
+}
+
+/// A binding that was archived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// When.
+    pub at: Timestamp,
+    /// Its owners.
+    pub networks: Vec<Network>,
 }
 
 /// Which audit records to list.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-    Store, StoreError, Stored, Target,
+    Store, StoreError, Stored, Target, Use,
 };
 use crate::{
     domain::{KeyDigest, Timestamp, event::Record},
@@ -109,6 +109,14 @@ impl Store for Observed {
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         self.timed(Operation::Audit, self.store.audit(query)).await
+    }
+
+    async fn note_uses(&self, uses: Vec<Use>) -> Result<(), StoreError> {
+        self.timed(Operation::NoteUses, self.store.note_uses(uses)).await
+    }
+
+    async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
+        self.timed(Operation::Archive, self.store.archive(unused_since, limit, now)).await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {

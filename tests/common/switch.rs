@@ -10,7 +10,7 @@ use key_ip_sentinel::{
     domain::{KeyDigest, Timestamp, event::Record},
     store::{
         Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-        Store, StoreError, Stored, Target,
+        Store, StoreError, Stored, Target, Use,
     },
 };
 use tokio::sync::{Semaphore, watch};
@@ -132,6 +132,15 @@ impl Store for Switch {
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         self.store.audit(query).await
+    }
+
+    async fn note_uses(&self, uses: Vec<Use>) -> Result<(), StoreError> {
+        self.check()?;
+        self.store.note_uses(uses).await
+    }
+
+    async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
+        self.store.archive(unused_since, limit, now).await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {

@@ -10,7 +10,7 @@ use key_ip_sentinel::{
     },
     store::{
         Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-        Store, StoreError, Stored, Target,
+        Store, StoreError, Stored, Target, Use,
     },
 };
 
@@ -86,6 +86,14 @@ impl Store for Memory {
     }
 
     async fn audit(&self, _: AuditQuery) -> Result<Vec<Stored>, StoreError> {
+        unused()
+    }
+
+    async fn note_uses(&self, _: Vec<Use>) -> Result<(), StoreError> {
+        unused()
+    }
+
+    async fn archive(&self, _: Timestamp, _: u32, _: Timestamp) -> Result<Vec<Record>, StoreError> {
         unused()
     }
 

@@ -8,6 +8,7 @@ mod changes;
 mod claims;
 mod fixture;
 mod learning;
+mod life;
 mod listing;
 mod log;
 mod observing;
@@ -50,6 +51,15 @@ macro_rules! suite {
                 a_claim_forgets_the_candidates,
                 observed_keys_are_listed_until_they_have_an_owner,
                 promote_binds_one_candidate_and_reserves_several,
+            },
+            life::{
+                times_of_use_never_go_back,
+                a_use_makes_no_row,
+                only_what_is_neither_used_nor_refused_is_archived,
+                an_archived_key_is_new_and_its_next_owner_is_told_of_the_last,
+                a_ban_outlives_the_archive,
+                the_archive_goes_in_steps_the_longest_unused_first,
+                an_archiving_can_be_undone,
             },
             undo::{
                 every_change_can_be_undone_and_the_undoing_too,

@@ -3,20 +3,20 @@
 //! Runs inside a write transaction, of which SQLite allows one at a time: nobody can claim between the look and the
 //! insert.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::{
-    audit, facts,
+    audit, facts, life,
     names::{self, Named},
     owner,
-    rows::{column, moment},
+    rows::in_words,
 };
 use crate::{
     domain::{
-        Binding, Candidate, KeyFacts, State, Timestamp,
+        Binding, Candidate, KeyFacts, State,
         event::{EventKind, Record},
     },
-    store::{Claim, Claimed, MAX_CANDIDATES, Purpose, Reading, Slots, StoreError},
+    store::{Archived, Claim, Claimed, MAX_CANDIDATES, Purpose, Reading, Slots, StoreError},
 };
 
 pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Claimed, StoreError> {
@@ -114,14 +114,8 @@ fn note(conn: &Connection, claim: &Claim, mut known: Reading) -> Result<Claimed,
 
 /// Whose the key was before it was archived, in words.
 fn earlier_owner(conn: &Connection, key: &Named) -> Result<Option<String>, StoreError> {
-    let sql = "SELECT networks, archived_at FROM archive WHERE key_id = ?1 ORDER BY id DESC LIMIT 1";
-    let found = conn.prepare_cached(sql)?.query_row([key.id.to_string()], |row| {
-        Ok(column::<String>(row, 0, "archive.networks")
-            .and_then(|networks| Ok((networks, moment(row, 1, "archive.archived_at")?))))
-    });
-    let words =
-        |(networks, at): (String, Timestamp)| format!("was archived on {at}, owned by {}", networks.replace(' ', ", "));
-    Ok(found.optional()?.transpose()?.map(words))
+    let words = |Archived { at, networks }| format!("was archived on {at}, owned by {}", in_words(&networks));
+    Ok(life::archived(conn, key.id)?.map(words))
 }
 
 fn record(claim: &Claim, key: &Named, kind: EventKind) -> Record {

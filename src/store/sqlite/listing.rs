@@ -4,6 +4,7 @@ use rusqlite::{Connection, ToSql};
 
 use super::{
     facts::{self, NOW},
+    life,
     names::{self, resolve},
     rows::{column, count, moment_or_null, parsed},
 };
@@ -20,13 +21,15 @@ pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeE
 fn row(conn: &Connection, key_id: KeyId) -> Result<KeyRow, StoreError> {
     let sql = "SELECT used_at, refused_at, note FROM bindings WHERE key_id = ?1";
     let mut statement = conn.prepare_cached(sql)?;
+    let archived = life::archived(conn, key_id)?;
     let life = match statement.query([key_id.to_string()])?.next()? {
         Some(row) => Life {
             used_at: moment_or_null(row, 0, "bindings.used_at")?,
             refused_at: moment_or_null(row, 1, "bindings.refused_at")?,
             note: column(row, 2, "bindings.note")?,
+            archived,
         },
-        None => Life::default(),
+        None => Life { archived, ..Life::default() },
     };
     let hint = names::by_id(conn, key_id)?.and_then(|named| named.fingerprint.hint);
     Ok(KeyRow { key_id, hint, facts: facts::facts_of_id(conn, key_id)?, life })

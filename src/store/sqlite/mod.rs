@@ -10,6 +10,7 @@ mod change;
 mod claim;
 mod error;
 mod facts;
+mod life;
 mod listing;
 mod lock;
 mod migrate;
@@ -31,7 +32,7 @@ use self::{
 };
 use super::{
     Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-    Store, StoreError, Stored, Target,
+    Store, StoreError, Stored, Target, Use,
 };
 use crate::domain::{KeyDigest, Timestamp, event::Record};
 
@@ -114,6 +115,14 @@ impl Store for SqliteStore {
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         self.scan.call(move |conn| audit::list(conn, &query)).await
+    }
+
+    async fn note_uses(&self, uses: Vec<Use>) -> Result<(), StoreError> {
+        self.writer.call(move |conn| life::note_uses(conn, &uses)).await
+    }
+
+    async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
+        self.writer.call(move |conn| life::archive(conn, unused_since, limit, now)).await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {

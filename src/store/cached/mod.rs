@@ -6,8 +6,11 @@
 //!
 //! Caches hold what is committed and never arbitrate: an absent key is not cached, and every claim goes to the store.
 
+mod entry;
+mod window;
+
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -23,11 +26,15 @@ use tokio::{
     time::{error::Elapsed, timeout},
 };
 
-use super::{Changes, Claim, Claimed, Reading, Revision, Store, StoreError};
+use super::{Changes, Claim, Claimed, Store, StoreError, Use};
 use crate::{
-    domain::{KeyDigest, event::Record},
+    domain::{KeyDigest, Timestamp, event::Record},
     metrics::StoreMetrics,
 };
+
+pub use entry::Entry;
+use entry::Uses;
+use window::Window;
 
 /// A [`Store`]'s facts with a cache in front.
 pub struct Cached {
@@ -35,10 +42,11 @@ pub struct Cached {
     metrics: StoreMetrics,
     /// Told of every first use, whether or not its caller still waits.
     first_use: fn(&Record),
-    entries: Cache<KeyDigest, Arc<Reading>, quick_cache::UnitWeighter, BuildHasherDefault<DigestHasher>>,
+    entries: Cache<KeyDigest, Arc<Entry>, quick_cache::UnitWeighter, BuildHasherDefault<DigestHasher>>,
     /// Locked to fill, to invalidate and to check a cold read; a warm read only asks `entries`.
     window: Mutex<Window>,
     loading: Mutex<HashMap<KeyDigest, Loading>>,
+    uses: Uses,
 }
 
 type Loading = Shared<BoxFuture<'static, Result<Loaded, StoreError>>>;
@@ -46,7 +54,7 @@ type Loading = Shared<BoxFuture<'static, Result<Loaded, StoreError>>>;
 /// A reading, and the window's generation when it began.
 #[derive(Clone)]
 struct Loaded {
-    reading: Arc<Reading>,
+    entry: Arc<Entry>,
     generation: u64,
 }
 
@@ -65,11 +73,19 @@ impl Cached {
             BuildHasherDefault::default(),
             quick_cache::sync::DefaultLifecycle::default(),
         );
-        Self { store, metrics, first_use, entries, window: Mutex::default(), loading: Mutex::default() }
+        Self {
+            store,
+            metrics,
+            first_use,
+            entries,
+            window: Mutex::default(),
+            loading: Mutex::default(),
+            uses: Uses::default(),
+        }
     }
 
     /// The cached fact of `key`. Synchronous, without I/O or a global lock.
-    pub fn get(&self, key: &KeyDigest) -> Option<Arc<Reading>> {
+    pub fn get(&self, key: &KeyDigest) -> Option<Arc<Entry>> {
         let found = self.entries.get(key);
         let counter = if found.is_some() { &self.metrics.cache_hit } else { &self.metrics.cache_miss };
         counter.increment(1);
@@ -77,12 +93,12 @@ impl Cached {
     }
 
     /// Reads `key` from the store. Concurrent readers of one key share one read.
-    pub async fn load(self: &Arc<Self>, key: KeyDigest) -> Result<Arc<Reading>, StoreError> {
+    pub async fn load(self: &Arc<Self>, key: KeyDigest) -> Result<Arc<Entry>, StoreError> {
         loop {
             let loaded = self.shared_load(key).await?;
             // The shared read may have begun before a change that this caller must see.
-            if locked(&self.window).covers(&key, &loaded) {
-                return Ok(loaded.reading);
+            if locked(&self.window).covers(&key, loaded.generation, loaded.entry.as_of) {
+                return Ok(loaded.entry);
             }
         }
     }
@@ -106,10 +122,20 @@ impl Cached {
                 Claimed::Noted(_) => written(),
                 Claimed::Held(_) => {}
             }
-            this.keep(key, &Loaded { reading: Arc::new(claimed.reading().clone()), generation });
+            this.keep(key, &Loaded { entry: Arc::new(Entry::new(key, claimed.reading().clone())), generation });
             Ok(claimed)
         });
         task.await.unwrap_or_else(cut_off)
+    }
+
+    /// The key of `entry` was used, or refused, at `time`. Synchronous, without I/O or a global lock.
+    pub fn mark(&self, entry: &Arc<Entry>, allowed: bool, time: Timestamp) {
+        self.uses.mark(entry, allowed, time);
+    }
+
+    /// What was marked since the last call.
+    pub fn take_uses(&self) -> Vec<Use> {
+        self.uses.take()
     }
 
     /// Takes in a poll's changes: from here on no fact older than them is used.
@@ -136,7 +162,7 @@ impl Cached {
         let task = tokio::spawn(async move {
             let read = timeout(TASK_DEADLINE, this.store.lookup(&key)).await;
             locked(&this.loading).remove(&key);
-            let loaded = Loaded { reading: Arc::new(read.map_err(too_slow)??), generation };
+            let loaded = Loaded { entry: Arc::new(Entry::new(key, read.map_err(too_slow)??)), generation };
             this.keep(key, &loaded);
             Ok(loaded)
         });
@@ -148,8 +174,9 @@ impl Cached {
     /// Fills under the window's lock, so that no change can be absorbed between the check and the insert.
     fn keep(&self, key: KeyDigest, loaded: &Loaded) {
         let window = locked(&self.window);
-        if !loaded.reading.facts.is_empty() && window.covers(&key, loaded) {
-            self.entries.insert(key, Arc::clone(&loaded.reading));
+        let Loaded { entry, generation } = loaded;
+        if !entry.facts.is_empty() && window.covers(&key, *generation, entry.as_of) {
+            self.entries.insert(key, Arc::clone(entry));
         }
     }
 }
@@ -160,44 +187,6 @@ fn too_slow(_: Elapsed) -> StoreError {
 
 fn cut_off<T>(ended: JoinError) -> Result<T, StoreError> {
     Err(StoreError::Unavailable(ended.to_string()))
-}
-
-/// The keys of the latest changes, and from which revision on they are complete.
-#[derive(Debug, Default)]
-struct Window {
-    /// Counts the restarts: revisions of two generations are not comparable, since a restored store takes old ones anew.
-    generation: u64,
-    floor: Revision,
-    last_change: HashMap<KeyDigest, Revision>,
-    order: VecDeque<(Revision, KeyDigest)>,
-}
-
-impl Window {
-    /// Bounds the memory; an older fact is then a miss, never a risk.
-    const MAX: usize = 100_000;
-
-    fn covers(&self, key: &KeyDigest, Loaded { reading, generation }: &Loaded) -> bool {
-        *generation == self.generation
-            && reading.as_of >= self.floor
-            && self.last_change.get(key).is_none_or(|changed| *changed <= reading.as_of)
-    }
-
-    fn record(&mut self, revision: Revision, key: KeyDigest) {
-        self.last_change.insert(key, revision);
-        self.order.push_back((revision, key));
-        while self.order.len() > Self::MAX {
-            if let Some((oldest, key)) = self.order.pop_front() {
-                self.floor = oldest;
-                if self.last_change.get(&key) == Some(&oldest) {
-                    self.last_change.remove(&key);
-                }
-            }
-        }
-    }
-
-    fn restart(&mut self, floor: Revision) {
-        *self = Self { generation: self.generation + 1, floor, ..Self::default() };
-    }
 }
 
 /// Nothing here can panic while it holds a lock, so a poisoned lock guards sound data.
@@ -222,44 +211,4 @@ impl Hasher for DigestHasher {
 
     /// The length prefix of a hashed slice says nothing about it.
     fn write_usize(&mut self, _length: usize) {}
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::KeyFacts;
-
-    const A: KeyDigest = KeyDigest::from_bytes([1; 32]);
-    const B: KeyDigest = KeyDigest::from_bytes([2; 32]);
-
-    fn read_at(generation: u64, as_of: i64) -> Loaded {
-        Loaded { reading: Arc::new(Reading { facts: KeyFacts::default(), as_of: Revision(as_of) }), generation }
-    }
-
-    #[test]
-    fn a_fact_is_covered_until_its_key_changes_or_the_window_moves_past_it() {
-        let mut window = Window::default();
-        window.record(Revision(5), A);
-        assert!(!window.covers(&A, &read_at(0, 4)));
-        assert!(window.covers(&A, &read_at(0, 5)));
-        assert!(window.covers(&B, &read_at(0, 0)));
-        window.restart(Revision(9));
-        assert!(!window.covers(&B, &read_at(1, 8)));
-        assert!(window.covers(&A, &read_at(1, 9)));
-        assert!(!window.covers(&A, &read_at(0, 10)), "read before the restart, of another line of revisions");
-    }
-
-    #[test]
-    fn a_full_window_forgets_its_oldest_changes_and_with_them_older_facts() {
-        let mut window = Window::default();
-        for number in 0..=Window::MAX as i64 {
-            let mut bytes = [0; 32];
-            bytes[..8].copy_from_slice(&number.to_ne_bytes());
-            window.record(Revision(number + 1), KeyDigest::from_bytes(bytes));
-        }
-        assert_eq!(window.floor, Revision(1));
-        assert_eq!(window.last_change.len(), Window::MAX);
-        assert!(!window.covers(&A, &read_at(0, 0)));
-        assert!(window.covers(&A, &read_at(0, 1)));
-    }
 }

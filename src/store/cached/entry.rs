@@ -1,0 +1,129 @@
+//! One cached key, and when it was last used.
+
+use std::{
+    ops::Deref,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+};
+
+use super::locked;
+use crate::{
+    domain::{KeyDigest, Timestamp},
+    store::{Reading, Use},
+};
+
+/// A fact, and what has become of it since the last batch.
+#[derive(Debug)]
+pub struct Entry {
+    key: KeyDigest,
+    reading: Reading,
+    /// Milliseconds, or [`NEVER`].
+    used: AtomicI64,
+    refused: AtomicI64,
+    /// Whether it waits in [`Uses`].
+    waits: AtomicBool,
+}
+
+const NEVER: i64 = i64::MIN;
+
+/// A mark is worth a write only if it is so much later than the one before, in milliseconds.
+const STEP: i64 = 1000;
+
+impl Entry {
+    pub(super) fn new(key: KeyDigest, reading: Reading) -> Self {
+        let (used, refused) = (AtomicI64::new(NEVER), AtomicI64::new(NEVER));
+        Self { key, reading, used, refused, waits: AtomicBool::new(false) }
+    }
+}
+
+impl Deref for Entry {
+    type Target = Reading;
+
+    fn deref(&self) -> &Reading {
+        &self.reading
+    }
+}
+
+/// The keys that were used since the last batch: so many lists that two requests rarely meet at one, and a key enters
+/// its list once a batch, not once a request.
+#[derive(Debug, Default)]
+pub(super) struct Uses([Mutex<Vec<Arc<Entry>>>; 16]);
+
+impl Uses {
+    /// The key of `entry` was used, or refused, at `time`.
+    pub(super) fn mark(&self, entry: &Arc<Entry>, allowed: bool, time: Timestamp) {
+        let mark = if allowed { &entry.used } else { &entry.refused };
+        let time = time.as_millis();
+        if time.saturating_sub(mark.load(Ordering::Relaxed)) < STEP {
+            return;
+        }
+        mark.store(time, Ordering::Relaxed);
+        if !entry.waits.swap(true, Ordering::AcqRel) {
+            let list = usize::from(entry.key.as_bytes()[0]) % self.0.len();
+            locked(&self.0[list]).push(Arc::clone(entry));
+        }
+    }
+
+    /// Everything since the last call. What is marked from now on comes with the next.
+    pub(super) fn take(&self) -> Vec<Use> {
+        let lists = self.0.iter().map(|list| std::mem::take(&mut *locked(list)));
+        lists.flatten().map(|entry| entry.take()).collect()
+    }
+}
+
+impl Entry {
+    fn take(&self) -> Use {
+        // Before the marks are read: whoever marks after this enters the next batch.
+        self.waits.store(false, Ordering::Release);
+        let at = |mark: &AtomicI64| match mark.load(Ordering::Acquire) {
+            NEVER => None,
+            millis => Some(Timestamp::from_millis(millis)),
+        };
+        Use { key: self.key, used_at: at(&self.used), refused_at: at(&self.refused) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::KeyFacts, store::Revision};
+
+    fn entry(first: u8) -> Arc<Entry> {
+        let key = KeyDigest::from_bytes([first; 32]);
+        Arc::new(Entry::new(key, Reading { facts: KeyFacts::default(), as_of: Revision(0) }))
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn a_key_is_taken_once_with_its_latest_marks() {
+        let (uses, one, other) = (Uses::default(), entry(1), entry(17));
+        for millis in [5000, 5500, 7000] {
+            uses.mark(&one, true, at(millis));
+        }
+        uses.mark(&one, false, at(6000));
+        uses.mark(&other, false, at(9000));
+        let mut taken = uses.take();
+        taken.sort_by_key(|taken| taken.refused_at);
+        assert_eq!(taken[0], Use { key: one.key, used_at: Some(at(7000)), refused_at: Some(at(6000)) });
+        assert_eq!(taken[1], Use { key: other.key, used_at: None, refused_at: Some(at(9000)) });
+        assert_eq!(uses.take(), []);
+        uses.mark(&one, true, at(7500));
+        assert_eq!(uses.take(), [], "half a second later is not worth a write");
+        uses.mark(&one, true, at(8000));
+        assert_eq!(uses.take().len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_move_a_mark_back() {
+        let (uses, one) = (Uses::default(), entry(1));
+        uses.mark(&one, true, at(5000));
+        uses.take();
+        uses.mark(&one, true, at(1000));
+        assert_eq!(uses.take(), []);
+    }
+}

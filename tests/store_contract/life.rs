@@ -1,0 +1,140 @@
+//! Last use, and the archive.
+
+use std::time::Duration;
+
+use key_ip_sentinel::{
+    domain::{Fingerprint, KeyFacts, Timestamp, event::EventKind},
+    store::{Action, Archived, AuditQuery, Change, Claimed, Life, RecordId, Revision, Store, Target, Use},
+};
+
+use crate::fixture::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn life(store: &dyn Store, key: &Fingerprint) -> Life {
+    store.find(Target::Key(key.clone())).await.unwrap().life
+}
+
+fn used(key: &Fingerprint, used_at: Option<Timestamp>, refused_at: Option<Timestamp>) -> Use {
+    Use { key: key.digest, used_at, refused_at }
+}
+
+pub(crate) async fn times_of_use_never_go_back(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("used");
+    bind(&*store, &key, "203.0.113.7").await;
+    assert_eq!(life(&*store, &key).await, Life::default());
+    let (early, late) = (Some(at(hours(1))), Some(at(hours(2))));
+    for (note, expected) in [
+        (used(&key, early, None), (early, None)),
+        (used(&key, None, late), (early, late)),
+        (used(&key, late, early), (late, late)),
+        (used(&key, early, early), (late, late)),
+        (used(&key, None, None), (late, late)),
+    ] {
+        store.note_uses(vec![note]).await.unwrap();
+        let Life { used_at, refused_at, .. } = life(&*store, &key).await;
+        assert_eq!((used_at, refused_at), expected, "{note:?}");
+    }
+    assert_eq!(revision(&*store).await, Revision(0), "no cached fact is wrong for it");
+}
+
+pub(crate) async fn a_use_makes_no_row(place: &impl Backend) {
+    let store = place.open().await;
+    let (unknown, banned) = (key("unknown"), key("banned"));
+    change(&*store, &banned, FOREVER).await;
+    store.note_uses(vec![used(&unknown, Some(START), None), used(&banned, Some(START), None)]).await.unwrap();
+    assert!(store.lookup(&unknown.digest).await.unwrap().facts.is_empty());
+    assert_eq!(binding(&*store, &banned).await, None);
+}
+
+pub(crate) async fn only_what_is_neither_used_nor_refused_is_archived(place: &impl Backend) {
+    let store = place.open().await;
+    let names = ["idle", "used", "refused", "pinned", "reserved", "provisional", "younger"];
+    let keys = names.map(key);
+    for key in &keys[..6] {
+        bind(&*store, key, "203.0.113.7").await;
+    }
+    store.claim(claim(&keys[6], "203.0.113.7", at(hours(5)))).await.unwrap();
+    store
+        .note_uses(vec![used(&keys[1], Some(at(hours(5))), None), used(&keys[2], None, Some(at(hours(5))))])
+        .await
+        .unwrap();
+    change(&*store, &keys[3], Action::Set(vec![network("203.0.113.7")])).await;
+    change(&*store, &keys[4], Action::Reserve).await;
+    place.make_provisional(&keys[5], at(hours(1))).await;
+
+    let records = store.archive(at(hours(5)), 100, at(hours(9))).await.unwrap();
+    assert_eq!(records.iter().map(|record| record.key_id.unwrap()).collect::<Vec<_>>(), [keys[0].digest.new_id()]);
+    for (key, name) in keys.iter().zip(names).skip(1) {
+        assert!(binding(&*store, key).await.is_some(), "{name}");
+    }
+    let later = at(hours(5)).after(Duration::from_millis(1));
+    assert_eq!(store.archive(later, 100, at(hours(9))).await.unwrap().len(), 3, "the bound itself is not long enough");
+}
+
+pub(crate) async fn an_archived_key_is_new_and_its_next_owner_is_told_of_the_last(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("returns");
+    let bound = bind(&*store, &key, "203.0.113.7").await.facts;
+    let [record] = &store.archive(at(hours(1)), 10, at(hours(2))).await.unwrap()[..] else { panic!("not one") };
+    assert_eq!((record.kind, record.last_at), (EventKind::Archived, at(hours(2))));
+    assert_eq!(audit(&*store, AuditQuery { limit: 1, ..WHOLE_AUDIT }).await, std::slice::from_ref(record));
+    assert_eq!(store.changes_after(Revision(0)).await.unwrap().changed, [(Revision(1), key.digest)]);
+    assert!(store.lookup(&key.digest).await.unwrap().facts.is_empty());
+
+    let row = store.find(by_id(&key)).await.unwrap();
+    let archived = Archived { at: at(hours(2)), networks: vec![network("203.0.113.7")] };
+    assert_eq!((row.facts, row.hint, row.life.archived), (KeyFacts::default(), key.hint.clone(), Some(archived)));
+    let Claimed::Won { record, reading } = store.claim(claim(&key, "198.51.100.9", at(hours(3)))).await.unwrap() else {
+        panic!("not won")
+    };
+    let owner = reading.facts.binding.unwrap();
+    assert_eq!((owner.id, owner.networks), (bound.binding.unwrap().id, vec![network("198.51.100.9")]));
+    let detail = "was archived on 2026-01-01T02:00:00.000Z, owned by 203.0.113.7/32";
+    assert_eq!(record.detail.as_deref(), Some(detail));
+}
+
+pub(crate) async fn a_ban_outlives_the_archive(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("banned");
+    bind(&*store, &key, "203.0.113.7").await;
+    let ban = change(&*store, &key, FOREVER).await.after.ban;
+    assert_eq!(store.archive(at(hours(1)), 10, at(hours(2))).await.unwrap().len(), 1);
+    assert_eq!(store.lookup(&key.digest).await.unwrap().facts, KeyFacts { ban, ..KeyFacts::default() });
+    assert!(matches!(store.claim(claim(&key, "203.0.113.7", at(hours(3)))).await.unwrap(), Claimed::Held(_)));
+    change(&*store, &key, Action::Unban).await;
+    assert!(store.lookup(&key.digest).await.unwrap().facts.is_empty(), "unban leaves exactly what was there");
+    // An archived key can still be named.
+    let target = by_id(&key);
+    let again = store.apply(Change::Key { target, action: FOREVER }, ADMIN, START).await.unwrap();
+    assert!(again.after.ban.is_some());
+}
+
+pub(crate) async fn the_archive_goes_in_steps_the_longest_unused_first(place: &impl Backend) {
+    let store = place.open().await;
+    let keys: Vec<_> = (0..25u32).map(|number| key(&format!("{number}"))).collect();
+    for (number, key) in (0u32..).zip(&keys) {
+        // The first is the youngest.
+        let made = claim(key, "203.0.113.7", START.after(SECOND * (25 - number)));
+        assert!(matches!(store.claim(made).await.unwrap(), Claimed::Won { .. }));
+    }
+    let mut archived = Vec::new();
+    for expected in [10, 10, 5, 0] {
+        let records = store.archive(at(hours(1)), 10, at(hours(2))).await.unwrap();
+        assert_eq!(records.len(), expected);
+        archived.extend(records.into_iter().map(|record| record.key_id.unwrap()));
+    }
+    assert_eq!(archived, keys.iter().rev().map(|key| key.digest.new_id()).collect::<Vec<_>>());
+    assert_eq!(revision(&*store).await, Revision(25));
+}
+
+pub(crate) async fn an_archiving_can_be_undone(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("back");
+    let bound = bind(&*store, &key, "203.0.113.7").await.facts;
+    store.archive(at(hours(1)), 10, at(hours(2))).await.unwrap();
+    let record: RecordId = store.audit(AuditQuery { limit: 1, ..WHOLE_AUDIT }).await.unwrap()[0].id;
+    let undone = store.apply(Change::Undo(record), ADMIN, at(hours(3))).await.unwrap();
+    assert_eq!(undone.after, bound);
+}
