@@ -3,10 +3,11 @@
 
 mod common;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use common::{Answer, Dice, Sentinel, grpc::Channel, sentinel};
+use common::{Answer, Dice, Sentinel, admin::proto::unbind_request::Mode, grpc::Channel, sentinel};
 use futures_util::{StreamExt, future::join_all, stream};
+use tokio::sync::watch;
 
 const KEYS: usize = 1_000;
 const CLAIMANTS: usize = 64;
@@ -96,5 +97,44 @@ async fn claims_and_bans_of_one_new_key_leave_no_banned_owner_unseen() {
         }
         let has_owner = admin.unban(&key).await.unwrap().key.unwrap().binding.is_some();
         assert_eq!(has_owner, answer.reason() == "first_use", "a banned claimant owns nothing");
+    }
+}
+
+/// 1,000 keys are taken from their owners while a thief asks for them without a pause.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thief_who_hammers_during_unbind_and_unbind_to_never_gets_the_key() {
+    const OWNER: &str = "203.0.113.7";
+    const THIEF: &str = "198.51.100.66";
+    const HEIR: &str = "192.0.2.200";
+    let sentinel = Arc::new(sentinel().start().await);
+    let admin = sentinel.admin().await;
+    for index in 0..KEYS {
+        let key = key(index);
+        assert_eq!(sentinel.check().key(&key).from(OWNER).send().await.reason(), "first_use");
+        let (stop, stopped) = watch::channel(false);
+        let thief = tokio::spawn(hammer(Arc::clone(&sentinel), key.clone(), THIEF, stopped));
+        admin.unbind(&key, None).await.unwrap();
+        assert_eq!(sentinel.check().key(&key).from(OWNER).send().await.reason(), "not_claimed");
+        admin.unbind(&key, Some(Mode::To(HEIR.to_owned()))).await.unwrap();
+        assert_eq!(sentinel.check().key(&key).from(HEIR).send().await.reason(), "bound");
+        stop.send(true).unwrap();
+        let told = thief.await.unwrap();
+        assert!(!told.is_empty(), "the thief was there");
+        assert!(told.iter().all(|reason| reason == "ip_mismatch" || reason == "not_claimed"), "{key}: {told:?}");
+    }
+}
+
+/// Asks until it is stopped; every reason that was told, once each.
+async fn hammer(sentinel: Arc<Sentinel>, key: String, ip: &str, stop: watch::Receiver<bool>) -> Vec<String> {
+    let mut told = Vec::new();
+    loop {
+        let answer = sentinel.check().key(&key).from(ip).send().await;
+        let reason = answer.reason().to_owned();
+        if answer.is_allow() || !told.contains(&reason) {
+            told.push(reason);
+        }
+        if *stop.borrow() {
+            return told;
+        }
     }
 }

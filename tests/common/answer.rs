@@ -45,7 +45,11 @@ impl Answer {
         let would_deny = flag(metadata, "would_deny");
         expect(would_deny != Some(false), "a field that says nothing")?;
         expect(would_deny.is_none() || mode == Mode::Observe, "would_deny, but not in observe")?;
-        let allowed = |reason| expect(may_allow(reason) != would_deny.is_some(), "a denial's reason on an allow");
+        let allowed = |reason: Reason| {
+            // A missing key is either's reason.
+            let told = reason == Reason::NoKey || reason.allows() != would_deny.is_some();
+            expect(told, "a denial's reason on an allow")
+        };
         expect(text(metadata, "decision_id").is_some_and(|id| !id.is_empty()), "no decision id")?;
         match (status.code, decision, &self.response.http_response) {
             (0, "allow", None) => allowed(reason),
@@ -78,6 +82,16 @@ impl Answer {
 
     pub(crate) fn decision(&self) -> &str {
         self.metadata("decision").unwrap()
+    }
+
+    /// The mode by which it was judged.
+    pub(crate) fn mode(&self) -> &str {
+        self.metadata("mode").unwrap()
+    }
+
+    /// A boolean of the metadata; absent is false.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.response.dynamic_metadata.as_ref().and_then(|metadata| flag(metadata, name)).unwrap_or(false)
     }
 
     pub(crate) fn is_allow(&self) -> bool {

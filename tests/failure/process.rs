@@ -41,6 +41,10 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new(failsafe: Failsafe) -> Self {
+        Self::with(Options { failsafe, stale_grace: GRACE, ..Options::default() })
+    }
+
+    pub(crate) fn with(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pepper = Pepper::new(&[7; 32]).unwrap();
         let sqlite = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper).unwrap();
@@ -52,7 +56,6 @@ impl Process {
         let started = Instant::now();
         let view = Arc::new(View::new(started));
         let hasher = KeyHasher::new(pepper, "default", true);
-        let options = Options { failsafe, stale_grace: GRACE, ..Options::default() };
         let engine = Arc::new(Engine::new(hasher.clone(), Arc::clone(&cached), Arc::clone(&view), options));
         Self { store, cached, view, metrics, hasher, engine, started, folder }
     }
@@ -75,6 +78,11 @@ impl Process {
             pepper: self.hasher.pepper().id(),
             metrics: self.metrics.store.clone(),
         }
+    }
+
+    /// The moment that this process's times are counted from.
+    pub(crate) fn view_origin(&self) -> Instant {
+        self.started
     }
 
     pub(crate) async fn ask(&self, key: &str, from: &str, at: Duration) -> Reason {

@@ -1,0 +1,100 @@
+//! Last use, the archive, and what comes after it.
+
+use super::{
+    KEY,
+    common::{Home, eventually, sentinel},
+    reason,
+};
+
+const OWNER: &str = "203.0.113.7";
+const OTHER: &str = "198.51.100.9";
+
+fn used_at(home: &Home) -> (Option<i64>, Option<i64>) {
+    let sql = "SELECT used_at, refused_at FROM bindings";
+    home.open_database().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+}
+
+#[tokio::test]
+async fn the_last_use_and_the_last_refusal_are_written_by_the_batch() {
+    let sentinel = sentinel().start().await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+    assert_eq!(used_at(sentinel.home()), (None, None), "not on the request's path");
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
+    assert_eq!(reason(&sentinel, KEY, OTHER).await, "ip_mismatch");
+    eventually("the batch is written", async || {
+        let (used, refused) = used_at(sentinel.home());
+        (used.is_some() && refused.is_some()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_clean_stop_writes_what_is_left() {
+    let sentinel = sentinel().start().await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
+    let home = sentinel.stop().await;
+    let (used, refused) = used_at(&home);
+    assert!(used.is_some() && refused.is_none());
+}
+
+/// As if it had been made, used and refused so many days ago.
+fn age(home: &Home, days: i64) {
+    let sql = "UPDATE bindings SET created_at = created_at - ?1, used_at = used_at - ?1, refused_at = refused_at - ?1";
+    home.open_database().execute(sql, [days * 86_400_000]).unwrap();
+}
+
+#[tokio::test]
+async fn what_was_not_used_for_long_is_archived_and_its_next_first_use_wins() {
+    let sentinel = sentinel().start().await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
+    let home = sentinel.stop().await;
+    age(&home, 89);
+    let sentinel = home.start().await;
+    assert_eq!(reason(&sentinel, KEY, OTHER).await, "ip_mismatch", "90 days are not over");
+    let home = sentinel.stop().await;
+    age(&home, 91);
+    let sentinel = home.start().await;
+    eventually("the job has archived it", async || {
+        let records = sentinel.admin().await.audit("archived").await.unwrap().records;
+        (records.len() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(reason(&sentinel, KEY, OTHER).await, "first_use");
+    let records = sentinel.admin().await.audit("first_use").await.unwrap().records;
+    assert!(records[0].detail.contains("owned by 203.0.113.7/32"), "{:?}", records[0]);
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "ip_mismatch");
+}
+
+#[tokio::test]
+async fn a_ban_on_an_archived_binding_is_obeyed() {
+    let sentinel = sentinel().start().await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+    let home = sentinel.stop().await;
+    age(&home, 91);
+    let sentinel = home.start().await;
+    let admin = sentinel.admin().await;
+    eventually("the job has archived it", async || {
+        (admin.audit("archived").await.unwrap().records.len() == 1).then_some(())
+    })
+    .await;
+    admin.ban(KEY).await.unwrap();
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "key_banned");
+    admin.unban(KEY).await.unwrap();
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+}
+
+#[tokio::test]
+async fn archive_after_zero_is_never() {
+    let sentinel = sentinel().start().await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+    let home = sentinel.stop().await;
+    age(&home, 3000);
+    let sentinel = home.set("binding.archive_after", "\"0s\"").start().await;
+    // A job that does not run cannot be awaited; one that does has looked before it serves a second request.
+    for _ in 0..20 {
+        assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
+    }
+    assert!(sentinel.admin().await.audit("archived").await.unwrap().records.is_empty());
+}

@@ -1,0 +1,76 @@
+//! `claims.*`: what a flood of new keys costs, and whom.
+
+use super::{KEY, ask, common::sentinel, reason};
+
+fn new_key(number: usize) -> String {
+    format!("sk-flood-{number:04}-0123456789")
+}
+
+#[tokio::test]
+async fn a_network_claims_thirty_keys_a_minute_by_default() {
+    let sentinel = sentinel().unset("claims.per_network").start().await;
+    // A claim or two come back while this runs, so what is counted is the store's rows.
+    let mut claimed = 0;
+    let mut limited = None;
+    for number in 0..60 {
+        let answer = ask(&sentinel, &new_key(number), "203.0.113.7").await;
+        match answer.reason() {
+            "first_use" => claimed += 1,
+            "claim_limited" => limited = Some(answer),
+            other => panic!("{other}"),
+        }
+    }
+    assert!((30..60).contains(&claimed), "{claimed}");
+    assert_eq!(sentinel.admin().await.status().await.unwrap().learned, Some(claimed));
+    let limited = limited.unwrap();
+    assert_eq!(limited.status(), Some(429));
+    let seconds: u64 = limited.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=2).contains(&seconds), "a claim comes back every two seconds: {seconds}");
+
+    assert_eq!(reason(&sentinel, &new_key(0), "203.0.113.7").await, "bound", "a key with a row is never limited");
+    assert_eq!(reason(&sentinel, &new_key(0), "203.0.113.8").await, "ip_mismatch");
+    assert_eq!(reason(&sentinel, &new_key(59), "203.0.113.8").await, "first_use", "the budget is the network's");
+}
+
+#[tokio::test]
+async fn losers_of_a_race_are_not_charged() {
+    let sentinel = sentinel().set("claims.per_network", "\"2/d\"").start().await;
+    assert_eq!(reason(&sentinel, KEY, "203.0.113.7").await, "first_use");
+    for _ in 0..10 {
+        assert_eq!(reason(&sentinel, KEY, "203.0.113.8").await, "ip_mismatch");
+    }
+    for number in 0..2 {
+        assert_eq!(reason(&sentinel, &new_key(number), "203.0.113.8").await, "first_use");
+    }
+    assert_eq!(reason(&sentinel, &new_key(2), "203.0.113.8").await, "claim_limited");
+}
+
+#[tokio::test]
+async fn exempt_networks_are_not_limited_and_the_whole_process_can_be() {
+    let sentinel = sentinel()
+        .set("claims.per_network", "\"1/d\"")
+        .set("claims.global", "\"3/d\"")
+        .set("claims.exempt", "[\"10.0.0.0/8\"]")
+        .start()
+        .await;
+    for number in 0..10 {
+        assert_eq!(reason(&sentinel, &new_key(number), "10.1.2.3").await, "first_use");
+    }
+    for (number, expected) in (10..).zip(["first_use", "first_use", "first_use", "claim_limited"]) {
+        assert_eq!(reason(&sentinel, &new_key(number), &format!("203.0.113.{number}")).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_added_network_is_charged_and_refused_as_a_stranger() {
+    let sentinel = sentinel()
+        .set("claims.per_network", "\"1/d\"")
+        .set("binding.max_networks", "2")
+        .set("binding.learn_window", "\"10m\"")
+        .start()
+        .await;
+    assert_eq!(reason(&sentinel, KEY, "203.0.113.7").await, "first_use");
+    assert_eq!(reason(&sentinel, &new_key(0), "203.0.113.8").await, "first_use");
+    assert_eq!(reason(&sentinel, KEY, "203.0.113.8").await, "ip_mismatch", "its budget went to another key");
+    assert_eq!(reason(&sentinel, KEY, "203.0.113.9").await, "network_added");
+}
