@@ -285,7 +285,11 @@ fn every_fault_of_a_custom_profile_is_told_at_once() {
         ("[credentials.custom.acme]\nalphabet = 'hex'", "acme: carriers: at least one is needed"),
         ("[credentials.custom.litellm]\ncarriers = ['query a']", "litellm: this is the name of a built-in profile"),
         ("[credentials.custom.Acme]\ncarriers = ['query a']", "Acme: a profile's name has 1 to 32 of a-z 0-9 - _"),
-        ("[credentials.custom.a]\ncarriers = ['query k', 'query K']", "a: carriers: ?k is there twice"),
+        ("[credentials.custom.a]\ncarriers = ['query k', 'query K']", "a: carriers: ?K is there twice, if only in"),
+        (
+            "[credentials.custom.a]\ncarriers = ['query a.k', 'query a_k']",
+            "a: carriers: ?a_k is there twice, if only in",
+        ),
         (
             "[credentials.custom.a]\ncarriers = ['header x-k bare', 'header X_K bearer']",
             "a: carriers: x_k is there twice",

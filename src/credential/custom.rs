@@ -4,7 +4,7 @@ use super::{
     Alphabet, CREDENTIAL_HEADERS, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, MAX_CARRIERS, Place, Plus,
     Profile,
     grammar::starts_ignoring_case,
-    same_name,
+    name::{Names, reduces_to, same_name},
     table::{PROFILES, PROTOCOL},
 };
 
@@ -58,7 +58,7 @@ impl Carrier {
         let words: Vec<&str> = text.split(' ').collect();
         let (place, form) = match words[..] {
             ["header", name, form] => (Place::Header(header_name(name)?), form_named(form)?),
-            ["query", name] => (Place::Query(plain_name(name)?.to_ascii_lowercase().leak()), Form::Bare),
+            ["query", name] => (Place::Query(plain_name(name)?.to_owned().leak()), Form::Bare),
             ["cookie", name] => (Place::Cookie(plain_name(name)?.to_owned().leak()), Form::Bare),
             _ => {
                 return Err(format!(
@@ -70,11 +70,11 @@ impl Carrier {
         Ok(Self { place, form, placeholders: &[], source: SOURCE })
     }
 
-    /// Whether two carriers are one and the same place of a request.
+    /// Whether two carriers are one and the same place of a request, if only to some upstream.
     fn overlaps(&self, other: &Self) -> bool {
         match (self.place, other.place) {
             (Place::Header(a), Place::Header(b)) => same_name(a, b),
-            (Place::Query(a), Place::Query(b)) | (Place::Cookie(a), Place::Cookie(b)) => a.eq_ignore_ascii_case(b),
+            (Place::Query(a), Place::Query(b)) | (Place::Cookie(a), Place::Cookie(b)) => reduces_to(a.as_bytes(), b),
             (a, b) => a == b,
         }
     }
@@ -133,6 +133,7 @@ impl Custom {
             unread: unread.leak(),
             ignored: &[],
             plus,
+            names: Names::Unknown,
             grammar: Grammar {
                 canonical: Canonicalisation { strip: strip.leak(), channel: false, fold },
                 formats: formats.leak(),
@@ -160,7 +161,7 @@ impl Custom {
         }
         for (nth, carrier) in self.carriers.iter().enumerate() {
             if self.carriers[..nth].iter().any(|earlier| earlier.overlaps(carrier)) {
-                faults.push(format!("carriers: {} is there twice", carrier.label()));
+                faults.push(format!("carriers: {} is there twice, if only in another spelling", carrier.label()));
             }
         }
         let (min, max) = self.length;

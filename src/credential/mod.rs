@@ -8,6 +8,7 @@ mod carrier;
 mod custom;
 mod grammar;
 mod jwt;
+mod name;
 mod passthrough;
 mod query;
 mod seen;
@@ -15,9 +16,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use carrier::{Carrier, Form, Place, same_name};
+pub use carrier::{Carrier, Form, Place};
 pub use custom::Custom;
 pub use grammar::{Alphabet, Canonicalisation, Format, Grammar};
+pub use name::{Names, same_name};
 pub use passthrough::Ignored;
 pub use query::Plus;
 pub use seen::{Seen, What};
@@ -96,6 +98,8 @@ pub struct Profile {
     pub ignored: &'static [Ignored],
     /// How its upstream reads `+` in a query.
     pub plus: Plus,
+    /// How its upstream reads the names of parameters.
+    pub names: Names,
     /// Which texts are keys.
     pub grammar: Grammar,
 }
@@ -278,7 +282,7 @@ impl Profile {
                 carrier.take(&header, slot);
             }
         }
-        query::take(path, self.carriers, &mut slots);
+        query::take(path, self.carriers, self.names, &mut slots);
         (slots, upgrade)
     }
 
@@ -286,8 +290,10 @@ impl Profile {
         let value = match slot {
             Slot::Absent => return Reading::Absent,
             Slot::Repeated => return Reading::Repeated,
-            Slot::Broken => return Reading::Malformed,
-            Slot::One(value) | Slot::Disguised(value) => value,
+            Slot::One(value) => value,
+            // Clients of CGI upstreams write headers so: whatever the text is, it is judged.
+            Slot::Disguised(value) if matches!(carrier.place, Place::Header(_)) => value,
+            Slot::Disguised(_) | Slot::Broken => return Reading::Malformed,
         };
         let Some(text) = carrier.text(value, self.plus) else { return Reading::Malformed };
         if carrier.placeholders.contains(&text.as_str()) {

@@ -6,7 +6,8 @@
 //! upstream reads. Sources are cited as `repository@commit file`, and were read as of that commit.
 
 use super::{
-    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Plus, Profile, passthrough::Ignored,
+    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Names, Place, Plus, Profile,
+    passthrough::Ignored,
 };
 
 const ONE_API: &str = "songquanpeng/one-api@8df4a26 middleware/auth.go TokenAuth: Authorization less `Bearer `, less \
@@ -87,6 +88,7 @@ pub const PROFILES: [Profile; 8] = [
         ],
         ignored: &[],
         plus: Plus::Space,
+        names: Names::InAnyCase,
         grammar: Grammar {
             canonical: Canonicalisation::IDENTITY,
             // Shorter is a placeholder or garbage, and must not claim.
@@ -111,6 +113,7 @@ pub const PROFILES: [Profile; 8] = [
         ],
         ignored: &[],
         plus: Plus::Space,
+        names: Names::InAnyCase,
         grammar: Grammar {
             canonical: Canonicalisation::IDENTITY,
             formats: &[
@@ -140,6 +143,7 @@ pub const PROFILES: [Profile; 8] = [
         ],
         ignored: &[],
         plus: Plus::Space,
+        names: Names::InAnyCase,
         grammar: Grammar {
             canonical: Canonicalisation::IDENTITY,
             formats: &[Format { prefix: "sk-ant-", alphabet: Alphabet::BASE64URL, length: (20, 256) }],
@@ -170,6 +174,7 @@ pub const PROFILES: [Profile; 8] = [
         ],
         ignored: &[],
         plus: Plus::Space,
+        names: Names::InAnyCase,
         grammar: Grammar {
             canonical: Canonicalisation { strip: "", channel: false, fold: true },
             formats: &[Format { prefix: "", alphabet: Alphabet::ALNUM, length: (32, 128) }],
@@ -200,6 +205,7 @@ pub const PROFILES: [Profile; 8] = [
         ],
         ignored: &[],
         plus: Plus::Space,
+        names: Names::InAnyCase,
         grammar: Grammar {
             canonical: Canonicalisation::IDENTITY,
             formats: &[
@@ -226,6 +232,7 @@ pub const PROFILES: [Profile; 8] = [
         ],
         ignored: &[],
         plus: Plus::Space,
+        names: Names::InAnyCase,
         grammar: Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: ONE_API_KEY },
     },
     Profile {
@@ -260,6 +267,7 @@ pub const PROFILES: [Profile; 8] = [
                      x-api-key that is not empty overwrites Authorization",
         }],
         plus: Plus::Space,
+        names: Names::InAnyCase,
         grammar: Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: NEW_API_KEY },
     },
     Profile {
@@ -299,6 +307,7 @@ pub const PROFILES: [Profile; 8] = [
             },
         ],
         plus: Plus::Space,
+        names: Names::InAnyCase,
         grammar: Grammar {
             canonical: Canonicalisation::IDENTITY,
             formats: &[Format { prefix: "sk-", alphabet: Alphabet::BASE64URL, length: (16, 256) }],

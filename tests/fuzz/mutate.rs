@@ -44,6 +44,7 @@ const PARAMETERS: &[&str] = &[
     "token",
     "to%6ben",
     "%74oken",
+    "api_key",
     "k%6",
     "key+",
     "keys",
@@ -92,6 +93,7 @@ const PIECES: &[&str] = &[
     "realtime",
     "acme_token=",
     "ACME_TOKEN=",
+    "php.key=",
     "a=1",
     "0123456789abcdef",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
@@ -280,6 +282,34 @@ fn spelled(dice: &mut Dice, name: &str) -> String {
     }
 }
 
+/// A name as some framework reads it back, and some that none does.
+fn disguised(dice: &mut Dice, name: &str) -> Vec<u8> {
+    let mut name = name.to_owned();
+    for _ in 0..dice.below(4) {
+        let at = dice.below(name.len() + 1);
+        let at = if name.is_char_boundary(at) { at } else { name.len() };
+        match dice.below(8) {
+            0 if !name.is_empty() && name.is_ascii() => name = flip_case(dice, &name),
+            1 => name = name.replace(['_', '.', '-'], pick(dice, &["_", ".", "-", "+", "%20", "[", "%5B", "%2e", " "])),
+            2 => name.insert_str(0, pick(dice, &["[", "]", "?", "+", " ", "%5b", "%09", "\u{a0}", "!", ".", "_", "x"])),
+            3 => name
+                .push_str(pick(dice, &["[]", "[0]", "]", "[", "%5B%5D", "%00", "%00x", "+", " ", "!", "\u{85}", ".x"])),
+            4 => name.insert_str(at, pick(dice, &["%", "%u", "%zz", "%00", "%00e9", "[", "=", ";", "!", "\u{212a}"])),
+            5 | 6 if at < name.len() && name.is_ascii() => {
+                let code = name.as_bytes()[at];
+                let escape = if dice.below(3) == 0 { format!("%u{code:04x}") } else { format!("%{code:02X}") };
+                name.replace_range(at..=at, &escape);
+            }
+            _ => {}
+        }
+    }
+    match dice.below(12) {
+        // As a framework of one byte a character would be shown it.
+        0 => name.chars().map(|c| c as u8).collect(),
+        _ => name.into_bytes(),
+    }
+}
+
 fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
     let lines = parts.lines.len();
     let nth = dice.below(lines);
@@ -314,7 +344,8 @@ fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
         9 | 10 => {
             let mut target = parts.target();
             target.push(if target.contains(&b'?') && dice.below(5) > 0 { b'&' } else { b'?' });
-            target.extend_from_slice(pick(dice, PARAMETERS).as_bytes());
+            let name = pick(dice, PARAMETERS);
+            target.extend(disguised(dice, name));
             target.push(b'=');
             let value =
                 if dice.below(3) > 0 { scene.keys[dice.below(2)].as_bytes().to_vec() } else { text(dice, scene) };
@@ -341,8 +372,9 @@ fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
             parts.set_target(format!("{path}{query}").as_bytes());
         }
         13 => {
-            let cookie = [b"acme_token=", &text(dice, scene)[..]].concat();
-            let before = pick(dice, &["", "a=1; ", "a=1;", "a=1, "]).as_bytes();
+            let name = pick(dice, &["acme_token", "php.key"]);
+            let cookie = [&disguised(dice, name)[..], b"=", &text(dice, scene)[..]].concat();
+            let before = pick(dice, &["", "a=1; ", "a=1;", "a=1, ", "a=1 ", "acme_token", "$Version=1; "]).as_bytes();
             parts.lines.push((spelled(dice, "cookie"), [before, &cookie].concat()));
         }
         14 => {

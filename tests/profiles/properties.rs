@@ -9,8 +9,8 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use crate::{oracle, realms::Realm};
 
 /// Realms of one profile each and without options.
-const PLAIN: [&str; 9] =
-    ["generic", "openai", "anthropic", "azure-openai", "gemini", "one-api", "new-api", "litellm", "acme"];
+const PLAIN: [&str; 10] =
+    ["generic", "openai", "anthropic", "azure-openai", "gemini", "one-api", "new-api", "litellm", "acme", "php"];
 
 /// Texts that are nearly keys: pieces of what gateways cut, around the realm's own keys.
 fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
@@ -45,6 +45,10 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         "OpenAI-Insecure-Api-Key.",
         "realtime",
         "acme_token=",
+        "acme.token=",
+        "acme%5ftoken[]=",
+        "php.key=",
+        "php_key=",
         "a=1",
         "0123456789abcdef",
     ];
@@ -90,6 +94,15 @@ fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8
         "access_token",
         "token",
         "to%6ben",
+        "Token",
+        "token[]",
+        "[token]",
+        "+token",
+        "%u0074oken",
+        "api_key",
+        "api.key",
+        "api[key",
+        "api%20key%00",
         "k%6",
         "keys",
         "x",
