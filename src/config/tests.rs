@@ -197,7 +197,7 @@ fn every_profile_can_be_configured_and_a_custom_one_too() {
     assert_eq!((name, dialect, plus), ("acme", Dialect::Anthropic, Plus::Literal));
     let labels: Vec<_> = carriers.iter().map(|carrier| carrier.label()).collect();
     assert_eq!(labels, ["x-acme-key", "?token", "cookie acme", "sec-websocket-protocol"]);
-    assert_eq!(unread, CREDENTIAL_HEADERS);
+    assert_eq!(*unread, CREDENTIAL_HEADERS);
     assert_eq!((grammar.canonical.strip, grammar.canonical.fold), ("a_", true));
     assert_eq!((grammar.formats[0].alphabet, grammar.formats[0].length), (Alphabet::BASE64URL, (20, 40)));
     let by_environment = load_text(

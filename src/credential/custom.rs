@@ -1,8 +1,7 @@
 //! Profiles from the config: `[credentials.custom.NAME]`.
 
 use super::{
-    Alphabet, CREDENTIAL_HEADERS, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, MAX_CARRIERS, Place, Plus,
-    Profile,
+    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, MAX_CARRIERS, Place, Plus, Profile,
     grammar::starts_ignoring_case,
     name::{Names, reduces_to, same_name},
     table::{PROFILES, PROTOCOL},
@@ -122,25 +121,15 @@ impl Custom {
         let prefixes = if prefixes.is_empty() { vec![String::new()] } else { prefixes };
         let format = |prefix: String| Format { prefix: prefix.leak(), alphabet, length };
         let formats: Vec<Format> = prefixes.into_iter().map(format).collect();
-        let is_read =
-            |name: &str| carriers.iter().any(|it| matches!(it.place, Place::Header(read) if same_name(read, name)));
-        let unread: Vec<&'static str> = CREDENTIAL_HEADERS.into_iter().filter(|name| !is_read(name)).collect();
         carriers.push(PROTOCOL);
-        Ok(Profile {
-            name: name.leak(),
-            dialect,
-            carriers: carriers.leak(),
-            unread: unread.leak(),
-            ignored: &[],
-            plus,
-            names: Names::Unknown,
-            grammar: Grammar {
-                canonical: Canonicalisation { strip: strip.leak(), channel: false, fold },
-                formats: formats.leak(),
-                may_be_jwt: true,
-                source: SOURCE,
-            },
-        })
+        let grammar = Grammar {
+            canonical: Canonicalisation { strip: strip.leak(), channel: false, fold },
+            formats: formats.leak(),
+            may_be_jwt: true,
+            source: SOURCE,
+        };
+        let profile = Profile::new(name.leak(), dialect, carriers.leak(), grammar);
+        Ok(Profile { plus, names: Names::Unknown, ..profile })
     }
 
     fn faults(&self) -> Vec<String> {

@@ -15,6 +15,7 @@ mod seen;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 pub use carrier::{Carrier, Form, Place};
 pub use custom::Custom;
@@ -24,6 +25,7 @@ pub use passthrough::Ignored;
 pub use query::Plus;
 pub use seen::{Seen, What};
 pub use table::PROFILES;
+pub use unread::{CREDENTIAL_HEADERS, Unread};
 
 use crate::domain::{ApiKey, Reason};
 use carrier::Slot;
@@ -93,7 +95,7 @@ pub struct Profile {
     pub carriers: &'static [Carrier],
     /// Those of [`CREDENTIAL_HEADERS`] that this profile does not read: removed from every allowed request, or an
     /// upstream that reads them would see a key that nobody judged.
-    pub unread: &'static [&'static str],
+    pub unread: Unread,
     /// What `credentials.passthrough` may name.
     pub ignored: &'static [Ignored],
     /// How its upstream reads `+` in a query.
@@ -104,24 +106,17 @@ pub struct Profile {
     pub grammar: Grammar,
 }
 
-/// The headers that exist only to carry credentials, by their exact names. A profile reads or removes each of them.
-pub const CREDENTIAL_HEADERS: [&str; 9] = [
-    "authorization",
-    "proxy-authorization",
-    "x-api-key",
-    "api-key",
-    "ocp-apim-subscription-key",
-    "x-goog-api-key",
-    "x-litellm-api-key",
-    "mj-api-secret",
-    // With underscores: so LiteLLM reads it.
-    "litellm_user_api_key",
-];
-
 /// The most carriers of one profile.
 pub const MAX_CARRIERS: usize = 12;
 
 impl Profile {
+    /// With what most profiles have: `+` is a space, names of parameters are what they are written as, and no carrier is
+    /// ever ignored.
+    const fn new(name: &'static str, dialect: Dialect, carriers: &'static [Carrier], grammar: Grammar) -> Self {
+        let (unread, plus, names) = (Unread::beside(carriers), Plus::Space, Names::InAnyCase);
+        Self { name, dialect, carriers, unread, ignored: &[], plus, names, grammar }
+    }
+
     /// The built-in profile with this name, if there is one.
     pub fn by_name(name: &str) -> Option<Self> {
         PROFILES.into_iter().find(|profile| profile.name == name)

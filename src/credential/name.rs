@@ -68,9 +68,16 @@ fn is_parameter(found: &[u8], name: &str, case: fn(&u8) -> u8) -> bool {
 }
 
 /// Whether `name` may reach an upstream as the header `carrier`: CGI and WSGI upstreams read `x_api_key` as `x-api-key`.
-pub fn same_name(name: &str, carrier: &str) -> bool {
-    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == carrier.len() && name.bytes().zip(carrier.bytes()).all(|(a, b)| plain(a) == plain(b))
+pub const fn same_name(name: &str, carrier: &str) -> bool {
+    const fn plain(byte: u8) -> u8 {
+        if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+    }
+    let (name, carrier) = (name.as_bytes(), carrier.as_bytes());
+    let mut at = 0;
+    while at < name.len() && at < carrier.len() && plain(name[at]) == plain(carrier[at]) {
+        at += 1;
+    }
+    at == name.len() && at == carrier.len()
 }
 
 /// Whether some framework makes the parameter or cookie `name` of `found`. What several of them do is allowed at once.

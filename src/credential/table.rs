@@ -3,11 +3,12 @@
 //! A closed grammar may be narrower than its upstream (a text that it refuses is a denial, never a second name), and
 //! may read a carrier that its upstream does not; it must never miss one that its upstream reads. `Sec-WebSocket-Protocol`
 //! and the query reach the upstream as they came, so each profile reads the former, and all parameters that its
-//! upstream reads. Sources are cited as `repository@commit file`, and were read as of that commit.
+//! upstream reads. None of these upstreams changes the name of a parameter but for its case: gin (new-api) and Starlette
+//! (litellm) compare it exactly, Google's and Azure's are documented names, of which only Azure, on .NET, ignores the
+//! case; so `?key[]=` is another parameter to them, not a disguise. Sources are cited as `repository@commit file`, and were read as of that commit.
 
 use super::{
-    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Names, Place, Plus, Profile,
-    passthrough::Ignored,
+    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Profile, passthrough::Ignored,
 };
 
 const ONE_API: &str = "songquanpeng/one-api@8df4a26 middleware/auth.go TokenAuth: Authorization less `Bearer `, less \
@@ -69,52 +70,28 @@ const LITELLM_MESSAGES: &[&str] = &["/v1/messages", "/v1/messages/count_tokens"]
 
 /// Every built-in profile.
 pub const PROFILES: [Profile; 8] = [
-    Profile {
-        name: "generic",
-        dialect: Dialect::Generic,
-        carriers: &[
+    Profile::new(
+        "generic",
+        Dialect::Generic,
+        &[
             header("authorization", Form::BearerOrBare, OURS),
             header("x-api-key", Form::Bare, OURS),
             header("api-key", Form::Bare, OURS),
             PROTOCOL,
         ],
-        unread: &[
-            "proxy-authorization",
-            "ocp-apim-subscription-key",
-            "x-goog-api-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm_user_api_key",
-        ],
-        ignored: &[],
-        plus: Plus::Space,
-        names: Names::InAnyCase,
-        grammar: Grammar {
+        Grammar {
             canonical: Canonicalisation::IDENTITY,
             // Shorter is a placeholder or garbage, and must not claim.
             formats: &[Format { prefix: "", alphabet: Alphabet::TOKEN, length: (8, 4096) }],
             may_be_jwt: true,
             source: OURS,
         },
-    },
-    Profile {
-        name: "openai",
-        dialect: Dialect::OpenAi,
-        carriers: &[header("authorization", Form::Bearer, OPENAI), PROTOCOL],
-        unread: &[
-            "proxy-authorization",
-            "x-api-key",
-            "api-key",
-            "ocp-apim-subscription-key",
-            "x-goog-api-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm_user_api_key",
-        ],
-        ignored: &[],
-        plus: Plus::Space,
-        names: Names::InAnyCase,
-        grammar: Grammar {
+    ),
+    Profile::new(
+        "openai",
+        Dialect::OpenAi,
+        &[header("authorization", Form::Bearer, OPENAI), PROTOCOL],
+        Grammar {
             canonical: Canonicalisation::IDENTITY,
             formats: &[
                 Format { prefix: "sk-", alphabet: Alphabet::BASE64URL, length: (20, 256) },
@@ -123,38 +100,22 @@ pub const PROFILES: [Profile; 8] = [
             may_be_jwt: false,
             source: OPENAI_KEY,
         },
-    },
-    Profile {
-        name: "anthropic",
-        dialect: Dialect::Anthropic,
-        carriers: &[
-            header("x-api-key", Form::Bare, ANTHROPIC),
-            header("authorization", Form::Bearer, ANTHROPIC),
-            PROTOCOL,
-        ],
-        unread: &[
-            "proxy-authorization",
-            "api-key",
-            "ocp-apim-subscription-key",
-            "x-goog-api-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm_user_api_key",
-        ],
-        ignored: &[],
-        plus: Plus::Space,
-        names: Names::InAnyCase,
-        grammar: Grammar {
+    ),
+    Profile::new(
+        "anthropic",
+        Dialect::Anthropic,
+        &[header("x-api-key", Form::Bare, ANTHROPIC), header("authorization", Form::Bearer, ANTHROPIC), PROTOCOL],
+        Grammar {
             canonical: Canonicalisation::IDENTITY,
             formats: &[Format { prefix: "sk-ant-", alphabet: Alphabet::BASE64URL, length: (20, 256) }],
             may_be_jwt: false,
             source: ANTHROPIC_KEY,
         },
-    },
-    Profile {
-        name: "azure-openai",
-        dialect: Dialect::OpenAi,
-        carriers: &[
+    ),
+    Profile::new(
+        "azure-openai",
+        Dialect::OpenAi,
+        &[
             header("api-key", Form::Bare, AZURE),
             // Entra tokens, which are JSON Web Tokens.
             header("authorization", Form::Bearer, AZURE),
@@ -164,28 +125,17 @@ pub const PROFILES: [Profile; 8] = [
             query("ocp-apim-subscription-key", APIM),
             PROTOCOL,
         ],
-        unread: &[
-            "proxy-authorization",
-            "x-api-key",
-            "x-goog-api-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm_user_api_key",
-        ],
-        ignored: &[],
-        plus: Plus::Space,
-        names: Names::InAnyCase,
-        grammar: Grammar {
+        Grammar {
             canonical: Canonicalisation { strip: "", channel: false, fold: true },
             formats: &[Format { prefix: "", alphabet: Alphabet::ALNUM, length: (32, 128) }],
             may_be_jwt: true,
             source: AZURE_KEY,
         },
-    },
-    Profile {
-        name: "gemini",
-        dialect: Dialect::Google,
-        carriers: &[
+    ),
+    Profile::new(
+        "gemini",
+        Dialect::Google,
+        &[
             header("x-goog-api-key", Form::Bare, GEMINI),
             header("authorization", Form::Bearer, GEMINI_BEARER),
             query("key", GEMINI_QUERY),
@@ -194,19 +144,7 @@ pub const PROFILES: [Profile; 8] = [
             query("oauth_token", GEMINI_QUERY),
             PROTOCOL,
         ],
-        unread: &[
-            "proxy-authorization",
-            "x-api-key",
-            "api-key",
-            "ocp-apim-subscription-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm_user_api_key",
-        ],
-        ignored: &[],
-        plus: Plus::Space,
-        names: Names::InAnyCase,
-        grammar: Grammar {
+        Grammar {
             canonical: Canonicalisation::IDENTITY,
             formats: &[
                 Format { prefix: "AIza", alphabet: Alphabet::BASE64URL, length: (39, 39) },
@@ -215,50 +153,14 @@ pub const PROFILES: [Profile; 8] = [
             may_be_jwt: false,
             source: GEMINI_KEY,
         },
-    },
+    ),
+    Profile::new(
+        "one-api",
+        Dialect::OpenAi,
+        &[header("authorization", Form::BearerOrBare, ONE_API), PROTOCOL],
+        Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: ONE_API_KEY },
+    ),
     Profile {
-        name: "one-api",
-        dialect: Dialect::OpenAi,
-        carriers: &[header("authorization", Form::BearerOrBare, ONE_API), PROTOCOL],
-        unread: &[
-            "proxy-authorization",
-            "x-api-key",
-            "api-key",
-            "ocp-apim-subscription-key",
-            "x-goog-api-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm_user_api_key",
-        ],
-        ignored: &[],
-        plus: Plus::Space,
-        names: Names::InAnyCase,
-        grammar: Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: ONE_API_KEY },
-    },
-    Profile {
-        name: "new-api",
-        dialect: Dialect::OpenAi,
-        carriers: &[
-            // Its Midjourney clients send the placeholder here and the key in mj-api-secret.
-            Carrier {
-                place: Place::Header("authorization"),
-                form: Form::BearerOrBare,
-                placeholders: &["midjourney-proxy"],
-                source: NEW_API,
-            },
-            header("x-api-key", Form::Bare, NEW_API),
-            header("x-goog-api-key", Form::Bare, NEW_API),
-            header("mj-api-secret", Form::BearerOrBare, NEW_API),
-            query("key", NEW_API),
-            PROTOCOL,
-        ],
-        unread: &[
-            "proxy-authorization",
-            "api-key",
-            "ocp-apim-subscription-key",
-            "x-litellm-api-key",
-            "litellm_user_api_key",
-        ],
         ignored: &[Ignored {
             carrier: "authorization",
             beside: &["x-api-key"],
@@ -266,25 +168,27 @@ pub const PROFILES: [Profile; 8] = [
             source: "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth: where the path has /v1/messages, a \
                      x-api-key that is not empty overwrites Authorization",
         }],
-        plus: Plus::Space,
-        names: Names::InAnyCase,
-        grammar: Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: NEW_API_KEY },
+        ..Profile::new(
+            "new-api",
+            Dialect::OpenAi,
+            &[
+                // Its Midjourney clients send the placeholder here and the key in mj-api-secret.
+                Carrier {
+                    place: Place::Header("authorization"),
+                    form: Form::BearerOrBare,
+                    placeholders: &["midjourney-proxy"],
+                    source: NEW_API,
+                },
+                header("x-api-key", Form::Bare, NEW_API),
+                header("x-goog-api-key", Form::Bare, NEW_API),
+                header("mj-api-secret", Form::BearerOrBare, NEW_API),
+                query("key", NEW_API),
+                PROTOCOL,
+            ],
+            Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: NEW_API_KEY },
+        )
     },
     Profile {
-        name: "litellm",
-        dialect: Dialect::OpenAi,
-        carriers: &[
-            header("x-litellm-api-key", Form::BearerOrBare, LITELLM),
-            header("authorization", Form::Bearer, LITELLM),
-            header("api-key", Form::Bare, LITELLM),
-            header("x-api-key", Form::Bare, LITELLM),
-            header("x-goog-api-key", Form::Bare, LITELLM),
-            header("ocp-apim-subscription-key", Form::Bare, LITELLM),
-            header("litellm_user_api_key", Form::Bare, LITELLM_PATHS),
-            query("key", LITELLM),
-            Carrier { source: LITELLM_SOCKET, ..PROTOCOL },
-        ],
-        unread: &["proxy-authorization", "mj-api-secret"],
         ignored: &[
             Ignored {
                 carrier: "authorization",
@@ -306,13 +210,26 @@ pub const PROFILES: [Profile; 8] = [
                 source: "BerriAI/litellm@0009d07 get_api_key: read on generateContent routes only, and after all headers",
             },
         ],
-        plus: Plus::Space,
-        names: Names::InAnyCase,
-        grammar: Grammar {
-            canonical: Canonicalisation::IDENTITY,
-            formats: &[Format { prefix: "sk-", alphabet: Alphabet::BASE64URL, length: (16, 256) }],
-            may_be_jwt: true,
-            source: LITELLM_KEY,
-        },
+        ..Profile::new(
+            "litellm",
+            Dialect::OpenAi,
+            &[
+                header("x-litellm-api-key", Form::BearerOrBare, LITELLM),
+                header("authorization", Form::Bearer, LITELLM),
+                header("api-key", Form::Bare, LITELLM),
+                header("x-api-key", Form::Bare, LITELLM),
+                header("x-goog-api-key", Form::Bare, LITELLM),
+                header("ocp-apim-subscription-key", Form::Bare, LITELLM),
+                header("litellm_user_api_key", Form::Bare, LITELLM_PATHS),
+                query("key", LITELLM),
+                Carrier { source: LITELLM_SOCKET, ..PROTOCOL },
+            ],
+            Grammar {
+                canonical: Canonicalisation::IDENTITY,
+                formats: &[Format { prefix: "sk-", alphabet: Alphabet::BASE64URL, length: (16, 256) }],
+                may_be_jwt: true,
+                source: LITELLM_KEY,
+            },
+        )
     },
 ];

@@ -3,19 +3,12 @@
 use crate::{
     common::Dice,
     frame::{Encoding, Input, Parts},
+    keys::CREDENTIAL_HEADERS,
     scene::Scene,
 };
 
-const HEADERS: &[&str] = &[
-    "authorization",
-    "proxy-authorization",
-    "x-api-key",
-    "api-key",
-    "ocp-apim-subscription-key",
-    "x-goog-api-key",
-    "x-litellm-api-key",
-    "mj-api-secret",
-    "litellm_user_api_key",
+/// Beside those that exist only to carry credentials.
+const OTHER_HEADERS: &[&str] = &[
     "sec-websocket-protocol",
     "cookie",
     "x-acme-key",
@@ -162,6 +155,13 @@ const EXTENSIONS: &[(&str, &[&str])] = &[
 
 fn pick<'a, T: ?Sized>(dice: &mut Dice, from: &[&'a T]) -> &'a T {
     from[dice.below(from.len())]
+}
+
+fn header(dice: &mut Dice) -> &'static str {
+    match dice.below(CREDENTIAL_HEADERS.len() + OTHER_HEADERS.len()) {
+        nth if nth < CREDENTIAL_HEADERS.len() => CREDENTIAL_HEADERS[nth],
+        nth => OTHER_HEADERS[nth - CREDENTIAL_HEADERS.len()],
+    }
 }
 
 /// A case from one of the scene's frames. Most are changed little, so that most parts of most frames stay right.
@@ -333,11 +333,11 @@ fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
             parts.lines.swap(nth, other);
         }
         4 if lines > 0 => {
-            let name = pick(dice, HEADERS);
+            let name = header(dice);
             parts.lines[nth].0 = spelled(dice, name);
         }
         5..=7 => {
-            let name = pick(dice, HEADERS);
+            let name = header(dice);
             parts.lines.push((spelled(dice, name), text(dice, scene)));
         }
         8 if lines > 0 => drop(parts.lines.remove(nth)),

@@ -197,21 +197,11 @@ impl Seen {
 
     /// Credential headers of the README's list that the profile does not read, however they are spelled.
     fn removed(&self, profile: &str) -> Vec<String> {
-        const LIST: [&str; 9] = [
-            "authorization",
-            "x-api-key",
-            "api-key",
-            "ocp-apim-subscription-key",
-            "x-goog-api-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm-user-api-key",
-            "proxy-authorization",
-        ];
         let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
         let read = keys::header_names(profile);
+        let listed = |name: &str| keys::CREDENTIAL_HEADERS.iter().any(|listed| plain(listed) == plain(name));
         let names = self.lines.iter().map(|(name, _)| name.clone());
-        names.filter(|name| LIST.contains(&plain(name).as_str()) && !read.contains(&plain(name).as_str())).collect()
+        names.filter(|name| listed(name) && !read.contains(&plain(name).as_str())).collect()
     }
 }
 

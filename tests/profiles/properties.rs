@@ -67,22 +67,7 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
 }
 
 fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8>)>, Vec<u8>)> {
-    let names = [
-        "authorization",
-        "x-api-key",
-        "x_api_key",
-        "api-key",
-        "ocp-apim-subscription-key",
-        "x-goog-api-key",
-        "x-litellm-api-key",
-        "mj-api-secret",
-        "litellm_user_api_key",
-        "sec-websocket-protocol",
-        "cookie",
-        "x-acme-key",
-        "x-acme-auth",
-        "x-other",
-    ];
+    let names = ["x_api_key", "sec-websocket-protocol", "cookie", "x-acme-key", "x-acme-auth", "x-other"];
     let parameters = [
         "key",
         "KEY",
@@ -107,7 +92,8 @@ fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8
         "keys",
         "x",
     ];
-    let header = (select(names.to_vec()), texts(realm)).prop_map(|(name, value)| (name.to_owned(), value.into_bytes()));
+    let names = [&names[..], &oracle::CREDENTIAL_HEADERS].concat();
+    let header = (select(names), texts(realm)).prop_map(|(name, value)| (name.to_owned(), value.into_bytes()));
     let parameter = (select(parameters.to_vec()), texts(realm), any::<bool>())
         .prop_map(|(name, value, bare)| if bare { name.to_owned() } else { format!("{name}={value}") });
     let path = vec(parameter, 0..3).prop_map(|pairs| format!("/v1/x?{}", pairs.join("&")).into_bytes());
@@ -125,6 +111,20 @@ fn read(
     path: &[u8],
 ) -> Result<Option<ApiKey>, Fault> {
     credentials.key(profile, headers.iter().map(|(name, value)| Header { name, value }), path)
+}
+
+/// Who changes what a profile reads changes what its allows remove, and must mean both.
+#[test]
+fn what_a_profile_does_not_read_it_removes() {
+    for realm in PLAIN {
+        let read = oracle::header_names(realm);
+        let mut wanted = oracle::CREDENTIAL_HEADERS.to_vec();
+        wanted.retain(|name| !read.contains(&name.replace('_', "-").as_str()));
+        let mut removed = Realm::named(realm).credentials().profile.unread.to_vec();
+        wanted.sort_unstable();
+        removed.sort_unstable();
+        assert_eq!(removed, wanted, "{realm}");
+    }
 }
 
 proptest! {
