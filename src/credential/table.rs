@@ -24,11 +24,14 @@ const LITELLM_PATHS: &str = "BerriAI/litellm@0009d07 litellm/proxy/auth/user_api
 const LITELLM_SOCKET: &str = "BerriAI/litellm@0009d07 litellm/proxy/auth/user_api_key_auth.py \
     user_api_key_auth_websocket";
 const LITELLM_KEY: &str = "BerriAI/litellm@0009d07 user_api_key_auth.py: a key starts with `sk-`; @168a005 \
-    key_management_endpoints.py generate_key_helper_fn: `sk-` and 22 of token_urlsafe; constants.py \
-    MINIMUM_CUSTOM_KEY_LENGTH 16";
+    litellm/proxy/management_endpoints/key_management_endpoints.py generate_key_helper_fn: `sk-` and token_urlsafe of 16 \
+    bytes, so 25; an operator's own key has 16 since BerriAI/litellm#33462 (constants.py MINIMUM_CUSTOM_KEY_LENGTH), and \
+    shorter ones, made before, are refused here. The longest is not documented";
 const OPENAI: &str = "openai/openai-python@02cf7cd src/openai/_client.py auth_headers";
 const OPENAI_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/openai.go: `sk-…`, `sk-proj-…`, \
-    `sk-svcacct-…`, `sk-admin-…`; `ek_…` are the realtime API's client secrets";
+    `sk-svcacct-…`, `sk-admin-…`; openai/openai-agents-js@f372dbd packages/agents-realtime/src/openaiRealtimeWebRtc.ts: \
+    `ek_…` is a client's ephemeral key, sent as Bearer. Their length is not documented: accepted as that of the others, \
+    since those of the API reference have 35 characters";
 const ANTHROPIC: &str = "anthropics/anthropic-sdk-python@00dcf92 src/anthropic/_client.py auth_headers";
 const ANTHROPIC_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/anthropic.go: `sk-ant-api03-…`, \
     `sk-ant-admin01-…`; BerriAI/litellm#21039: `sk-ant-oat…` as Bearer";
@@ -37,11 +40,14 @@ const AZURE_SOCKET: &str = "MicrosoftDocs/azure-ai-docs@021e720 articles/ai-foun
     realtime-audio-websockets.md: an `api-key` header, or an `api-key` query parameter";
 const APIM: &str = "MicrosoftDocs/azure-docs@0521fdd articles/api-management/api-management-subscriptions.md: the \
     header, else `subscription-key` in the query (`Ocp-Apim-Subscription-key` until fc639c3)";
-const AZURE_KEY: &str = "docs.gitguardian.com azure_open_ai_api_key: 32 hex digits; Azure's identifiable keys: 84 \
-    letters and digits. Nothing says that either service compares case-sensitively, so case is folded";
+const AZURE_KEY: &str = "MicrosoftDocs/microsoft-365-docs microsoft-365/compliance/\
+    sit-defn-azure-cognitive-service-key.md: 32 hex digits; microsoft/security-utilities@8f3e9a2 GeneratedRegexPatterns/\
+    PreciselyClassifiedSecurityKeys.json SEC101/200: 84 letters and digits, or 88 with `==`; SEC101/182, subscription \
+    keys of API Management: 88 of Base64. Nothing says that a service compares case-sensitively, so case is folded";
 const GEMINI: &str = "googleapis/python-genai google/genai/_api_client.py: x-goog-api-key";
 const GEMINI_QUERY: &str = "cloud.google.com/apis/docs/system-parameters: `key`, `$key`, `access_token`, `oauth_token`";
-const GEMINI_BEARER: &str = "ai.google.dev/gemini-api/docs/openai: the OpenAI client's Bearer is the Gemini key";
+const GEMINI_BEARER: &str = "google-gemini/cookbook@05b617f quickstarts/Get_started_OpenAI_Compatibility.ipynb: the \
+    OpenAI client's `api_key`, which it sends as Bearer, is the Gemini key; ai.google.dev/gemini-api/docs/openai: by curl";
 const GEMINI_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/gcp.go: `AIza` and 35 of [A-Za-z0-9_-]; \
     ai.google.dev/gemini-api/docs/api-key (2026): authorization keys, `AQ.…`";
 const BROWSER: &str = "QuantumNous/new-api@040b46a middleware/auth.go apiKeyFromWebSocketSubprotocol, as OpenAI's \
@@ -127,7 +133,10 @@ pub const PROFILES: [Profile; 8] = [
         ],
         Grammar {
             canonical: Canonicalisation { strip: "", channel: false, fold: true },
-            formats: &[Format { prefix: "", alphabet: Alphabet::ALNUM, length: (32, 128) }],
+            formats: &[
+                Format { prefix: "", alphabet: Alphabet::ALNUM, length: (32, 128) },
+                Format { prefix: "", alphabet: Alphabet::ALNUM.and(b"+/="), length: (88, 88) },
+            ],
             may_be_jwt: true,
             source: AZURE_KEY,
         },

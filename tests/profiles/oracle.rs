@@ -136,7 +136,9 @@ fn canonical_with(profile: &str, text: &str, jwt: bool) -> Option<String> {
             let key = text.strip_prefix("acme_").unwrap_or(text).to_ascii_lowercase();
             (long(&key, 16, 64) && all(&key, "-_") && !key.starts_with("acme_")).then_some(key)
         }
-        "azure-openai" => (long(text, 32, 128) && all(text, "")).then(|| lower.clone()),
+        "azure-openai" => {
+            (long(text, 32, 128) && all(text, "") || text.len() == 88 && all(text, "+/=")).then(|| lower.clone())
+        }
         "generic" | "php" => (long(text, 8, 4096) && all(text, "-._~+/=:|@$*")).then(|| text.to_owned()),
         "openai" => {
             let begins = text.starts_with("sk-") || text.starts_with("ek_");
