@@ -128,6 +128,7 @@ Examples:
   sentinel ban 0a1b2c3d --for 2h --reason \"leaked in a log\"
   sentinel ban --key-file leaked.txt
   pass show leaked-key | sentinel ban --key-file -
+  sentinel ban --key-file leaked.txt --profile one-api
 
 Replaces an earlier ban. The binding is left as it is.")]
     Ban {
@@ -255,6 +256,9 @@ pub(super) struct AuditArgs {
     /// Only the key in this file, - for standard input
     #[arg(long, value_name = "PATH", conflicts_with = "key")]
     pub(super) key_file: Option<PathBuf>,
+    /// How the key in the file is read: credentials.profile (default) or one of credentials.route_profiles
+    #[arg(long, value_name = "NAME", requires = "key_file", conflicts_with = "key")]
+    pub(super) profile: Option<String>,
     /// Only the last so long, such as 30m, 24h or 7d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(super) since: Option<Duration>,

@@ -152,6 +152,11 @@ impl Credentials {
         self.profiles().find(|profile| profile.name == name)
     }
 
+    /// The names of all profiles that this process reads keys by, the configured one first.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.profiles().map(|profile| profile.name)
+    }
+
     fn profiles(&self) -> impl Iterator<Item = &Profile> {
         std::iter::once(&self.profile).chain(&self.route_profiles)
     }
@@ -248,10 +253,10 @@ impl Credentials {
         })
     }
 
-    /// The key that an operator hands over by file: the text of a bare carrier.
-    pub fn bare_key(&self, text: &str) -> Option<ApiKey> {
-        // All profiles canonicalise alike, so whichever accepts the text gives the same key.
-        self.profiles().find_map(|profile| profile.grammar.key(text, self.options.opaque_jwt))
+    /// The key that an operator hands over by file: the text of a bare carrier of `profile`. Another one of ours could
+    /// refuse the text, but not make another key of it.
+    pub fn bare_key(&self, profile: &Profile, text: &str) -> Option<ApiKey> {
+        profile.grammar.key(text, self.options.opaque_jwt)
     }
 }
 

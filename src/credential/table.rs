@@ -4,8 +4,9 @@
 //! may read a carrier that its upstream does not; it must never miss one that its upstream reads. `Sec-WebSocket-Protocol`
 //! and the query reach the upstream as they came, so each profile reads the former, and all parameters that its
 //! upstream reads. None of these upstreams changes the name of a parameter but for its case: gin (new-api) and Starlette
-//! (litellm) compare it exactly, Google's and Azure's are documented names, of which only Azure, on .NET, ignores the
-//! case; so `?key[]=` is another parameter to them, not a disguise. Sources are cited as `repository@commit file`, and were read as of that commit.
+//! (litellm) compare it exactly; Google's and Azure's are as documented, of which Azure's, on .NET, are in any case. So
+//! `?key[]=` is another parameter to them, not a disguise. Sources are cited as `repository@commit file`, and were read
+//! as of that commit.
 
 use super::{
     Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Profile, passthrough::Ignored,
