@@ -11,7 +11,7 @@ use super::{
     operations::{lost, not_done},
     request, response,
 };
-use crate::store::Change;
+use crate::store::{Change, CountQuery};
 
 /// Above the longest request head to explain, far below what could hurt.
 const MAX_REQUEST_BYTES: usize = 80 * 1024;
@@ -93,8 +93,8 @@ impl admin_server::Admin for Admin {
         request: Request<api::GetStatusRequest>,
     ) -> Result<Response<api::GetStatusResponse>, Status> {
         open(request)?;
-        let counts = self.operations.store.counts().await.map_err(lost).ok();
-        Ok(Response::new(response::status(&self.operations, counts)))
+        let counts = self.operations.store.counts(CountQuery::default()).await.map_err(lost).ok();
+        Ok(Response::new(response::status(&self.operations, counts.as_ref())))
     }
 
     async fn explain(&self, request: Request<api::ExplainRequest>) -> Result<Response<api::ExplainResponse>, Status> {
