@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, transport::server::UdsConnectInfo};
 use super::{
     Operations,
     api::{self, admin_server},
-    explain,
+    diagnosis, explain,
     operations::{lost, not_done},
     request, response,
 };
@@ -100,6 +100,14 @@ impl admin_server::Admin for Admin {
     async fn explain(&self, request: Request<api::ExplainRequest>) -> Result<Response<api::ExplainResponse>, Status> {
         let (_, message) = open(request)?;
         Ok(Response::new(explain::explain(&self.operations, message).await?))
+    }
+
+    async fn get_diagnosis(
+        &self,
+        request: Request<api::GetDiagnosisRequest>,
+    ) -> Result<Response<api::GetDiagnosisResponse>, Status> {
+        open(request)?;
+        Ok(Response::new(diagnosis::diagnosis(&self.operations).await?))
     }
 }
 

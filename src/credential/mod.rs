@@ -153,7 +153,8 @@ impl Credentials {
         self.profiles().find(|profile| profile.name == name)
     }
 
-    fn profiles(&self) -> impl Iterator<Item = &Profile> {
+    /// The configured profile, then those that routes may name.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
         std::iter::once(&self.profile).chain(&self.route_profiles)
     }
 
