@@ -84,7 +84,10 @@ impl Host {
         self.data_dir(report);
         // The data folder must be its server's own, so its owner is whom the other files are for.
         let server = self.data_dir.found.as_ref().ok().and_then(Option::as_ref).map_or(self.uid, |entry| entry.uid);
-        self.secrets.iter().for_each(|secret| secret.examine(server, report));
+        for secret in &self.secrets {
+            // The data folder has its own finding.
+            secret.examine(server, secret.folder.path != self.data_dir.path, report);
+        }
         self.grpc.iter().chain([&self.admin]).for_each(|socket| socket.examine(report));
     }
 
@@ -109,7 +112,7 @@ impl Host {
 }
 
 impl Secret {
-    fn examine(&self, server: u32, report: &mut Report) {
+    fn examine(&self, server: u32, with_folder: bool, report: &mut Report) {
         let Self { code, file, folder } = self;
         let Some((place, entry)) = file.look(*code, report) else { return };
         let fix = format!("chmod 0600 {}", file.path.display());
@@ -125,6 +128,7 @@ impl Secret {
         }
         // In a sticky folder only its owner replaces a file.
         if let Ok(Some(Entry { mode, .. })) = folder.found
+            && with_folder
             && mode & 0o1002 == 0o002
         {
             let folder = folder.path.display();
@@ -190,5 +194,82 @@ impl Place {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::{Finding, Severity};
+
+    const SERVER: u32 = 900;
+
+    fn place(uid: u32, mode: u32) -> Place {
+        let entry = Entry { uid, gid: 33, mode, is_socket: true };
+        Place { name: "it", path: PathBuf::from("/x/it"), found: Ok(Some(entry)) }
+    }
+
+    fn secret(file: Place) -> Secret {
+        Secret { code: Code::PepperPermissions, file, folder: place(SERVER, 0o755) }
+    }
+
+    fn socket(group: Option<Group>) -> Socket {
+        let folder = place(SERVER, 0o755);
+        Socket { code: Code::GrpcSocketPermissions, socket: place(SERVER, 0o660), folder, mode: 0o660, group }
+    }
+
+    /// What is found where `uid` looks.
+    fn found(uid: u32, secrets: Vec<Secret>, grpc: Option<Socket>) -> Vec<Finding> {
+        let admin = Socket { socket: place(SERVER, 0o600), mode: 0o600, ..socket(None) };
+        let mut report = Report::default();
+        Host { uid, data_dir: place(SERVER, 0o700), secrets, grpc, admin }.examine(&mut report);
+        report.findings
+    }
+
+    #[test]
+    fn a_secret_belongs_to_the_server_or_to_root() {
+        for (uid, others) in [(SERVER, false), (0, false), (901, true)] {
+            let found = found(0, vec![secret(place(uid, 0o600))], None);
+            assert_eq!(!found.is_empty(), others, "{found:?}");
+            let says = |it: &Finding| {
+                it.severity == Severity::Error && it.seen.contains("uid 901") && it.fix.contains("chown 900")
+            };
+            assert!(found.iter().all(says), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn the_data_folder_is_of_who_serves() {
+        assert_eq!(found(SERVER, vec![], None), []);
+        let found = found(901, vec![], None);
+        assert!(
+            matches!(&found[..], [it] if it.code == Code::DataDirPermissions && it.seen.contains("uid 900")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_sockets_group_is_the_configured_one() {
+        let group = |gid| Some(Group { name: "envoy".to_owned(), gid });
+        assert_eq!(found(0, vec![], Some(socket(group(Some(33))))), []);
+        for (gid, said) in [(Some(34), "chgrp envoy"), (None, "create it")] {
+            let found = found(0, vec![], Some(socket(group(gid))));
+            assert!(matches!(&found[..], [it] if it.fix.contains(said) && it.severity == Severity::Error), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_may_look_at_is_told_and_not_counted() {
+        let hidden = Place { found: Err("Permission denied".to_owned()), ..place(0, 0) };
+        let mut report = Report::default();
+        secret(hidden).examine(0, true, &mut report);
+        assert!(report.findings[0].seen.contains("could not be looked at") && report.checked.is_empty(), "{report:?}");
+    }
+
+    #[test]
+    fn a_file_in_a_sockets_place_is_found() {
+        let mut other = socket(None);
+        other.socket.found = Ok(Some(Entry { uid: 0, gid: 0, mode: 0o660, is_socket: false }));
+        assert!(found(0, vec![], Some(other))[0].seen.contains("is no socket"));
     }
 }

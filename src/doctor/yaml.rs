@@ -167,6 +167,9 @@ impl Tree {
             self.anchors.insert(anchor, node.clone());
         }
         let Some(Open { node: parent, key, .. }) = self.open.last_mut() else {
+            if node.text().is_some() && !node.is_null() {
+                return Err("a text, where a file of Envoy's has fields".to_owned());
+            }
             self.documents.push(node);
             return Ok(());
         };
@@ -226,6 +229,7 @@ mod tests {
             ("a: 1\n b: 2\n", "line 2: "),
             ("a: 1\nb: 2\na: 3\n", "line 3: a is there twice"),
             ("a: *nothing\n", "line 1: "),
+            ("\nnothing of Envoy's\n", "line 2: a text"),
             ("? [x]\n: y\n", "line 1: a name must be a text"),
         ] {
             assert!(fault(text).starts_with(expected), "{text:?}: {}", fault(text));

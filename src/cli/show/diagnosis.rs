@@ -3,6 +3,9 @@
 use super::vertical;
 use crate::doctor::{Finding, Report};
 
+/// As wide as the help is.
+const WIDTH: usize = 100;
+
 /// What `doctor` found; where that is nothing, what it looked at. `asked` says whether a server answered.
 pub(in crate::cli) fn report(report: &Report, asked: bool) -> String {
     let checks = report.checked().count();
@@ -21,5 +24,21 @@ pub(in crate::cli) fn report(report: &Report, asked: bool) -> String {
 
 fn block(finding: &Finding) -> String {
     let Finding { code, severity, seen, fix } = finding;
-    format!("{code} ({})\n  {seen}\n  fix: {fix}\n\n", severity.as_str())
+    format!("{code} ({})\n{}{}\n", severity.as_str(), wrapped("  ", seen), wrapped("  fix: ", fix))
+}
+
+/// A fix may be long; a path in it stays whole.
+fn wrapped(label: &str, text: &str) -> String {
+    let mut lines = vec![label.to_owned()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.ends_with(' ') => line.push_str(word),
+            Some(line) if line.chars().count() + word.chars().count() < WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("    {word}")),
+        }
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
 }

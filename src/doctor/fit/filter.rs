@@ -64,7 +64,8 @@ impl Case<'_> {
     pub(super) fn answers(&self, report: &mut Report) {
         let mut wanted = |code, name: &str, seen: &str, is_so: bool, fix: &str| {
             report.looked_at(code);
-            if !is_so && !(self.around.partial && self.filter.get(name).is_none()) {
+            let is_elsewhere = self.around.partial && self.filter.get(name).is_none();
+            if !is_so && !is_elsewhere {
                 report.warning(code, format!("{}: {seen}", self.at_field(name)), fix);
             }
         };
