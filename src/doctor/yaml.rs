@@ -178,7 +178,7 @@ impl Tree {
             (Content::Map(fields), Some(name)) => fields.push((name, node)),
             (Content::Map(fields), None) => match node.content {
                 Content::Scalar { text, .. } if fields.iter().any(|(name, _)| *name == text) => {
-                    return Err(format!("{text} is there twice"));
+                    return Err(format!("{text} is there twice, and Envoy takes one of them"));
                 }
                 Content::Scalar { text, .. } => *key = Some(text),
                 _ => return Err("a name must be a text".to_owned()),
