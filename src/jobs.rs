@@ -6,7 +6,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
-use crate::{metrics::BindingMetrics, store::Store};
+use crate::{
+    metrics::BindingMetrics,
+    store::{CountQuery, Store},
+};
 
 /// Counts the bindings once a minute: a count scans, so it must not happen at scrape.
 pub async fn count_bindings(store: Arc<dyn Store>, metrics: BindingMetrics) -> Infallible {
@@ -14,7 +17,7 @@ pub async fn count_bindings(store: Arc<dyn Store>, metrics: BindingMetrics) -> I
     minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         minute.tick().await;
-        match store.counts().await {
+        match store.counts(CountQuery::default()).await {
             Ok(counts) => {
                 metrics.learned.set(counts.learned as f64);
                 metrics.pinned.set(counts.pinned as f64);

@@ -65,6 +65,7 @@ fn nothing_typed_in_the_wrong_place_is_repeated() {
         &["audit", "list", "--kind", s],
         &["audit", "list", "--since", s],
         &["explain", "--peer", s],
+        &["doctor", s],
         &["explain", s, "--peer", "203.0.113.7"],
         &["explain", "--peer", "203.0.113.7", "--metadata", s],
         &["explain", "--peer", "203.0.113.7", "--missing", s],

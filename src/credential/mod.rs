@@ -152,12 +152,13 @@ impl Credentials {
         self.profiles().find(|profile| profile.name == name)
     }
 
-    /// The names of all profiles that this process reads keys by, the configured one first.
+    /// The names of [`Credentials::profiles`].
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.profiles().map(|profile| profile.name)
     }
 
-    fn profiles(&self) -> impl Iterator<Item = &Profile> {
+    /// The configured profile, then those that routes may name.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
         std::iter::once(&self.profile).chain(&self.route_profiles)
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Ban, Binding, Fingerprint, KeyDigest, KeyFacts, KeyId, KeyIdPrefix, Network, PepperId, State, Timestamp,
+    Ban, Binding, Fingerprint, KeyDigest, KeyFacts, KeyId, KeyIdPrefix, Network, PepperId, Reason, State, Timestamp,
     event::{EventKind, Record},
 };
 
@@ -57,9 +57,9 @@ pub trait Store: Send + Sync + 'static {
     /// Audit records, newest first.
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Record>, StoreError>;
 
-    /// How many bindings there are, and how many bans in force by the store's clock. May scan: for the status command
-    /// and one job a minute.
-    async fn counts(&self) -> Result<Counts, StoreError>;
+    /// How many bindings there are, and how many bans in force by the store's clock; and of `query` what it asks for. May
+    /// scan: for operators' questions and one job a minute.
+    async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError>;
 }
 
 /// A fact and how old it is.
@@ -235,8 +235,17 @@ pub struct AuditQuery {
     pub limit: u32,
 }
 
-/// How full the store is.
+/// What to count beside the bindings and the bans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CountQuery {
+    /// So many of the networks that learned the most keys; 0 for none.
+    pub crowded: u32,
+    /// The denials whose record's last time is not before this; `None` for none.
+    pub denied_since: Option<Timestamp>,
+}
+
+/// How full the store is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Learned bindings.
     pub learned: u64,
@@ -246,6 +255,30 @@ pub struct Counts {
     pub reserved: u64,
     /// Bans in force.
     pub banned: u64,
+    /// The networks that own the most learned keys, the fullest first.
+    pub crowded: Vec<Crowded>,
+    /// The denials by reason, the most frequent first.
+    pub denied: Vec<Denied>,
+}
+
+/// A network and what it learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowded {
+    /// The network.
+    pub network: Network,
+    /// How many learned keys it owns. Those that an operator gave it are not counted.
+    pub keys: u64,
+}
+
+/// A reason and how often it denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// The reason.
+    pub reason: Reason,
+    /// How many times.
+    pub count: u64,
+    /// The last time.
+    pub last_at: Timestamp,
 }
 
 /// The store did not do it. Driver details are in the text for the log; callers decide by the variant alone.

@@ -9,8 +9,8 @@ use key_ip_sentinel::{
         event::{EventKind, Record},
     },
     store::{
-        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-        Store, StoreError, Target,
+        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
+        Reading, Revision, Store, StoreError, Target,
     },
 };
 
@@ -80,7 +80,7 @@ impl Store for Memory {
         unused()
     }
 
-    async fn counts(&self) -> Result<Counts, StoreError> {
+    async fn counts(&self, _: CountQuery) -> Result<Counts, StoreError> {
         unused()
     }
 }

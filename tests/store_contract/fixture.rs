@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use key_ip_sentinel::{
     domain::{ApiKey, Binding, Fingerprint, KeyDigest, KeyHasher, KeyIdPrefix, Network, Pepper, Timestamp},
     store::{
-        Action, Applied, AuditQuery, Change, ChangeError, Claim, Claimed, KeyQuery, Reading, Refusal, Revision, Store,
-        Target,
+        Action, Applied, AuditQuery, Change, ChangeError, Claim, Claimed, CountQuery, KeyQuery, Reading, Refusal,
+        Revision, Store, Target,
     },
 };
 
@@ -112,3 +112,6 @@ pub(crate) const WHOLE_AUDIT: AuditQuery = AuditQuery { kind: None, key: None, s
 /// Every key, newest first.
 pub(crate) const ALL_KEYS: KeyQuery =
     KeyQuery { state: None, banned_only: false, network: None, limit: 1000, offset: 0 };
+
+/// Bindings and bans alone.
+pub(crate) const TOTALS: CountQuery = CountQuery { crowded: 0, denied_since: None };

@@ -5,11 +5,11 @@ use rusqlite::{Connection, ToSql};
 use super::{
     facts::{self, NOW},
     names::resolve,
-    rows::{count, parsed},
+    rows::parsed,
 };
 use crate::{
     domain::KeyId,
-    store::{ChangeError, Counts, KeyQuery, KeyRow, StoreError, Target},
+    store::{ChangeError, KeyQuery, KeyRow, StoreError, Target},
 };
 
 pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeError> {
@@ -63,24 +63,4 @@ fn newest(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
          ORDER BY created_at DESC, key_id DESC LIMIT ?1 OFFSET ?2"
     );
     (sql, values)
-}
-
-pub(super) fn counts(conn: &Connection) -> Result<Counts, StoreError> {
-    let sql = format!(
-        "SELECT count(*) FILTER (WHERE state = 'learned'),
-             count(*) FILTER (WHERE state = 'pinned' AND owned),
-             count(*) FILTER (WHERE state = 'pinned' AND NOT owned),
-             (SELECT count(*) FROM bans WHERE until IS NULL OR until > {NOW})
-         FROM (SELECT state, state = 'pinned' AND EXISTS
-             (SELECT 1 FROM binding_networks AS owner WHERE owner.key_id = bindings.key_id) AS owned FROM bindings)"
-    );
-    let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([])?;
-    let Some(row) = rows.next()? else { return Ok(Counts::default()) };
-    Ok(Counts {
-        learned: count(row, 0, "bindings.state")?,
-        pinned: count(row, 1, "bindings.state")?,
-        reserved: count(row, 2, "bindings.state")?,
-        banned: count(row, 3, "bans.until")?,
-    })
 }

@@ -7,6 +7,7 @@
 mod audit;
 mod change;
 mod claim;
+mod counts;
 mod error;
 mod facts;
 mod listing;
@@ -28,8 +29,8 @@ use self::{
     worker::{Role, Worker},
 };
 use super::{
-    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-    Store, StoreError, Target,
+    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow, Reading,
+    Revision, Store, StoreError, Target,
 };
 use crate::domain::{KeyDigest, Timestamp, event::Record};
 
@@ -114,7 +115,7 @@ impl Store for SqliteStore {
         self.scan.call(move |conn| audit::list(conn, &query)).await
     }
 
-    async fn counts(&self) -> Result<Counts, StoreError> {
-        self.scan.call(listing::counts).await
+    async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {
+        self.scan.call(move |conn| counts::counts(conn, query)).await
     }
 }
