@@ -16,6 +16,17 @@ pub enum Callers {
     Unauthenticated,
 }
 
+impl Callers {
+    /// The word for it: `place`, `token`, `anyone`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::ByPlace => "place",
+            Self::ByToken(_) => "token",
+            Self::Unauthenticated => "anyone",
+        }
+    }
+}
+
 /// `listen.caller_token_file`: the secret that Envoy sends as `x-sentinel-token`.
 ///
 /// Only its SHA-256 is kept, so nothing can print it; digests also have one length, so comparing them in constant time

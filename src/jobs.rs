@@ -9,7 +9,7 @@ use tracing::{debug, info};
 use crate::{
     audit,
     metrics::BindingMetrics,
-    store::{Revision, Store, view::View},
+    store::{CountQuery, Revision, Store, view::View},
 };
 
 /// Counts the bindings once a minute: a count scans, so it must not happen at scrape.
@@ -18,7 +18,7 @@ pub async fn count_bindings(store: Arc<dyn Store>, metrics: BindingMetrics) -> I
     minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         minute.tick().await;
-        match store.counts().await {
+        match store.counts(CountQuery::default()).await {
             Ok(counts) => {
                 metrics.provisional.set(counts.provisional as f64);
                 metrics.learned.set(counts.learned as f64);

@@ -48,14 +48,15 @@
 //! | [`audit`] | the never-blocking pipeline and the JSON log | store (contract, view), domain, metrics |
 //! | [`health`] | one answer for gRPC health and `/readyz`; `/metrics` | store (view) |
 //! | [`ext_authz`] | the edge | caller, client_ip, credential, engine, audit, domain, metrics |
-//! | [`admin`] | the operators' API | engine (explain), client_ip, credential, store (contract, view), changes, audit, health, domain |
+//! | [`admin`] | the operators' API | engine (explain), caller, client_ip, credential, store (contract, view), changes, audit, health, domain |
 //! | [`jobs`] | what runs by the clock | store (contract, view), audit (the log), metrics |
 //! | [`last_seen`] | when keys were last used, in batches | store (contract, cache) |
 //! | [`caller`] | how a caller is known to be Envoy. Pure | nothing of ours |
+//! | [`doctor`] | what is wrong with a set-up, and the fix: of a machine, a server, a file of Envoy's. Pure | caller, client_ip, credential, domain |
 //! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain |
 //! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, limit, listen, domain |
 //! | [`app`] | the only wiring | all of the above |
-//! | [`cli`] | the command line | app, config, admin (the messages), domain |
+//! | [`cli`] | the command line | app, config, admin (the messages), doctor, listen, pepper, domain |
 //!
 //! `tests/architecture.rs` holds the code against this table.
 
@@ -68,6 +69,7 @@ pub mod cli;
 pub mod client_ip;
 pub mod config;
 pub mod credential;
+pub mod doctor;
 pub mod domain;
 pub mod engine;
 pub mod ext_authz;

@@ -41,12 +41,17 @@ pub enum PepperError {
     },
 }
 
+/// Where a generated pepper is.
+pub fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join("pepper")
+}
+
 /// The configured pepper; else the one in `data_dir`; else, only for a store that has none `recorded`, a new one.
 pub fn resolve(configured: Option<Pepper>, recorded: Option<PepperId>, data_dir: &Path) -> Result<Pepper, PepperError> {
     if let Some(pepper) = configured {
         return Ok(pepper);
     }
-    let file = data_dir.join("pepper");
+    let file = file(data_dir);
     match (fs::read(&file).map(Zeroizing::new), recorded) {
         (Ok(text), _) => {
             Pepper::new(text.trim_ascii_end()).map_err(|cause| PepperError::Short { file: file.clone(), cause })

@@ -6,11 +6,12 @@ use std::{fs, path::Path};
 /// Who may import whom, beside itself. `store` is the trait and its values; what is below it is named on its own.
 const IMPORTS: &[(&str, &str)] = &[
     ("main", "cli"),
-    ("cli", "app config admin domain"),
+    ("cli", "app config admin doctor listen pepper domain"),
+    ("doctor", "caller client_ip credential domain"),
     ("app", "*"),
     ("config", "caller client_ip credential engine ext_authz limit listen domain"),
     ("ext_authz", "caller client_ip credential engine audit domain metrics"),
-    ("admin", "client_ip credential engine store store::view changes audit health domain metrics"),
+    ("admin", "caller client_ip credential engine store store::view changes audit health domain metrics"),
     ("engine", "limit store store::view store::cached domain"),
     ("changes", "store store::view store::cached domain metrics"),
     ("audit store::cached", "store store::view domain metrics"),

@@ -72,7 +72,8 @@ async fn provoke(edge: &Edge, reason: Reason, version: Version, key: &str) -> (S
         Reason::ModeOff => call().key(key).from(OWNER).send().await,
         Reason::ClaimLimited => {
             // The day's claim, whichever version comes first.
-            call().key("sk-e2e-another-0123456789").from(OWNER).send().await;
+            edge.envoy.call(version, "/spent").key("sk-e2e-another-0123456789").from(OWNER).send().await;
+            edge.upstream.take();
             call().key(key).from(OWNER).send().await
         }
         Reason::NoKey => call().from(OWNER).send().await,

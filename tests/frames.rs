@@ -71,9 +71,7 @@ async fn a_message_that_envoy_would_not_send_is_denied_as_malformed() {
         let answer = sentinel.check().send_message(&message).await;
         assert_eq!(answer.reason(), "malformed_request", "{name}");
     }
-    for (name, value) in
-        [("sentinel.x", "1"), ("sentinel.mode", "observe"), ("sentinel.", ""), ("sentinel.profile", "x")]
-    {
+    for (name, value) in [("sentinel.x", "1"), ("sentinel.mode", "On"), ("sentinel.", ""), ("sentinel.profile", "x")] {
         let answer = check(&sentinel, Encoding::Raw).extension(name, value).send().await;
         assert_eq!(answer.reason(), "malformed_request", "{name}={value}");
     }
@@ -248,7 +246,8 @@ async fn random_and_mutated_frames_are_answered_and_none_is_allowed_without_a_pe
     // An allow is a permit that the store can show: one row for each first use, and `bound` only for a key with a row.
     let rows: HashSet<String> = ids(&sentinel);
     let mut first_uses = HashSet::from([key_id(&sentinel).await]);
-    for answer in answers.iter().filter(|answer| answer.is_allow()) {
+    // A mutation may find `sentinel.mode`'s other words.
+    for answer in answers.iter().filter(|answer| answer.is_allow() && answer.mode() == "enforce") {
         let id = answer.key_id().unwrap();
         assert!(rows.contains(id), "{} without a row: {answer:?}", answer.reason());
         match answer.reason() {
@@ -292,7 +291,7 @@ fn seeds(sentinel: &Sentinel) -> Vec<Vec<u8>> {
             fresh().key(KEY).on_pipe("/run/x.sock"),
             fresh().key(KEY).on_internal_listener(),
             fresh().key(KEY).from("169.254.1.1").extension("policy", "orders"),
-            fresh().key(KEY).from(OWNER).extension("sentinel.mode", "off"),
+            fresh().key(KEY).from(OWNER).extension("sentinel.mode", "none"),
         ]);
     }
     seeds.into_iter().map(|check| check.message().encode_to_vec()).collect()

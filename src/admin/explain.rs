@@ -77,8 +77,7 @@ fn route_profile<'a>(operations: &'a Operations, name: &str) -> Result<&'a Profi
         return Ok(&credentials.profile);
     }
     credentials.for_route(name).ok_or_else(|| {
-        let others = credentials.route_profiles.iter().map(|profile| profile.name);
-        let all: Vec<_> = std::iter::once(credentials.profile.name).chain(others).collect();
+        let all: Vec<_> = credentials.names().collect();
         let why = "a route that names it is malformed_request; credentials.profile and credentials.route_profiles are";
         invalid("profile", format_args!("{why} {}", all.join(", ")))
     })

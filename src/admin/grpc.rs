@@ -7,11 +7,11 @@ use tonic::{Request, Response, Status, transport::server::UdsConnectInfo};
 use super::{
     Operations,
     api::{self, admin_server},
-    explain,
+    diagnosis, explain,
     operations::{lost, not_done},
     request, response,
 };
-use crate::store::Change;
+use crate::store::{Change, CountQuery};
 
 /// Above the longest request head to explain, far below what could hurt.
 const MAX_REQUEST_BYTES: usize = 80 * 1024;
@@ -93,13 +93,21 @@ impl admin_server::Admin for Admin {
         request: Request<api::GetStatusRequest>,
     ) -> Result<Response<api::GetStatusResponse>, Status> {
         open(request)?;
-        let counts = self.operations.store.counts().await.map_err(lost).ok();
-        Ok(Response::new(response::status(&self.operations, counts)))
+        let counts = self.operations.store.counts(CountQuery::default()).await.map_err(lost).ok();
+        Ok(Response::new(response::status(&self.operations, counts.as_ref())))
     }
 
     async fn explain(&self, request: Request<api::ExplainRequest>) -> Result<Response<api::ExplainResponse>, Status> {
         let (_, message) = open(request)?;
         Ok(Response::new(explain::explain(&self.operations, message).await?))
+    }
+
+    async fn get_diagnosis(
+        &self,
+        request: Request<api::GetDiagnosisRequest>,
+    ) -> Result<Response<api::GetDiagnosisResponse>, Status> {
+        open(request)?;
+        Ok(Response::new(diagnosis::diagnosis(&self.operations).await?))
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     audit,
+    caller::Callers,
     changes::Hint,
     client_ip::Resolver,
     credential::Credentials,
@@ -26,8 +27,10 @@ pub struct Operations {
     pub hasher: KeyHasher,
     /// Reads a key as a client would show it, in a bare carrier or in a request to explain.
     pub credentials: Credentials,
-    /// Whose word on an address counts, in a request to explain.
+    /// Whose word on an address counts, in a request to explain and for a diagnosis.
     pub client_ip: Resolver,
+    /// How callers are known to be Envoy, for a diagnosis.
+    pub callers: Callers,
     /// Says what it would decide.
     pub engine: Arc<Engine>,
     /// How long it may think.

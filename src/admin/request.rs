@@ -11,6 +11,7 @@ use super::{
     api::{self, key_reference::Reference, unbind_request::Mode},
 };
 use crate::{
+    credential::Profile,
     domain::{KeyIdPrefix, Network, State, Timestamp, addr::NetworkError, event::EventKind},
     store::{Action, AuditQuery, Change, KeyQuery, Target},
 };
@@ -28,15 +29,35 @@ pub(super) fn invalid(field: &str, why: impl std::fmt::Display) -> Status {
 
 /// Comes first in every request: the key is wiped from memory whatever the other fields hold.
 pub(super) fn target(operations: &Operations, key: Option<api::KeyReference>) -> Result<Target, Status> {
-    match key.and_then(|key| key.reference) {
-        Some(Reference::KeyId(text)) => key_id("key.key_id", &text).map(Target::Id),
+    let api::KeyReference { reference, profile } = key.unwrap_or_default();
+    match reference {
         Some(Reference::ApiKey(text)) => {
-            let key = operations.credentials.bare_key(&Zeroizing::new(text));
-            let key = key.ok_or_else(|| invalid("key.api_key", "the configured profile accepts no such key"))?;
+            let text = Zeroizing::new(text);
+            let profile = key_profile(operations, &profile)?;
+            let key = operations.credentials.bare_key(profile, &text);
+            let key = key.ok_or_else(|| {
+                invalid("key.api_key", format_args!("the profile {} accepts no such key", profile.name))
+            })?;
             Ok(Target::Key(operations.hasher.fingerprint(&key)))
         }
+        Some(Reference::KeyId(_)) if !profile.is_empty() => {
+            Err(invalid("key.profile", "goes with api_key only; a key_id is read by no profile"))
+        }
+        Some(Reference::KeyId(text)) => key_id("key.key_id", &text).map(Target::Id),
         None => Err(invalid("key", "say which key, by key_id or api_key")),
     }
+}
+
+fn key_profile<'a>(operations: &'a Operations, name: &str) -> Result<&'a Profile, Status> {
+    let credentials = &operations.credentials;
+    if name.is_empty() {
+        return Ok(&credentials.profile);
+    }
+    credentials.for_route(name).ok_or_else(|| {
+        let all: Vec<_> = credentials.names().collect();
+        let why = "is neither credentials.profile nor one of credentials.route_profiles, which are";
+        invalid("key.profile", format_args!("{why} {}", all.join(", ")))
+    })
 }
 
 pub(super) fn keys(request: &api::ListKeysRequest) -> Result<KeyQuery, Status> {

@@ -80,7 +80,7 @@ pub(super) fn record(record: Record) -> api::AuditRecord {
 }
 
 /// The state of the process, and how full the store is, if it answered: a lost store is when an operator asks.
-pub(super) fn status(operations: &Operations, counts: Option<Counts>) -> api::GetStatusResponse {
+pub(super) fn status(operations: &Operations, counts: Option<&Counts>) -> api::GetStatusResponse {
     let Operations { view, health, hasher, database, started, .. } = operations;
     let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let now = Instant::now();

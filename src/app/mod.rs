@@ -242,6 +242,7 @@ impl Core {
             hasher: self.hasher.clone(),
             credentials: config.credentials.clone(),
             client_ip: config.client_ip.clone(),
+            callers: config.callers.clone(),
             engine: Arc::clone(&self.engine),
             check_deadline: config.check_deadline,
             hint: self.hint.clone(),

@@ -72,6 +72,23 @@ Examples:
   sentinel check-config --config /etc/sentinel.toml && systemctl restart sentinel")]
     CheckConfig,
 
+    /// Say what is wrong with the set-up, and the fix: addresses, permissions, Envoy's files
+    #[command(after_help = "\
+Examples:
+  sentinel doctor --config /etc/sentinel.toml
+  sentinel doctor --config /etc/sentinel.toml --envoy /etc/envoy/envoy.yaml
+  sentinel doctor --output json | jq -r '.findings[].code'
+
+Reads the configuration as `serve` would, looks at the files and sockets that it names, asks the
+running server, and holds Envoy's files against client_ip.source. Run it on the server's machine, as
+the server's user. Changes nothing. Exit code 0: nothing was found; 1: something was; 2: a file is
+not valid; 3: the server did not answer, and what was found without it is printed.")]
+    Doctor {
+        /// A file of Envoy's, YAML or JSON: bootstrap, xDS resources, or an Istio EnvoyFilter; may be given again
+        #[arg(long, value_name = "FILE")]
+        envoy: Vec<PathBuf>,
+    },
+
     /// The secrets that key the digests
     #[command(subcommand, arg_required_else_help = true)]
     Pepper(PepperCommand),
@@ -128,6 +145,7 @@ Examples:
   sentinel ban 0a1b2c3d --for 2h --reason \"leaked in a log\"
   sentinel ban --key-file leaked.txt
   pass show leaked-key | sentinel ban --key-file -
+  sentinel ban --key-file leaked.txt --profile one-api
 
 Replaces an earlier ban. The binding is left as it is.")]
     Ban {
@@ -255,6 +273,9 @@ pub(super) struct AuditArgs {
     /// Only the key in this file, - for standard input
     #[arg(long, value_name = "PATH", conflicts_with = "key")]
     pub(super) key_file: Option<PathBuf>,
+    /// How the key in the file is read: credentials.profile (default) or one of credentials.route_profiles
+    #[arg(long, value_name = "NAME", requires = "key_file", conflicts_with = "key")]
+    pub(super) profile: Option<String>,
     /// Only the last so long, such as 30m, 24h or 7d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(super) since: Option<Duration>,

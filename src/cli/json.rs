@@ -8,6 +8,7 @@ use crate::{
         AuditRecord, Ban, Binding, ChangeResponse, ExplainResponse, ExplainedCarrier, GetKeyResponse,
         GetStatusResponse, Key, ListAuditResponse, ListKeysResponse, RefusedNetwork,
     },
+    doctor::{Code, Finding, Report},
     domain::Timestamp,
 };
 
@@ -72,6 +73,15 @@ pub(super) fn explained(answer: &ExplainResponse) -> Value {
         "policy": Value::Null,
         "verdict": { "allowed": answer.allowed, "reason": answer.reason, "would_own": word(&answer.would_own) },
         "now": (answer.now_ms > 0).then(|| time(answer.now_ms)),
+    })
+}
+
+/// What was looked at is told too: a check that was not made found nothing either.
+pub(super) fn report(report: &Report) -> Value {
+    let finding = |it: &Finding| json!({ "code": it.code.as_str(), "severity": it.severity.as_str(), "seen": it.seen, "fix": it.fix });
+    json!({
+        "findings": report.findings().iter().map(finding).collect::<Vec<_>>(),
+        "checked": report.checked().map(Code::as_str).collect::<Vec<_>>(),
     })
 }
 

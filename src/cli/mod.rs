@@ -1,9 +1,10 @@
 //! The command line. `args` is the one table of commands; `serve`, `check-config` and `pepper new` are done here,
-//! every other command asks a running server over its admin socket (`client`) and prints the answer (`show`, or
-//! `json`).
+//! `doctor` also looks at this machine, and every other command asks a running server over its admin socket (`client`)
+//! and prints the answer (`show`, or `json`).
 
 mod args;
 mod client;
+mod doctor;
 mod json;
 mod operate;
 mod reference;
@@ -31,6 +32,9 @@ enum Failure {
     /// 1: refused, not found, or ended by a fault.
     #[error("{0}")]
     Refused(String),
+    /// 1: `doctor` has said what it found.
+    #[error("something was found")]
+    Found,
     /// 2: what was asked cannot be meant.
     #[error("{0}")]
     Usage(String),
@@ -49,7 +53,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::Refused(_) | Self::Output(_) => 1,
+            Self::Refused(_) | Self::Found | Self::Output(_) => 1,
             Self::Usage(_) | Self::Config(_) => 2,
             Self::Unreachable(_) => 3,
         }
@@ -64,7 +68,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let Err(failure) = done else { return ExitCode::SUCCESS };
     let code = failure.exit_code();
-    if code != 0 {
+    if code != 0 && !matches!(failure, Failure::Found) {
         say(format_args!("error: {failure}"));
     }
     ExitCode::from(code)
@@ -81,6 +85,11 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             print("The configuration is valid.\n")
         }
         Command::Pepper(PepperCommand::New) => new_pepper(),
+        Command::Doctor { envoy } => {
+            let config = load()?;
+            let socket = cli.admin.unwrap_or_else(|| config.admin.clone());
+            doctor::run(config, &socket, &envoy, cli.output)
+        }
         Command::Remote(command) => {
             let socket = match cli.admin {
                 Some(socket) => socket,

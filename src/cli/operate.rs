@@ -134,10 +134,10 @@ async fn status(socket: &Path, output: Output) -> Result<(), Failure> {
 }
 
 async fn audit(socket: &Path, output: Output, args: AuditArgs) -> Result<(), Failure> {
-    let AuditArgs { kind, key, key_file, since, limit } = args;
+    let AuditArgs { kind, key, key_file, profile, since, limit } = args;
     let filtered = kind.is_some() || key.is_some() || key_file.is_some() || since.is_some();
     let key = match key_file {
-        Some(path) => Some(by_file(&path)?),
+        Some(path) => Some(by_file(&path, profile)?),
         None => key.as_ref().map(by_id),
     };
     let request = ListAuditRequest {

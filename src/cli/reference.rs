@@ -21,8 +21,17 @@ const MAX_KEY_FILE: usize = 16 * 1024;
 
 /// Which key.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
 pub(super) struct Which {
+    #[command(flatten)]
+    key: Key,
+    /// How the key in the file is read: credentials.profile (default) or one of credentials.route_profiles
+    #[arg(long, value_name = "NAME", requires = "key_file", conflicts_with = "reference")]
+    profile: Option<String>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Key {
     /// The first 8 or more hex digits of the key's id, with or without k_
     #[arg(value_name = "REF", value_parser = key_id)]
     reference: Option<KeyIdPrefix>,
@@ -34,20 +43,20 @@ pub(super) struct Which {
 impl Which {
     /// For the wire. Reads the key file.
     pub(super) fn resolve(self) -> Result<KeyReference, Failure> {
-        match self.key_file {
-            Some(path) => by_file(&path),
-            None => Ok(self.reference.as_ref().map(by_id).unwrap_or_default()),
+        match self.key.key_file {
+            Some(path) => by_file(&path, self.profile),
+            None => Ok(self.key.reference.as_ref().map(by_id).unwrap_or_default()),
         }
     }
 }
 
 /// The key, or the keys, whose id begins so.
 pub(super) fn by_id(prefix: &KeyIdPrefix) -> KeyReference {
-    KeyReference { reference: Some(Reference::KeyId(prefix.as_str().to_owned())) }
+    KeyReference { reference: Some(Reference::KeyId(prefix.as_str().to_owned())), profile: String::new() }
 }
 
-/// The key in the file at `path`.
-pub(super) fn by_file(path: &Path) -> Result<KeyReference, Failure> {
+/// The key in the file at `path`, as `profile` reads it.
+pub(super) fn by_file(path: &Path, profile: Option<String>) -> Result<KeyReference, Failure> {
     let input: io::Result<Box<dyn Read>> = if path == Path::new("-") {
         Ok(Box::new(io::stdin()))
     } else {
@@ -58,7 +67,8 @@ pub(super) fn by_file(path: &Path) -> Result<KeyReference, Failure> {
         .and_then(|input| read_bounded(input, MAX_KEY_FILE))
         .map_err(|error| Failure::Usage(format!("cannot read the key file: {error}")))
         .and_then(|bytes| bare_key(&bytes).map_err(|why| Failure::Usage(format!("the key file {why}"))))?;
-    Ok(KeyReference { reference: Some(Reference::ApiKey(std::mem::take(&mut *key))) })
+    let reference = Some(Reference::ApiKey(std::mem::take(&mut *key)));
+    Ok(KeyReference { reference, profile: profile.unwrap_or_default() })
 }
 
 /// Into one allocation: a growing buffer would leave copies of the key behind.

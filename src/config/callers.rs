@@ -12,7 +12,7 @@ use crate::{
 
 /// Whoever reaches the port can claim any client address. So beyond this machine nothing starts by default.
 pub(super) fn take(source: &mut Source, grpc: Option<&Address>) -> Option<Callers> {
-    let token = source.take_if_written("listen.caller_token_file", token);
+    let token = source.take_secret_file("listen.caller_token_file", token);
     let anyone = source.take("listen.allow_unauthenticated_callers", word(&[("false", false), ("true", true)]));
     let (token, anyone) = (token?, anyone?);
     let beyond = match grpc? {

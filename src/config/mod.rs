@@ -19,7 +19,7 @@ use tracing_subscriber::filter::LevelFilter;
 use zeroize::Zeroizing;
 
 pub use settings::{SETTINGS, Setting, env_name};
-pub use source::Faults;
+pub use source::{Faults, SecretFile};
 
 use crate::{
     caller::Callers,
@@ -53,6 +53,8 @@ pub struct Config {
     pub database: PathBuf,
     /// `pepper.secrets`; `None` means the one in the data folder. Its `Debug` tells the id only.
     pub pepper: Option<Pepper>,
+    /// The files of `pepper.secrets_file`, `SENTINEL_HMAC_SECRET_FILE` and `listen.caller_token_file`.
+    pub secret_files: Vec<SecretFile>,
     /// `client_ip.source`, `client_ip.trusted_proxies`, `client_ip.header`, `client_ip.nat64`.
     pub client_ip: Resolver,
     /// `credentials.profile`, `credentials.route_profiles`, `credentials.passthrough`, `credentials.jwt` and the custom
@@ -131,6 +133,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
         admin: admin?,
         database: database?,
         pepper: pepper?,
+        secret_files: std::mem::take(&mut source.secret_files),
         client_ip: client_ip?,
         credentials: credentials?,
         realm: realm?,
@@ -223,10 +226,17 @@ fn pepper(source: &mut Source) -> Option<Option<Pepper>> {
         Pepper::new(text.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))
     };
     let mut peppers = source.take_list("pepper.secrets", from_text);
-    peppers.extend(source.take_list("pepper.secrets_file", from_file));
+    let noted = |name, file: &str| SecretFile { name, path: file.into() };
+    for (file, pepper) in source.take_list("pepper.secrets_file", |file| Ok((file.to_owned(), from_file(file)?))) {
+        source.secret_files.push(noted("pepper.secrets_file", &file));
+        peppers.push(pepper);
+    }
     for (name, value) in std::mem::take(&mut source.hmac_secret) {
-        let read = if name == HMAC_SECRET_FILE { from_file(&value) } else { from_text(&value) };
-        match read {
+        let is_file = name == HMAC_SECRET_FILE;
+        if is_file {
+            source.secret_files.push(noted(name, &value));
+        }
+        match if is_file { from_file(&value) } else { from_text(&value) } {
             Ok(pepper) => peppers.push(pepper),
             Err(fault) => source.faults.push(format!("{name}: {fault}")),
         }

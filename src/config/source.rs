@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::settings::{Setting, env_name};
@@ -52,7 +52,17 @@ pub(super) struct Source {
     written: BTreeMap<String, Written>,
     /// `SENTINEL_HMAC_SECRET` and its `_FILE`, with their names: no settings of the table, but ways to give one.
     pub(super) hmac_secret: Vec<(&'static str, String)>,
+    pub(super) secret_files: Vec<SecretFile>,
     pub(super) faults: Faults,
+}
+
+/// A file that holds a secret, and the setting or variable that names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFile {
+    /// Such as `pepper.secrets_file`.
+    pub name: &'static str,
+    /// Where.
+    pub path: PathBuf,
 }
 
 /// The name of every environment variable of ours starts so.
@@ -67,7 +77,12 @@ const CONFIG: &str = "SENTINEL_CONFIG";
 impl Source {
     /// Reads `file`, then lets `env` override it.
     pub(super) fn read(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let mut source = Self { written: BTreeMap::new(), hmac_secret: Vec::new(), faults: Faults::default() };
+        let mut source = Self {
+            written: BTreeMap::new(),
+            hmac_secret: Vec::new(),
+            secret_files: Vec::new(),
+            faults: Faults::default(),
+        };
         if let Some(file) = file {
             source.read_file(file);
         }
@@ -162,6 +177,19 @@ impl Source {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Option<T>> {
         self.take(key, |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) })
+    }
+
+    /// As [`Source::take_if_written`], for the path of a file with a secret.
+    pub(super) fn take_secret_file<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        let taken = self.take_if_written(key, |file| Ok((PathBuf::from(file), read(file)?)))?;
+        Some(taken.map(|(path, secret)| {
+            self.secret_files.push(SecretFile { name: key, path });
+            secret
+        }))
     }
 
     /// The setting's list; empty where it is not written. A list that is written but empty is a fault: it reads as

@@ -197,7 +197,7 @@ fn every_profile_can_be_configured_and_a_custom_one_too() {
     assert_eq!((name, dialect, plus), ("acme", Dialect::Anthropic, Plus::Literal));
     let labels: Vec<_> = carriers.iter().map(|carrier| carrier.label()).collect();
     assert_eq!(labels, ["x-acme-key", "?token", "cookie acme", "sec-websocket-protocol"]);
-    assert_eq!(unread, CREDENTIAL_HEADERS);
+    assert_eq!(*unread, CREDENTIAL_HEADERS);
     assert_eq!((grammar.canonical.strip, grammar.canonical.fold), ("a_", true));
     assert_eq!((grammar.formats[0].alphabet, grammar.formats[0].length), (Alphabet::BASE64URL, (20, 40)));
     let by_environment = load_text(
@@ -285,7 +285,11 @@ fn every_fault_of_a_custom_profile_is_told_at_once() {
         ("[credentials.custom.acme]\nalphabet = 'hex'", "acme: carriers: at least one is needed"),
         ("[credentials.custom.litellm]\ncarriers = ['query a']", "litellm: this is the name of a built-in profile"),
         ("[credentials.custom.Acme]\ncarriers = ['query a']", "Acme: a profile's name has 1 to 32 of a-z 0-9 - _"),
-        ("[credentials.custom.a]\ncarriers = ['query k', 'query K']", "a: carriers: ?k is there twice"),
+        ("[credentials.custom.a]\ncarriers = ['query k', 'query K']", "a: carriers: ?K is there twice, if only in"),
+        (
+            "[credentials.custom.a]\ncarriers = ['query a.k', 'query a_k']",
+            "a: carriers: ?a_k is there twice, if only in",
+        ),
         (
             "[credentials.custom.a]\ncarriers = ['header x-k bare', 'header X_K bearer']",
             "a: carriers: x_k is there twice",

@@ -3,6 +3,7 @@
 use super::{
     Header,
     grammar::starts_ignoring_case,
+    name::{self, Written, same_name},
     query::{self, Plus},
 };
 
@@ -11,9 +12,9 @@ use super::{
 pub enum Place {
     /// A header, by its name in lower case.
     Header(&'static str),
-    /// A query parameter, by its decoded name in lower case. Any case of it counts: upstreams differ.
+    /// A query parameter, by its decoded name.
     Query(&'static str),
-    /// A cookie, by its name. Any case of it counts: upstreams differ.
+    /// A cookie, by its name.
     Cookie(&'static str),
     /// The entry `openai-insecure-api-key.KEY` of the `Sec-WebSocket-Protocol` list, for browsers, which cannot set
     /// other headers on a WebSocket.
@@ -68,11 +69,14 @@ impl Carrier {
     /// Puts what `header` has for this carrier into `slot`.
     pub(super) fn take<'a>(&self, header: &Header<'a>, slot: &mut Slot<'a>) {
         match self.place {
-            Place::Header(name) if header.name.eq_ignore_ascii_case(name) => slot.put_line(header.value, Slot::One),
-            Place::Header(name) if same_name(header.name, name) => slot.put_line(header.value, Slot::Disguised),
+            Place::Header(name) => {
+                if let Some(written) = name::header(header.name, name) {
+                    slot.put_line(header.value, written);
+                }
+            }
             Place::Cookie(name) if same_name(header.name, "cookie") => take_cookie(header.value, name, slot),
             Place::Protocol if same_name(header.name, PROTOCOLS) => take_protocol(header.value, slot),
-            Place::Header(_) | Place::Cookie(_) | Place::Protocol | Place::Query(_) => {}
+            Place::Cookie(_) | Place::Protocol | Place::Query(_) => {}
         }
     }
 
@@ -105,7 +109,7 @@ impl Form {
 pub(super) enum Slot<'a> {
     Absent,
     One(&'a [u8]),
-    /// Under another name, such as `x_api_key`, which not every upstream reads.
+    /// Under another name, such as `x_api_key` or `api.key`, which not every upstream takes for the carrier's.
     Disguised(&'a [u8]),
     /// Something that is no key and that an upstream might read as one.
     Broken,
@@ -113,8 +117,11 @@ pub(super) enum Slot<'a> {
 }
 
 impl<'a> Slot<'a> {
-    pub(super) fn put(&mut self, value: &'a [u8]) {
-        self.fill(Self::One(value));
+    pub(super) fn put(&mut self, value: &'a [u8], written: Written) {
+        self.fill(match written {
+            Written::Exactly => Self::One(value),
+            Written::Disguised => Self::Disguised(value),
+        });
     }
 
     fn fill(&mut self, with: Self) {
@@ -122,27 +129,26 @@ impl<'a> Slot<'a> {
     }
 
     /// Envoy joins repeated headers with a comma, so one line with a comma and two lines look the same.
-    fn put_line(&mut self, value: &'a [u8], one: fn(&'a [u8]) -> Self) {
-        self.fill(if value.contains(&b',') { Self::Repeated } else { one(value) });
+    fn put_line(&mut self, value: &'a [u8], written: Written) {
+        match value.contains(&b',') {
+            true => self.fill(Self::Repeated),
+            false => self.put(value, written),
+        }
     }
 }
 
-/// One `Cookie` line (RFC 6265 §5.4). Envoy joins HTTP/1.1's lines with a comma, so a comma may hide a second cookie.
+/// One `Cookie` line (RFC 6265 §5.4). Envoy joins HTTP/1.1's lines with a comma, so a comma may hide a second cookie; so
+/// may white space, at which Python's `SimpleCookie` ends one (python/cpython@afad108 Lib/http/cookies.py).
 fn take_cookie<'a>(line: &'a [u8], name: &str, slot: &mut Slot<'a>) {
-    let is_ours = |pair: &[u8]| {
-        let found = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-        trim(found).eq_ignore_ascii_case(name.as_bytes())
-    };
-    for pair in line.split(|byte| *byte == b';') {
-        let joined = pair.contains(&b',');
-        match is_ours(pair) || joined && pair.split(|byte| *byte == b',').any(is_ours) {
-            true if joined => *slot = Slot::Repeated,
-            // Another case, or white space around the name: whether the upstream takes it for ours is not known.
-            true => match trim(pair).strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) {
-                Some(value) => slot.put(value),
-                None => slot.fill(Slot::Broken),
-            },
-            false => {}
+    let named = |pair: &[u8]| name::cookie(pair.split(|byte| *byte == b'=').next().unwrap_or_default(), name);
+    for pair in line.split(|byte| *byte == b';').map(trim) {
+        let mut parts = pair.split(|byte| b", \t".contains(byte)).map(|part| named(part).is_some());
+        let (found, first) = (named(pair), parts.next().unwrap_or_default());
+        if parts.any(|is_ours| is_ours) || pair.contains(&b',') && (first || found.is_some()) {
+            *slot = Slot::Repeated;
+        } else if let Some(written) = found {
+            let value = pair.iter().position(|byte| *byte == b'=').and_then(|end| pair.get(end + 1..));
+            slot.put(value.unwrap_or_default(), written);
         }
     }
 }
@@ -154,7 +160,7 @@ const MARK: &[u8] = b"openai-insecure-api-key";
 fn take_protocol<'a>(line: &'a [u8], slot: &mut Slot<'a>) {
     for entry in line.split(|byte| *byte == b',') {
         match trim(entry).strip_prefix(MARK).and_then(|rest| rest.strip_prefix(b".")) {
-            Some(key) => slot.put(key),
+            Some(key) => slot.put(key, Written::Exactly),
             // Upstreams trim more than we do (Go: U+00A0, Python: 0x85), so an entry that only contains the mark may
             // be a key to them.
             None if entry.windows(MARK.len()).any(|part| part.eq_ignore_ascii_case(MARK)) => slot.fill(Slot::Broken),
@@ -169,10 +175,4 @@ fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
-}
-
-/// Whether `name` may reach an upstream as `carrier`: CGI and WSGI upstreams read `x_api_key` as `x-api-key`.
-pub fn same_name(name: &str, carrier: &str) -> bool {
-    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == carrier.len() && name.bytes().zip(carrier.bytes()).all(|(a, b)| plain(a) == plain(b))
 }

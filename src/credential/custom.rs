@@ -1,10 +1,9 @@
 //! Profiles from the config: `[credentials.custom.NAME]`.
 
 use super::{
-    Alphabet, CREDENTIAL_HEADERS, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, MAX_CARRIERS, Place, Plus,
-    Profile,
+    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, MAX_CARRIERS, Place, Plus, Profile,
     grammar::starts_ignoring_case,
-    same_name,
+    name::{Names, reduces_to, same_name},
     table::{PROFILES, PROTOCOL},
 };
 
@@ -58,7 +57,7 @@ impl Carrier {
         let words: Vec<&str> = text.split(' ').collect();
         let (place, form) = match words[..] {
             ["header", name, form] => (Place::Header(header_name(name)?), form_named(form)?),
-            ["query", name] => (Place::Query(plain_name(name)?.to_ascii_lowercase().leak()), Form::Bare),
+            ["query", name] => (Place::Query(plain_name(name)?.to_owned().leak()), Form::Bare),
             ["cookie", name] => (Place::Cookie(plain_name(name)?.to_owned().leak()), Form::Bare),
             _ => {
                 return Err(format!(
@@ -70,11 +69,11 @@ impl Carrier {
         Ok(Self { place, form, placeholders: &[], source: SOURCE })
     }
 
-    /// Whether two carriers are one and the same place of a request.
+    /// Whether two carriers are one and the same place of a request, if only to some upstream.
     fn overlaps(&self, other: &Self) -> bool {
         match (self.place, other.place) {
             (Place::Header(a), Place::Header(b)) => same_name(a, b),
-            (Place::Query(a), Place::Query(b)) | (Place::Cookie(a), Place::Cookie(b)) => a.eq_ignore_ascii_case(b),
+            (Place::Query(a), Place::Query(b)) | (Place::Cookie(a), Place::Cookie(b)) => reduces_to(a.as_bytes(), b),
             (a, b) => a == b,
         }
     }
@@ -122,24 +121,15 @@ impl Custom {
         let prefixes = if prefixes.is_empty() { vec![String::new()] } else { prefixes };
         let format = |prefix: String| Format { prefix: prefix.leak(), alphabet, length };
         let formats: Vec<Format> = prefixes.into_iter().map(format).collect();
-        let is_read =
-            |name: &str| carriers.iter().any(|it| matches!(it.place, Place::Header(read) if same_name(read, name)));
-        let unread: Vec<&'static str> = CREDENTIAL_HEADERS.into_iter().filter(|name| !is_read(name)).collect();
         carriers.push(PROTOCOL);
-        Ok(Profile {
-            name: name.leak(),
-            dialect,
-            carriers: carriers.leak(),
-            unread: unread.leak(),
-            ignored: &[],
-            plus,
-            grammar: Grammar {
-                canonical: Canonicalisation { strip: strip.leak(), channel: false, fold },
-                formats: formats.leak(),
-                may_be_jwt: true,
-                source: SOURCE,
-            },
-        })
+        let grammar = Grammar {
+            canonical: Canonicalisation { strip: strip.leak(), channel: false, fold },
+            formats: formats.leak(),
+            may_be_jwt: true,
+            source: SOURCE,
+        };
+        let profile = Profile::new(name.leak(), dialect, carriers.leak(), grammar);
+        Ok(Profile { plus, names: Names::Unknown, ..profile })
     }
 
     fn faults(&self) -> Vec<String> {
@@ -160,7 +150,7 @@ impl Custom {
         }
         for (nth, carrier) in self.carriers.iter().enumerate() {
             if self.carriers[..nth].iter().any(|earlier| earlier.overlaps(carrier)) {
-                faults.push(format!("carriers: {} is there twice", carrier.label()));
+                faults.push(format!("carriers: {} is there twice, if only in another spelling", carrier.label()));
             }
         }
         let (min, max) = self.length;

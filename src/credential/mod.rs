@@ -8,20 +8,24 @@ mod carrier;
 mod custom;
 mod grammar;
 mod jwt;
+mod name;
 mod passthrough;
 mod query;
 mod seen;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unread;
 
-pub use carrier::{Carrier, Form, Place, same_name};
+pub use carrier::{Carrier, Form, Place};
 pub use custom::Custom;
 pub use grammar::{Alphabet, Canonicalisation, Format, Grammar};
+pub use name::{Names, same_name};
 pub use passthrough::Ignored;
 pub use query::Plus;
 pub use seen::{Seen, What};
 pub use table::PROFILES;
+pub use unread::{CREDENTIAL_HEADERS, Unread};
 
 use crate::domain::{ApiKey, Reason};
 use carrier::Slot;
@@ -91,33 +95,28 @@ pub struct Profile {
     pub carriers: &'static [Carrier],
     /// Those of [`CREDENTIAL_HEADERS`] that this profile does not read: removed from every allowed request, or an
     /// upstream that reads them would see a key that nobody judged.
-    pub unread: &'static [&'static str],
+    pub unread: Unread,
     /// What `credentials.passthrough` may name.
     pub ignored: &'static [Ignored],
     /// How its upstream reads `+` in a query.
     pub plus: Plus,
+    /// How its upstream reads the names of parameters.
+    pub names: Names,
     /// Which texts are keys.
     pub grammar: Grammar,
 }
-
-/// The headers that exist only to carry credentials, by their exact names. A profile reads or removes each of them.
-pub const CREDENTIAL_HEADERS: [&str; 9] = [
-    "authorization",
-    "proxy-authorization",
-    "x-api-key",
-    "api-key",
-    "ocp-apim-subscription-key",
-    "x-goog-api-key",
-    "x-litellm-api-key",
-    "mj-api-secret",
-    // With underscores: so LiteLLM reads it.
-    "litellm_user_api_key",
-];
 
 /// The most carriers of one profile.
 pub const MAX_CARRIERS: usize = 12;
 
 impl Profile {
+    /// With what most profiles have: `+` is a space, names of parameters are what they are written as, and no carrier is
+    /// ever ignored.
+    const fn new(name: &'static str, dialect: Dialect, carriers: &'static [Carrier], grammar: Grammar) -> Self {
+        let (unread, plus, names) = (Unread::beside(carriers), Plus::Space, Names::InAnyCase);
+        Self { name, dialect, carriers, unread, ignored: &[], plus, names, grammar }
+    }
+
     /// The built-in profile with this name, if there is one.
     pub fn by_name(name: &str) -> Option<Self> {
         PROFILES.into_iter().find(|profile| profile.name == name)
@@ -153,7 +152,13 @@ impl Credentials {
         self.profiles().find(|profile| profile.name == name)
     }
 
-    fn profiles(&self) -> impl Iterator<Item = &Profile> {
+    /// The names of [`Credentials::profiles`].
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.profiles().map(|profile| profile.name)
+    }
+
+    /// The configured profile, then those that routes may name.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
         std::iter::once(&self.profile).chain(&self.route_profiles)
     }
 
@@ -249,10 +254,10 @@ impl Credentials {
         })
     }
 
-    /// The key that an operator hands over by file: the text of a bare carrier.
-    pub fn bare_key(&self, text: &str) -> Option<ApiKey> {
-        // All profiles canonicalise alike, so whichever accepts the text gives the same key.
-        self.profiles().find_map(|profile| profile.grammar.key(text, self.options.opaque_jwt))
+    /// The key that an operator hands over by file: the text of a bare carrier of `profile`. Another one of ours could
+    /// refuse the text, but not make another key of it.
+    pub fn bare_key(&self, profile: &Profile, text: &str) -> Option<ApiKey> {
+        profile.grammar.key(text, self.options.opaque_jwt)
     }
 }
 
@@ -278,7 +283,7 @@ impl Profile {
                 carrier.take(&header, slot);
             }
         }
-        query::take(path, self.carriers, &mut slots);
+        query::take(path, self.carriers, self.names, &mut slots);
         (slots, upgrade)
     }
 
@@ -286,8 +291,10 @@ impl Profile {
         let value = match slot {
             Slot::Absent => return Reading::Absent,
             Slot::Repeated => return Reading::Repeated,
-            Slot::Broken => return Reading::Malformed,
-            Slot::One(value) | Slot::Disguised(value) => value,
+            Slot::One(value) => value,
+            // Clients of CGI upstreams write headers so: whatever the text is, it is judged.
+            Slot::Disguised(value) if matches!(carrier.place, Place::Header(_)) => value,
+            Slot::Disguised(_) | Slot::Broken => return Reading::Malformed,
         };
         let Some(text) = carrier.text(value, self.plus) else { return Reading::Malformed };
         if carrier.placeholders.contains(&text.as_str()) {

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::{
     Carrier,
     carrier::{Place, Slot},
+    name::{self, Names},
 };
 
 /// What the upstream takes `+` in a value for.
@@ -42,7 +43,7 @@ impl Text<'_> {
 }
 
 /// Puts the query's parameters into the slots of their carriers. The query is split at `&` only.
-pub(super) fn take<'a>(path: &'a [u8], carriers: &[Carrier], slots: &mut [Slot<'a>]) {
+pub(super) fn take<'a>(path: &'a [u8], carriers: &[Carrier], names: Names, slots: &mut [Slot<'a>]) {
     if !carriers.iter().any(|carrier| matches!(carrier.place, Place::Query(_))) {
         return;
     }
@@ -52,19 +53,12 @@ pub(super) fn take<'a>(path: &'a [u8], carriers: &[Carrier], slots: &mut [Slot<'
         let value = parameter.get(end + 1..).unwrap_or_default();
         for (carrier, slot) in carriers.iter().zip(slots.iter_mut()) {
             if let Place::Query(name) = carrier.place
-                && is_named(&parameter[..end], name)
+                && let Some(written) = name::parameter(&parameter[..end], name, names)
             {
-                slot.put(value);
+                slot.put(value, written);
             }
         }
     }
-}
-
-fn is_named(written: &[u8], name: &str) -> bool {
-    let mut wanted = name.bytes();
-    let matches = unescape(written, Plus::Space)
-        .all(|byte| byte.zip(wanted.next()).is_some_and(|(byte, wanted)| byte.to_ascii_lowercase() == wanted));
-    matches && wanted.next().is_none()
 }
 
 /// Percent-decoded once; `None` for a bad escape and for what is not UTF-8.
@@ -81,7 +75,7 @@ pub(super) fn decode(value: &[u8], plus: Plus) -> Option<Text<'_>> {
 }
 
 /// Each byte, or `None` for a bad escape.
-fn unescape(written: &[u8], plus: Plus) -> impl Iterator<Item = Option<u8>> {
+pub(super) fn unescape(written: &[u8], plus: Plus) -> impl Iterator<Item = Option<u8>> {
     let mut rest = written;
     std::iter::from_fn(move || {
         let (&first, mut after) = rest.split_first()?;

@@ -38,8 +38,8 @@ impl What {
 pub struct Seen {
     /// [`Carrier::label`].
     pub carrier: String,
-    /// How it is written: `bare` or `bearer`, `disguised` where the header's name is spelled with underscores, empty
-    /// where no single text is there.
+    /// How it is written: `bare` or `bearer`, `disguised` where its name is spelled in another way, empty where no single
+    /// text is there.
     pub form: &'static str,
     /// What it holds.
     pub what: What,

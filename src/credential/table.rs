@@ -3,10 +3,13 @@
 //! A closed grammar may be narrower than its upstream (a text that it refuses is a denial, never a second name), and
 //! may read a carrier that its upstream does not; it must never miss one that its upstream reads. `Sec-WebSocket-Protocol`
 //! and the query reach the upstream as they came, so each profile reads the former, and all parameters that its
-//! upstream reads. Sources are cited as `repository@commit file`, and were read as of that commit.
+//! upstream reads. None of these upstreams changes the name of a parameter but for its case: gin (new-api) and Starlette
+//! (litellm) compare it exactly; Google's and Azure's are as documented, of which Azure's, on .NET, are in any case. So
+//! `?key[]=` is another parameter to them, not a disguise. Sources are cited as `repository@commit file`, and were read
+//! as of that commit.
 
 use super::{
-    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Plus, Profile, passthrough::Ignored,
+    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Profile, passthrough::Ignored,
 };
 
 const ONE_API: &str = "songquanpeng/one-api@8df4a26 middleware/auth.go TokenAuth: Authorization less `Bearer `, less \
@@ -22,11 +25,14 @@ const LITELLM_PATHS: &str = "BerriAI/litellm@0009d07 litellm/proxy/auth/user_api
 const LITELLM_SOCKET: &str = "BerriAI/litellm@0009d07 litellm/proxy/auth/user_api_key_auth.py \
     user_api_key_auth_websocket";
 const LITELLM_KEY: &str = "BerriAI/litellm@0009d07 user_api_key_auth.py: a key starts with `sk-`; @168a005 \
-    key_management_endpoints.py generate_key_helper_fn: `sk-` and 22 of token_urlsafe; constants.py \
-    MINIMUM_CUSTOM_KEY_LENGTH 16";
+    litellm/proxy/management_endpoints/key_management_endpoints.py generate_key_helper_fn: `sk-` and token_urlsafe of 16 \
+    bytes, so 25; an operator's own key has 16 since BerriAI/litellm#33462 (constants.py MINIMUM_CUSTOM_KEY_LENGTH), and \
+    shorter ones, made before, are refused here. The longest is not documented";
 const OPENAI: &str = "openai/openai-python@02cf7cd src/openai/_client.py auth_headers";
 const OPENAI_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/openai.go: `sk-…`, `sk-proj-…`, \
-    `sk-svcacct-…`, `sk-admin-…`; `ek_…` are the realtime API's client secrets";
+    `sk-svcacct-…`, `sk-admin-…`; openai/openai-agents-js@f372dbd packages/agents-realtime/src/openaiRealtimeWebRtc.ts: \
+    `ek_…` is a client's ephemeral key, sent as Bearer. Their length is not documented: accepted as that of the others, \
+    since those of the API reference have 35 characters";
 const ANTHROPIC: &str = "anthropics/anthropic-sdk-python@00dcf92 src/anthropic/_client.py auth_headers";
 const ANTHROPIC_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/anthropic.go: `sk-ant-api03-…`, \
     `sk-ant-admin01-…`; BerriAI/litellm#21039: `sk-ant-oat…` as Bearer";
@@ -35,11 +41,14 @@ const AZURE_SOCKET: &str = "MicrosoftDocs/azure-ai-docs@021e720 articles/ai-foun
     realtime-audio-websockets.md: an `api-key` header, or an `api-key` query parameter";
 const APIM: &str = "MicrosoftDocs/azure-docs@0521fdd articles/api-management/api-management-subscriptions.md: the \
     header, else `subscription-key` in the query (`Ocp-Apim-Subscription-key` until fc639c3)";
-const AZURE_KEY: &str = "docs.gitguardian.com azure_open_ai_api_key: 32 hex digits; Azure's identifiable keys: 84 \
-    letters and digits. Nothing says that either service compares case-sensitively, so case is folded";
+const AZURE_KEY: &str = "MicrosoftDocs/microsoft-365-docs microsoft-365/compliance/\
+    sit-defn-azure-cognitive-service-key.md: 32 hex digits; microsoft/security-utilities@8f3e9a2 GeneratedRegexPatterns/\
+    PreciselyClassifiedSecurityKeys.json SEC101/200: 84 letters and digits, or 88 with `==`; SEC101/182, subscription \
+    keys of API Management: 88 of Base64. Nothing says that a service compares case-sensitively, so case is folded";
 const GEMINI: &str = "googleapis/python-genai google/genai/_api_client.py: x-goog-api-key";
 const GEMINI_QUERY: &str = "cloud.google.com/apis/docs/system-parameters: `key`, `$key`, `access_token`, `oauth_token`";
-const GEMINI_BEARER: &str = "ai.google.dev/gemini-api/docs/openai: the OpenAI client's Bearer is the Gemini key";
+const GEMINI_BEARER: &str = "google-gemini/cookbook@05b617f quickstarts/Get_started_OpenAI_Compatibility.ipynb: the \
+    OpenAI client's `api_key`, which it sends as Bearer, is the Gemini key; ai.google.dev/gemini-api/docs/openai: by curl";
 const GEMINI_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/gcp.go: `AIza` and 35 of [A-Za-z0-9_-]; \
     ai.google.dev/gemini-api/docs/api-key (2026): authorization keys, `AQ.…`";
 const BROWSER: &str = "QuantumNous/new-api@040b46a middleware/auth.go apiKeyFromWebSocketSubprotocol, as OpenAI's \
@@ -68,50 +77,28 @@ const LITELLM_MESSAGES: &[&str] = &["/v1/messages", "/v1/messages/count_tokens"]
 
 /// Every built-in profile.
 pub const PROFILES: [Profile; 8] = [
-    Profile {
-        name: "generic",
-        dialect: Dialect::Generic,
-        carriers: &[
+    Profile::new(
+        "generic",
+        Dialect::Generic,
+        &[
             header("authorization", Form::BearerOrBare, OURS),
             header("x-api-key", Form::Bare, OURS),
             header("api-key", Form::Bare, OURS),
             PROTOCOL,
         ],
-        unread: &[
-            "proxy-authorization",
-            "ocp-apim-subscription-key",
-            "x-goog-api-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm_user_api_key",
-        ],
-        ignored: &[],
-        plus: Plus::Space,
-        grammar: Grammar {
+        Grammar {
             canonical: Canonicalisation::IDENTITY,
             // Shorter is a placeholder or garbage, and must not claim.
             formats: &[Format { prefix: "", alphabet: Alphabet::TOKEN, length: (8, 4096) }],
             may_be_jwt: true,
             source: OURS,
         },
-    },
-    Profile {
-        name: "openai",
-        dialect: Dialect::OpenAi,
-        carriers: &[header("authorization", Form::Bearer, OPENAI), PROTOCOL],
-        unread: &[
-            "proxy-authorization",
-            "x-api-key",
-            "api-key",
-            "ocp-apim-subscription-key",
-            "x-goog-api-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm_user_api_key",
-        ],
-        ignored: &[],
-        plus: Plus::Space,
-        grammar: Grammar {
+    ),
+    Profile::new(
+        "openai",
+        Dialect::OpenAi,
+        &[header("authorization", Form::Bearer, OPENAI), PROTOCOL],
+        Grammar {
             canonical: Canonicalisation::IDENTITY,
             formats: &[
                 Format { prefix: "sk-", alphabet: Alphabet::BASE64URL, length: (20, 256) },
@@ -120,37 +107,22 @@ pub const PROFILES: [Profile; 8] = [
             may_be_jwt: false,
             source: OPENAI_KEY,
         },
-    },
-    Profile {
-        name: "anthropic",
-        dialect: Dialect::Anthropic,
-        carriers: &[
-            header("x-api-key", Form::Bare, ANTHROPIC),
-            header("authorization", Form::Bearer, ANTHROPIC),
-            PROTOCOL,
-        ],
-        unread: &[
-            "proxy-authorization",
-            "api-key",
-            "ocp-apim-subscription-key",
-            "x-goog-api-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm_user_api_key",
-        ],
-        ignored: &[],
-        plus: Plus::Space,
-        grammar: Grammar {
+    ),
+    Profile::new(
+        "anthropic",
+        Dialect::Anthropic,
+        &[header("x-api-key", Form::Bare, ANTHROPIC), header("authorization", Form::Bearer, ANTHROPIC), PROTOCOL],
+        Grammar {
             canonical: Canonicalisation::IDENTITY,
             formats: &[Format { prefix: "sk-ant-", alphabet: Alphabet::BASE64URL, length: (20, 256) }],
             may_be_jwt: false,
             source: ANTHROPIC_KEY,
         },
-    },
-    Profile {
-        name: "azure-openai",
-        dialect: Dialect::OpenAi,
-        carriers: &[
+    ),
+    Profile::new(
+        "azure-openai",
+        Dialect::OpenAi,
+        &[
             header("api-key", Form::Bare, AZURE),
             // Entra tokens, which are JSON Web Tokens.
             header("authorization", Form::Bearer, AZURE),
@@ -160,27 +132,20 @@ pub const PROFILES: [Profile; 8] = [
             query("ocp-apim-subscription-key", APIM),
             PROTOCOL,
         ],
-        unread: &[
-            "proxy-authorization",
-            "x-api-key",
-            "x-goog-api-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm_user_api_key",
-        ],
-        ignored: &[],
-        plus: Plus::Space,
-        grammar: Grammar {
+        Grammar {
             canonical: Canonicalisation { strip: "", channel: false, fold: true },
-            formats: &[Format { prefix: "", alphabet: Alphabet::ALNUM, length: (32, 128) }],
+            formats: &[
+                Format { prefix: "", alphabet: Alphabet::ALNUM, length: (32, 128) },
+                Format { prefix: "", alphabet: Alphabet::ALNUM.and(b"+/="), length: (88, 88) },
+            ],
             may_be_jwt: true,
             source: AZURE_KEY,
         },
-    },
-    Profile {
-        name: "gemini",
-        dialect: Dialect::Google,
-        carriers: &[
+    ),
+    Profile::new(
+        "gemini",
+        Dialect::Google,
+        &[
             header("x-goog-api-key", Form::Bare, GEMINI),
             header("authorization", Form::Bearer, GEMINI_BEARER),
             query("key", GEMINI_QUERY),
@@ -189,18 +154,7 @@ pub const PROFILES: [Profile; 8] = [
             query("oauth_token", GEMINI_QUERY),
             PROTOCOL,
         ],
-        unread: &[
-            "proxy-authorization",
-            "x-api-key",
-            "api-key",
-            "ocp-apim-subscription-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm_user_api_key",
-        ],
-        ignored: &[],
-        plus: Plus::Space,
-        grammar: Grammar {
+        Grammar {
             canonical: Canonicalisation::IDENTITY,
             formats: &[
                 Format { prefix: "AIza", alphabet: Alphabet::BASE64URL, length: (39, 39) },
@@ -209,49 +163,14 @@ pub const PROFILES: [Profile; 8] = [
             may_be_jwt: false,
             source: GEMINI_KEY,
         },
-    },
+    ),
+    Profile::new(
+        "one-api",
+        Dialect::OpenAi,
+        &[header("authorization", Form::BearerOrBare, ONE_API), PROTOCOL],
+        Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: ONE_API_KEY },
+    ),
     Profile {
-        name: "one-api",
-        dialect: Dialect::OpenAi,
-        carriers: &[header("authorization", Form::BearerOrBare, ONE_API), PROTOCOL],
-        unread: &[
-            "proxy-authorization",
-            "x-api-key",
-            "api-key",
-            "ocp-apim-subscription-key",
-            "x-goog-api-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm_user_api_key",
-        ],
-        ignored: &[],
-        plus: Plus::Space,
-        grammar: Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: ONE_API_KEY },
-    },
-    Profile {
-        name: "new-api",
-        dialect: Dialect::OpenAi,
-        carriers: &[
-            // Its Midjourney clients send the placeholder here and the key in mj-api-secret.
-            Carrier {
-                place: Place::Header("authorization"),
-                form: Form::BearerOrBare,
-                placeholders: &["midjourney-proxy"],
-                source: NEW_API,
-            },
-            header("x-api-key", Form::Bare, NEW_API),
-            header("x-goog-api-key", Form::Bare, NEW_API),
-            header("mj-api-secret", Form::BearerOrBare, NEW_API),
-            query("key", NEW_API),
-            PROTOCOL,
-        ],
-        unread: &[
-            "proxy-authorization",
-            "api-key",
-            "ocp-apim-subscription-key",
-            "x-litellm-api-key",
-            "litellm_user_api_key",
-        ],
         ignored: &[Ignored {
             carrier: "authorization",
             beside: &["x-api-key"],
@@ -259,24 +178,27 @@ pub const PROFILES: [Profile; 8] = [
             source: "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth: where the path has /v1/messages, a \
                      x-api-key that is not empty overwrites Authorization",
         }],
-        plus: Plus::Space,
-        grammar: Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: NEW_API_KEY },
+        ..Profile::new(
+            "new-api",
+            Dialect::OpenAi,
+            &[
+                // Its Midjourney clients send the placeholder here and the key in mj-api-secret.
+                Carrier {
+                    place: Place::Header("authorization"),
+                    form: Form::BearerOrBare,
+                    placeholders: &["midjourney-proxy"],
+                    source: NEW_API,
+                },
+                header("x-api-key", Form::Bare, NEW_API),
+                header("x-goog-api-key", Form::Bare, NEW_API),
+                header("mj-api-secret", Form::BearerOrBare, NEW_API),
+                query("key", NEW_API),
+                PROTOCOL,
+            ],
+            Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: NEW_API_KEY },
+        )
     },
     Profile {
-        name: "litellm",
-        dialect: Dialect::OpenAi,
-        carriers: &[
-            header("x-litellm-api-key", Form::BearerOrBare, LITELLM),
-            header("authorization", Form::Bearer, LITELLM),
-            header("api-key", Form::Bare, LITELLM),
-            header("x-api-key", Form::Bare, LITELLM),
-            header("x-goog-api-key", Form::Bare, LITELLM),
-            header("ocp-apim-subscription-key", Form::Bare, LITELLM),
-            header("litellm_user_api_key", Form::Bare, LITELLM_PATHS),
-            query("key", LITELLM),
-            Carrier { source: LITELLM_SOCKET, ..PROTOCOL },
-        ],
-        unread: &["proxy-authorization", "mj-api-secret"],
         ignored: &[
             Ignored {
                 carrier: "authorization",
@@ -298,12 +220,26 @@ pub const PROFILES: [Profile; 8] = [
                 source: "BerriAI/litellm@0009d07 get_api_key: read on generateContent routes only, and after all headers",
             },
         ],
-        plus: Plus::Space,
-        grammar: Grammar {
-            canonical: Canonicalisation::IDENTITY,
-            formats: &[Format { prefix: "sk-", alphabet: Alphabet::BASE64URL, length: (16, 256) }],
-            may_be_jwt: true,
-            source: LITELLM_KEY,
-        },
+        ..Profile::new(
+            "litellm",
+            Dialect::OpenAi,
+            &[
+                header("x-litellm-api-key", Form::BearerOrBare, LITELLM),
+                header("authorization", Form::Bearer, LITELLM),
+                header("api-key", Form::Bare, LITELLM),
+                header("x-api-key", Form::Bare, LITELLM),
+                header("x-goog-api-key", Form::Bare, LITELLM),
+                header("ocp-apim-subscription-key", Form::Bare, LITELLM),
+                header("litellm_user_api_key", Form::Bare, LITELLM_PATHS),
+                query("key", LITELLM),
+                Carrier { source: LITELLM_SOCKET, ..PROTOCOL },
+            ],
+            Grammar {
+                canonical: Canonicalisation::IDENTITY,
+                formats: &[Format { prefix: "sk-", alphabet: Alphabet::BASE64URL, length: (16, 256) }],
+                may_be_jwt: true,
+                source: LITELLM_KEY,
+            },
+        )
     },
 ];

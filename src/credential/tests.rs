@@ -154,7 +154,7 @@ fn what_an_upstream_may_read_as_a_removed_header_goes_too() {
 fn a_key_by_file_is_the_key_of_a_request() {
     let new_api = credentials("new-api");
     let k = "Ab0".repeat(16);
-    let by_file = |text: &str| new_api.bare_key(text);
+    let by_file = |text: &str| new_api.bare_key(&new_api.profile, text);
     assert_eq!(by_file(&k), by_file(&format!("sk-{k}-7")));
     assert_eq!(by_file(&k), by_file(&k.to_lowercase()));
     assert!(

@@ -39,6 +39,15 @@ pub(super) struct Rejected<'a> {
     pub(super) profile: Option<&'a Profile>,
     /// The route's mode, if it has one and that much is known.
     pub(super) mode: Option<Mode>,
+    /// See [`Profile::disguised`]: not every fault is a denial in every mode.
+    pub(super) disguised: Vec<String>,
+}
+
+impl Rejected<'_> {
+    /// Of a message of which nothing is known.
+    pub(super) fn unread(reason: Reason) -> Self {
+        Self { reason, ip: None, profile: None, mode: None, disguised: Vec::new() }
+    }
 }
 
 /// Reads `frame`; `None` is a message that did not arrive whole.
@@ -48,7 +57,7 @@ pub(super) fn extract<'a>(
     client_ip: &Resolver,
     credentials: &'a Credentials,
 ) -> Result<Extracted<'a>, Rejected<'a>> {
-    let malformed = || Rejected { reason: Reason::MalformedRequest, ip: None, profile: None, mode: None };
+    let malformed = || Rejected::unread(Reason::MalformedRequest);
     let frame = frame.ok_or_else(malformed)?;
     let request = CheckRequest::decode(frame).map_err(|_| malformed())?;
     let attributes = request.attributes.ok_or_else(malformed)?;
@@ -61,14 +70,12 @@ pub(super) fn extract<'a>(
         false => Overrides::read(frame, credentials).ok_or_else(malformed)?,
     };
     let Overrides { profile, missing, mode } = overrides;
-    let rejected = |reason, ip| Rejected { reason, ip, profile: Some(profile), mode };
+    let disguised = || profile.disguised(headers.iter());
+    let rejected = |reason, ip| Rejected { reason, ip, profile: Some(profile), mode, disguised: disguised() };
     let ip = client(&attributes, &headers, call, client_ip);
     let ip = ip.ok_or_else(|| rejected(Reason::ClientIpUnknown, None))?;
     match credentials.key(profile, headers.iter(), path) {
-        Ok(key) => {
-            let disguised = profile.disguised(headers.iter());
-            Ok(Extracted { ip, key, missing, mode, profile, disguised })
-        }
+        Ok(key) => Ok(Extracted { ip, key, missing, mode, profile, disguised: disguised() }),
         Err(fault) => Err(rejected(fault.reason(), Some(ip))),
     }
 }

@@ -85,15 +85,16 @@ impl Authorization {
 
     async fn answer(&self, frame: impl Future<Output = Option<Bytes>>, call: &Call, now: Instant) -> Answer<'_> {
         let decision_id = DecisionId(rand::random());
-        let fault = |reason, mode: Option<Mode>, ip, profile: Option<_>| {
+        let fault = |extract::Rejected { reason, ip, profile, mode, disguised }| {
             let mode = mode.unwrap_or_else(|| self.engine.mode());
             let profile = profile.unwrap_or(&self.credentials.profile);
             let decision = self.engine.fault(reason, mode);
-            Answer { decision, decision_id, mode, ip, profile, disguised: Vec::new() }
+            Answer { decision, decision_id, mode, ip, profile, disguised }
         };
+        let unread = extract::Rejected::unread;
         if !call.is_from(&self.callers) {
             // Not even read: the address in it would go into the audit as if somebody had seen it.
-            return fault(Reason::CallerRejected, None, None, None);
+            return fault(unread(Reason::CallerRejected));
         }
         let deadline = deadline(now, self.check_deadline, call.timeout());
         let mut frame = pin!(frame);
@@ -102,7 +103,7 @@ impl Authorization {
             Poll::Ready(frame) => frame,
             Poll::Pending => match timeout_at(deadline, frame).await {
                 Ok(frame) => frame,
-                Err(_) => return fault(Reason::DeadlineExceeded, None, None, None),
+                Err(_) => return fault(unread(Reason::DeadlineExceeded)),
             },
         };
         match extract::extract(frame.as_deref(), call, &self.client_ip, &self.credentials) {
@@ -112,7 +113,7 @@ impl Authorization {
                 let decision = self.engine.decide(request, now, deadline).await;
                 Answer { decision, decision_id, mode, ip: Some(ip), profile, disguised }
             }
-            Err(extract::Rejected { reason, ip, profile, mode }) => fault(reason, mode, ip, profile),
+            Err(rejected) => fault(rejected),
         }
     }
 }

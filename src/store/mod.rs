@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Fingerprint, Hint, KeyDigest, KeyFacts, KeyId, KeyIdPrefix, Network, PepperId, State, Timestamp,
+    Fingerprint, Hint, KeyDigest, KeyFacts, KeyId, KeyIdPrefix, Network, PepperId, Reason, State, Timestamp,
     event::{EventKind, Record},
 };
 
@@ -69,9 +69,9 @@ pub trait Store: Send + Sync + 'static {
     /// record and its change are part of the same transaction. Fewer than `limit` records: there are no more.
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError>;
 
-    /// How many bindings there are, and how many bans in force by the store's clock. May scan: for the status command
-    /// and one job a minute.
-    async fn counts(&self) -> Result<Counts, StoreError>;
+    /// How many bindings there are, and how many bans in force by the store's clock; and of `query` what it asks for. May
+    /// scan: for operators' questions and one job a minute.
+    async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError>;
 }
 
 /// A fact and how old it is.
@@ -327,8 +327,17 @@ pub struct AuditQuery {
     pub limit: u32,
 }
 
-/// How full the store is.
+/// What to count beside the bindings and the bans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CountQuery {
+    /// So many of the networks that learned the most keys; 0 for none.
+    pub crowded: u32,
+    /// The denials whose record's last time is not before this; `None` for none.
+    pub denied_since: Option<Timestamp>,
+}
+
+/// How full the store is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Provisional bindings, expired ones included until something takes their place.
     pub provisional: u64,
@@ -342,6 +351,30 @@ pub struct Counts {
     pub banned: u64,
     /// Keys that observe mode has seen and that have no binding.
     pub observed: u64,
+    /// The networks that own the most learned keys, or used the most observed ones; the fullest first.
+    pub crowded: Vec<Crowded>,
+    /// The denials by reason, the most frequent first.
+    pub denied: Vec<Denied>,
+}
+
+/// A network and what it learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowded {
+    /// The network.
+    pub network: Network,
+    /// How many keys it learned or was observed with. Those that an operator gave it are not counted.
+    pub keys: u64,
+}
+
+/// A reason and how often it denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// The reason.
+    pub reason: Reason,
+    /// How many times.
+    pub count: u64,
+    /// The last time.
+    pub last_at: Timestamp,
 }
 
 /// The store did not do it. Driver details are in the text for the log; callers decide by the variant alone.

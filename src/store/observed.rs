@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{
-    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-    Store, StoreError, Stored, Target, Use,
+    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow, Reading,
+    Revision, Store, StoreError, Stored, Target, Use,
 };
 use crate::{
     domain::{KeyDigest, Timestamp, event::Record},
@@ -119,7 +119,7 @@ impl Store for Observed {
         self.timed(Operation::Archive, self.store.archive(unused_since, limit, now)).await
     }
 
-    async fn counts(&self) -> Result<Counts, StoreError> {
-        self.timed(Operation::Counts, self.store.counts()).await
+    async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {
+        self.timed(Operation::Counts, self.store.counts(query)).await
     }
 }

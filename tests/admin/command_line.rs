@@ -156,6 +156,40 @@ async fn each_command_binds_before_it_ends() {
 }
 
 #[tokio::test]
+async fn a_key_by_file_is_read_by_the_profile_that_is_named() {
+    let generic = "sk-a.b~c-0123456789";
+    let home = sentinel()
+        .set("credentials.profile", "\"openai\"")
+        .set("credentials.route_profiles", "[\"generic\", \"anthropic\"]");
+    let sentinel = home.start().await;
+    let file = sentinel.home().path().join("key.txt");
+    std::fs::write(&file, generic).unwrap();
+    let file = file.to_str().unwrap();
+    let by_file =
+        |command: &[&str], profile: &[&str]| ask(&sentinel, &[command, &["--key-file", file], profile].concat());
+    let refused = [
+        (&[][..], "key.api_key: the profile openai accepts no such key"),
+        (&["--profile", "anthropic"], "key.api_key: the profile anthropic accepts no such key"),
+        (&["--profile", "one-api"], "credentials.route_profiles, which are openai, generic, anthropic"),
+        (&["--profile", "Generic"], "key.profile: is neither"),
+    ];
+    for command in [&["ban"][..], &["unban"], &["unbind"], &["bindings", "show"], &["audit", "list"]] {
+        for (profile, said) in refused {
+            let Seen { code, err, .. } = by_file(command, profile);
+            assert!(code == 2 && err.contains(said) && !err.contains(generic), "{command:?} {profile:?}: {code} {err}");
+        }
+    }
+    let profile = ["--profile", "generic"];
+    for command in [&["ban"][..], &["bindings", "show"], &["audit", "list"], &["unban"]] {
+        let seen = by_file(command, &profile);
+        assert_eq!(seen.code, 0, "{command:?}: {seen:?}");
+    }
+    assert_eq!(by_file(&["ban"], &profile).code, 0);
+    let routed = sentinel.check().extension("sentinel.profile", "generic").header("x-api-key", generic).from(OWNER);
+    assert_eq!(routed.send().await.reason(), "key_banned", "it is the key of a route's request");
+}
+
+#[tokio::test]
 async fn a_key_never_seen_is_banned_by_file_shown_and_unbanned() {
     let sentinel = sentinel().start().await;
     let id = id_of(KEY);

@@ -13,6 +13,7 @@ use key_ip_sentinel::{
             BanRequest, ExplainRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest, admin_client::AdminClient,
         },
     },
+    caller::Callers,
     changes::Hint,
     client_ip::{Resolver, Source},
     credential::{Credentials, Options, Profile},
@@ -56,6 +57,7 @@ impl Parts {
         let options = engine::Options::default();
         Operations {
             client_ip: Resolver { source: Source::Peer, trusted_proxies: Vec::new(), nat64: Vec::new() },
+            callers: Callers::ByPlace,
             engine: Arc::new(Engine::new(hasher(), cached, self.view.clone(), options)),
             check_deadline: Duration::from_secs(10),
             store: self.store.clone(),

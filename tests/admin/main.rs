@@ -143,11 +143,15 @@ async fn audit(api: &mut Client, kind: &str) -> Vec<AuditRecord> {
 }
 
 fn by_id(text: impl ToString) -> Option<KeyReference> {
-    Some(KeyReference { reference: Some(Reference::KeyId(text.to_string())) })
+    Some(KeyReference { reference: Some(Reference::KeyId(text.to_string())), profile: String::new() })
 }
 
 fn by_key(text: &str) -> Option<KeyReference> {
-    Some(KeyReference { reference: Some(Reference::ApiKey(text.to_owned())) })
+    by_key_as("", text)
+}
+
+fn by_key_as(profile: &str, text: &str) -> Option<KeyReference> {
+    Some(KeyReference { reference: Some(Reference::ApiKey(text.to_owned())), profile: profile.to_owned() })
 }
 
 fn unbind(key: &str, mode: Option<Mode>) -> UnbindRequest {

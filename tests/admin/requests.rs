@@ -6,7 +6,9 @@ use key_ip_sentinel::admin::api::{
 };
 use tonic::{Code, Status};
 
-use crate::{KEY, OWNER, ago, audit, bind, by_id, by_key, client_of, common::sentinel, crafted, decide, hours, id_of};
+use crate::{
+    KEY, OWNER, ago, audit, bind, by_id, by_key, by_key_as, client_of, common::sentinel, crafted, decide, hours, id_of,
+};
 use crate::{seeded, unbind};
 
 fn assert_refused(status: Status, code: Code, message: &str) {
@@ -81,13 +83,18 @@ async fn a_refused_request_names_its_field_and_repeats_nothing() {
     let keys = ListKeysRequest::default;
     let records = ListAuditRequest::default;
 
+    let beside_an_id = by_id("0a1b2c3d").map(|key| KeyReference { profile: "generic".to_owned(), ..key });
+
     let refusals = [
         ("key", api.unban(unban(None)).await.unwrap_err()),
-        ("key", api.unban(unban(Some(KeyReference { reference: None }))).await.unwrap_err()),
+        ("key", api.unban(unban(Some(KeyReference::default()))).await.unwrap_err()),
         ("key.key_id", api.unban(unban(by_id(KEY))).await.unwrap_err()),
         ("key.key_id", api.unban(unban(by_id("0a1b2c3"))).await.unwrap_err()),
         ("key.api_key", api.unban(unban(by_key("Bearer sk-live-"))).await.unwrap_err()),
         ("key.api_key", api.unban(unban(by_key("sk-"))).await.unwrap_err()),
+        ("key.profile", api.unban(unban(by_key_as(KEY, KEY))).await.unwrap_err()),
+        ("key.profile", api.unban(unban(by_key_as("one-api", KEY))).await.unwrap_err()),
+        ("key.profile", api.unban(unban(beside_an_id)).await.unwrap_err()),
         ("to", api.unbind(to(KEY)).await.unwrap_err()),
         ("to", api.unbind(to("10.0.0.1/8")).await.unwrap_err()),
         ("to", api.unbind(to("")).await.unwrap_err()),

@@ -51,5 +51,5 @@ impl Admin {
 }
 
 fn by_key(api_key: &str) -> Option<KeyReference> {
-    Some(KeyReference { reference: Some(Reference::ApiKey(api_key.to_owned())) })
+    Some(KeyReference { reference: Some(Reference::ApiKey(api_key.to_owned())), profile: String::new() })
 }

@@ -52,6 +52,10 @@ impl EnvoyConfig {
         self.0.lines().filter(is_code).collect()
     }
 
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn replace(self, from: &str, to: &str) -> Self {
         // What a comment says of a literal is not the literal.
         let text: String = self.code().into_iter().map(|line| format!("{line}\n")).collect();

@@ -102,7 +102,8 @@ impl Home {
         self.path().join("admin.sock")
     }
 
-    fn config(&self) -> PathBuf {
+    /// Writes the settings to a file.
+    pub(crate) fn config(&self) -> PathBuf {
         let path = self.path().join("sentinel.toml");
         let text: String = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         fs::write(&path, text).unwrap();

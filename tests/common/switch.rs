@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use key_ip_sentinel::{
     domain::{KeyDigest, Timestamp, event::Record},
     store::{
-        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-        Store, StoreError, Stored, Target, Use,
+        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
+        Reading, Revision, Store, StoreError, Stored, Target, Use,
     },
 };
 use tokio::sync::{Semaphore, watch};
@@ -143,7 +143,7 @@ impl Store for Switch {
         self.store.archive(unused_since, limit, now).await
     }
 
-    async fn counts(&self) -> Result<Counts, StoreError> {
-        self.store.counts().await
+    async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {
+        self.store.counts(query).await
     }
 }

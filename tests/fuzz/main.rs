@@ -64,8 +64,8 @@ async fn disagreement(
 }
 
 fn differs(scene: &Scene, stage: &Stage, wanted: &Verdict, answer: &Answer, bytes: &Bytes) -> Result<(), String> {
-    let said = (answer.reason(), answer.is_allow());
-    if said != (wanted.reason, wanted.allow) {
+    let said = (answer.reason(), answer.is_allow(), answer.flag("would_deny"));
+    if said != (wanted.reason, wanted.allow, wanted.would_deny) {
         return Err(format!("the service says {said:?}"));
     }
     let id = wanted.key.as_ref().map(|key| stage.id(key).to_string());
@@ -84,7 +84,7 @@ fn differs(scene: &Scene, stage: &Stage, wanted: &Verdict, answer: &Answer, byte
     }
     let told = answer.told();
     let dialect = match wanted.profile.as_str() {
-        "generic" | "acme" => "generic",
+        "generic" | "acme" | "php" => "generic",
         "anthropic" => "anthropic",
         "gemini" => "google",
         _ => "openai",
@@ -188,6 +188,7 @@ fn the_service_decides_as_the_rules_say() {
         "first_use",
         "bound",
         "ip_mismatch",
+        "mode_off",
     ] {
         let met = tally.get(reason).copied().unwrap_or_default();
         assert!(met * 2_000 >= judged || judged < CASES, "{reason} was met {met} times only: {tally:?}");

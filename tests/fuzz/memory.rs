@@ -5,21 +5,21 @@ use std::{collections::HashMap, sync::Mutex};
 use async_trait::async_trait;
 use key_ip_sentinel::{
     domain::{
-        Binding, KeyDigest, KeyFacts, State, Timestamp,
+        Binding, Candidate, KeyDigest, KeyFacts, State, Timestamp,
         event::{EventKind, Record},
     },
     store::{
-        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-        Store, StoreError, Stored, Target, Use,
+        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
+        MAX_CANDIDATES, Purpose, Reading, Revision, Store, StoreError, Stored, Target, Use,
     },
 };
 
 /// What the requests' path needs of a store: look-up and claim.
 #[derive(Default)]
-pub(crate) struct Memory(Mutex<HashMap<KeyDigest, Binding>>);
+pub(crate) struct Memory(Mutex<HashMap<KeyDigest, KeyFacts>>);
 
-fn reading(binding: Option<Binding>) -> Reading {
-    Reading { facts: KeyFacts { binding, ..KeyFacts::default() }, as_of: Revision::default() }
+fn reading(facts: &KeyFacts) -> Reading {
+    Reading { facts: facts.clone(), as_of: Revision::default() }
 }
 
 fn unused<T>() -> Result<T, StoreError> {
@@ -29,26 +29,35 @@ fn unused<T>() -> Result<T, StoreError> {
 #[async_trait]
 impl Store for Memory {
     async fn lookup(&self, key: &KeyDigest) -> Result<Reading, StoreError> {
-        Ok(reading(self.0.lock().unwrap().get(key).cloned()))
+        Ok(reading(self.0.lock().unwrap().get(key).unwrap_or(&KeyFacts::default())))
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         let mut rows = self.0.lock().unwrap();
-        if let Some(held) = rows.get(&claim.key.digest) {
-            return Ok(Claimed::Held(reading(Some(held.clone()))));
+        let facts = rows.entry(claim.key.digest).or_default();
+        let known = facts.candidates.iter().any(|candidate| candidate.network == claim.network);
+        match claim.purpose {
+            _ if facts.binding.is_some() => return Ok(Claimed::Held(reading(facts))),
+            Purpose::Observe if known || facts.candidates.len() == MAX_CANDIDATES => {
+                return Ok(Claimed::Held(reading(facts)));
+            }
+            Purpose::Observe => {
+                facts.candidates.push(Candidate { network: claim.network, first_at: claim.now });
+                return Ok(Claimed::Noted(reading(facts)));
+            }
+            Purpose::Own(_) => {}
         }
         let id = claim.key.digest.new_id();
-        let networks = vec![claim.network];
         let binding = Binding {
             id,
             hint: None,
             state: State::Learned,
-            networks,
+            networks: vec![claim.network],
             created_at: claim.now,
             open_until: None,
             expires_at: None,
         };
-        rows.insert(claim.key.digest, binding.clone());
+        *facts = KeyFacts { binding: Some(binding), ..KeyFacts::default() };
         let record = Record {
             kind: EventKind::FirstUse,
             reason: None,
@@ -62,7 +71,7 @@ impl Store for Memory {
             detail: None,
             delta: None,
         };
-        Ok(Claimed::Won { reading: reading(Some(binding)), record })
+        Ok(Claimed::Won { reading: reading(facts), record })
     }
 
     async fn apply(&self, _: Change, _: &str, _: Timestamp) -> Result<Applied, ChangeError> {
@@ -97,7 +106,7 @@ impl Store for Memory {
         unused()
     }
 
-    async fn counts(&self) -> Result<Counts, StoreError> {
+    async fn counts(&self, _: CountQuery) -> Result<Counts, StoreError> {
         unused()
     }
 }

@@ -3,19 +3,12 @@
 use crate::{
     common::Dice,
     frame::{Encoding, Input, Parts},
+    keys::CREDENTIAL_HEADERS,
     scene::Scene,
 };
 
-const HEADERS: &[&str] = &[
-    "authorization",
-    "proxy-authorization",
-    "x-api-key",
-    "api-key",
-    "ocp-apim-subscription-key",
-    "x-goog-api-key",
-    "x-litellm-api-key",
-    "mj-api-secret",
-    "litellm_user_api_key",
+/// Beside those that exist only to carry credentials.
+const OTHER_HEADERS: &[&str] = &[
     "sec-websocket-protocol",
     "cookie",
     "x-acme-key",
@@ -44,6 +37,7 @@ const PARAMETERS: &[&str] = &[
     "token",
     "to%6ben",
     "%74oken",
+    "api_key",
     "k%6",
     "key+",
     "keys",
@@ -92,6 +86,7 @@ const PIECES: &[&str] = &[
     "realtime",
     "acme_token=",
     "ACME_TOKEN=",
+    "php.key=",
     "a=1",
     "0123456789abcdef",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
@@ -152,7 +147,7 @@ const EXTENSIONS: &[(&str, &[&str])] = &[
         &["generic", "openai", "anthropic", "litellm", "one-api", "new-api", "gemini", "acme", "azure-openai", ""],
     ),
     ("sentinel.missing", &["allow", "deny", "Allow", ""]),
-    ("sentinel.mode", &["off"]),
+    ("sentinel.mode", &["off", "observe", "enforce", "Off", ""]),
     ("sentinel.", &[""]),
     ("Sentinel.mode", &["off"]),
     ("policy", &["orders"]),
@@ -160,6 +155,13 @@ const EXTENSIONS: &[(&str, &[&str])] = &[
 
 fn pick<'a, T: ?Sized>(dice: &mut Dice, from: &[&'a T]) -> &'a T {
     from[dice.below(from.len())]
+}
+
+fn header(dice: &mut Dice) -> &'static str {
+    match dice.below(CREDENTIAL_HEADERS.len() + OTHER_HEADERS.len()) {
+        nth if nth < CREDENTIAL_HEADERS.len() => CREDENTIAL_HEADERS[nth],
+        nth => OTHER_HEADERS[nth - CREDENTIAL_HEADERS.len()],
+    }
 }
 
 /// A case from one of the scene's frames. Most are changed little, so that most parts of most frames stay right.
@@ -280,6 +282,34 @@ fn spelled(dice: &mut Dice, name: &str) -> String {
     }
 }
 
+/// A name as some framework reads it back, and some that none does.
+fn disguised(dice: &mut Dice, name: &str) -> Vec<u8> {
+    let mut name = name.to_owned();
+    for _ in 0..dice.below(4) {
+        let at = dice.below(name.len() + 1);
+        let at = if name.is_char_boundary(at) { at } else { name.len() };
+        match dice.below(8) {
+            0 if !name.is_empty() && name.is_ascii() => name = flip_case(dice, &name),
+            1 => name = name.replace(['_', '.', '-'], pick(dice, &["_", ".", "-", "+", "%20", "[", "%5B", "%2e", " "])),
+            2 => name.insert_str(0, pick(dice, &["[", "]", "?", "+", " ", "%5b", "%09", "\u{a0}", "!", ".", "_", "x"])),
+            3 => name
+                .push_str(pick(dice, &["[]", "[0]", "]", "[", "%5B%5D", "%00", "%00x", "+", " ", "!", "\u{85}", ".x"])),
+            4 => name.insert_str(at, pick(dice, &["%", "%u", "%zz", "%00", "%00e9", "[", "=", ";", "!", "\u{212a}"])),
+            5 | 6 if at < name.len() && name.is_ascii() => {
+                let code = name.as_bytes()[at];
+                let escape = if dice.below(3) == 0 { format!("%u{code:04x}") } else { format!("%{code:02X}") };
+                name.replace_range(at..=at, &escape);
+            }
+            _ => {}
+        }
+    }
+    match dice.below(12) {
+        // As a framework of one byte a character would be shown it.
+        0 => name.chars().map(|c| c as u8).collect(),
+        _ => name.into_bytes(),
+    }
+}
+
 fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
     let lines = parts.lines.len();
     let nth = dice.below(lines);
@@ -303,18 +333,19 @@ fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
             parts.lines.swap(nth, other);
         }
         4 if lines > 0 => {
-            let name = pick(dice, HEADERS);
+            let name = header(dice);
             parts.lines[nth].0 = spelled(dice, name);
         }
         5..=7 => {
-            let name = pick(dice, HEADERS);
+            let name = header(dice);
             parts.lines.push((spelled(dice, name), text(dice, scene)));
         }
         8 if lines > 0 => drop(parts.lines.remove(nth)),
         9 | 10 => {
             let mut target = parts.target();
             target.push(if target.contains(&b'?') && dice.below(5) > 0 { b'&' } else { b'?' });
-            target.extend_from_slice(pick(dice, PARAMETERS).as_bytes());
+            let name = pick(dice, PARAMETERS);
+            target.extend(disguised(dice, name));
             target.push(b'=');
             let value =
                 if dice.below(3) > 0 { scene.keys[dice.below(2)].as_bytes().to_vec() } else { text(dice, scene) };
@@ -341,8 +372,9 @@ fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
             parts.set_target(format!("{path}{query}").as_bytes());
         }
         13 => {
-            let cookie = [b"acme_token=", &text(dice, scene)[..]].concat();
-            let before = pick(dice, &["", "a=1; ", "a=1;", "a=1, "]).as_bytes();
+            let name = pick(dice, &["acme_token", "php.key"]);
+            let cookie = [&disguised(dice, name)[..], b"=", &text(dice, scene)[..]].concat();
+            let before = pick(dice, &["", "a=1; ", "a=1;", "a=1, ", "a=1 ", "acme_token", "$Version=1; "]).as_bytes();
             parts.lines.push((spelled(dice, "cookie"), [before, &cookie].concat()));
         }
         14 => {

@@ -40,6 +40,8 @@ pub(crate) struct Rules {
 pub(crate) struct Verdict {
     pub(crate) reason: &'static str,
     pub(crate) allow: bool,
+    /// Only because the mode is `observe`.
+    pub(crate) would_deny: bool,
     /// The canonical key, where one was found.
     pub(crate) key: Option<String>,
     pub(crate) ip: Option<IpAddr>,
@@ -51,9 +53,15 @@ pub(crate) struct Verdict {
 
 type Lines = Vec<(String, Vec<u8>)>;
 
-/// Who owns which key so far: `/32` and `/64` in words.
+/// Who owns which key so far, `/32` and `/64` in words, and who was seen with it while nobody did.
 #[derive(Default)]
-pub(crate) struct Owners(HashMap<String, String>);
+pub(crate) struct Owners {
+    owner: HashMap<String, String>,
+    candidates: HashMap<String, Vec<String>>,
+}
+
+/// As many networks as are remembered with one key.
+const CANDIDATES: usize = 32;
 
 impl Owners {
     /// Judges `input` and remembers a first use.
@@ -61,6 +69,7 @@ impl Owners {
         let mut verdict = Verdict {
             reason: "malformed_request",
             allow: false,
+            would_deny: false,
             key: None,
             ip: None,
             profile: rules.profile.to_owned(),
@@ -70,36 +79,60 @@ impl Owners {
             return Verdict { reason: "caller_rejected", ..verdict };
         }
         let Some(seen) = Seen::of(&input.frame) else { return verdict };
-        let Some((profile, missing)) = seen.route(rules) else { return verdict };
+        let Some(Route { profile, missing, mode }) = seen.route(rules) else { return verdict };
         verdict.profile.clone_from(&profile);
-        let Some(ip) = seen.client(rules, input) else { return Verdict { reason: "client_ip_unknown", ..verdict } };
-        verdict.ip = Some(ip);
         verdict.removed = seen.removed(&profile);
-        let allowed = Allowed { jwt: rules.jwt, passthrough: rules.passthrough };
-        match keys::key_with(&profile, &seen.lines, &seen.path, &allowed) {
-            Err(Fault::Conflicting) => Verdict { reason: "conflicting_keys", ..verdict },
-            Err(Fault::Malformed) => Verdict { reason: "malformed_key", ..verdict },
-            Ok(None) => Verdict { reason: "no_key", allow: missing.unwrap_or(rules.missing_allowed), ..verdict },
-            Ok(Some(key)) => {
-                let network = network(ip);
-                let owner = self.0.get(&key).cloned();
-                verdict.key = Some(key.clone());
-                let (reason, allow) = match owner {
-                    Some(owner) if owner == network => ("bound", true),
-                    Some(_) => ("ip_mismatch", false),
-                    None if never_owns(ip)
-                        || [rules.trusted, rules.unclaimable].concat().iter().any(|net| lies_in(ip, net)) =>
-                    {
-                        ("unclaimable_network", false)
-                    }
-                    None => {
-                        self.0.insert(key, network);
-                        ("first_use", true)
-                    }
-                };
-                Verdict { reason, allow, ..verdict }
-            }
+        if mode == "off" {
+            return Verdict { reason: "mode_off", allow: true, ..verdict };
         }
+        let (reason, allow) = self.decide(rules, input, &seen, &profile, missing, mode == "observe", &mut verdict);
+        // Observing, nothing that comes this far is denied: the fuzzer bans nobody.
+        Verdict { reason, allow: allow || mode == "observe", would_deny: !allow && mode == "observe", ..verdict }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "all of the rules in one place")]
+    fn decide(
+        &mut self,
+        rules: &Rules,
+        input: &Input,
+        seen: &Seen,
+        profile: &str,
+        missing: Option<bool>,
+        observe: bool,
+        verdict: &mut Verdict,
+    ) -> (&'static str, bool) {
+        let Some(ip) = seen.client(rules, input) else { return ("client_ip_unknown", false) };
+        verdict.ip = Some(ip);
+        let allowed = Allowed { jwt: rules.jwt, passthrough: rules.passthrough };
+        let key = match keys::key_with(profile, &seen.lines, &seen.path, &allowed) {
+            Err(Fault::Conflicting) => return ("conflicting_keys", false),
+            Err(Fault::Malformed) => return ("malformed_key", false),
+            Ok(None) => return ("no_key", missing.unwrap_or(rules.missing_allowed)),
+            Ok(Some(key)) => key,
+        };
+        verdict.key = Some(key.clone());
+        let network = network(ip);
+        if let Some(owner) = self.owner.get(&key) {
+            return if *owner == network { ("bound", true) } else { ("ip_mismatch", false) };
+        }
+        let candidates = self.candidates.entry(key.clone()).or_default();
+        match candidates.iter().position(|candidate| *candidate == network) {
+            Some(0) if observe => return ("bound", true),
+            Some(_) if observe => return ("ip_mismatch", false),
+            _ => {}
+        }
+        if never_owns(ip) || [rules.trusted, rules.unclaimable].concat().iter().any(|net| lies_in(ip, net)) {
+            return ("unclaimable_network", false);
+        }
+        if !observe {
+            candidates.clear();
+            self.owner.insert(key, network);
+            return ("first_use", true);
+        }
+        if candidates.len() < CANDIDATES {
+            candidates.push(network);
+        }
+        if candidates.len() == 1 { ("first_use", true) } else { ("ip_mismatch", false) }
     }
 }
 
@@ -110,6 +143,13 @@ fn once<'a>(input: &'a Input, name: &str) -> Option<&'a str> {
         [value] if value.bytes().all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t') => Some(value),
         _ => None,
     }
+}
+
+/// What a route's owner wrote for it.
+struct Route {
+    profile: String,
+    missing: Option<bool>,
+    mode: String,
 }
 
 /// A Check that Envoy may have sent.
@@ -128,16 +168,17 @@ impl Seen {
         Some(Self { attributes, lines, path, extensions: extensions(frame)? })
     }
 
-    /// The route's profile, and what it says about missing keys.
-    fn route(&self, rules: &Rules) -> Option<(String, Option<bool>)> {
+    /// What the route says; `None` if it says what it may not.
+    fn route(&self, rules: &Rules) -> Option<Route> {
         let ours: Vec<_> = self.extensions.iter().filter(|(name, _)| name.starts_with(b"sentinel.")).collect();
-        let (mut profiles, mut missings) = (Vec::new(), Vec::new());
+        let (mut profiles, mut missings, mut modes) = (Vec::new(), Vec::new(), Vec::new());
         for (name, value) in ours {
             let value = String::from_utf8(value.clone()).ok()?;
             match (&name[..], value.as_str()) {
                 (b"sentinel.profile", _) => profiles.push(value),
                 (b"sentinel.missing", "allow") => missings.push(true),
                 (b"sentinel.missing", "deny") => missings.push(false),
+                (b"sentinel.mode", "enforce" | "observe" | "off") => modes.push(value),
                 _ => return None,
             }
         }
@@ -146,7 +187,9 @@ impl Seen {
             [name] => [&[rules.profile], rules.route_profiles].concat().into_iter().find(|known| known == name)?,
             _ => return None,
         };
-        (missings.len() < 2).then(|| (profile.to_owned(), missings.first().copied()))
+        let once = missings.len() < 2 && modes.len() < 2;
+        let mode = modes.pop().unwrap_or_else(|| "enforce".to_owned());
+        once.then(|| Route { profile: profile.to_owned(), missing: missings.first().copied(), mode })
     }
 
     fn peer(&self) -> Option<IpAddr> {
@@ -197,21 +240,11 @@ impl Seen {
 
     /// Credential headers of the README's list that the profile does not read, however they are spelled.
     fn removed(&self, profile: &str) -> Vec<String> {
-        const LIST: [&str; 9] = [
-            "authorization",
-            "x-api-key",
-            "api-key",
-            "ocp-apim-subscription-key",
-            "x-goog-api-key",
-            "x-litellm-api-key",
-            "mj-api-secret",
-            "litellm-user-api-key",
-            "proxy-authorization",
-        ];
         let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
         let read = keys::header_names(profile);
+        let listed = |name: &str| keys::CREDENTIAL_HEADERS.iter().any(|listed| plain(listed) == plain(name));
         let names = self.lines.iter().map(|(name, _)| name.clone());
-        names.filter(|name| LIST.contains(&plain(name).as_str()) && !read.contains(&plain(name).as_str())).collect()
+        names.filter(|name| listed(name) && !read.contains(&plain(name).as_str())).collect()
     }
 }
 

@@ -152,6 +152,12 @@ pub(crate) const SCENES: &[Scene] = &[
                    credentials.custom.acme.max_length = 64",
         keys: ACME,
     },
+    Scene {
+        rules: Rules { profile: "php", missing_allowed: true, ..RULES },
+        settings: "credentials.profile = 'php'\ncredentials.missing = 'allow'\n\
+                   credentials.custom.php.carriers = ['query api_key', 'cookie php.key']",
+        keys: GENERIC,
+    },
 ];
 
 impl Scene {

@@ -53,8 +53,8 @@ fn every_vector_in_process() {
     let mut wrong = Vec::new();
     for vector in vectors::all() {
         let credentials = vector.realm.credentials();
-        let k = credentials.bare_key(vector.realm.k).unwrap();
-        let l = credentials.bare_key(vector.realm.l).unwrap();
+        let k = credentials.bare_key(&credentials.profile, vector.realm.k).unwrap();
+        let l = credentials.bare_key(&credentials.profile, vector.realm.l).unwrap();
         assert_ne!(k, l, "{}", vector.realm.name);
         for encoding in Encoding::BOTH {
             let found = match read(&credentials, &vector, encoding) {

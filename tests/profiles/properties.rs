@@ -9,8 +9,8 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use crate::{oracle, realms::Realm};
 
 /// Realms of one profile each and without options.
-const PLAIN: [&str; 9] =
-    ["generic", "openai", "anthropic", "azure-openai", "gemini", "one-api", "new-api", "litellm", "acme"];
+const PLAIN: [&str; 10] =
+    ["generic", "openai", "anthropic", "azure-openai", "gemini", "one-api", "new-api", "litellm", "acme", "php"];
 
 /// Texts that are nearly keys: pieces of what gateways cut, around the realm's own keys.
 fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
@@ -45,6 +45,10 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         "OpenAI-Insecure-Api-Key.",
         "realtime",
         "acme_token=",
+        "acme.token=",
+        "acme%5ftoken[]=",
+        "php.key=",
+        "php_key=",
         "a=1",
         "0123456789abcdef",
     ];
@@ -63,22 +67,7 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
 }
 
 fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8>)>, Vec<u8>)> {
-    let names = [
-        "authorization",
-        "x-api-key",
-        "x_api_key",
-        "api-key",
-        "ocp-apim-subscription-key",
-        "x-goog-api-key",
-        "x-litellm-api-key",
-        "mj-api-secret",
-        "litellm_user_api_key",
-        "sec-websocket-protocol",
-        "cookie",
-        "x-acme-key",
-        "x-acme-auth",
-        "x-other",
-    ];
+    let names = ["x_api_key", "sec-websocket-protocol", "cookie", "x-acme-key", "x-acme-auth", "x-other"];
     let parameters = [
         "key",
         "KEY",
@@ -90,11 +79,21 @@ fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8
         "access_token",
         "token",
         "to%6ben",
+        "Token",
+        "token[]",
+        "[token]",
+        "+token",
+        "%u0074oken",
+        "api_key",
+        "api.key",
+        "api[key",
+        "api%20key%00",
         "k%6",
         "keys",
         "x",
     ];
-    let header = (select(names.to_vec()), texts(realm)).prop_map(|(name, value)| (name.to_owned(), value.into_bytes()));
+    let names = [&names[..], &oracle::CREDENTIAL_HEADERS].concat();
+    let header = (select(names), texts(realm)).prop_map(|(name, value)| (name.to_owned(), value.into_bytes()));
     let parameter = (select(parameters.to_vec()), texts(realm), any::<bool>())
         .prop_map(|(name, value, bare)| if bare { name.to_owned() } else { format!("{name}={value}") });
     let path = vec(parameter, 0..3).prop_map(|pairs| format!("/v1/x?{}", pairs.join("&")).into_bytes());
@@ -114,6 +113,20 @@ fn read(
     credentials.key(profile, headers.iter().map(|(name, value)| Header { name, value }), path)
 }
 
+/// Who changes what a profile reads changes what its allows remove, and must mean both.
+#[test]
+fn what_a_profile_does_not_read_it_removes() {
+    for realm in PLAIN {
+        let read = oracle::header_names(realm);
+        let mut wanted = oracle::CREDENTIAL_HEADERS.to_vec();
+        wanted.retain(|name| !read.contains(&name.replace('_', "-").as_str()));
+        let mut removed = Realm::named(realm).credentials().profile.unread.to_vec();
+        wanted.sort_unstable();
+        removed.sort_unstable();
+        assert_eq!(removed, wanted, "{realm}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -122,10 +135,10 @@ proptest! {
     fn canonicalisation_is_idempotent((realm, text) in realm_and(texts)) {
         let credentials = realm.credentials();
         let wanted = oracle::canonical(realm.name, &text);
-        let found = credentials.bare_key(&text);
+        let found = credentials.bare_key(&credentials.profile, &text);
         prop_assert_eq!(&found, &wanted.clone().map(ApiKey::new));
         if let Some(canonical) = wanted {
-            prop_assert_eq!(credentials.bare_key(&canonical), found);
+            prop_assert_eq!(credentials.bare_key(&credentials.profile, &canonical), found);
             prop_assert_eq!(oracle::canonical(realm.name, &canonical), Some(canonical));
         }
     }

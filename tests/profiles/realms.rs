@@ -70,6 +70,10 @@ realms! {
         ("credentials.custom.acme.min_length", "16"),
         ("credentials.custom.acme.max_length", "64"),
     ];
+    php "php" GENERIC, &[
+        ("credentials.profile", "\"php\""),
+        ("credentials.custom.php.carriers", "[\"query api_key\", \"cookie php.key\"]"),
+    ];
     form "form" PLUS, &[
         ("credentials.profile", "\"form\""),
         ("credentials.custom.form.carriers", "[\"header x-form-key bare\", \"query token\"]"),

@@ -1,6 +1,6 @@
 //! The vectors through a real Envoy: HTTP/1.1 and HTTP/2, both header encodings, and what the upstream then got.
 
-use key_ip_sentinel::credential::{CREDENTIAL_HEADERS, Place, same_name};
+use key_ip_sentinel::credential::{Place, same_name};
 
 use crate::{
     common::{
@@ -9,6 +9,7 @@ use crate::{
         http_client::{Call, Version},
         upstream::{Head, Upstream},
     },
+    oracle::CREDENTIAL_HEADERS,
     realms::Realm,
     vectors::{self, Vector, Verdict},
 };

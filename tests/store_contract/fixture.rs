@@ -8,8 +8,8 @@ use key_ip_sentinel::{
         ApiKey, Binding, Fingerprint, KeyDigest, KeyHasher, KeyIdPrefix, Network, Pepper, Timestamp, event::Record,
     },
     store::{
-        Action, Applied, AuditQuery, Change, ChangeError, Claim, Claimed, KeyQuery, Purpose, Reading, Refusal,
-        Revision, Slots, Store, Target,
+        Action, Applied, AuditQuery, Change, ChangeError, Claim, Claimed, CountQuery, KeyQuery, Purpose, Reading,
+        Refusal, Revision, Slots, Store, Target,
     },
 };
 
@@ -130,3 +130,6 @@ pub(crate) const ONE: Purpose = Purpose::Own(Slots { networks: 1, window: Durati
 /// Every key, newest first.
 pub(crate) const ALL_KEYS: KeyQuery =
     KeyQuery { state: None, banned_only: false, observed_only: false, network: None, limit: 1000, offset: 0 };
+
+/// Bindings and bans alone.
+pub(crate) const TOTALS: CountQuery = CountQuery { crowded: 0, denied_since: None };

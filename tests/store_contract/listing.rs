@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use key_ip_sentinel::{
     domain::{Fingerprint, State, Timestamp},
-    store::{Action, ChangeError, Counts, KeyQuery, KeyRow, Life, Refusal, Revision, Store, Target},
+    store::{Action, ChangeError, KeyQuery, KeyRow, Life, Refusal, Revision, Store, Target},
 };
 
 use crate::fixture::*;
@@ -44,7 +44,7 @@ pub(crate) async fn keys_come_newest_first_and_once(place: &impl Backend) {
 }
 
 /// Of each sort one key, the newest last.
-async fn one_of_each(store: &dyn Store) -> [Fingerprint; 6] {
+pub(crate) async fn one_of_each(store: &dyn Store) -> [Fingerprint; 6] {
     let keys = ["learned", "pinned", "reserved", "banned", "expired", "learned-banned"].map(key);
     let now = store.changes_after(Revision(0)).await.unwrap().now;
     for (number, key) in (0u32..).zip(&keys) {
@@ -137,14 +137,4 @@ pub(crate) async fn a_key_is_found_by_prefix_and_by_itself(place: &impl Backend)
     let found = store.find(Target::Id(prefix("abababab"))).await;
     let Err(ChangeError::Refused(Refusal::Ambiguous(candidates))) = found else { panic!("{found:?}") };
     assert_eq!(candidates, twins.map(|twin| twin.digest.new_id()));
-}
-
-pub(crate) async fn counts_count(place: &impl Backend) {
-    let store = place.open().await;
-    assert_eq!(store.counts().await.unwrap(), Counts::default());
-    one_of_each(&*store).await;
-    assert_eq!(
-        store.counts().await.unwrap(),
-        Counts { learned: 2, pinned: 1, reserved: 1, banned: 2, ..Counts::default() }
-    );
 }

@@ -6,6 +6,7 @@
 mod audit;
 mod changes;
 mod claims;
+mod counts;
 mod fixture;
 mod learning;
 mod life;
@@ -110,7 +111,11 @@ macro_rules! suite {
                 keys_are_filtered,
                 keys_come_in_pages,
                 a_key_is_found_by_prefix_and_by_itself,
+            },
+            counts::{
                 counts_count,
+                the_networks_that_learned_most_come_first,
+                denials_are_counted_by_reason_since_a_moment,
             },
             reopened::{
                 everything_is_there_after_reopening,

@@ -51,7 +51,7 @@ pub(crate) async fn an_owned_key_gets_no_candidates(place: &impl Backend) {
     assert_eq!(observe(&*store, &owned, "198.51.100.9").await, Claimed::Held(bound));
     change(&*store, &banned, FOREVER).await;
     assert!(matches!(observe(&*store, &banned, "198.51.100.9").await, Claimed::Held(_)));
-    assert_eq!(store.counts().await.unwrap().observed, 0);
+    assert_eq!(store.counts(TOTALS).await.unwrap().observed, 0);
 }
 
 pub(crate) async fn a_claim_forgets_the_candidates(place: &impl Backend) {
@@ -73,7 +73,7 @@ pub(crate) async fn observed_keys_are_listed_until_they_have_an_owner(place: &im
         observe(&*store, key, "203.0.113.7").await;
     }
     observe(&*store, &keys[0], "203.0.113.8").await;
-    assert_eq!(store.counts().await.unwrap().observed, 3);
+    assert_eq!(store.counts(TOTALS).await.unwrap().observed, 3);
     bind(&*store, &keys[1], "203.0.113.7").await;
     let listed = store.keys(OBSERVED).await.unwrap();
     assert_eq!(
@@ -83,7 +83,7 @@ pub(crate) async fn observed_keys_are_listed_until_they_have_an_owner(place: &im
     assert_eq!(networks(&listed[0].facts), ["203.0.113.7/32", "203.0.113.8/32"]);
     assert_eq!(listed[0].hint, keys[0].hint);
     assert_eq!(store.keys(KeyQuery { limit: 1, offset: 1, ..OBSERVED }).await.unwrap(), listed[1..]);
-    assert_eq!(store.counts().await.unwrap().observed, 2);
+    assert_eq!(store.counts(TOTALS).await.unwrap().observed, 2);
     let found = store.find(by_id(&keys[2])).await.unwrap();
     assert_eq!(networks(&found.facts), ["203.0.113.7/32"]);
 }

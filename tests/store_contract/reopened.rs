@@ -14,7 +14,7 @@ pub(crate) async fn everything_is_there_after_reopening(place: &impl Backend) {
     let known = (
         store.keys(ALL_KEYS).await.unwrap(),
         audit(&*store, WHOLE_AUDIT).await,
-        store.counts().await.unwrap(),
+        store.counts(TOTALS).await.unwrap(),
         store.changes_after(Revision(0)).await.unwrap().changed,
         store.lookup(&learned.digest).await.unwrap(),
     );
@@ -24,7 +24,7 @@ pub(crate) async fn everything_is_there_after_reopening(place: &impl Backend) {
     let again = (
         store.keys(ALL_KEYS).await.unwrap(),
         audit(&*store, WHOLE_AUDIT).await,
-        store.counts().await.unwrap(),
+        store.counts(TOTALS).await.unwrap(),
         store.changes_after(Revision(0)).await.unwrap().changed,
         store.lookup(&learned.digest).await.unwrap(),
     );

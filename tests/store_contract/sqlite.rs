@@ -209,7 +209,7 @@ fn another_programs_database_is_refused_and_left_alone() {
 async fn a_store_in_use_is_not_closed() {
     let place = File::new();
     let store = place.start();
-    store.counts().await.unwrap();
+    store.counts(TOTALS).await.unwrap();
     assert!(store.closed().now_or_never().is_none());
     let closed = store.closed();
     drop(store);
@@ -333,7 +333,7 @@ async fn a_failure_in_a_batch_leaves_the_others_alone() {
             other => panic!("{number}: {other:?}"),
         }
     }
-    assert_eq!(store.counts().await.unwrap().learned, 160);
+    assert_eq!(store.counts(TOTALS).await.unwrap().learned, 160);
 }
 
 #[tokio::test]

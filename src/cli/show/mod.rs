@@ -2,6 +2,7 @@
 
 mod audit;
 mod change;
+mod diagnosis;
 mod explained;
 mod keys;
 mod time;
@@ -12,6 +13,7 @@ use crate::admin::api::{Binding, GetStatusResponse};
 
 pub(super) use audit::records;
 pub(super) use change::{banned, unbanned, unbound};
+pub(super) use diagnosis::report;
 pub(super) use explained::explained;
 pub(super) use keys::{list, one};
 

@@ -6,11 +6,11 @@ use super::{
     facts::{self, NOW},
     life,
     names::{self, resolve},
-    rows::{column, count, moment_or_null, parsed},
+    rows::{column, moment_or_null, parsed},
 };
 use crate::{
     domain::KeyId,
-    store::{ChangeError, Counts, KeyQuery, KeyRow, Life, StoreError, Target},
+    store::{ChangeError, KeyQuery, KeyRow, Life, StoreError, Target},
 };
 
 pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeError> {
@@ -88,29 +88,4 @@ fn newest(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
          ORDER BY created_at DESC, key_id DESC LIMIT ?1 OFFSET ?2"
     );
     (sql, values)
-}
-
-pub(super) fn counts(conn: &Connection) -> Result<Counts, StoreError> {
-    let sql = format!(
-        "SELECT count(*) FILTER (WHERE state = 'learned'),
-             count(*) FILTER (WHERE state = 'pinned' AND owned),
-             count(*) FILTER (WHERE state = 'pinned' AND NOT owned),
-             (SELECT count(*) FROM bans WHERE until IS NULL OR until > {NOW}),
-             count(*) FILTER (WHERE state = 'provisional'),
-             (SELECT count(DISTINCT key_id) FROM candidates AS seen
-              WHERE NOT EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = seen.key_id))
-         FROM (SELECT state, state = 'pinned' AND EXISTS
-             (SELECT 1 FROM binding_networks AS owner WHERE owner.key_id = bindings.key_id) AS owned FROM bindings)"
-    );
-    let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([])?;
-    let Some(row) = rows.next()? else { return Ok(Counts::default()) };
-    Ok(Counts {
-        learned: count(row, 0, "bindings.state")?,
-        pinned: count(row, 1, "bindings.state")?,
-        reserved: count(row, 2, "bindings.state")?,
-        banned: count(row, 3, "bans.until")?,
-        provisional: count(row, 4, "bindings.state")?,
-        observed: count(row, 5, "candidates.key_id")?,
-    })
 }

@@ -8,6 +8,7 @@ mod act;
 mod audit;
 mod change;
 mod claim;
+mod counts;
 mod error;
 mod facts;
 mod life;
@@ -31,8 +32,8 @@ use self::{
     worker::{Role, Worker},
 };
 use super::{
-    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-    Store, StoreError, Stored, Target, Use,
+    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow, Reading,
+    Revision, Store, StoreError, Stored, Target, Use,
 };
 use crate::domain::{KeyDigest, Timestamp, event::Record};
 
@@ -125,7 +126,7 @@ impl Store for SqliteStore {
         self.writer.call(move |conn| life::archive(conn, unused_since, limit, now)).await
     }
 
-    async fn counts(&self) -> Result<Counts, StoreError> {
-        self.scan.call(listing::counts).await
+    async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {
+        self.scan.call(move |conn| counts::counts(conn, query)).await
     }
 }

@@ -1,0 +1,70 @@
+//! What the system says of the paths of the configuration.
+
+use std::{
+    fs, io,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{self, Uid};
+
+use crate::{
+    config::{Config, SecretFile},
+    doctor::{Code, Entry, Group, Host, Place, Secret, Socket},
+    listen::{Access, Address},
+    pepper,
+};
+
+pub(super) fn look(config: &Config) -> Host {
+    let Config { data_dir, database, pepper, secret_files, .. } = config;
+    let generated = pepper.is_none().then(|| secret(Code::PepperPermissions, "the pepper", &pepper::file(data_dir)));
+    let configured = secret_files.iter().map(|SecretFile { name, path }| match *name {
+        "listen.caller_token_file" => secret(Code::CallerTokenPermissions, name, path),
+        _ => secret(Code::PepperPermissions, name, path),
+    });
+    let database = secret(Code::DatabasePermissions, "the database", database);
+    let private = Access { mode: 0o600, group: None };
+    Host {
+        uid: Uid::effective().as_raw(),
+        data_dir: place("data_dir", data_dir),
+        secrets: generated.into_iter().chain(configured).chain([database]).collect(),
+        grpc: match &config.grpc {
+            Address::Unix(path) => Some(socket(Code::GrpcSocketPermissions, "listen.grpc", path, &config.grpc_access)),
+            Address::Tcp(_) => None,
+        },
+        admin: socket(Code::AdminSocketPermissions, "listen.admin", &config.admin, &private),
+    }
+}
+
+fn secret(code: Code, name: &'static str, path: &Path) -> Secret {
+    Secret { code, file: place(name, path), folder: place(name, &folder(path)) }
+}
+
+fn socket(code: Code, name: &'static str, path: &Path, access: &Access) -> Socket {
+    let gid = |name: &str| unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
+    Socket {
+        code,
+        socket: place(name, path),
+        folder: place(name, &folder(path)),
+        mode: access.mode,
+        group: access.group.as_ref().map(|name| Group { name: name.clone(), gid: gid(name) }),
+    }
+}
+
+fn folder(path: &Path) -> PathBuf {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+fn place(name: &'static str, path: &Path) -> Place {
+    let found = match fs::metadata(path) {
+        Ok(found) => Ok(Some(Entry {
+            uid: found.uid(),
+            gid: found.gid(),
+            mode: found.mode() & 0o7777,
+            is_socket: found.file_type().is_socket(),
+        })),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(cause.to_string()),
+    };
+    Place { name, path: path.to_owned(), found }
+}

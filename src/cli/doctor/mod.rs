@@ -1,0 +1,74 @@
+//! `sentinel doctor`: gathers the facts that [`crate::doctor`] judges, and changes nothing.
+
+mod host;
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Failure, args::Output, client::ask, json, print, running, show};
+use crate::{
+    admin::api::{CrowdedNetwork, DenialCount, GetDiagnosisRequest, GetDiagnosisResponse},
+    config::Config,
+    doctor::{Denials, Diagnosis, EnvoyFile, Report, Setup},
+};
+
+/// Envoy's largest files are far below.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// Looks at this machine, at `envoy`'s files and at the server at `socket`, and prints what is wrong.
+pub(super) fn run(config: Config, socket: &Path, envoy: &[PathBuf], output: Output) -> Result<(), Failure> {
+    let files = envoy.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut report = Report::default();
+    host::look(&config).examine(&mut report);
+    let Config { client_ip, credentials, callers, check_deadline, .. } = config;
+    let setup = Setup { client_ip, credentials, callers, check_deadline };
+    let runtime = running(&mut tokio::runtime::Builder::new_current_thread())?;
+    let asked = runtime.block_on(ask(socket, async |api| api.get_diagnosis(GetDiagnosisRequest {}).await));
+    let asked = asked.map(|answer| diagnosis(answer).examine(&setup, &mut report));
+    files.iter().for_each(|file| file.examine(&setup, &mut report));
+    // What was found here is worth telling where nobody answers, and just then.
+    match output {
+        Output::Table => print(&show::report(&report, asked.is_ok())),
+        Output::Json => print(&format!("{:#}\n", json::report(&report))),
+    }?;
+    asked?;
+    if report.findings().is_empty() { Ok(()) } else { Err(Failure::Found) }
+}
+
+fn read(path: &Path) -> Result<EnvoyFile, Failure> {
+    let name = path.display().to_string();
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
+    let whole = read.and_then(|bytes| match bytes as u64 {
+        0..=MAX_FILE => Ok(()),
+        _ => Err(io::ErrorKind::FileTooLarge.into()),
+    });
+    whole.map_err(|error| Failure::Usage(format!("--envoy {name}: {error}")))?;
+    EnvoyFile::parse(name.clone(), &text).map_err(|fault| Failure::Usage(format!("--envoy {name}: {fault}")))
+}
+
+fn diagnosis(answer: GetDiagnosisResponse) -> Diagnosis {
+    let GetDiagnosisResponse { source, header, trusted_proxies, profiles, callers, learned, crowded, denied, now_ms } =
+        answer;
+    let millis_ago = |at: i64| u64::try_from(now_ms.saturating_sub(at)).unwrap_or(0);
+    let denials = |DenialCount { reason, count, last_at_ms }| Denials {
+        reason,
+        count,
+        ago: Duration::from_millis(millis_ago(last_at_ms)),
+    };
+    let crowd = |CrowdedNetwork { network, keys }| (network, keys);
+    Diagnosis {
+        source,
+        header,
+        trusted_proxies,
+        profiles,
+        callers,
+        learned,
+        crowded: crowded.into_iter().map(crowd).collect(),
+        denied: denied.into_iter().map(denials).collect(),
+    }
+}

@@ -1,0 +1,80 @@
+//! Whether Sentinel sees every header in which it looks for a key or an address.
+
+use std::collections::BTreeSet;
+
+use super::Case;
+use crate::{
+    credential::Place,
+    doctor::{Code, Report, yaml::Node},
+};
+
+impl Case<'_> {
+    pub(super) fn hidden_headers(&self, report: &mut Report) {
+        let code = Code::EnvoyHiddenHeaders;
+        report.looked_at(code);
+        let lists = ["allowed_headers", "disallowed_headers"].map(|name| self.filter.get(name));
+        let Some(list) = lists[0].or(lists[1]) else { return };
+        let (mut hidden, mut unread) = (Vec::new(), Vec::new());
+        for name in self.read() {
+            let allowed = lists[0].map_or(Some(true), |list| listed(list, name));
+            let disallowed = lists[1].map_or(Some(false), |list| listed(list, name));
+            match (allowed, disallowed) {
+                (Some(false), _) | (_, Some(true)) => hidden.push(name),
+                (Some(true), Some(false)) => {}
+                _ => unread.push(name),
+            }
+        }
+        let fix = "remove allowed_headers and disallowed_headers; a list that lacks one header is a bypass";
+        if !hidden.is_empty() {
+            let seen = format!("{}: Sentinel does not see {}", self.at(list), hidden.join(", "));
+            report.error(code, format!("{seen}: a key or an address there goes to the upstream unjudged"), fix);
+        }
+        if !unread.is_empty() {
+            let seen = format!("{}: whether Sentinel sees {} hangs on a pattern", self.at(list), unread.join(", "));
+            report.warning(code, format!("{seen} that is not read here"), fix);
+        }
+        if hidden.is_empty() && lists[0].is_some() && !self.refuses_underscores() {
+            let seen = format!("{}: names with underscores (x_api_key) are hidden from Sentinel", self.at(list));
+            let fix = "headers_with_underscores_action: REJECT_REQUEST in common_http_protocol_options, or no allowed_headers";
+            report.error(code, format!("{seen}, and reach an upstream that may read them as x-api-key"), fix);
+        }
+    }
+
+    /// By any profile that a request may be read by.
+    fn read(&self) -> BTreeSet<&str> {
+        let profiles = self.setup.credentials.profiles();
+        let carriers = profiles.flat_map(|profile| profile.carriers).filter_map(|carrier| match carrier.place {
+            Place::Header(name) => Some(name),
+            Place::Cookie(_) => Some("cookie"),
+            Place::Protocol => Some("sec-websocket-protocol"),
+            Place::Query(_) => None,
+        });
+        carriers.chain(self.setup.client_ip.header()).collect()
+    }
+
+    fn refuses_underscores(&self) -> bool {
+        let options = self.around.manager.and_then(|manager| manager.get("common_http_protocol_options"));
+        let action = options.and_then(|options| options.text_of("headers_with_underscores_action"));
+        action.is_some_and(|action| ["REJECT_REQUEST", "DROP_HEADER", "1", "2"].contains(&action))
+    }
+}
+
+/// Whether the name is in a `ListStringMatcher`; `None` if that cannot be told.
+fn listed(list: &Node, name: &str) -> Option<bool> {
+    let mut all = list.items("patterns").iter().map(|pattern| matches(pattern, name));
+    let unread = all.clone().any(|it| it.is_none());
+    if all.any(|it| it == Some(true)) { Some(true) } else { (!unread).then_some(false) }
+}
+
+/// Whether a `StringMatcher` takes this name; `None` for a regular expression.
+pub(super) fn matches(pattern: &Node, name: &str) -> Option<bool> {
+    let fold = pattern.says("ignore_case");
+    let text = |field| {
+        let text = pattern.text_of(field)?;
+        Some(if fold { text.to_ascii_lowercase() } else { text.to_owned() })
+    };
+    let exact = text("exact").map(|text| name == text);
+    let prefix = || text("prefix").map(|text| name.starts_with(&text));
+    let suffix = || text("suffix").map(|text| name.ends_with(&text));
+    exact.or_else(prefix).or_else(suffix).or_else(|| text("contains").map(|text| name.contains(&text)))
+}

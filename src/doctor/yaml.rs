@@ -1,0 +1,251 @@
+//! A YAML file (JSON is YAML too) as a tree that knows its lines.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+
+/// Envoy's own files are ten levels deep; the tree is walked by recursion.
+const MAX_DEPTH: usize = 100;
+
+/// An alias is counted with all that it stands for, so that no small file makes a big tree.
+const MAX_NODES: usize = 500_000;
+
+/// Why a text is no such file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct Fault {
+    line: usize,
+    why: String,
+}
+
+/// A value and the line on which it begins, counted from 1.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) line: usize,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Scalar { text: String, plain: bool },
+    List(Vec<Node>),
+    Map(Vec<(String, Node)>),
+}
+
+impl Node {
+    /// The field, by its name in a proto file or as JSON writes it; `null` is as good as absent.
+    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+        let Content::Map(fields) = &self.content else { return None };
+        let found = fields.iter().find(|(key, _)| key == name || *key == camel(name));
+        found.map(|(_, node)| node).filter(|node| !node.is_null())
+    }
+
+    /// A scalar as it is written.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The field's text.
+    pub(super) fn text_of(&self, name: &str) -> Option<&str> {
+        self.get(name)?.text()
+    }
+
+    /// Whether Envoy takes this for `true`; its parser knows more words for it than YAML 1.2 does.
+    pub(super) fn is_true(&self) -> bool {
+        self.text().is_some_and(|text| ["true", "yes", "on", "y"].contains(&text.to_ascii_lowercase().as_str()))
+    }
+
+    /// Whether the field is there and true.
+    pub(super) fn says(&self, name: &str) -> bool {
+        self.get(name).is_some_and(Self::is_true)
+    }
+
+    /// The field's items; none if it is absent or no list.
+    pub(super) fn items(&self, name: &str) -> &[Self] {
+        match self.get(name).map(|node| &node.content) {
+            Some(Content::List(items)) => items,
+            _ => &[],
+        }
+    }
+
+    /// All that is right below.
+    pub(super) fn children(&self) -> Box<dyn Iterator<Item = &Self> + '_> {
+        match &self.content {
+            Content::Scalar { .. } => Box::new(std::iter::empty()),
+            Content::List(items) => Box::new(items.iter()),
+            Content::Map(fields) => Box::new(fields.iter().map(|(_, node)| node)),
+        }
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(&self.content, Content::Scalar { text, plain: true } if ["", "~", "null"].contains(&text.as_str()))
+    }
+
+    /// How many nodes this is, and how deep.
+    fn extent(&self) -> (usize, usize) {
+        let below = self.children().map(Self::extent);
+        let (nodes, depth) = below.fold((0, 0), |(nodes, depth), (n, d)| (nodes + n, depth.max(d)));
+        (nodes + 1, depth + 1)
+    }
+}
+
+/// `failure_mode_allow` in the words of JSON: `failureModeAllow`.
+fn camel(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |all, word| {
+        let (initial, rest) = word.split_at_checked(1).unwrap_or_default();
+        all + &initial.to_ascii_uppercase() + rest
+    })
+}
+
+/// All documents of `text`.
+pub(super) fn parse(text: &str) -> Result<Vec<Node>, Fault> {
+    let mut tree = Tree::default();
+    for event in Parser::new_from_str(text) {
+        let (event, span) =
+            event.map_err(|error: ScanError| Fault { line: error.marker().line(), why: error.info().to_owned() })?;
+        tree.take(event, span).map_err(|why| Fault { line: span.start.line(), why })?;
+    }
+    Ok(tree.documents)
+}
+
+/// A collection that is not yet complete.
+struct Open {
+    node: Node,
+    anchor: usize,
+    key: Option<String>,
+}
+
+#[derive(Default)]
+struct Tree {
+    documents: Vec<Node>,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+}
+
+impl Tree {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), String> {
+        let line = span.start.line();
+        match event {
+            Event::Scalar(text, style, anchor, _) => {
+                self.bounded(1, 0)?;
+                let content = Content::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
+                self.complete(Node { line, content }, anchor)
+            }
+            Event::Alias(anchor) => match self.anchors.get(&anchor) {
+                Some(node) => {
+                    let (node, (nodes, depth)) = (Node { line, ..node.clone() }, node.extent());
+                    self.bounded(nodes, depth)?;
+                    self.complete(node, 0)
+                }
+                None => Err("an alias of what is not complete".to_owned()),
+            },
+            Event::SequenceStart(anchor, _) => self.begin(Node { line, content: Content::List(Vec::new()) }, anchor),
+            Event::MappingStart(anchor, _) => self.begin(Node { line, content: Content::Map(Vec::new()) }, anchor),
+            Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
+                Some(Open { node, anchor, .. }) => self.complete(node, anchor),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, node: Node, anchor: usize) -> Result<(), String> {
+        self.open.push(Open { node, anchor, key: None });
+        self.bounded(1, 0)
+    }
+
+    /// Puts a whole value where it belongs.
+    fn complete(&mut self, node: Node, anchor: usize) -> Result<(), String> {
+        if anchor > 0 {
+            self.bounded(node.extent().0, 0)?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        let Some(Open { node: parent, key, .. }) = self.open.last_mut() else {
+            if node.text().is_some() && !node.is_null() {
+                return Err("a text, where a file of Envoy's has fields".to_owned());
+            }
+            self.documents.push(node);
+            return Ok(());
+        };
+        match (&mut parent.content, key.take()) {
+            (Content::List(items), _) => items.push(node),
+            (Content::Map(fields), Some(name)) => fields.push((name, node)),
+            (Content::Map(fields), None) => match node.content {
+                Content::Scalar { text, .. } if fields.iter().any(|(name, _)| *name == text) => {
+                    return Err(format!("{text} is there twice, and Envoy takes one of them"));
+                }
+                Content::Scalar { text, .. } => *key = Some(text),
+                _ => return Err("a name must be a text".to_owned()),
+            },
+            (Content::Scalar { .. }, _) => {}
+        }
+        Ok(())
+    }
+
+    fn bounded(&mut self, nodes: usize, depth: usize) -> Result<(), String> {
+        self.nodes += nodes;
+        if self.nodes > MAX_NODES {
+            return Err("too large to be a file of Envoy's".to_owned());
+        }
+        if self.open.len() + depth > MAX_DEPTH { Err("nested too deeply".to_owned()) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn yaml_and_json_say_the_same() {
+        for text in [
+            "a_b: [x, 'y']\nc:\n  d: yes\ne: null\n",
+            "{\"aB\": [\"x\", \"y\"], \"c\": {\"d\": true}, \"e\": null}",
+            "c: &it { d: 'on' }\nz: *it\na_b:\n- x\n- y\ne: ~\n",
+        ] {
+            let documents = parse(text).unwrap();
+            let [root] = &documents[..] else { panic!("{text}") };
+            assert_eq!(root.items("a_b").iter().filter_map(Node::text).collect::<Vec<_>>(), ["x", "y"]);
+            assert!(root.get("c").unwrap().says("d") && root.get("e").is_none(), "{text}");
+        }
+        let documents = parse("a: 1\n---\nb:\n\n  c: 2\n").unwrap();
+        assert_eq!(documents.iter().map(|node| node.line).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(documents[1].get("b").unwrap().get("c").unwrap().line, 5);
+    }
+
+    #[test]
+    fn what_is_no_file_names_its_line() {
+        for (text, expected) in [
+            ("a: 1\nb: [1, 2\nc: 3\n", "line 3: "),
+            ("a: 1\n b: 2\n", "line 2: "),
+            ("a: 1\nb: 2\na: 3\n", "line 3: a is there twice"),
+            ("a: *nothing\n", "line 1: "),
+            ("\nnothing of Envoy's\n", "line 2: a text"),
+            ("? [x]\n: y\n", "line 1: a name must be a text"),
+        ] {
+            assert!(fault(text).starts_with(expected), "{text:?}: {}", fault(text));
+        }
+    }
+
+    #[test]
+    fn no_text_makes_too_big_a_tree() {
+        for deep in ["- ".repeat(200_000), "[".repeat(200), format!("{}x", "? ".repeat(50_000))] {
+            assert!(parse(&deep).is_err());
+        }
+        // Each line stands for ten of the one before it.
+        let lines = (1..12).map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", ")));
+        let laughs = format!("a0: &a0 ha\n{}", lines.collect::<String>());
+        assert!(fault(&laughs).contains("too large"), "{}", fault(&laughs));
+        let chain = (1..200).map(|n| format!("- &a{n} [*a{}]\n", n - 1)).collect::<String>();
+        assert!(fault(&format!("- &a0 x\n{chain}")).contains("nested too deeply"));
+    }
+}

@@ -1,0 +1,100 @@
+//! `sentinel doctor`: each finding provoked, and absent where all is well; the real program on a real server, facts by
+//! real Checks.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod envoy;
+mod host;
+#[path = "../admin/run.rs"]
+mod run;
+mod server;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use common::Home;
+use key_ip_sentinel::doctor::Code;
+use run::{Seen, run};
+use serde_json::Value;
+
+/// `sentinel doctor` with this server's configuration, for people.
+fn doctor(home: &Home, args: &[&str]) -> Seen {
+    let config = home.config();
+    run(&[&["doctor", "--config", config.to_str().unwrap()], args].concat(), b"")
+}
+
+/// What a script sees: each finding's code and severity, and what was looked at.
+#[derive(Debug)]
+struct Told {
+    code: i32,
+    findings: Vec<(String, String)>,
+    texts: String,
+    checked: BTreeSet<String>,
+}
+
+fn told(home: &Home, args: &[&str]) -> Told {
+    let Seen { code, out, .. } = doctor(home, &[args, &["--output", "json"]].concat());
+    let report: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let findings = report["findings"].as_array().unwrap();
+    for finding in findings {
+        assert!(!text(&finding["seen"]).is_empty() && !text(&finding["fix"]).is_empty(), "{finding}");
+        let keys: Vec<_> = finding.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["code", "fix", "seen", "severity"]);
+    }
+    let told = Told {
+        code,
+        findings: findings.iter().map(|it| (text(&it["code"]), text(&it["severity"]))).collect(),
+        texts: findings.iter().map(|it| format!("{}\n{}\n", text(&it["seen"]), text(&it["fix"]))).collect(),
+        checked: report["checked"].as_array().unwrap().iter().map(text).collect(),
+    };
+    let known: BTreeSet<_> = Code::ALL.map(|code| code.as_str().to_owned()).into();
+    assert!(told.checked.is_subset(&known), "{told:?}");
+    assert!(told.findings.iter().all(|(code, _)| known.contains(code)), "{told:?}");
+    told
+}
+
+impl Told {
+    /// Nothing but this was found, so often.
+    fn assert_only(&self, code: Code, severity: &str, times: usize) -> &Self {
+        let expected = vec![(code.as_str().to_owned(), severity.to_owned()); times];
+        assert_eq!(self.findings, expected, "{}", self.texts);
+        assert!(self.checked.contains(code.as_str()), "{self:?}");
+        self
+    }
+
+    fn assert_nothing(&self) -> &Self {
+        assert_eq!(self.findings, [], "{}", self.texts);
+        self
+    }
+
+    fn says(&self, text: &str) -> &Self {
+        assert!(self.texts.contains(text), "{text:?} is not in:\n{}", self.texts);
+        self
+    }
+}
+
+fn chmod(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// The README lists every code, in this order, with what it promises.
+#[test]
+fn the_readme_lists_every_code() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let section = readme.split("\n### Doctor\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.collect::<Vec<_>>(), Code::ALL.map(Code::as_str));
+}
+
+#[test]
+fn help_and_usage() {
+    let Seen { code, out, err } = run(&["doctor", "--help"], b"");
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("--envoy <FILE>") && out.contains("Changes nothing."), "{out}");
+    let Seen { code, out, err } = run(&["doctor", "--config", "/nonexistent/sentinel.toml"], b"");
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("/nonexistent/sentinel.toml"), "{err}");
+}
