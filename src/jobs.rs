@@ -3,7 +3,10 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
 use tracing::{debug, info};
 
 use crate::{
@@ -36,17 +39,20 @@ const STEP: u32 = 200;
 
 /// Archives what was neither used nor refused for `archive_after` and `stale_grace`: so long a replica that is cut off
 /// may still allow by what it remembers. Looks once a minute; what a stop leaves is found by the next look.
-pub async fn archive(store: Arc<dyn Store>, view: Arc<View>, archive_after: Duration, stale_grace: Duration) {
-    if archive_after.is_zero() {
-        return;
-    }
+/// Zero is never.
+pub async fn archive(
+    store: Arc<dyn Store>,
+    view: Arc<View>,
+    archive_after: watch::Receiver<Duration>,
+    stale_grace: Duration,
+) -> Infallible {
     let mut minute = interval(Duration::from_secs(60));
     minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         minute.tick().await;
         view.has_applied(Revision::default()).await;
-        let mut archived = 0;
-        while let Some(now) = view.time(Instant::now()) {
+        let (mut archived, archive_after) = (0, *archive_after.borrow());
+        while let Some(now) = view.time(Instant::now()).filter(|_| !archive_after.is_zero()) {
             match store.archive(now.before(archive_after).before(stale_grace), STEP, now).await {
                 Ok(records) => {
                     records.iter().for_each(audit::log);

@@ -24,6 +24,9 @@ const APPLIED: &str = "sentinel_applied_revision";
 const CUT_OFF: &str = "sentinel_store_cut_off_seconds";
 const BINDINGS: &str = "sentinel_bindings";
 
+const RELOADS: &str = "sentinel_config_reloads_total";
+const RELOAD_OK: &str = "sentinel_config_last_reload_ok";
+
 /// From a cache hit (microseconds) to a check that ran into its deadline, in seconds.
 const CHECK_BUCKETS: [f64; 10] = [0.000_02, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.02, 0.05, 0.15, 0.25];
 /// From a cached page to a disk that is in trouble, in seconds.
@@ -40,6 +43,8 @@ pub struct Metrics {
     pub audit: AuditMetrics,
     /// Bindings by state.
     pub bindings: BindingMetrics,
+    /// Configurations that were read again.
+    pub reload: ReloadMetrics,
     /// Renders the exposition text.
     pub exposition: PrometheusHandle,
 }
@@ -71,6 +76,7 @@ impl Metrics {
                     reserved: gauge!(BINDINGS, "state" => "reserved"),
                     observed: gauge!(BINDINGS, "state" => "observed"),
                 },
+                reload: ReloadMetrics::register(),
                 exposition: recorder.handle(),
             }
         })
@@ -107,6 +113,14 @@ fn describe() {
     describe_gauge!(
         CUT_OFF,
         "Seconds since the store last answered a poll; 0 while it does. Worry above 5; at store.stale_grace known keys are refused too (failsafe closed)."
+    );
+    describe_counter!(
+        RELOADS,
+        "Configurations read again while running: applied, or refused because they were not valid. Worry at any refused."
+    );
+    describe_gauge!(
+        RELOAD_OK,
+        "1 if the last configuration that was read is the one in force. Worry at 0: the next restart would fail."
     );
     describe_gauge!(BINDINGS, "Bindings by state, counted once a minute.");
 }
@@ -284,6 +298,33 @@ pub struct AuditMetrics {
     pub stored: Counter,
     /// Gone.
     pub lost: Counter,
+}
+
+/// Configurations that were read again.
+#[derive(Clone, Debug)]
+pub struct ReloadMetrics {
+    outcomes: [Counter; 2],
+    ok: Gauge,
+}
+
+impl ReloadMetrics {
+    fn register() -> Self {
+        let ok = gauge!(RELOAD_OK);
+        ok.set(1.0);
+        Self { outcomes: ["applied", "refused"].map(|outcome| counter!(RELOADS, "outcome" => outcome)), ok }
+    }
+
+    /// It is in force.
+    pub fn applied(&self) {
+        self.outcomes[0].increment(1);
+        self.ok.set(1.0);
+    }
+
+    /// It is not valid.
+    pub fn refused(&self) {
+        self.outcomes[1].increment(1);
+        self.ok.set(0.0);
+    }
 }
 
 /// Bindings by state.

@@ -1,6 +1,7 @@
 //! The only wiring: [`Config`] → store → engine → servers, and their end.
 
 mod checks;
+mod reload;
 mod servers;
 mod shutdown;
 
@@ -13,11 +14,13 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use nix::{
     sys::stat::{Mode, umask},
     unistd::Uid,
 };
 use tokio::{
+    signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
     task::JoinSet,
     time::{Instant, timeout},
@@ -33,11 +36,11 @@ use crate::{
     config::Config,
     domain::KeyHasher,
     engine::Engine,
-    ext_authz::{Authorization, SERVICE, Server},
+    ext_authz::{Authorization, Manner, SERVICE, Server},
     health::{self, Health},
     jobs, last_seen,
     listen::{Access, Address, Listener},
-    logging,
+    logging::{self, Log},
     metrics::Metrics,
     pepper,
     store::{
@@ -49,6 +52,8 @@ use crate::{
     },
 };
 
+use reload::Reload;
+pub use reload::Source;
 use shutdown::{Drain, Signals};
 
 /// Whatever ends the process; the text is for the operator.
@@ -67,8 +72,8 @@ const LAST_WRITE: Duration = Duration::from_secs(2);
 const FIRST_POLL: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT, then drains.
-pub async fn serve(config: Config) -> Result<(), Fatal> {
-    let _log = logging::init(config.log_level);
+pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
+    let log = logging::init(config.log_level);
     // Before any file or socket exists: what is made is ours alone until a mode is set.
     umask(Mode::from_bits_truncate(0o077));
     make_data_dir(&config.data_dir)?;
@@ -85,7 +90,7 @@ pub async fn serve(config: Config) -> Result<(), Fatal> {
              network keeps him out"
         );
     }
-    run(config, store, hasher, listeners, Signals::new()?).await
+    run(config, store, hasher, listeners, Signals::new()?, (source, log)).await
 }
 
 /// The bound sockets.
@@ -136,6 +141,7 @@ async fn run(
     hasher: KeyHasher,
     listeners: Listeners,
     signals: Signals,
+    (source, log): (Source, Log),
 ) -> Result<(), Fatal> {
     let store_died = sqlite.closed();
     let core = Core::new(sqlite, hasher, &config)?;
@@ -149,7 +155,18 @@ async fn run(
 
     let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
     tasks.spawn(async move { Err(format!("the store's thread {} ended", store_died.await).into()) });
-    core.spawn_upkeep(&config, &mut tasks);
+    let archive_after = core.spawn_upkeep(&config, &mut tasks);
+    let hangup = signal(SignalKind::hangup())?;
+    let reload = Reload {
+        source,
+        running: config.clone(),
+        engine: Arc::clone(&core.engine),
+        manner: Arc::clone(&core.manner),
+        archive_after,
+        log,
+        metrics: core.metrics.reload.clone(),
+    };
+    tasks.spawn(async move { match reload.run(hangup).await {} });
     let admin = core.admin(&config);
     tasks.spawn(servers::admin(admin, listeners.admin));
     tasks.spawn(servers::http(health::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
@@ -187,6 +204,7 @@ struct Core {
     hint: Hint,
     health: Arc<Health>,
     hasher: KeyHasher,
+    manner: Arc<ArcSwap<Manner>>,
     started: Instant,
 }
 
@@ -207,12 +225,16 @@ impl Core {
             store,
             view,
             hasher,
+            manner: Arc::new(ArcSwap::from_pointee(Manner {
+                help: config.help.clone(),
+                check_deadline: config.check_deadline,
+            })),
             started,
         })
     }
 
-    fn spawn_upkeep(&self, config: &Config, tasks: &mut JoinSet<Result<(), Fatal>>) {
-        let (archive_after, stale_grace) = (config.archive_after, config.engine.stale_grace);
+    /// Starts what runs beside the requests. What is returned changes `binding.archive_after`.
+    fn spawn_upkeep(&self, config: &Config, tasks: &mut JoinSet<Result<(), Fatal>>) -> watch::Sender<Duration> {
         let follower = Follower {
             store: Arc::clone(&self.store),
             cached: Arc::clone(&self.cached),
@@ -226,14 +248,11 @@ impl Core {
         tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
         let count = jobs::count_bindings(Arc::clone(&self.store), self.metrics.bindings.clone());
         let upkeep = jobs::drain_histograms(self.metrics.exposition.clone());
+        let (changes, archive_after) = watch::channel(config.archive_after);
         let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
-        let archive = jobs::archive(store, view, archive_after, stale_grace);
-        tasks.spawn(async move {
-            archive.await;
-            // Nothing is ever archived, which is no reason to end.
-            std::future::pending().await
-        });
-        tasks.spawn(async move { match tokio::join!(count, upkeep) {} });
+        let archive = jobs::archive(store, view, archive_after, config.engine.stale_grace);
+        tasks.spawn(async move { match tokio::join!(count, upkeep, archive) {} });
+        changes
     }
 
     fn admin(&self, config: &Config) -> Router {
@@ -259,8 +278,7 @@ impl Core {
             callers: config.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
-            help: config.help.clone(),
-            check_deadline: config.check_deadline,
+            manner: Arc::clone(&self.manner),
             engine: Arc::clone(&self.engine),
             audit,
             metrics: self.metrics.checks.clone(),

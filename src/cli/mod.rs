@@ -14,6 +14,7 @@ mod usage;
 use std::{
     ffi::OsString,
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -79,7 +80,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         config::load(cli.config.as_deref(), std::env::vars_os()).map_err(|faults| Failure::Config(faults.to_string()))
     };
     match cli.command {
-        Command::Serve => serve(load()?),
+        Command::Serve => serve(load()?, cli.config.clone()),
         Command::CheckConfig => {
             load()?;
             print("The configuration is valid.\n")
@@ -100,9 +101,13 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-fn serve(config: Config) -> Result<(), Failure> {
+fn serve(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
+    let again = file.clone();
+    let load = Box::new(move || config::load(again.as_deref(), std::env::vars_os()));
     let runtime = running(&mut tokio::runtime::Builder::new_multi_thread())?;
-    runtime.block_on(app::serve(config)).map_err(|error| Failure::Refused(error.to_string()))
+    runtime
+        .block_on(app::serve(config, app::Source { file, load }))
+        .map_err(|error| Failure::Refused(error.to_string()))
 }
 
 fn running(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {

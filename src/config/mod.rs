@@ -19,7 +19,7 @@ use tracing_subscriber::filter::LevelFilter;
 use zeroize::Zeroizing;
 
 pub use settings::{SETTINGS, Setting, env_name};
-pub use source::{Faults, SecretFile};
+pub use source::{Faults, SecretFile, Written};
 
 use crate::{
     caller::Callers,
@@ -77,12 +77,15 @@ pub struct Config {
     pub drain_deadline: Duration,
     /// `log.level`.
     pub log_level: LevelFilter,
+    /// What all of this was read from.
+    pub written: Written,
 }
 
 /// Reads the settings of `file` and `env` (every variable; other programs' are ignored).
 pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Config, Faults> {
     let mut source = Source::read(file, env);
-    let config = resolve(&mut source);
+    let written = source.fingerprints();
+    let config = resolve(&mut source).map(|config| Config { written, ..config });
     source.faults.or(config)
 }
 
@@ -153,6 +156,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
         drain_delay: drain_delay?,
         drain_deadline: drain_deadline?,
         log_level: log_level?,
+        written: Written::default(),
     })
 }
 

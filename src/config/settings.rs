@@ -7,16 +7,22 @@ pub struct Setting {
     pub key: &'static str,
     /// Its default, as written in the README; empty means none.
     pub default: &'static str,
+    /// Whether a running server takes a change of it without a restart.
+    pub live: bool,
 }
 
 const fn setting(key: &'static str, default: &'static str) -> Setting {
-    Setting { key, default }
+    Setting { key, default, live: false }
+}
+
+const fn live(key: &'static str, default: &'static str) -> Setting {
+    Setting { key, default, live: true }
 }
 
 /// All of this version. A name that is not here stops the start.
 pub const SETTINGS: [Setting; 51] = [
-    setting("mode", "enforce"),
-    setting("check_deadline", "150ms"),
+    live("mode", "enforce"),
+    live("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
     setting("listen.grpc", "127.0.0.1:9191"),
     setting("listen.grpc_mode", "0660"),
@@ -26,7 +32,7 @@ pub const SETTINGS: [Setting; 51] = [
     setting("listen.http", "127.0.0.1:9192"),
     setting("listen.admin", "unix:DATA_DIR/admin.sock"),
     setting("store.url", "sqlite:DATA_DIR/sentinel.db"),
-    setting("store.failsafe", "closed"),
+    live("store.failsafe", "closed"),
     setting("store.stale_grace", "10m"),
     setting("pepper.secrets", ""),
     setting("pepper.secrets_file", ""),
@@ -34,7 +40,7 @@ pub const SETTINGS: [Setting; 51] = [
     setting("client_ip.trusted_proxies", ""),
     setting("client_ip.header", ""),
     setting("client_ip.nat64", ""),
-    setting("client_ip.unclaimable", ""),
+    live("client_ip.unclaimable", ""),
     setting("credentials.profile", "generic"),
     setting("credentials.route_profiles", ""),
     setting("credentials.passthrough", ""),
@@ -48,24 +54,24 @@ pub const SETTINGS: [Setting; 51] = [
     setting("credentials.custom.NAME.query_plus", "space"),
     setting("credentials.custom.NAME.dialect", "generic"),
     setting("credentials.realm", "default"),
-    setting("credentials.missing", "deny"),
+    live("credentials.missing", "deny"),
     setting("credentials.jwt", "refuse"),
     setting("credentials.hint", "true"),
-    setting("binding.first_use", "claim"),
-    setting("binding.prefix_v4", "32"),
-    setting("binding.prefix_v6", "64"),
-    setting("binding.prefix_overrides", ""),
-    setting("binding.max_networks", "1"),
-    setting("binding.learn_window", "0s"),
-    setting("binding.archive_after", "90d"),
-    setting("claims.per_network", "30/min"),
-    setting("claims.global", "off"),
-    setting("claims.exempt", ""),
-    setting("answers.help.text", ""),
-    setting("answers.help.url", ""),
+    live("binding.first_use", "claim"),
+    live("binding.prefix_v4", "32"),
+    live("binding.prefix_v6", "64"),
+    live("binding.prefix_overrides", ""),
+    live("binding.max_networks", "1"),
+    live("binding.learn_window", "0s"),
+    live("binding.archive_after", "90d"),
+    live("claims.per_network", "30/min"),
+    live("claims.global", "off"),
+    live("claims.exempt", ""),
+    live("answers.help.text", ""),
+    live("answers.help.url", ""),
     setting("drain.delay", "2s"),
     setting("drain.deadline", "15s"),
-    setting("log.level", "info"),
+    live("log.level", "info"),
 ];
 
 impl Setting {

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fmt,
+    hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
 };
 
@@ -35,8 +36,30 @@ impl Faults {
     }
 }
 
+/// Which settings were written, and a hash of what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written(BTreeMap<String, u64>);
+
+impl Written {
+    /// The settings that are not the same in both.
+    pub fn changed(&self, other: &Self) -> BTreeSet<String> {
+        let differs = |key: &&String| self.0.get(*key) != other.0.get(*key);
+        self.0.keys().chain(other.0.keys()).filter(differs).cloned().collect()
+    }
+
+    /// Has of `keys` what `other` has.
+    pub fn keep(&mut self, other: &Self, keys: &[String]) {
+        for key in keys {
+            match other.0.get(key) {
+                Some(hash) => self.0.insert(key.clone(), *hash),
+                None => self.0.remove(key),
+            };
+        }
+    }
+}
+
 /// A setting as written.
-struct Written {
+struct Entry {
     /// `sentinel.toml` or `SENTINEL_…`: where to look when it is wrong.
     place: String,
     text: Text,
@@ -49,7 +72,7 @@ enum Text {
 
 /// Settings as written, to be taken one by one.
 pub(super) struct Source {
-    written: BTreeMap<String, Written>,
+    written: BTreeMap<String, Entry>,
     /// `SENTINEL_HMAC_SECRET` and its `_FILE`, with their names: no settings of the table, but ways to give one.
     pub(super) hmac_secret: Vec<(&'static str, String)>,
     pub(super) secret_files: Vec<SecretFile>,
@@ -97,6 +120,19 @@ impl Source {
         source
     }
 
+    /// What is written, to be compared with a later reading. Hashes, because it may be secret.
+    pub(super) fn fingerprints(&self) -> Written {
+        let hash = |text: &Text| {
+            let mut hasher = DefaultHasher::new();
+            match text {
+                Text::One(text) => text.hash(&mut hasher),
+                Text::Many(texts) => texts.hash(&mut hasher),
+            }
+            hasher.finish()
+        };
+        Written(self.written.iter().map(|(key, entry)| (key.clone(), hash(&entry.text))).collect())
+    }
+
     fn read_file(&mut self, file: &Path) {
         let place = file.display().to_string();
         let text = match std::fs::read_to_string(file) {
@@ -129,7 +165,7 @@ impl Source {
             };
             match (Setting::find(&key), text) {
                 (Some(_), Some(text)) => {
-                    self.written.insert(key, Written { place: place.to_owned(), text });
+                    self.written.insert(key, Entry { place: place.to_owned(), text });
                 }
                 (Some(_), None) => {
                     self.faults.push(format!("{place}: {key}: a text, number or list of them is expected"))
@@ -143,7 +179,7 @@ impl Source {
         let key = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase().replace("__", ".");
         if Setting::find(&key).is_some() && env_name(&key) == name {
             let text = Text::One(value.to_owned());
-            self.written.insert(key, Written { place: name.to_owned(), text });
+            self.written.insert(key, Entry { place: name.to_owned(), text });
         } else if let Some(name) = [HMAC_SECRET, HMAC_SECRET_FILE].into_iter().find(|known| *known == name) {
             self.hmac_secret.push((name, value.to_owned()));
         } else if name != CONFIG && !is_service_link(name) {
@@ -160,8 +196,8 @@ impl Source {
     /// The setting's value, or its default where it is not written; `None` after a fault.
     pub(super) fn take<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let (place, text) = match self.written.remove(key) {
-            Some(Written { place, text: Text::One(text) }) => (place, text),
-            Some(Written { place, text: Text::Many(_) }) => {
+            Some(Entry { place, text: Text::One(text) }) => (place, text),
+            Some(Entry { place, text: Text::Many(_) }) => {
                 self.faults.push(format!("{place}: {key}: one value is expected, not a list"));
                 return None;
             }
@@ -195,7 +231,7 @@ impl Source {
     /// The setting's list; empty where it is not written. A list that is written but empty is a fault: it reads as
     /// "nothing" and would mean "no restriction".
     pub(super) fn take_list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
-        let Some(Written { place, text }) = self.written.remove(key) else { return Vec::new() };
+        let Some(Entry { place, text }) = self.written.remove(key) else { return Vec::new() };
         let texts = match text {
             Text::Many(texts) => texts,
             Text::One(text) if !place.starts_with(PREFIX) => {

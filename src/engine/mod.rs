@@ -202,6 +202,12 @@ impl Engine {
         Self { hasher, cached, view, limiter, options: ArcSwap::from_pointee(options) }
     }
 
+    /// Decides by other settings from now on. `store.stale_grace` stays: health and the archive go by it too.
+    pub fn reconfigure(&self, options: Options) {
+        let stale_grace = self.options.load().stale_grace;
+        self.options.store(Arc::new(Options { stale_grace, ..options }));
+    }
+
     /// `mode`, for a route that has none.
     pub fn mode(&self) -> Mode {
         self.options.load().mode

@@ -9,6 +9,7 @@ mod wire;
 
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use futures_util::poll;
@@ -37,16 +38,23 @@ pub struct Authorization {
     pub client_ip: client_ip::Resolver,
     /// `credentials.*`.
     pub credentials: Credentials,
-    /// `answers.help`.
-    pub help: Help,
-    /// `check_deadline`.
-    pub check_deadline: Duration,
+    /// What may change while serving.
+    pub manner: Arc<ArcSwap<Manner>>,
     /// Decides.
     pub engine: Arc<Engine>,
     /// Learns of denials.
     pub audit: Audit,
     /// Counts.
     pub metrics: CheckMetrics,
+}
+
+/// How Checks are answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// `answers.help`.
+    pub help: Help,
+    /// `check_deadline`.
+    pub check_deadline: Duration,
 }
 
 /// A decision with what its answer, its metadata and its audit record share.
@@ -78,7 +86,7 @@ impl Authorization {
                 (false, *reason)
             }
         };
-        let response = respond::response(&answer, &self.help);
+        let response = respond::response(&answer, &self.manner.load().help);
         guard.finish(allowed, reason, answer.mode);
         response
     }
@@ -96,7 +104,7 @@ impl Authorization {
             // Not even read: the address in it would go into the audit as if somebody had seen it.
             return fault(unread(Reason::CallerRejected));
         }
-        let deadline = deadline(now, self.check_deadline, call.timeout());
+        let deadline = deadline(now, self.manner.load().check_deadline, call.timeout());
         let mut frame = pin!(frame);
         // Envoy's frame is nearly always there already; a timer costs more than reading it.
         let frame = match poll!(&mut frame) {

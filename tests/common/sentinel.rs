@@ -110,6 +110,14 @@ impl Home {
         path
     }
 
+    /// Replaces the running server's file by what `change` makes of it, in one step.
+    pub(crate) fn rewrite_config(&self, change: impl Fn(&str) -> String) {
+        let path = self.path().join("sentinel.toml");
+        let new = path.with_extension("new");
+        fs::write(&new, change(&fs::read_to_string(&path).unwrap())).unwrap();
+        fs::rename(&new, &path).unwrap();
+    }
+
     fn binary() -> &'static str {
         env!("CARGO_BIN_EXE_sentinel")
     }

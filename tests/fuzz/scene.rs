@@ -2,6 +2,7 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use key_ip_sentinel::{
@@ -9,7 +10,8 @@ use key_ip_sentinel::{
     config::{self, Config},
     domain::{ApiKey, KeyHasher, KeyId, Pepper, Timestamp},
     engine::Engine,
-    ext_authz::{Authorization, Server},
+    ext_authz::{Authorization, Manner, Server},
+    limit,
     metrics::Metrics,
     store::{Changes, Revision, cached::Cached, view::View},
 };
@@ -208,12 +210,16 @@ impl Stage {
         tokio::spawn(pipeline);
         let mut engine = config.engine.clone();
         engine.stale_grace = Duration::from_secs(86_400);
+        // The budgets have tests of their own; here they would end every batch.
+        engine.claims = limit::Options::default();
         let authorization = Authorization {
             callers: config.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
-            help: config.help.clone(),
-            check_deadline: config.check_deadline,
+            manner: Arc::new(ArcSwap::from_pointee(Manner {
+                help: config.help.clone(),
+                check_deadline: config.check_deadline,
+            })),
             engine: Arc::new(Engine::new(hasher.clone(), cached, view, engine)),
             audit,
             metrics: metrics.checks.clone(),
