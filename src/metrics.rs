@@ -196,10 +196,13 @@ pub enum Operation {
     AppendAudit,
     Audit,
     Counts,
+    Rekey,
+    Peppers,
+    Rotate,
 }
 
 impl Operation {
-    const ALL: [(Self, &'static str); 9] = [
+    const ALL: [(Self, &'static str); 12] = [
         (Self::Lookup, "lookup"),
         (Self::Claim, "claim"),
         (Self::Apply, "apply"),
@@ -209,6 +212,9 @@ impl Operation {
         (Self::AppendAudit, "append_audit"),
         (Self::Audit, "audit"),
         (Self::Counts, "counts"),
+        (Self::Rekey, "rekey"),
+        (Self::Peppers, "peppers"),
+        (Self::Rotate, "rotate"),
     ];
 }
 

@@ -33,7 +33,7 @@ pub(super) fn target(operations: &Operations, key: Option<api::KeyReference>) ->
         Some(Reference::ApiKey(text)) => {
             let key = operations.credentials.bare_key(&Zeroizing::new(text));
             let key = key.ok_or_else(|| invalid("key.api_key", "the configured profile accepts no such key"))?;
-            Ok(Target::Key(operations.hasher.fingerprint(&key)))
+            Ok(Target::Key(operations.ring.fingerprint(&key)))
         }
         None => Err(invalid("key", "say which key, by key_id or api_key")),
     }

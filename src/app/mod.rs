@@ -31,7 +31,7 @@ use crate::{
     caller::Callers,
     changes::{Follower, Hint},
     config::Config,
-    domain::KeyHasher,
+    domain::KeyRing,
     engine::Engine,
     ext_authz::{Authorization, SERVICE, Server},
     health::{self, Health},
@@ -44,6 +44,7 @@ use crate::{
         Revision, Store,
         cached::Cached,
         observed::Observed,
+        rekey,
         sqlite::{Database, SqliteStore},
         view::View,
     },
@@ -71,9 +72,9 @@ pub async fn serve(config: Config) -> Result<(), Fatal> {
     make_data_dir(&config.data_dir)?;
     let database = Database::open(&config.database)?;
     let recorded = database.recorded_pepper()?.map(|recorded| recorded.id);
-    let pepper = pepper::resolve(config.pepper.clone(), recorded, &config.data_dir)?;
-    let store = database.start(&pepper)?;
-    let hasher = KeyHasher::new(pepper, &config.realm, config.hint);
+    let peppers = pepper::resolve(config.peppers.clone(), recorded, &config.data_dir)?;
+    let store = database.start(&peppers)?;
+    let ring = KeyRing::new(peppers, &config.realm, config.hint);
     let listeners = Listeners::bind(&config).await?;
     listeners.announce()?;
     if config.callers == Callers::Unauthenticated {
@@ -82,7 +83,7 @@ pub async fn serve(config: Config) -> Result<(), Fatal> {
              network keeps him out"
         );
     }
-    run(config, store, hasher, listeners, Signals::new()?).await
+    run(config, store, ring, listeners, Signals::new()?).await
 }
 
 /// The bound sockets.
@@ -130,12 +131,12 @@ fn make_data_dir(path: &Path) -> Result<(), Fatal> {
 async fn run(
     config: Config,
     sqlite: SqliteStore,
-    hasher: KeyHasher,
+    ring: KeyRing,
     listeners: Listeners,
     signals: Signals,
 ) -> Result<(), Fatal> {
     let store_died = sqlite.closed();
-    let core = Core::new(sqlite, hasher, &config)?;
+    let (core, rekeys) = Core::new(sqlite, ring, &config)?;
     let (stop_audit, audit_stopped) = oneshot::channel();
     let (audit, pipeline) =
         Audit::new(Arc::clone(&core.store), Arc::clone(&core.view), core.metrics.audit.clone(), audit_stopped);
@@ -143,7 +144,7 @@ async fn run(
 
     let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
     tasks.spawn(async move { Err(format!("the store's thread {} ended", store_died.await).into()) });
-    core.spawn_upkeep(&mut tasks);
+    core.spawn_upkeep(rekeys, &mut tasks);
     let admin = core.admin(&config);
     tasks.spawn(servers::admin(admin, listeners.admin));
     tasks.spawn(servers::http(health::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
@@ -177,52 +178,55 @@ struct Core {
     engine: Arc<Engine>,
     hint: Hint,
     health: Arc<Health>,
-    hasher: KeyHasher,
+    ring: Arc<KeyRing>,
     started: Instant,
 }
 
 impl Core {
-    fn new(sqlite: SqliteStore, hasher: KeyHasher, config: &Config) -> Result<Self, Fatal> {
+    fn new(sqlite: SqliteStore, ring: KeyRing, config: &Config) -> Result<(Self, rekey::Batches), Fatal> {
         let metrics = Metrics::new()?;
         let store: Arc<dyn Store> = Arc::new(Observed::new(Arc::new(sqlite), metrics.store.clone()));
         let started = Instant::now();
         let view = Arc::new(View::new(started));
         let cached = Arc::new(Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log));
-        let (keys, clock) = (Arc::clone(&cached), Arc::clone(&view));
-        Ok(Self {
-            engine: Arc::new(Engine::new(hasher.clone(), keys, clock, config.engine.clone())),
+        let (ring, (rekeys, batches)) = (Arc::new(ring), rekey::Queue::new());
+        let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
+        let core = Self {
+            engine: Arc::new(Engine::new(peppers, rekeys, keys, clock, config.engine.clone())),
             cached,
             health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
             hint: Hint::default(),
             metrics,
             store,
             view,
-            hasher,
+            ring,
             started,
-        })
+        };
+        Ok((core, batches))
     }
 
-    fn spawn_upkeep(&self, tasks: &mut JoinSet<Result<(), Fatal>>) {
+    fn spawn_upkeep(&self, rekeys: rekey::Batches, tasks: &mut JoinSet<Result<(), Fatal>>) {
         let follower = Follower {
             store: Arc::clone(&self.store),
             cached: Arc::clone(&self.cached),
             view: Arc::clone(&self.view),
             hint: self.hint.clone(),
             poll_interval: POLL_INTERVAL,
-            pepper: self.hasher.pepper().id(),
+            ring: Arc::clone(&self.ring),
             metrics: self.metrics.store.clone(),
         };
         let health = Arc::clone(&self.health);
         tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
         let count = jobs::count_bindings(Arc::clone(&self.store), self.metrics.bindings.clone());
         let upkeep = jobs::drain_histograms(self.metrics.exposition.clone());
-        tasks.spawn(async move { match tokio::join!(count, upkeep) {} });
+        let rekey = rekeys.run(Arc::clone(&self.store), Arc::clone(&self.view));
+        tasks.spawn(async move { match tokio::join!(count, upkeep, rekey) {} });
     }
 
     fn admin(&self, config: &Config) -> Router {
         let operations = admin::Operations {
             store: Arc::clone(&self.store),
-            hasher: self.hasher.clone(),
+            ring: Arc::clone(&self.ring),
             credentials: config.credentials.clone(),
             client_ip: config.client_ip.clone(),
             engine: Arc::clone(&self.engine),

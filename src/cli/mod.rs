@@ -6,6 +6,7 @@ mod args;
 mod client;
 mod json;
 mod operate;
+mod pepper;
 mod reference;
 mod show;
 mod usage;
@@ -74,6 +75,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     let load = || {
         config::load(cli.config.as_deref(), std::env::vars_os()).map_err(|faults| Failure::Config(faults.to_string()))
     };
+    let socket = || cli.admin.clone().map_or_else(|| load().map(|config| config.admin), Ok);
     match cli.command {
         Command::Serve => serve(load()?),
         Command::CheckConfig => {
@@ -81,13 +83,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             print("The configuration is valid.\n")
         }
         Command::Pepper(PepperCommand::New) => new_pepper(),
-        Command::Remote(command) => {
-            let socket = match cli.admin {
-                Some(socket) => socket,
-                None => load()?.admin,
-            };
-            operate::run(command, &socket, cli.output)
-        }
+        Command::Pepper(PepperCommand::Remote(command)) => pepper::run(command, &socket()?, cli.output),
+        Command::Remote(command) => operate::run(command, &socket()?, cli.output),
     }
 }
 

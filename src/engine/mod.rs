@@ -5,18 +5,18 @@
 
 mod case;
 
-use std::{sync::Arc, time::Duration};
+use std::{iter, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     domain::{
-        ApiKey, ClientIp, KeyDigest, KeyFacts, KeyHasher, KeyId, Mode, Network, Reason, Shape,
+        ApiKey, ClientIp, KeyDigest, KeyFacts, KeyId, KeyRing, Mode, Network, PepperId, Reason, Shape,
         event::{DecisionId, EventKind},
     },
     limit::{self, Charge, Exhausted, Limiter},
-    store::{Claim, Claimed, Reading, StoreError, cached::Cached, view::View},
+    store::{Claim, Claimed, Reading, Rekey, StoreError, cached::Cached, rekey, view::View},
 };
 
 use case::{Case, Step, Verdict, allow, deny};
@@ -184,7 +184,8 @@ struct Settled {
 
 /// Decides.
 pub struct Engine {
-    hasher: KeyHasher,
+    ring: Arc<KeyRing>,
+    rekeys: rekey::Queue,
     cached: Arc<Cached>,
     view: Arc<View>,
     limiter: Limiter,
@@ -192,10 +193,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine over `cached`.
-    pub fn new(hasher: KeyHasher, cached: Arc<Cached>, view: Arc<View>, options: Options) -> Self {
+    /// An engine over `cached`. Keys found under an older pepper go into `rekeys`.
+    pub fn new(
+        ring: Arc<KeyRing>,
+        rekeys: rekey::Queue,
+        cached: Arc<Cached>,
+        view: Arc<View>,
+        options: Options,
+    ) -> Self {
         let limiter = Limiter::new(Instant::now());
-        Self { hasher, cached, view, limiter, options: ArcSwap::from_pointee(options) }
+        Self { ring, rekeys, cached, view, limiter, options: ArcSwap::from_pointee(options) }
     }
 
     /// `mode`, for a route that has none.
@@ -213,26 +220,58 @@ impl Engine {
         }
         let options = self.options.load();
         let Some(key) = key else { return answer(without_key(&options, missing), mode) };
-        let digest = self.hasher.digest(&key);
+        let digest = self.ring.digest(&key);
         let Some(time) = self.view.time(now) else { return answer(never_connected(digest), mode) };
-        if let Some((_, verdict)) = self.warm(Case { options: &options, mode, ip, digest, now, time }) {
+        let case = Case { options: &options, mode, ip, digest, now, time };
+        if let Some((reading, verdict)) = self.warm(case, &key) {
+            self.keep_active(case, &key, &reading);
             return answer(verdict, mode);
         }
         // From here on there are awaits, which must not hold a place in the swap.
         let options = Guard::into_inner(options);
-        let case = Case { options: &options, mode, ip, digest, now, time };
-        let settled = self.settle(case, deadline).await;
-        let verdict = match settled.step {
-            Step::Decided(verdict) => verdict,
-            Step::MayClaim(network) => match self.limiter.charge(&options.claims, ip, now) {
-                Ok(charge) => {
-                    let claim = self.claim(case, &key, network, decision_id, charge);
-                    self.in_time(case, deadline, claim).await.unwrap_or_else(|verdict| verdict)
-                }
-                Err(exhausted) => limited(case, settled.reading.as_deref(), exhausted),
-            },
+        let mut case = Case { options: &options, mode, ip, digest, now, time };
+        let verdict = loop {
+            match self.cold(case, &key, decision_id, deadline).await {
+                Ok(verdict) => break verdict,
+                // Another pepper was activated under us, and nothing was written: again, with that one.
+                Err(Behind(active)) if self.ring.activate(&active) => case.digest = self.ring.digest(&key),
+                Err(Behind(_)) => break never_connected(case.digest),
+            }
         };
         answer(verdict, mode)
+    }
+
+    /// What the store decides.
+    async fn cold(
+        &self,
+        case: Case<'_>,
+        key: &ApiKey,
+        decision_id: DecisionId,
+        deadline: Instant,
+    ) -> Result<Verdict, Behind> {
+        let settled = self.settle(case, key, deadline).await;
+        if let Some(reading) = &settled.reading {
+            self.keep_active(case, key, reading);
+        }
+        let network = match settled.step {
+            Step::Decided(verdict) => return Ok(verdict),
+            Step::MayClaim(network) => network,
+        };
+        match self.limiter.charge(&case.options.claims, case.ip, case.now) {
+            Ok(charge) => {
+                let claim = self.claim(case, key, network, decision_id, charge);
+                self.in_time(case, deadline, claim).await.unwrap_or_else(Ok)
+            }
+            Err(exhausted) => Ok(limited(case, settled.reading.as_deref(), exhausted)),
+        }
+    }
+
+    /// Has the row that `reading` found under another pepper moved to the active one, soon.
+    fn keep_active(&self, case: Case<'_>, key: &ApiKey, reading: &Reading) {
+        let moves = reading.digest != case.digest && !reading.facts.is_empty();
+        if moves && self.rekeys.has_room() {
+            self.rekeys.put(Rekey { from: reading.digest, to: self.ring.fingerprint(key) });
+        }
     }
 
     /// What becomes of a request that the edge found `fault` with, and that was not judged any further.
@@ -260,12 +299,12 @@ impl Engine {
         }
         let options = self.options.load_full();
         let Some(key) = key else { return explained(without_key(&options, missing), mode, None, None) };
-        let digest = self.hasher.digest(key);
+        let digest = self.ring.digest(key);
         let Some(time) = self.view.time(now) else { return explained(never_connected(digest), mode, None, None) };
         let case = Case { options: &options, mode, ip, digest, now, time };
-        let Settled { reading, step } = match self.warm(case) {
+        let Settled { reading, step } = match self.warm(case, key) {
             Some((reading, verdict)) => Settled { reading: Some(reading), step: Step::Decided(verdict) },
-            None => self.settle(case, deadline).await,
+            None => self.settle(case, key, deadline).await,
         };
         let facts = reading.as_ref().map(|reading| reading.facts.clone());
         match step {
@@ -282,15 +321,15 @@ impl Engine {
     }
 
     /// What the cache alone decides. Synchronous: no I/O, no lock, no timer.
-    fn warm(&self, case: Case<'_>) -> Option<(Arc<Reading>, Verdict)> {
-        let reading = self.cached.get(&case.digest)?;
+    fn warm(&self, case: Case<'_>, key: &ApiKey) -> Option<(Arc<Reading>, Verdict)> {
+        let reading = self.cached.get(iter::once(case.digest).chain(self.ring.others(key)))?;
         let verdict = self.known(case, &reading.facts)?;
         Some((reading, verdict))
     }
 
     /// Everything but the claim, by what the store says now.
-    async fn settle(&self, case: Case<'_>, deadline: Instant) -> Settled {
-        let reading = match self.in_time(case, deadline, self.cached.load(case.digest)).await {
+    async fn settle(&self, case: Case<'_>, key: &ApiKey, deadline: Instant) -> Settled {
+        let reading = match self.in_time(case, deadline, self.cached.load(self.ring.digests(key))).await {
             Ok(reading) => reading,
             Err(verdict) => return Settled { reading: None, step: Step::Decided(verdict) },
         };
@@ -324,16 +363,19 @@ impl Engine {
         network: Network,
         decision_id: DecisionId,
         charge: Charge,
-    ) -> Result<Verdict, StoreError> {
+    ) -> Result<Result<Verdict, Behind>, StoreError> {
         let claim = Claim {
-            key: self.hasher.fingerprint(key),
+            key: self.ring.fingerprint(key),
             network,
             purpose: case.purpose(),
             now: case.time,
             decision_id: decision_id.to_string(),
         };
-        let claimed = self.cached.claim(claim, move || charge.keep()).await?;
-        Ok(match &claimed {
+        let claimed = match self.cached.claim(claim, move || charge.keep()).await {
+            Err(StoreError::Behind(active)) => return Ok(Err(Behind(active))),
+            claimed => claimed?,
+        };
+        Ok(Ok(match &claimed {
             Claimed::Won { reading, record } => {
                 let added = record.kind == EventKind::NetworkAdded;
                 let reason = if added { Reason::NetworkAdded } else { Reason::FirstUse };
@@ -344,9 +386,12 @@ impl Engine {
                 // As many networks as may be remembered with the key came before this one.
                 deny(Reason::IpMismatch, Some(case.key_id(&reading.facts)))
             }),
-        })
+        }))
     }
 }
+
+/// This pepper is active in the store, and ours was another: nothing was written.
+struct Behind(PepperId);
 
 fn limited(case: Case<'_>, reading: Option<&Reading>, exhausted: Exhausted) -> Verdict {
     case.limited(reading.map(|reading| &reading.facts), exhausted)

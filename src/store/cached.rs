@@ -4,6 +4,10 @@
 //! `as_of` is inside the window of known changes and no later change of its key is in that window. So a reader
 //! that read before a ban and fills the cache after it, slow or not, is the same case as any other miss.
 //!
+//! A key that has a row is kept under the digest of that row, which is the one that its changes are logged under; a
+//! re-keyed row is logged under the digest that it leaves. So at most one entry of a key is sound at any time, and a
+//! reader asks for all of its digests in turn.
+//!
 //! Caches hold what is committed and never arbitrate: an absent key is not cached, and every claim goes to the store.
 
 use std::{
@@ -25,7 +29,7 @@ use tokio::{
 
 use super::{Changes, Claim, Claimed, Reading, Revision, Store, StoreError};
 use crate::{
-    domain::{KeyDigest, event::Record},
+    domain::{KeyDigest, KeyDigests, event::Record},
     metrics::StoreMetrics,
 };
 
@@ -68,16 +72,16 @@ impl Cached {
         Self { store, metrics, first_use, entries, window: Mutex::default(), loading: Mutex::default() }
     }
 
-    /// The cached fact of `key`. Synchronous, without I/O or a global lock.
-    pub fn get(&self, key: &KeyDigest) -> Option<Arc<Reading>> {
-        let found = self.entries.get(key);
+    /// The cached fact of a key, by the first of its digests that has one. Synchronous, without I/O or a global lock.
+    pub fn get(&self, digests: impl IntoIterator<Item = KeyDigest>) -> Option<Arc<Reading>> {
+        let found = digests.into_iter().find_map(|digest| self.entries.get(&digest));
         let counter = if found.is_some() { &self.metrics.cache_hit } else { &self.metrics.cache_miss };
         counter.increment(1);
         found
     }
 
     /// Reads `key` from the store. Concurrent readers of one key share one read.
-    pub async fn load(self: &Arc<Self>, key: KeyDigest) -> Result<Arc<Reading>, StoreError> {
+    pub async fn load(self: &Arc<Self>, key: KeyDigests) -> Result<Arc<Reading>, StoreError> {
         loop {
             let loaded = self.shared_load(key).await?;
             // The shared read may have begun before a change that this caller must see.
@@ -96,7 +100,7 @@ impl Cached {
     ) -> Result<Claimed, StoreError> {
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let (key, generation) = (claim.key.digest, locked(&this.window).generation);
+            let (key, generation) = (claim.key.digests(), locked(&this.window).generation);
             let claimed = timeout(TASK_DEADLINE, this.store.claim(claim)).await.map_err(too_slow)??;
             match &claimed {
                 Claimed::Won { record, .. } => {
@@ -126,30 +130,31 @@ impl Cached {
         }
     }
 
-    fn shared_load(self: &Arc<Self>, key: KeyDigest) -> Loading {
+    fn shared_load(self: &Arc<Self>, key: KeyDigests) -> Loading {
         let mut loading = locked(&self.loading);
-        if let Some(load) = loading.get(&key) {
+        // Two readers that share the first digest share them all: a process lists the same peppers all its life.
+        if let Some(load) = loading.get(&key.first()) {
             return load.clone();
         }
         let this = Arc::clone(self);
         let generation = locked(&self.window).generation;
         let task = tokio::spawn(async move {
             let read = timeout(TASK_DEADLINE, this.store.lookup(&key)).await;
-            locked(&this.loading).remove(&key);
+            locked(&this.loading).remove(&key.first());
             let loaded = Loaded { reading: Arc::new(read.map_err(too_slow)??), generation };
             this.keep(key, &loaded);
             Ok(loaded)
         });
         let load = task.map(|done| done.unwrap_or_else(cut_off)).boxed().shared();
-        loading.insert(key, load.clone());
+        loading.insert(key.first(), load.clone());
         load
     }
 
     /// Fills under the window's lock, so that no change can be absorbed between the check and the insert.
-    fn keep(&self, key: KeyDigest, loaded: &Loaded) {
+    fn keep(&self, key: KeyDigests, loaded: &Loaded) {
         let window = locked(&self.window);
         if !loaded.reading.facts.is_empty() && window.covers(&key, loaded) {
-            self.entries.insert(key, Arc::clone(&loaded.reading));
+            self.entries.insert(loaded.reading.digest, Arc::clone(&loaded.reading));
         }
     }
 }
@@ -176,10 +181,11 @@ impl Window {
     /// Bounds the memory; an older fact is then a miss, never a risk.
     const MAX: usize = 100_000;
 
-    fn covers(&self, key: &KeyDigest, Loaded { reading, generation }: &Loaded) -> bool {
-        *generation == self.generation
-            && reading.as_of >= self.floor
-            && self.last_change.get(key).is_none_or(|changed| *changed <= reading.as_of)
+    /// A change under any of its digests is one of the key.
+    fn covers(&self, key: &KeyDigests, Loaded { reading, generation }: &Loaded) -> bool {
+        let unchanged =
+            |digest: KeyDigest| self.last_change.get(&digest).is_none_or(|changed| *changed <= reading.as_of);
+        *generation == self.generation && reading.as_of >= self.floor && key.iter().all(unchanged)
     }
 
     fn record(&mut self, revision: Revision, key: KeyDigest) {
@@ -233,20 +239,23 @@ mod tests {
     const B: KeyDigest = KeyDigest::from_bytes([2; 32]);
 
     fn read_at(generation: u64, as_of: i64) -> Loaded {
-        Loaded { reading: Arc::new(Reading { facts: KeyFacts::default(), as_of: Revision(as_of) }), generation }
+        let reading = Reading { facts: KeyFacts::default(), as_of: Revision(as_of), digest: A };
+        Loaded { reading: Arc::new(reading), generation }
     }
 
     #[test]
     fn a_fact_is_covered_until_its_key_changes_or_the_window_moves_past_it() {
+        let (a, b) = (KeyDigests::from(A), KeyDigests::from(B));
         let mut window = Window::default();
         window.record(Revision(5), A);
-        assert!(!window.covers(&A, &read_at(0, 4)));
-        assert!(window.covers(&A, &read_at(0, 5)));
-        assert!(window.covers(&B, &read_at(0, 0)));
+        assert!(!window.covers(&a, &read_at(0, 4)));
+        assert!(window.covers(&a, &read_at(0, 5)));
+        assert!(window.covers(&b, &read_at(0, 0)));
+        assert!(!window.covers(&KeyDigests::new(B, [A]), &read_at(0, 4)), "by either of its digests it was changed");
         window.restart(Revision(9));
-        assert!(!window.covers(&B, &read_at(1, 8)));
-        assert!(window.covers(&A, &read_at(1, 9)));
-        assert!(!window.covers(&A, &read_at(0, 10)), "read before the restart, of another line of revisions");
+        assert!(!window.covers(&b, &read_at(1, 8)));
+        assert!(window.covers(&a, &read_at(1, 9)));
+        assert!(!window.covers(&a, &read_at(0, 10)), "read before the restart, of another line of revisions");
     }
 
     #[test]
@@ -259,7 +268,7 @@ mod tests {
         }
         assert_eq!(window.floor, Revision(1));
         assert_eq!(window.last_change.len(), Window::MAX);
-        assert!(!window.covers(&A, &read_at(0, 0)));
-        assert!(window.covers(&A, &read_at(0, 1)));
+        assert!(!window.covers(&A.into(), &read_at(0, 0)));
+        assert!(window.covers(&A.into(), &read_at(0, 1)));
     }
 }

@@ -7,10 +7,10 @@ use std::sync::{
 
 use async_trait::async_trait;
 use key_ip_sentinel::{
-    domain::{KeyDigest, Timestamp, event::Record},
+    domain::{KeyDigests, Timestamp, event::Record},
     store::{
-        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-        Store, StoreError, Stored, Target,
+        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, PepperRow,
+        Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target,
     },
 };
 use tokio::sync::{Semaphore, watch};
@@ -92,7 +92,7 @@ impl Switch {
 
 #[async_trait]
 impl Store for Switch {
-    async fn lookup(&self, key: &KeyDigest) -> Result<Reading, StoreError> {
+    async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
         self.check()?;
         let reading = self.store.lookup(key).await;
         self.reads.pass().await;
@@ -132,6 +132,18 @@ impl Store for Switch {
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         self.store.audit(query).await
+    }
+
+    async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
+        self.store.rekey(moves, now).await
+    }
+
+    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
+        self.store.peppers().await
+    }
+
+    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
+        self.store.rotate(step, actor, now).await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {

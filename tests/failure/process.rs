@@ -5,13 +5,14 @@ use std::{cell::RefCell, sync::Arc, time::Duration};
 use key_ip_sentinel::{
     changes::{Follower, Hint},
     domain::{
-        ApiKey, Fingerprint, KeyHasher, Mode, Pepper, Reason,
+        ApiKey, Fingerprint, KeyRing, Mode, Pepper, Peppers, Reason,
         event::{DecisionId, Record},
     },
     engine::{Decision, Engine, Failsafe, Options, Request},
     metrics::Metrics,
     store::{
-        Action, Change, Revision, Store, Target, cached::Cached, observed::Observed, sqlite::Database, view::View,
+        Action, Change, Revision, Store, Target, cached::Cached, observed::Observed, rekey, sqlite::Database,
+        view::View,
     },
 };
 use rusqlite::Connection;
@@ -33,7 +34,7 @@ pub(crate) struct Process {
     pub(crate) cached: Arc<Cached>,
     pub(crate) view: Arc<View>,
     metrics: Metrics,
-    hasher: KeyHasher,
+    pub(crate) ring: Arc<KeyRing>,
     engine: Arc<Engine>,
     started: Instant,
     folder: tempfile::TempDir,
@@ -41,9 +42,15 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new(failsafe: Failsafe) -> Self {
+        Self::with_peppers(failsafe, &[7])
+    }
+
+    /// One that lists the peppers of these bytes.
+    pub(crate) fn with_peppers(failsafe: Failsafe, peppers: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let pepper = Pepper::new(&[7; 32]).unwrap();
-        let sqlite = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper).unwrap();
+        let peppers = peppers.iter().map(|byte| Pepper::new(&[*byte; 32]).unwrap()).collect();
+        let peppers = Peppers::new(peppers).unwrap();
+        let sqlite = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&peppers).unwrap();
         let store = Arc::new(Switch::new(Arc::new(sqlite)));
         let metrics = Metrics::new().unwrap();
         let observed = Arc::new(Observed::new(Arc::clone(&store) as _, metrics.store.clone()));
@@ -51,10 +58,16 @@ impl Process {
         let cached = Arc::new(Cached::new(observed, 1000, metrics.store.clone(), tell));
         let started = Instant::now();
         let view = Arc::new(View::new(started));
-        let hasher = KeyHasher::new(pepper, "default", true);
+        let ring = Arc::new(KeyRing::new(peppers, "default", true));
         let options = Options { failsafe, stale_grace: GRACE, ..Options::default() };
-        let engine = Arc::new(Engine::new(hasher.clone(), Arc::clone(&cached), Arc::clone(&view), options));
-        Self { store, cached, view, metrics, hasher, engine, started, folder }
+        let engine = Arc::new(Engine::new(
+            Arc::clone(&ring),
+            rekey::Queue::new().0,
+            Arc::clone(&cached),
+            Arc::clone(&view),
+            options,
+        ));
+        Self { store, cached, view, metrics, ring, engine, started, folder }
     }
 
     /// One successful poll, answered `at` after the start.
@@ -72,7 +85,7 @@ impl Process {
             view: Arc::clone(&self.view),
             hint: Hint::default(),
             poll_interval: 30 * SECOND,
-            pepper: self.hasher.pepper().id(),
+            ring: Arc::clone(&self.ring),
             metrics: self.metrics.store.clone(),
         }
     }
@@ -93,7 +106,7 @@ impl Process {
     }
 
     pub(crate) fn fingerprint(&self, key: &str) -> Fingerprint {
-        self.hasher.fingerprint(&ApiKey::new(key.to_owned()))
+        self.ring.fingerprint(&ApiKey::new(key.to_owned()))
     }
 
     pub(crate) async fn change(&self, key: &str, action: Action) -> Revision {

@@ -5,12 +5,12 @@ use std::{collections::HashMap, sync::Mutex};
 use async_trait::async_trait;
 use key_ip_sentinel::{
     domain::{
-        Binding, KeyDigest, KeyFacts, State, Timestamp,
+        Binding, KeyDigest, KeyDigests, KeyFacts, State, Timestamp,
         event::{EventKind, Record},
     },
     store::{
-        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-        Store, StoreError, Stored, Target,
+        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, PepperRow,
+        Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target,
     },
 };
 
@@ -18,8 +18,8 @@ use key_ip_sentinel::{
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<HashMap<KeyDigest, Binding>>);
 
-fn reading(binding: Option<Binding>) -> Reading {
-    Reading { facts: KeyFacts { binding, ..KeyFacts::default() }, as_of: Revision::default() }
+fn reading(digest: KeyDigest, binding: Option<Binding>) -> Reading {
+    Reading { facts: KeyFacts { binding, ..KeyFacts::default() }, as_of: Revision::default(), digest }
 }
 
 fn unused<T>() -> Result<T, StoreError> {
@@ -28,14 +28,15 @@ fn unused<T>() -> Result<T, StoreError> {
 
 #[async_trait]
 impl Store for Memory {
-    async fn lookup(&self, key: &KeyDigest) -> Result<Reading, StoreError> {
-        Ok(reading(self.0.lock().unwrap().get(key).cloned()))
+    async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
+        let key = key.first();
+        Ok(reading(key, self.0.lock().unwrap().get(&key).cloned()))
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         let mut rows = self.0.lock().unwrap();
         if let Some(held) = rows.get(&claim.key.digest) {
-            return Ok(Claimed::Held(reading(Some(held.clone()))));
+            return Ok(Claimed::Held(reading(claim.key.digest, Some(held.clone()))));
         }
         let id = claim.key.digest.new_id();
         let networks = vec![claim.network];
@@ -62,7 +63,7 @@ impl Store for Memory {
             detail: None,
             delta: None,
         };
-        Ok(Claimed::Won { reading: reading(Some(binding)), record })
+        Ok(Claimed::Won { reading: reading(claim.key.digest, Some(binding)), record })
     }
 
     async fn apply(&self, _: Change, _: &str, _: Timestamp) -> Result<Applied, ChangeError> {
@@ -87,6 +88,18 @@ impl Store for Memory {
 
     async fn audit(&self, _: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         unused()
+    }
+
+    async fn rekey(&self, _: Vec<Rekey>, _: Timestamp) -> Result<u64, StoreError> {
+        unused()
+    }
+
+    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
+        unused()
+    }
+
+    async fn rotate(&self, _: Rotation, _: &str, _: Timestamp) -> Result<Rotated, ChangeError> {
+        Ok(unused()?)
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {

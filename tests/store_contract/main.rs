@@ -12,6 +12,7 @@ mod listing;
 mod log;
 mod observing;
 mod reopened;
+mod rotation;
 mod sqlite;
 mod undo;
 
@@ -101,6 +102,21 @@ macro_rules! suite {
                 keys_come_in_pages,
                 a_key_is_found_by_prefix_and_by_itself,
                 counts_count,
+            },
+            rotation::{
+                activation_is_audited_and_takes_a_revision_that_no_key_changed_in,
+                under_a_pepper_that_is_not_active_nothing_is_written,
+                a_key_has_one_owner_whichever_pepper_finds_it,
+                a_ban_under_the_old_pepper_binds_the_key_under_the_new_one,
+                a_moved_key_keeps_its_id_and_all_else,
+                a_move_never_makes_a_second_row,
+                what_is_done_to_a_key_of_the_old_pepper_moves_it,
+                an_undo_makes_no_second_row_of_a_key,
+                a_pepper_in_use_is_not_retired,
+                what_is_forgotten_is_named_and_new_again,
+                forgetting_goes_in_bounded_steps,
+                claims_that_meet_an_activation_have_one_winner_a_key,
+                a_later_clock_is_no_part_of_it,
             },
             reopened::{
                 everything_is_there_after_reopening,

@@ -4,6 +4,7 @@ mod audit;
 mod change;
 mod explained;
 mod keys;
+mod peppers;
 mod time;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
@@ -14,6 +15,7 @@ pub(super) use audit::records;
 pub(super) use change::{banned, unbanned, unbound};
 pub(super) use explained::explained;
 pub(super) use keys::{list, one};
+pub(super) use peppers::{activated, peppers, retired};
 
 /// What stands where there is nothing.
 const NOTHING: &str = "-";
