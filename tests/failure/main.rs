@@ -9,6 +9,7 @@ mod follower;
 mod health;
 mod process;
 mod restored;
+mod rotation;
 
 use std::{sync::Arc, time::Duration};
 

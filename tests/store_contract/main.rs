@@ -116,7 +116,6 @@ macro_rules! suite {
                 what_is_forgotten_is_named_and_new_again,
                 forgetting_goes_in_bounded_steps,
                 claims_that_meet_an_activation_have_one_winner_a_key,
-                a_later_clock_is_no_part_of_it,
             },
             reopened::{
                 everything_is_there_after_reopening,

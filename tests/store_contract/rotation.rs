@@ -1,7 +1,7 @@
 //! From one pepper to the next: one key, one row, whichever pepper found it.
 
 use key_ip_sentinel::{
-    domain::{ApiKey, Fingerprint, KeyDigests, KeyFacts, KeyRing, Pepper, Peppers, Timestamp, event::EventKind},
+    domain::{ApiKey, Fingerprint, KeyDigests, KeyFacts, KeyRing, Pepper, Peppers, event::EventKind},
     store::{
         Action, Change, ChangeError, Changes, Claim, Claimed, FORGOTTEN_AT_ONCE, Left, Purpose, Refusal, Rekey,
         Revision, Rotated, Rotation, Store, StoreError, Target,
@@ -308,13 +308,4 @@ pub(crate) async fn claims_that_meet_an_activation_have_one_winner_a_key(place: 
     let (claimed, ()) = tokio::join!(futures_util::future::join_all(claims), turn);
     let won = claimed.iter().filter(|claimed| matches!(claimed, Claimed::Won { .. })).count();
     assert_eq!((won, store.counts().await.unwrap().learned), (40, 40));
-}
-
-pub(crate) async fn a_later_clock_is_no_part_of_it(place: &impl Backend) {
-    let store = place.open().await;
-    bind(&*store, &before("some"), "203.0.113.7").await;
-    activate(&*store, &next_pepper()).await.unwrap();
-    let late = Timestamp::from_millis(0);
-    assert_eq!(store.rekey(move_to(&before("some"), &after("some")), late).await.unwrap(), 1);
-    assert!(!changes(&*store, Revision(0)).await.pruned, "a clock set back makes no hole in the log");
 }
