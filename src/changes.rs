@@ -6,7 +6,7 @@ use tokio::{sync::Notify, time::Instant};
 use tracing::{info, warn};
 
 use crate::{
-    domain::PepperId,
+    domain::{KeyRing, PepperId},
     metrics::StoreMetrics,
     store::{Store, StoreError, cached::Cached, view::View},
 };
@@ -34,8 +34,8 @@ pub struct Follower {
     pub hint: Hint,
     /// How often to poll without a hint.
     pub poll_interval: Duration,
-    /// The pepper that this process hashes with.
-    pub pepper: PepperId,
+    /// The peppers that this process lists; the store says which of them is active.
+    pub ring: Arc<KeyRing>,
     /// Applied revision and time since the last poll.
     pub metrics: StoreMetrics,
 }
@@ -45,7 +45,7 @@ pub struct Follower {
 #[error("the store's active pepper is {active}, this process has {ours}")]
 pub struct WrongPepper {
     active: PepperId,
-    ours: PepperId,
+    ours: String,
 }
 
 impl Follower {
@@ -80,11 +80,9 @@ impl Follower {
         let asked =
             tokio::time::timeout(self.poll_interval.max(MIN_PATIENCE), self.store.changes_after(self.view.applied()));
         let changes = asked.await.map_err(|_| StoreError::Unavailable("poll timed out".into()))??;
-        if changes.active_pepper != self.pepper {
-            return Err(PollError::WrongPepper(WrongPepper {
-                active: changes.active_pepper,
-                ours: self.pepper.clone(),
-            }));
+        if !self.ring.activate(&changes.active_pepper) {
+            let ours = self.ring.peppers().names();
+            return Err(PollError::WrongPepper(WrongPepper { active: changes.active_pepper, ours }));
         }
         self.cached.absorb(&changes);
         self.view.polled(&changes, Instant::now());

@@ -27,6 +27,14 @@
 //! enough), asks what changed after the revision it knows, invalidates the cache, and raises the applied revision. The
 //! reply to the operator waits for that, so that a ban binds before the command returns.
 //!
+//! # The path from one pepper to the next
+//!
+//! The peppers that are listed make a [`domain::KeyRing`]: the active one writes, all are looked up.
+//! `sentinel pepper activate` has the store name another one ([`store::Store::rotate`]); each process hears of it by its
+//! next poll, or, where it claims earlier than that, by [`store::StoreError::Behind`], and tries again. A key that is
+//! found under an older pepper is put into [`store::rekey`], whose batches move its row: one row, one id, whichever
+//! pepper found it.
+//!
 //! # The path of one question
 //!
 //! `sentinel explain` sends a request's head to the admin API, which asks the very code above what it would decide:
@@ -41,10 +49,10 @@
 //! | [`client_ip`] | whose word on the client's address counts; the walk through trusted proxies. Pure | domain |
 //! | [`credential`] | profiles: closed grammars from a request's carriers to one canonical key, in one table. Pure | domain |
 //! | [`metrics`] | every metric in one table | domain |
-//! | [`store`] | the `Store` contract; SQLite; the cache and its one rule; the process's view of the store's clock | domain, metrics |
+//! | [`store`] | the `Store` contract; SQLite; the cache and its one rule; the process's view of the store's clock; the batch that re-keys | domain, metrics |
 //! | [`changes`] | the Follower | store, domain, metrics |
 //! | [`limit`] | claim budgets, in bounded memory | domain |
-//! | [`engine`] | the decision | limit, store (contract, cache, view), domain |
+//! | [`engine`] | the decision | limit, store (contract, cache, view, re-keying), domain |
 //! | [`audit`] | the never-blocking pipeline and the JSON log | store (contract, view), domain, metrics |
 //! | [`health`] | one answer for gRPC health and `/readyz`; `/metrics` | store (view) |
 //! | [`ext_authz`] | the edge | caller, client_ip, credential, engine, audit, domain, metrics |

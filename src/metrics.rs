@@ -214,10 +214,13 @@ pub enum Operation {
     NoteUses,
     Archive,
     Counts,
+    Rekey,
+    Peppers,
+    Rotate,
 }
 
 impl Operation {
-    const ALL: [(Self, &'static str); 11] = [
+    const ALL: [(Self, &'static str); 14] = [
         (Self::Lookup, "lookup"),
         (Self::Claim, "claim"),
         (Self::Apply, "apply"),
@@ -229,6 +232,9 @@ impl Operation {
         (Self::NoteUses, "note_uses"),
         (Self::Archive, "archive"),
         (Self::Counts, "counts"),
+        (Self::Rekey, "rekey"),
+        (Self::Peppers, "peppers"),
+        (Self::Rotate, "rotate"),
     ];
 }
 

@@ -1,4 +1,4 @@
-//! Where the pepper comes from: the config, or a file that the first start on an empty store makes.
+//! Where the peppers come from: the config, and a file in the data folder that the first start on an empty store makes.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,7 +10,7 @@ use std::{
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use crate::domain::{Pepper, PepperId, key::pepper_text};
+use crate::domain::{Pepper, PepperId, Peppers, RingFault, key::pepper_text};
 
 /// Why there is no pepper.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,14 @@ pub enum PepperError {
         /// Why.
         cause: crate::domain::key::ShortPepper,
     },
+    /// With the file's there are too many.
+    #[error("pepper.secrets and pepper file {}: {cause}; once the file's pepper is retired, remove the file", .file.display())]
+    Ring {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        cause: RingFault,
+    },
 }
 
 /// Where a generated pepper is.
@@ -46,21 +54,28 @@ pub fn file(data_dir: &Path) -> PathBuf {
     data_dir.join("pepper")
 }
 
-/// The configured pepper; else the one in `data_dir`; else, only for a store that has none `recorded`, a new one.
-pub fn resolve(configured: Option<Pepper>, recorded: Option<PepperId>, data_dir: &Path) -> Result<Pepper, PepperError> {
-    if let Some(pepper) = configured {
-        return Ok(pepper);
-    }
+/// The configured peppers and the one in `data_dir`, which counts as the last of them: whoever began on the embedded
+/// default configures another beside it and rotates. Where there is neither, and only for a store that has none
+/// `recorded`, a new one.
+pub fn resolve(
+    configured: Option<Peppers>,
+    recorded: Option<PepperId>,
+    data_dir: &Path,
+) -> Result<Peppers, PepperError> {
     let file = file(data_dir);
-    match (fs::read(&file).map(Zeroizing::new), recorded) {
-        (Ok(text), _) => {
-            Pepper::new(text.trim_ascii_end()).map_err(|cause| PepperError::Short { file: file.clone(), cause })
+    let found = match fs::read(&file).map(Zeroizing::new) {
+        Ok(text) => {
+            Some(Pepper::new(text.trim_ascii_end()).map_err(|cause| PepperError::Short { file: file.clone(), cause })?)
         }
-        (Err(cause), Some(recorded)) if cause.kind() == io::ErrorKind::NotFound => {
-            Err(PepperError::Missing { recorded, file })
-        }
-        (Err(cause), None) if cause.kind() == io::ErrorKind::NotFound => generate(file),
-        (Err(cause), _) => Err(PepperError::File { file, cause }),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
+        Err(cause) => return Err(PepperError::File { file, cause }),
+    };
+    match (configured, found, recorded) {
+        (Some(listed), Some(found), _) => listed.with(found).map_err(|cause| PepperError::Ring { file, cause }),
+        (Some(listed), None, _) => Ok(listed),
+        (None, Some(found), _) => Ok(found.into()),
+        (None, None, Some(recorded)) => Err(PepperError::Missing { recorded, file }),
+        (None, None, None) => generate(file).map(Peppers::from),
     }
 }
 
@@ -94,12 +109,28 @@ mod tests {
     fn generated_once_then_read_and_never_for_a_filled_store() {
         let folder = tempfile::tempdir().unwrap();
         let first = resolve(None, None, folder.path()).unwrap();
-        let again = resolve(None, Some(first.id()), folder.path()).unwrap();
-        assert_eq!(first.id(), again.id());
+        let id = first.iter().next().map(Pepper::id);
+        let again = resolve(None, id.clone(), folder.path()).unwrap();
+        assert_eq!(first.names(), again.names());
         fs::remove_file(folder.path().join("pepper")).unwrap();
-        let error = resolve(None, Some(first.id()), folder.path()).unwrap_err();
+        let error = resolve(None, id, folder.path()).unwrap_err();
         assert!(matches!(error, PepperError::Missing { .. }), "{error}");
         assert!(!folder.path().join("pepper").exists());
+    }
+
+    #[test]
+    fn the_generated_pepper_is_listed_after_the_configured_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let generated = resolve(None, None, folder.path()).unwrap();
+        let listed =
+            |bytes: &[u8]| Peppers::new(bytes.iter().map(|byte| Pepper::new(&[*byte; 32]).unwrap()).collect()).unwrap();
+        let both = resolve(Some(listed(&[1])), None, folder.path()).unwrap();
+        assert_eq!(both.names(), format!("{}, {}", listed(&[1]).names(), generated.names()));
+        let error = resolve(Some(listed(&[1, 2, 3])), None, folder.path()).unwrap_err();
+        assert!(error.to_string().contains("4 peppers are listed"), "{error}");
+        let text = fs::read_to_string(folder.path().join("pepper")).unwrap();
+        let copied = Peppers::from(Pepper::new(text.trim_end().as_bytes()).unwrap());
+        assert_eq!(resolve(Some(copied), None, folder.path()).unwrap().names(), generated.names());
     }
 
     #[test]

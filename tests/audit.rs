@@ -117,7 +117,7 @@ impl Pipeline {
     fn new() -> (Self, impl Future<Output = ()> + Send) {
         let folder = tempfile::tempdir().unwrap();
         let pepper = Pepper::new(&[7; 32]).unwrap();
-        let sqlite = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper).unwrap();
+        let sqlite = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper.into()).unwrap();
         let store = Arc::new(Switch::new(Arc::new(sqlite)));
         let (view, metrics) = (Arc::new(View::new(Instant::now())), Metrics::new().unwrap());
         let (stop, stopped) = oneshot::channel();

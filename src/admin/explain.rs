@@ -102,7 +102,7 @@ fn check_addresses(peer: &str, metadata: &[api::Metadata]) -> Result<(), Status>
 
 /// The key as the engine saw it; where no row says how it is called, as a new row would.
 fn row(operations: &Operations, key: &ApiKey, explained: &Explained) -> api::Key {
-    let fingerprint = operations.hasher.fingerprint(key);
+    let fingerprint = operations.ring.fingerprint(key);
     let key_id = explained.key_id.unwrap_or_else(|| fingerprint.digest.new_id());
     let (hint, facts) = (fingerprint.hint, explained.facts.clone().unwrap_or_default());
     let row = KeyRow { key_id, hint, facts, life: Life::default() };

@@ -9,7 +9,7 @@ use super::{
     api::{self, admin_server},
     diagnosis, explain,
     operations::{lost, not_done},
-    request, response,
+    pepper, request, response,
 };
 use crate::store::{Change, CountQuery};
 
@@ -95,6 +95,30 @@ impl admin_server::Admin for Admin {
         open(request)?;
         let counts = self.operations.store.counts(CountQuery::default()).await.map_err(lost).ok();
         Ok(Response::new(response::status(&self.operations, counts.as_ref())))
+    }
+
+    async fn list_peppers(
+        &self,
+        request: Request<api::ListPeppersRequest>,
+    ) -> Result<Response<api::ListPeppersResponse>, Status> {
+        open(request)?;
+        Ok(Response::new(pepper::list(&self.operations).await?))
+    }
+
+    async fn activate_pepper(
+        &self,
+        request: Request<api::ActivatePepperRequest>,
+    ) -> Result<Response<api::RotationResponse>, Status> {
+        let (actor, message) = open(request)?;
+        Ok(Response::new(pepper::activate(&self.operations, message, actor).await?))
+    }
+
+    async fn retire_pepper(
+        &self,
+        request: Request<api::RetirePepperRequest>,
+    ) -> Result<Response<api::RotationResponse>, Status> {
+        let (actor, message) = open(request)?;
+        Ok(Response::new(pepper::retire(&self.operations, message, actor).await?))
     }
 
     async fn explain(&self, request: Request<api::ExplainRequest>) -> Result<Response<api::ExplainResponse>, Status> {

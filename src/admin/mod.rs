@@ -10,6 +10,7 @@ mod explain;
 pub mod grpc;
 mod head;
 mod operations;
+mod pepper;
 mod request;
 mod response;
 

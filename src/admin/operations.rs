@@ -10,10 +10,10 @@ use crate::{
     changes::Hint,
     client_ip::Resolver,
     credential::Credentials,
-    domain::{KeyHasher, Timestamp},
+    domain::{KeyRing, PepperId, Timestamp},
     engine::Engine,
     health::Health,
-    store::{Applied, Change, ChangeError, Refusal, Store, StoreError, view::View},
+    store::{Applied, Change, ChangeError, Refusal, Revision, Store, StoreError, view::View},
 };
 
 /// How long a change that is already durable waits for this process to decide by it.
@@ -24,7 +24,7 @@ pub struct Operations {
     /// Where changes are made.
     pub store: Arc<dyn Store>,
     /// Turns a key into what may be kept of it.
-    pub hasher: KeyHasher,
+    pub ring: Arc<KeyRing>,
     /// Reads a key as a client would show it, in a bare carrier or in a request to explain.
     pub credentials: Credentials,
     /// Whose word on an address counts, in a request to explain and for a diagnosis.
@@ -73,6 +73,14 @@ pub(super) enum Failure {
     /// The store holds what this version cannot read.
     #[error("the store holds what this version cannot read; the server's log says what")]
     Corrupt,
+    /// Another pepper was activated while the change was under way.
+    #[error("another pepper has just been activated; nothing was changed; ask again")]
+    Behind,
+    /// Whatever would be written under it this server could not find again.
+    #[error(
+        "this server lists no pepper {0}; list its secret in pepper.secrets of every server, restart them, and try again"
+    )]
+    Unlisted(PepperId),
 }
 
 impl Operations {
@@ -95,14 +103,25 @@ impl Operations {
     }
 
     async fn make(&self, change: Change, actor: &str, now: Timestamp) -> Result<Changed, Failure> {
-        let applied = self.store.apply(change, actor, now).await.map_err(not_done)?;
-        audit::log(&applied.record);
-        self.hint.give();
-        let in_effect = timeout(SETTLE, self.view.has_applied(applied.revision)).await.is_ok();
-        if !in_effect {
-            tracing::warn!(revision = applied.revision.0, "a change is stored, but not read back yet");
+        let applied = self.store.apply(change, actor, now).await;
+        if let Err(ChangeError::Store(StoreError::Behind(_))) = applied {
+            // The poll learns of the pepper; the key is gone, so only its operator can ask again.
+            self.hint.give();
         }
+        let applied = applied.map_err(not_done)?;
+        audit::log(&applied.record);
+        let in_effect = self.settled(applied.revision).await;
         Ok(Changed { applied, in_effect, now })
+    }
+
+    /// Whether this process decides by `revision` before the operator has waited long.
+    pub(super) async fn settled(&self, revision: Revision) -> bool {
+        self.hint.give();
+        let in_effect = timeout(SETTLE, self.view.has_applied(revision)).await.is_ok();
+        if !in_effect {
+            tracing::warn!(revision = revision.0, "a change is stored, but not read back yet");
+        }
+        in_effect
     }
 }
 
@@ -117,6 +136,7 @@ pub(super) fn lost(error: StoreError) -> Failure {
     tracing::warn!(%error, "the store failed an admin request");
     match error {
         StoreError::Unavailable(_) => Failure::StoreLost,
+        StoreError::Behind(_) => Failure::Behind,
         StoreError::Corrupt(_) => Failure::Corrupt,
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn target(operations: &Operations, key: Option<api::KeyReference>) ->
             let key = key.ok_or_else(|| {
                 invalid("key.api_key", format_args!("the profile {} accepts no such key", profile.name))
             })?;
-            Ok(Target::Key(operations.hasher.fingerprint(&key)))
+            Ok(Target::Key(operations.ring.fingerprint(&key)))
         }
         Some(Reference::KeyId(_)) if !profile.is_empty() => {
             Err(invalid("key.profile", "goes with api_key only; a key_id is read by no profile"))

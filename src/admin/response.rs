@@ -81,7 +81,7 @@ pub(super) fn record(record: Record) -> api::AuditRecord {
 
 /// The state of the process, and how full the store is, if it answered: a lost store is when an operator asks.
 pub(super) fn status(operations: &Operations, counts: Option<&Counts>) -> api::GetStatusResponse {
-    let Operations { view, health, hasher, database, started, .. } = operations;
+    let Operations { view, health, ring, database, started, .. } = operations;
     let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let now = Instant::now();
     api::GetStatusResponse {
@@ -93,8 +93,8 @@ pub(super) fn status(operations: &Operations, counts: Option<&Counts>) -> api::G
         store: format!("sqlite:{}", database.display()),
         applied_revision: view.applied().0,
         since_poll_ms: view.since_poll(now).map(millis),
-        pepper_id: hasher.pepper().id().to_string(),
-        realm: hasher.realm().to_owned(),
+        pepper_id: ring.active().to_string(),
+        realm: ring.realm().to_owned(),
         learned: counts.map(|counts| counts.learned),
         pinned: counts.map(|counts| counts.pinned),
         reserved: counts.map(|counts| counts.reserved),
@@ -106,13 +106,14 @@ impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let text = failure.to_string();
         match failure {
-            Failure::Refused(Refusal::NotFound) => Self::not_found(text),
+            Failure::Refused(Refusal::NotFound | Refusal::UnknownPepper(_)) => Self::not_found(text),
             Failure::Refused(Refusal::Ambiguous(candidates)) => {
                 let ids: Vec<String> = candidates.iter().map(ToString::to_string).collect();
                 Self::failed_precondition(format!("{text}; give more digits: {}", ids.join(", ")))
             }
             Failure::Refused(_) => Self::failed_precondition(text),
-            Failure::NotReady | Failure::StoreLost => Self::unavailable(text),
+            Failure::Unlisted(_) => Self::failed_precondition(text),
+            Failure::NotReady | Failure::StoreLost | Failure::Behind => Self::unavailable(text),
             Failure::Corrupt => Self::data_loss(text),
         }
     }

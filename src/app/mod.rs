@@ -34,7 +34,7 @@ use crate::{
     caller::Callers,
     changes::{Follower, Hint},
     config::Config,
-    domain::KeyHasher,
+    domain::KeyRing,
     engine::Engine,
     ext_authz::{Authorization, Manner, SERVICE, Server},
     health::{self, Health},
@@ -47,6 +47,7 @@ use crate::{
         Revision, Store,
         cached::Cached,
         observed::Observed,
+        rekey,
         sqlite::{Database, SqliteStore},
         view::View,
     },
@@ -79,9 +80,9 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
     make_data_dir(&config.data_dir)?;
     let database = Database::open(&config.database)?;
     let recorded = database.recorded_pepper()?.map(|recorded| recorded.id);
-    let pepper = pepper::resolve(config.pepper.clone(), recorded, &config.data_dir)?;
-    let store = database.start(&pepper)?;
-    let hasher = KeyHasher::new(pepper, &config.realm, config.hint);
+    let peppers = pepper::resolve(config.peppers.clone(), recorded, &config.data_dir)?;
+    let store = database.start(&peppers)?;
+    let ring = KeyRing::new(peppers, &config.realm, config.hint);
     let listeners = Listeners::bind(&config).await?;
     listeners.announce()?;
     if config.callers == Callers::Unauthenticated {
@@ -90,7 +91,7 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
              network keeps him out"
         );
     }
-    run(config, store, hasher, listeners, Signals::new()?, (source, log)).await
+    run(config, store, ring, listeners, Signals::new()?, (source, log)).await
 }
 
 /// The bound sockets.
@@ -138,13 +139,13 @@ fn make_data_dir(path: &Path) -> Result<(), Fatal> {
 async fn run(
     config: Config,
     sqlite: SqliteStore,
-    hasher: KeyHasher,
+    ring: KeyRing,
     listeners: Listeners,
     signals: Signals,
     (source, log): (Source, Log),
 ) -> Result<(), Fatal> {
     let store_died = sqlite.closed();
-    let core = Core::new(sqlite, hasher, &config)?;
+    let (core, rekeys) = Core::new(sqlite, ring, &config)?;
     let (stop_audit, audit_stopped) = oneshot::channel();
     let (audit, pipeline) =
         Audit::new(Arc::clone(&core.store), Arc::clone(&core.view), core.metrics.audit.clone(), audit_stopped);
@@ -155,7 +156,7 @@ async fn run(
 
     let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
     tasks.spawn(async move { Err(format!("the store's thread {} ended", store_died.await).into()) });
-    let archive_after = core.spawn_upkeep(&config, &mut tasks);
+    let archive_after = core.spawn_upkeep(&config, rekeys, &mut tasks);
     let hangup = signal(SignalKind::hangup())?;
     let reload = Reload {
         source,
@@ -203,45 +204,52 @@ struct Core {
     engine: Arc<Engine>,
     hint: Hint,
     health: Arc<Health>,
-    hasher: KeyHasher,
+    ring: Arc<KeyRing>,
     manner: Arc<ArcSwap<Manner>>,
     started: Instant,
 }
 
 impl Core {
-    fn new(sqlite: SqliteStore, hasher: KeyHasher, config: &Config) -> Result<Self, Fatal> {
+    fn new(sqlite: SqliteStore, ring: KeyRing, config: &Config) -> Result<(Self, rekey::Batches), Fatal> {
         let metrics = Metrics::new()?;
         let store: Arc<dyn Store> = Arc::new(Observed::new(Arc::new(sqlite), metrics.store.clone()));
         let started = Instant::now();
         let view = Arc::new(View::new(started));
         let cached = Arc::new(Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log));
-        let (keys, clock) = (Arc::clone(&cached), Arc::clone(&view));
-        Ok(Self {
-            engine: Arc::new(Engine::new(hasher.clone(), keys, clock, config.engine.clone())),
+        let (ring, (rekeys, batches)) = (Arc::new(ring), rekey::Queue::new());
+        let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
+        let core = Self {
+            engine: Arc::new(Engine::new(peppers, rekeys, keys, clock, config.engine.clone())),
             cached,
             health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
             hint: Hint::default(),
             metrics,
             store,
             view,
-            hasher,
+            ring,
             manner: Arc::new(ArcSwap::from_pointee(Manner {
                 help: config.help.clone(),
                 check_deadline: config.check_deadline,
             })),
             started,
-        })
+        };
+        Ok((core, batches))
     }
 
     /// Starts what runs beside the requests. What is returned changes `binding.archive_after`.
-    fn spawn_upkeep(&self, config: &Config, tasks: &mut JoinSet<Result<(), Fatal>>) -> watch::Sender<Duration> {
+    fn spawn_upkeep(
+        &self,
+        config: &Config,
+        rekeys: rekey::Batches,
+        tasks: &mut JoinSet<Result<(), Fatal>>,
+    ) -> watch::Sender<Duration> {
         let follower = Follower {
             store: Arc::clone(&self.store),
             cached: Arc::clone(&self.cached),
             view: Arc::clone(&self.view),
             hint: self.hint.clone(),
             poll_interval: POLL_INTERVAL,
-            pepper: self.hasher.pepper().id(),
+            ring: Arc::clone(&self.ring),
             metrics: self.metrics.store.clone(),
         };
         let health = Arc::clone(&self.health);
@@ -251,14 +259,15 @@ impl Core {
         let (changes, archive_after) = watch::channel(config.archive_after);
         let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
         let archive = jobs::archive(store, view, archive_after, config.engine.stale_grace);
-        tasks.spawn(async move { match tokio::join!(count, upkeep, archive) {} });
+        let rekey = rekeys.run(Arc::clone(&self.store), Arc::clone(&self.view));
+        tasks.spawn(async move { match tokio::join!(count, upkeep, archive, rekey) {} });
         changes
     }
 
     fn admin(&self, config: &Config) -> Router {
         let operations = admin::Operations {
             store: Arc::clone(&self.store),
-            hasher: self.hasher.clone(),
+            ring: Arc::clone(&self.ring),
             credentials: config.credentials.clone(),
             client_ip: config.client_ip.clone(),
             callers: config.callers.clone(),

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, ColorChoice, Parser, Subcommand, ValueEnum, builder::
 
 use super::reference::{Which, key_id};
 use crate::admin::api::Metadata;
-use crate::domain::{KeyIdPrefix, Network, State, addr::NetworkError, event::EventKind};
+use crate::domain::{KeyIdPrefix, Network, PepperId, State, addr::NetworkError, event::EventKind};
 
 /// The first network that uses an API key owns it.
 #[derive(Parser)]
@@ -89,7 +89,7 @@ not valid; 3: the server did not answer, and what was found without it is printe
         envoy: Vec<PathBuf>,
     },
 
-    /// The secrets that key the digests
+    /// The secrets that key the digests, and how one follows another
     #[command(subcommand, arg_required_else_help = true)]
     Pepper(PepperCommand),
 
@@ -105,8 +105,59 @@ Examples:
   (umask 077; sentinel pepper new > pepper)
   SENTINEL_HMAC_SECRET_FILE=pepper sentinel serve
 
-Whoever replaces the pepper of a store in use makes every key new: keep it as long as the store.")]
+Whoever replaces the pepper of a store in use makes every key new: list the new one beside the old
+one and rotate, as `sentinel pepper activate --help` shows.")]
     New,
+
+    #[command(flatten)]
+    Remote(RotationCommand),
+}
+
+/// What a running server is asked of its peppers.
+#[derive(Subcommand)]
+pub(super) enum RotationCommand {
+    /// Show the peppers: which is active, which are listed, and what is left under each
+    #[command(after_help = "\
+Examples:
+  sentinel pepper list
+  sentinel pepper list --output json | jq '.peppers[] | select(.state != \"retired\")'")]
+    List,
+
+    /// Write new rows with another pepper from now on; a key of the old one moves when it is next used
+    #[command(after_help = "\
+Examples:
+  sentinel pepper new > new-pepper       1. make one, and list it beside the old one in pepper.secrets
+                                            of every server; restart them
+  sentinel pepper activate 0a1b2c3d      2. this command
+  sentinel pepper list                   3. until nothing is left under the old one
+  sentinel pepper retire 4e5f6a7b        4. then its secret can go from every server
+
+A server that does not list the new pepper stops at step 2.")]
+    Activate {
+        /// The pepper's id, 8 hex digits
+        #[arg(value_name = "ID", value_parser = pepper_id)]
+        id: PepperId,
+    },
+
+    /// Say that a pepper is not needed any more; refused while keys are under it
+    #[command(after_help = "\
+Examples:
+  sentinel pepper retire 4e5f6a7b
+  sentinel pepper retire 4e5f6a7b --forget --yes
+
+--forget makes every key that has not been used since the activation a new one: whoever uses it next
+owns it, and its ban is gone. The audit names each.")]
+    Retire {
+        /// The pepper's id, 8 hex digits
+        #[arg(value_name = "ID", value_parser = pepper_id)]
+        id: PepperId,
+        /// Delete what is left under it: bindings, bans and observed keys
+        #[arg(long)]
+        forget: bool,
+        /// Do not ask; needed with --forget where there is no terminal
+        #[arg(long, requires = "forget")]
+        yes: bool,
+    },
 }
 
 /// What a running server is asked.
@@ -305,6 +356,13 @@ fn address(text: &str) -> Result<IpAddr, &'static str> {
 fn metadata(text: &str) -> Result<Metadata, &'static str> {
     let (name, value) = text.split_once('=').ok_or("must be x-client-ip=ADDR or x-peer-ip=ADDR")?;
     Ok(Metadata { name: name.to_owned(), value: value.to_owned() })
+}
+
+fn pepper_id(text: &str) -> Result<PepperId, &'static str> {
+    text.parse().map_err(|_| {
+        "a pepper's id is 8 lower-case hex digits, as `sentinel pepper list` shows them. What was given is not repeated \
+         here: if it is a pepper, it is now in your shell's history"
+    })
 }
 
 fn limit(text: &str) -> Result<u32, &'static str> {

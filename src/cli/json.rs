@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::{
     admin::api::{
         AuditRecord, Ban, Binding, ChangeResponse, ExplainResponse, ExplainedCarrier, GetKeyResponse,
-        GetStatusResponse, Key, ListAuditResponse, ListKeysResponse, RefusedNetwork,
+        GetStatusResponse, Key, ListAuditResponse, ListKeysResponse, ListPeppersResponse, Pepper, PepperRows,
+        RefusedNetwork, RotationResponse,
     },
     doctor::{Code, Finding, Report},
     domain::Timestamp,
@@ -83,6 +84,36 @@ pub(super) fn report(report: &Report) -> Value {
         "findings": report.findings().iter().map(finding).collect::<Vec<_>>(),
         "checked": report.checked().map(Code::as_str).collect::<Vec<_>>(),
     })
+}
+
+pub(super) fn peppers(answer: &ListPeppersResponse) -> Value {
+    let pepper = |it: &Pepper| {
+        json!({
+            "id": it.id,
+            "state": it.state,
+            "listed": it.listed,
+            "left": it.left.map(left),
+            "retired_at": it.retired_at_ms.map(time),
+        })
+    };
+    json!({ "peppers": answer.peppers.iter().map(pepper).collect::<Vec<_>>(), "now": time(answer.now_ms) })
+}
+
+/// `forgotten` is of the whole command, which may have asked more than once.
+pub(super) fn rotation(answer: &RotationResponse) -> Value {
+    json!({
+        "revision": answer.revision,
+        "in_effect": answer.in_effect,
+        "done": answer.done,
+        "forgotten": answer.forgotten,
+        "left": answer.left.map(left),
+        "now": time(answer.now_ms),
+    })
+}
+
+fn left(left: PepperRows) -> Value {
+    let PepperRows { bindings, bans, observed, archived } = left;
+    json!({ "bindings": bindings, "bans": bans, "observed": observed, "archived": archived })
 }
 
 fn key(key: &Key) -> Value {

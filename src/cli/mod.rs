@@ -7,6 +7,7 @@ mod client;
 mod doctor;
 mod json;
 mod operate;
+mod pepper;
 mod reference;
 mod show;
 mod usage;
@@ -79,6 +80,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     let load = || {
         config::load(cli.config.as_deref(), std::env::vars_os()).map_err(|faults| Failure::Config(faults.to_string()))
     };
+    let socket = || cli.admin.clone().map_or_else(|| load().map(|config| config.admin), Ok);
     match cli.command {
         Command::Serve => serve(load()?, cli.config.clone()),
         Command::CheckConfig => {
@@ -91,13 +93,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             let socket = cli.admin.unwrap_or_else(|| config.admin.clone());
             doctor::run(config, &socket, &envoy, cli.output)
         }
-        Command::Remote(command) => {
-            let socket = match cli.admin {
-                Some(socket) => socket,
-                None => load()?.admin,
-            };
-            operate::run(command, &socket, cli.output)
-        }
+        Command::Pepper(PepperCommand::Remote(command)) => pepper::run(command, &socket()?, cli.output),
+        Command::Remote(command) => operate::run(command, &socket()?, cli.output),
     }
 }
 

@@ -162,7 +162,11 @@ fn changed(output: Output, answer: &ChangeResponse, table: fn(&ChangeResponse) -
     emit(output, || table(answer), || json::change(answer))
 }
 
-fn emit(output: Output, table: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> Result<(), Failure> {
+pub(super) fn emit(
+    output: Output,
+    table: impl FnOnce() -> String,
+    json: impl FnOnce() -> Value,
+) -> Result<(), Failure> {
     match output {
         Output::Table => print(&table()),
         Output::Json => print(&format!("{:#}\n", json())),

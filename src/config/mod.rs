@@ -25,7 +25,7 @@ use crate::{
     caller::Callers,
     client_ip::Resolver,
     credential::Credentials,
-    domain::{Mode, Pepper},
+    domain::{Mode, Pepper, Peppers, RingFault},
     engine::{self, Failsafe, Missing},
     ext_authz::Help,
     listen::{Access, Address},
@@ -51,8 +51,8 @@ pub struct Config {
     pub admin: PathBuf,
     /// `store.url`: the SQLite file.
     pub database: PathBuf,
-    /// `pepper.secrets`; `None` means the one in the data folder. Its `Debug` tells the id only.
-    pub pepper: Option<Pepper>,
+    /// `pepper.secrets`; `None` means the one in the data folder. Their `Debug` tells the ids only.
+    pub peppers: Option<Peppers>,
     /// The files of `pepper.secrets_file`, `SENTINEL_HMAC_SECRET_FILE` and `listen.caller_token_file`.
     pub secret_files: Vec<SecretFile>,
     /// `client_ip.source`, `client_ip.trusted_proxies`, `client_ip.header`, `client_ip.nat64`.
@@ -112,7 +112,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let failsafe = source.take("store.failsafe", word(&[("closed", Failsafe::Closed), ("open", Failsafe::Open)]));
     let stale_grace =
         source.take("store.stale_grace", duration(Duration::from_secs(2)..=Duration::from_secs(7 * 86_400)));
-    let pepper = pepper(source);
+    let peppers = peppers(source);
     let (client_ip, unclaimable) = client_ip::take(source).unzip();
     let credentials = credentials::take(source);
     let realm = source.take("credentials.realm", realm);
@@ -135,7 +135,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
         http: http?,
         admin: admin?,
         database: database?,
-        pepper: pepper?,
+        peppers: peppers?,
         secret_files: std::mem::take(&mut source.secret_files),
         client_ip: client_ip?,
         credentials: credentials?,
@@ -220,8 +220,8 @@ fn realm(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// `Some(None)` is no configured pepper, `None` is a fault. This version takes one; a ring of several comes later.
-fn pepper(source: &mut Source) -> Option<Option<Pepper>> {
+/// `Some(None)` is no configured pepper, `None` is a fault.
+fn peppers(source: &mut Source) -> Option<Option<Peppers>> {
     let before = source.faults.clone();
     let short = |fault: crate::domain::key::ShortPepper| fault.to_string();
     let from_text = |text: &str| Pepper::new(text.as_bytes()).map_err(short);
@@ -245,10 +245,15 @@ fn pepper(source: &mut Source) -> Option<Option<Pepper>> {
             Err(fault) => source.faults.push(format!("{name}: {fault}")),
         }
     }
-    if peppers.len() > 1 {
-        source.faults.push(format!("pepper.secrets: {} peppers are given; this version takes one", peppers.len()));
-    }
-    (source.faults == before).then(|| peppers.pop())
+    let peppers = match Peppers::new(peppers) {
+        Ok(peppers) => Some(peppers),
+        Err(RingFault::Empty) => None,
+        Err(fault) => {
+            source.faults.push(format!("pepper.secrets: {fault} (with pepper.secrets_file and SENTINEL_HMAC_SECRET)"));
+            None
+        }
+    };
+    (source.faults == before).then_some(peppers)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ fn nothing_written_is_the_embedded_default() {
     assert_eq!(config.database, Path::new("./sentinel-data/sentinel.db"));
     assert_eq!(config.check_deadline, Duration::from_millis(150));
     assert_eq!(config.engine.stale_grace, Duration::from_secs(600));
-    assert!(config.pepper.is_none());
+    assert!(config.peppers.is_none());
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_broken_file_names_its_line_and_shows_nothing_of_it() {
 }
 
 #[test]
-fn one_pepper_from_any_of_its_places() {
+fn peppers_from_all_of_their_places() {
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
     let id = Pepper::new(SECRET.as_bytes()).unwrap().id();
     let folder = tempfile::tempdir().unwrap();
@@ -98,10 +98,18 @@ fn one_pepper_from_any_of_its_places() {
         (String::new(), vec![("SENTINEL_HMAC_SECRET", SECRET)]),
         (String::new(), vec![("SENTINEL_HMAC_SECRET_FILE", &*file)]),
     ] {
-        assert_eq!(load_text(&text, &env).unwrap().pepper.unwrap().id(), id, "{text} {env:?}");
+        assert_eq!(load_text(&text, &env).unwrap().peppers.unwrap().names(), id.as_str(), "{text} {env:?}");
     }
-    let two = load_text(&format!("[pepper]\nsecrets = ['{SECRET}']"), &[("SENTINEL_HMAC_SECRET", SECRET)]);
-    assert!(two.unwrap_err().contains("this version takes one"));
+    let other = "another-0123456789abcdef0123456789abcdef";
+    let two = load_text(&format!("[pepper]\nsecrets_file = ['{file}']"), &[("SENTINEL_HMAC_SECRET", other)]).unwrap();
+    assert_eq!(two.peppers.unwrap().names(), format!("{id}, {}", Pepper::new(other.as_bytes()).unwrap().id()));
+    for (listed, fault) in [
+        (vec![SECRET, other, SECRET], format!("pepper.secrets: pepper {id} is listed twice")),
+        (vec![SECRET, other, &*"x".repeat(32), &*"y".repeat(32)], "pepper.secrets: 4 peppers are listed".to_owned()),
+    ] {
+        let faults = load_text(&format!("[pepper]\nsecrets = {listed:?}"), &[]).unwrap_err();
+        assert!(faults.contains(&fault) && !faults.contains(SECRET), "{faults}");
+    }
     let debug = format!("{:?}", load_text(&format!("[pepper]\nsecrets = ['{SECRET}']"), &[]).unwrap());
     assert!(!debug.contains(SECRET), "{debug}");
 }

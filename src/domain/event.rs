@@ -43,11 +43,17 @@ pub enum EventKind {
     Unban,
     /// An operator took a change back.
     Undo,
+    /// An operator made another pepper the one that new rows are written with.
+    PepperActivated,
+    /// An operator retired a pepper: no row is under it any more.
+    PepperRetired,
+    /// An operator retired a pepper with this key still under it: its binding and its ban are gone.
+    Forgotten,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Denied,
         Self::WouldDeny,
         Self::FirstUse,
@@ -61,6 +67,9 @@ impl EventKind {
         Self::Ban,
         Self::Unban,
         Self::Undo,
+        Self::PepperActivated,
+        Self::PepperRetired,
+        Self::Forgotten,
     ];
 
     /// The word stored and printed.
@@ -79,6 +88,9 @@ impl EventKind {
             Self::Ban => "ban",
             Self::Unban => "unban",
             Self::Undo => "undo",
+            Self::PepperActivated => "pepper_activated",
+            Self::PepperRetired => "pepper_retired",
+            Self::Forgotten => "forgotten",
         }
     }
 

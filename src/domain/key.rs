@@ -45,6 +45,38 @@ impl KeyDigest {
     }
 }
 
+/// The digests of one key under every pepper that a process lists, the active one's first: what the key's row may be
+/// found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyDigests {
+    first: KeyDigest,
+    others: [Option<KeyDigest>; 2],
+}
+
+impl KeyDigests {
+    /// `others` beyond the second are left out: no process lists so many peppers.
+    pub fn new(first: KeyDigest, others: impl IntoIterator<Item = KeyDigest>) -> Self {
+        let mut others = others.into_iter();
+        Self { first, others: [others.next(), others.next()] }
+    }
+
+    /// Under the active pepper.
+    pub fn first(&self) -> KeyDigest {
+        self.first
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = KeyDigest> + use<> {
+        std::iter::once(self.first).chain(self.others.into_iter().flatten())
+    }
+}
+
+impl From<KeyDigest> for KeyDigests {
+    fn from(only: KeyDigest) -> Self {
+        Self { first: only, others: [None, None] }
+    }
+}
+
 /// A key's printed name: `k_` and 32 hex digits. Fixed when its row is made; a new pepper does not change it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId([u8; 16]);
@@ -151,6 +183,19 @@ impl fmt::Display for PepperId {
     }
 }
 
+/// A text is no pepper's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a pepper's id is 8 lower-case hex digits")]
+pub struct PepperIdError;
+
+impl FromStr for PepperId {
+    type Err = PepperIdError;
+
+    fn from_str(text: &str) -> Result<Self, PepperIdError> {
+        if text.len() == 8 && is_lower_hex(text) { Ok(Self(text.to_owned())) } else { Err(PepperIdError) }
+    }
+}
+
 /// The secret that keys the digest. Without it a stolen database says nothing about any key.
 #[derive(Clone)]
 pub struct Pepper {
@@ -234,6 +279,7 @@ impl KeyHasher {
             pepper: self.pepper.id(),
             realm: self.realm.clone(),
             hint: if self.hints { Hint::of(key) } else { None },
+            others: Vec::new(),
         }
     }
 }
@@ -243,12 +289,21 @@ impl KeyHasher {
 pub struct Fingerprint {
     /// The look-up digest.
     pub digest: KeyDigest,
+    /// Its digests under the other peppers of the process: where an older row of the key may be. No row keeps them.
+    pub others: Vec<KeyDigest>,
     /// The pepper it was made with.
     pub pepper: PepperId,
     /// The upstream key store it belongs to.
     pub realm: String,
     /// For the operator's eye.
     pub hint: Option<Hint>,
+}
+
+impl Fingerprint {
+    /// What the key's row may be found by.
+    pub fn digests(&self) -> KeyDigests {
+        KeyDigests::new(self.digest, self.others.iter().copied())
+    }
 }
 
 impl KeyDigest {

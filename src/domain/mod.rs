@@ -9,14 +9,16 @@ pub mod key;
 mod mode;
 mod nat64;
 pub mod reason;
+mod ring;
 pub mod shape;
 mod time;
 
 pub use addr::{ClientIp, Network};
 pub use binding::{Ban, Binding, Candidate, KeyFacts, Standing, State};
-pub use key::{ApiKey, Fingerprint, Hint, KeyDigest, KeyHasher, KeyId, KeyIdPrefix, Pepper, PepperId};
+pub use key::{ApiKey, Fingerprint, Hint, KeyDigest, KeyDigests, KeyHasher, KeyId, KeyIdPrefix, Pepper, PepperId};
 pub use mode::Mode;
 pub use nat64::Nat64;
 pub use reason::Reason;
+pub use ring::{KeyRing, Peppers, RingFault};
 pub use shape::Shape;
 pub use time::Timestamp;

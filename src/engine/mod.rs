@@ -5,20 +5,21 @@
 
 mod case;
 
-use std::{sync::Arc, time::Duration};
+use std::{iter, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     domain::{
-        ApiKey, ClientIp, KeyDigest, KeyFacts, KeyHasher, KeyId, Mode, Network, Reason, Shape, Timestamp,
+        ApiKey, ClientIp, KeyDigest, KeyFacts, KeyId, KeyRing, Mode, Network, PepperId, Reason, Shape, Timestamp,
         event::{DecisionId, EventKind},
     },
     limit::{self, Charge, Exhausted, Limiter},
     store::{
-        Claim, Claimed, StoreError,
+        Claim, Claimed, Rekey, StoreError,
         cached::{Cached, Entry},
+        rekey,
         view::View,
     },
 };
@@ -188,7 +189,8 @@ struct Settled {
 
 /// Decides.
 pub struct Engine {
-    hasher: KeyHasher,
+    ring: Arc<KeyRing>,
+    rekeys: rekey::Queue,
     cached: Arc<Cached>,
     view: Arc<View>,
     limiter: Limiter,
@@ -196,10 +198,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine over `cached`.
-    pub fn new(hasher: KeyHasher, cached: Arc<Cached>, view: Arc<View>, options: Options) -> Self {
+    /// An engine over `cached`. Keys found under an older pepper go into `rekeys`.
+    pub fn new(
+        ring: Arc<KeyRing>,
+        rekeys: rekey::Queue,
+        cached: Arc<Cached>,
+        view: Arc<View>,
+        options: Options,
+    ) -> Self {
         let limiter = Limiter::new(Instant::now());
-        Self { hasher, cached, view, limiter, options: ArcSwap::from_pointee(options) }
+        Self { ring, rekeys, cached, view, limiter, options: ArcSwap::from_pointee(options) }
     }
 
     /// Decides by other settings from now on. `store.stale_grace` stays: health and the archive go by it too.
@@ -223,30 +231,60 @@ impl Engine {
         }
         let options = self.options.load();
         let Some(key) = key else { return answer(without_key(&options, missing), mode) };
-        let digest = self.hasher.digest(&key);
+        let digest = self.ring.digest(&key);
         let Some(time) = self.view.time(now) else { return answer(never_connected(digest), mode) };
-        if let Some((entry, verdict)) = self.warm(Case { options: &options, mode, ip, digest, now, time }) {
+        let case = Case { options: &options, mode, ip, digest, now, time };
+        if let Some((entry, verdict)) = self.warm(case, &key) {
             self.mark(&entry, verdict, time);
+            self.keep_active(case, &key, &entry);
             return answer(verdict, mode);
         }
         // From here on there are awaits, which must not hold a place in the swap.
         let options = Guard::into_inner(options);
-        let case = Case { options: &options, mode, ip, digest, now, time };
-        let settled = self.settle(case, deadline).await;
-        let verdict = match settled.step {
+        let mut case = Case { options: &options, mode, ip, digest, now, time };
+        let verdict = loop {
+            match self.cold(case, &key, decision_id, deadline).await {
+                Ok(verdict) => break verdict,
+                // Another pepper was activated under us, and nothing was written: again, with that one.
+                Err(Behind(active)) if self.ring.activate(&active) => case.digest = self.ring.digest(&key),
+                Err(Behind(_)) => break never_connected(case.digest),
+            }
+        };
+        answer(verdict, mode)
+    }
+
+    /// What the store decides.
+    async fn cold(
+        &self,
+        case: Case<'_>,
+        key: &ApiKey,
+        decision_id: DecisionId,
+        deadline: Instant,
+    ) -> Result<Verdict, Behind> {
+        let Settled { entry, step } = self.settle(case, key, deadline).await;
+        let verdict = match step {
             Step::Decided(verdict) => verdict,
-            Step::MayClaim(network) => match self.limiter.charge(&options.claims, ip, now) {
+            Step::MayClaim(network) => match self.limiter.charge(&case.options.claims, case.ip, case.now) {
                 Ok(charge) => {
-                    let claim = self.claim(case, &key, network, decision_id, charge);
-                    self.in_time(case, deadline, claim).await.unwrap_or_else(|verdict| verdict)
+                    let claim = self.claim(case, key, network, decision_id, charge);
+                    self.in_time(case, deadline, claim).await.unwrap_or_else(Ok)?
                 }
-                Err(exhausted) => limited(case, settled.entry.as_deref(), exhausted),
+                Err(exhausted) => limited(case, entry.as_deref(), exhausted),
             },
         };
-        if let Some(entry) = settled.entry {
-            self.mark(&entry, verdict, time);
+        if let Some(entry) = entry {
+            self.mark(&entry, verdict, case.time);
+            self.keep_active(case, key, &entry);
         }
-        answer(verdict, mode)
+        Ok(verdict)
+    }
+
+    /// Has the row that `entry` found under another pepper moved to the active one, soon.
+    fn keep_active(&self, case: Case<'_>, key: &ApiKey, entry: &Entry) {
+        let moves = entry.digest != case.digest && !entry.facts.is_empty();
+        if moves && self.rekeys.has_room() {
+            self.rekeys.put(Rekey { from: entry.digest, to: self.ring.fingerprint(key) });
+        }
     }
 
     /// What becomes of a request that the edge found `fault` with, and that was not judged any further.
@@ -274,12 +312,12 @@ impl Engine {
         }
         let options = self.options.load_full();
         let Some(key) = key else { return explained(without_key(&options, missing), mode, None, None) };
-        let digest = self.hasher.digest(key);
+        let digest = self.ring.digest(key);
         let Some(time) = self.view.time(now) else { return explained(never_connected(digest), mode, None, None) };
         let case = Case { options: &options, mode, ip, digest, now, time };
-        let Settled { entry, step } = match self.warm(case) {
+        let Settled { entry, step } = match self.warm(case, key) {
             Some((entry, verdict)) => Settled { entry: Some(entry), step: Step::Decided(verdict) },
-            None => self.settle(case, deadline).await,
+            None => self.settle(case, key, deadline).await,
         };
         let facts = entry.as_ref().map(|entry| entry.facts.clone());
         match step {
@@ -296,8 +334,8 @@ impl Engine {
     }
 
     /// What the cache alone decides. Synchronous: no I/O, no lock, no timer.
-    fn warm(&self, case: Case<'_>) -> Option<(Arc<Entry>, Verdict)> {
-        let entry = self.cached.get(&case.digest)?;
+    fn warm(&self, case: Case<'_>, key: &ApiKey) -> Option<(Arc<Entry>, Verdict)> {
+        let entry = self.cached.get(iter::once(case.digest).chain(self.ring.others(key)))?;
         let verdict = self.known(case, &entry.facts)?;
         Some((entry, verdict))
     }
@@ -310,8 +348,8 @@ impl Engine {
     }
 
     /// Everything but the claim, by what the store says now.
-    async fn settle(&self, case: Case<'_>, deadline: Instant) -> Settled {
-        let entry = match self.in_time(case, deadline, self.cached.load(case.digest)).await {
+    async fn settle(&self, case: Case<'_>, key: &ApiKey, deadline: Instant) -> Settled {
+        let entry = match self.in_time(case, deadline, self.cached.load(self.ring.digests(key))).await {
             Ok(entry) => entry,
             Err(verdict) => return Settled { entry: None, step: Step::Decided(verdict) },
         };
@@ -345,16 +383,19 @@ impl Engine {
         network: Network,
         decision_id: DecisionId,
         charge: Charge,
-    ) -> Result<Verdict, StoreError> {
+    ) -> Result<Result<Verdict, Behind>, StoreError> {
         let claim = Claim {
-            key: self.hasher.fingerprint(key),
+            key: self.ring.fingerprint(key),
             network,
             purpose: case.purpose(),
             now: case.time,
             decision_id: decision_id.to_string(),
         };
-        let claimed = self.cached.claim(claim, move || charge.keep()).await?;
-        Ok(match &claimed {
+        let claimed = match self.cached.claim(claim, move || charge.keep()).await {
+            Err(StoreError::Behind(active)) => return Ok(Err(Behind(active))),
+            claimed => claimed?,
+        };
+        Ok(Ok(match &claimed {
             Claimed::Won { reading, record } => {
                 let added = record.kind == EventKind::NetworkAdded;
                 let reason = if added { Reason::NetworkAdded } else { Reason::FirstUse };
@@ -365,9 +406,12 @@ impl Engine {
                 // As many networks as may be remembered with the key came before this one.
                 deny(Reason::IpMismatch, Some(case.key_id(&reading.facts)))
             }),
-        })
+        }))
     }
 }
+
+/// This pepper is active in the store, and ours was another: nothing was written.
+struct Behind(PepperId);
 
 fn limited(case: Case<'_>, entry: Option<&Entry>, exhausted: Exhausted) -> Verdict {
     case.limited(entry.map(|entry| &entry.facts), exhausted)

@@ -5,6 +5,7 @@
 
 pub mod cached;
 pub mod observed;
+pub mod rekey;
 mod snapshot;
 pub mod sqlite;
 pub mod view;
@@ -14,7 +15,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::{
-    Fingerprint, Hint, KeyDigest, KeyFacts, KeyId, KeyIdPrefix, Network, PepperId, Reason, State, Timestamp,
+    Fingerprint, Hint, KeyDigest, KeyDigests, KeyFacts, KeyId, KeyIdPrefix, Network, PepperId, Reason, State,
+    Timestamp,
     event::{EventKind, Record},
 };
 
@@ -29,8 +31,9 @@ pub struct Revision(pub i64);
 /// A write is durable (covered by an fdatasync or its equivalent) before its `Ok`.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// What is known of `key`, with the revision of the statement that read it. Never creates anything.
-    async fn lookup(&self, key: &KeyDigest) -> Result<Reading, StoreError>;
+    /// What is known of `key`, with the revision of the statement that read it. Never creates anything. A key has one
+    /// row, under one of its digests; all are looked up in one snapshot.
+    async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError>;
 
     /// Makes `claim.network` the owner of the key, or one more owner within its learn window, or, for
     /// [`Purpose::Observe`], a candidate. A ban in force stands in the way, and so does a binding that is sealed. Among
@@ -38,6 +41,12 @@ pub trait Store: Send + Sync + 'static {
     /// their way, read after the winner's commit. The audit record is part of the same transaction. An open binding
     /// whose window is over or whose slots are taken is sealed on the way: what is sealed was sealed by a transaction,
     /// so that no two clocks can disagree on it.
+    ///
+    /// Nothing is written under a pepper that is not the active one: that is [`StoreError::Behind`]. Claims hold a lock
+    /// on the active pepper to the end of their transaction, shared among them and exclusive for [`Store::rotate`]
+    /// (SQLite has one writer, which is that lock; in PostgreSQL it is a transaction-level advisory lock), so no claim
+    /// can commit a row under a pepper of yesterday after the activation of today's. The row of a key that is found
+    /// under another of its digests is re-keyed on the way.
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError>;
 
     /// Carries out an operator's change in one transaction: the row, its audit record and `revision + 1`. A refusal
@@ -69,6 +78,19 @@ pub trait Store: Send + Sync + 'static {
     /// record and its change are part of the same transaction. Fewer than `limit` records: there are no more.
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError>;
 
+    /// Re-keys rows, in one transaction: binding, ban, candidates and archived rows of a key get the digest that it has
+    /// under the active pepper, and keep their id and all else. Each takes a revision and is logged under the digest
+    /// that it leaves, which is the one that caches know. What is no longer there, is there under the new digest already
+    /// or would leave the active pepper is left alone. Answers how many keys were moved.
+    async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Every pepper that was ever active, by name, and what is left under it. Counts: for operators.
+    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError>;
+
+    /// Carries out a step of a rotation in one transaction with its audit records. Each takes revisions, and each key
+    /// forgotten is logged as changed.
+    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError>;
+
     /// How many bindings there are, and how many bans in force by the store's clock; and of `query` what it asks for. May
     /// scan: for operators' questions and one job a minute.
     async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError>;
@@ -81,6 +103,94 @@ pub struct Reading {
     pub facts: KeyFacts,
     /// The revision of the statement that read it: the fact includes every change up to it.
     pub as_of: Revision,
+    /// The digest of the key's row, under which its changes are logged; without a row the first that was asked for.
+    pub digest: KeyDigest,
+}
+
+/// A key whose row is under another pepper than the active one.
+#[derive(Clone, Debug)]
+pub struct Rekey {
+    /// Where its row is.
+    pub from: KeyDigest,
+    /// Where it belongs.
+    pub to: Fingerprint,
+}
+
+/// A step of a rotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// New rows are written with this pepper from now on.
+    Activate {
+        /// Its name.
+        id: PepperId,
+        /// [`crate::domain::Pepper::check_value`].
+        check_value: [u8; 32],
+    },
+    /// Nobody needs this pepper any more. Refused while a binding, a ban or a candidate is under it, which `forget`
+    /// deletes, at most [`FORGOTTEN_AT_ONCE`] keys in one step. Archived rows never stand in the way: they go with their
+    /// pepper, because no key could be recognised by them.
+    Retire {
+        /// Its name.
+        id: PepperId,
+        /// Whether to delete what is left under it.
+        forget: bool,
+    },
+}
+
+/// The most keys that one step of [`Rotation::Retire`] deletes: claims wait for it.
+pub const FORGOTTEN_AT_ONCE: u32 = 200;
+
+/// A step of a rotation that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    /// The last revision that it took.
+    pub revision: Revision,
+    /// The audit records, already stored.
+    pub records: Vec<Record>,
+    /// Whether there is nothing left to do; a step that forgot as many keys as it may has to be repeated.
+    pub done: bool,
+    /// What is left under the pepper.
+    pub left: Left,
+}
+
+/// A pepper that the store knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PepperRow {
+    /// Its name.
+    pub id: PepperId,
+    /// Whether new rows are written with it.
+    pub active: bool,
+    /// Since when nothing is under it.
+    pub retired_at: Option<Timestamp>,
+    /// What is under it.
+    pub left: Left,
+}
+
+/// How much is still under a pepper.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Bindings in any state.
+    pub bindings: u64,
+    /// Bans, in force or expired.
+    pub bans: u64,
+    /// Keys that observe mode has seen.
+    pub observed: u64,
+    /// Archived rows.
+    pub archived: u64,
+}
+
+impl Left {
+    /// Whether a key would be taken for a new one without the pepper.
+    pub fn lives(&self) -> bool {
+        self.bindings + self.bans + self.observed > 0
+    }
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { bindings, bans, observed, archived: _ } = self;
+        write!(f, "{bindings} bindings, {bans} bans, {observed} observed keys")
+    }
 }
 
 /// A first use.
@@ -383,6 +493,10 @@ pub enum StoreError {
     /// It may work later: busy, disk full, connection lost, shutting down. For a decision the store is lost.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// Nothing was written: the caller's digests are made with another pepper than this, which is active now. It works
+    /// with this one.
+    #[error("the active pepper is {0} now")]
+    Behind(PepperId),
     /// It will not work later: a row that this version cannot read. For a decision the store is lost as well.
     #[error("the store holds what this version cannot read: {0}")]
     Corrupt(String),
@@ -426,4 +540,28 @@ pub enum Refusal {
     /// What the record's change made is no longer so.
     #[error("{0} has been changed since; undo the later changes first")]
     ChangedSince(KeyId),
+    /// The record's key has no row any more, and its digest is of another pepper: whether the key has come back under
+    /// the active one, nobody can tell.
+    #[error(
+        "{0} has no row left, and pepper {1} that its record was made with is not active any more; name the key itself"
+    )]
+    OtherPepper(KeyId, PepperId),
+    /// Only what was active once can be retired.
+    #[error("nothing was ever written with pepper {0}")]
+    UnknownPepper(PepperId),
+    /// Two secrets of one name.
+    #[error("the store knows another secret by the name {0}; take a fresh one")]
+    AnotherSecret(PepperId),
+    /// Nothing to activate.
+    #[error("pepper {0} is active already")]
+    AlreadyActive(PepperId),
+    /// New rows are written with it.
+    #[error("pepper {0} is active; activate another one first")]
+    ActivePepper(PepperId),
+    /// Nothing to retire.
+    #[error("pepper {0} is retired already")]
+    AlreadyRetired(PepperId),
+    /// Keys would be taken for new ones.
+    #[error("{1} are still under pepper {0}; each moves when its key is next used")]
+    StillInUse(PepperId, Left),
 }

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{
-    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow, Reading,
-    Revision, Store, StoreError, Stored, Target, Use,
+    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow, PepperRow,
+    Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
 };
 use crate::{
-    domain::{KeyDigest, Timestamp, event::Record},
+    domain::{KeyDigests, Timestamp, event::Record},
     metrics::{ClaimOutcome, Operation, StoreMetrics},
 };
 
@@ -61,20 +61,21 @@ trait IsFailure {
 }
 
 impl IsFailure for StoreError {
+    /// Being behind is the caller's state, not the store's.
     fn is_failure(&self) -> bool {
-        true
+        !matches!(self, Self::Behind(_))
     }
 }
 
 impl IsFailure for ChangeError {
     fn is_failure(&self) -> bool {
-        matches!(self, Self::Store(_))
+        matches!(self, Self::Store(error) if error.is_failure())
     }
 }
 
 #[async_trait]
 impl Store for Observed {
-    async fn lookup(&self, key: &KeyDigest) -> Result<Reading, StoreError> {
+    async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
         self.timed(Operation::Lookup, self.store.lookup(key)).await
     }
 
@@ -117,6 +118,18 @@ impl Store for Observed {
 
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
         self.timed(Operation::Archive, self.store.archive(unused_since, limit, now)).await
+    }
+
+    async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
+        self.timed(Operation::Rekey, self.store.rekey(moves, now)).await
+    }
+
+    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
+        self.timed(Operation::Peppers, self.store.peppers()).await
+    }
+
+    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
+        self.timed(Operation::Rotate, self.store.rotate(step, actor, now)).await
     }
 
     async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {

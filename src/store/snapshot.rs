@@ -87,7 +87,13 @@ pub(super) fn from_json(text: &str) -> Result<Delta, StoreError> {
         PartRow::Ban { before, after } => Part::Ban(Touched { before: ban(before), after: ban(after) }),
         PartRow::Note { before, after } => Part::Note(Touched { before, after }),
     };
-    let key = Fingerprint { digest: digest_of(&digest)?, pepper: PepperId::from_stored(pepper), realm, hint };
+    let key = Fingerprint {
+        digest: digest_of(&digest)?,
+        pepper: PepperId::from_stored(pepper),
+        realm,
+        hint,
+        others: Vec::new(),
+    };
     Ok(Delta { key, part })
 }
 

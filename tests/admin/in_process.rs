@@ -17,12 +17,14 @@ use key_ip_sentinel::{
     changes::Hint,
     client_ip::{Resolver, Source},
     credential::{Credentials, Options, Profile},
+    domain::KeyRing,
     engine::{self, Engine},
     health::Health,
     metrics::Metrics,
     store::{
         AuditQuery, Revision, Store,
         cached::Cached,
+        rekey,
         sqlite::{Database, SqliteStore},
         view::View,
     },
@@ -34,7 +36,7 @@ use tokio::{
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::{Code, transport::Server};
 
-use crate::{KEY, by_key, client, hasher, pepper, run::run};
+use crate::{KEY, by_key, client, pepper, run::run};
 
 /// The API over a real store, without the Follower: its view of the store is what the test gives it.
 struct Parts {
@@ -43,10 +45,14 @@ struct Parts {
     view: Arc<View>,
 }
 
+fn ring() -> Arc<KeyRing> {
+    Arc::new(KeyRing::new(pepper().into(), "default", true))
+}
+
 impl Parts {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper()).unwrap();
+        let store = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper().into()).unwrap();
         Self { folder, store: Arc::new(store), view: Arc::new(View::new(Instant::now())) }
     }
 
@@ -58,10 +64,10 @@ impl Parts {
         Operations {
             client_ip: Resolver { source: Source::Peer, trusted_proxies: Vec::new(), nat64: Vec::new() },
             callers: Callers::ByPlace,
-            engine: Arc::new(Engine::new(hasher(), cached, self.view.clone(), options)),
+            engine: Arc::new(Engine::new(ring(), rekey::Queue::new().0, cached, self.view.clone(), options)),
             check_deadline: Duration::from_secs(10),
             store: self.store.clone(),
-            hasher: hasher(),
+            ring: ring(),
             credentials: Credentials { profile, route_profiles: Vec::new(), options: Options::default() },
             hint: Hint::default(),
             view: self.view.clone(),

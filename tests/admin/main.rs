@@ -84,7 +84,7 @@ async fn seeded(fill: impl AsyncFnOnce(&SqliteStore)) -> Sentinel {
     // own, and the server would find its database owned.
     let elsewhere = tempfile::tempdir().unwrap();
     let filled = elsewhere.path().join("sentinel.db");
-    let store = Database::open(&filled).unwrap().start(&pepper()).unwrap();
+    let store = Database::open(&filled).unwrap().start(&pepper().into()).unwrap();
     fill(&store).await;
     drop(store);
     std::fs::copy(&filled, home.database()).unwrap();

@@ -5,8 +5,9 @@ pub(crate) use key_ip_sentinel::admin::api as proto;
 use super::grpc::Channel;
 
 use proto::{
-    BanRequest, ChangeResponse, GetStatusRequest, GetStatusResponse, KeyReference, ListAuditRequest, ListAuditResponse,
-    ListKeysRequest, ListKeysResponse, UnbanRequest, UnbindRequest, key_reference::Reference, unbind_request::Mode,
+    ActivatePepperRequest, BanRequest, ChangeResponse, GetStatusRequest, GetStatusResponse, KeyReference,
+    ListAuditRequest, ListAuditResponse, ListKeysRequest, ListKeysResponse, ListPeppersRequest, ListPeppersResponse,
+    RotationResponse, UnbanRequest, UnbindRequest, key_reference::Reference, unbind_request::Mode,
 };
 
 /// gRPC's code and text.
@@ -43,6 +44,15 @@ impl Admin {
     pub(crate) async fn audit(&self, kind: &str) -> Result<ListAuditResponse, Refused> {
         let request = ListAuditRequest { kind: kind.to_owned(), limit: 1000, ..Default::default() };
         self.0.unary("/sentinel.admin.v1.Admin/ListAudit", &request).await
+    }
+
+    pub(crate) async fn peppers(&self) -> Result<ListPeppersResponse, Refused> {
+        self.0.unary("/sentinel.admin.v1.Admin/ListPeppers", &ListPeppersRequest {}).await
+    }
+
+    pub(crate) async fn activate(&self, pepper: &str) -> Result<RotationResponse, Refused> {
+        let request = ActivatePepperRequest { id: pepper.to_owned() };
+        self.0.unary("/sentinel.admin.v1.Admin/ActivatePepper", &request).await
     }
 
     pub(crate) async fn status(&self) -> Result<GetStatusResponse, Refused> {

@@ -7,10 +7,10 @@ use std::sync::{
 
 use async_trait::async_trait;
 use key_ip_sentinel::{
-    domain::{KeyDigest, Timestamp, event::Record},
+    domain::{KeyDigests, Timestamp, event::Record},
     store::{
         Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
-        Reading, Revision, Store, StoreError, Stored, Target, Use,
+        PepperRow, Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
     },
 };
 use tokio::sync::{Semaphore, watch};
@@ -92,7 +92,7 @@ impl Switch {
 
 #[async_trait]
 impl Store for Switch {
-    async fn lookup(&self, key: &KeyDigest) -> Result<Reading, StoreError> {
+    async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
         self.check()?;
         let reading = self.store.lookup(key).await;
         self.reads.pass().await;
@@ -141,6 +141,18 @@ impl Store for Switch {
 
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
         self.store.archive(unused_since, limit, now).await
+    }
+
+    async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
+        self.store.rekey(moves, now).await
+    }
+
+    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
+        self.store.peppers().await
+    }
+
+    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
+        self.store.rotate(step, actor, now).await
     }
 
     async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {

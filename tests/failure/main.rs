@@ -9,6 +9,7 @@ mod follower;
 mod health;
 mod process;
 mod restored;
+mod rotation;
 mod sealed;
 
 use std::{sync::Arc, time::Duration};

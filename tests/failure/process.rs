@@ -5,13 +5,14 @@ use std::{cell::RefCell, sync::Arc, time::Duration};
 use key_ip_sentinel::{
     changes::{Follower, Hint},
     domain::{
-        ApiKey, Fingerprint, KeyHasher, Mode, Pepper, Reason,
+        ApiKey, Fingerprint, KeyDigest, KeyRing, Mode, Pepper, Peppers, Reason, Timestamp,
         event::{DecisionId, Record},
     },
     engine::{Decision, Engine, Failsafe, Options, Request},
     metrics::Metrics,
     store::{
-        Action, Change, Revision, Store, Target, cached::Cached, observed::Observed, sqlite::Database, view::View,
+        Action, Change, Rekey, Revision, Rotation, Store, Target, cached::Cached, observed::Observed, rekey,
+        sqlite::Database, view::View,
     },
 };
 use rusqlite::Connection;
@@ -28,15 +29,20 @@ pub(crate) fn first_uses() -> Vec<Record> {
     FIRST_USES.with_borrow(Vec::clone)
 }
 
+/// The peppers of these bytes.
+fn listed(bytes: &[u8]) -> Peppers {
+    Peppers::new(bytes.iter().map(|byte| Pepper::new(&[*byte; 32]).unwrap()).collect()).unwrap()
+}
+
 pub(crate) struct Process {
     pub(crate) store: Arc<Switch>,
     pub(crate) cached: Arc<Cached>,
     pub(crate) view: Arc<View>,
     metrics: Metrics,
-    hasher: KeyHasher,
+    pub(crate) ring: Arc<KeyRing>,
     engine: Arc<Engine>,
     started: Instant,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl Process {
@@ -45,24 +51,58 @@ impl Process {
     }
 
     pub(crate) fn with(options: Options) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let pepper = Pepper::new(&[7; 32]).unwrap();
-        let sqlite = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper).unwrap();
-        let store = Arc::new(Switch::new(Arc::new(sqlite)));
+        Self::listing(options, &[7])
+    }
+
+    /// One that lists the peppers of these bytes.
+    pub(crate) fn with_peppers(failsafe: Failsafe, peppers: &[u8]) -> Self {
+        Self::listing(Options { failsafe, stale_grace: GRACE, ..Options::default() }, peppers)
+    }
+
+    fn listing(options: Options, peppers: &[u8]) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let peppers = listed(peppers);
+        let sqlite = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&peppers).unwrap();
+        Self::over(Arc::new(Switch::new(Arc::new(sqlite))), peppers, folder, options)
+    }
+
+    /// Another process of the same store, which has not heard of it yet.
+    pub(crate) fn beside(&self, failsafe: Failsafe, peppers: &[u8]) -> Self {
+        let options = Options { failsafe, stale_grace: GRACE, ..Options::default() };
+        Self::over(Arc::clone(&self.store), listed(peppers), Arc::clone(&self.folder), options)
+    }
+
+    fn over(store: Arc<Switch>, peppers: Peppers, folder: Arc<tempfile::TempDir>, options: Options) -> Self {
         let metrics = Metrics::new().unwrap();
         let observed = Arc::new(Observed::new(Arc::clone(&store) as _, metrics.store.clone()));
         let tell = |record: &Record| FIRST_USES.with_borrow_mut(|told| told.push(record.clone()));
         let cached = Arc::new(Cached::new(observed, 1000, metrics.store.clone(), tell));
         let started = Instant::now();
         let view = Arc::new(View::new(started));
-        let hasher = KeyHasher::new(pepper, "default", true);
-        let engine = Arc::new(Engine::new(hasher.clone(), Arc::clone(&cached), Arc::clone(&view), options));
-        Self { store, cached, view, metrics, hasher, engine, started, folder }
+        let ring = Arc::new(KeyRing::new(peppers, "default", true));
+        let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
+        let engine = Arc::new(Engine::new(peppers, rekey::Queue::new().0, keys, clock, options));
+        Self { store, cached, view, metrics, ring, engine, started, folder }
+    }
+
+    /// Has new rows written with the pepper of this byte from now on.
+    pub(crate) async fn activate(&self, byte: u8) -> Revision {
+        let pepper = Pepper::new(&[byte; 32]).unwrap();
+        let step = Rotation::Activate { id: pepper.id(), check_value: *pepper.check_value() };
+        self.store.rotate(step, "uid:0", Timestamp::from_millis(1)).await.unwrap().revision
+    }
+
+    /// Moves the row of `key` from `from` to where this process sees it.
+    pub(crate) async fn move_key(&self, key: &str, from: KeyDigest) {
+        let to = self.fingerprint(key);
+        let moved = self.store.rekey(vec![Rekey { from, to }], Timestamp::from_millis(1)).await.unwrap();
+        assert_eq!(moved, 1);
     }
 
     /// One successful poll, answered `at` after the start.
     pub(crate) async fn poll(&self, at: Duration) {
         let changes = self.store.changes_after(self.view.applied()).await.unwrap();
+        assert!(self.ring.activate(&changes.active_pepper));
         self.cached.absorb(&changes);
         self.view.polled(&changes, self.started + at);
     }
@@ -75,7 +115,7 @@ impl Process {
             view: Arc::clone(&self.view),
             hint: Hint::default(),
             poll_interval: 30 * SECOND,
-            pepper: self.hasher.pepper().id(),
+            ring: Arc::clone(&self.ring),
             metrics: self.metrics.store.clone(),
         }
     }
@@ -101,7 +141,7 @@ impl Process {
     }
 
     pub(crate) fn fingerprint(&self, key: &str) -> Fingerprint {
-        self.hasher.fingerprint(&ApiKey::new(key.to_owned()))
+        self.ring.fingerprint(&ApiKey::new(key.to_owned()))
     }
 
     pub(crate) async fn change(&self, key: &str, action: Action) -> Revision {

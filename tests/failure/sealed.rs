@@ -37,7 +37,7 @@ async fn a_mismatch_is_never_answered_from_cache_for_an_entry_read_unsealed() {
     assert!(
         !process
             .cached
-            .get(&process.fingerprint("some-key").digest)
+            .get([process.fingerprint("some-key").digest])
             .unwrap()
             .facts
             .binding

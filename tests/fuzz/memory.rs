@@ -5,12 +5,13 @@ use std::{collections::HashMap, sync::Mutex};
 use async_trait::async_trait;
 use key_ip_sentinel::{
     domain::{
-        Binding, Candidate, KeyDigest, KeyFacts, State, Timestamp,
+        Binding, Candidate, KeyDigest, KeyDigests, KeyFacts, State, Timestamp,
         event::{EventKind, Record},
     },
     store::{
         Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
-        MAX_CANDIDATES, Purpose, Reading, Revision, Store, StoreError, Stored, Target, Use,
+        MAX_CANDIDATES, PepperRow, Purpose, Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored,
+        Target, Use,
     },
 };
 
@@ -18,8 +19,8 @@ use key_ip_sentinel::{
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<HashMap<KeyDigest, KeyFacts>>);
 
-fn reading(facts: &KeyFacts) -> Reading {
-    Reading { facts: facts.clone(), as_of: Revision::default() }
+fn reading(digest: KeyDigest, facts: &KeyFacts) -> Reading {
+    Reading { facts: facts.clone(), as_of: Revision::default(), digest }
 }
 
 fn unused<T>() -> Result<T, StoreError> {
@@ -28,8 +29,9 @@ fn unused<T>() -> Result<T, StoreError> {
 
 #[async_trait]
 impl Store for Memory {
-    async fn lookup(&self, key: &KeyDigest) -> Result<Reading, StoreError> {
-        Ok(reading(self.0.lock().unwrap().get(key).unwrap_or(&KeyFacts::default())))
+    async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
+        let key = key.first();
+        Ok(reading(key, self.0.lock().unwrap().get(&key).unwrap_or(&KeyFacts::default())))
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
@@ -37,13 +39,13 @@ impl Store for Memory {
         let facts = rows.entry(claim.key.digest).or_default();
         let known = facts.candidates.iter().any(|candidate| candidate.network == claim.network);
         match claim.purpose {
-            _ if facts.binding.is_some() => return Ok(Claimed::Held(reading(facts))),
+            _ if facts.binding.is_some() => return Ok(Claimed::Held(reading(claim.key.digest, facts))),
             Purpose::Observe if known || facts.candidates.len() == MAX_CANDIDATES => {
-                return Ok(Claimed::Held(reading(facts)));
+                return Ok(Claimed::Held(reading(claim.key.digest, facts)));
             }
             Purpose::Observe => {
                 facts.candidates.push(Candidate { network: claim.network, first_at: claim.now });
-                return Ok(Claimed::Noted(reading(facts)));
+                return Ok(Claimed::Noted(reading(claim.key.digest, facts)));
             }
             Purpose::Own(_) => {}
         }
@@ -71,7 +73,7 @@ impl Store for Memory {
             detail: None,
             delta: None,
         };
-        Ok(Claimed::Won { reading: reading(facts), record })
+        Ok(Claimed::Won { reading: reading(claim.key.digest, facts), record })
     }
 
     async fn apply(&self, _: Change, _: &str, _: Timestamp) -> Result<Applied, ChangeError> {
@@ -104,6 +106,18 @@ impl Store for Memory {
 
     async fn archive(&self, _: Timestamp, _: u32, _: Timestamp) -> Result<Vec<Record>, StoreError> {
         unused()
+    }
+
+    async fn rekey(&self, _: Vec<Rekey>, _: Timestamp) -> Result<u64, StoreError> {
+        unused()
+    }
+
+    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
+        unused()
+    }
+
+    async fn rotate(&self, _: Rotation, _: &str, _: Timestamp) -> Result<Rotated, ChangeError> {
+        Ok(unused()?)
     }
 
     async fn counts(&self, _: CountQuery) -> Result<Counts, StoreError> {

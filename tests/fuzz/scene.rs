@@ -8,12 +8,12 @@ use http_body_util::{BodyExt, Full};
 use key_ip_sentinel::{
     audit::Audit,
     config::{self, Config},
-    domain::{ApiKey, KeyHasher, KeyId, Pepper, Timestamp},
+    domain::{ApiKey, KeyId, KeyRing, Pepper, Timestamp},
     engine::Engine,
     ext_authz::{Authorization, Manner, Server},
     limit,
     metrics::Metrics,
-    store::{Changes, Revision, cached::Cached, view::View},
+    store::{Changes, Revision, cached::Cached, rekey, view::View},
 };
 use tokio::{sync::oneshot, time::Instant};
 use tonic::body::Body;
@@ -183,7 +183,7 @@ impl Scene {
 /// A server without a socket and without owners.
 pub(crate) struct Stage {
     server: Server,
-    hasher: KeyHasher,
+    ring: Arc<KeyRing>,
     metrics: Metrics,
     /// Keeps the audit's queue open.
     _stop: oneshot::Sender<()>,
@@ -193,7 +193,7 @@ impl Stage {
     /// To be called within a runtime.
     pub(crate) fn new(config: &Config) -> Self {
         let pepper = Pepper::new(PEPPER.as_bytes()).unwrap();
-        let hasher = KeyHasher::new(pepper, &config.realm, config.hint);
+        let ring = Arc::new(KeyRing::new(pepper.into(), &config.realm, config.hint));
         let (store, metrics, view) =
             (Arc::new(Memory::default()), Metrics::new().unwrap(), Arc::new(View::new(Instant::now())));
         let cached = Arc::new(Cached::new(store.clone(), 10_000, metrics.store.clone(), |_| ()));
@@ -202,7 +202,7 @@ impl Stage {
             revision: Revision::default(),
             changed: Vec::new(),
             pruned: false,
-            active_pepper: hasher.pepper().id(),
+            active_pepper: ring.active(),
         };
         view.polled(&changes, Instant::now());
         let (stop, stopped) = oneshot::channel();
@@ -220,16 +220,16 @@ impl Stage {
                 help: config.help.clone(),
                 check_deadline: config.check_deadline,
             })),
-            engine: Arc::new(Engine::new(hasher.clone(), cached, view, engine)),
+            engine: Arc::new(Engine::new(Arc::clone(&ring), rekey::Queue::new().0, cached, view, engine)),
             audit,
             metrics: metrics.checks.clone(),
         };
-        Self { server: Server::new(Arc::new(authorization)), hasher, metrics, _stop: stop }
+        Self { server: Server::new(Arc::new(authorization)), ring, metrics, _stop: stop }
     }
 
     /// The name that this canonical key has in answers.
     pub(crate) fn id(&self, canonical: &str) -> KeyId {
-        self.hasher.digest(&ApiKey::new(canonical.to_owned())).new_id()
+        self.ring.digest(&ApiKey::new(canonical.to_owned())).new_id()
     }
 
     /// The service's answer; an error is an answer that Envoy might take for an allow, or a rule of the edge broken.

@@ -13,7 +13,7 @@ use crate::fixture::*;
 
 /// What holds of every change, checked before what is particular to one.
 async fn check(store: &dyn Store, key: &KeyDigest, before: &KeyFacts, applied: &Applied) {
-    let reading = store.lookup(key).await.unwrap();
+    let reading = store.lookup(&(*key).into()).await.unwrap();
     assert_eq!(applied.before, *before);
     assert_eq!(applied.after, reading.facts);
     assert_eq!(applied.revision, reading.as_of);
@@ -236,7 +236,7 @@ pub(crate) async fn a_key_by_its_prefix_is_the_key_by_itself(place: &impl Backen
         let id = key.digest.new_id();
         for length in [10, 20, 34] {
             let target = Target::Id(prefix(&id.to_string()[..length]));
-            let before = store.lookup(&key.digest).await.unwrap().facts;
+            let before = store.lookup(&key.digest.into()).await.unwrap().facts;
             let applied = store.apply(Change::Key { target, action: ban_for(None) }, ADMIN, START).await.unwrap();
             check(&*store, &key.digest, &before, &applied).await;
             assert_eq!(applied.key_id, id);
@@ -303,7 +303,7 @@ pub(crate) async fn what_does_not_exist_is_refused_and_changes_nothing(place: &i
         assert_eq!(refusal(&*store, target, Action::Unban).await, Refusal::NotBanned(bound.digest.new_id()));
     }
     assert_eq!((revision(&*store).await, audit(&*store, WHOLE_AUDIT).await), known);
-    assert!(store.lookup(&unknown.digest).await.unwrap().facts.is_empty());
+    assert!(store.lookup(&unknown.digest.into()).await.unwrap().facts.is_empty());
 }
 
 pub(crate) async fn revisions_are_in_order_and_without_gaps(place: &impl Backend) {

@@ -23,7 +23,7 @@ pub(crate) async fn a_claim_gives_the_key_to_its_network(place: &impl Backend) {
     assert_eq!(binding.networks, [network("203.0.113.7/32")]);
     assert_eq!(binding.created_at, START);
     assert_eq!(won.facts.ban, None);
-    assert_eq!(store.lookup(&key.digest).await.unwrap(), won);
+    assert_eq!(store.lookup(&key.digest.into()).await.unwrap(), won);
 }
 
 pub(crate) async fn a_later_claim_is_held_by_what_was_there(place: &impl Backend) {
@@ -50,7 +50,7 @@ async fn race(store: &dyn Store, key: &Fingerprint, callers: u8) -> Network {
     let [(owner, won)] = &winners[..] else { panic!("winners: {winners:?}") };
     assert_eq!(won.facts.binding.as_ref().unwrap().networks, [*owner]);
     assert!(losers.iter().all(|held| held == won), "a loser was told something else than the winner");
-    assert_eq!(store.lookup(&key.digest).await.unwrap(), *won);
+    assert_eq!(store.lookup(&key.digest.into()).await.unwrap(), *won);
     *owner
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn a_reserved_key_cannot_be_claimed(place: &impl Backend) {
     bind(&*store, &key, "203.0.113.7").await;
     let reserved = change(&*store, &key, Action::Reserve).await;
     let held = store.claim(claim(&key, "203.0.113.7", at(hours(1)))).await.unwrap();
-    assert_eq!(held, Claimed::Held(Reading { facts: reserved.after, as_of: reserved.revision }));
+    assert_eq!(held, Claimed::Held(Reading { facts: reserved.after, as_of: reserved.revision, digest: key.digest }));
 }
 
 pub(crate) async fn a_banned_key_cannot_be_claimed(place: &impl Backend) {
@@ -95,7 +95,7 @@ pub(crate) async fn a_banned_key_cannot_be_claimed(place: &impl Backend) {
     let key = key("leaked");
     let banned = change(&*store, &key, FOREVER).await;
     let held = store.claim(claim(&key, "203.0.113.7", at(hours(1_000_000)))).await.unwrap();
-    assert_eq!(held, Claimed::Held(Reading { facts: banned.after, as_of: banned.revision }));
+    assert_eq!(held, Claimed::Held(Reading { facts: banned.after, as_of: banned.revision, digest: key.digest }));
     assert_eq!(binding(&*store, &key).await, None);
     let first_uses = AuditQuery { kind: Some(EventKind::FirstUse), ..WHOLE_AUDIT };
     assert_eq!(audit(&*store, first_uses).await, []);
@@ -108,7 +108,10 @@ pub(crate) async fn a_ban_ends_exclusively(place: &impl Backend) {
     let end = at(hours(2));
     let last_moment = end.before(Duration::from_millis(1));
     let held = store.claim(claim(&key, "203.0.113.7", last_moment)).await.unwrap();
-    assert_eq!(held, Claimed::Held(Reading { facts: banned.after.clone(), as_of: banned.revision }));
+    assert_eq!(
+        held,
+        Claimed::Held(Reading { facts: banned.after.clone(), as_of: banned.revision, digest: key.digest })
+    );
 
     let won = store.claim(claim(&key, "203.0.113.7", end)).await.unwrap();
     let Claimed::Won { reading: Reading { facts: KeyFacts { binding: Some(binding), ban, .. }, .. }, .. } = won else {

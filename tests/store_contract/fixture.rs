@@ -109,7 +109,7 @@ pub(crate) fn ban_for(lasting: Option<Duration>) -> Action {
 pub(crate) const FOREVER: Action = Action::Ban { lasting: None, reason: None };
 
 pub(crate) async fn binding(store: &dyn Store, key: &Fingerprint) -> Option<Binding> {
-    store.lookup(&key.digest).await.unwrap().facts.binding
+    store.lookup(&key.digest.into()).await.unwrap().facts.binding
 }
 
 pub(crate) async fn revision(store: &dyn Store) -> Revision {

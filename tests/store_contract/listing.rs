@@ -36,7 +36,7 @@ pub(crate) async fn keys_come_newest_first_and_once(place: &impl Backend) {
     assert_eq!(names(&*store, ALL_KEYS).await, ids(newest));
     for row in store.keys(ALL_KEYS).await.unwrap() {
         let key = newest.into_iter().find(|key| key.digest.new_id() == row.key_id).unwrap();
-        assert_eq!(row.facts, store.lookup(&key.digest).await.unwrap().facts);
+        assert_eq!(row.facts, store.lookup(&key.digest.into()).await.unwrap().facts);
         assert_eq!(row.hint, key.hint);
     }
     change_at(&*store, &only_banned, Action::Unban, at(hours(7))).await;
@@ -119,7 +119,7 @@ pub(crate) async fn a_key_is_found_by_prefix_and_by_itself(place: &impl Backend)
     bind(&*store, &bound, "203.0.113.7").await;
     change(&*store, &banned, FOREVER).await;
     for key in [&bound, &banned] {
-        let facts = store.lookup(&key.digest).await.unwrap().facts;
+        let facts = store.lookup(&key.digest.into()).await.unwrap().facts;
         let expected = KeyRow { key_id: key.digest.new_id(), hint: key.hint.clone(), facts, life: Life::default() };
         let short = Target::Id(prefix(&key.digest.new_id().to_string()[..10]));
         for target in [Target::Key(key.clone()), by_id(key), short] {

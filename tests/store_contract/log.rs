@@ -11,8 +11,8 @@ use crate::fixture::*;
 
 pub(crate) async fn a_lookup_of_an_unknown_key_creates_nothing(place: &impl Backend) {
     let store = place.open().await;
-    let reading = store.lookup(&key("unknown").digest).await.unwrap();
-    assert_eq!(reading, Reading { facts: KeyFacts::default(), as_of: Revision(0) });
+    let reading = store.lookup(&key("unknown").digest.into()).await.unwrap();
+    assert_eq!(reading, Reading { facts: KeyFacts::default(), as_of: Revision(0), digest: key("unknown").digest });
     assert_eq!(store.keys(ALL_KEYS).await.unwrap(), []);
     assert_eq!(audit(&*store, WHOLE_AUDIT).await, []);
     assert_eq!(store.counts(TOTALS).await.unwrap(), Counts::default());
@@ -25,7 +25,7 @@ pub(crate) async fn a_lookup_carries_the_revision_that_it_includes(place: &impl 
     for expected in 1..=20 {
         let applied = change(&*store, if expected % 2 == 0 { &key } else { &other }, FOREVER).await;
         assert_eq!(applied.revision, Revision(expected));
-        let reading = store.lookup(&key.digest).await.unwrap();
+        let reading = store.lookup(&key.digest.into()).await.unwrap();
         assert_eq!(reading.as_of, applied.revision, "an answered change must be in every later reading");
         assert_eq!(reading.facts.ban.is_some(), expected >= 2);
     }

@@ -14,6 +14,7 @@ mod listing;
 mod log;
 mod observing;
 mod reopened;
+mod rotation;
 mod sqlite;
 mod undo;
 
@@ -116,6 +117,20 @@ macro_rules! suite {
                 counts_count,
                 the_networks_that_learned_most_come_first,
                 denials_are_counted_by_reason_since_a_moment,
+            },
+            rotation::{
+                activation_is_audited_and_takes_a_revision_that_no_key_changed_in,
+                under_a_pepper_that_is_not_active_nothing_is_written,
+                a_key_has_one_owner_whichever_pepper_finds_it,
+                a_ban_under_the_old_pepper_binds_the_key_under_the_new_one,
+                a_moved_key_keeps_its_id_and_all_else,
+                a_move_never_makes_a_second_row,
+                what_is_done_to_a_key_of_the_old_pepper_moves_it,
+                an_undo_makes_no_second_row_of_a_key,
+                a_pepper_in_use_is_not_retired,
+                what_is_forgotten_is_named_and_new_again,
+                forgetting_goes_in_bounded_steps,
+                claims_that_meet_an_activation_have_one_winner_a_key,
             },
             reopened::{
                 everything_is_there_after_reopening,

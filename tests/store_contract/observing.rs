@@ -23,11 +23,11 @@ pub(crate) async fn candidates_come_in_their_order_and_own_nothing(place: &impl 
     for from in ["203.0.113.9", "198.51.100.1", "2001:db8::/64"] {
         let noted = observe(&*store, &key, from).await;
         assert!(matches!(noted, Claimed::Noted(_)), "{noted:?}");
-        assert_eq!(*noted.reading(), store.lookup(&key.digest).await.unwrap());
+        assert_eq!(*noted.reading(), store.lookup(&key.digest.into()).await.unwrap());
         let again = observe(&*store, &key, from).await;
         assert_eq!(again, Claimed::Held(noted.reading().clone()), "once is enough");
     }
-    let facts = store.lookup(&key.digest).await.unwrap().facts;
+    let facts = store.lookup(&key.digest.into()).await.unwrap().facts;
     assert_eq!(networks(&facts), ["203.0.113.9/32", "198.51.100.1/32", "2001:db8::/64"]);
     assert_eq!((facts.binding, facts.ban), (None, None));
     assert_eq!(revision(&*store).await, Revision(0));
@@ -41,7 +41,7 @@ pub(crate) async fn a_key_has_at_most_so_many_candidates(place: &impl Backend) {
         let noted = observe(&*store, &key, &format!("203.0.113.{number}")).await;
         assert_eq!(matches!(noted, Claimed::Noted(_)), number < MAX_CANDIDATES, "{number}");
     }
-    assert_eq!(store.lookup(&key.digest).await.unwrap().facts.candidates.len(), MAX_CANDIDATES);
+    assert_eq!(store.lookup(&key.digest.into()).await.unwrap().facts.candidates.len(), MAX_CANDIDATES);
 }
 
 pub(crate) async fn an_owned_key_gets_no_candidates(place: &impl Backend) {
@@ -61,9 +61,9 @@ pub(crate) async fn a_claim_forgets_the_candidates(place: &impl Backend) {
     observe(&*store, &key, "203.0.113.8").await;
     let won = bind(&*store, &key, "198.51.100.9").await;
     assert_eq!(won.facts.candidates, []);
-    assert_eq!(store.lookup(&key.digest).await.unwrap(), won);
+    assert_eq!(store.lookup(&key.digest.into()).await.unwrap(), won);
     change(&*store, &key, Action::Open).await;
-    assert!(store.lookup(&key.digest).await.unwrap().facts.is_empty());
+    assert!(store.lookup(&key.digest.into()).await.unwrap().facts.is_empty());
 }
 
 pub(crate) async fn observed_keys_are_listed_until_they_have_an_owner(place: &impl Backend) {

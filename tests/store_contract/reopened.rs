@@ -16,7 +16,7 @@ pub(crate) async fn everything_is_there_after_reopening(place: &impl Backend) {
         audit(&*store, WHOLE_AUDIT).await,
         store.counts(TOTALS).await.unwrap(),
         store.changes_after(Revision(0)).await.unwrap().changed,
-        store.lookup(&learned.digest).await.unwrap(),
+        store.lookup(&learned.digest.into()).await.unwrap(),
     );
     drop(store);
 
@@ -26,7 +26,7 @@ pub(crate) async fn everything_is_there_after_reopening(place: &impl Backend) {
         audit(&*store, WHOLE_AUDIT).await,
         store.counts(TOTALS).await.unwrap(),
         store.changes_after(Revision(0)).await.unwrap().changed,
-        store.lookup(&learned.digest).await.unwrap(),
+        store.lookup(&learned.digest.into()).await.unwrap(),
     );
     assert_eq!(again, known);
     let held = store.claim(claim(&learned, "198.51.100.9", START)).await.unwrap();

@@ -44,14 +44,14 @@ pub(crate) async fn every_change_can_be_undone_and_the_undoing_too(place: &impl 
         let key = key(&format!("undone {nth}"));
         bind(&*store, &key, "203.0.113.7").await;
         change(&*store, &key, ban_for(Some(hours(1)))).await;
-        let before = store.lookup(&key.digest).await.unwrap().facts;
+        let before = store.lookup(&key.digest.into()).await.unwrap().facts;
         let made = change(&*store, &key, action()).await;
         let record = last_record(&*store).await;
         let undone = undo(&*store, record).await.unwrap();
         assert_eq!(essence(&undone.after), essence(&before), "{:?}", action());
         assert_eq!((undone.key_id, undone.record.kind), (key.digest.new_id(), EventKind::Undo));
         assert!(undone.record.detail.as_ref().unwrap().starts_with(&format!("record {}: ", record.0)));
-        assert_eq!(store.lookup(&key.digest).await.unwrap().facts, undone.after);
+        assert_eq!(store.lookup(&key.digest.into()).await.unwrap().facts, undone.after);
         assert_eq!(undone.revision, Revision(made.revision.0 + 1), "every replica must hear of it");
         let again = undo(&*store, last_record(&*store).await).await.unwrap();
         assert_eq!(essence(&again.after), essence(&made.after), "{:?}", action());

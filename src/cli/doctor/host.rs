@@ -16,8 +16,10 @@ use crate::{
 };
 
 pub(super) fn look(config: &Config) -> Host {
-    let Config { data_dir, database, pepper, secret_files, .. } = config;
-    let generated = pepper.is_none().then(|| secret(Code::PepperPermissions, "the pepper", &pepper::file(data_dir)));
+    let Config { data_dir, database, peppers, secret_files, .. } = config;
+    // Beside configured ones it counts where it is.
+    let counts = peppers.is_none() || pepper::file(data_dir).exists();
+    let generated = counts.then(|| secret(Code::PepperPermissions, "the pepper", &pepper::file(data_dir)));
     let configured = secret_files.iter().map(|SecretFile { name, path }| match *name {
         "listen.caller_token_file" => secret(Code::CallerTokenPermissions, name, path),
         _ => secret(Code::PepperPermissions, name, path),

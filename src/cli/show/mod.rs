@@ -5,6 +5,7 @@ mod change;
 mod diagnosis;
 mod explained;
 mod keys;
+mod peppers;
 mod time;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
@@ -16,6 +17,7 @@ pub(super) use change::{banned, unbanned, unbound};
 pub(super) use diagnosis::report;
 pub(super) use explained::explained;
 pub(super) use keys::{list, one};
+pub(super) use peppers::{activated, peppers, retired};
 
 /// What stands where there is nothing.
 const NOTHING: &str = "-";

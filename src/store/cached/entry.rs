@@ -10,14 +10,13 @@ use std::{
 
 use super::locked;
 use crate::{
-    domain::{KeyDigest, Timestamp},
+    domain::Timestamp,
     store::{Reading, Use},
 };
 
 /// A fact, and what has become of it since the last batch.
 #[derive(Debug)]
 pub struct Entry {
-    key: KeyDigest,
     reading: Reading,
     /// Milliseconds, or [`NEVER`].
     used: AtomicI64,
@@ -32,9 +31,9 @@ const NEVER: i64 = i64::MIN;
 const STEP: i64 = 1000;
 
 impl Entry {
-    pub(super) fn new(key: KeyDigest, reading: Reading) -> Self {
+    pub(super) fn new(reading: Reading) -> Self {
         let (used, refused) = (AtomicI64::new(NEVER), AtomicI64::new(NEVER));
-        Self { key, reading, used, refused, waits: AtomicBool::new(false) }
+        Self { reading, used, refused, waits: AtomicBool::new(false) }
     }
 }
 
@@ -61,7 +60,7 @@ impl Uses {
         }
         mark.store(time, Ordering::Relaxed);
         if !entry.waits.swap(true, Ordering::AcqRel) {
-            let list = usize::from(entry.key.as_bytes()[0]) % self.0.len();
+            let list = usize::from(entry.digest.as_bytes()[0]) % self.0.len();
             locked(&self.0[list]).push(Arc::clone(entry));
         }
     }
@@ -81,18 +80,21 @@ impl Entry {
             NEVER => None,
             millis => Some(Timestamp::from_millis(millis)),
         };
-        Use { key: self.key, used_at: at(&self.used), refused_at: at(&self.refused) }
+        Use { key: self.digest, used_at: at(&self.used), refused_at: at(&self.refused) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::KeyFacts, store::Revision};
+    use crate::{
+        domain::{KeyDigest, KeyFacts},
+        store::Revision,
+    };
 
     fn entry(first: u8) -> Arc<Entry> {
-        let key = KeyDigest::from_bytes([first; 32]);
-        Arc::new(Entry::new(key, Reading { facts: KeyFacts::default(), as_of: Revision(0) }))
+        let digest = KeyDigest::from_bytes([first; 32]);
+        Arc::new(Entry::new(Reading { facts: KeyFacts::default(), as_of: Revision(0), digest }))
     }
 
     fn at(millis: i64) -> Timestamp {
@@ -109,8 +111,8 @@ mod tests {
         uses.mark(&other, false, at(9000));
         let mut taken = uses.take();
         taken.sort_by_key(|taken| taken.refused_at);
-        assert_eq!(taken[0], Use { key: one.key, used_at: Some(at(7000)), refused_at: Some(at(6000)) });
-        assert_eq!(taken[1], Use { key: other.key, used_at: None, refused_at: Some(at(9000)) });
+        assert_eq!(taken[0], Use { key: one.digest, used_at: Some(at(7000)), refused_at: Some(at(6000)) });
+        assert_eq!(taken[1], Use { key: other.digest, used_at: None, refused_at: Some(at(9000)) });
         assert_eq!(uses.take(), []);
         uses.mark(&one, true, at(7500));
         assert_eq!(uses.take(), [], "half a second later is not worth a write");

@@ -4,6 +4,10 @@
 //! `as_of` is inside the window of known changes and no later change of its key is in that window. So a reader
 //! that read before a ban and fills the cache after it, slow or not, is the same case as any other miss.
 //!
+//! A key that has a row is kept under the digest of that row, which is the one that its changes are logged under; a
+//! re-keyed row is logged under the digest that it leaves. So at most one entry of a key is sound at any time, and a
+//! reader asks for all of its digests in turn.
+//!
 //! Caches hold what is committed and never arbitrate: an absent key is not cached, and every claim goes to the store.
 
 mod entry;
@@ -28,7 +32,7 @@ use tokio::{
 
 use super::{Changes, Claim, Claimed, Store, StoreError, Use};
 use crate::{
-    domain::{KeyDigest, Timestamp, event::Record},
+    domain::{KeyDigest, KeyDigests, Timestamp, event::Record},
     metrics::StoreMetrics,
 };
 
@@ -84,16 +88,16 @@ impl Cached {
         }
     }
 
-    /// The cached fact of `key`. Synchronous, without I/O or a global lock.
-    pub fn get(&self, key: &KeyDigest) -> Option<Arc<Entry>> {
-        let found = self.entries.get(key);
+    /// The cached fact of a key, by the first of its digests that has one. Synchronous, without I/O or a global lock.
+    pub fn get(&self, digests: impl IntoIterator<Item = KeyDigest>) -> Option<Arc<Entry>> {
+        let found = digests.into_iter().find_map(|digest| self.entries.get(&digest));
         let counter = if found.is_some() { &self.metrics.cache_hit } else { &self.metrics.cache_miss };
         counter.increment(1);
         found
     }
 
     /// Reads `key` from the store. Concurrent readers of one key share one read.
-    pub async fn load(self: &Arc<Self>, key: KeyDigest) -> Result<Arc<Entry>, StoreError> {
+    pub async fn load(self: &Arc<Self>, key: KeyDigests) -> Result<Arc<Entry>, StoreError> {
         loop {
             let loaded = self.shared_load(key).await?;
             // The shared read may have begun before a change that this caller must see.
@@ -112,7 +116,7 @@ impl Cached {
     ) -> Result<Claimed, StoreError> {
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let (key, generation) = (claim.key.digest, locked(&this.window).generation);
+            let (key, generation) = (claim.key.digests(), locked(&this.window).generation);
             let claimed = timeout(TASK_DEADLINE, this.store.claim(claim)).await.map_err(too_slow)??;
             match &claimed {
                 Claimed::Won { record, .. } => {
@@ -122,7 +126,7 @@ impl Cached {
                 Claimed::Noted(_) => written(),
                 Claimed::Held(_) => {}
             }
-            this.keep(key, &Loaded { entry: Arc::new(Entry::new(key, claimed.reading().clone())), generation });
+            this.keep(key, &Loaded { entry: Arc::new(Entry::new(claimed.reading().clone())), generation });
             Ok(claimed)
         });
         task.await.unwrap_or_else(cut_off)
@@ -152,31 +156,32 @@ impl Cached {
         }
     }
 
-    fn shared_load(self: &Arc<Self>, key: KeyDigest) -> Loading {
+    fn shared_load(self: &Arc<Self>, key: KeyDigests) -> Loading {
         let mut loading = locked(&self.loading);
-        if let Some(load) = loading.get(&key) {
+        // Two readers that share the first digest share them all: a process lists the same peppers all its life.
+        if let Some(load) = loading.get(&key.first()) {
             return load.clone();
         }
         let this = Arc::clone(self);
         let generation = locked(&self.window).generation;
         let task = tokio::spawn(async move {
             let read = timeout(TASK_DEADLINE, this.store.lookup(&key)).await;
-            locked(&this.loading).remove(&key);
-            let loaded = Loaded { entry: Arc::new(Entry::new(key, read.map_err(too_slow)??)), generation };
+            locked(&this.loading).remove(&key.first());
+            let loaded = Loaded { entry: Arc::new(Entry::new(read.map_err(too_slow)??)), generation };
             this.keep(key, &loaded);
             Ok(loaded)
         });
         let load = task.map(|done| done.unwrap_or_else(cut_off)).boxed().shared();
-        loading.insert(key, load.clone());
+        loading.insert(key.first(), load.clone());
         load
     }
 
     /// Fills under the window's lock, so that no change can be absorbed between the check and the insert.
-    fn keep(&self, key: KeyDigest, loaded: &Loaded) {
+    fn keep(&self, key: KeyDigests, loaded: &Loaded) {
         let window = locked(&self.window);
         let Loaded { entry, generation } = loaded;
         if !entry.facts.is_empty() && window.covers(&key, *generation, entry.as_of) {
-            self.entries.insert(key, Arc::clone(entry));
+            self.entries.insert(entry.digest, Arc::clone(entry));
         }
     }
 }

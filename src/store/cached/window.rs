@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::{domain::KeyDigest, store::Revision};
+use crate::{
+    domain::{KeyDigest, KeyDigests},
+    store::Revision,
+};
 
 /// The keys of the latest changes, and from which revision on they are complete.
 #[derive(Debug, Default)]
@@ -19,10 +22,11 @@ impl Window {
     const MAX: usize = 100_000;
 
     /// Whether a fact that was read at `as_of` in this `generation` includes every change of its key.
-    pub(super) fn covers(&self, key: &KeyDigest, generation: u64, as_of: Revision) -> bool {
-        generation == self.generation
-            && as_of >= self.floor
-            && self.last_change.get(key).is_none_or(|changed| *changed <= as_of)
+    ///
+    /// A change under any of its digests is one of the key.
+    pub(super) fn covers(&self, key: &KeyDigests, generation: u64, as_of: Revision) -> bool {
+        let unchanged = |digest: KeyDigest| self.last_change.get(&digest).is_none_or(|changed| *changed <= as_of);
+        generation == self.generation && as_of >= self.floor && key.iter().all(unchanged)
     }
 
     /// Takes in one change.
@@ -56,13 +60,14 @@ mod tests {
     fn a_fact_is_covered_until_its_key_changes_or_the_window_moves_past_it() {
         let mut window = Window::default();
         window.record(Revision(5), A);
-        assert!(!window.covers(&A, 0, Revision(4)));
-        assert!(window.covers(&A, 0, Revision(5)));
-        assert!(window.covers(&B, 0, Revision(0)));
+        assert!(!window.covers(&A.into(), 0, Revision(4)));
+        assert!(window.covers(&A.into(), 0, Revision(5)));
+        assert!(window.covers(&B.into(), 0, Revision(0)));
+        assert!(!window.covers(&KeyDigests::new(B, [A]), 0, Revision(4)), "by either of its digests it was changed");
         window.restart(Revision(9));
-        assert!(!window.covers(&B, 1, Revision(8)));
-        assert!(window.covers(&A, 1, Revision(9)));
-        assert!(!window.covers(&A, 0, Revision(10)), "read before the restart, of another line of revisions");
+        assert!(!window.covers(&B.into(), 1, Revision(8)));
+        assert!(window.covers(&A.into(), 1, Revision(9)));
+        assert!(!window.covers(&A.into(), 0, Revision(10)), "read before the restart, of another line of revisions");
     }
 
     #[test]
@@ -75,7 +80,7 @@ mod tests {
         }
         assert_eq!(window.floor, Revision(1));
         assert_eq!(window.last_change.len(), Window::MAX);
-        assert!(!window.covers(&A, 0, Revision(0)));
-        assert!(window.covers(&A, 0, Revision(1)));
+        assert!(!window.covers(&A.into(), 0, Revision(0)));
+        assert!(window.covers(&A.into(), 0, Revision(1)));
     }
 }

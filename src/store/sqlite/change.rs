@@ -8,10 +8,11 @@ use super::{
     act::{self, Done},
     audit, facts,
     names::{self, Named, resolve},
+    pepper, rekey,
 };
 use crate::{
     domain::{
-        KeyDigest, Timestamp,
+        Fingerprint, KeyDigest, KeyId, Timestamp,
         event::{Delta, Record},
     },
     store::{Action, Applied, Change, ChangeError, Refusal, Revision, StoreError, Target},
@@ -26,24 +27,43 @@ const REFUSED_SINCE: Duration = Duration::from_hours(24);
 pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
     match change {
         Change::Key { target, action } => {
-            let key = subject(conn, target, action)?;
+            let key = subject(conn, target, action, now)?;
             made(conn, &key, actor, now, |subject| act::perform(subject, action))
         }
         Change::Undo(record) => {
             let (id, Delta { key, part }) = audit::delta(conn, *record)?;
-            // A key that was opened has no row left; its record knows it.
-            let key = names::by_id(conn, id)?.unwrap_or(Named { id, fingerprint: key });
+            let key = match names::by_id(conn, id)? {
+                Some(key) => key,
+                None => opened(conn, id, key)?,
+            };
             made(conn, &key, actor, now, |subject| act::undo(subject, *record, &part))
         }
     }
 }
 
+/// A key that was opened has no row left; its record knows it, unless it may have come back by another name since.
+fn opened(conn: &Connection, id: KeyId, key: Fingerprint) -> Result<Named, ChangeError> {
+    if pepper::active(conn)? != key.pepper {
+        return Err(Refusal::OtherPepper(id, key.pepper).into());
+    }
+    match names::by_digest(conn, &key.digest)? {
+        Some(_) => Err(Refusal::ChangedSince(id).into()),
+        None => Ok(Named { id, fingerprint: key }),
+    }
+}
+
 /// The key to change. What an operator gives or forbids may be the first that the store hears of a key.
-fn subject(conn: &Connection, target: &Target, action: &Action) -> Result<Named, ChangeError> {
+fn subject(conn: &Connection, target: &Target, action: &Action, now: Timestamp) -> Result<Named, ChangeError> {
+    if let Target::Key(key) = target {
+        // Before anything is found: a ban under a pepper of yesterday would not be seen by today's claims.
+        pepper::must_be_active(conn, &key.pepper)?;
+        rekey::adopt(conn, key, now)?;
+    }
     let may_be_new = matches!(action, Action::Ban { .. } | Action::Set(_) | Action::Claim(_));
     match (resolve(conn, target), target) {
         (Err(ChangeError::Refused(Refusal::NotFound)), Target::Key(key)) if may_be_new => {
-            Ok(Named { id: key.digest.new_id(), fingerprint: key.clone() })
+            let fingerprint = Fingerprint { others: Vec::new(), ..key.clone() };
+            Ok(Named { id: key.digest.new_id(), fingerprint })
         }
         (resolved, _) => resolved,
     }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::{
     audit, facts, life,
     names::{self, Named},
-    owner,
+    owner, pepper, rekey,
     rows::in_words,
 };
 use crate::{
@@ -20,7 +20,9 @@ use crate::{
 };
 
 pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Claimed, StoreError> {
-    let known = facts::reading(conn, &claim.key.digest)?;
+    pepper::must_be_active(conn, &claim.key.pepper)?;
+    rekey::adopt(conn, &claim.key, claim.now)?;
+    let known = facts::reading(conn, &claim.key.digests())?;
     if known.facts.ban.as_ref().is_some_and(|ban| ban.in_force(claim.now)) {
         return Ok(Claimed::Held(known));
     }

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{domain::PepperId, store::StoreError};
+use crate::{
+    domain::PepperId,
+    store::{Left, StoreError},
+};
 
 /// Why a database cannot be used. Waiting does not help; an operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -50,16 +53,28 @@ pub enum OpenError {
         /// The database.
         path: PathBuf,
     },
-    /// The configured pepper is not the one that the database's digests are made with.
+    /// The active pepper is not among those that are listed.
     #[error(
-        "this store was made with pepper {recorded}, but the configured pepper is {given}: with it every known key \
-         would look like a new one. Configure pepper {recorded}, or start with an empty store"
+        "this store was made with pepper {recorded}, but what is listed is {given}: with it every known key would look \
+         like a new one. List pepper {recorded} as well (to replace it, list both and run `sentinel pepper activate`), \
+         or start with an empty store"
     )]
     WrongPepper {
         /// What the store recorded.
         recorded: PepperId,
-        /// What was configured.
-        given: PepperId,
+        /// What is listed.
+        given: String,
+    },
+    /// Keys are under a pepper that is not listed.
+    #[error(
+        "{left} of this store are still under pepper {missing}, which is not listed: these keys would look like new \
+         ones. List it again beside the active one; once `sentinel pepper retire {missing}` is done it can go"
+    )]
+    MissingPepper {
+        /// The pepper.
+        missing: PepperId,
+        /// What is under it.
+        left: Left,
     },
     /// What it holds cannot be read.
     #[error(transparent)]

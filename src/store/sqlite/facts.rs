@@ -1,19 +1,28 @@
 //! What is known of one key, and what changed since.
 
-use rusqlite::{Connection, OptionalExtension, ToSql};
+use rusqlite::{Connection, ToSql};
 
-use super::rows::{column, digest, moment, moment_or_null, parsed, word};
+use super::{
+    pepper,
+    rows::{column, digest, moment, moment_or_null, parsed, word},
+};
 use crate::{
-    domain::{Ban, Binding, Candidate, Hint, KeyDigest, KeyFacts, KeyId, Network, PepperId, State, Timestamp},
+    domain::{Ban, Binding, Candidate, Hint, KeyDigest, KeyDigests, KeyFacts, KeyId, Network, State, Timestamp},
     store::{Changes, Reading, Revision, StoreError},
 };
 
 /// The store's clock in SQL.
 pub(super) const NOW: &str = "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
 
-pub(super) fn reading(conn: &Connection, key: &KeyDigest) -> Result<Reading, StoreError> {
+pub(super) fn reading(conn: &Connection, key: &KeyDigests) -> Result<Reading, StoreError> {
     let (as_of, _) = revision(conn)?;
-    Ok(Reading { facts: facts_of_digest(conn, key)?, as_of })
+    for digest in key.iter() {
+        let facts = facts_of_digest(conn, &digest)?;
+        if !facts.is_empty() {
+            return Ok(Reading { facts, as_of, digest });
+        }
+    }
+    Ok(Reading { facts: KeyFacts::default(), as_of, digest: key.first() })
 }
 
 pub(super) fn facts_of_digest(conn: &Connection, key: &KeyDigest) -> Result<KeyFacts, StoreError> {
@@ -103,15 +112,12 @@ pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Chan
         })?
         .collect::<Result<_, StoreError>>()?;
     let now: i64 = conn.prepare_cached(&format!("SELECT {NOW}"))?.query_row([], |row| row.get(0))?;
-    let active: Option<String> =
-        conn.prepare_cached("SELECT id FROM peppers WHERE active = 1")?.query_row([], |row| row.get(0)).optional()?;
-    let active = active.ok_or_else(|| StoreError::Corrupt("peppers: none is active".to_owned()))?;
     Ok(Changes {
         now: Timestamp::from_millis(now),
         revision,
         changed,
         // A caller ahead of the store has seen a life of it that a restored backup does not know.
         pruned: applied < floor || applied > revision,
-        active_pepper: PepperId::from_stored(active),
+        active_pepper: pepper::active(conn)?,
     })
 }

@@ -18,6 +18,8 @@ mod migrate;
 mod names;
 mod open;
 mod owner;
+mod pepper;
+mod rekey;
 mod rows;
 mod worker;
 
@@ -32,10 +34,10 @@ use self::{
     worker::{Role, Worker},
 };
 use super::{
-    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow, Reading,
-    Revision, Store, StoreError, Stored, Target, Use,
+    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow, PepperRow,
+    Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
 };
-use crate::domain::{KeyDigest, Timestamp, event::Record};
+use crate::domain::{KeyDigests, Timestamp, event::Record};
 
 pub use error::OpenError;
 pub use open::{Database, RecordedPepper};
@@ -84,7 +86,7 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn lookup(&self, key: &KeyDigest) -> Result<Reading, StoreError> {
+    async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
         let key = *key;
         self.lookup.call(move |conn| facts::reading(conn, &key)).await
     }
@@ -124,6 +126,19 @@ impl Store for SqliteStore {
 
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
         self.writer.call(move |conn| life::archive(conn, unused_since, limit, now)).await
+    }
+
+    async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
+        self.writer.call(move |conn| rekey::rekey(conn, &moves, now)).await
+    }
+
+    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
+        self.scan.call(pepper::peppers).await
+    }
+
+    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
+        let actor = actor.to_owned();
+        self.writer.call(move |conn| pepper::rotate(conn, &step, &actor, now)).await
     }
 
     async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {

@@ -22,14 +22,14 @@ pub(super) struct Named {
 pub(super) fn resolve(conn: &Connection, target: &Target) -> Result<Named, ChangeError> {
     let named = match target {
         Target::Id(prefix) => by_id(conn, only_id(conn, prefix)?)?,
-        Target::Key(key) => by_digest(conn, &key.digest)?,
+        Target::Key(key) => by_key(conn, key)?,
     };
     named.ok_or(ChangeError::Refused(Refusal::NotFound))
 }
 
 /// The id that a key's row has, or would get.
 pub(super) fn id_of(conn: &Connection, key: &Fingerprint) -> Result<KeyId, StoreError> {
-    Ok(by_digest(conn, &key.digest)?.map_or_else(|| key.digest.new_id(), |named| named.id))
+    Ok(by_key(conn, key)?.map_or_else(|| key.digest.new_id(), |named| named.id))
 }
 
 /// The texts that begin with `prefix` are those from it up to the answer, which is the shape that an index can
@@ -57,6 +57,16 @@ pub(super) fn by_id(conn: &Connection, id: KeyId) -> Result<Option<Named>, Store
     first(conn.prepare_cached(sql)?.query([id.to_string()])?)
 }
 
+/// The key itself, whichever pepper its row is under.
+fn by_key(conn: &Connection, key: &Fingerprint) -> Result<Option<Named>, StoreError> {
+    for digest in key.digests().iter() {
+        if let Some(named) = by_digest(conn, &digest)? {
+            return Ok(Some(named));
+        }
+    }
+    Ok(None)
+}
+
 /// The key with this digest, whichever id its row was given.
 pub(super) fn by_digest(conn: &Connection, key: &KeyDigest) -> Result<Option<Named>, StoreError> {
     let sql = "SELECT key_id, digest, pepper, realm, hint FROM known_keys WHERE digest = ?1 ORDER BY source LIMIT 1";
@@ -72,6 +82,7 @@ fn first(mut rows: rusqlite::Rows<'_>) -> Result<Option<Named>, StoreError> {
             pepper: PepperId::from_stored(column(row, 2, "known_keys.pepper")?),
             realm: column(row, 3, "known_keys.realm")?,
             hint: column::<Option<String>>(row, 4, "known_keys.hint")?.map(Hint::from_stored),
+            others: Vec::new(),
         },
     }))
 }

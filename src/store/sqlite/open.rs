@@ -15,10 +15,11 @@ use super::{
     error::{Failure, OpenError},
     lock::OwnerLock,
     migrate::migrate,
+    pepper,
     rows::column,
 };
 use crate::{
-    domain::{Pepper, PepperId},
+    domain::{Pepper, PepperId, Peppers},
     store::StoreError,
 };
 
@@ -71,18 +72,31 @@ impl Database {
         Ok(found.optional().map_err(|error| Failure::from(error).at(&self.path))?.transpose()?)
     }
 
-    /// Starts the store. A new database is given to `pepper` for ever; any other must already belong to it.
-    pub fn start(self, pepper: &Pepper) -> Result<SqliteStore, OpenError> {
+    /// Starts the store. A new database is written with the first of `peppers`; of any other, they must include the
+    /// active one, and all that keys are still under.
+    pub fn start(self, peppers: &Peppers) -> Result<SqliteStore, OpenError> {
         match self.recorded_pepper()? {
-            Some(recorded) if recorded.check_value == *pepper.check_value() => {}
-            Some(recorded) => return Err(OpenError::WrongPepper { recorded: recorded.id, given: pepper.id() }),
-            None => self.record(pepper)?,
+            Some(recorded) => self.check(&recorded, peppers)?,
+            None => peppers.iter().take(1).try_for_each(|first| self.record(first))?,
         }
         let Self { conn, path, lock } = self;
         let tuned = |conn: Connection| tune(conn).map_err(|failure| failure.at(&path));
         let lookup = reader(&path).map_err(|failure| failure.at(&path)).and_then(tuned)?;
         let scan = reader(&path).map_err(|failure| failure.at(&path)).and_then(tuned)?;
         SqliteStore::spawn(tuned(conn)?, lookup, scan, lock).map_err(|source| OpenError::File { path, source })
+    }
+
+    /// Without one of the peppers its keys would look like new ones, and its bans like none.
+    fn check(&self, recorded: &RecordedPepper, peppers: &Peppers) -> Result<(), OpenError> {
+        if peppers.find(&recorded.id).is_none_or(|found| *found.check_value() != recorded.check_value) {
+            return Err(OpenError::WrongPepper { recorded: recorded.id.clone(), given: peppers.names() });
+        }
+        let known = pepper::peppers(&self.conn)?;
+        let missing = known.into_iter().find(|known| known.left.lives() && peppers.find(&known.id).is_none());
+        match missing {
+            Some(missing) => Err(OpenError::MissingPepper { missing: missing.id, left: missing.left }),
+            None => Ok(()),
+        }
     }
 
     /// Only into a database without keys: those of another pepper would be orphaned, and free for anyone to claim.

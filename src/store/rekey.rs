@@ -1,0 +1,87 @@
+//! Keys found under an older pepper, on their way to the active one: in batches, and never on a request's path.
+
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
+use tracing::{debug, info};
+
+use super::{Rekey, Store, StoreError, view::View};
+use crate::domain::KeyDigest;
+
+/// How long a batch gathers.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// The most keys of a batch: claims wait for its transaction.
+const BATCH: usize = 500;
+
+/// What may wait. A key that finds no room is found again when it is next used.
+const QUEUE: usize = 4 * BATCH;
+
+/// Where keys to move are put.
+#[derive(Clone, Debug)]
+pub struct Queue(mpsc::Sender<Rekey>);
+
+/// The other end of a [`Queue`].
+#[derive(Debug)]
+pub struct Batches(mpsc::Receiver<Rekey>);
+
+impl Queue {
+    /// A queue, and what empties it.
+    pub fn new() -> (Self, Batches) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        (Self(sender), Batches(receiver))
+    }
+
+    /// Moves a key, soon. Never waits.
+    pub fn put(&self, key: Rekey) {
+        let _ = self.0.try_send(key);
+    }
+
+    /// Whether there is room: what there is none for need not be made.
+    pub fn has_room(&self) -> bool {
+        self.0.capacity() > 0
+    }
+}
+
+impl Batches {
+    /// Moves what is put into the queue of the same name, for ever.
+    pub async fn run(mut self, store: Arc<dyn Store>, view: Arc<View>) -> Infallible {
+        loop {
+            let batch = self.gather().await;
+            let (keys, now) = (batch.len(), view.time(Instant::now()));
+            let moved = match now {
+                Some(now) => store.rekey(batch, now).await,
+                None => Err(StoreError::Unavailable("never heard".to_owned())),
+            };
+            match moved {
+                Ok(moved) => info!(moved, "keys found under an older pepper are under the active one now"),
+                Err(cause) => debug!(%cause, keys, "keys stay under their older pepper until they are next used"),
+            }
+        }
+    }
+
+    /// One entry a key, however often it was used.
+    async fn gather(&mut self) -> Vec<Rekey> {
+        let mut batch: HashMap<KeyDigest, Rekey> = HashMap::new();
+        let mut end = None;
+        loop {
+            let next = match end {
+                None => Ok(self.0.recv().await),
+                Some(end) => timeout_at(end, self.0.recv()).await,
+            };
+            match next {
+                Ok(Some(key)) => batch.insert(key.from, key),
+                // Nobody is left to put anything in; whoever waits for this ends with the process.
+                Ok(None) if batch.is_empty() => std::future::pending().await,
+                Ok(None) | Err(_) => return batch.into_values().collect(),
+            };
+            let end = *end.get_or_insert_with(|| Instant::now() + EVERY);
+            if batch.len() >= BATCH || Instant::now() >= end {
+                return batch.into_values().collect();
+            }
+        }
+    }
+}
