@@ -44,7 +44,7 @@ pub(crate) async fn a_use_makes_no_row(place: &impl Backend) {
     let (unknown, banned) = (key("unknown"), key("banned"));
     change(&*store, &banned, FOREVER).await;
     store.note_uses(vec![used(&unknown, Some(START), None), used(&banned, Some(START), None)]).await.unwrap();
-    assert!(store.lookup(&unknown.digest).await.unwrap().facts.is_empty());
+    assert!(store.lookup(&unknown.digests()).await.unwrap().facts.is_empty());
     assert_eq!(binding(&*store, &banned).await, None);
 }
 
@@ -81,7 +81,7 @@ pub(crate) async fn an_archived_key_is_new_and_its_next_owner_is_told_of_the_las
     assert_eq!((record.kind, record.last_at), (EventKind::Archived, at(hours(2))));
     assert_eq!(audit(&*store, AuditQuery { limit: 1, ..WHOLE_AUDIT }).await, std::slice::from_ref(record));
     assert_eq!(store.changes_after(Revision(0)).await.unwrap().changed, [(Revision(1), key.digest)]);
-    assert!(store.lookup(&key.digest).await.unwrap().facts.is_empty());
+    assert!(store.lookup(&key.digests()).await.unwrap().facts.is_empty());
 
     let row = store.find(by_id(&key)).await.unwrap();
     let archived = Archived { at: at(hours(2)), networks: vec![network("203.0.113.7")] };
@@ -101,10 +101,10 @@ pub(crate) async fn a_ban_outlives_the_archive(place: &impl Backend) {
     bind(&*store, &key, "203.0.113.7").await;
     let ban = change(&*store, &key, FOREVER).await.after.ban;
     assert_eq!(store.archive(at(hours(1)), 10, at(hours(2))).await.unwrap().len(), 1);
-    assert_eq!(store.lookup(&key.digest).await.unwrap().facts, KeyFacts { ban, ..KeyFacts::default() });
+    assert_eq!(store.lookup(&key.digests()).await.unwrap().facts, KeyFacts { ban, ..KeyFacts::default() });
     assert!(matches!(store.claim(claim(&key, "203.0.113.7", at(hours(3)))).await.unwrap(), Claimed::Held(_)));
     change(&*store, &key, Action::Unban).await;
-    assert!(store.lookup(&key.digest).await.unwrap().facts.is_empty(), "unban leaves exactly what was there");
+    assert!(store.lookup(&key.digests()).await.unwrap().facts.is_empty(), "unban leaves exactly what was there");
     // An archived key can still be named.
     let target = by_id(&key);
     let again = store.apply(Change::Key { target, action: FOREVER }, ADMIN, START).await.unwrap();

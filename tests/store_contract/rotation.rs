@@ -113,7 +113,7 @@ pub(crate) async fn a_key_has_one_owner_whichever_pepper_finds_it(place: &impl B
     activate(&*store, &pepper()).await.unwrap();
     let held = store.claim(claim(&before("some"), "198.51.100.9", START)).await.unwrap();
     assert!(matches!(held, Claimed::Held(reading) if reading.facts == owner.facts));
-    assert_eq!(store.counts().await.unwrap().learned, 1);
+    assert_eq!(store.counts(TOTALS).await.unwrap().learned, 1);
 }
 
 pub(crate) async fn a_ban_under_the_old_pepper_binds_the_key_under_the_new_one(place: &impl Backend) {
@@ -218,7 +218,7 @@ pub(crate) async fn an_undo_makes_no_second_row_of_a_key(place: &impl Backend) {
     assert_eq!(store.rekey(move_to(&after("some"), &before("some")), START).await.unwrap(), 1);
     let refusal = undo(opened).await.unwrap_err();
     assert!(matches!(refusal, ChangeError::Refused(Refusal::ChangedSince(of)) if of == id), "{refusal:?}");
-    assert_eq!(store.counts().await.unwrap().learned, 1);
+    assert_eq!(store.counts(TOTALS).await.unwrap().learned, 1);
 }
 
 pub(crate) async fn a_pepper_in_use_is_not_retired(place: &impl Backend) {
@@ -307,5 +307,5 @@ pub(crate) async fn claims_that_meet_an_activation_have_one_winner_a_key(place: 
     };
     let (claimed, ()) = tokio::join!(futures_util::future::join_all(claims), turn);
     let won = claimed.iter().filter(|claimed| matches!(claimed, Claimed::Won { .. })).count();
-    assert_eq!((won, store.counts().await.unwrap().learned), (40, 40));
+    assert_eq!((won, store.counts(TOTALS).await.unwrap().learned), (40, 40));
 }
