@@ -6,6 +6,7 @@
 //! head as a Check would be judged, short of the claim.
 
 mod explain;
+mod follow;
 pub mod grpc;
 mod head;
 mod operations;

@@ -137,13 +137,12 @@ async fn run(
     let store_died = sqlite.closed();
     let core = Core::new(sqlite, hasher, &config)?;
     let (stop_audit, audit_stopped) = oneshot::channel();
-    let (audit, pipeline) =
-        Audit::new(Arc::clone(&core.store), Arc::clone(&core.view), core.metrics.audit.clone(), audit_stopped);
+    let (audit, pipeline) = core.audit(&config, audit_stopped)?;
     let pipeline = tokio::spawn(pipeline);
 
     let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
     tasks.spawn(async move { Err(format!("the store's thread {} ended", store_died.await).into()) });
-    core.spawn_upkeep(&mut tasks);
+    core.spawn_upkeep(config.audit.retention, &mut tasks);
     let admin = core.admin(&config);
     tasks.spawn(servers::admin(admin, listeners.admin));
     tasks.spawn(servers::http(health::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
@@ -202,7 +201,23 @@ impl Core {
         })
     }
 
-    fn spawn_upkeep(&self, tasks: &mut JoinSet<Result<(), Fatal>>) {
+    fn audit(
+        &self,
+        config: &Config,
+        stop: oneshot::Receiver<()>,
+    ) -> Result<(Audit, impl Future<Output = ()> + Send + use<>), Fatal> {
+        let folder = config.data_dir.join("audit");
+        let options = audit::Options {
+            folder: folder.clone(),
+            spill_max: config.audit.spill_max,
+            mask_addresses: config.audit.mask_addresses,
+        };
+        let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
+        Audit::new(store, view, self.metrics.audit.clone(), &options, stop)
+            .map_err(|cause| format!("{}: {cause}", folder.display()).into())
+    }
+
+    fn spawn_upkeep(&self, retention: Option<Duration>, tasks: &mut JoinSet<Result<(), Fatal>>) {
         let follower = Follower {
             store: Arc::clone(&self.store),
             cached: Arc::clone(&self.cached),
@@ -217,6 +232,11 @@ impl Core {
         let count = jobs::count_bindings(Arc::clone(&self.store), self.metrics.bindings.clone());
         let upkeep = jobs::drain_histograms(self.metrics.exposition.clone());
         tasks.spawn(async move { match tokio::join!(count, upkeep) {} });
+        if let Some(retention) = retention {
+            let view = Arc::clone(&self.view);
+            let prune = jobs::prune_audit(Arc::clone(&self.store), retention, move || view.time(Instant::now()));
+            tasks.spawn(async move { match prune.await {} });
+        }
     }
 
     fn admin(&self, config: &Config) -> Router {

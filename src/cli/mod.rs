@@ -4,10 +4,12 @@
 
 mod args;
 mod client;
+mod csv;
 mod json;
 mod operate;
 mod reference;
 mod show;
+mod stream;
 mod usage;
 
 use std::{

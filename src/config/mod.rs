@@ -2,6 +2,7 @@
 //! imports this one, so every module can be used without it.
 
 mod answers;
+mod audit;
 mod binding;
 mod callers;
 mod client_ip;
@@ -18,6 +19,7 @@ use std::{
 use tracing_subscriber::filter::LevelFilter;
 use zeroize::Zeroizing;
 
+pub use audit::Audit;
 pub use settings::{SETTINGS, Setting, env_name};
 pub use source::Faults;
 
@@ -65,6 +67,8 @@ pub struct Config {
     /// `mode`, `credentials.missing`, `store.failsafe`, `store.stale_grace`, `client_ip.unclaimable` with the trusted
     /// proxies, `binding.*`, `claims.*`.
     pub engine: engine::Options,
+    /// `audit.*`.
+    pub audit: Audit,
     /// `answers.help`.
     pub help: Help,
     /// `drain.delay`.
@@ -113,6 +117,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let hint = source.take("credentials.hint", word(&[("true", true), ("false", false)]));
     let (first_use, shape) = binding::take(source).unzip();
     let claims = binding::claims(source);
+    let audit = audit::take(source);
     let help = answers::take(source);
     let drain_delay = source.take("drain.delay", duration(Duration::ZERO..=Duration::from_secs(300)));
     let drain_deadline = source.take("drain.deadline", duration(Duration::ZERO..=Duration::from_secs(3600)));
@@ -141,6 +146,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
             shape: shape?,
             claims: claims?,
         },
+        audit: audit?,
         help: help?,
         drain_delay: drain_delay?,
         drain_deadline: drain_deadline?,

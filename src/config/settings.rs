@@ -14,7 +14,7 @@ const fn setting(key: &'static str, default: &'static str) -> Setting {
 }
 
 /// All of this version. A name that is not here stops the start.
-pub const SETTINGS: [Setting; 50] = [
+pub const SETTINGS: [Setting; 53] = [
     setting("mode", "enforce"),
     setting("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
@@ -60,6 +60,9 @@ pub const SETTINGS: [Setting; 50] = [
     setting("claims.per_network", "30/min"),
     setting("claims.global", "off"),
     setting("claims.exempt", ""),
+    setting("audit.retention", "90d"),
+    setting("audit.spill_max", "256MiB"),
+    setting("audit.mask_addresses", "false"),
     setting("answers.help.text", ""),
     setting("answers.help.url", ""),
     setting("drain.delay", "2s"),

@@ -43,11 +43,13 @@ pub enum EventKind {
     Unban,
     /// An operator took a change back.
     Undo,
+    /// A run of the server did not end well: denials between the first time and the last may be missing.
+    Gap,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Denied,
         Self::WouldDeny,
         Self::FirstUse,
@@ -61,6 +63,7 @@ impl EventKind {
         Self::Ban,
         Self::Unban,
         Self::Undo,
+        Self::Gap,
     ];
 
     /// The word stored and printed.
@@ -79,6 +82,7 @@ impl EventKind {
             Self::Ban => "ban",
             Self::Unban => "unban",
             Self::Undo => "undo",
+            Self::Gap => "gap",
         }
     }
 

@@ -9,7 +9,7 @@ use key_ip_sentinel::{
         event::{EventKind, Record},
     },
     store::{
-        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
+        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
         Store, StoreError, Stored, Target,
     },
 };
@@ -81,8 +81,12 @@ impl Store for Memory {
         Ok(unused()?)
     }
 
-    async fn append_audit(&self, _: Vec<Record>) -> Result<(), StoreError> {
-        Ok(())
+    async fn append_audit(&self, _: BatchId, _: Vec<Record>) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn prune_audit(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
+        unused()
     }
 
     async fn audit(&self, _: AuditQuery) -> Result<Vec<Stored>, StoreError> {

@@ -49,8 +49,8 @@ pub(crate) async fn records_come_back_as_they_were(place: &impl Backend) {
     };
     let of_reason = |reason| Record { reason: Some(reason), ..bare.clone() };
     let mut written: Vec<_> = Reason::ALL.into_iter().map(of_reason).chain(records()).collect();
-    store.append_audit(written.clone()).await.unwrap();
-    store.append_audit(vec![]).await.unwrap();
+    store.append_audit(new_batch(), written.clone()).await.unwrap();
+    store.append_audit(new_batch(), vec![]).await.unwrap();
     let mut read = audit(&*store, WHOLE_AUDIT).await;
     let order = |record: &Record| format!("{record:?}");
     written.sort_by_key(order);
@@ -63,8 +63,8 @@ pub(crate) async fn records_come_newest_first(place: &impl Backend) {
     let mut written = records();
     // Written out of order: the audit's delivery is not the order of events.
     let (even, odd): (Vec<_>, Vec<_>) = written.iter().cloned().partition(|record| record.count % 2 == 0);
-    store.append_audit(even).await.unwrap();
-    store.append_audit(odd).await.unwrap();
+    store.append_audit(new_batch(), even).await.unwrap();
+    store.append_audit(new_batch(), odd).await.unwrap();
     written.reverse();
     assert_eq!(audit(&*store, WHOLE_AUDIT).await, written);
     assert_eq!(audit(&*store, AuditQuery { limit: 3, ..WHOLE_AUDIT }).await, written[..3]);
@@ -73,7 +73,7 @@ pub(crate) async fn records_come_newest_first(place: &impl Backend) {
 pub(crate) async fn records_are_filtered(place: &impl Backend) {
     let store = place.open().await;
     let mut written = records();
-    store.append_audit(written.clone()).await.unwrap();
+    store.append_audit(new_batch(), written.clone()).await.unwrap();
     written.reverse();
     let expect =
         |keep: &dyn Fn(&Record) -> bool| written.iter().filter(|record| keep(record)).cloned().collect::<Vec<_>>();

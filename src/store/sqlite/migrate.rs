@@ -5,8 +5,11 @@ use rusqlite::Connection;
 use super::error::Failure;
 
 /// Every schema step there ever was, oldest first. `PRAGMA user_version` counts those that a database has.
-const STEPS: &[&str] =
-    &[include_str!("../migrations/sqlite/0001_first.sql"), include_str!("../migrations/sqlite/0002_life.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../migrations/sqlite/0001_first.sql"),
+    include_str!("../migrations/sqlite/0002_life.sql"),
+    include_str!("../migrations/sqlite/0003_audit.sql"),
+];
 
 /// Brings the database to this binary's schema; each step is one transaction. Changes nothing in a database that a
 /// newer binary or another program made.
