@@ -7,8 +7,8 @@ use key_ip_sentinel::{
 use serde_json::{Value, json};
 
 use crate::{
-    BATCH, KEY, OWNER, THIEF, ago, ask, bind, change, common::sentinel, crafted, decide, denied, hours, id_of, json, my_uid,
-    run::Seen, says, seeded,
+    BATCH, KEY, OWNER, THIEF, ago, ask, bind, change, common::sentinel, crafted, decide, denied, hours, id_of, json,
+    my_uid, run::Seen, says, seeded,
 };
 
 const ONE: &str = "k_0a1b2c3d000000000000000000000001";

@@ -6,7 +6,9 @@ use key_ip_sentinel::{
     store::{Action, Store},
 };
 
-use crate::{BATCH, Client, OWNER, ago, bind, by_id, change, client_of, crafted, denied, fingerprint, hours, json, seeded};
+use crate::{
+    BATCH, Client, OWNER, ago, bind, by_id, change, client_of, crafted, denied, fingerprint, hours, json, seeded,
+};
 
 const BAN: Action = Action::Ban { lasting: None, reason: None };
 

@@ -5,8 +5,10 @@
 //! "after everything that can happen now".
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod blocked;
 #[path = "../common/mod.rs"]
 mod common;
+mod killed;
 mod spilling;
 
 use std::{
@@ -15,7 +17,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     ops::Range,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use key_ip_sentinel::{
     domain::{KeyDigest, Timestamp, event::Record},
     store::{
-        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-        Store, StoreError, Stored, Target,
+        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading,
+        Revision, Store, StoreError, Stored, Target,
     },
 };
 use tokio::{

@@ -9,8 +9,8 @@ use key_ip_sentinel::{
         event::{EventKind, Record},
     },
     store::{
-        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading, Revision,
-        Store, StoreError, Stored, Target,
+        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, KeyQuery, KeyRow, Reading,
+        Revision, Store, StoreError, Stored, Target,
     },
 };
 
