@@ -8,7 +8,9 @@
 mod blocked;
 #[path = "../common/mod.rs"]
 mod common;
+mod export;
 mod killed;
+mod retention;
 mod spilling;
 
 use std::{
