@@ -17,7 +17,8 @@
 //!
 //! `ext_authz::respond` writes the answer. Only there is a `CheckResponse` made, and only an [`engine::Permit`], which
 //! only the engine can make, becomes an allow. [`metrics`] counts the decision (a call that Envoy dropped counts as
-//! cancelled), and [`audit`] is told of denials and first uses through a queue that no decision waits for.
+//! cancelled), and [`audit`] is told of denials and first uses through a queue that no decision waits for. Its records
+//! go to the store, or to the disk for as long as the store does not take them.
 //!
 //! # The path of one change
 //!
@@ -45,11 +46,11 @@
 //! | [`changes`] | the Follower | store, domain, metrics |
 //! | [`limit`] | claim budgets, in bounded memory | domain |
 //! | [`engine`] | the decision | limit, store (contract, cache, view), domain |
-//! | [`audit`] | the never-blocking pipeline and the JSON log | store (contract, view), domain, metrics |
+//! | [`audit`] | the never-blocking pipeline, what waits for the store, and the JSON log | store (contract, view), domain, metrics |
 //! | [`health`] | one answer for gRPC health and `/readyz`; `/metrics` | store (view) |
 //! | [`ext_authz`] | the edge | caller, client_ip, credential, engine, audit, domain, metrics |
 //! | [`admin`] | the operators' API | engine (explain), client_ip, credential, store (contract, view), changes, audit, health, domain |
-//! | [`jobs`] | what runs by the clock | store (contract), metrics |
+//! | [`jobs`] | what runs by the clock | store (contract), domain, metrics |
 //! | [`caller`] | how a caller is known to be Envoy. Pure | nothing of ours |
 //! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain |
 //! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, limit, listen, domain |
