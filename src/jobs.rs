@@ -5,15 +5,22 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep},
 };
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::{
     audit,
+    domain::Timestamp,
     metrics::BindingMetrics,
-    store::{CountQuery, Revision, Store, view::View},
+    store::{CountQuery, Revision, Store, StoreError, view::View},
 };
+
+/// Audit records in one transaction: first uses wait behind it.
+const PRUNED: u32 = 1_000;
+
+/// Between two of them, for everyone who waited.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Counts the bindings once a minute: a count scans, so it must not happen at scrape.
 pub async fn count_bindings(store: Arc<dyn Store>, metrics: BindingMetrics) -> Infallible {
@@ -34,8 +41,8 @@ pub async fn count_bindings(store: Arc<dyn Store>, metrics: BindingMetrics) -> I
     }
 }
 
-/// Bindings in one step of the archive: decisions that need the store wait behind it.
-const STEP: u32 = 200;
+/// Bindings in one transaction, each of them several rows.
+const ARCHIVED: u32 = 200;
 
 /// Archives what was neither used nor refused for `archive_after` and `stale_grace`: so long a replica that is cut off
 /// may still allow by what it remembers. Looks once a minute; what a stop leaves is found by the next look.
@@ -53,11 +60,11 @@ pub async fn archive(
         view.has_applied(Revision::default()).await;
         let (mut archived, archive_after) = (0, *archive_after.borrow());
         while let Some(now) = view.time(Instant::now()).filter(|_| !archive_after.is_zero()) {
-            match store.archive(now.before(archive_after).before(stale_grace), STEP, now).await {
+            match store.archive(now.before(archive_after).before(stale_grace), ARCHIVED, now).await {
                 Ok(records) => {
                     records.iter().for_each(audit::log);
                     archived += records.len();
-                    if records.len() < STEP as usize {
+                    if records.len() < ARCHIVED as usize {
                         break;
                     }
                 }
@@ -74,14 +81,49 @@ pub async fn archive(
     }
 }
 
-/// Between two steps, for those who wait.
-const PAUSE: Duration = Duration::from_millis(20);
-
 /// Moves recorded samples into their buckets; without it a process that nobody scrapes would keep every sample.
 pub async fn drain_histograms(exposition: PrometheusHandle) -> Infallible {
     let mut tick = interval(Duration::from_secs(5));
     loop {
         tick.tick().await;
         exposition.run_upkeep();
+    }
+}
+
+/// Deletes audit records older than `retention`, once an hour, beginning when the server has come to rest.
+pub async fn prune_audit(
+    store: Arc<dyn Store>,
+    retention: Duration,
+    now: impl Fn() -> Option<Timestamp> + Send,
+) -> Infallible {
+    let mut hour = interval_at(Instant::now() + Duration::from_secs(10), Duration::from_hours(1));
+    hour.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        hour.tick().await;
+        let Some(now) = now() else { continue };
+        let (deleted, done) = prune_audit_once(&*store, now.before(retention)).await;
+        if deleted > 0 {
+            info!(records = deleted, "old audit records were deleted");
+        }
+        if let Err(cause) = done {
+            warn!(%cause, "old audit records are left for the next run");
+        }
+    }
+}
+
+/// Deletes the audit records of before `before` in small steps, and returns how many it were.
+pub async fn prune_audit_once(store: &dyn Store, before: Timestamp) -> (u64, Result<(), StoreError>) {
+    let mut deleted = 0;
+    loop {
+        match store.prune_audit(before, PRUNED).await {
+            Ok(some) => {
+                deleted += some;
+                if some < u64::from(PRUNED) {
+                    return (deleted, Ok(()));
+                }
+            }
+            Err(cause) => return (deleted, Err(cause)),
+        }
+        sleep(PAUSE).await;
     }
 }

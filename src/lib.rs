@@ -17,7 +17,8 @@
 //!
 //! `ext_authz::respond` writes the answer. Only there is a `CheckResponse` made, and only an [`engine::Permit`], which
 //! only the engine can make, becomes an allow. [`metrics`] counts the decision (a call that Envoy dropped counts as
-//! cancelled), and [`audit`] is told of denials and first uses through a queue that no decision waits for.
+//! cancelled), and [`audit`] is told of denials and first uses through a queue that no decision waits for. Its records
+//! go to the store, or to the disk for as long as the store does not take them.
 //!
 //! # The path of one change
 //!
@@ -53,11 +54,11 @@
 //! | [`changes`] | the Follower | store, domain, metrics |
 //! | [`limit`] | claim budgets, in bounded memory | domain |
 //! | [`engine`] | the decision | limit, store (contract, cache, view, re-keying), domain |
-//! | [`audit`] | the never-blocking pipeline and the JSON log | store (contract, view), domain, metrics |
+//! | [`audit`] | the never-blocking pipeline, what waits for the store, and the JSON log | store (contract, view), domain, metrics |
 //! | [`health`] | one answer for gRPC health and `/readyz`; `/metrics` | store (view) |
 //! | [`ext_authz`] | the edge | caller, client_ip, credential, engine, audit, domain, metrics |
 //! | [`admin`] | the operators' API | engine (explain), caller, client_ip, credential, store (contract, view), changes, audit, health, domain |
-//! | [`jobs`] | what runs by the clock | store (contract, view), audit (the log), metrics |
+//! | [`jobs`] | what runs by the clock | store (contract, view), audit (the log), domain, metrics |
 //! | [`last_seen`] | when keys were last used, in batches | store (contract, cache) |
 //! | [`caller`] | how a caller is known to be Envoy. Pure | nothing of ours |
 //! | [`doctor`] | what is wrong with a set-up, and the fix: of a machine, a server, a file of Envoy's. Pure | caller, client_ip, credential, domain |

@@ -20,6 +20,7 @@ const CLAIMS: &str = "sentinel_claims_total";
 const CACHE: &str = "sentinel_cache_requests_total";
 const STORE_DURATION: &str = "sentinel_store_request_duration_seconds";
 const AUDIT: &str = "sentinel_audit_events_total";
+const SPILLED: &str = "sentinel_audit_spill_bytes";
 const APPLIED: &str = "sentinel_applied_revision";
 const CUT_OFF: &str = "sentinel_store_cut_off_seconds";
 const BINDINGS: &str = "sentinel_bindings";
@@ -68,6 +69,7 @@ impl Metrics {
                 audit: AuditMetrics {
                     stored: counter!(AUDIT, "outcome" => "stored"),
                     lost: counter!(AUDIT, "outcome" => "lost"),
+                    spilled: gauge!(SPILLED),
                 },
                 bindings: BindingMetrics {
                     provisional: gauge!(BINDINGS, "state" => "provisional"),
@@ -104,7 +106,11 @@ fn describe() {
     describe_histogram!(STORE_DURATION, "Store operations, in seconds. Worry when claim's p99 nears check_deadline.");
     describe_counter!(
         AUDIT,
-        "Audited events: stored, or lost because the store did not take them in time. Worry at any lost."
+        "Audited events: stored, or lost because neither the store nor the spill took them. Worry at any lost."
+    );
+    describe_gauge!(
+        SPILLED,
+        "Bytes of audit records on this disk that wait for the store. Worry when it does not come back to 0; at audit.spill_max records are lost."
     );
     describe_gauge!(
         APPLIED,
@@ -210,6 +216,7 @@ pub enum Operation {
     Keys,
     Find,
     AppendAudit,
+    PruneAudit,
     Audit,
     NoteUses,
     Archive,
@@ -220,7 +227,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [(Self, &'static str); 14] = [
+    const ALL: [(Self, &'static str); 15] = [
         (Self::Lookup, "lookup"),
         (Self::Claim, "claim"),
         (Self::Apply, "apply"),
@@ -228,6 +235,7 @@ impl Operation {
         (Self::Keys, "keys"),
         (Self::Find, "find"),
         (Self::AppendAudit, "append_audit"),
+        (Self::PruneAudit, "prune_audit"),
         (Self::Audit, "audit"),
         (Self::NoteUses, "note_uses"),
         (Self::Archive, "archive"),
@@ -304,6 +312,8 @@ pub struct AuditMetrics {
     pub stored: Counter,
     /// Gone.
     pub lost: Counter,
+    /// On the disk, waiting for the store.
+    pub spilled: Gauge,
 }
 
 /// Configurations that were read again.

@@ -16,7 +16,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("changes", "store store::view store::cached domain metrics"),
     ("audit store::cached store::rekey", "store store::view domain metrics"),
     ("health", "store::view"),
-    ("jobs", "audit store store::view metrics"),
+    ("jobs", "audit store store::view domain metrics"),
     ("last_seen", "store store::cached"),
     ("store::observed", "store domain metrics"),
     ("store::view store::sqlite", "store domain"),

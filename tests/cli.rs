@@ -64,6 +64,9 @@ fn nothing_typed_in_the_wrong_place_is_repeated() {
         &["bindings", "list", "--limit", s],
         &["audit", "list", "--kind", s],
         &["audit", "list", "--since", s],
+        &["audit", "export", "--until", s],
+        &["audit", "export", "--format", s],
+        &["audit", "tail", s],
         &["explain", "--peer", s],
         &["doctor", s],
         &["explain", s, "--peer", "203.0.113.7"],
@@ -99,6 +102,8 @@ fn a_usage_error_says_what_to_do() {
             &["audit", "list", "--kind", "x"],
             "must be one of denied, would_deny, first_use, network_added, archived, set, claim",
         ),
+        (&["audit", "export", "--since", "yesterday"], "must be a time such as 2026-11-21T08:30:00Z or 2026-11-21"),
+        (&["audit", "export", "--format", "xml"], "--format <FORMAT>: must be one of csv, jsonl"),
         (&["status", "--output", "csv"], "must be one of table, json"),
         (&["status", "--output", ""], "--output <FORMAT>: must be one of table, json"),
         (&["status", "--admin", "127.0.0.1:1"], "must begin with unix:"),
@@ -147,7 +152,9 @@ fn an_unreachable_server_is_named() {
     drop(UnixListener::bind(&stale).unwrap());
     let stale = format!("unix:{}", stale.display());
     for socket in [NOWHERE, &stale] {
-        for command in [&["status"][..], &["bindings", "list"], &["ban", "0a1b2c3d"], &["audit", "list"]] {
+        for command in
+            [&["status"][..], &["bindings", "list"], &["ban", "0a1b2c3d"], &["audit", "list"], &["audit", "tail"]]
+        {
             let Seen { code, out, err } = run(&[command, &["--admin", socket]].concat(), b"");
             assert_eq!((code, out.as_str(), err.lines().count()), (3, "", 1), "{command:?}: {err}");
             assert!(err.contains(socket) && err.contains("is `sentinel serve` running?"), "{err}");
@@ -261,6 +268,8 @@ fn every_command_has_a_summary_and_examples() {
         &["status"],
         &["explain"],
         &["audit", "list"],
+        &["audit", "export"],
+        &["audit", "tail"],
     ] {
         let Seen { code, out: help, .. } = run(&[command, &["--help"]].concat(), b"");
         assert_eq!(code, 0, "{command:?}");

@@ -8,6 +8,7 @@ use super::{
     Operations,
     api::{self, admin_server},
     diagnosis, explain,
+    follow::{self, Pages},
     operations::{lost, not_done},
     pepper, request, response,
 };
@@ -86,6 +87,22 @@ impl admin_server::Admin for Admin {
         let records = self.operations.store.audit(query).await.map_err(lost)?;
         let records = records.into_iter().map(|stored| response::record(stored.record)).collect();
         Ok(Response::new(api::ListAuditResponse { records, now_ms: now.as_millis() }))
+    }
+
+    type ExportAuditStream = Pages;
+
+    async fn export_audit(&self, request: Request<api::ExportAuditRequest>) -> Result<Response<Pages>, Status> {
+        let (_, message) = open(request)?;
+        let query = request::export(&self.operations, message, self.operations.now()?)?;
+        Ok(Response::new(follow::export(Arc::clone(&self.operations), query).await?))
+    }
+
+    type TailAuditStream = Pages;
+
+    async fn tail_audit(&self, request: Request<api::TailAuditRequest>) -> Result<Response<Pages>, Status> {
+        let (_, message) = open(request)?;
+        let query = request::tail(&self.operations, message)?;
+        Ok(Response::new(follow::tail(Arc::clone(&self.operations), query).await?))
     }
 
     async fn get_status(

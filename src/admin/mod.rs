@@ -7,6 +7,7 @@
 
 mod diagnosis;
 mod explain;
+mod follow;
 pub mod grpc;
 mod head;
 mod operations;

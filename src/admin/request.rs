@@ -106,21 +106,45 @@ pub(super) fn audit(
 ) -> Result<AuditQuery, Status> {
     let api::ListAuditRequest { kind, key, since_ms, limit: rows, within_ms } = request;
     let key = key.map(|key| target(operations, Some(key))).transpose()?;
-    let non_negative = |field, millis: i64| u64::try_from(millis).map_err(|_| invalid(field, "must not be negative"));
-    let since = match non_negative("since_ms", since_ms)? {
-        0 => None,
-        _ => Some(Timestamp::from_millis(since_ms)),
-    };
-    let within = match non_negative("within_ms", within_ms)? {
-        0 => None,
-        millis => Some(now.before(Duration::from_millis(millis))),
-    };
-    Ok(AuditQuery {
-        kind: word("kind", &kind, EventKind::from_word, &EventKind::ALL.map(EventKind::as_str))?,
-        key,
-        since: since.max(within),
-        limit: limit(rows)?,
-    })
+    let since = moment("since_ms", since_ms)?.max(ago("within_ms", within_ms, now)?);
+    Ok(AuditQuery { kind: event_kind(&kind)?, key, since, limit: limit(rows)?, ..AuditQuery::ALL })
+}
+
+pub(super) fn export(
+    operations: &Operations,
+    request: api::ExportAuditRequest,
+    now: Timestamp,
+) -> Result<AuditQuery, Status> {
+    let api::ExportAuditRequest { kind, key, since_ms, within_ms, until_ms, until_ago_ms } = request;
+    let key = key.map(|key| target(operations, Some(key))).transpose()?;
+    let since = moment("since_ms", since_ms)?.max(ago("within_ms", within_ms, now)?);
+    let until = [moment("until_ms", until_ms)?, ago("until_ago_ms", until_ago_ms, now)?].into_iter().flatten().min();
+    Ok(AuditQuery { kind: event_kind(&kind)?, key, since, until, ..AuditQuery::ALL })
+}
+
+pub(super) fn tail(operations: &Operations, request: api::TailAuditRequest) -> Result<AuditQuery, Status> {
+    let api::TailAuditRequest { kind, key } = request;
+    let key = key.map(|key| target(operations, Some(key))).transpose()?;
+    Ok(AuditQuery { kind: event_kind(&kind)?, key, ..AuditQuery::ALL })
+}
+
+fn event_kind(text: &str) -> Result<Option<EventKind>, Status> {
+    word("kind", text, EventKind::from_word, &EventKind::ALL.map(EventKind::as_str))
+}
+
+/// 0 is none.
+fn moment(field: &str, millis: i64) -> Result<Option<Timestamp>, Status> {
+    Ok((non_negative(field, millis)? > 0).then(|| Timestamp::from_millis(millis)))
+}
+
+/// So long before `now`; 0 is none.
+fn ago(field: &str, millis: i64, now: Timestamp) -> Result<Option<Timestamp>, Status> {
+    let millis = non_negative(field, millis)?;
+    Ok((millis > 0).then(|| now.before(Duration::from_millis(millis))))
+}
+
+fn non_negative(field: &str, millis: i64) -> Result<u64, Status> {
+    u64::try_from(millis).map_err(|_| invalid(field, "must not be negative"))
 }
 
 fn key_id(field: &str, text: &str) -> Result<KeyIdPrefix, Status> {

@@ -147,8 +147,7 @@ async fn run(
     let store_died = sqlite.closed();
     let (core, rekeys) = Core::new(sqlite, ring, &config)?;
     let (stop_audit, audit_stopped) = oneshot::channel();
-    let (audit, pipeline) =
-        Audit::new(Arc::clone(&core.store), Arc::clone(&core.view), core.metrics.audit.clone(), audit_stopped);
+    let (audit, pipeline) = core.audit(&config, audit_stopped)?;
     let pipeline = tokio::spawn(pipeline);
     let (stop_last_seen, last_seen_stopped) = oneshot::channel();
     let last_seen =
@@ -236,6 +235,22 @@ impl Core {
         Ok((core, batches))
     }
 
+    fn audit(
+        &self,
+        config: &Config,
+        stop: oneshot::Receiver<()>,
+    ) -> Result<(Audit, impl Future<Output = ()> + Send + use<>), Fatal> {
+        let folder = config.data_dir.join("audit");
+        let options = audit::Options {
+            folder: folder.clone(),
+            spill_max: config.audit.spill_max,
+            mask_addresses: config.audit.mask_addresses,
+        };
+        let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
+        Audit::new(store, view, self.metrics.audit.clone(), &options, stop)
+            .map_err(|cause| format!("{}: {cause}", folder.display()).into())
+    }
+
     /// Starts what runs beside the requests. What is returned changes `binding.archive_after`.
     fn spawn_upkeep(
         &self,
@@ -261,6 +276,11 @@ impl Core {
         let archive = jobs::archive(store, view, archive_after, config.engine.stale_grace);
         let rekey = rekeys.run(Arc::clone(&self.store), Arc::clone(&self.view));
         tasks.spawn(async move { match tokio::join!(count, upkeep, archive, rekey) {} });
+        if let Some(retention) = config.audit.retention {
+            let view = Arc::clone(&self.view);
+            let prune = jobs::prune_audit(Arc::clone(&self.store), retention, move || view.time(Instant::now()));
+            tasks.spawn(async move { match prune.await {} });
+        }
         changes
     }
 

@@ -1,14 +1,24 @@
 //! Who was refused, who came first, who changed what: stored, and logged as JSON.
 //!
-//! Denials pass a bounded queue and are stored by a task of their own; a decision never waits for them. First uses and
-//! operators' changes are stored by the transaction that makes them; here is only their log line.
+//! Denials pass a bounded queue into the [`pipeline`], a task of its own that makes one record of those that are alike and
+//! flushes them every second; a decision never waits for it. The [`courier`] brings each batch of records to the store,
+//! by way of the [`spill`] when the store does not take it, and writes down when it did ([`run`]), so that the next start
+//! knows what a kill may have taken. First uses and operators' changes are stored by the transaction that makes them;
+//! here is only their log line.
 
+mod courier;
 mod log;
 mod pipeline;
+mod run;
+mod spill;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use metrics::Counter;
@@ -30,7 +40,20 @@ use crate::{
     metrics::AuditMetrics,
     store::{Store, view::View},
 };
+use courier::Courier;
 use pipeline::Pipeline;
+
+/// How the audit is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What waits for the store, and the state of the run. Made if it is missing; its parent must exist.
+    pub folder: PathBuf,
+    /// The most bytes that wait there.
+    pub spill_max: u64,
+    /// Whether records of denials, in the store and in the log, name the `/24` or `/48` around a client instead of the
+    /// client's own network.
+    pub mask_addresses: bool,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Denial {
@@ -54,17 +77,19 @@ const QUEUE: usize = 65_536;
 
 impl Audit {
     /// A pipeline into `store`, and the future that drives it. The future ends after `stop` is sent (or dropped) and
-    /// what was reported until then is stored, or counted as lost.
+    /// what was reported until then is durable, or counted as lost. Fails if the folder is not to be had.
     pub fn new(
         store: Arc<dyn Store>,
         view: Arc<View>,
         metrics: AuditMetrics,
+        options: &Options,
         stop: oneshot::Receiver<()>,
-    ) -> (Self, impl Future<Output = ()> + Send) {
+    ) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let (queue, denials) = mpsc::channel(QUEUE);
-        let lost = Lost { counter: metrics.lost, unlogged: Arc::default() };
-        let pipeline = Pipeline::new(store, view, metrics.stored, lost.clone());
-        (Self { queue, lost }, pipeline.run(denials, stop))
+        let lost = Lost { counter: metrics.lost.clone(), unlogged: Arc::default() };
+        let (courier, before) = Courier::begin(&options.folder, options.spill_max, store, metrics, lost.clone())?;
+        let pipeline = Pipeline::new(courier, before, view, lost.clone(), options.mask_addresses);
+        Ok((Self { queue, lost }, pipeline.run(denials, stop)))
     }
 
     /// Reports. Never waits: with the queue full the denial is lost, counted, and logged as lost.

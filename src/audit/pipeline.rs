@@ -1,4 +1,4 @@
-//! Coalesces denials and stores them in batches.
+//! Coalesces denials and flushes them in batches.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -6,33 +6,33 @@ use std::{
     time::Duration,
 };
 
-use metrics::Counter;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval},
 };
-use tracing::warn;
 
-use super::{Denial, Lost, log};
+use super::{
+    Denial, Lost, QUEUE,
+    courier::{Courier, Load},
+    log,
+    run::Before,
+};
 use crate::{
     domain::{
-        KeyId, Network, Reason,
+        KeyId, Network, Reason, Timestamp,
         event::{DecisionId, EventKind, Record},
     },
-    store::{Store, StoreError, view::View},
+    store::view::View,
 };
 
 /// Denials with the same key, network and reason within this time are one record with an exact count.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Records that wait for a store that does not answer. Beyond it denials are lost.
+/// Records between two flushes. Beyond it denials are lost.
 const MAX_PENDING: usize = 100_000;
 
-/// Records in one transaction: first uses wait behind it.
-const BATCH: usize = 1_000;
-
-/// How long a stopping process waits for the store to take the rest.
+/// How long a stopping process goes on delivering what waits on the disk; the next start does the rest.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 type Same = (EventKind, Reason, Option<KeyId>, Option<Network>);
@@ -44,61 +44,59 @@ struct Denials {
     decision_id: DecisionId,
 }
 
-/// Or the records that were not stored.
-type Flush = JoinHandle<Result<(), (Vec<Record>, StoreError)>>;
-
 pub(super) struct Pipeline {
-    store: Arc<dyn Store>,
+    courier: Arc<Courier>,
     view: Arc<View>,
-    stored: Counter,
     lost: Lost,
+    mask: bool,
     waiting: HashMap<Same, Denials>,
-    /// The batch that is being stored, and how many records and denials it holds.
-    flush: Option<(Flush, usize, u64)>,
-    /// Already logged, refused by the store once.
-    retry: Vec<Record>,
+    /// What is under way, and how many denials it holds.
+    flush: Option<(JoinHandle<bool>, u64)>,
+    /// How the last run ended, until the audit tells of it.
+    before: Before,
 }
 
 impl Pipeline {
-    pub(super) fn new(store: Arc<dyn Store>, view: Arc<View>, stored: Counter, lost: Lost) -> Self {
-        Self { store, view, stored, lost, waiting: HashMap::new(), flush: None, retry: Vec::new() }
+    pub(super) fn new(courier: Courier, before: Before, view: Arc<View>, lost: Lost, mask: bool) -> Self {
+        Self { courier: Arc::new(courier), view, lost, mask, waiting: HashMap::new(), flush: None, before }
     }
 
     pub(super) async fn run(mut self, mut denials: mpsc::Receiver<Denial>, mut stop: oneshot::Receiver<()>) {
         let mut tick = interval(FLUSH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_due = false;
         loop {
             tokio::select! {
                 _ = &mut stop => break,
                 Some(denial) = denials.recv() => self.take(denial),
+                () = self.settle(), if self.flush.is_some() => {}
                 _ = tick.tick() => {
-                    // One batch at a time, in a task: while the store is slow, denials still coalesce here.
-                    if self.flush.as_ref().is_none_or(|(flush, ..)| flush.is_finished()) {
-                        self.settle().await;
-                        self.start_flush();
-                    }
+                    is_due = true;
                     self.lost.log();
                 }
             }
+            // One at a time, in a task: meanwhile denials coalesce here.
+            if is_due && self.flush.is_none() {
+                is_due = false;
+                self.start_flush(&mut denials, Duration::ZERO);
+            }
         }
-        while let Ok(denial) = denials.try_recv() {
-            self.take(denial);
+        self.settle().await;
+        self.start_flush(&mut denials, LAST_FLUSH);
+        self.settle().await;
+        self.lost.add(self.waiting.values().map(|denials| denials.count).sum());
+        // A gap that could not be told yet is left to the next start.
+        if self.before == Before::Clean {
+            self.courier.stop(self.view.time(Instant::now())).await;
         }
-        let stored = timeout(LAST_FLUSH, async {
-            self.settle().await;
-            self.start_flush();
-            self.settle().await;
-        });
-        let _ = stored.await;
-        self.lost.add(self.unstored());
         self.lost.log();
     }
 
     fn take(&mut self, denial: Denial) {
         let Denial { kind, reason, key_id, ip, decision_id, at } = denial;
-        let in_flight = self.flush.as_ref().map_or(0, |(_, records, _)| *records);
-        let pending = self.waiting.len() + self.retry.len() + in_flight;
-        match self.waiting.entry((kind, reason, key_id, ip.map(Network::owning))) {
+        let network = ip.map(Network::owning).map(|network| if self.mask { network.masked() } else { network });
+        let pending = self.waiting.len();
+        match self.waiting.entry((kind, reason, key_id, network)) {
             Entry::Occupied(mut same) => {
                 let denials = same.get_mut();
                 denials.count += 1;
@@ -111,65 +109,57 @@ impl Pipeline {
         }
     }
 
-    /// Hands everything that waits to the store, unless there is nothing, or no clock yet to date it by.
-    fn start_flush(&mut self) {
-        if self.view.time(Instant::now()).is_none() {
-            return;
+    /// Sends off everything that was reported until now, unless there is no clock yet to date it by.
+    fn start_flush(&mut self, denials: &mut mpsc::Receiver<Denial>, patience: Duration) {
+        let now = Instant::now();
+        for _ in 0..QUEUE {
+            let Ok(denial) = denials.try_recv() else { break };
+            self.take(denial);
         }
-        let mut records = std::mem::take(&mut self.retry);
-        let retried = records.len();
-        records.extend(self.waiting.drain().filter_map(|(same, denials)| record(&self.view, same, &denials)));
-        records[retried..].iter().for_each(log);
-        if records.is_empty() {
-            return;
-        }
-        let (length, denials) = (records.len(), sum(&records));
-        let flush = tokio::spawn(store_all(Arc::clone(&self.store), self.stored.clone(), records));
-        self.flush = Some((flush, length, denials));
+        let Some(at) = self.view.time(now) else { return };
+        let gap = gap(self.before, at);
+        let has_gap = gap.is_some();
+        let waiting = self.waiting.drain().filter_map(|(same, denials)| record(&self.view, same, &denials));
+        let records: Vec<Record> = gap.into_iter().chain(waiting).collect();
+        records.iter().for_each(log);
+        let held = records.iter().filter(|record| record.reason.is_some()).map(|record| record.count).sum();
+        let courier = Arc::clone(&self.courier);
+        let load = Load { records, at, has_gap };
+        self.flush = Some((tokio::spawn(async move { courier.flush(load, patience).await }), held));
     }
 
-    /// Waits for the flush, and keeps what it could not store for the next.
+    /// Waits for the flush.
     async fn settle(&mut self) {
         // Taken only when it is done: whoever stops waiting must still see what is under way.
-        let Some((flush, _, denials)) = &mut self.flush else { return };
+        let Some((flush, held)) = &mut self.flush else { return };
         match flush.await {
-            Ok(Ok(())) => {}
-            Ok(Err((records, cause))) => {
-                warn!(%cause, records = records.len(), "the audit was not stored; it will be tried again");
-                self.retry = records;
-            }
+            Ok(true) => self.before = Before::Clean,
+            // Of a gap that was lost too the next flush tells again.
+            Ok(false) => {}
             // The task panicked; how much of it was stored is not known.
-            Err(_) => self.lost.add(*denials),
+            Err(_) => self.lost.add(*held),
         }
         self.flush = None;
     }
-
-    /// The denials that have no stored record.
-    fn unstored(&self) -> u64 {
-        let in_flight = self.flush.as_ref().map_or(0, |(_, _, denials)| *denials);
-        self.waiting.values().map(|denials| denials.count).sum::<u64>() + sum(&self.retry) + in_flight
-    }
 }
 
-async fn store_all(
-    store: Arc<dyn Store>,
-    stored: Counter,
-    records: Vec<Record>,
-) -> Result<(), (Vec<Record>, StoreError)> {
-    let mut left = records.as_slice();
-    while !left.is_empty() {
-        let (batch, rest) = left.split_at(BATCH.min(left.len()));
-        if let Err(cause) = store.append_audit(batch.to_vec()).await {
-            return Err((left.to_vec(), cause));
-        }
-        stored.increment(sum(batch));
-        left = rest;
-    }
-    Ok(())
-}
-
-fn sum(records: &[Record]) -> u64 {
-    records.iter().map(|record| record.count).sum()
+/// What to tell of the run before this one.
+fn gap(before: Before, now: Timestamp) -> Option<Record> {
+    let Before::CutOff(flushed) = before else { return None };
+    let since = flushed.map_or("it started".to_owned(), |at| at.to_string());
+    Some(Record {
+        kind: EventKind::Gap,
+        reason: None,
+        key_id: None,
+        network: None,
+        count: 1,
+        first_at: flushed.unwrap_or(now).min(now),
+        last_at: now,
+        actor: None,
+        decision_id: None,
+        detail: Some(format!("the last run was cut off; its denials since {since} may be missing")),
+        delta: None,
+    })
 }
 
 fn record(view: &View, (kind, reason, key_id, network): Same, denials: &Denials) -> Option<Record> {

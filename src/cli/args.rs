@@ -1,12 +1,16 @@
 //! The one table of commands and flags. Its doc comments are the manual that `--help` prints.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::IpAddr,
+    path::PathBuf,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use clap::{ArgGroup, Args, ColorChoice, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 
 use super::reference::{Which, key_id};
 use crate::admin::api::Metadata;
-use crate::domain::{KeyIdPrefix, Network, PepperId, State, addr::NetworkError, event::EventKind};
+use crate::domain::{KeyIdPrefix, Network, PepperId, State, Timestamp, addr::NetworkError, event::EventKind};
 
 /// The first network that uses an API key owns it.
 #[derive(Parser)]
@@ -311,6 +315,68 @@ Examples:
   sentinel audit list --kind denied --key 0a1b2c3d
   sentinel audit list --key-file key.txt --output json")]
     List(AuditArgs),
+
+    /// Write all audit records, the oldest first, as CSV or as a JSON document a line
+    #[command(after_help = "\
+Examples:
+  sentinel audit export > audit.csv
+  sentinel audit export --since 2026-11-01 --until 2026-12-01 --kind denied > november.csv
+  sentinel audit export --since 7d --format jsonl | jq -r .network | sort | uniq -c
+
+The order is that in which the server stored them; what it stores meanwhile is not in it. In CSV, a
+text that a spreadsheet would take for a formula has an apostrophe before it.")]
+    Export(ExportArgs),
+
+    /// Print audit records as they are stored, until Ctrl-C
+    #[command(after_help = "\
+Examples:
+  sentinel audit tail --kind denied
+  sentinel audit tail --key 0a1b2c3d --output json")]
+    Tail(TailArgs),
+}
+
+#[derive(Args)]
+pub(super) struct ExportArgs {
+    /// Not before this: a time such as 2026-11-21T08:30:00Z or 2026-11-21 (UTC), or how long ago, such as 7d
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub(super) since: Option<When>,
+    /// Only before this, in the same forms
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub(super) until: Option<When>,
+    /// Only this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
+    pub(super) kind: Option<String>,
+    /// Only this key: the first 8 or more hex digits of its id
+    #[arg(long, value_name = "REF", value_parser = key_id)]
+    pub(super) key: Option<KeyIdPrefix>,
+    /// csv, unless --output says json
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(super) format: Option<Format>,
+}
+
+#[derive(Args)]
+pub(super) struct TailArgs {
+    /// Only this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
+    pub(super) kind: Option<String>,
+    /// Only this key: the first 8 or more hex digits of its id
+    #[arg(long, value_name = "REF", value_parser = key_id)]
+    pub(super) key: Option<KeyIdPrefix>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// RFC 4180, with a header
+    Csv,
+    /// A JSON document a line, with the names of `audit list --output json`
+    Jsonl,
+}
+
+/// A moment, or how long before the server's now.
+#[derive(Clone, Copy)]
+pub(super) enum When {
+    At(Timestamp),
+    Ago(Duration),
 }
 
 #[derive(Args)]
@@ -371,6 +437,18 @@ fn limit(text: &str) -> Result<u32, &'static str> {
 
 fn offset(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "must be a number of rows")
+}
+
+fn when(text: &str) -> Result<When, &'static str> {
+    if let Ok(ago) = duration(text) {
+        return Ok(When::Ago(ago));
+    }
+    let whole = if text.contains(':') { text.to_owned() } else { format!("{text}T00:00:00Z") };
+    let time = humantime::parse_rfc3339_weak(&whole).ok();
+    let millis = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()?.as_millis().try_into().ok());
+    millis
+        .map(|millis| When::At(Timestamp::from_millis(millis)))
+        .ok_or("must be a time such as 2026-11-21T08:30:00Z or 2026-11-21, or how long ago, such as 7d")
 }
 
 /// Zero would mean "for ever" to the server, and "since the beginning".

@@ -5,7 +5,7 @@ use std::{error::Error as _, io, path::Path, time::Duration};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::{
-    Code, Response, Status,
+    Code, Response, Status, Streaming,
     transport::{Channel, Endpoint},
 };
 
@@ -26,6 +26,11 @@ pub(super) async fn ask<T>(
         Ok(Err(status)) => Err(failure(socket, &status)),
         Err(_) => Err(broken(socket, &format_args!("no answer in {} s", PATIENCE.as_secs()))),
     }
+}
+
+/// The next message of an answer that is a stream; `None` at its end. Waits as long as it takes.
+pub(super) async fn next<T>(socket: &Path, answer: &mut Streaming<T>) -> Result<Option<T>, Failure> {
+    answer.message().await.map_err(|status| failure(socket, &status))
 }
 
 /// Connects first and speaks later, so that the error says what the system said of the socket.

@@ -143,7 +143,7 @@ fn refused(refused: &RefusedNetwork) -> Value {
     json!({ "network": refused.network, "count": refused.count, "last_at": time(refused.last_at_ms) })
 }
 
-fn record(record: &AuditRecord) -> Value {
+pub(super) fn record(record: &AuditRecord) -> Value {
     json!({
         "kind": record.kind,
         "reason": word(&record.reason),
@@ -162,6 +162,6 @@ fn word(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-fn time(millis: i64) -> String {
+pub(super) fn time(millis: i64) -> String {
     Timestamp::from_millis(millis).to_string()
 }

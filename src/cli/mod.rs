@@ -4,12 +4,14 @@
 
 mod args;
 mod client;
+mod csv;
 mod doctor;
 mod json;
 mod operate;
 mod pepper;
 mod reference;
 mod show;
+mod stream;
 mod usage;
 
 use std::{

@@ -14,7 +14,7 @@ use super::{
     client::ask,
     json, print,
     reference::{Which, by_file, by_id, read_bounded},
-    running, say, show,
+    running, say, show, stream,
 };
 use crate::{
     admin::api::{
@@ -39,6 +39,8 @@ pub(super) fn run(command: RemoteCommand, socket: &Path, output: Output) -> Resu
             RemoteCommand::Explain(args) => explain(socket, output, args).await,
             RemoteCommand::Status => status(socket, output).await,
             RemoteCommand::Audit(AuditCommand::List(args)) => audit(socket, output, args).await,
+            RemoteCommand::Audit(AuditCommand::Export(args)) => stream::export(socket, output, args).await,
+            RemoteCommand::Audit(AuditCommand::Tail(args)) => stream::tail(socket, output, args).await,
         }
     })
 }

@@ -2,6 +2,7 @@
 //! imports this one, so every module can be used without it.
 
 mod answers;
+mod audit;
 mod binding;
 mod callers;
 mod client_ip;
@@ -18,6 +19,7 @@ use std::{
 use tracing_subscriber::filter::LevelFilter;
 use zeroize::Zeroizing;
 
+pub use audit::Audit;
 pub use settings::{SETTINGS, Setting, env_name};
 pub use source::{Faults, SecretFile, Written};
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub engine: engine::Options,
     /// `binding.archive_after`; zero is never.
     pub archive_after: Duration,
+    /// `audit.*`.
+    pub audit: Audit,
     /// `answers.help`.
     pub help: Help,
     /// `drain.delay`.
@@ -122,6 +126,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let claims = binding::claims(source);
     let archive_after =
         source.take("binding.archive_after", duration(Duration::ZERO..=Duration::from_hours(24 * 3650)));
+    let audit = audit::take(source);
     let help = answers::take(source);
     let drain_delay = source.take("drain.delay", duration(Duration::ZERO..=Duration::from_secs(300)));
     let drain_deadline = source.take("drain.deadline", duration(Duration::ZERO..=Duration::from_secs(3600)));
@@ -152,6 +157,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
             claims: claims?,
         },
         archive_after: archive_after?,
+        audit: audit?,
         help: help?,
         drain_delay: drain_delay?,
         drain_deadline: drain_deadline?,

@@ -20,7 +20,7 @@ const fn live(key: &'static str, default: &'static str) -> Setting {
 }
 
 /// All of this version. A name that is not here stops the start.
-pub const SETTINGS: [Setting; 51] = [
+pub const SETTINGS: [Setting; 54] = [
     live("mode", "enforce"),
     live("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
@@ -67,6 +67,9 @@ pub const SETTINGS: [Setting; 51] = [
     live("claims.per_network", "30/min"),
     live("claims.global", "off"),
     live("claims.exempt", ""),
+    setting("audit.retention", "90d"),
+    setting("audit.spill_max", "256MiB"),
+    setting("audit.mask_addresses", "false"),
     live("answers.help.text", ""),
     live("answers.help.url", ""),
     setting("drain.delay", "2s"),

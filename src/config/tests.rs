@@ -367,3 +367,24 @@ fn the_shape_of_bindings_is_read_and_contradictions_are_faults() {
         assert!(faults.contains(fault), "{text}: {faults}");
     }
 }
+
+#[test]
+fn the_audits_settings_are_read() {
+    let kept = |text: &str| load_text(text, &[]).map(|config| config.audit);
+    let default = kept("").unwrap();
+    assert_eq!(default.retention, Some(Duration::from_hours(24 * 90)));
+    assert_eq!((default.spill_max, default.mask_addresses), (256 << 20, false));
+    let set = kept("[audit]\nretention = '0'\nspill_max = '64KiB'\nmask_addresses = true").unwrap();
+    assert_eq!((set.retention, set.spill_max, set.mask_addresses), (None, 64 << 10, true));
+    for (text, fault) in [
+        ("audit.retention = '1h'", "audit.retention: 1h is not between 1day and"),
+        ("audit.spill_max = '63KiB'", "audit.spill_max: \"63KiB\" is not a size from 64KiB"),
+        ("audit.spill_max = '2048GiB'", "is not a size"),
+        ("audit.spill_max = 268435456", "is not a size"),
+        ("audit.spill_max = 'MiB'", "is not a size"),
+        ("audit.mask_addresses = 'yes'", "\"yes\" is not one of: true, false"),
+    ] {
+        let faults = kept(text).unwrap_err().to_string();
+        assert!(faults.contains(fault), "{text}: {faults}");
+    }
+}

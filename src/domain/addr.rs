@@ -94,6 +94,13 @@ impl Network {
         }
     }
 
+    /// The network around this one that `audit.mask_addresses` shows instead: the IPv4 `/24`, the IPv6 `/48`.
+    pub fn masked(self) -> Self {
+        let bits = if self.0.addr().is_ipv4() { 24 } else { 48 };
+        let wider = IpNet::new(self.0.addr(), bits.min(self.0.prefix_len()));
+        Self(wider.map_or(self.0, |wider| wider.trunc()))
+    }
+
     /// From a prefix that the caller has checked to be canonical.
     pub(super) fn from_net(net: IpNet) -> Self {
         Self(net)
@@ -191,6 +198,20 @@ mod tests {
         ] {
             assert_eq!(Network::owning(ip(address)).to_string(), network);
             assert!(Network::owning(ip(address)).contains(ip(address)));
+        }
+    }
+
+    #[test]
+    fn a_masked_network_is_one_of_many_clients() {
+        for (network, masked) in [
+            ("203.0.113.7", "203.0.113.0/24"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("2001:db8:1:2::/64", "2001:db8:1::/48"),
+            ("::1", "::/48"),
+        ] {
+            let found = network.parse::<Network>().unwrap().masked();
+            assert_eq!(found.to_string(), masked);
+            assert_eq!(found.to_string().parse(), Ok(found), "a store can read it back");
         }
     }
 

@@ -49,11 +49,13 @@ pub enum EventKind {
     PepperRetired,
     /// An operator retired a pepper with this key still under it: its binding and its ban are gone.
     Forgotten,
+    /// A run of the server did not end well: denials between the first time and the last may be missing.
+    Gap,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Denied,
         Self::WouldDeny,
         Self::FirstUse,
@@ -70,6 +72,7 @@ impl EventKind {
         Self::PepperActivated,
         Self::PepperRetired,
         Self::Forgotten,
+        Self::Gap,
     ];
 
     /// The word stored and printed.
@@ -91,6 +94,7 @@ impl EventKind {
             Self::PepperActivated => "pepper_activated",
             Self::PepperRetired => "pepper_retired",
             Self::Forgotten => "forgotten",
+            Self::Gap => "gap",
         }
     }
 

@@ -10,7 +10,7 @@ mod snapshot;
 pub mod sqlite;
 pub mod view;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
@@ -64,10 +64,17 @@ pub trait Store: Send + Sync + 'static {
     /// The one key that `target` names, or a refusal.
     async fn find(&self, target: Target) -> Result<KeyRow, ChangeError>;
 
-    /// Appends audit records, all or none.
-    async fn append_audit(&self, records: Vec<Record>) -> Result<(), StoreError>;
+    /// Appends audit records, all or none, and once: false says that they were there already. That is remembered in the
+    /// same transaction, and by the highest number alone, so the batches of a spool must come in the order of their
+    /// numbers; one that comes after a later one is taken for delivered.
+    async fn append_audit(&self, batch: BatchId, records: Vec<Record>) -> Result<bool, StoreError>;
 
-    /// Audit records, newest first.
+    /// Deletes the oldest of the audit records whose last time is before `before`, at most `limit` of them and never the
+    /// one with the highest number, so that no number is given twice. How many it were. What it takes to undo a change
+    /// goes with its record.
+    async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+
+    /// Audit records.
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError>;
 
     /// Writes down when keys were last used and refused; never moves a time backwards, never makes a row.
@@ -424,6 +431,42 @@ pub struct Archived {
     pub networks: Vec<Network>,
 }
 
+/// Whoever delivers audit records; a new one for each run of a process. Random, so that a folder that was copied or
+/// restored does not number batches that another one has already delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SpoolId(pub u128);
+
+impl fmt::Display for SpoolId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Names a batch of audit records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchId {
+    /// Whose.
+    pub spool: SpoolId,
+    /// Its place among them, from 1.
+    pub number: u64,
+}
+
+/// In which order audit records are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditOrder {
+    /// By their last time, the newest first.
+    Newest,
+    /// By their number, the highest first.
+    LastStored,
+    /// By their number, which is the order in which they were stored, those after `after` and up to `upto`.
+    Stored {
+        /// Not this one.
+        after: RecordId,
+        /// But this one.
+        upto: RecordId,
+    },
+}
+
 /// Which audit records to list.
 #[derive(Clone, Debug)]
 pub struct AuditQuery {
@@ -433,8 +476,18 @@ pub struct AuditQuery {
     pub key: Option<Target>,
     /// Only records whose last time is not before this.
     pub since: Option<Timestamp>,
+    /// Only records whose last time is before this.
+    pub until: Option<Timestamp>,
+    /// In which order.
+    pub order: AuditOrder,
     /// At most so many.
     pub limit: u32,
+}
+
+impl AuditQuery {
+    /// Everything, newest first.
+    pub const ALL: Self =
+        Self { kind: None, key: None, since: None, until: None, order: AuditOrder::Newest, limit: u32::MAX };
 }
 
 /// What to count beside the bindings and the bans.

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{
-    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow, PepperRow,
-    Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
+    Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
+    PepperRow, Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
 };
 use crate::{
     domain::{KeyDigests, Timestamp, event::Record},
@@ -104,8 +104,12 @@ impl Store for Observed {
         self.timed(Operation::Find, self.store.find(target)).await
     }
 
-    async fn append_audit(&self, records: Vec<Record>) -> Result<(), StoreError> {
-        self.timed(Operation::AppendAudit, self.store.append_audit(records)).await
+    async fn append_audit(&self, batch: BatchId, records: Vec<Record>) -> Result<bool, StoreError> {
+        self.timed(Operation::AppendAudit, self.store.append_audit(batch, records)).await
+    }
+
+    async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.timed(Operation::PruneAudit, self.store.prune_audit(before, limit)).await
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {

@@ -86,7 +86,7 @@ impl Parts {
     }
 
     async fn records(&self) -> usize {
-        self.store.audit(AuditQuery { kind: None, key: None, since: None, limit: 10 }).await.unwrap().len()
+        self.store.audit(AuditQuery { limit: 10, ..AuditQuery::ALL }).await.unwrap().len()
     }
 }
 

@@ -6,7 +6,9 @@ use key_ip_sentinel::{
     store::{Action, Store},
 };
 
-use crate::{Client, OWNER, ago, bind, by_id, change, client_of, crafted, denied, fingerprint, hours, json, seeded};
+use crate::{
+    BATCH, Client, OWNER, ago, bind, by_id, change, client_of, crafted, denied, fingerprint, hours, json, seeded,
+};
 
 const BAN: Action = Action::Ban { lasting: None, reason: None };
 
@@ -66,7 +68,7 @@ async fn audit_records_are_listed_newest_first_and_by_every_filter() {
     let (one, two) = (crafted(1 << 120), crafted(2 << 120));
     let sentinel = seeded(async |store| {
         bind(store, one.clone(), OWNER, ago(hours(9))).await;
-        store.append_audit(vec![denied(&one, 5, ago(hours(8))), denied(&two, 7, ago(hours(7)))]).await.unwrap();
+        store.append_audit(BATCH, vec![denied(&one, 5, ago(hours(8))), denied(&two, 7, ago(hours(7)))]).await.unwrap();
         change(store, &one, Action::Reserve, ago(hours(6))).await;
         change(store, &two, BAN, ago(hours(5))).await;
         change(store, &two, Action::Unban, ago(hours(4))).await;

@@ -30,7 +30,7 @@ use key_ip_sentinel::{
         event::{EventKind, Record},
     },
     store::{
-        Action, Change, Claim, Claimed, Purpose, Slots, Store, Target,
+        Action, BatchId, Change, Claim, Claimed, Purpose, Slots, SpoolId, Store, Target,
         sqlite::{Database, SqliteStore},
     },
 };
@@ -40,6 +40,8 @@ use tonic::transport::{Channel, Endpoint};
 const KEY: &str = "sk-live-0123456789abcdef";
 const OWNER: &str = "203.0.113.7";
 const THIEF: &str = "198.51.100.9";
+/// The one batch of audit records that a test's store begins with.
+const BATCH: BatchId = BatchId { spool: SpoolId(7), number: 1 };
 
 fn hours(count: u64) -> Duration {
     Duration::from_hours(count)

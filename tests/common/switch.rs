@@ -9,11 +9,15 @@ use async_trait::async_trait;
 use key_ip_sentinel::{
     domain::{KeyDigests, Timestamp, event::Record},
     store::{
-        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
-        PepperRow, Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
+        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery,
+        KeyRow, PepperRow, Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
     },
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, watch},
+    task::spawn_blocking,
+};
 
 /// Where answers of the store can be held back.
 pub(crate) struct Gate {
@@ -59,13 +63,15 @@ pub(crate) struct Switch {
     pub(crate) claims: Gate,
     /// What `append_audit` is about to do.
     pub(crate) appends: Gate,
+    /// What `append_audit` has done.
+    pub(crate) appended: Gate,
 }
 
 impl Switch {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         let gate = Gate::open_from_the_start;
         let (lost, audit_room) = (AtomicBool::new(false), AtomicUsize::new(usize::MAX));
-        Self { store, lost, audit_room, reads: gate(), claims: gate(), appends: gate() }
+        Self { store, lost, audit_room, reads: gate(), claims: gate(), appends: gate(), appended: gate() }
     }
 
     /// Lost to decisions and polls.
@@ -123,11 +129,19 @@ impl Store for Switch {
         self.store.find(target).await
     }
 
-    async fn append_audit(&self, records: Vec<Record>) -> Result<(), StoreError> {
+    async fn append_audit(&self, batch: BatchId, records: Vec<Record>) -> Result<bool, StoreError> {
         self.appends.pass().await;
         let room = self.audit_room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(1));
         room.map_err(|_| StoreError::Unavailable("switched to full".into()))?;
-        self.store.append_audit(records).await
+        // A paused clock stands still while blocking work is under way, but not for a thread of the store's own.
+        let (store, runtime) = (Arc::clone(&self.store), Handle::current());
+        let appended = spawn_blocking(move || runtime.block_on(store.append_audit(batch, records))).await.unwrap();
+        self.appended.pass().await;
+        appended
+    }
+
+    async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.store.prune_audit(before, limit).await
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {

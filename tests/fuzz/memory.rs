@@ -9,9 +9,9 @@ use key_ip_sentinel::{
         event::{EventKind, Record},
     },
     store::{
-        Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
-        MAX_CANDIDATES, PepperRow, Purpose, Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored,
-        Target, Use,
+        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery,
+        KeyRow, MAX_CANDIDATES, PepperRow, Purpose, Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError,
+        Stored, Target, Use,
     },
 };
 
@@ -92,8 +92,12 @@ impl Store for Memory {
         Ok(unused()?)
     }
 
-    async fn append_audit(&self, _: Vec<Record>) -> Result<(), StoreError> {
-        Ok(())
+    async fn append_audit(&self, _: BatchId, _: Vec<Record>) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn prune_audit(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
+        unused()
     }
 
     async fn audit(&self, _: AuditQuery) -> Result<Vec<Stored>, StoreError> {

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use key_ip_sentinel::{
-    audit::Audit,
+    audit::{Audit, Options},
     config::{self, Config},
     domain::{ApiKey, KeyId, KeyRing, Pepper, Timestamp},
     engine::Engine,
@@ -187,6 +187,7 @@ pub(crate) struct Stage {
     metrics: Metrics,
     /// Keeps the audit's queue open.
     _stop: oneshot::Sender<()>,
+    _folder: tempfile::TempDir,
 }
 
 impl Stage {
@@ -206,7 +207,10 @@ impl Stage {
         };
         view.polled(&changes, Instant::now());
         let (stop, stopped) = oneshot::channel();
-        let (audit, pipeline) = Audit::new(store, Arc::clone(&view), metrics.audit.clone(), stopped);
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { folder: folder.path().join("audit"), spill_max: 1 << 20, mask_addresses: false };
+        let audit = Audit::new(store, Arc::clone(&view), metrics.audit.clone(), &options, stopped);
+        let (audit, pipeline) = audit.unwrap();
         tokio::spawn(pipeline);
         let mut engine = config.engine.clone();
         engine.stale_grace = Duration::from_secs(86_400);
@@ -224,7 +228,7 @@ impl Stage {
             audit,
             metrics: metrics.checks.clone(),
         };
-        Self { server: Server::new(Arc::new(authorization)), ring, metrics, _stop: stop }
+        Self { server: Server::new(Arc::new(authorization)), ring, metrics, _stop: stop, _folder: folder }
     }
 
     /// The name that this canonical key has in answers.

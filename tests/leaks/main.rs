@@ -58,7 +58,7 @@ async fn sinks(sentinel: &Sentinel) -> Vec<(String, Vec<u8>)> {
     for page in ["/metrics", "/healthz", "/readyz", "/livez"] {
         sinks.push((page.to_owned(), sentinel.get(page).await.1.into_bytes()));
     }
-    for command in [["audit", "list"], ["bindings", "list"]] {
+    for command in [["audit", "list"], ["audit", "export"], ["bindings", "list"]] {
         for output in ["table", "json"] {
             let done = sentinel.home().cli(&[&command[..], &["--output", output]].concat());
             assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
@@ -114,6 +114,15 @@ async fn use_keys(sentinel: &Sentinel) {
     admin.ban("sk-lost-B1n2M3q4W5e6R7t8 with a space").await.unwrap_err();
     let lock = sentinel.lock_store();
     sentinel.check().key(key("in no request")).from("203.0.113.7").send().await;
+    for name in ["bound", "banned", "reserved", "malformed", "unread carrier"] {
+        sentinel.check().key(key(name)).from("198.51.100.10").send().await;
+    }
+    // What the store does not take is written to the disk, where it can be read.
+    let spilled = eventually("denials are on the disk", async || {
+        let files = files(&sentinel.home().data_dir().join("audit"));
+        files.iter().any(|(name, content)| name.ends_with(".spill") && !content.is_empty()).then_some(files)
+    });
+    assert_clean(&spilled.await);
     drop(lock);
 }
 

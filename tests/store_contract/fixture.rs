@@ -1,6 +1,12 @@
 //! What every test starts from.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use key_ip_sentinel::{
@@ -8,8 +14,8 @@ use key_ip_sentinel::{
         ApiKey, Binding, Fingerprint, KeyDigest, KeyHasher, KeyIdPrefix, Network, Pepper, Timestamp, event::Record,
     },
     store::{
-        Action, Applied, AuditQuery, Change, ChangeError, Claim, Claimed, CountQuery, KeyQuery, Purpose, Reading,
-        Refusal, Revision, Slots, Store, Target,
+        Action, Applied, AuditQuery, BatchId, Change, ChangeError, Claim, Claimed, CountQuery, KeyQuery, Purpose,
+        Reading, Refusal, Revision, Slots, SpoolId, Store, Target,
     },
 };
 
@@ -117,7 +123,13 @@ pub(crate) async fn revision(store: &dyn Store) -> Revision {
 }
 
 /// Every audit record, newest first.
-pub(crate) const WHOLE_AUDIT: AuditQuery = AuditQuery { kind: None, key: None, since: None, limit: 10_000 };
+pub(crate) const WHOLE_AUDIT: AuditQuery = AuditQuery { limit: 10_000, ..AuditQuery::ALL };
+
+/// A batch that nobody has delivered yet.
+pub(crate) fn new_batch() -> BatchId {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    BatchId { spool: SpoolId(7), number: LAST.fetch_add(1, Ordering::Relaxed) + 1 }
+}
 
 /// The audit without the numbers of its records.
 pub(crate) async fn audit(store: &dyn Store, query: AuditQuery) -> Vec<Record> {

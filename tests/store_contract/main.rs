@@ -106,6 +106,10 @@ macro_rules! suite {
                 records_come_back_as_they_were,
                 records_come_newest_first,
                 records_are_filtered,
+                a_batch_is_appended_once,
+                records_come_in_pages_as_they_were_stored,
+                old_records_are_pruned_in_steps,
+                no_record_gets_the_number_of_one_that_was_pruned,
             },
             listing::{
                 keys_come_newest_first_and_once,

@@ -312,7 +312,7 @@ async fn without_its_audit_record_nothing_happens() {
     }
     let [good] = &audit(&store, WHOLE_AUDIT).await[..] else { panic!("not one record") };
     let bad = key_ip_sentinel::domain::event::Record { detail: Some("boom".into()), ..good.clone() };
-    store.append_audit(vec![good.clone(), good.clone(), bad]).await.unwrap_err();
+    store.append_audit(new_batch(), vec![good.clone(), good.clone(), bad]).await.unwrap_err();
     assert_eq!(audit(&store, WHOLE_AUDIT).await.len(), 1, "all or none");
 }
 

@@ -12,7 +12,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use crate::admin::api::{Binding, GetStatusResponse};
 
-pub(super) use audit::records;
+pub(super) use audit::{record, records};
 pub(super) use change::{banned, unbanned, unbound};
 pub(super) use diagnosis::report;
 pub(super) use explained::explained;

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, ToSql, params};
 
 use super::{
+    facts::NOW,
     names::{end_of, id_of},
     rows::{column, count, moment, parsed, parsed_or_null, word},
 };
@@ -11,11 +12,17 @@ use crate::{
         KeyId, Network, Reason, Timestamp,
         event::{Delta, EventKind, Record},
     },
-    store::{AuditQuery, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, Stored, Target, snapshot},
+    store::{
+        AuditOrder, AuditQuery, BatchId, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, Stored, Target,
+        snapshot,
+    },
 };
 
 /// The most networks that a change reports as refused.
 const REFUSED: i64 = 20;
+
+/// A year.
+const SPOOLS_KEPT_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 
 pub(super) fn append(conn: &Connection, record: &Record) -> Result<(), StoreError> {
     let mut insert = conn.prepare_cached(
@@ -42,35 +49,82 @@ pub(super) fn append(conn: &Connection, record: &Record) -> Result<(), StoreErro
     Ok(())
 }
 
+/// Appends the records, unless the spool's batches are known up to this one.
+pub(super) fn deliver(conn: &Connection, batch: BatchId, records: &[Record]) -> Result<bool, StoreError> {
+    let number = i64::try_from(batch.number).map_err(|_| StoreError::Corrupt("audit_spools.delivered".to_owned()))?;
+    let sql = format!(
+        "INSERT INTO audit_spools (spool, delivered, used_at) VALUES (?1, ?2, {NOW})
+         ON CONFLICT (spool) DO UPDATE SET delivered = excluded.delivered, used_at = excluded.used_at
+         WHERE delivered < excluded.delivered"
+    );
+    let is_new = conn.prepare_cached(&sql)?.execute((batch.spool.to_string(), number))? == 1;
+    if is_new {
+        records.iter().try_for_each(|record| append(conn, record))?;
+    }
+    Ok(is_new)
+}
+
+/// Deletes old records, and what is remembered of spools that have long been silent.
+pub(super) fn prune(conn: &Connection, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let deleted = conn
+        .prepare_cached(
+            "DELETE FROM audit WHERE id IN (
+                 SELECT id FROM audit WHERE last_at < ?1 AND id < (SELECT max(id) FROM audit)
+                 ORDER BY last_at, id LIMIT ?2)",
+        )?
+        .execute((before.as_millis(), limit))?;
+    // A folder that comes back after months must not deliver again what it has delivered.
+    let silent = format!("DELETE FROM audit_spools WHERE used_at < min(?1, {NOW} - {SPOOLS_KEPT_MS})");
+    conn.prepare_cached(&silent)?.execute([before.as_millis()])?;
+    Ok(deleted as u64)
+}
+
 pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Stored>, StoreError> {
-    let mut sql =
+    let (wanted, mut values) = filter(conn, query)?;
+    let order = match query.order {
+        AuditOrder::Newest => "ORDER BY last_at DESC, id DESC",
+        AuditOrder::LastStored => "ORDER BY id DESC",
+        AuditOrder::Stored { after, upto } => {
+            values.extend([after, upto].map(|RecordId(id)| Box::new(id) as Box<dyn ToSql>));
+            "AND id > ? AND id <= ? ORDER BY id"
+        }
+    };
+    values.push(Box::new(query.limit));
+    let sql = format!(
         "SELECT kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail, delta, id
-        FROM audit WHERE true"
-            .to_owned();
+         FROM audit WHERE true{wanted} {order} LIMIT ?"
+    );
+    conn.prepare_cached(&sql)?.query_and_then(rusqlite::params_from_iter(values), stored)?.collect()
+}
+
+/// Conditions and their values. A `+` keeps a column's index out of it: pages by number go on where the last one ended,
+/// and an index on anything else would have every page sort all that is left.
+fn filter(conn: &Connection, query: &AuditQuery) -> Result<(String, Vec<Box<dyn ToSql>>), StoreError> {
+    let plus = if query.order == AuditOrder::Newest { "" } else { "+" };
+    let mut wanted = String::new();
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let mut only = |condition: &str, value: Box<dyn ToSql>| {
+        wanted.push_str(&format!(" AND {plus}{condition} ?"));
+        values.push(value);
+    };
     if let Some(kind) = query.kind {
-        sql.push_str(" AND kind = ?");
-        values.push(Box::new(kind.as_str()));
+        only("kind =", Box::new(kind.as_str()));
     }
     match &query.key {
         None => {}
         Some(Target::Id(prefix)) => {
-            sql.push_str(" AND key_id >= ? AND key_id < ?");
-            values.push(Box::new(prefix.as_str()));
-            values.push(Box::new(end_of(prefix)));
+            only("key_id >=", Box::new(prefix.as_str().to_owned()));
+            only("key_id <", Box::new(end_of(prefix)));
         }
-        Some(Target::Key(key)) => {
-            sql.push_str(" AND key_id = ?");
-            values.push(Box::new(id_of(conn, key)?.to_string()));
-        }
+        Some(Target::Key(key)) => only("key_id =", Box::new(id_of(conn, key)?.to_string())),
     }
     if let Some(since) = query.since {
-        sql.push_str(" AND last_at >= ?");
-        values.push(Box::new(since.as_millis()));
+        only("last_at >=", Box::new(since.as_millis()));
     }
-    sql.push_str(" ORDER BY last_at DESC, id DESC LIMIT ?");
-    values.push(Box::new(query.limit));
-    conn.prepare_cached(&sql)?.query_and_then(rusqlite::params_from_iter(values), stored)?.collect()
+    if let Some(until) = query.until {
+        only("last_at <", Box::new(until.as_millis()));
+    }
+    Ok((wanted, values))
 }
 
 /// What it takes to undo the change of a record, and the key that it changed.

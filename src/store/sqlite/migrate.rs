@@ -8,6 +8,7 @@ use super::error::Failure;
 const STEPS: &[&str] = &[
     include_str!("../migrations/sqlite/0001_first.sql"),
     include_str!("../migrations/sqlite/0002_life.sql"),
+    include_str!("../migrations/sqlite/0003_audit.sql"),
     include_str!("../migrations/sqlite/0004_peppers.sql"),
 ];
 

@@ -34,8 +34,8 @@ use self::{
     worker::{Role, Worker},
 };
 use super::{
-    Applied, AuditQuery, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow, PepperRow,
-    Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
+    Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
+    PepperRow, Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
 };
 use crate::domain::{KeyDigests, Timestamp, event::Record};
 
@@ -112,8 +112,12 @@ impl Store for SqliteStore {
         self.scan.call(move |conn| listing::find(conn, &target)).await
     }
 
-    async fn append_audit(&self, records: Vec<Record>) -> Result<(), StoreError> {
-        self.writer.call(move |conn| records.iter().try_for_each(|record| audit::append(conn, record))).await
+    async fn append_audit(&self, batch: BatchId, records: Vec<Record>) -> Result<bool, StoreError> {
+        self.writer.call(move |conn| audit::deliver(conn, batch, &records)).await
+    }
+
+    async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.writer.call(move |conn| audit::prune(conn, before, limit)).await
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {

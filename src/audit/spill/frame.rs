@@ -1,0 +1,227 @@
+//! A batch as bytes, such that what a crash or a bad disk made of them is told from what was written.
+//!
+//! `KSA1`, then little-endian: the payload's length (4 bytes), the spool (16), the number (8), the first 16 bytes of the
+//! SHA-256 over these three and the payload; then the payload, a JSON line for each record. The names in it are a file
+//! format: what every earlier version wrote must be read by every later one.
+
+use std::{ops::Range, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    domain::{
+        Reason, Timestamp,
+        event::{EventKind, Record},
+    },
+    store::{BatchId, SpoolId},
+};
+
+const MAGIC: &[u8; 4] = b"KSA1";
+const CHECKED: Range<usize> = 4..32;
+const HEADER: usize = 48;
+
+/// A batch in a segment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) batch: BatchId,
+    pub(super) records: Vec<Record>,
+}
+
+/// What comes next in a segment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A whole batch, and where the next one begins.
+    Frame(Frame, usize),
+    /// Nothing, or the beginning of what was being written at a crash.
+    End,
+    /// Bytes that nobody wrote so, and where a frame may begin again.
+    Damage(usize),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    network: Option<String>,
+    count: u64,
+    first_at: i64,
+    last_at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    decision_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// Only what requests cause comes here: nobody's name, and nothing to undo.
+pub(super) fn encode(batch: BatchId, records: &[Record]) -> Result<Vec<u8>, serde_json::Error> {
+    let mut bytes = vec![0; HEADER];
+    for record in records {
+        let row = Row {
+            kind: record.kind.as_str().to_owned(),
+            reason: record.reason.map(|reason| reason.as_str().to_owned()),
+            key_id: record.key_id.map(|id| id.to_string()),
+            network: record.network.map(|network| network.to_string()),
+            count: record.count,
+            first_at: record.first_at.as_millis(),
+            last_at: record.last_at.as_millis(),
+            decision_id: record.decision_id.clone(),
+            detail: record.detail.clone(),
+        };
+        serde_json::to_writer(&mut bytes, &row)?;
+        bytes.push(b'\n');
+    }
+    let length = u32::try_from(bytes.len() - HEADER).unwrap_or(u32::MAX);
+    bytes[..4].copy_from_slice(MAGIC);
+    bytes[4..8].copy_from_slice(&length.to_le_bytes());
+    bytes[8..24].copy_from_slice(&batch.spool.0.to_le_bytes());
+    bytes[24..32].copy_from_slice(&batch.number.to_le_bytes());
+    let check = check(&bytes);
+    bytes[32..HEADER].copy_from_slice(&check);
+    Ok(bytes)
+}
+
+/// Reads on at `at`.
+pub(super) fn next(segment: &[u8], at: usize) -> Next {
+    let rest = segment.get(at..).unwrap_or_default();
+    let whole = rest.first_chunk::<HEADER>().map(|header| HEADER + number::<4>(header, 4) as usize);
+    match whole.and_then(|whole| rest.get(..whole)) {
+        Some(frame) if frame.starts_with(MAGIC) && frame[32..HEADER] == check(frame) => match decode(frame) {
+            Some(read) => Next::Frame(read, at + frame.len()),
+            None => damage(rest, at),
+        },
+        _ => damage(rest, at),
+    }
+}
+
+/// The tail of a crash is the beginning of a frame, or room that was never written to.
+fn damage(rest: &[u8], at: usize) -> Next {
+    let again = rest.windows(MAGIC.len()).skip(1).position(|window| window == MAGIC);
+    match again {
+        Some(skipped) => Next::Damage(at + 1 + skipped),
+        None if is_torn(rest) => Next::End,
+        None => Next::Damage(at + rest.len()),
+    }
+}
+
+fn is_torn(rest: &[u8]) -> bool {
+    let begun = MAGIC.starts_with(&rest[..rest.len().min(MAGIC.len())]);
+    let longer =
+        rest.first_chunk::<HEADER>().is_none_or(|header| number::<4>(header, 4) as usize + HEADER > rest.len());
+    (begun && longer) || rest.iter().all(|byte| *byte == 0)
+}
+
+fn decode(frame: &[u8]) -> Option<Frame> {
+    let batch = BatchId { spool: SpoolId(number::<16>(frame, 8)), number: u64::try_from(number::<8>(frame, 24)).ok()? };
+    let lines = frame[HEADER..].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    Some(Frame { batch, records: lines.map(record).collect::<Option<_>>()? })
+}
+
+fn record(line: &[u8]) -> Option<Record> {
+    fn parsed<T: FromStr>(text: Option<String>) -> Option<Option<T>> {
+        text.map_or(Some(None), |text| text.parse().ok().map(Some))
+    }
+    let row: Row = serde_json::from_slice(line).ok()?;
+    Some(Record {
+        kind: EventKind::from_word(&row.kind)?,
+        reason: match row.reason {
+            Some(word) => Some(Reason::from_word(&word)?),
+            None => None,
+        },
+        key_id: parsed(row.key_id)?,
+        network: parsed(row.network)?,
+        count: row.count,
+        first_at: Timestamp::from_millis(row.first_at),
+        last_at: Timestamp::from_millis(row.last_at),
+        actor: None,
+        decision_id: row.decision_id,
+        detail: row.detail,
+        delta: None,
+    })
+}
+
+fn check(frame: &[u8]) -> [u8; 16] {
+    let digest = Sha256::new().chain_update(&frame[CHECKED]).chain_update(&frame[HEADER..]).finalize();
+    std::array::from_fn(|at| digest[at])
+}
+
+/// The `N` bytes at `at`, little-endian.
+fn number<const N: usize>(bytes: &[u8], at: usize) -> u128 {
+    bytes.iter().skip(at).take(N).rev().fold(0, |number, byte| number << 8 | u128::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPOOL: SpoolId = SpoolId(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
+
+    fn denied(count: u64) -> Record {
+        Record {
+            kind: EventKind::Denied,
+            reason: Some(Reason::IpMismatch),
+            key_id: "k_0123456789abcdef0123456789abcdef".parse().ok(),
+            network: "2001:db8::/64".parse().ok(),
+            count,
+            first_at: Timestamp::from_millis(1),
+            last_at: Timestamp::from_millis(2),
+            actor: None,
+            decision_id: Some("d".into()),
+            detail: None,
+            delta: None,
+        }
+    }
+
+    fn frame(number: u64) -> Frame {
+        let gap = Record { kind: EventKind::Gap, reason: None, key_id: None, network: None, ..denied(1) };
+        Frame { batch: BatchId { spool: SPOOL, number }, records: vec![denied(number), gap] }
+    }
+
+    fn bytes(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
+        numbers.into_iter().flat_map(|number| encode(frame(number).batch, &frame(number).records).unwrap()).collect()
+    }
+
+    /// The numbers of the batches that are read, and how often there was damage.
+    fn read(segment: &[u8]) -> (Vec<u64>, usize) {
+        let (mut at, mut numbers, mut damages) = (0, Vec::new(), 0);
+        loop {
+            match next(segment, at) {
+                Next::Frame(found, end) => {
+                    assert_eq!(found, frame(found.batch.number));
+                    (at, _) = (end, numbers.push(found.batch.number));
+                }
+                Next::Damage(end) => (at, damages) = (end, damages + 1),
+                Next::End => return (numbers, damages),
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        assert_eq!(read(&bytes(1..=3)), (vec![1, 2, 3], 0));
+        assert_eq!(read(b""), (vec![], 0));
+    }
+
+    #[test]
+    fn a_tail_torn_at_any_byte_costs_that_batch_only() {
+        let (whole, two) = (bytes(1..=3), bytes(1..=2).len());
+        for cut in two..whole.len() {
+            assert_eq!(read(&whole[..cut]), (vec![1, 2], 0), "{cut}");
+        }
+        assert_eq!(read(&[bytes(1..=2), vec![0; 4096]].concat()), (vec![1, 2], 0), "room that was never written to");
+    }
+
+    #[test]
+    fn a_bit_flipped_anywhere_costs_one_batch_and_is_damage() {
+        let (whole, one) = (bytes(1..=3), bytes([1]).len());
+        for bit in 8 * one..8 * bytes(1..=2).len() {
+            let mut bad = whole.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(read(&bad), (vec![1, 3], 1), "{bit}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `audit export` and `audit tail`: records as they come, however many.
+
+use std::{
+    io::{self, BufWriter, IsTerminal, Write},
+    path::Path,
+};
+
+use super::{
+    Failure,
+    args::{ExportArgs, Format, Output, TailArgs, When},
+    client::{ask, next},
+    csv, json,
+    reference::by_id,
+    show,
+};
+use crate::admin::api::{AuditRecord, ExportAuditRequest, TailAuditRequest};
+
+/// Writes everything that is there.
+pub(super) async fn export(socket: &Path, output: Output, args: ExportArgs) -> Result<(), Failure> {
+    let ExportArgs { since, until, kind, key, format } = args;
+    let format = format.unwrap_or(if output == Output::Json { Format::Jsonl } else { Format::Csv });
+    let (since_ms, within_ms) = bound(since);
+    let (until_ms, until_ago_ms) = bound(until);
+    let request = ExportAuditRequest {
+        kind: kind.unwrap_or_default(),
+        key: key.as_ref().map(by_id),
+        since_ms,
+        within_ms,
+        until_ms,
+        until_ago_ms,
+    };
+    let mut pages = ask(socket, async |api| api.export_audit(request).await).await?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut progress = Progress::new();
+    if format == Format::Csv {
+        out.write_all(csv::HEADER.as_bytes())?;
+    }
+    while let Some(page) = next(socket, &mut pages).await? {
+        for record in &page.records {
+            let line = match format {
+                Format::Csv => csv::record(record),
+                Format::Jsonl => json_line(record),
+            };
+            out.write_all(line.as_bytes())?;
+        }
+        progress.add(page.records.len());
+    }
+    progress.end();
+    Ok(out.flush()?)
+}
+
+/// Writes what comes, until Ctrl-C.
+pub(super) async fn tail(socket: &Path, output: Output, args: TailArgs) -> Result<(), Failure> {
+    let TailArgs { kind, key } = args;
+    let request = TailAuditRequest { kind: kind.unwrap_or_default(), key: key.as_ref().map(by_id) };
+    let mut pages = ask(socket, async |api| api.tail_audit(request).await).await?;
+    let mut out = io::stdout();
+    loop {
+        let page = tokio::select! {
+            page = next(socket, &mut pages) => page?,
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        };
+        let Some(page) = page else { return Ok(()) };
+        for record in &page.records {
+            let line = if output == Output::Json { json_line(record) } else { show::record(record) };
+            out.write_all(line.as_bytes())?;
+        }
+        out.flush()?;
+    }
+}
+
+fn json_line(record: &AuditRecord) -> String {
+    format!("{}\n", json::record(record))
+}
+
+/// As a moment, or as milliseconds before now.
+fn bound(when: Option<When>) -> (i64, i64) {
+    match when {
+        None => (0, 0),
+        Some(When::At(time)) => (time.as_millis(), 0),
+        Some(When::Ago(duration)) => (0, i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+    }
+}
+
+/// How many records there were, for who waits at a terminal while they go elsewhere.
+struct Progress {
+    records: usize,
+    is_shown: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { records: 0, is_shown: io::stderr().is_terminal() && !io::stdout().is_terminal() }
+    }
+
+    fn add(&mut self, records: usize) {
+        self.records += records;
+        if self.is_shown {
+            let _ = write!(io::stderr(), "\r{} records", self.records);
+        }
+    }
+
+    fn end(self) {
+        if self.is_shown {
+            let _ = writeln!(io::stderr());
+        }
+    }
+}
