@@ -37,7 +37,7 @@ async fn old_records_go_while_claims_go_on_and_bindings_and_bans_stay() {
     const RECORDS: usize = 5_500;
     let folder = tempfile::tempdir().unwrap();
     let pepper = Pepper::new(&[7; 32]).unwrap();
-    let store = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper).unwrap();
+    let store = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper.clone().into()).unwrap();
     let keys = KeyHasher::new(pepper, "default", true);
     let key = |name: String| keys.fingerprint(&ApiKey::new(format!("sk-{name:->20}")));
     let claim = |name: String, now| Claim {
@@ -76,7 +76,7 @@ async fn old_records_go_while_claims_go_on_and_bindings_and_bans_stay() {
     assert!(won > 6, "the steps left room for claims, and each was won: {won}");
     let kept = store.audit(AuditQuery { kind: Some(EventKind::Denied), ..AuditQuery::ALL }).await.unwrap();
     assert_eq!(kept.len(), 7);
-    let facts = store.lookup(&key("old".into()).digest).await.unwrap().facts;
+    let facts = store.lookup(&key("old".into()).digests()).await.unwrap().facts;
     assert!(facts.binding.is_some() && facts.ban.is_some());
     let undone = store.apply(Change::Undo(undoable), "uid:0", NEW).await.unwrap_err();
     assert!(matches!(undone, ChangeError::Refused(Refusal::NotUndoable(_))), "what undoes it went with its record");
