@@ -236,8 +236,8 @@ pub struct Slots {
 /// When a key was last used and last refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Use {
-    /// The key.
-    pub key: KeyDigest,
+    /// The key, by the name that no new pepper changes.
+    pub key: KeyId,
     /// The last allowed request.
     pub used_at: Option<Timestamp>,
     /// The last refused one.

@@ -16,7 +16,7 @@ async fn life(store: &dyn Store, key: &Fingerprint) -> Life {
 }
 
 fn used(key: &Fingerprint, used_at: Option<Timestamp>, refused_at: Option<Timestamp>) -> Use {
-    Use { key: key.digest, used_at, refused_at }
+    Use { key: key.digest.new_id(), used_at, refused_at }
 }
 
 pub(crate) async fn times_of_use_never_go_back(place: &impl Backend) {
@@ -137,4 +137,10 @@ pub(crate) async fn an_archiving_can_be_undone(place: &impl Backend) {
     let record: RecordId = store.audit(AuditQuery { limit: 1, ..WHOLE_AUDIT }).await.unwrap()[0].id;
     let undone = store.apply(Change::Undo(record), ADMIN, at(hours(3))).await.unwrap();
     assert_eq!(undone.after, bound);
+    assert_eq!(
+        store.archive(at(hours(3)), 10, at(hours(3))).await.unwrap(),
+        [],
+        "or the next minute would undo the undoing"
+    );
+    assert_eq!(store.archive(at(hours(4)), 10, at(hours(4))).await.unwrap().len(), 1);
 }

@@ -68,19 +68,21 @@ impl Uses {
     /// Everything since the last call. What is marked from now on comes with the next.
     pub(super) fn take(&self) -> Vec<Use> {
         let lists = self.0.iter().map(|list| std::mem::take(&mut *locked(list)));
-        lists.flatten().map(|entry| entry.take()).collect()
+        lists.flatten().filter_map(|entry| entry.take()).collect()
     }
 }
 
 impl Entry {
-    fn take(&self) -> Use {
+    /// `None` without a binding: there is nothing to write it to.
+    fn take(&self) -> Option<Use> {
         // Before the marks are read: whoever marks after this enters the next batch.
         self.waits.store(false, Ordering::Release);
         let at = |mark: &AtomicI64| match mark.load(Ordering::Acquire) {
             NEVER => None,
             millis => Some(Timestamp::from_millis(millis)),
         };
-        Use { key: self.digest, used_at: at(&self.used), refused_at: at(&self.refused) }
+        let key = self.facts.binding.as_ref()?.id;
+        Some(Use { key, used_at: at(&self.used), refused_at: at(&self.refused) })
     }
 }
 
@@ -88,13 +90,23 @@ impl Entry {
 mod tests {
     use super::*;
     use crate::{
-        domain::{KeyDigest, KeyFacts},
+        domain::{Binding, KeyDigest, KeyFacts, State},
         store::Revision,
     };
 
     fn entry(first: u8) -> Arc<Entry> {
         let digest = KeyDigest::from_bytes([first; 32]);
-        Arc::new(Entry::new(Reading { facts: KeyFacts::default(), as_of: Revision(0), digest }))
+        let binding = Binding {
+            id: digest.new_id(),
+            hint: None,
+            state: State::Learned,
+            networks: Vec::new(),
+            created_at: at(0),
+            open_until: None,
+            expires_at: None,
+        };
+        let facts = KeyFacts { binding: Some(binding), ..KeyFacts::default() };
+        Arc::new(Entry::new(Reading { facts, as_of: Revision(0), digest }))
     }
 
     fn at(millis: i64) -> Timestamp {
@@ -111,8 +123,8 @@ mod tests {
         uses.mark(&other, false, at(9000));
         let mut taken = uses.take();
         taken.sort_by_key(|taken| taken.refused_at);
-        assert_eq!(taken[0], Use { key: one.digest, used_at: Some(at(7000)), refused_at: Some(at(6000)) });
-        assert_eq!(taken[1], Use { key: other.digest, used_at: None, refused_at: Some(at(9000)) });
+        assert_eq!(taken[0], Use { key: one.digest.new_id(), used_at: Some(at(7000)), refused_at: Some(at(6000)) });
+        assert_eq!(taken[1], Use { key: other.digest.new_id(), used_at: None, refused_at: Some(at(9000)) });
         assert_eq!(uses.take(), []);
         uses.mark(&one, true, at(7500));
         assert_eq!(uses.take(), [], "half a second later is not worth a write");

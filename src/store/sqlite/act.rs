@@ -75,7 +75,11 @@ pub(super) fn undo(subject: &Subject<'_>, record: RecordId, part: &Part) -> Resu
     let done = match part {
         Part::Binding(Touched { before, after }) => {
             let alike = same_owner(now_there.binding.as_ref(), after.as_ref());
-            alike.then(|| subject.bind(EventKind::Undo, before.clone()))
+            alike.then(|| {
+                let done = subject.bind(EventKind::Undo, before.clone())?;
+                owner::restored(subject.conn, key.id, subject.now)?;
+                Ok(done)
+            })
         }
         Part::Ban(Touched { before, after }) => {
             let alike = same_ban(now_there.ban.as_ref(), after.as_ref());

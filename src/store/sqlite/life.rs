@@ -21,11 +21,11 @@ pub(super) fn note_uses(conn: &Connection, uses: &[Use]) -> Result<(), StoreErro
     let mut update = conn.prepare_cached(
         "UPDATE bindings SET used_at = nullif(max(coalesce(used_at, 0), coalesce(?2, 0)), 0),
              refused_at = nullif(max(coalesce(refused_at, 0), coalesce(?3, 0)), 0)
-         WHERE digest = ?1",
+         WHERE key_id = ?1",
     )?;
     for Use { key, used_at, refused_at } in uses {
         let [used_at, refused_at] = [used_at, refused_at].map(|at| at.map(Timestamp::as_millis));
-        update.execute(params![key.as_bytes(), used_at, refused_at])?;
+        update.execute(params![key.to_string(), used_at, refused_at])?;
     }
     Ok(())
 }
@@ -38,8 +38,9 @@ pub(super) fn archive(
 ) -> Result<Vec<Record>, StoreError> {
     // The expression of the index `bindings_unused`.
     let sql = "SELECT key_id FROM bindings
-        WHERE state = 'learned' AND max(created_at, coalesce(used_at, 0), coalesce(refused_at, 0)) < ?1
-        ORDER BY max(created_at, coalesce(used_at, 0), coalesce(refused_at, 0)) LIMIT ?2";
+        WHERE state = 'learned'
+            AND max(created_at, coalesce(used_at, 0), coalesce(refused_at, 0), coalesce(restored_at, 0)) < ?1
+        ORDER BY max(created_at, coalesce(used_at, 0), coalesce(refused_at, 0), coalesce(restored_at, 0)) LIMIT ?2";
     let ids = conn
         .prepare_cached(sql)?
         .query_and_then((unused_since.as_millis(), limit), |row| parsed(row, 0, "bindings.key_id"))?

@@ -32,6 +32,13 @@ pub(super) fn put(conn: &Connection, key: &Named, binding: &Binding) -> Result<(
     binding.networks.iter().try_for_each(|network| add(conn, key.id, *network))
 }
 
+/// An operator brought the binding back at `now`.
+pub(super) fn restored(conn: &Connection, id: KeyId, now: Timestamp) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE bindings SET restored_at = ?2 WHERE key_id = ?1")?
+        .execute((id.to_string(), now.as_millis()))?;
+    Ok(())
+}
+
 /// One more network.
 pub(super) fn add(conn: &Connection, id: KeyId, network: Network) -> Result<(), StoreError> {
     conn.prepare_cached("INSERT INTO binding_networks (key_id, network) VALUES (?1, ?2)")?

@@ -20,6 +20,8 @@ CREATE TABLE bindings_new (
     -- Last allowed and last refused request; written in batches, some seconds late.
     used_at    INTEGER,
     refused_at INTEGER,
+    -- When an operator brought the binding back: as good as a use, or the archive would take it again.
+    restored_at INTEGER,
     note       TEXT
 ) STRICT;
 
@@ -40,7 +42,8 @@ ALTER TABLE binding_networks_new RENAME TO binding_networks;
 CREATE INDEX bindings_newest ON bindings (created_at, key_id);
 CREATE INDEX binding_networks_by_network ON binding_networks (network);
 -- For the archiving job: the learned bindings that nobody came for, the longest first.
-CREATE INDEX bindings_unused ON bindings (max(created_at, coalesce(used_at, 0), coalesce(refused_at, 0)))
+CREATE INDEX bindings_unused ON bindings
+    (max(created_at, coalesce(used_at, 0), coalesce(refused_at, 0), coalesce(restored_at, 0)))
     WHERE state = 'learned';
 
 -- What used a key in observe mode, in the order of `id`: the first would own it.
