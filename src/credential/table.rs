@@ -9,7 +9,7 @@
 //! as of that commit.
 
 use super::{
-    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Profile, passthrough::Ignored,
+    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Profile, Unmarked, passthrough::Ignored,
 };
 
 const ONE_API: &str = "songquanpeng/one-api@8df4a26 middleware/auth.go TokenAuth: Authorization less `Bearer `, less \
@@ -17,6 +17,9 @@ const ONE_API: &str = "songquanpeng/one-api@8df4a26 middleware/auth.go TokenAuth
 const ONE_API_KEY: &str = "songquanpeng/one-api@8df4a26 common/random/main.go GenerateKey: 48 letters and digits; \
     model/cache.go CacheGetTokenByKey: `key` = ?, which ignores case on MySQL's default collation";
 const NEW_API: &str = "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth";
+const NEW_API_SOCKET: &str = "QuantumNous/new-api@691a804 middleware/auth.go TokenAuth: Authorization becomes `Bearer ` \
+    and the first entry that begins with the mark, or, without one, the whole first line, on any path and without an \
+    Upgrade; @040b46a apiKeyFromWebSocketSubprotocol: all lines, and a marked entry only";
 const NEW_API_KEY: &str = "QuantumNous/new-api@1779dd5 common/utils.go GenerateKey: 48 letters and digits; @0067bd9 \
     model/token.go GetTokenByKey: `key` = ?, which ignores case on MySQL's default collation";
 const LITELLM: &str = "BerriAI/litellm@0009d07 litellm/proxy/auth/user_api_key_auth.py get_api_key";
@@ -64,7 +67,7 @@ const fn query(name: &'static str, source: &'static str) -> Carrier {
 }
 
 pub(super) const PROTOCOL: Carrier =
-    Carrier { place: Place::Protocol, form: Form::Bare, placeholders: &[], source: BROWSER };
+    Carrier { place: Place::Protocol(Unmarked::Ignored), form: Form::Bare, placeholders: &[], source: BROWSER };
 
 const ALNUM_48: &[Format] = &[Format { prefix: "", alphabet: Alphabet::ALNUM, length: (48, 48) }];
 const ONE_API_CANONICAL: Canonicalisation = Canonicalisation { strip: "sk-", channel: true, fold: true };
@@ -193,7 +196,12 @@ pub const PROFILES: [Profile; 8] = [
                 header("x-goog-api-key", Form::Bare, NEW_API),
                 header("mj-api-secret", Form::BearerOrBare, NEW_API),
                 query("key", NEW_API),
-                PROTOCOL,
+                Carrier {
+                    place: Place::Protocol(Unmarked::IsKey),
+                    form: Form::Bare,
+                    placeholders: &[],
+                    source: NEW_API_SOCKET,
+                },
             ],
             Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: NEW_API_KEY },
         )
