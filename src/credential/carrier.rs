@@ -32,6 +32,8 @@ pub enum Form {
     Bearer,
     /// Either.
     BearerOrBare,
+    /// Not at all: what the upstream does with the text may put a key anywhere, so whatever is there is malformed.
+    Never,
 }
 
 /// A place, a form, and where it is written that the upstream reads it.
@@ -98,6 +100,7 @@ impl Form {
     fn read(self, text: &str) -> Option<&str> {
         const SCHEME: &str = "bearer";
         match (self, text.split_once(' ')) {
+            (Self::Never, _) => None,
             (Self::Bare, _) => Some(text),
             (_, Some((scheme, key))) => scheme.eq_ignore_ascii_case(SCHEME).then_some(key),
             (Self::BearerOrBare, None) if !starts_ignoring_case(text, SCHEME) => Some(text),

@@ -50,6 +50,12 @@ const AZURE_KEY: &str = "MicrosoftDocs/microsoft-365-docs microsoft-365/complian
     keys of API Management: 88 of Base64. Nothing says that a service compares case-sensitively, so case is folded";
 const GEMINI: &str = "googleapis/python-genai google/genai/_api_client.py: x-goog-api-key";
 const GEMINI_QUERY: &str = "cloud.google.com/apis/docs/system-parameters: `key`, `$key`, `access_token`, `oauth_token`";
+const GEMINI_TOKEN: &str = "Google's discovery documents until 2018: `bearer_token`, OAuth bearer token";
+const GEMINI_CORS: &str = "google/closure-library closure/goog/net/rpc/httpcors.js: `$httpHeaders`, whose lines \
+    (`X-Goog-Api-Key:KEY`) become headers, and `$httpMethod`, which Google's front ends read so that browsers need no \
+    preflight";
+const GEMINI_OVERRIDE: &str = "cloud.google.com/translate/docs/reference/rest/v2/translate: a POST with \
+    `X-HTTP-Method-Override: GET` has its parameters, `key` too, in the body, which is not read here";
 const GEMINI_BEARER: &str = "google-gemini/cookbook@05b617f quickstarts/Get_started_OpenAI_Compatibility.ipynb: the \
     OpenAI client's `api_key`, which it sends as Bearer, is the Gemini key; ai.google.dev/gemini-api/docs/openai: by curl";
 const GEMINI_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/gcp.go: `AIza` and 35 of [A-Za-z0-9_-]; \
@@ -155,6 +161,10 @@ pub const PROFILES: [Profile; 8] = [
             query("$key", GEMINI_QUERY),
             query("access_token", GEMINI_QUERY),
             query("oauth_token", GEMINI_QUERY),
+            Carrier { form: Form::Never, ..query("bearer_token", GEMINI_TOKEN) },
+            Carrier { form: Form::Never, ..query("$httpHeaders", GEMINI_CORS) },
+            Carrier { form: Form::Never, ..query("$httpMethod", GEMINI_CORS) },
+            header("x-http-method-override", Form::Never, GEMINI_OVERRIDE),
             PROTOCOL,
         ],
         Grammar {

@@ -17,6 +17,7 @@ const OTHER_HEADERS: &[&str] = &[
     "cf-connecting-ip",
     "x-real-ip",
     "upgrade",
+    "x-http-method-override",
     ":path",
     "x-other",
 ];
@@ -34,6 +35,9 @@ const PARAMETERS: &[&str] = &[
     "ocp-apim-subscription-key",
     "access_token",
     "oauth_token",
+    "bearer_token",
+    "$httpHeaders",
+    "%24httpmethod",
     "token",
     "to%6ben",
     "%74oken",

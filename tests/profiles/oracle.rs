@@ -25,6 +25,10 @@ fn places(profile: &str) -> Vec<Place> {
             ('q', "$key", "bare"),
             ('q', "access_token", "bare"),
             ('q', "oauth_token", "bare"),
+            ('q', "bearer_token", "never"),
+            ('q', "$httpHeaders", "never"),
+            ('q', "$httpMethod", "never"),
+            ('h', "x-http-method-override", "never"),
         ],
         "one-api" => vec![('h', "authorization", "both")],
         "new-api" => vec![
@@ -248,6 +252,7 @@ fn show(
     let is_bearer = text.to_lowercase().starts_with("bearer ");
     let text = match form {
         "bare" => Some(text.as_str()),
+        "never" => None,
         "bearer" => is_bearer.then(|| &text[7..]),
         _ => Some(if is_bearer { &text[7..] } else { text.as_str() }),
     };

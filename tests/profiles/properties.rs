@@ -80,6 +80,7 @@ fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8
         "api-key",
         "subscription-key",
         "access_token",
+        "%24httpHeaders",
         "token",
         "to%6ben",
         "Token",
