@@ -50,8 +50,9 @@
 //! | [`admin`] | the operators' API | engine (explain), client_ip, credential, store (contract, view), changes, audit, health, domain |
 //! | [`jobs`] | what runs by the clock | store (contract), metrics |
 //! | [`caller`] | how a caller is known to be Envoy. Pure | nothing of ours |
-//! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain |
-//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, listen, domain |
+//! | [`files`] | small files, and nothing that is none | nothing of ours |
+//! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain, files (pepper) |
+//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, files, listen, domain |
 //! | [`app`] | the only wiring | all of the above |
 //! | [`cli`] | the command line | app, config, admin (the messages), domain |
 //!
@@ -69,6 +70,7 @@ pub mod credential;
 pub mod domain;
 pub mod engine;
 pub mod ext_authz;
+pub mod files;
 pub mod health;
 pub mod jobs;
 pub mod listen;

@@ -92,7 +92,25 @@ impl Listener {
 
 /// The process's umask (0077, set at start) keeps everyone else out between `bind` and `chmod`.
 fn bind_unix(path: &Path, access: &Access) -> Result<UnixListener, String> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    check_folder(path)?;
+    remove_if_stale(path)?;
+    let listener = UnixListener::bind(path).map_err(|cause| cause.to_string())?;
+    if let Some(name) = &access.group {
+        chown(path, None, Some(group(name)?.gid.as_raw()))
+            .map_err(|cause| format!("listen.grpc_group {name:?}: {cause}"))?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(access.mode)).map_err(|cause| cause.to_string())?;
+    Ok(listener)
+}
+
+/// The folder of the socket at `path`.
+pub fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whether nobody else can put a socket in the place of that at `path`.
+pub fn check_folder(path: &Path) -> Result<(), String> {
+    let folder = folder(path);
     let mode = fs::metadata(folder).map_err(|cause| format!("{}: {cause}", folder.display()))?.permissions().mode();
     if mode & 0o002 != 0 {
         return Err(format!(
@@ -100,15 +118,13 @@ fn bind_unix(path: &Path, access: &Access) -> Result<UnixListener, String> {
             folder.display()
         ));
     }
-    remove_if_stale(path)?;
-    let listener = UnixListener::bind(path).map_err(|cause| cause.to_string())?;
-    if let Some(name) = &access.group {
-        let group = Group::from_name(name).map_err(|cause| cause.to_string())?;
-        let group = group.ok_or_else(|| format!("listen.grpc_group: there is no group {name:?}"))?;
-        chown(path, None, Some(group.gid.as_raw())).map_err(|cause| format!("listen.grpc_group {name:?}: {cause}"))?;
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(access.mode)).map_err(|cause| cause.to_string())?;
-    Ok(listener)
+    Ok(())
+}
+
+/// The group of `listen.grpc_group`.
+pub fn group(name: &str) -> Result<Group, String> {
+    let group = Group::from_name(name).map_err(|cause| cause.to_string())?;
+    group.ok_or_else(|| format!("listen.grpc_group: there is no group {name:?}"))
 }
 
 /// Removes a socket that nobody listens on any more, and nothing else.

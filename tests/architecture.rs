@@ -8,7 +8,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("main", "cli"),
     ("cli", "app config admin domain"),
     ("app", "*"),
-    ("config", "caller client_ip credential engine ext_authz listen domain"),
+    ("config", "caller client_ip credential engine ext_authz files listen domain"),
     ("ext_authz", "caller client_ip credential engine audit domain metrics"),
     ("admin", "client_ip credential engine store store::view changes audit health domain metrics"),
     ("engine", "store store::view store::cached domain"),
@@ -17,6 +17,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("health", "store::view"),
     ("jobs store::observed", "store domain metrics"),
     ("store::view store::sqlite", "store domain"),
+    ("pepper", "files"),
     ("store client_ip credential listen pepper logging metrics", "domain"),
 ];
 
