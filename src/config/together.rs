@@ -1,6 +1,6 @@
 //! Settings of different rooms that do not fit together.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path};
 
 use super::source::Faults;
 use crate::{
@@ -15,14 +15,16 @@ pub(super) fn listeners(faults: &mut Faults, grpc: &Address, http: &Address, adm
         (Address::Unix(grpc), _) if grpc == admin => {
             faults.push(format!("listen.admin: {} is the address of listen.grpc", admin.display()));
         }
-        // Port 0 is another one each time.
-        (Address::Tcp(grpc), Address::Tcp(http)) if grpc.port() == http.port() && http.port() != 0 => {
-            if grpc.ip() == http.ip() || grpc.ip().is_unspecified() || http.ip().is_unspecified() {
-                faults.push(format!("listen.http: {http} is the address of listen.grpc ({grpc})"));
-            }
+        (Address::Tcp(grpc), Address::Tcp(http)) if clash(grpc, http) => {
+            faults.push(format!("listen.http: {http} is the address of listen.grpc ({grpc})"));
         }
         _ => {}
     }
+}
+
+fn clash(a: &SocketAddr, b: &SocketAddr) -> bool {
+    // Port 0 is another one each time.
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }
 
 /// A header with both an address and a key: the client would write its own address.
