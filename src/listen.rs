@@ -96,8 +96,9 @@ fn bind_unix(path: &Path, access: &Access) -> Result<UnixListener, String> {
     remove_if_stale(path)?;
     let listener = UnixListener::bind(path).map_err(|cause| cause.to_string())?;
     if let Some(name) = &access.group {
-        chown(path, None, Some(group(name)?.gid.as_raw()))
-            .map_err(|cause| format!("listen.grpc_group {name:?}: {cause}"))?;
+        let group = Group::from_name(name).map_err(|cause| cause.to_string())?;
+        let group = group.ok_or_else(|| format!("listen.grpc_group: there is no group {name:?}"))?;
+        chown(path, None, Some(group.gid.as_raw())).map_err(|cause| format!("listen.grpc_group {name:?}: {cause}"))?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(access.mode)).map_err(|cause| cause.to_string())?;
     Ok(listener)
@@ -119,12 +120,6 @@ pub fn check_folder(path: &Path) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// The group of `listen.grpc_group`.
-pub fn group(name: &str) -> Result<Group, String> {
-    let group = Group::from_name(name).map_err(|cause| cause.to_string())?;
-    group.ok_or_else(|| format!("listen.grpc_group: there is no group {name:?}"))
 }
 
 /// Removes a socket that nobody listens on any more, and nothing else.

@@ -29,9 +29,6 @@ pub fn refusals(config: &Config) -> Vec<String> {
             refusals.extend(listen::check_folder(&path).err().map(|fault| format!("{setting}: {fault}")));
         }
     }
-    if let (Address::Unix(_), Some(name)) = (&config.grpc, &config.grpc_access.group) {
-        refusals.extend(listen::group(name).err());
-    }
     refusals
 }
 
