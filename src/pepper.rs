@@ -8,9 +8,14 @@ use std::{
 };
 
 use tracing::warn;
-use zeroize::Zeroizing;
 
-use crate::domain::{Pepper, PepperId, key::pepper_text};
+use crate::{
+    domain::{
+        Pepper, PepperId,
+        key::{WeakPepper, pepper_text},
+    },
+    files,
+};
 
 /// Why there is no pepper.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +36,13 @@ pub enum PepperError {
         /// Why.
         cause: io::Error,
     },
-    /// The file holds something too short.
+    /// The file holds something that can be guessed.
     #[error("pepper file {}: {cause}", .file.display())]
-    Short {
+    Weak {
         /// Which.
         file: PathBuf,
         /// Why.
-        cause: crate::domain::key::ShortPepper,
+        cause: WeakPepper,
     },
 }
 
@@ -52,9 +57,9 @@ pub fn resolve(configured: Option<Pepper>, recorded: Option<PepperId>, data_dir:
         return Ok(pepper);
     }
     let file = file(data_dir);
-    match (fs::read(&file).map(Zeroizing::new), recorded) {
+    match (files::read(&file, files::SECRET), recorded) {
         (Ok(text), _) => {
-            Pepper::new(text.trim_ascii_end()).map_err(|cause| PepperError::Short { file: file.clone(), cause })
+            Pepper::given(text.trim_ascii_end()).map_err(|cause| PepperError::Weak { file: file.clone(), cause })
         }
         (Err(cause), Some(recorded)) if cause.kind() == io::ErrorKind::NotFound => {
             Err(PepperError::Missing { recorded, file })
@@ -78,7 +83,7 @@ fn generate(file: PathBuf) -> Result<Pepper, PepperError> {
         File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
     write().map_err(|cause| PepperError::File { file: file.clone(), cause })?;
-    let pepper = Pepper::new(text.as_bytes()).map_err(|cause| PepperError::Short { file: file.clone(), cause })?;
+    let pepper = Pepper::new(text.as_bytes()).map_err(|cause| PepperError::Weak { file: file.clone(), cause })?;
     warn!(
         file = %file.display(), pepper = %pepper.id(),
         "generated a pepper; back it up: without it no stored key can be recognised"
@@ -103,9 +108,15 @@ mod tests {
     }
 
     #[test]
-    fn a_short_file_is_refused() {
+    fn a_file_that_is_no_pepper_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("pepper"), "short\n").unwrap();
-        assert!(matches!(resolve(None, None, folder.path()), Err(PepperError::Short { .. })));
+        let file = folder.path().join("pepper");
+        for text in ["short\n".to_owned(), "a".repeat(64)] {
+            fs::write(&file, text).unwrap();
+            assert!(matches!(resolve(None, None, folder.path()), Err(PepperError::Weak { .. })));
+        }
+        fs::remove_file(&file).unwrap();
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(resolve(None, None, folder.path()), Err(PepperError::File { .. })));
     }
 }

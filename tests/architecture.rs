@@ -9,7 +9,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("cli", "app config admin doctor listen pepper domain"),
     ("doctor", "caller client_ip credential domain"),
     ("app", "*"),
-    ("config", "caller client_ip credential engine ext_authz listen domain"),
+    ("config", "caller client_ip credential engine ext_authz files listen domain"),
     ("ext_authz", "caller client_ip credential engine audit domain metrics"),
     ("admin", "caller client_ip credential engine store store::view changes audit health domain metrics"),
     ("engine", "store store::view store::cached domain"),
@@ -18,6 +18,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("health", "store::view"),
     ("jobs store::observed", "store domain metrics"),
     ("store::view store::sqlite", "store domain"),
+    ("pepper", "files"),
     ("store client_ip credential listen pepper logging metrics", "domain"),
 ];
 

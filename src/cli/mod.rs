@@ -81,7 +81,10 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve => serve(load()?),
         Command::CheckConfig => {
-            load()?;
+            let refusals = app::refusals(&load()?);
+            if !refusals.is_empty() {
+                return Err(Failure::Config(refusals.join("\n")));
+            }
             print("The configuration is valid.\n")
         }
         Command::Pepper(PepperCommand::New) => new_pepper(),

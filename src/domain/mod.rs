@@ -8,6 +8,7 @@ pub mod event;
 pub mod key;
 mod nat64;
 pub mod reason;
+pub mod text;
 mod time;
 
 pub use addr::{ClientIp, Network};
