@@ -62,8 +62,9 @@
 //! | [`last_seen`] | when keys were last used, in batches | store (contract, cache) |
 //! | [`caller`] | how a caller is known to be Envoy. Pure | nothing of ours |
 //! | [`doctor`] | what is wrong with a set-up, and the fix: of a machine, a server, a file of Envoy's. Pure | caller, client_ip, credential, domain |
-//! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain |
-//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, limit, listen, domain |
+//! | [`files`] | small files, and nothing that is none | nothing of ours |
+//! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain, files (pepper) |
+//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, files, limit, listen, domain |
 //! | [`app`] | the only wiring | all of the above |
 //! | [`cli`] | the command line | app, config, admin (the messages), doctor, listen, pepper, domain |
 //!
@@ -82,6 +83,7 @@ pub mod doctor;
 pub mod domain;
 pub mod engine;
 pub mod ext_authz;
+pub mod files;
 pub mod health;
 pub mod jobs;
 pub mod last_seen;

@@ -92,14 +92,7 @@ impl Listener {
 
 /// The process's umask (0077, set at start) keeps everyone else out between `bind` and `chmod`.
 fn bind_unix(path: &Path, access: &Access) -> Result<UnixListener, String> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mode = fs::metadata(folder).map_err(|cause| format!("{}: {cause}", folder.display()))?.permissions().mode();
-    if mode & 0o002 != 0 {
-        return Err(format!(
-            "{} is world-writable, so anyone could put a socket in its place; use a folder of your own",
-            folder.display()
-        ));
-    }
+    check_folder(path)?;
     remove_if_stale(path)?;
     let listener = UnixListener::bind(path).map_err(|cause| cause.to_string())?;
     if let Some(name) = &access.group {
@@ -109,6 +102,24 @@ fn bind_unix(path: &Path, access: &Access) -> Result<UnixListener, String> {
     }
     fs::set_permissions(path, fs::Permissions::from_mode(access.mode)).map_err(|cause| cause.to_string())?;
     Ok(listener)
+}
+
+/// The folder of the socket at `path`.
+pub fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whether nobody else can put a socket in the place of that at `path`.
+pub fn check_folder(path: &Path) -> Result<(), String> {
+    let folder = folder(path);
+    let mode = fs::metadata(folder).map_err(|cause| format!("{}: {cause}", folder.display()))?.permissions().mode();
+    if mode & 0o002 != 0 {
+        return Err(format!(
+            "{} is world-writable, so anyone could put a socket in its place; use a folder of your own",
+            folder.display()
+        ));
+    }
+    Ok(())
 }
 
 /// Removes a socket that nobody listens on any more, and nothing else.

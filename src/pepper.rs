@@ -8,9 +8,14 @@ use std::{
 };
 
 use tracing::warn;
-use zeroize::Zeroizing;
 
-use crate::domain::{Pepper, PepperId, Peppers, RingFault, key::pepper_text};
+use crate::{
+    domain::{
+        Pepper, PepperId, Peppers, RingFault,
+        key::{WeakPepper, pepper_text},
+    },
+    files,
+};
 
 /// Why there is no pepper.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +36,13 @@ pub enum PepperError {
         /// Why.
         cause: io::Error,
     },
-    /// The file holds something too short.
+    /// The file holds something that can be guessed.
     #[error("pepper file {}: {cause}", .file.display())]
-    Short {
+    Weak {
         /// Which.
         file: PathBuf,
         /// Why.
-        cause: crate::domain::key::ShortPepper,
+        cause: WeakPepper,
     },
     /// With the file's there are too many.
     #[error("pepper.secrets and pepper file {}: {cause}; once the file's pepper is retired, remove the file", .file.display())]
@@ -63,10 +68,10 @@ pub fn resolve(
     data_dir: &Path,
 ) -> Result<Peppers, PepperError> {
     let file = file(data_dir);
-    let found = match fs::read(&file).map(Zeroizing::new) {
-        Ok(text) => {
-            Some(Pepper::new(text.trim_ascii_end()).map_err(|cause| PepperError::Short { file: file.clone(), cause })?)
-        }
+    let found = match files::read(&file, files::SECRET) {
+        Ok(text) => Some(
+            Pepper::given(text.trim_ascii_end()).map_err(|cause| PepperError::Weak { file: file.clone(), cause })?,
+        ),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
         Err(cause) => return Err(PepperError::File { file, cause }),
     };
@@ -93,7 +98,7 @@ fn generate(file: PathBuf) -> Result<Pepper, PepperError> {
         File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
     write().map_err(|cause| PepperError::File { file: file.clone(), cause })?;
-    let pepper = Pepper::new(text.as_bytes()).map_err(|cause| PepperError::Short { file: file.clone(), cause })?;
+    let pepper = Pepper::new(text.as_bytes()).map_err(|cause| PepperError::Weak { file: file.clone(), cause })?;
     warn!(
         file = %file.display(), pepper = %pepper.id(),
         "generated a pepper; back it up: without it no stored key can be recognised"
@@ -134,9 +139,15 @@ mod tests {
     }
 
     #[test]
-    fn a_short_file_is_refused() {
+    fn a_file_that_is_no_pepper_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("pepper"), "short\n").unwrap();
-        assert!(matches!(resolve(None, None, folder.path()), Err(PepperError::Short { .. })));
+        let file = folder.path().join("pepper");
+        for text in ["short\n".to_owned(), "a".repeat(64)] {
+            fs::write(&file, text).unwrap();
+            assert!(matches!(resolve(None, None, folder.path()), Err(PepperError::Weak { .. })));
+        }
+        fs::remove_file(&file).unwrap();
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(resolve(None, None, folder.path()), Err(PepperError::File { .. })));
     }
 }

@@ -9,7 +9,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("cli", "app config admin doctor listen pepper domain"),
     ("doctor", "caller client_ip credential domain"),
     ("app", "*"),
-    ("config", "caller client_ip credential engine ext_authz limit listen domain"),
+    ("config", "caller client_ip credential engine ext_authz files limit listen domain"),
     ("ext_authz", "caller client_ip credential engine audit domain metrics"),
     ("admin", "caller client_ip credential engine store store::view changes audit health domain metrics"),
     ("engine", "limit store store::view store::cached store::rekey domain"),
@@ -20,6 +20,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("last_seen", "store store::cached"),
     ("store::observed", "store domain metrics"),
     ("store::view store::sqlite", "store domain"),
+    ("pepper", "files"),
     ("store client_ip credential limit listen pepper logging metrics", "domain"),
 ];
 

@@ -8,7 +8,7 @@ mod run;
 use std::{
     ffi::OsStr,
     fs,
-    os::unix::{ffi::OsStrExt, net::UnixListener},
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt, net::UnixListener},
     process::{Command, Stdio},
 };
 
@@ -199,6 +199,23 @@ fn check_config_lists_every_fault_at_once_and_makes_nothing() {
     assert!(!data.exists(), "a check makes nothing");
     let missing = run(&["check-config", "--config", "/nonexistent/sentinel.toml"], b"");
     assert!(missing.code == 2 && missing.err.contains("/nonexistent/sentinel.toml"), "{missing:?}");
+}
+
+#[test]
+fn check_config_names_what_serve_would_refuse() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data, open) = (folder.path().join("c.toml"), folder.path().join("data"), folder.path().join("open"));
+    for (path, mode) in [(&data, 0o755), (&open, 0o777)] {
+        fs::create_dir(path).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let text = format!("data_dir = {data:?}\nlisten.grpc = 'unix:{}'", open.join("s").display());
+    fs::write(&file, text).unwrap();
+    let Seen { code, out, err } = run(&["check-config", "--config", file.to_str().unwrap()], b"");
+    assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 3), "{err}");
+    assert!(err.contains("has mode 0755; it must be 0700") && err.contains("listen.grpc: "));
+    assert!(err.contains("open is world-writable"), "{err}");
+    assert!(fs::read_dir(&data).unwrap().chain(fs::read_dir(&open).unwrap()).next().is_none(), "a check makes nothing");
 }
 
 #[test]

@@ -289,3 +289,70 @@ async fn every_method_is_judged_and_a_websocket_at_its_handshake() {
     assert!(answer.starts_with(b"HTTP/1.1 403"), "{}", answer.escape_ascii());
     assert!(edge.upstream.take().is_empty());
 }
+
+#[tokio::test]
+async fn a_list_of_protocols_without_the_mark_is_a_key_to_new_api() {
+    const VICTIM: &str = "Ab0Cd1Ef2Gh3Ij4K5A0b1C2d3E4f5A6b7C8d9E0f1A2b3C4d";
+    const THIEF: &str = "Zy9Xw8Vu7Ts6Rq5P0f9E8d7C6b5A4f3E2d1C0b9A8f7E6d5C";
+    let new_api = || sentinel().set("credentials.profile", "\"new-api\"").set("credentials.missing", "\"allow\"");
+    let config = || EnvoyConfig::shipped().patient();
+    for config in [config(), config().joined_headers()] {
+        let edge = Edge::start(new_api(), config).await;
+        edge.claim(VICTIM).await;
+        for version in Version::BOTH {
+            for (nth, (own, protocols, reason)) in [
+                (true, format!("sk-{VICTIM}"), Reason::ConflictingKeys),
+                (true, format!("sk-{VICTIM}-, realtime"), Reason::MalformedKey),
+                (true, format!("sk-{VICTIM}-x, openai-insecure-api-key.{THIEF}"), Reason::ConflictingKeys),
+                (true, "realtime".to_owned(), Reason::MalformedKey),
+                (false, format!("sk-{VICTIM}"), Reason::IpMismatch),
+                (false, format!("sk-{VICTIM}-,x"), Reason::MalformedKey),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let path = format!("/{version:?}/{nth}");
+                let call = edge.envoy.call(version, &path).from(STRANGER).header("sec-websocket-protocol", &protocols);
+                let call = if own { call.key(THIEF) } else { call };
+                edge.assert_denied(&path, &call.send().await, reason).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_behind_what_some_parser_takes_for_white_space_is_seen() {
+    let custom = || {
+        sentinel()
+            .set("credentials.profile", "\"mine\"")
+            .set("credentials.missing", "\"allow\"")
+            .set("credentials.custom.mine.carriers", "[\"header authorization bearer\", \"cookie sess\"]")
+    };
+    let config = || EnvoyConfig::shipped().patient();
+    for config in [config(), config().joined_headers()] {
+        let edge = Edge::start(custom(), config).await;
+        edge.claim(KEY).await;
+        for version in Version::BOTH {
+            let cookies: [&[u8]; 9] = [
+                b"\xa0sess=",
+                b"a=1;\xa0sess=",
+                b"sess\xa0=",
+                b"\x85sess=",
+                b"a=1;\xc2\xa0sess=",
+                b"a=1 sess=",
+                b"a=1\xa0sess=",
+                b"a=1\xe2\x80\x89sess\xe3\x80\x80=",
+                b"a=\"1\"sess=",
+            ];
+            for (nth, name) in cookies.iter().enumerate() {
+                for own in [true, false] {
+                    let path = format!("/{version:?}/{nth}/{own}");
+                    let cookie = [name, KEY.as_bytes()].concat();
+                    let call = edge.envoy.call(version, &path).from(STRANGER).header("cookie", cookie);
+                    let call = if own { call.key(OWN) } else { call };
+                    edge.assert_denied(&path, &call.send().await, Reason::MalformedKey).await;
+                }
+            }
+        }
+    }
+}

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     credential::Profile,
-    domain::{KeyIdPrefix, Network, State, Timestamp, addr::NetworkError, event::EventKind},
+    domain::{KeyIdPrefix, Network, State, Timestamp, addr::NetworkError, event::EventKind, text::is_control},
     store::{Action, AuditQuery, Change, KeyQuery, Target},
 };
 
@@ -176,8 +176,8 @@ fn limit(rows: u32) -> Result<u32, Status> {
 }
 
 fn reason(text: String) -> Result<Option<String>, Status> {
-    // A control character could forge lines in an operator's terminal and in text logs.
-    if text.chars().any(char::is_control) {
+    // It could forge lines in an operator's terminal and in text logs.
+    if text.chars().any(is_control) {
         return Err(invalid("reason", "must not contain control characters"));
     }
     if text.chars().count() > MAX_REASON {

@@ -1,24 +1,15 @@
 //! The only wiring: [`Config`] → store → engine → servers, and their end.
 
 mod checks;
+mod doorstep;
 mod reload;
 mod servers;
 mod shutdown;
 
-use std::{
-    error::Error,
-    io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use nix::{
-    sys::stat::{Mode, umask},
-    unistd::Uid,
-};
+use nix::sys::stat::{Mode, umask};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
@@ -53,6 +44,7 @@ use crate::{
     },
 };
 
+pub use doorstep::refusals;
 use reload::Reload;
 pub use reload::Source;
 use shutdown::{Drain, Signals};
@@ -77,7 +69,7 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
     let log = logging::init(config.log_level);
     // Before any file or socket exists: what is made is ours alone until a mode is set.
     umask(Mode::from_bits_truncate(0o077));
-    make_data_dir(&config.data_dir)?;
+    doorstep::make_data_dir(&config.data_dir)?;
     let database = Database::open(&config.database)?;
     let recorded = database.recorded_pepper()?.map(|recorded| recorded.id);
     let peppers = pepper::resolve(config.peppers.clone(), recorded, &config.data_dir)?;
@@ -117,22 +109,6 @@ impl Listeners {
         info!(%grpc, %http, %admin, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "listening");
         Ok(())
     }
-}
-
-/// The data folder is ours alone: it holds the pepper, the database and the admin socket.
-fn make_data_dir(path: &Path) -> Result<(), Fatal> {
-    let at = |cause: io::Error| format!("data_dir {}: {cause}", path.display());
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
-    let found = std::fs::metadata(path).map_err(at)?;
-    let (owner, we) = (found.uid(), Uid::effective());
-    if owner != we.as_raw() {
-        return Err(format!("data_dir {} belongs to uid {owner}, this process runs as {we}", path.display()).into());
-    }
-    let mode = found.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(format!("data_dir {} has mode {:04o}; it must be 0700", path.display(), mode & 0o7777).into());
-    }
-    Ok(())
 }
 
 /// Serves on `listeners` until a signal has come and the drain is over, or until any task ends.

@@ -86,7 +86,10 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve => serve(load()?, cli.config.clone()),
         Command::CheckConfig => {
-            load()?;
+            let refusals = app::refusals(&load()?);
+            if !refusals.is_empty() {
+                return Err(Failure::Config(refusals.join("\n")));
+            }
             print("The configuration is valid.\n")
         }
         Command::Pepper(PepperCommand::New) => new_pepper(),

@@ -3,7 +3,7 @@
 use http::Uri;
 
 use super::source::Source;
-use crate::ext_authz::Help;
+use crate::{domain::text, ext_authz::Help};
 
 /// The longest text, in characters, and the longest URL. With them every body stays below the 8 KiB at which the shipped
 /// Envoy files cut.
@@ -22,15 +22,15 @@ fn set(text: &str, check: impl Fn(&str) -> Result<(), String>) -> Result<Option<
     check(text).map(|()| Some(text.to_owned()))
 }
 
-fn check_text(text: &str) -> Result<(), String> {
-    let length = text.chars().count();
+fn check_text(written: &str) -> Result<(), String> {
+    let length = written.chars().count();
     if length > MAX {
         return Err(format!("the text has {length} characters; at most {MAX} are possible"));
     }
-    if text.chars().any(char::is_control) {
-        return Err("the text has a control character, such as a line end; it is shown in one line".into());
+    if written.chars().any(text::is_control) {
+        return Err("the text has a control character, such as a line end or a turn of the writing's direction; it is shown in one line".into());
     }
-    if text.trim().is_empty() {
+    if written.trim().is_empty() {
         return Err("the text is blank".into());
     }
     Ok(())

@@ -1,12 +1,11 @@
 //! `listen.caller_token_file` and `listen.allow_unauthenticated_callers`: whether `listen.grpc` may be where it is.
 
-use std::fs;
-
-use zeroize::Zeroizing;
+use std::path::Path;
 
 use super::{source::Source, word};
 use crate::{
     caller::{CallerToken, Callers},
+    files,
     listen::Address,
 };
 
@@ -41,7 +40,7 @@ pub(super) fn take(source: &mut Source, grpc: Option<&Address>) -> Option<Caller
 }
 
 fn token(file: &str) -> Result<CallerToken, String> {
-    let secret = fs::read(file).map(Zeroizing::new).map_err(|cause| format!("{file}: {cause}"))?;
+    let secret = files::read(Path::new(file), files::SECRET).map_err(|cause| format!("{file}: {cause}"))?;
     CallerToken::new(secret.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))
 }
 

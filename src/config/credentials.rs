@@ -20,6 +20,12 @@ pub(super) fn take(source: &mut Source) -> Option<Credentials> {
         .flatten()
         .collect();
     let opaque_jwt = source.take("credentials.jwt", word(&[("refuse", false), ("opaque", true)]));
+    let mut profiles = profile.iter().chain(&route_profiles);
+    if opaque_jwt == Some(true) && profile.is_some() && !profiles.any(|profile| profile.grammar.may_be_jwt) {
+        let fault =
+            "credentials.jwt: no upstream of the configured profiles reads JSON Web Tokens; leave the setting out";
+        source.faults.push(fault.to_owned());
+    }
     let passthrough = source.take_list("credentials.passthrough", |text| {
         let mut ignored = profile.iter().chain(&route_profiles).flat_map(|profile| profile.ignored);
         match ignored.any(|ignored| ignored.carrier == text) {

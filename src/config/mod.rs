@@ -9,6 +9,7 @@ mod client_ip;
 mod credentials;
 mod settings;
 mod source;
+mod together;
 
 use std::{
     ffi::OsString,
@@ -17,7 +18,6 @@ use std::{
 };
 
 use tracing_subscriber::filter::LevelFilter;
-use zeroize::Zeroizing;
 
 pub use audit::Audit;
 pub use settings::{SETTINGS, Setting, env_name};
@@ -30,6 +30,7 @@ use crate::{
     domain::{Mode, Pepper, Peppers, RingFault},
     engine::{self, Failsafe, Missing},
     ext_authz::Help,
+    files,
     listen::{Access, Address},
 };
 use source::{HMAC_SECRET_FILE, Source};
@@ -99,7 +100,10 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let check_deadline = source.take("check_deadline", duration(Duration::from_millis(1)..=Duration::from_secs(10)));
     let data_dir = source.take("data_dir", path);
     let folder = data_dir.clone().unwrap_or_default();
-    let grpc = source.take("listen.grpc", str::parse::<Address>);
+    let grpc = source.take("listen.grpc", |text| match text.parse()? {
+        Address::Unix(path) if path.is_relative() => Err(format!("{text:?} is not unix: and an absolute path")),
+        address => Ok(address),
+    });
     let grpc_mode = source.take("listen.grpc_mode", file_mode);
     let group = source.take("listen.grpc_group", |text| Ok(Some(text.to_owned()).filter(|name| !name.is_empty())));
     let callers = callers::take(source, grpc.as_ref());
@@ -117,8 +121,14 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let stale_grace =
         source.take("store.stale_grace", duration(Duration::from_secs(2)..=Duration::from_secs(7 * 86_400)));
     let peppers = peppers(source);
+    if let (Some(grpc), Some(http), Some(admin)) = (&grpc, &http, &admin) {
+        together::listeners(&mut source.faults, grpc, http, admin);
+    }
     let (client_ip, unclaimable) = client_ip::take(source).unzip();
     let credentials = credentials::take(source);
+    if let (Some(client_ip), Some(credentials)) = (&client_ip, &credentials) {
+        together::header(&mut source.faults, client_ip, credentials);
+    }
     let realm = source.take("credentials.realm", realm);
     let missing = source.take("credentials.missing", word(&[("deny", Missing::Deny), ("allow", Missing::Allow)]));
     let hint = source.take("credentials.hint", word(&[("true", true), ("false", false)]));
@@ -229,11 +239,10 @@ fn realm(text: &str) -> Result<String, String> {
 /// `Some(None)` is no configured pepper, `None` is a fault.
 fn peppers(source: &mut Source) -> Option<Option<Peppers>> {
     let before = source.faults.clone();
-    let short = |fault: crate::domain::key::ShortPepper| fault.to_string();
-    let from_text = |text: &str| Pepper::new(text.as_bytes()).map_err(short);
+    let from_text = |text: &str| Pepper::given(text.as_bytes()).map_err(|fault| fault.to_string());
     let from_file = |file: &str| {
-        let text = std::fs::read(file).map(Zeroizing::new).map_err(|cause| format!("{file}: {cause}"))?;
-        Pepper::new(text.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))
+        let text = files::read(Path::new(file), files::SECRET).map_err(|cause| format!("{file}: {cause}"))?;
+        Pepper::given(text.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))
     };
     let mut peppers = source.take_list("pepper.secrets", from_text);
     let noted = |name, file: &str| SecretFile { name, path: file.into() };

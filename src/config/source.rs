@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::settings::{Setting, env_name};
+use crate::files;
 
 /// Everything that is wrong with a config, found in one go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,10 +136,11 @@ impl Source {
 
     fn read_file(&mut self, file: &Path) {
         let place = file.display().to_string();
-        let text = match std::fs::read_to_string(file) {
+        let text = match files::read(file, files::CONFIG) {
             Ok(text) => text,
             Err(cause) => return self.faults.push(format!("{place}: {cause}")),
         };
+        let Ok(text) = std::str::from_utf8(&text) else { return self.faults.push(format!("{place}: is not UTF-8")) };
         match text.parse::<toml::Table>() {
             Ok(table) => self.flatten(&place, String::new(), table),
             // Not the parser's whole message: it quotes the line, which may hold a secret.

@@ -160,6 +160,10 @@ fn help_is_checked_before_a_client_reads_it() {
         ("text", "a\u{7f}b".into(), "the text has a control character"),
         ("text", "a\nb".into(), "the text has a control character"),
         ("text", "\u{85}".into(), "the text has a control character"),
+        ("text", "a\u{2028}b".into(), "the text has a control character"),
+        ("text", "a\u{2029}b".into(), "the text has a control character"),
+        ("text", "a\u{202e}b".into(), "the text has a control character"),
+        ("text", "a\u{2066}b".into(), "the text has a control character"),
         ("text", "  ".into(), "the text is blank"),
         ("url", format!("http://h/{}", "x".repeat(492)), "the URL has 501 characters; at most 500 are possible"),
         ("url", "help.example/keys".into(), "is not an absolute http:// or https:// URL"),
@@ -318,6 +322,7 @@ fn every_fault_of_a_custom_profile_is_told_at_once() {
             "[credentials.custom.a]\ncarriers = ['query k']\nstrip = 'sk-'\nprefixes = ['SK-a']",
             "a: prefixes: \"SK-a\" begins with strip",
         ),
+        ("[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['']", "a: prefixes: every key begins with"),
         ("[credentials.custom.a.b]\ncarriers = ['query k']", "a.b.carriers: there is no such setting"),
     ] {
         let faults = credential_faults(table);
@@ -369,6 +374,29 @@ fn the_shape_of_bindings_is_read_and_contradictions_are_faults() {
 }
 
 #[test]
+fn tokens_are_opaque_only_where_some_upstream_reads_them() {
+    let text = |profile: &str, routes: &str| {
+        format!(
+            "credentials.jwt = 'opaque'\ncredentials.profile = '{profile}'\ncredentials.route_profiles = [{routes}]"
+        )
+    };
+    for profile in ["openai", "anthropic", "gemini", "one-api", "new-api"] {
+        let text = format!("credentials.jwt = 'opaque'\ncredentials.profile = '{profile}'");
+        let faults = load_text(&text, &[]).unwrap_err();
+        assert!(faults.starts_with("credentials.jwt: no upstream of") && faults.lines().count() == 1, "{faults}");
+    }
+    load_text(&text("openai", "'litellm'"), &[]).unwrap();
+}
+
+#[test]
+fn the_socket_of_decisions_has_an_absolute_path() {
+    for path in ["run/x.sock", "./x.sock", "@abstract"] {
+        let faults = load_text(&format!("[listen]\ngrpc = 'unix:{path}'"), &[]).unwrap_err();
+        assert!(faults.contains("is not unix: and an absolute path") && faults.lines().count() == 1, "{faults}");
+    }
+}
+
+#[test]
 fn the_audits_settings_are_read() {
     let kept = |text: &str| load_text(text, &[]).map(|config| config.audit);
     let default = kept("").unwrap();
@@ -387,4 +415,40 @@ fn the_audits_settings_are_read() {
         let faults = kept(text).unwrap_err().to_string();
         assert!(faults.contains(fault), "{text}: {faults}");
     }
+}
+
+#[test]
+fn a_secret_without_chance_is_no_pepper() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    for secret in ["a".repeat(64), " ".repeat(32), " \t ".repeat(20)] {
+        let faults = load_text("", &[("SENTINEL_HMAC_SECRET", &secret)]).unwrap_err();
+        assert!(faults.starts_with("SENTINEL_HMAC_SECRET: a pepper is 32 bytes of chance"), "{faults}");
+    }
+    std::fs::write(&file, "a".repeat(64)).unwrap();
+    let faults = load_text(&format!("pepper.secrets_file = ['{}']", file.display()), &[]).unwrap_err();
+    assert!(faults.contains("pepper.secrets_file: ") && faults.contains("32 bytes of chance"), "{faults}");
+}
+
+#[test]
+fn a_fifo_or_a_device_does_not_hang_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for place in [fifo.to_str().unwrap(), "/dev/zero"] {
+        for (setting, value) in [
+            ("SENTINEL_LISTEN__CALLER_TOKEN_FILE", "listen.caller_token_file"),
+            ("SENTINEL_PEPPER__SECRETS_FILE", "pepper.secrets_file"),
+            ("SENTINEL_HMAC_SECRET_FILE", "SENTINEL_HMAC_SECRET_FILE"),
+        ] {
+            let faults = load_text("", &[(setting, place)]).unwrap_err();
+            assert!(faults.contains(value) && faults.contains("is not a regular file"), "{faults}");
+        }
+        let faults = load(Some(Path::new(place)), []).unwrap_err().to_string();
+        assert_eq!(faults, format!("{place}: is not a regular file"));
+    }
+    let large = folder.path().join("large");
+    std::fs::write(&large, "a".repeat((64 << 10) + 1)).unwrap();
+    let faults = load_text("", &[("SENTINEL_HMAC_SECRET_FILE", large.to_str().unwrap())]).unwrap_err();
+    assert!(faults.contains("has more than 65536 bytes"), "{faults}");
 }

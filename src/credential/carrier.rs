@@ -1,9 +1,10 @@
 //! Where a request may carry a key, and in which form.
 
 use super::{
-    Header,
+    Grammar, Header, Unmarked,
     grammar::starts_ignoring_case,
     name::{self, Written, same_name},
+    protocol,
     query::{self, Plus},
 };
 
@@ -16,9 +17,8 @@ pub enum Place {
     Query(&'static str),
     /// A cookie, by its name.
     Cookie(&'static str),
-    /// The entry `openai-insecure-api-key.KEY` of the `Sec-WebSocket-Protocol` list, for browsers, which cannot set
-    /// other headers on a WebSocket.
-    Protocol,
+    /// The entry `openai-insecure-api-key.KEY` of the `Sec-WebSocket-Protocol` list.
+    Protocol(Unmarked),
 }
 
 /// How a key is written there.
@@ -32,6 +32,8 @@ pub enum Form {
     Bearer,
     /// Either.
     BearerOrBare,
+    /// Not at all: what the upstream does with the text may put a key anywhere, so whatever is there is malformed.
+    Never,
 }
 
 /// A place, a form, and where it is written that the upstream reads it.
@@ -54,7 +56,7 @@ impl Carrier {
             Place::Header(name) => name.to_owned(),
             Place::Query(name) => format!("?{name}"),
             Place::Cookie(name) => format!("cookie {name}"),
-            Place::Protocol => PROTOCOLS.to_owned(),
+            Place::Protocol(_) => protocol::HEADER.to_owned(),
         }
     }
 
@@ -62,12 +64,12 @@ impl Carrier {
         match self.place {
             Place::Header(name) => name == label,
             Place::Query(name) => label.strip_prefix('?') == Some(name),
-            Place::Cookie(_) | Place::Protocol => self.label() == label,
+            Place::Cookie(_) | Place::Protocol(_) => self.label() == label,
         }
     }
 
     /// Puts what `header` has for this carrier into `slot`.
-    pub(super) fn take<'a>(&self, header: &Header<'a>, slot: &mut Slot<'a>) {
+    pub(super) fn take<'a>(&self, header: &Header<'a>, grammar: &Grammar, slot: &mut Slot<'a>) {
         match self.place {
             Place::Header(name) => {
                 if let Some(written) = name::header(header.name, name) {
@@ -75,8 +77,10 @@ impl Carrier {
                 }
             }
             Place::Cookie(name) if same_name(header.name, "cookie") => take_cookie(header.value, name, slot),
-            Place::Protocol if same_name(header.name, PROTOCOLS) => take_protocol(header.value, slot),
-            Place::Cookie(_) | Place::Protocol | Place::Query(_) => {}
+            Place::Protocol(unmarked) if same_name(header.name, protocol::HEADER) => {
+                protocol::take(header.value, unmarked, grammar, slot);
+            }
+            Place::Cookie(_) | Place::Protocol(_) | Place::Query(_) => {}
         }
     }
 
@@ -85,7 +89,7 @@ impl Carrier {
         let text = match self.place {
             Place::Query(_) => query::decode(value, plus)?,
             // White space after the mark is inside its list's entry, and part of the text.
-            Place::Protocol => query::Text::Borrowed(std::str::from_utf8(value).ok()?),
+            Place::Protocol(_) => query::Text::Borrowed(std::str::from_utf8(value).ok()?),
             Place::Header(_) | Place::Cookie(_) => query::Text::Borrowed(std::str::from_utf8(trim(value)).ok()?),
         };
         text.narrow(|text| self.form.read(text))
@@ -96,6 +100,7 @@ impl Form {
     fn read(self, text: &str) -> Option<&str> {
         const SCHEME: &str = "bearer";
         match (self, text.split_once(' ')) {
+            (Self::Never, _) => None,
             (Self::Bare, _) => Some(text),
             (_, Some((scheme, key))) => scheme.eq_ignore_ascii_case(SCHEME).then_some(key),
             (Self::BearerOrBare, None) if !starts_ignoring_case(text, SCHEME) => Some(text),
@@ -124,7 +129,7 @@ impl<'a> Slot<'a> {
         });
     }
 
-    fn fill(&mut self, with: Self) {
+    pub(super) fn fill(&mut self, with: Self) {
         *self = if matches!(self, Self::Absent) { with } else { Self::Repeated };
     }
 
@@ -138,39 +143,22 @@ impl<'a> Slot<'a> {
 }
 
 /// One `Cookie` line (RFC 6265 §5.4). Envoy joins HTTP/1.1's lines with a comma, so a comma may hide a second cookie; so
-/// may white space, at which Python's `SimpleCookie` ends one (python/cpython@afad108 Lib/http/cookies.py).
+/// may whatever some parser takes for white space or for a cookie's end.
 fn take_cookie<'a>(line: &'a [u8], name: &str, slot: &mut Slot<'a>) {
-    let named = |pair: &[u8]| name::cookie(pair.split(|byte| *byte == b'=').next().unwrap_or_default(), name);
-    for pair in line.split(|byte| *byte == b';').map(trim) {
-        let mut parts = pair.split(|byte| b", \t".contains(byte)).map(|part| named(part).is_some());
-        let (found, first) = (named(pair), parts.next().unwrap_or_default());
-        if parts.any(|is_ours| is_ours) || pair.contains(&b',') && (first || found.is_some()) {
-            *slot = Slot::Repeated;
-        } else if let Some(written) = found {
-            let value = pair.iter().position(|byte| *byte == b'=').and_then(|end| pair.get(end + 1..));
-            slot.put(value.unwrap_or_default(), written);
-        }
-    }
-}
-
-const PROTOCOLS: &str = "sec-websocket-protocol";
-const MARK: &[u8] = b"openai-insecure-api-key";
-
-/// One line of the list (RFC 6455 §11.3.4); several lines are one list.
-fn take_protocol<'a>(line: &'a [u8], slot: &mut Slot<'a>) {
-    for entry in line.split(|byte| *byte == b',') {
-        match trim(entry).strip_prefix(MARK).and_then(|rest| rest.strip_prefix(b".")) {
-            Some(key) => slot.put(key, Written::Exactly),
-            // Upstreams trim more than we do (Go: U+00A0, Python: 0x85), so an entry that only contains the mark may
-            // be a key to them.
-            None if entry.windows(MARK.len()).any(|part| part.eq_ignore_ascii_case(MARK)) => slot.fill(Slot::Broken),
-            None => {}
+    for part in line.split(|byte| *byte == b';').map(trim) {
+        let end = part.iter().position(|byte| *byte == b'=').unwrap_or(part.len());
+        match (name::cookie(&part[..end], name), name::cookies_in(part, name)) {
+            (_, 0) => {}
+            (_, _) if part.contains(&b',') => *slot = Slot::Repeated,
+            (Some(written), 1) => slot.put(part.get(end + 1..).unwrap_or_default(), written),
+            (Some(_), _) => *slot = Slot::Repeated,
+            (None, _) => slot.fill(Slot::Broken),
         }
     }
 }
 
 /// Without the outer spaces and tabs, which HTTP/1.1 takes off before Envoy's filters and HTTP/2 after them.
-fn trim(mut value: &[u8]) -> &[u8] {
+pub(super) fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
     }

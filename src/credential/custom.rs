@@ -163,6 +163,9 @@ impl Custom {
             }
         }
         for prefix in &self.prefixes {
+            if prefix.is_empty() {
+                faults.push("prefixes: every key begins with an empty one; leave the setting out instead".to_owned());
+            }
             if prefix.len() >= min {
                 faults.push(format!("prefixes: {prefix:?} alone would be a key; raise min_length"));
             }

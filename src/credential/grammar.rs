@@ -35,7 +35,11 @@ impl Alphabet {
     }
 
     pub(super) fn holds(self, text: &str) -> bool {
-        text.bytes().all(|byte| byte.is_ascii() && self.0 >> byte & 1 == 1)
+        text.bytes().all(|byte| self.has(byte))
+    }
+
+    fn has(self, byte: u8) -> bool {
+        byte.is_ascii() && self.0 >> byte & 1 == 1
     }
 }
 
@@ -122,6 +126,20 @@ impl Grammar {
             return opaque_jwt && self.may_be_jwt && key.len() <= MAX_JWT && Alphabet::TOKEN.holds(key);
         }
         self.formats.iter().any(|format| self.has_format(key, format))
+    }
+
+    /// Whether a key may be in `text`, which is none. Only a format tells that no other text has by chance: one with a
+    /// prefix, or a long one.
+    pub(super) fn may_be_in(&self, text: &[u8]) -> bool {
+        const LONG: usize = 32;
+        let telling = |format: &&Format| !format.prefix.is_empty() || format.length.0 >= LONG;
+        self.formats.iter().filter(telling).any(|Format { prefix, alphabet, length: (min, _) }| {
+            let begins =
+                |rest: &[u8]| rest.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix.as_bytes()));
+            let mut runs = text.split(|byte| !alphabet.has(*byte));
+            // From the first place where the prefix is, which leaves the most.
+            runs.any(|run| (0..run.len()).find(|at| begins(&run[*at..])).is_some_and(|at| run.len() - at >= *min))
+        })
     }
 
     fn has_format(&self, key: &str, Format { prefix, alphabet, length: (min, max) }: &Format) -> bool {

@@ -10,6 +10,7 @@ mod grammar;
 mod jwt;
 mod name;
 mod passthrough;
+mod protocol;
 mod query;
 mod seen;
 mod table;
@@ -22,6 +23,7 @@ pub use custom::Custom;
 pub use grammar::{Alphabet, Canonicalisation, Format, Grammar};
 pub use name::{Names, same_name};
 pub use passthrough::Ignored;
+pub use protocol::Unmarked;
 pub use query::Plus;
 pub use seen::{Seen, What};
 pub use table::PROFILES;
@@ -280,7 +282,7 @@ impl Profile {
         for header in headers {
             upgrade |= same_name(header.name, "upgrade");
             for (carrier, slot) in self.carriers.iter().zip(&mut slots) {
-                carrier.take(&header, slot);
+                carrier.take(&header, &self.grammar, slot);
             }
         }
         query::take(path, self.carriers, self.names, &mut slots);

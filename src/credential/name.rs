@@ -13,7 +13,8 @@
 //!   mcs/class/System.Web/System.Web/HttpUtility.cs UrlDecode;
 //! - `URLSearchParams` drops a `?` in front: WHATWG URL §6.2;
 //! - Python drops white space around cookies' names, U+0085 and U+00A0 included: encode/starlette@d40db66
-//!   starlette/requests.py cookie_parser.
+//!   starlette/requests.py cookie_parser; it also ends a cookie at white space: python/cpython@afad108
+//!   Lib/http/cookies.py SimpleCookie.
 //!
 //! `-` and `_` are two names in parameters and cookies: nobody is known to exchange them there.
 
@@ -52,6 +53,13 @@ pub(super) fn parameter(found: &[u8], name: &str, names: Names) -> Option<Writte
     }
 }
 
+/// Whether an upstream that splits queries at `;` too, as Rack, Perl and older Go and Python do, would find `name`.
+pub(super) fn is_behind_semicolon(parameter: &[u8], name: &str) -> bool {
+    let others = parameter.split(|byte| *byte == b';').skip(1);
+    let mut names = others.map(|other| other.split(|byte| *byte == b'=').next().unwrap_or_default());
+    names.any(|found| reduces_to(found, name))
+}
+
 /// Whether `found`, without the white space that separates cookies, is the cookie `name`.
 pub(super) fn cookie(found: &[u8], name: &str) -> Option<Written> {
     match found == name.as_bytes() {
@@ -80,23 +88,74 @@ pub const fn same_name(name: &str, carrier: &str) -> bool {
     at == name.len() && at == carrier.len()
 }
 
-/// Whether some framework makes the parameter or cookie `name` of `found`. What several of them do is allowed at once.
-pub(super) fn reduces_to(found: &[u8], name: &str) -> bool {
-    let plain = |byte: u8| if b" .[".contains(&byte) { b'_' } else { byte.to_ascii_lowercase() };
-    // `!` is how Envoy may show a byte that is not UTF-8.
-    let is_invisible = |byte: u8| !byte.is_ascii_graphic() || byte == b'!';
-    let mut rest = decoded(found).skip_while(|byte| is_invisible(*byte) || b"[]?".contains(byte));
-    if !name.bytes().all(|wanted| rest.next().is_some_and(|byte| plain(byte) == plain(wanted))) {
-        return false;
-    }
-    match rest.next() {
-        None | Some(b'[' | b']' | 0) => true,
-        Some(byte) => is_invisible(byte) && rest.all(is_invisible),
+/// How often some parser would read the cookie `name` in `part`, which has no `;`: at its beginning, or right before a `=`
+/// and behind something that is to some parser white space or a cookie's end.
+pub(super) fn cookies_in(part: &[u8], name: &str) -> usize {
+    let in_line = |line: &[u8]| {
+        let mut words = line.split(|byte| *byte == b'=').peekable();
+        let mut found = usize::from(words.next().is_some_and(|first| ends_with(first, name, true)));
+        // The last one is no name, but a value.
+        while let Some(word) = words.next().filter(|_| words.peek().is_some()) {
+            found += usize::from(ends_with(word, name, false));
+        }
+        found
+    };
+    part.split(|byte| *byte == b',').map(in_line).sum()
+}
+
+/// Whether `name` is the last thing in `written`, where a name may begin: at its very front, if `fresh`, and behind
+/// whatever ends a cookie.
+fn ends_with(written: &[u8], name: &str, mut fresh: bool) -> bool {
+    let mut rest = decoded(written);
+    loop {
+        let here = rest.clone();
+        let Some((byte, escaped)) = rest.next() else { return false };
+        if fresh && !is_dropped(byte) {
+            if is_name(here, name) {
+                return true;
+            }
+            fresh = false;
+        }
+        fresh |= !escaped && (is_invisible(byte) || byte == b'"');
     }
 }
 
-/// As the most lenient decoder reads it: `%u0061` is an `a`, and a bad escape is itself.
-fn decoded(written: &[u8]) -> impl Iterator<Item = u8> {
+/// Whether some framework makes the parameter or cookie `name` of `found`. What several of them do is allowed at once.
+pub(super) fn reduces_to(found: &[u8], name: &str) -> bool {
+    let mut rest = decoded(found);
+    let mut here = rest.clone();
+    while rest.next().is_some_and(|(byte, _)| is_dropped(byte)) {
+        here = rest.clone();
+    }
+    is_name(here, name)
+}
+
+/// Whether `text` is `name` and what is dropped behind it.
+fn is_name(text: impl Iterator<Item = (u8, bool)>, name: &str) -> bool {
+    let plain = |byte: u8| if b" .[".contains(&byte) { b'_' } else { byte.to_ascii_lowercase() };
+    let mut text = text.map(|(byte, _)| byte);
+    if !name.bytes().all(|wanted| text.next().is_some_and(|byte| plain(byte) == plain(wanted))) {
+        return false;
+    }
+    match text.next() {
+        None | Some(b'[' | b']' | 0) => true,
+        Some(byte) => is_invisible(byte) && text.all(is_invisible),
+    }
+}
+
+/// White space in some character set, control characters, and `!`, which is how Envoy may show a byte that is not UTF-8.
+fn is_invisible(byte: u8) -> bool {
+    !byte.is_ascii_graphic() || byte == b'!'
+}
+
+/// Dropped in front of a name.
+fn is_dropped(byte: u8) -> bool {
+    is_invisible(byte) || b"[]?".contains(&byte)
+}
+
+/// As the most lenient decoder reads it: `%u0061` is an `a`, and a bad escape is itself. Each byte, and whether it was
+/// written as another.
+fn decoded(written: &[u8]) -> impl Iterator<Item = (u8, bool)> + Clone {
     let mut rest = written;
     std::iter::from_fn(move || {
         let (&first, after) = rest.split_first()?;
@@ -107,7 +166,7 @@ fn decoded(written: &[u8]) -> impl Iterator<Item = u8> {
             _ => (first, after),
         };
         rest = after;
-        Some(byte)
+        Some((byte, byte != first))
     })
 }
 

@@ -52,10 +52,12 @@ pub(super) fn take<'a>(path: &'a [u8], carriers: &[Carrier], names: Names, slots
         let end = parameter.iter().position(|byte| *byte == b'=').unwrap_or(parameter.len());
         let value = parameter.get(end + 1..).unwrap_or_default();
         for (carrier, slot) in carriers.iter().zip(slots.iter_mut()) {
-            if let Place::Query(name) = carrier.place
-                && let Some(written) = name::parameter(&parameter[..end], name, names)
-            {
+            let Place::Query(name) = carrier.place else { continue };
+            if let Some(written) = name::parameter(&parameter[..end], name, names) {
                 slot.put(value, written);
+            }
+            if names == Names::Unknown && name::is_behind_semicolon(parameter, name) {
+                slot.fill(Slot::Broken);
             }
         }
     }

@@ -9,7 +9,7 @@
 //! as of that commit.
 
 use super::{
-    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Profile, passthrough::Ignored,
+    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Profile, Unmarked, passthrough::Ignored,
 };
 
 const ONE_API: &str = "songquanpeng/one-api@8df4a26 middleware/auth.go TokenAuth: Authorization less `Bearer `, less \
@@ -17,6 +17,9 @@ const ONE_API: &str = "songquanpeng/one-api@8df4a26 middleware/auth.go TokenAuth
 const ONE_API_KEY: &str = "songquanpeng/one-api@8df4a26 common/random/main.go GenerateKey: 48 letters and digits; \
     model/cache.go CacheGetTokenByKey: `key` = ?, which ignores case on MySQL's default collation";
 const NEW_API: &str = "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth";
+const NEW_API_SOCKET: &str = "QuantumNous/new-api@691a804 middleware/auth.go TokenAuth: Authorization becomes `Bearer ` \
+    and the first entry that begins with the mark, or, without one, the whole first line, on any path and without an \
+    Upgrade; @040b46a apiKeyFromWebSocketSubprotocol: all lines, and a marked entry only";
 const NEW_API_KEY: &str = "QuantumNous/new-api@1779dd5 common/utils.go GenerateKey: 48 letters and digits; @0067bd9 \
     model/token.go GetTokenByKey: `key` = ?, which ignores case on MySQL's default collation";
 const LITELLM: &str = "BerriAI/litellm@0009d07 litellm/proxy/auth/user_api_key_auth.py get_api_key";
@@ -47,6 +50,12 @@ const AZURE_KEY: &str = "MicrosoftDocs/microsoft-365-docs microsoft-365/complian
     keys of API Management: 88 of Base64. Nothing says that a service compares case-sensitively, so case is folded";
 const GEMINI: &str = "googleapis/python-genai google/genai/_api_client.py: x-goog-api-key";
 const GEMINI_QUERY: &str = "cloud.google.com/apis/docs/system-parameters: `key`, `$key`, `access_token`, `oauth_token`";
+const GEMINI_TOKEN: &str = "Google's discovery documents until 2018: `bearer_token`, OAuth bearer token";
+const GEMINI_CORS: &str = "google/closure-library closure/goog/net/rpc/httpcors.js: `$httpHeaders`, whose lines \
+    (`X-Goog-Api-Key:KEY`) become headers, and `$httpMethod`, which Google's front ends read so that browsers need no \
+    preflight";
+const GEMINI_OVERRIDE: &str = "cloud.google.com/translate/docs/reference/rest/v2/translate: a POST with \
+    `X-HTTP-Method-Override: GET` has its parameters, `key` too, in the body, which is not read here";
 const GEMINI_BEARER: &str = "google-gemini/cookbook@05b617f quickstarts/Get_started_OpenAI_Compatibility.ipynb: the \
     OpenAI client's `api_key`, which it sends as Bearer, is the Gemini key; ai.google.dev/gemini-api/docs/openai: by curl";
 const GEMINI_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/gcp.go: `AIza` and 35 of [A-Za-z0-9_-]; \
@@ -64,7 +73,7 @@ const fn query(name: &'static str, source: &'static str) -> Carrier {
 }
 
 pub(super) const PROTOCOL: Carrier =
-    Carrier { place: Place::Protocol, form: Form::Bare, placeholders: &[], source: BROWSER };
+    Carrier { place: Place::Protocol(Unmarked::Ignored), form: Form::Bare, placeholders: &[], source: BROWSER };
 
 const ALNUM_48: &[Format] = &[Format { prefix: "", alphabet: Alphabet::ALNUM, length: (48, 48) }];
 const ONE_API_CANONICAL: Canonicalisation = Canonicalisation { strip: "sk-", channel: true, fold: true };
@@ -152,6 +161,10 @@ pub const PROFILES: [Profile; 8] = [
             query("$key", GEMINI_QUERY),
             query("access_token", GEMINI_QUERY),
             query("oauth_token", GEMINI_QUERY),
+            Carrier { form: Form::Never, ..query("bearer_token", GEMINI_TOKEN) },
+            Carrier { form: Form::Never, ..query("$httpHeaders", GEMINI_CORS) },
+            Carrier { form: Form::Never, ..query("$httpMethod", GEMINI_CORS) },
+            header("x-http-method-override", Form::Never, GEMINI_OVERRIDE),
             PROTOCOL,
         ],
         Grammar {
@@ -193,7 +206,12 @@ pub const PROFILES: [Profile; 8] = [
                 header("x-goog-api-key", Form::Bare, NEW_API),
                 header("mj-api-secret", Form::BearerOrBare, NEW_API),
                 query("key", NEW_API),
-                PROTOCOL,
+                Carrier {
+                    place: Place::Protocol(Unmarked::IsKey),
+                    form: Form::Bare,
+                    placeholders: &[],
+                    source: NEW_API_SOCKET,
+                },
             ],
             Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: NEW_API_KEY },
         )

@@ -203,18 +203,26 @@ pub struct Pepper {
     check: [u8; 32],
 }
 
-/// A secret is too short to be a pepper.
+/// Why a secret is no pepper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a pepper has at least 32 bytes, this one has {0}")]
-pub struct ShortPepper(pub usize);
+pub enum WeakPepper {
+    /// Too short.
+    #[error("a pepper has at least 32 bytes, this one has {0}")]
+    Short(usize),
+    /// One byte over and over, or nothing but white space.
+    #[error(
+        "a pepper is 32 bytes of chance, as `sentinel pepper new` makes them; this one is one byte over and over, or blank"
+    )]
+    Uniform,
+}
 
 impl Pepper {
     /// The shortest pepper that is accepted, in bytes.
     pub const MIN_BYTES: usize = 32;
 
     /// Keys a MAC with `secret`.
-    pub fn new(secret: &[u8]) -> Result<Self, ShortPepper> {
-        let short = ShortPepper(secret.len());
+    pub fn new(secret: &[u8]) -> Result<Self, WeakPepper> {
+        let short = WeakPepper::Short(secret.len());
         if secret.len() < Self::MIN_BYTES {
             return Err(short);
         }
@@ -222,6 +230,15 @@ impl Pepper {
         // No realm may contain 0x00, so this input can be no key's.
         let check = mac.clone().chain_update(b"\0key-ip-sentinel pepper check").finalize().into_bytes().into();
         Ok(Self { mac, check })
+    }
+
+    /// As [`Pepper::new`], of what somebody wrote down: obviously no chance was at work in some of that.
+    pub fn given(secret: &[u8]) -> Result<Self, WeakPepper> {
+        let pepper = Self::new(secret)?;
+        if secret.iter().all(|byte| Some(byte) == secret.first()) || secret.trim_ascii().is_empty() {
+            return Err(WeakPepper::Uniform);
+        }
+        Ok(pepper)
     }
 
     /// What a store records to recognise this pepper.
@@ -357,7 +374,7 @@ mod tests {
     fn secrets_do_not_print() {
         let shown = format!("{:?} {:?}", ApiKey::new("sk-test-key".into()), Pepper::new(&[7; 32]).unwrap());
         assert!(!shown.contains("sk-") && !shown.contains("[7"), "{shown}");
-        assert_eq!(Pepper::new(&[7; 31]).unwrap_err(), ShortPepper(31));
+        assert_eq!(Pepper::new(&[7; 31]).unwrap_err(), WeakPepper::Short(31));
     }
 
     #[test]

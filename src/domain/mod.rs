@@ -11,6 +11,7 @@ mod nat64;
 pub mod reason;
 mod ring;
 pub mod shape;
+pub mod text;
 mod time;
 
 pub use addr::{ClientIp, Network};

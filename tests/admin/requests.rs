@@ -103,6 +103,8 @@ async fn a_refused_request_names_its_field_and_repeats_nothing() {
         ("lasting_ms", api.ban(ban(i64::MAX, "")).await.unwrap_err()),
         ("reason", api.ban(ban(0, &"x".repeat(201))).await.unwrap_err()),
         ("reason", api.ban(ban(0, "a\u{1b}[31mb")).await.unwrap_err()),
+        ("reason", api.ban(ban(0, "a\u{2028}b")).await.unwrap_err()),
+        ("reason", api.ban(ban(0, "a\u{202e}b")).await.unwrap_err()),
         ("limit", api.list_keys(ListKeysRequest { limit: 1001, ..keys() }).await.unwrap_err()),
         ("state", api.list_keys(ListKeysRequest { state: KEY.into(), ..keys() }).await.unwrap_err()),
         ("network", api.list_keys(ListKeysRequest { network: KEY.into(), ..keys() }).await.unwrap_err()),

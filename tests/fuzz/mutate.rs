@@ -17,6 +17,7 @@ const OTHER_HEADERS: &[&str] = &[
     "cf-connecting-ip",
     "x-real-ip",
     "upgrade",
+    "x-http-method-override",
     ":path",
     "x-other",
 ];
@@ -34,6 +35,9 @@ const PARAMETERS: &[&str] = &[
     "ocp-apim-subscription-key",
     "access_token",
     "oauth_token",
+    "bearer_token",
+    "$httpHeaders",
+    "%24httpmethod",
     "token",
     "to%6ben",
     "%74oken",
@@ -93,6 +97,25 @@ const PIECES: &[&str] = &[
     ".",
     "\0",
     "\u{212a}",
+];
+
+/// What may stand before a cookie's name, so that some parser finds one there.
+const BEFORE_A_COOKIE: &[&[u8]] = &[
+    b"",
+    b"a=1; ",
+    b"a=1;",
+    b"a=1, ",
+    b"a=1 ",
+    b"a=1",
+    b"a=1\xa0",
+    b"a=1;\x85",
+    b"a=1\xc2\xa0",
+    b"a=\"1\"",
+    b"a=b=1\x0b",
+    b"acme_token",
+    b"acme_token=fedcba9876543210 ",
+    b"php.key ",
+    b"$Version=1; ",
 ];
 
 const ADDRESSES: &[&str] = &[
@@ -343,7 +366,8 @@ fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
         8 if lines > 0 => drop(parts.lines.remove(nth)),
         9 | 10 => {
             let mut target = parts.target();
-            target.push(if target.contains(&b'?') && dice.below(5) > 0 { b'&' } else { b'?' });
+            let between = if dice.below(8) == 0 { b';' } else { b'&' };
+            target.push(if target.contains(&b'?') && dice.below(5) > 0 { between } else { b'?' });
             let name = pick(dice, PARAMETERS);
             target.extend(disguised(dice, name));
             target.push(b'=');
@@ -374,13 +398,18 @@ fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
         13 => {
             let name = pick(dice, &["acme_token", "php.key"]);
             let cookie = [&disguised(dice, name)[..], b"=", &text(dice, scene)[..]].concat();
-            let before = pick(dice, &["", "a=1; ", "a=1;", "a=1, ", "a=1 ", "acme_token", "$Version=1; "]).as_bytes();
+            let before = pick(dice, BEFORE_A_COOKIE);
             parts.lines.push((spelled(dice, "cookie"), [before, &cookie].concat()));
         }
         14 => {
-            let entry = [b"openai-insecure-api-key.", &text(dice, scene)[..]].concat();
-            let before = pick(dice, &["", "realtime, ", "realtime,", "realtime "]).as_bytes();
-            parts.lines.push((spelled(dice, "sec-websocket-protocol"), [before, &entry].concat()));
+            let mark = pick(dice, &["openai-insecure-api-key.", "openai-insecure-api-key", "x.", ""]).as_bytes();
+            let before = pick(dice, &["", "realtime, ", "realtime,", "realtime ", "\u{a0}"]).as_bytes();
+            let after = pick(dice, &["", "", "-", "-x", ",x", ", openai-beta.realtime-v1"]).as_bytes();
+            // One of several without a mark is what some upstream may read, and one with a mark what others do.
+            let other = format!("openai-insecure-api-key.{},", scene.keys[0]);
+            let other = if dice.below(4) == 0 { other.as_bytes() } else { b"" };
+            let value = [other, before, mark, &text(dice, scene), after].concat();
+            parts.lines.push((spelled(dice, "sec-websocket-protocol"), value));
         }
         15 => {
             use Encoding::{Both, Double, Joined, Raw, Text};

@@ -58,7 +58,7 @@ fn api_key(key: usize) -> ApiKey {
 
 fn address(network: usize) -> String {
     // Both families.
-    if network % 2 == 0 { format!("203.0.113.{network}") } else { format!("2001:db8:0:{network}::1") }
+    if network.is_multiple_of(2) { format!("203.0.113.{network}") } else { format!("2001:db8:0:{network}::1") }
 }
 
 fn network(number: usize) -> Network {

@@ -25,6 +25,10 @@ fn places(profile: &str) -> Vec<Place> {
             ('q', "$key", "bare"),
             ('q', "access_token", "bare"),
             ('q', "oauth_token", "bare"),
+            ('q', "bearer_token", "never"),
+            ('q', "$httpHeaders", "never"),
+            ('q', "$httpMethod", "never"),
+            ('h', "x-http-method-override", "never"),
         ],
         "one-api" => vec![('h', "authorization", "both")],
         "new-api" => vec![
@@ -248,6 +252,7 @@ fn show(
     let is_bearer = text.to_lowercase().starts_with("bearer ");
     let text = match form {
         "bare" => Some(text.as_str()),
+        "never" => None,
         "bearer" => is_bearer.then(|| &text[7..]),
         _ => Some(if is_bearer { &text[7..] } else { text.as_str() }),
     };
@@ -275,6 +280,10 @@ fn parameters(path: &[u8], name: &str, any: bool) -> Vec<Result<Vec<u8>, Fault>>
         if decoded == name.as_bytes() || !any && decoded.eq_ignore_ascii_case(name.as_bytes()) {
             ours.push(decode(value).ok_or(Fault::Malformed));
         } else if any && alike(found, name) {
+            ours.push(Err(Fault::Malformed));
+        }
+        let pair = format!("{found}={value}");
+        if any && pair.split(';').skip(1).any(|part| alike(part.split('=').next().unwrap(), name)) {
             ours.push(Err(Fault::Malformed));
         }
     }
@@ -333,34 +342,79 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 
 fn cookies(line: &[u8], name: &str) -> Vec<Result<Vec<u8>, Fault>> {
     let line = String::from_utf8_lossy(line).into_owned();
-    let ours = |text: &str| alike(text.split('=').next().unwrap_or_default(), name);
     let mut found = Vec::new();
-    for pair in line.split(';').map(|pair| pair.trim_matches([' ', '\t'])) {
-        let parts: Vec<&str> = pair.split([',', ' ', '\t']).collect();
-        let several = parts[1..].iter().any(|part| ours(part));
-        found.push(match pair.strip_prefix(&format!("{name}=")) {
-            _ if several || pair.contains(',') && (ours(pair) || ours(parts[0])) => Err(Fault::Conflicting),
-            Some(value) => Ok(value.as_bytes().to_vec()),
-            None if ours(pair) => Err(Fault::Malformed),
-            None => continue,
+    for part in line.split(';').map(|part| part.trim_matches([' ', '\t'])) {
+        let times = part.split(',').map(|text| readings(text, name)).sum::<usize>();
+        found.push(match part.strip_prefix(&format!("{name}=")) {
+            _ if times == 0 => continue,
+            _ if part.contains(',') => Err(Fault::Conflicting),
+            Some(value) if times == 1 => Ok(value.as_bytes().to_vec()),
+            None if times == 1 || !alike(part.split('=').next().unwrap(), name) => Err(Fault::Malformed),
+            _ => Err(Fault::Conflicting),
         });
     }
     // One suspicious pair is enough.
     if found.contains(&Err(Fault::Conflicting)) { vec![Err(Fault::Conflicting)] } else { found }
 }
 
-fn show_protocol(profile: &str, headers: &[(String, Vec<u8>)], jwt: bool) -> Option<Shown> {
+/// How many names before a `=`, or at the front, some parser would take for `name`.
+fn readings(text: &str, name: &str) -> usize {
+    let words: Vec<&str> = text.split('=').collect();
+    let ends = |c: char| c == '!' || c == '"' || !c.is_ascii_graphic();
+    let reads = |word: &str| word.char_indices().any(|(at, c)| ends(c) && alike(&word[at + c.len_utf8()..], name));
+    let names = words.iter().take((words.len() - 1).max(1)).enumerate();
+    names.filter(|(nth, word)| *nth == 0 && alike(word, name) || reads(word)).count()
+}
+
+/// How this profile's keys begin, which characters they have beside letters and digits, and how long they are at least;
+/// not where an ordinary word would do.
+fn telling(profile: &str) -> &'static [(&'static str, &'static str, usize)] {
+    match profile {
+        "openai" => &[("sk-", "-_", 20), ("ek_", "-_", 20)],
+        "anthropic" => &[("sk-ant-", "-_", 20)],
+        "azure-openai" => &[("", "", 32), ("", "+/=", 88)],
+        "gemini" => &[("aiza", "-_", 39), ("aq.", "-_.", 20)],
+        "one-api" | "new-api" => &[("", "", 48)],
+        "litellm" => &[("sk-", "-_", 16)],
+        _ => &[],
+    }
+}
+
+/// `None` for a protocol's name.
+fn entry(profile: &str, entry: &str) -> Option<Result<String, Fault>> {
     const MARK: &str = "openai-insecure-api-key";
-    let list = lines(headers, "sec-websocket-protocol").join(&b',');
-    let list: String = list.iter().map(|byte| char::from(*byte)).collect();
-    let entries: Vec<&str> = list.split(',').filter(|entry| entry.to_ascii_lowercase().contains(MARK)).collect();
-    match entries[..] {
-        [] => None,
-        [entry] => {
-            let key = entry.trim_matches([' ', '\t']).strip_prefix(MARK).and_then(|rest| rest.strip_prefix('.'));
-            let key = key.and_then(|key| canonical_with(profile, key, jwt));
-            Some(key.map_or(Shown::Fault(Fault::Malformed), Shown::Key))
+    if let Some(key) = entry.strip_prefix(MARK).and_then(|rest| rest.strip_prefix('.')) {
+        return Some(Ok(key.to_owned()));
+    }
+    let lower = entry.to_ascii_lowercase();
+    if lower.contains(MARK) || lower.chars().any(|c| !c.is_ascii_graphic()) {
+        return Some(Err(Fault::Malformed));
+    }
+    let holds = |&(start, extra, long): &(&str, &str, usize)| {
+        let is_inside = |c: &char| c.is_ascii_alphanumeric() || extra.contains(*c);
+        let at = |at| lower[at..].starts_with(start) && lower[at..].chars().take_while(is_inside).count() >= long;
+        (0..lower.len()).any(at)
+    };
+    telling(profile).iter().any(holds).then(|| Ok(entry.to_owned()))
+}
+
+fn show_protocol(profile: &str, headers: &[(String, Vec<u8>)], jwt: bool) -> Option<Shown> {
+    let mut shown = Vec::new();
+    for line in lines(headers, "sec-websocket-protocol") {
+        let line: String = line.iter().map(|byte| char::from(*byte)).collect();
+        let entries: Vec<&str> = line.split(',').map(|entry| entry.trim_matches([' ', '\t'])).collect();
+        let marked = entries.iter().any(|entry| entry.starts_with("openai-insecure-api-key."));
+        match entries[..] {
+            [only] if profile == "new-api" && !marked => shown.push(Ok(only.to_owned())),
+            _ if profile == "new-api" && !marked => shown.push(Err(Fault::Malformed)),
+            _ => shown.extend(entries.into_iter().filter_map(|it| entry(profile, it))),
         }
+    }
+    let key = |text: &String| canonical_with(profile, text, jwt);
+    match &shown[..] {
+        [] => None,
+        [Ok(text)] => Some(key(text).map_or(Shown::Fault(Fault::Malformed), Shown::Key)),
+        [Err(fault)] => Some(Shown::Fault(*fault)),
         _ => Some(Shown::Fault(Fault::Conflicting)),
     }
 }

@@ -45,6 +45,9 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         "OpenAI-Insecure-Api-Key.",
         "realtime",
         "acme_token=",
+        " acme_token=",
+        "\u{a0}acme_token ",
+        "\"",
         "acme.token=",
         "acme%5ftoken[]=",
         "php.key=",
@@ -77,11 +80,14 @@ fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8
         "api-key",
         "subscription-key",
         "access_token",
+        "%24httpHeaders",
         "token",
         "to%6ben",
         "Token",
         "token[]",
         "[token]",
+        "a;token",
+        "%c2%a0token",
         "+token",
         "%u0074oken",
         "api_key",
@@ -156,7 +162,7 @@ proptest! {
                     Place::Header(name) => (vec![(name.to_owned(), text.clone())], "/".to_owned()),
                     Place::Cookie(name) => (vec![("cookie".to_owned(), format!("{name}={text}"))], "/".to_owned()),
                     Place::Query(name) => (Vec::new(), format!("/?{name}={text}")),
-                    Place::Protocol => {
+                    Place::Protocol(_) => {
                         let entry = format!("realtime, openai-insecure-api-key.{text}");
                         (vec![("sec-websocket-protocol".to_owned(), entry)], "/".to_owned())
                     }

@@ -46,7 +46,7 @@ impl Case<'_> {
         let carriers = profiles.flat_map(|profile| profile.carriers).filter_map(|carrier| match carrier.place {
             Place::Header(name) => Some(name),
             Place::Cookie(_) => Some("cookie"),
-            Place::Protocol => Some("sec-websocket-protocol"),
+            Place::Protocol(_) => Some("sec-websocket-protocol"),
             Place::Query(_) => None,
         });
         carriers.chain(self.setup.client_ip.header()).collect()
