@@ -54,6 +54,8 @@ struct Segment {
 struct Head {
     content: Vec<u8>,
     at: usize,
+    /// Where the batch at `at` ends, once it was read.
+    end: usize,
     damaged: bool,
 }
 
@@ -158,7 +160,7 @@ impl Spill {
                         self.open = None;
                     }
                     match fs::read(&first.path) {
-                        Ok(content) => self.head.insert(Head { content, at: 0, damaged: false }),
+                        Ok(content) => self.head.insert(Head { content, at: 0, end: 0, damaged: false }),
                         Err(cause) => {
                             error!(file = %first.path.display(), %cause, "a spilled segment of the audit cannot be read");
                             self.retire(true);
@@ -168,7 +170,10 @@ impl Spill {
                 }
             };
             match frame::next(&head.content, head.at) {
-                Next::Frame(Frame { batch, records }, _) => return Some((batch, records)),
+                Next::Frame(Frame { batch, records }, end) => {
+                    head.end = end;
+                    return Some((batch, records));
+                }
                 Next::Damage(again) => (head.at, head.damaged) = (again, true),
                 Next::End => {
                     let damaged = head.damaged;
@@ -181,9 +186,7 @@ impl Spill {
     /// The batch that [`Spill::head`] returned is in the store.
     pub(super) fn delivered(&mut self) {
         let Some(head) = &mut self.head else { return };
-        if let Next::Frame(_, end) = frame::next(&head.content, head.at) {
-            head.at = end;
-        }
+        head.at = head.end;
         if head.at == head.content.len() && !head.damaged {
             self.retire(false);
         }
