@@ -216,3 +216,47 @@ fn make_folder(folder: &Path) -> io::Result<()> {
         made => made,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{Reason, Timestamp, event::EventKind},
+        store::SpoolId,
+    };
+
+    fn batch(number: u64) -> (BatchId, Vec<Record>) {
+        let record = Record {
+            kind: EventKind::Denied,
+            reason: Some(Reason::NoKey),
+            key_id: None,
+            network: None,
+            count: number,
+            first_at: Timestamp::from_millis(1),
+            last_at: Timestamp::from_millis(1),
+            actor: None,
+            decision_id: None,
+            detail: None,
+            delta: None,
+        };
+        (BatchId { spool: SpoolId(7), number }, vec![record])
+    }
+
+    #[test]
+    fn after_a_write_that_failed_the_next_goes_to_a_segment_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spill = Spill::open(folder.path(), 1 << 20).unwrap();
+        assert!(matches!(spill.append(&[batch(1)]), (1, Ok(()))));
+        // A device that is always full, and that cannot be cut back.
+        spill.open = Some(OpenOptions::new().write(true).open("/dev/full").unwrap());
+        assert!(matches!(spill.append(&[batch(2)]), (0, Err(SpillError::Disk(_)))));
+        assert!(matches!(spill.append(&[batch(3)]), (1, Ok(()))));
+        assert_eq!(spill.segments.len(), 2);
+        for number in [1, 3] {
+            assert_eq!(spill.head().unwrap(), batch(number));
+            spill.delivered();
+        }
+        assert!(spill.head().is_none() && spill.is_empty());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
