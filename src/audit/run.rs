@@ -73,8 +73,13 @@ impl Run {
 
     /// In place, in one write within one sector, always as long: it is never half there.
     fn write(&self, word: Word, at: Option<Timestamp>, sync: bool) -> io::Result<()> {
-        self.file.write_all_at(line(word, at).as_bytes(), 0)?;
-        if sync { self.file.sync_data() } else { Ok(()) }
+        let line = line(word, at);
+        self.file.write_all_at(line.as_bytes(), 0)?;
+        if sync {
+            self.file.set_len(line.len() as u64)?;
+            self.file.sync_data()?;
+        }
+        Ok(())
     }
 }
 
@@ -136,7 +141,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for bad in [&b"running"[..], b"\xff\xff", b"stopped 1767225600000 00000000\n", &[0; 64]] {
             std::fs::write(folder.path().join("run"), bad).unwrap();
-            assert_eq!(before(folder.path()), Before::CutOff(None), "{bad:?}");
+            let (run, found) = Run::begin(folder.path()).unwrap();
+            assert_eq!(found, Before::CutOff(None), "{bad:?}");
+            run.stopped(None).unwrap();
+            drop(run);
+            assert_eq!(before(folder.path()), Before::Clean, "{bad:?}: nothing is left of it");
         }
     }
 

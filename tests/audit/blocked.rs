@@ -99,6 +99,7 @@ async fn a_full_disk_is_a_loss_that_is_counted_and_no_stop() {
     assert_eq!(events(&sentinel, "lost").await, lost);
     let log = sentinel.log();
     assert!(log.contains("No space left on device") && log.contains("denials were lost to the audit"), "{log}");
+    assert!(!log.contains("is damaged"), "what was only half written is not there: {log}");
     sentinel.stop().await;
 }
 

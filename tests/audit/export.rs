@@ -248,3 +248,12 @@ async fn tail_shows_what_was_asked_for_as_json_too() {
     assert_eq!(end(child, Signal::SIGINT), Some(0));
     sentinel.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_keeps_no_server_from_stopping() {
+    let sentinel = sentinel().start().await;
+    let (child, _lines) = tail(&sentinel, &[]).await;
+    sentinel.stop().await;
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(3), "{done:?}");
+}

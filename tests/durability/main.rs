@@ -80,6 +80,27 @@ async fn no_acknowledgement_leaves_before_its_change_is_on_the_disk() {
     assert_eq!(found.unwrap_or_else(|broken| panic!("{broken}")), acknowledged);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_spilled_is_synced_before_it_counts_as_flushed() {
+    let (home, log) = traced(sentinel());
+    let sentinel = home.start().await;
+    claim(&sentinel, "sk-owned-0123456789").await;
+    let lock = sentinel.lock_store();
+    for nth in 0..3 {
+        sentinel.check().key("sk-owned-0123456789").from(&format!("198.51.100.{nth}")).send().await;
+        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+    }
+    let _home = sentinel.stop().await;
+    drop(lock);
+    eventually("strace has written its last line", async || {
+        let text = fs::read_to_string(&log).unwrap();
+        text.lines().any(|line| line.contains("+++ exited with 0 +++")).then_some(())
+    })
+    .await;
+    let (writes, unsynced) = Trace::parse(&fs::read_to_string(&log).unwrap()).writes(".spill");
+    assert!(writes >= 2 && unsynced == 0, "{writes} writes, {unsynced} of them unsynced");
+}
+
 /// How far a key has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {

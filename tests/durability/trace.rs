@@ -76,6 +76,15 @@ impl Trace {
         self.calls.iter().filter(|call| call.is_sync() && call.file.ends_with("-wal")).count()
     }
 
+    /// How many writes to files of this extension there are, and how many of them no later sync of their file covers.
+    pub(crate) fn writes(&self, extension: &str) -> (usize, usize) {
+        let is_write = |call: &&Call| call.name == "write" && call.file.ends_with(extension);
+        let covers = |write: &Call, sync: &Call| sync.is_sync() && sync.file == write.file && sync.begin > write.end;
+        let writes: Vec<_> = self.calls.iter().filter(is_write).collect();
+        let unsynced = writes.iter().filter(|write| !self.calls.iter().any(|call| covers(write, call)));
+        (writes.len(), unsynced.count())
+    }
+
     /// Every key id that some answer names.
     pub(crate) fn answered(&self) -> BTreeSet<String> {
         self.calls.iter().filter(|call| call.is_answer()).flat_map(|call| key_ids(&call.data)).collect()

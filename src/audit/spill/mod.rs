@@ -54,6 +54,8 @@ struct Segment {
 struct Head {
     content: Vec<u8>,
     at: usize,
+    /// Where the batch at `at` ends, once it was read.
+    end: usize,
     damaged: bool,
 }
 
@@ -158,7 +160,7 @@ impl Spill {
                         self.open = None;
                     }
                     match fs::read(&first.path) {
-                        Ok(content) => self.head.insert(Head { content, at: 0, damaged: false }),
+                        Ok(content) => self.head.insert(Head { content, at: 0, end: 0, damaged: false }),
                         Err(cause) => {
                             error!(file = %first.path.display(), %cause, "a spilled segment of the audit cannot be read");
                             self.retire(true);
@@ -168,7 +170,10 @@ impl Spill {
                 }
             };
             match frame::next(&head.content, head.at) {
-                Next::Frame(Frame { batch, records }, _) => return Some((batch, records)),
+                Next::Frame(Frame { batch, records }, end) => {
+                    head.end = end;
+                    return Some((batch, records));
+                }
                 Next::Damage(again) => (head.at, head.damaged) = (again, true),
                 Next::End => {
                     let damaged = head.damaged;
@@ -181,9 +186,7 @@ impl Spill {
     /// The batch that [`Spill::head`] returned is in the store.
     pub(super) fn delivered(&mut self) {
         let Some(head) = &mut self.head else { return };
-        if let Next::Frame(_, end) = frame::next(&head.content, head.at) {
-            head.at = end;
-        }
+        head.at = head.end;
         if head.at == head.content.len() && !head.damaged {
             self.retire(false);
         }
@@ -211,5 +214,49 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{Reason, Timestamp, event::EventKind},
+        store::SpoolId,
+    };
+
+    fn batch(number: u64) -> (BatchId, Vec<Record>) {
+        let record = Record {
+            kind: EventKind::Denied,
+            reason: Some(Reason::NoKey),
+            key_id: None,
+            network: None,
+            count: number,
+            first_at: Timestamp::from_millis(1),
+            last_at: Timestamp::from_millis(1),
+            actor: None,
+            decision_id: None,
+            detail: None,
+            delta: None,
+        };
+        (BatchId { spool: SpoolId(7), number }, vec![record])
+    }
+
+    #[test]
+    fn after_a_write_that_failed_the_next_goes_to_a_segment_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spill = Spill::open(folder.path(), 1 << 20).unwrap();
+        assert!(matches!(spill.append(&[batch(1)]), (1, Ok(()))));
+        // A device that is always full, and that cannot be cut back.
+        spill.open = Some(OpenOptions::new().write(true).open("/dev/full").unwrap());
+        assert!(matches!(spill.append(&[batch(2)]), (0, Err(SpillError::Disk(_)))));
+        assert!(matches!(spill.append(&[batch(3)]), (1, Ok(()))));
+        assert_eq!(spill.segments.len(), 2);
+        for number in [1, 3] {
+            assert_eq!(spill.head().unwrap(), batch(number));
+            spill.delivered();
+        }
+        assert!(spill.head().is_none() && spill.is_empty());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
