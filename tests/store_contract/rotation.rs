@@ -92,10 +92,11 @@ pub(crate) async fn under_a_pepper_that_is_not_active_nothing_is_written(place: 
         let changed = store.apply(change, ADMIN, START).await;
         assert!(matches!(changed, Err(ChangeError::Store(StoreError::Behind(_)))), "{changed:?}");
     }
-    assert_eq!(store.rekey(move_to(&after("new"), &late), START).await.unwrap(), 0);
     assert_eq!(facts(&*store, late.digests()).await, KeyFacts::default());
     assert_eq!(audit(&*store, WHOLE_AUDIT).await.len(), 1, "the activation");
     bind(&*store, &after("new"), "203.0.113.7").await;
+    assert_eq!(store.rekey(move_to(&after("new"), &late), START).await.unwrap(), 0, "nothing moves back");
+    assert!(facts(&*store, after("new").digest).await.binding.is_some());
 }
 
 pub(crate) async fn a_key_has_one_owner_whichever_pepper_finds_it(place: &impl Backend) {
