@@ -135,7 +135,10 @@ async fn owners_and_bans_outlive_a_whole_rotation() {
         ("active".into(), "verify-only".into())
     );
     let (code, text) = pepper(&sentinel, &["retire", &id(PEPPER)]);
-    assert!(code == Some(1) && text.contains("1 bindings, 1 bans, 0 observed keys are still under pepper"), "{text}");
+    assert!(
+        code == Some(1) && text.contains("1 bindings, 1 bans, 0 observed and 0 archived keys are still under pepper"),
+        "{text}"
+    );
     assert_eq!(decide(&sentinel, "sk-banned-0123456789", OWNER).await, "key_banned");
     assert_eq!(decide(&sentinel, "sk-owned-0123456789", THIEF).await, "ip_mismatch");
     moved(&sentinel, PEPPER).await;
@@ -169,7 +172,7 @@ async fn a_start_that_would_take_known_keys_for_new_ones_is_refused() {
     let why = refused(&home).await;
     assert!(
         why.contains(&format!(
-            "1 bindings, 0 bans, 0 observed keys of this store are still under pepper {}",
+            "1 bindings, 0 bans, 0 observed and 0 archived keys of this store are still under pepper {}",
             id(PEPPER)
         )),
         "{why}"

@@ -195,8 +195,8 @@ impl Left {
 
 impl std::fmt::Display for Left {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { bindings, bans, observed, archived: _ } = self;
-        write!(f, "{bindings} bindings, {bans} bans, {observed} observed keys")
+        let Self { bindings, bans, observed, archived } = self;
+        write!(f, "{bindings} bindings, {bans} bans, {observed} observed and {archived} archived keys")
     }
 }
 

@@ -57,6 +57,7 @@ impl Batches {
                 None => Err(StoreError::Unavailable("never heard".to_owned())),
             };
             match moved {
+                Ok(0) => {}
                 Ok(moved) => info!(moved, "keys found under an older pepper are under the active one now"),
                 Err(cause) => debug!(%cause, keys, "keys stay under their older pepper until they are next used"),
             }
@@ -83,5 +84,28 @@ impl Batches {
                 return batch.into_values().collect();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ApiKey, KeyHasher, Pepper};
+
+    fn key(number: usize) -> Rekey {
+        let hasher = KeyHasher::new(Pepper::new(&[7; 32]).unwrap(), "default", false);
+        let to = hasher.fingerprint(&ApiKey::new(number.to_string()));
+        Rekey { from: to.digest, to }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_has_a_key_once_and_is_full_or_five_seconds_old() {
+        let (queue, mut batches) = Queue::new();
+        let began = Instant::now();
+        (0..10).for_each(|number| queue.put(key(number % 2)));
+        assert_eq!((batches.gather().await.len(), began.elapsed()), (2, EVERY));
+        (0..QUEUE + 7).for_each(|number| queue.put(key(number)));
+        assert!(!queue.has_room());
+        assert_eq!((batches.gather().await.len(), began.elapsed()), (BATCH, EVERY), "full at once");
     }
 }

@@ -89,13 +89,17 @@ impl Process {
     pub(crate) async fn activate(&self, byte: u8) -> Revision {
         let pepper = Pepper::new(&[byte; 32]).unwrap();
         let step = Rotation::Activate { id: pepper.id(), check_value: *pepper.check_value() };
-        self.store.rotate(step, "uid:0", Timestamp::from_millis(1)).await.unwrap().revision
+        self.store.rotate(step, "uid:0", self.now()).await.unwrap().revision
+    }
+
+    fn now(&self) -> Timestamp {
+        self.view.time(self.started).unwrap()
     }
 
     /// Moves the row of `key` from `from` to where this process sees it.
     pub(crate) async fn move_key(&self, key: &str, from: KeyDigest) {
         let to = self.fingerprint(key);
-        let moved = self.store.rekey(vec![Rekey { from, to }], Timestamp::from_millis(1)).await.unwrap();
+        let moved = self.store.rekey(vec![Rekey { from, to }], self.now()).await.unwrap();
         assert_eq!(moved, 1);
     }
 
@@ -146,8 +150,7 @@ impl Process {
 
     pub(crate) async fn change(&self, key: &str, action: Action) -> Revision {
         let target = Target::Key(self.fingerprint(key));
-        let now = self.view.time(self.started).unwrap();
-        self.store.apply(Change::Key { target, action }, "uid:0", now).await.unwrap().revision
+        self.store.apply(Change::Key { target, action }, "uid:0", self.now()).await.unwrap().revision
     }
 
     /// A second connection to the database.

@@ -28,13 +28,16 @@ const KEYS: [(&str, &str); 12] = [
     ("short", "sk-8char"),
 ];
 
+/// What follows [`PEPPER`].
+const NEXT_PEPPER: &str = "the-next-pepper-Y2x4W6v8U0t1S3r5Q7p9";
+
 fn key(name: &str) -> &'static str {
     KEYS.iter().find(|(of, _)| *of == name).unwrap().1
 }
 
 fn secrets() -> Search {
     let keys = KEYS.iter().map(|(name, key)| (*name, key.as_bytes()));
-    Search::new(keys.chain([("the pepper", PEPPER.as_bytes())]))
+    Search::new(keys.chain([("the pepper", PEPPER.as_bytes()), ("the next pepper", NEXT_PEPPER.as_bytes())]))
 }
 
 /// Every file below `folder`, with its name.
@@ -58,7 +61,7 @@ async fn sinks(sentinel: &Sentinel) -> Vec<(String, Vec<u8>)> {
     for page in ["/metrics", "/healthz", "/readyz", "/livez"] {
         sinks.push((page.to_owned(), sentinel.get(page).await.1.into_bytes()));
     }
-    for command in [["audit", "list"], ["audit", "export"], ["bindings", "list"]] {
+    for command in [["audit", "list"], ["audit", "export"], ["bindings", "list"], ["pepper", "list"]] {
         for output in ["table", "json"] {
             let done = sentinel.home().cli(&[&command[..], &["--output", output]].concat());
             assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
@@ -126,6 +129,29 @@ async fn use_keys(sentinel: &Sentinel) {
     drop(lock);
 }
 
+/// Every step, of which the first comes too late for nobody and the last too early.
+async fn rotate(sentinel: &Sentinel) {
+    let admin = sentinel.admin().await;
+    let peppers = admin.peppers().await.unwrap().peppers;
+    let [old, new] = [&peppers[0].id, &peppers[1].id];
+    admin.activate(new).await.unwrap();
+    for (arguments, code) in [(vec!["activate", NEXT_PEPPER], 2), (vec!["retire", old], 1), (vec!["retire", new], 1)] {
+        let done = sentinel.home().cli(&[&["pepper"], &arguments[..]].concat());
+        assert_eq!(done.status.code(), Some(code), "{arguments:?}");
+        assert_clean(&[(format!("pepper {arguments:?}"), [done.stdout, done.stderr].concat())]);
+    }
+    for name in ["bound", "banned"] {
+        sentinel.check().key(key(name)).from("203.0.113.7").send().await;
+    }
+    eventually("a key has moved", async || {
+        let peppers = admin.peppers().await.unwrap().peppers;
+        (peppers[0].left?.bindings > 0).then_some(())
+    })
+    .await;
+    let forgotten = sentinel.home().cli(&["pepper", "retire", old, "--forget", "--yes"]);
+    assert!(forgotten.status.success());
+}
+
 /// Denials reach the audit in batches.
 async fn audited(sentinel: &Sentinel) {
     let admin = sentinel.admin().await;
@@ -142,8 +168,10 @@ async fn audited(sentinel: &Sentinel) {
 
 #[tokio::test]
 async fn no_key_and_no_pepper_is_written_down_by_sentinel() {
-    let sentinel = sentinel().set("log.level", "\"trace\"").start().await;
+    let both = format!("[\"{PEPPER}\", \"{NEXT_PEPPER}\"]");
+    let sentinel = sentinel().set("log.level", "\"trace\"").set("pepper.secrets", &both).start().await;
     use_keys(&sentinel).await;
+    rotate(&sentinel).await;
     audited(&sentinel).await;
     assert_clean(&sinks(&sentinel).await);
     let home = sentinel.stop().await;

@@ -127,6 +127,7 @@ macro_rules! suite {
                 under_a_pepper_that_is_not_active_nothing_is_written,
                 a_key_has_one_owner_whichever_pepper_finds_it,
                 a_ban_under_the_old_pepper_binds_the_key_under_the_new_one,
+                a_claim_of_a_key_whose_ban_has_ended_splits_no_key,
                 a_moved_key_keeps_its_id_and_all_else,
                 a_move_never_makes_a_second_row,
                 what_is_done_to_a_key_of_the_old_pepper_moves_it,

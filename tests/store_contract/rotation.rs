@@ -92,10 +92,11 @@ pub(crate) async fn under_a_pepper_that_is_not_active_nothing_is_written(place: 
         let changed = store.apply(change, ADMIN, START).await;
         assert!(matches!(changed, Err(ChangeError::Store(StoreError::Behind(_)))), "{changed:?}");
     }
-    assert_eq!(store.rekey(move_to(&after("new"), &late), START).await.unwrap(), 0);
     assert_eq!(facts(&*store, late.digests()).await, KeyFacts::default());
     assert_eq!(audit(&*store, WHOLE_AUDIT).await.len(), 1, "the activation");
     bind(&*store, &after("new"), "203.0.113.7").await;
+    assert_eq!(store.rekey(move_to(&after("new"), &late), START).await.unwrap(), 0, "nothing moves back");
+    assert!(facts(&*store, after("new").digest).await.binding.is_some());
 }
 
 pub(crate) async fn a_key_has_one_owner_whichever_pepper_finds_it(place: &impl Backend) {
@@ -129,6 +130,20 @@ pub(crate) async fn a_ban_under_the_old_pepper_binds_the_key_under_the_new_one(p
     bind(&*store, &key, "203.0.113.7").await;
     let row = store.keys(ALL_KEYS).await.unwrap();
     assert_eq!((row.len(), row[0].key_id), (1, key.digest.new_id()), "without a row it is a new key");
+}
+
+/// Else its ban would be renewed where no claim looks for it.
+pub(crate) async fn a_claim_of_a_key_whose_ban_has_ended_splits_no_key(place: &impl Backend) {
+    let store = place.open().await;
+    change(&*store, &before("some"), ban_for(Some(hours(1)))).await;
+    activate(&*store, &next_pepper()).await.unwrap();
+    let key = after("some");
+    let won = store.claim(claim(&key, "203.0.113.7", at(hours(2)))).await.unwrap();
+    assert!(matches!(won, Claimed::Won { .. }), "{won:?}");
+    let again = Change::Key { target: by_id(&before("some")), action: FOREVER };
+    store.apply(again, ADMIN, at(hours(2))).await.unwrap();
+    let found = facts(&*store, key.digests()).await;
+    assert!(found.binding.is_some() && found.ban.is_some_and(|ban| ban.until.is_none()));
 }
 
 /// A key with all that a row can have: its owner, a ban, a note; and one that observe mode has seen.

@@ -10,9 +10,9 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::join_all};
 use key_ip_sentinel::{
-    domain::{Fingerprint, Pepper, PepperId, Timestamp},
+    domain::{Fingerprint, Pepper, PepperId, Peppers, Timestamp},
     store::{
-        Action, Change, ChangeError, Claim, Claimed, KeyQuery, Revision, Store, StoreError, Target,
+        Action, Change, ChangeError, Claim, Claimed, KeyQuery, Revision, Rotation, Store, StoreError, Target,
         sqlite::{Database, OpenError, SqliteStore},
     },
 };
@@ -384,4 +384,33 @@ async fn an_archived_key_keeps_its_name() {
     assert_eq!(store.lookup(&key.digest.into()).await.unwrap().facts, banned.after);
     change(&store, &key, Action::Unban).await;
     assert_eq!(bind(&store, &key, "198.51.100.9").await.facts.binding.unwrap().id, id);
+}
+
+/// What is archived is nobody's any more: its pepper may go, and takes it along.
+#[tokio::test]
+async fn archived_rows_go_with_their_pepper_and_not_before() {
+    let place = File::new();
+    let store = place.start();
+    bind(&store, &key("archived"), "203.0.113.7").await;
+    let archive = "INSERT INTO archive (key_id, digest, pepper, realm, hint, networks, created_at, archived_at)
+        SELECT key_id, digest, pepper, realm, hint, '203.0.113.7/32', created_at, 9 FROM bindings;
+        DELETE FROM binding_networks; DELETE FROM bindings";
+    place.shell().execute_batch(archive).unwrap();
+    let next = Pepper::new(&[8; 32]).unwrap();
+    let activate = Rotation::Activate { id: next.id(), check_value: *next.check_value() };
+    store.rotate(activate, ADMIN, START).await.unwrap();
+    drop(store);
+    let error = Database::open(&place.path()).unwrap().start(&next.clone().into()).unwrap_err();
+    assert!(error.to_string().contains("1 archived keys of this store are still under pepper"), "{error}");
+
+    let both = Peppers::new(vec![next.clone(), pepper()]).unwrap();
+    let store = Database::open(&place.path()).unwrap().start(&both).unwrap();
+    let retire = Rotation::Retire { id: pepper().id(), forget: false };
+    let retired = store.rotate(retire, ADMIN, START).await.unwrap();
+    let detail = retired.records[0].detail.clone().unwrap();
+    assert!(detail.ends_with("; 1 archived rows went with it"), "{detail}");
+    let rows: i64 = place.shell().query_row("SELECT count(*) FROM archive", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 0);
+    drop(store);
+    Database::open(&place.path()).unwrap().start(&next.into()).unwrap();
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{Pepper, PepperId, Peppers},
-    store::StoreError,
+    store::{Left, PepperRow, StoreError},
 };
 
 /// How long a statement waits for a lock that a backup or a `sqlite3` shell holds. Well below the deadline of a check,
@@ -86,13 +86,15 @@ impl Database {
         SqliteStore::spawn(tuned(conn)?, lookup, scan, lock).map_err(|source| OpenError::File { path, source })
     }
 
-    /// Without one of the peppers its keys would look like new ones, and its bans like none.
+    /// Without one of the peppers its keys would look like new ones, its bans like none, and a ban of an archived key
+    /// would bind nobody.
     fn check(&self, recorded: &RecordedPepper, peppers: &Peppers) -> Result<(), OpenError> {
         if peppers.find(&recorded.id).is_none_or(|found| *found.check_value() != recorded.check_value) {
             return Err(OpenError::WrongPepper { recorded: recorded.id.clone(), given: peppers.names() });
         }
         let known = pepper::peppers(&self.conn)?;
-        let missing = known.into_iter().find(|known| known.left.lives() && peppers.find(&known.id).is_none());
+        let in_use = |known: &PepperRow| known.left != Left::default() && peppers.find(&known.id).is_none();
+        let missing = known.into_iter().find(in_use);
         match missing {
             Some(missing) => Err(OpenError::MissingPepper { missing: missing.id, left: missing.left }),
             None => Ok(()),
