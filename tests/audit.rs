@@ -157,7 +157,7 @@ impl Pipeline {
     }
 
     async fn records(&self) -> Vec<Record> {
-        let query = AuditQuery { kind: Some(EventKind::Denied), key: None, since: None, limit: u32::MAX };
+        let query = AuditQuery { kind: Some(EventKind::Denied), key: None, since: None, record: None, limit: u32::MAX };
         self.store.audit(query).await.unwrap().into_iter().map(|stored| stored.record).collect()
     }
 

@@ -206,6 +206,8 @@ pub struct Applied {
     pub revision: Revision,
     /// The key.
     pub key_id: KeyId,
+    /// The number of the audit record.
+    pub number: RecordId,
     /// The key as it was.
     pub before: KeyFacts,
     /// The key as it is now.
@@ -258,6 +260,18 @@ pub struct KeyQuery {
     pub limit: u32,
     /// Skip so many rows.
     pub offset: u32,
+    /// In which order.
+    pub order: Order,
+}
+
+/// The order of a [`KeyQuery`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The newest first; observed keys in the order in which they came.
+    Newest,
+    /// By id, only those after this one. Rows that leave the list while somebody reads it page by page shift no other
+    /// row past him.
+    ById(Option<KeyId>),
 }
 
 /// One key as operators see it.
@@ -271,6 +285,8 @@ pub struct KeyRow {
     pub facts: KeyFacts,
     /// What only operators want to know of its binding.
     pub life: Life,
+    /// The networks refused this key in the last 24 h, as for [`Applied::refused`]. Only [`Store::find`] looks for them.
+    pub refused: Vec<RefusedNetwork>,
 }
 
 /// What has become of a binding. Written some seconds late, so no decision reads it.
@@ -293,6 +309,8 @@ pub struct AuditQuery {
     pub key: Option<Target>,
     /// Only records whose last time is not before this.
     pub since: Option<Timestamp>,
+    /// Only the record with this number.
+    pub record: Option<RecordId>,
     /// At most so many.
     pub limit: u32,
 }

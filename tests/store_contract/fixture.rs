@@ -8,7 +8,7 @@ use key_ip_sentinel::{
         ApiKey, Binding, Fingerprint, KeyDigest, KeyHasher, KeyIdPrefix, Network, Pepper, Timestamp, event::Record,
     },
     store::{
-        Action, Applied, AuditQuery, Change, ChangeError, Claim, Claimed, KeyQuery, Purpose, Reading, Refusal,
+        Action, Applied, AuditQuery, Change, ChangeError, Claim, Claimed, KeyQuery, Order, Purpose, Reading, Refusal,
         Revision, Slots, Store, Target,
     },
 };
@@ -117,7 +117,8 @@ pub(crate) async fn revision(store: &dyn Store) -> Revision {
 }
 
 /// Every audit record, newest first.
-pub(crate) const WHOLE_AUDIT: AuditQuery = AuditQuery { kind: None, key: None, since: None, limit: 10_000 };
+pub(crate) const WHOLE_AUDIT: AuditQuery =
+    AuditQuery { kind: None, key: None, since: None, record: None, limit: 10_000 };
 
 /// The audit without the numbers of its records.
 pub(crate) async fn audit(store: &dyn Store, query: AuditQuery) -> Vec<Record> {
@@ -128,5 +129,12 @@ pub(crate) async fn audit(store: &dyn Store, query: AuditQuery) -> Vec<Record> {
 pub(crate) const ONE: Purpose = Purpose::Own(Slots { networks: 1, window: Duration::ZERO });
 
 /// Every key, newest first.
-pub(crate) const ALL_KEYS: KeyQuery =
-    KeyQuery { state: None, banned_only: false, observed_only: false, network: None, limit: 1000, offset: 0 };
+pub(crate) const ALL_KEYS: KeyQuery = KeyQuery {
+    state: None,
+    banned_only: false,
+    observed_only: false,
+    network: None,
+    limit: 1000,
+    offset: 0,
+    order: Order::Newest,
+};

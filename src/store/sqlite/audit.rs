@@ -17,7 +17,7 @@ use crate::{
 /// The most networks that a change reports as refused.
 const REFUSED: i64 = 20;
 
-pub(super) fn append(conn: &Connection, record: &Record) -> Result<(), StoreError> {
+pub(super) fn append(conn: &Connection, record: &Record) -> Result<RecordId, StoreError> {
     let mut insert = conn.prepare_cached(
         "INSERT INTO audit (kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail, delta)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -39,7 +39,7 @@ pub(super) fn append(conn: &Connection, record: &Record) -> Result<(), StoreErro
         record.detail,
         delta,
     ])?;
-    Ok(())
+    Ok(RecordId(conn.last_insert_rowid()))
 }
 
 pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Stored>, StoreError> {
@@ -67,6 +67,10 @@ pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Stored>,
     if let Some(since) = query.since {
         sql.push_str(" AND last_at >= ?");
         values.push(Box::new(since.as_millis()));
+    }
+    if let Some(RecordId(id)) = query.record {
+        sql.push_str(" AND id = ?");
+        values.push(Box::new(id));
     }
     sql.push_str(" ORDER BY last_at DESC, id DESC LIMIT ?");
     values.push(Box::new(query.limit));

@@ -109,7 +109,9 @@ impl Store for SqliteStore {
     }
 
     async fn append_audit(&self, records: Vec<Record>) -> Result<(), StoreError> {
-        self.writer.call(move |conn| records.iter().try_for_each(|record| audit::append(conn, record))).await
+        self.writer
+            .call(move |conn| records.iter().try_for_each(|record| audit::append(conn, record).map(|_| ())))
+            .await
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
