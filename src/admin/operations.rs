@@ -12,7 +12,7 @@ use crate::{
     domain::{KeyHasher, Timestamp},
     engine::Engine,
     health::Health,
-    store::{Applied, Change, ChangeError, Refusal, Store, StoreError, view::View},
+    store::{Applied, Change, ChangeError, Refusal, Revision, Store, StoreError, view::View},
 };
 
 /// How long a change that is already durable waits for this process to decide by it.
@@ -81,25 +81,50 @@ impl Operations {
     /// Makes `change` in the name of `actor`, and waits until this process decides by it.
     pub(super) async fn change(self: &Arc<Self>, change: Change, actor: String) -> Result<Changed, Failure> {
         let now = self.now()?;
+        self.change_at(change, actor, now).await
+    }
+
+    /// The same, at a time that the change was made up for.
+    pub(super) async fn change_at(
+        self: &Arc<Self>,
+        change: Change,
+        actor: String,
+        now: Timestamp,
+    ) -> Result<Changed, Failure> {
+        let applied = self.write(change, actor, now).await?;
+        let in_effect = self.settled(applied.revision).await;
+        Ok(Changed { applied, in_effect, now })
+    }
+
+    /// Makes `change`, and does not wait until it binds here.
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        change: Change,
+        actor: String,
+        now: Timestamp,
+    ) -> Result<Applied, Failure> {
         let this = Arc::clone(self);
         // A task of its own: a client that hangs up after the commit must not cost the log line or the hint to the
         // other replicas.
-        let work = tokio::spawn(async move { this.make(change, &actor, now).await });
+        let work = tokio::spawn(async move {
+            let applied = this.store.apply(change, &actor, now).await.map_err(not_done)?;
+            audit::log(&applied.record);
+            this.hint.give();
+            Ok(applied)
+        });
         work.await.unwrap_or_else(|ended| {
             tracing::error!(error = %ended, "an admin change was cut off");
             Err(Failure::StoreLost)
         })
     }
 
-    async fn make(&self, change: Change, actor: &str, now: Timestamp) -> Result<Changed, Failure> {
-        let applied = self.store.apply(change, actor, now).await.map_err(not_done)?;
-        audit::log(&applied.record);
-        self.hint.give();
-        let in_effect = timeout(SETTLE, self.view.has_applied(applied.revision)).await.is_ok();
+    /// Whether this process decides by `revision`, after some waiting.
+    pub(super) async fn settled(&self, revision: Revision) -> bool {
+        let in_effect = timeout(SETTLE, self.view.has_applied(revision)).await.is_ok();
         if !in_effect {
-            tracing::warn!(revision = applied.revision.0, "a change is stored, but not read back yet");
+            tracing::warn!(revision = revision.0, "a change is stored, but not read back yet");
         }
-        Ok(Changed { applied, in_effect, now })
+        in_effect
     }
 }
 

@@ -78,7 +78,11 @@ impl Parts {
     }
 
     async fn records(&self) -> usize {
-        self.store.audit(AuditQuery { kind: None, key: None, since: None, limit: 10 }).await.unwrap().len()
+        self.store
+            .audit(AuditQuery { kind: None, key: None, since: None, record: None, limit: 10 })
+            .await
+            .unwrap()
+            .len()
     }
 }
 
