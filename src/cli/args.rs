@@ -3,10 +3,16 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, ColorChoice, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use clap_complete::Shell;
 
-use super::reference::{Which, key_id};
+use super::{
+    bindings_args::{ClaimArgs, NoteArgs, PromoteArgs, SetArgs},
+    manual,
+    reference::{Which, key_id},
+    screen::Color,
+};
 use crate::admin::api::Metadata;
-use crate::domain::{KeyIdPrefix, Network, State, addr::NetworkError, event::EventKind};
+use crate::domain::{KeyIdPrefix, Mode, Network, State, Timestamp, addr::NetworkError, event::EventKind};
 
 /// The first network that uses an API key owns it.
 #[derive(Parser)]
@@ -23,6 +29,7 @@ Examples:
   sentinel bindings list                     which network owns which key
   sentinel unbind 0a1b2c3d --to 10.2.0.0/16  hand a key over
   sentinel ban --key-file leaked.txt         refuse a key everywhere
+  sentinel undo 17                           take a change back, by its number in the audit
 
 Exit codes: 0 done, 1 refused or not found, 2 usage or configuration, 3 server unreachable."
 )]
@@ -42,9 +49,13 @@ pub(super) struct Cli {
     #[arg(long, global = true, help_heading = "Global options", value_name = "unix:/PATH", value_parser = socket)]
     pub(super) admin: Option<PathBuf>,
 
-    /// For people, or one JSON document with stable names and RFC 3339 times
+    /// For people, one JSON document with stable names and RFC 3339 times, or, for listings, CSV (RFC 4180)
     #[arg(long, global = true, help_heading = "Global options", value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(super) output: Output,
+
+    /// Colours: what is denied is red, what is allowed green, headings are bold
+    #[arg(long, global = true, help_heading = "Global options", value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
+    pub(super) color: Color,
 
     #[command(subcommand)]
     pub(super) command: Command,
@@ -54,6 +65,7 @@ pub(super) struct Cli {
 pub(super) enum Output {
     Table,
     Json,
+    Csv,
 }
 
 #[derive(Subcommand)]
@@ -63,18 +75,39 @@ pub(super) enum Command {
 Examples:
   sentinel serve
   sentinel serve --config /etc/sentinel.toml
-  SENTINEL_LISTEN__GRPC=unix:/run/sentinel/grpc.sock sentinel serve")]
+  SENTINEL_LISTEN__GRPC=unix:/run/sentinel/grpc.sock sentinel serve
+
+Changes: makes data_dir, its database and, for an empty one, a pepper. SIGTERM and SIGINT end it after
+a drain that loses no request.")]
     Serve,
 
     /// Read the configuration as `serve` would, list every fault, and change nothing
     #[command(after_help = "\
 Examples:
-  sentinel check-config --config /etc/sentinel.toml && systemctl restart sentinel")]
+  sentinel check-config --config /etc/sentinel.toml && systemctl restart sentinel
+
+Changes: nothing, on disk or in a running server. Exit code 2 if there is any fault.")]
     CheckConfig,
 
     /// The secrets that key the digests
     #[command(subcommand, arg_required_else_help = true)]
     Pepper(PepperCommand),
+
+    /// Print a script that completes commands and options in a shell
+    #[command(after_help = manual::COMPLETIONS)]
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+
+    /// Print a manual page: of the program, or of one command
+    #[command(after_help = manual::MAN)]
+    Man {
+        /// The command, such as bindings set
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
 
     #[command(flatten)]
     Remote(RemoteCommand),
@@ -109,7 +142,10 @@ Examples:
   sentinel unbind 0a1b2c3d --to 2001:db8::/48  hand it to a network
   sentinel unbind 0a1b2c3d --open              whoever uses it next owns it
 
-Prints the networks that were refused the key in the last 24 hours: the owner's new one, or a thief's."
+Changes: the key's networks; a ban stays. Prints the networks that were refused the key in the last
+24 hours: the owner's new one, or a thief's. Without --to it asks first, on a terminal: the owner is
+locked out, or, with --open, the key goes to whoever comes first.
+To take it back: sentinel undo RECORD, with the number that it prints."
     )]
     Unbind {
         #[command(flatten)]
@@ -120,22 +156,31 @@ Prints the networks that were refused the key in the last 24 hours: the owner's 
         /// Forget the owner: the next first use wins, a thief's too
         #[arg(long, group = "mode")]
         open: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
 
     /// Refuse a key everywhere, whoever owns it, also one that was never seen
     #[command(after_help = "\
 Examples:
   sentinel ban 0a1b2c3d --for 2h --reason \"leaked in a log\"
+  sentinel ban 0a1b2c3d --until 2026-12-01T08:00:00Z
   sentinel ban --key-file leaked.txt
   pass show leaked-key | sentinel ban --key-file -
 
-Replaces an earlier ban. The binding is left as it is.")]
+Changes: the key's ban; an earlier one is replaced. The binding is left as it is, and binds again when
+the ban ends.
+To take it back: sentinel unban, or sentinel undo RECORD, which brings an earlier ban back.")]
     Ban {
         #[command(flatten)]
         which: Which,
         /// How long, such as 30m, 2h or 7d; without it for ever
         #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
         lasting: Option<Duration>,
+        /// Until when, in RFC 3339, such as 2026-12-01T08:00:00Z or 2026-12-01T09:00:00+01:00
+        #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "lasting")]
+        until: Option<Timestamp>,
         /// Why, for whoever reads the audit: at most 200 characters
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         reason: String,
@@ -145,10 +190,24 @@ Replaces an earlier ban. The binding is left as it is.")]
     #[command(after_help = "\
 Examples:
   sentinel unban 0a1b2c3d
-  sentinel unban --key-file key.txt")]
+  sentinel unban --key-file key.txt
+
+Changes: the key's ban is gone. A reserved key stays reserved.
+To take it back: sentinel undo RECORD, with the number that it prints.")]
     Unban {
         #[command(flatten)]
         which: Which,
+    },
+
+    /// Take back the change of one audit record
+    #[command(after_help = manual::UNDO)]
+    Undo {
+        /// The record's number, as `sentinel audit list` shows it
+        #[arg(value_name = "RECORD", value_parser = record)]
+        record: i64,
+        /// Do not ask; needed where there is no terminal to ask on
+        #[arg(long, short)]
+        yes: bool,
     },
 
     /// Show what would be decided of the request head on standard input, and why
@@ -162,14 +221,17 @@ Examples:
 The head is what Envoy has when it asks: a request line, then a header a line, at most 64 KiB;
 what follows an empty line is not read. Its key is judged by the server and forgotten. Exit code 0
 says that there is an answer, allowed or denied. Whether the caller would be believed
-(listen.caller_token_file) is not judged.")]
+(listen.caller_token_file) is not judged. Changes: nothing; no claim, no audit record, no metric.")]
     Explain(ExplainArgs),
 
     /// Show the state of the server and its store
     #[command(after_help = "\
 Examples:
   sentinel status
-  sentinel status --output json | jq .serving")]
+  sentinel status --output json | jq .serving
+
+Changes: nothing. Answers also while the store does not; the counts are missing then. Exit code 0 says
+that the server answers, not that it serves.")]
     Status,
 
     /// What happened, and who did it
@@ -184,18 +246,41 @@ pub(super) enum BindingsCommand {
 Examples:
   sentinel bindings list --banned
   sentinel bindings list --network 203.0.113.7
-  sentinel bindings list --output json | jq -r '.keys[].key_id'")]
+  sentinel bindings list --observed               what observe mode has seen, and nobody owns yet
+  sentinel bindings list --output json | jq -r '.keys[].key_id'
+  sentinel bindings list --limit 1000 --output csv > keys.csv
+
+Changes: nothing. On a narrow terminal ids are shortened to what any command still takes, or every
+fact has a line of its own; files and pipes always get whole lines.")]
     List(ListArgs),
 
-    /// Show one key: its owner, its ban
+    /// Show one key: its owner, its ban, its candidates, its note, who was refused it
     #[command(after_help = "\
 Examples:
   sentinel bindings show 0a1b2c3d
-  sentinel bindings show --key-file key.txt")]
+  sentinel bindings show --key-file key.txt
+
+Changes: nothing. Candidates are networks that used the key in observe mode; they own nothing.")]
     Show {
         #[command(flatten)]
         which: Which,
     },
+
+    /// Give a key exactly these networks, whoever owned it before
+    #[command(after_help = manual::SET, override_usage = manual::SET_USAGE)]
+    Set(SetArgs),
+
+    /// Give a key its networks before its first use
+    #[command(after_help = manual::CLAIM)]
+    Claim(ClaimArgs),
+
+    /// Write a note beside a binding, or remove it
+    #[command(after_help = manual::NOTE, override_usage = manual::NOTE_USAGE)]
+    Note(NoteArgs),
+
+    /// Make owners of what observe mode has seen
+    #[command(after_help = manual::PROMOTE)]
+    Promote(PromoteArgs),
 }
 
 #[derive(Args)]
@@ -203,6 +288,9 @@ pub(super) struct ListArgs {
     /// Only bindings in this state
     #[arg(long, value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str)))]
     pub(super) state: Option<String>,
+    /// Only keys that observe mode has seen and that have no binding
+    #[arg(long, conflicts_with_all = ["state", "banned", "network"])]
+    pub(super) observed: bool,
     /// Only keys with a ban in force
     #[arg(long)]
     pub(super) banned: bool,
@@ -231,6 +319,9 @@ pub(super) struct ExplainArgs {
     /// The route's sentinel.missing
     #[arg(long, value_parser = ["deny", "allow"])]
     pub(super) missing: Option<String>,
+    /// The route's sentinel.mode
+    #[arg(long, value_parser = PossibleValuesParser::new(Mode::ALL.map(Mode::as_str)))]
+    pub(super) mode: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -240,7 +331,11 @@ pub(super) enum AuditCommand {
 Examples:
   sentinel audit list --since 24h
   sentinel audit list --kind denied --key 0a1b2c3d
-  sentinel audit list --key-file key.txt --output json")]
+  sentinel audit list --key-file key.txt --output json
+  sentinel audit list --limit 1000 --output csv > audit.csv
+
+Changes: nothing. Denials with the same key, network and reason within a second are one record with a
+count. UNDO is refused once the key has been changed again; undo the later changes first.")]
     List(AuditArgs),
 }
 
@@ -265,12 +360,48 @@ pub(super) struct AuditArgs {
 
 // None of these texts repeats the argument: it may be a key that slipped into the wrong place.
 
+fn record(text: &str) -> Result<i64, &'static str> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or("must be the number of an audit record, as `sentinel audit list` shows it")
+}
+
+fn moment(text: &str) -> Result<Timestamp, &'static str> {
+    rfc3339(text).ok_or("must be a time in RFC 3339, such as 2026-12-01T08:00:00Z or 2026-12-01T09:00:00+01:00")
+}
+
+/// humantime knows UTC alone; an offset is taken off.
+fn rfc3339(text: &str) -> Option<Timestamp> {
+    let text = text.to_ascii_uppercase();
+    let (local, minutes) = match text.strip_suffix('Z') {
+        Some(utc) => (utc, 0),
+        None => {
+            let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+            let sign = match offset.as_bytes().first()? {
+                b'+' => 1,
+                b'-' => -1,
+                _ => return None,
+            };
+            let (hours, minutes) = offset[1..].split_once(':')?;
+            let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i64>().ok());
+            let (hours, minutes) = (digits(hours)??, digits(minutes)??);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            (local, sign * (hours * 60 + minutes))
+        }
+    };
+    let utc = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+    let since_epoch = utc.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let millis = i64::try_from(since_epoch.as_millis()).ok()?;
+    Some(Timestamp::from_millis(millis - minutes * 60_000))
+}
+
 fn socket(text: &str) -> Result<PathBuf, &'static str> {
     let path = text.strip_prefix("unix:").ok_or("must begin with unix:, such as unix:/run/sentinel/admin.sock")?;
     if path.is_empty() { Err("names no path, such as unix:/run/sentinel/admin.sock") } else { Ok(path.into()) }
 }
 
-fn network(text: &str) -> Result<Network, String> {
+pub(super) fn network(text: &str) -> Result<Network, String> {
     text.parse().map_err(|error: NetworkError| match error {
         NetworkError::Unparsable(_) => "must be an IP address or CIDR, such as 203.0.113.7 or 2001:db8::/48".to_owned(),
         NetworkError::HostBits { .. } | NetworkError::Disguised(_) => error.to_string(),
@@ -298,4 +429,35 @@ fn offset(text: &str) -> Result<u32, &'static str> {
 fn duration(text: &str) -> Result<Duration, &'static str> {
     let duration = humantime::parse_duration(text).map_err(|_| "must be a duration such as 30m, 2h or 7d")?;
     if duration.as_millis() == 0 { Err("must be longer than nothing") } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_an_offset_and_is_the_same_moment_in_any() {
+        let utc = moment("2026-12-01T08:00:00Z").unwrap();
+        assert_eq!(utc.to_string(), "2026-12-01T08:00:00.000Z");
+        for text in ["2026-12-01T09:00:00+01:00", "2026-12-01T02:30:00-05:30", "2026-12-01t08:00:00.000z"] {
+            assert_eq!(moment(text), Ok(utc), "{text}");
+        }
+        for text in [
+            "",
+            "Z",
+            "now",
+            "2026-12-01",
+            "2026-12-01T08:00:00",
+            "2026-12-01 08:00",
+            "2026-12-01T08:00:00+1:00",
+            "2026-12-01T08:00:00+24:00",
+            "2026-12-01T08:00:00+01:60",
+            "2026-12-01T08:00:00+-1:00",
+            "2026-13-01T08:00:00Z",
+            "é2026-12-01T08:00:00é",
+            "1969-12-31T23:59:59Z",
+        ] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::{error::Error as _, io, path::Path, time::Duration};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::{
-    Code, Response, Status,
+    Code, Response, Status, Streaming,
     transport::{Channel, Endpoint},
 };
 
@@ -25,6 +25,26 @@ pub(super) async fn ask<T>(
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(failure(socket, &status)),
         Err(_) => Err(broken(socket, &format_args!("no answer in {} s", PATIENCE.as_secs()))),
+    }
+}
+
+/// Asks the server at `socket` for a stream, and hands over its messages as they come. Each may take as long as a
+/// whole answer.
+pub(super) async fn follow<T>(
+    socket: &Path,
+    call: impl AsyncFnOnce(&mut AdminClient<Channel>) -> Result<Response<Streaming<T>>, Status>,
+    mut each: impl FnMut(T),
+) -> Result<(), Failure> {
+    let late = |_| broken(socket, &format_args!("no answer in {} s", PATIENCE.as_secs()));
+    let mut api = connect(socket).await?;
+    let opened = tokio::time::timeout(PATIENCE, call(&mut api)).await.map_err(late)?;
+    let mut messages = opened.map_err(|status| failure(socket, &status))?.into_inner();
+    loop {
+        let next = tokio::time::timeout(PATIENCE, messages.message()).await.map_err(late)?;
+        match next.map_err(|status| failure(socket, &status))? {
+            Some(message) => each(message),
+            None => return Ok(()),
+        }
     }
 }
 

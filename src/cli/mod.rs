@@ -1,12 +1,20 @@
-//! The command line. `args` is the one table of commands; `serve`, `check-config` and `pepper new` are done here,
-//! every other command asks a running server over its admin socket (`client`) and prints the answer (`show`, or
-//! `json`).
+//! The command line. `args` is the one table of commands and `manual` what their help says at length; `serve`,
+//! `check-config`, `pepper new` and `shell`'s are done here, every other command asks a running server over its admin
+//! socket (`client`) and prints the answer (`show`, `json` or `csv`). `confirm` asks before what may lock somebody out.
 
 mod args;
+mod bindings_args;
+mod change;
 mod client;
+mod confirm;
+mod csv;
 mod json;
+mod manual;
 mod operate;
+mod promote;
 mod reference;
+mod screen;
+mod shell;
 mod show;
 mod usage;
 
@@ -24,6 +32,8 @@ use crate::{
     domain::key::pepper_text,
 };
 use args::{Cli, Command, PepperCommand};
+use operate::Session;
+use screen::Screen;
 
 /// Why a command was not done, which is also its exit code.
 #[derive(Debug, thiserror::Error)]
@@ -81,12 +91,15 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             print("The configuration is valid.\n")
         }
         Command::Pepper(PepperCommand::New) => new_pepper(),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { command } => shell::man(&command),
         Command::Remote(command) => {
             let socket = match cli.admin {
                 Some(socket) => socket,
                 None => load()?.admin,
             };
-            operate::run(command, &socket, cli.output)
+            let screen = Screen::stdout(cli.color);
+            operate::run(command, &Session { socket: &socket, output: cli.output, screen })
         }
     }
 }

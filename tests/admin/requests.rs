@@ -75,7 +75,8 @@ async fn a_refused_request_names_its_field_and_repeats_nothing() {
     let sentinel = sentinel().start().await;
     let mut api = client_of(&sentinel).await;
     decide(&sentinel, KEY, OWNER).await;
-    let ban = |lasting_ms, reason: &str| BanRequest { key: by_key(KEY), lasting_ms, reason: reason.into() };
+    let ban =
+        |lasting_ms, reason: &str| BanRequest { key: by_key(KEY), lasting_ms, reason: reason.into(), until_ms: 0 };
     let unban = |key| UnbanRequest { key };
     let to = |text: &str| unbind(KEY, Some(Mode::To(text.to_owned())));
     let keys = ListKeysRequest::default;
@@ -118,7 +119,7 @@ async fn the_longest_the_farthest_and_the_largest_that_is_accepted() {
     let sentinel = sentinel().start().await;
     let mut api = client_of(&sentinel).await;
     let (century, reason) = (100 * 365 * 24 * 60 * 60 * 1000, "é".repeat(200));
-    let request = BanRequest { key: by_key(KEY), lasting_ms: century, reason: reason.clone() };
+    let request = BanRequest { key: by_key(KEY), lasting_ms: century, reason: reason.clone(), until_ms: 0 };
     let answer = api.ban(request).await.unwrap().into_inner();
     let ban = answer.key.unwrap().ban.unwrap();
     assert_eq!((ban.until_ms, ban.reason), (Some(answer.now_ms + century), reason));
