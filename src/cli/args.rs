@@ -53,7 +53,7 @@ pub(super) struct Cli {
     #[arg(long, global = true, help_heading = "Global options", value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(super) output: Output,
 
-    /// Colours: what is denied is red, what is allowed green, headings are bold
+    /// Colours: red what is denied, green what is allowed, bold headings; auto: on a terminal without NO_COLOR
     #[arg(long, global = true, help_heading = "Global options", value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     pub(super) color: Color,
 
@@ -77,8 +77,8 @@ Examples:
   sentinel serve --config /etc/sentinel.toml
   SENTINEL_LISTEN__GRPC=unix:/run/sentinel/grpc.sock sentinel serve
 
-Changes: makes data_dir, its database and, for an empty one, a pepper. SIGTERM and SIGINT end it after
-a drain that loses no request.")]
+Changes: makes data_dir, its database and, for an empty one, a pepper. SIGTERM and SIGINT end it
+after a drain that loses no request.")]
     Serve,
 
     /// Read the configuration as `serve` would, list every fault, and change nothing
@@ -121,7 +121,8 @@ Examples:
   (umask 077; sentinel pepper new > pepper)
   SENTINEL_HMAC_SECRET_FILE=pepper sentinel serve
 
-Whoever replaces the pepper of a store in use makes every key new: keep it as long as the store.")]
+Changes: nothing. Whoever replaces the pepper of a store in use makes every key new: keep it as long
+as the store.")]
     New,
 }
 
@@ -142,9 +143,9 @@ Examples:
   sentinel unbind 0a1b2c3d --to 2001:db8::/48  hand it to a network
   sentinel unbind 0a1b2c3d --open              whoever uses it next owns it
 
-Changes: the key's networks; a ban stays. Prints the networks that were refused the key in the last
-24 hours: the owner's new one, or a thief's. Without --to it asks first, on a terminal: the owner is
-locked out, or, with --open, the key goes to whoever comes first.
+Changes: the key's networks; a ban stays. Prints the networks that were refused the key in the
+last 24 hours: the owner's new one, or a thief's. Without --to it asks first, on a terminal: the
+owner is locked out, or, with --open, the key goes to whoever comes first.
 To take it back: sentinel undo RECORD, with the number that it prints."
     )]
     Unbind {
@@ -219,9 +220,10 @@ Examples:
     --metadata x-peer-ip=10.0.0.2 < request.txt
 
 The head is what Envoy has when it asks: a request line, then a header a line, at most 64 KiB;
-what follows an empty line is not read. Its key is judged by the server and forgotten. Exit code 0
-says that there is an answer, allowed or denied. Whether the caller would be believed
-(listen.caller_token_file) is not judged. Changes: nothing; no claim, no audit record, no metric.")]
+what follows an empty line is not read. Its key is judged by the server and forgotten. Exit code
+0 says that there is an answer, allowed or denied. Whether the caller would be believed
+(listen.caller_token_file) is not judged. Changes: nothing; no claim, no audit record, no
+metric.")]
     Explain(ExplainArgs),
 
     /// Show the state of the server and its store
@@ -230,8 +232,8 @@ Examples:
   sentinel status
   sentinel status --output json | jq .serving
 
-Changes: nothing. Answers also while the store does not; the counts are missing then. Exit code 0 says
-that the server answers, not that it serves.")]
+Changes: nothing. Answers also while the store does not; the counts are missing then. Exit code
+0 says that the server answers, not that it serves.")]
     Status,
 
     /// What happened, and who did it
@@ -250,8 +252,8 @@ Examples:
   sentinel bindings list --output json | jq -r '.keys[].key_id'
   sentinel bindings list --limit 1000 --output csv > keys.csv
 
-Changes: nothing. On a narrow terminal ids are shortened to what any command still takes, or every
-fact has a line of its own; files and pipes always get whole lines.")]
+Changes: nothing. On a narrow terminal ids are shortened to what any command still takes, or
+every fact has a line of its own; files and pipes always get whole lines.")]
     List(ListArgs),
 
     /// Show one key: its owner, its ban, its candidates, its note, who was refused it
@@ -334,8 +336,8 @@ Examples:
   sentinel audit list --key-file key.txt --output json
   sentinel audit list --limit 1000 --output csv > audit.csv
 
-Changes: nothing. Denials with the same key, network and reason within a second are one record with a
-count. UNDO is refused once the key has been changed again; undo the later changes first.")]
+Changes: nothing. Denials with the same key, network and reason within a second are one record
+with a count. UNDO is refused once the key has been changed again; undo the later changes first.")]
     List(AuditArgs),
 }
 

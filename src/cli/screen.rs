@@ -8,7 +8,6 @@ use terminal_size::{Width, terminal_size_of};
 /// `--color`.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
-    /// On a terminal, unless NO_COLOR is set
     Auto,
     Always,
     Never,
@@ -17,7 +16,7 @@ pub(super) enum Color {
 /// Where an answer for people goes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Screen {
-    colour: bool,
+    pub(super) colour: bool,
     /// In columns; `None` where nobody's screen is known: a file or a pipe takes lines of any length.
     pub(super) width: Option<usize>,
 }
