@@ -1,42 +1,20 @@
 //! Every help text and every usage error, word by word, as files below tests/snapshots/.
 //!
 //! `SENTINEL_UPDATE_SNAPSHOTS=1 cargo test --test snapshots` writes them anew; the diff is then for somebody to read.
+//! What a server refuses is in the tests of the admin API.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "admin/run.rs"]
 mod run;
+#[path = "common/snapshot.rs"]
+mod snapshot;
 
-use std::{collections::BTreeMap, env, fs, path::Path};
+use std::collections::BTreeMap;
 
 use run::{Seen, run};
+use snapshot::assert_snapshots;
 
-const UPDATE: &str = "SENTINEL_UPDATE_SNAPSHOTS";
 const NOWHERE: &str = "unix:/nonexistent/admin.sock";
-
-/// Holds `texts`, by their names, against the files of the folder, which must have no others.
-fn assert_snapshots(folder: &str, texts: &BTreeMap<String, String>) {
-    let folder = Path::new("tests/snapshots").join(folder);
-    if env::var_os(UPDATE).is_some() {
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
-        texts.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
-    }
-    let file =
-        |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap());
-    let kept: BTreeMap<_, _> = fs::read_dir(&folder).unwrap().map(|entry| file(entry.unwrap())).collect();
-    for (name, text) in texts {
-        let kept = kept.get(name).map_or("", String::as_str);
-        let line = text.lines().zip(kept.lines()).take_while(|(is, was)| is == was).count();
-        let (is, was) = (text.lines().nth(line), kept.lines().nth(line));
-        assert!(
-            text == kept,
-            "{folder:?}/{name}, line {}:\n  was {was:?}\n  is  {is:?}\n{UPDATE}=1 writes it anew",
-            line + 1
-        );
-    }
-    let stale: Vec<_> = kept.keys().filter(|name| !texts.contains_key(*name)).collect();
-    assert!(stale.is_empty(), "{folder:?} has {stale:?}, which nothing says any more; {UPDATE}=1 removes them");
-}
 
 /// The help of this command and of all below it.
 fn helps(command: &[&str], found: &mut BTreeMap<String, String>) {
@@ -129,5 +107,5 @@ fn every_usage_error() {
         format!("$ sentinel {}\n{err}exit code {code}\n", args.join(" "))
     });
     let shown = shown.collect::<Vec<_>>().join("\n");
-    assert_snapshots("errors", &BTreeMap::from([("usage.txt".to_owned(), shown)]));
+    assert_snapshots("usage", &BTreeMap::from([("errors.txt".to_owned(), shown)]));
 }

@@ -11,6 +11,7 @@ mod in_process;
 mod lists;
 mod observed;
 mod promoting;
+mod refusals;
 mod requests;
 mod run;
 mod shells;
