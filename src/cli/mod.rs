@@ -17,6 +17,7 @@ mod screen;
 mod shell;
 mod show;
 mod usage;
+mod values;
 
 use std::{
     ffi::OsString,
