@@ -42,7 +42,8 @@ fn at_terminal(
     // Ours must go, or the screen would never end.
     drop((command, pty.slave));
     let mut screen = File::from(pty.master);
-    screen.write_all(typed.as_bytes()).unwrap();
+    // The end of the input after it: who is asked once more than expected must not wait for ever.
+    screen.write_all(format!("{typed}\u{4}").as_bytes()).unwrap();
     let (mut shown, mut some) = (Vec::new(), [0; 4096]);
     // A terminal whose last program has gone answers with an error.
     while let Ok(count @ 1..) = screen.read(&mut some) {
