@@ -16,7 +16,7 @@ use super::{
     operations::{Failure, lost},
 };
 use crate::{
-    domain::{KeyFacts, KeyIdPrefix, Network, Timestamp},
+    domain::{KeyFacts, KeyIdPrefix, Network},
     store::{Action, Change, CountQuery, KeyQuery, KeyRow, Order, Refusal, Revision, Target},
 };
 
@@ -37,10 +37,10 @@ pub(super) fn promote(
     actor: String,
     dry_run: bool,
 ) -> Result<ReceiverStream<Result<api::PromoteResponse, Status>>, Failure> {
-    let now = operations.now()?;
+    operations.now()?;
     let (events, stream) = mpsc::channel(AT_ONCE);
     let operations = Arc::clone(operations);
-    let mut walk = Walk { operations, actor, dry_run, now, events, end: api::PromoteEnd::default(), revision: None };
+    let mut walk = Walk { operations, actor, dry_run, events, end: api::PromoteEnd::default(), revision: None };
     tokio::spawn(async move {
         if let Err(Stop::Failed(failure)) = walk.run().await {
             // Nobody listens any more: nobody needs to be told.
@@ -54,7 +54,6 @@ struct Walk {
     operations: Arc<Operations>,
     actor: String,
     dry_run: bool,
-    now: Timestamp,
     events: mpsc::Sender<Result<api::PromoteResponse, Status>>,
     end: api::PromoteEnd,
     /// The last change's.
@@ -98,17 +97,17 @@ impl Walk {
             Some(revision) => self.operations.settled(revision).await,
             None => true,
         };
-        self.end.now_ms = self.now.as_millis();
+        self.end.now_ms = self.operations.now()?.as_millis();
         self.tell(api::promote_response::Event::End(self.end)).await
     }
 
     async fn turn(&mut self, page: Vec<KeyRow>) -> Result<(), Stop> {
-        let (operations, actor, now, dry_run) = (&self.operations, &self.actor, self.now, self.dry_run);
+        let (operations, actor, dry_run) = (&self.operations, &self.actor, self.dry_run);
         let done = page.into_iter().map(|row| async move {
             if dry_run {
                 return Ok((told(&row, &row.facts, outcome(&row.facts)), None));
             }
-            one(operations, actor.clone(), now, row).await
+            one(operations, actor.clone(), row).await
         });
         let mut done = Box::pin(stream::iter(done.collect::<Vec<_>>()).buffer_unordered(AT_ONCE));
         let (events, end, latest) = (&self.events, &mut self.end, &mut self.revision);
@@ -136,10 +135,10 @@ impl Walk {
 async fn one(
     operations: &Arc<Operations>,
     actor: String,
-    now: Timestamp,
     row: KeyRow,
 ) -> Result<(api::PromotedKey, Option<Revision>), Stop> {
     let target = Target::Id(KeyIdPrefix::from(row.key_id));
+    let now = operations.now()?;
     match operations.write(Change::Key { target, action: Action::Promote }, actor, now).await {
         Ok(applied) => {
             let key = told(&row, &applied.before, outcome(&applied.before));

@@ -24,6 +24,9 @@ fn listed() -> Fingerprint {
     crafted(0x0a1b_2c3d_0000_0000_0000_0000_0000_0001)
 }
 
+/// Of the environment.
+type Variable = (&'static str, &'static str);
+
 /// A command whose three streams are one terminal of this width, with this typed into it: its exit code and all that
 /// was on the screen.
 fn at_terminal(
@@ -194,7 +197,7 @@ async fn colours_are_for_terminals_that_want_them() {
         assert!(audit.contains(painted), "{audit:?}");
     }
     assert!(at(&["bindings", "list"], &[]).contains("\u{1b}[31mfor ever\u{1b}[0m"));
-    let grey: [(&[&str], &[(&str, &str)]); 3] = [
+    let grey: [(&[&str], &[Variable]); 3] = [
         (&["audit", "list"], &[("NO_COLOR", "1")]),
         (&["audit", "list"], &[("TERM", "dumb")]),
         (&["audit", "list", "--color", "never"], &[]),
