@@ -22,7 +22,9 @@ fn helps(command: &[&str], found: &mut BTreeMap<String, String>) {
     assert_eq!((code, err.as_str()), (0, ""), "{command:?}");
     assert!(out.lines().all(|line| line.chars().count() <= 100 && line.trim_end() == line), "{command:?}: {out}");
     let below = out.split("\nCommands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
-    for name in below.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {
+    // A line that goes on is indented further.
+    let names = below.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    for name in names.filter(|name| !name.is_empty() && *name != "help") {
         helps(&[command, &[name]].concat(), found);
     }
     if below.is_empty() {
@@ -90,6 +92,15 @@ fn every_usage_error() {
         &["bindings", "note", key, "x", "--remove"],
         &["bindings", "promote"],
         &["audit", "list", "--kind", "x"],
+        &["audit", "export", "--since", "yesterday"],
+        &["audit", "export", "--format", "xml"],
+        &["pepper", "list", "--output", "csv"],
+        &["pepper", "activate", "x"],
+        &["pepper", "retire", "0a1b2c3d", "--yes"],
+        &["pepper", "retire", "0a1b2c3d", "--forget"],
+        &["bindings", "set", "0a1b2c3d", "10.0.0.0/8", "--profile", "generic"],
+        &["doctor", "--output", "csv"],
+        &["doctor", "--envoy", "/nonexistent/envoy.yaml"],
         &["audit", "list", "--since", "0s"],
         &["audit", "list", "--key", key, "--key-file", "-"],
         &["explain"],

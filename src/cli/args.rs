@@ -171,8 +171,8 @@ Examples:
   pass show leaked-key | sentinel ban --key-file -
   sentinel ban --key-file leaked.txt --profile one-api
 
-Changes: the key's ban; an earlier one is replaced. The binding is left as it is, and binds again when
-the ban ends.
+Changes: the key's ban; an earlier one is replaced. The binding is left as it is, and binds again
+when the ban ends.
 To take it back: sentinel unban, or sentinel undo RECORD, which brings an earlier ban back.")]
     Ban {
         #[command(flatten)]

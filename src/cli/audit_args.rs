@@ -48,7 +48,7 @@ pub(super) struct ExportArgs {
     /// Only this key: the first 8 or more hex digits of its id
     #[arg(long, value_name = "REF", value_parser = key_id)]
     pub(super) key: Option<KeyIdPrefix>,
-    /// csv, unless --output says json
+    /// RFC 4180 with a header, or a JSON document a line; without this csv, unless --output says json
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub(super) format: Option<Format>,
 }
@@ -63,11 +63,10 @@ pub(super) struct TailArgs {
     pub(super) key: Option<KeyIdPrefix>,
 }
 
+// Comments on these would have `--help` print every option over several lines.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// RFC 4180, with a header
     Csv,
-    /// A JSON document a line, with the names of `audit list --output json`
     Jsonl,
 }
 

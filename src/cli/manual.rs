@@ -114,11 +114,11 @@ of the secret.";
 
 pub(super) const PEPPER_ACTIVATE: &str = "\
 Examples:
-  sentinel pepper new > new-pepper       1. make one, and list it beside the old one in pepper.secrets
-                                            of every server; restart them
-  sentinel pepper activate 0a1b2c3d      2. this command
-  sentinel pepper list                   3. until nothing is left under the old one
-  sentinel pepper retire 4e5f6a7b        4. then its secret can go from every server
+  sentinel pepper new > new-pepper   1. make one, and list it beside the old one in pepper.secrets
+                                        of every server; restart them
+  sentinel pepper activate 0a1b2c3d  2. this command
+  sentinel pepper list               3. until nothing is left under the old one
+  sentinel pepper retire 4e5f6a7b    4. then its secret can go from every server
 
 Changes: with which pepper new rows are written. Nobody loses a key: each is still found under the
 old one, and moves, with its id, when it is next used. A server that does not list the new pepper
@@ -130,10 +130,10 @@ Examples:
   sentinel pepper retire 4e5f6a7b
   sentinel pepper retire 4e5f6a7b --forget --yes
 
-Changes: the pepper is marked as retired, and archived keys under it are deleted. Refused (exit code
-1) while bindings, bans or observed keys are under it. --forget deletes those: every key that has not
-been used since the activation is a new one, whoever uses it next owns it, and its ban is gone; the
-audit names each. --forget asks first, on a terminal; scripts say --yes.
+Changes: the pepper is marked as retired, and archived keys under it are deleted. Refused (exit
+code 1) while bindings, bans or observed keys are under it. --forget deletes those: every key that
+has not been used since the activation is a new one, whoever uses it next owns it, and its ban is
+gone; the audit names each. --forget asks first, on a terminal; scripts say --yes.
 To take it back: sentinel pepper activate makes a retired pepper active again, as long as its secret
 is listed. What was forgotten is not brought back.";
 

@@ -22,7 +22,7 @@ pub(super) enum RotationCommand {
     #[command(after_help = manual::PEPPER_LIST)]
     List,
 
-    /// Write new rows with another pepper from now on; a key of the old one moves when it is next used
+    /// Write new rows with another pepper from now on; a key moves when it is next used
     #[command(after_help = manual::PEPPER_ACTIVATE)]
     Activate {
         /// The pepper's id, 8 hex digits
