@@ -136,7 +136,7 @@ async fn whoever_forgets_the_keys_of_a_pepper_is_asked() {
     let forget = ["pepper", "retire", &old, "--forget"];
     let (code, shown) = plain(&sentinel, &forget, "n\n");
     assert!(code == 1 && shown.contains(&format!("under pepper {old} is forgotten")), "{shown}");
-    assert!(shown.ends_with("Go on? [y/N] n\nerror: not confirmed; nothing was changed\n"), "{shown}");
+    assert!(shown.ends_with("Go on? [y/N] error: not confirmed; nothing was changed\n"), "{shown}");
     assert_eq!(decide(&sentinel, KEY, THIEF).await, "ip_mismatch");
     let (code, shown) = plain(&sentinel, &forget, "y\n");
     assert!(code == 0 && shown.contains(&format!("Pepper {old} is retired")), "{shown}");
