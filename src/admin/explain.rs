@@ -17,7 +17,7 @@ use super::{Operations, api, head::Head, request::invalid, response};
 use crate::{
     client_ip::{Found, Origin, Said, Source, Unknown, once},
     credential::{Profile, Seen},
-    domain::{ApiKey, ClientIp, Reason, Timestamp},
+    domain::{ApiKey, ClientIp, Mode, Reason, Timestamp},
     engine::{Explained, Missing},
     store::{KeyRow, Life},
 };
@@ -29,11 +29,12 @@ pub(super) async fn explain(
     operations: &Operations,
     request: api::ExplainRequest,
 ) -> Result<api::ExplainResponse, Status> {
-    let api::ExplainRequest { head, peer, metadata, profile, missing } = request;
+    let api::ExplainRequest { head, peer, metadata, profile, missing, mode } = request;
     let head = Zeroizing::new(head);
     let head = Head::parse(&head).map_err(|why| invalid("head", why))?;
     let profile = route_profile(operations, &profile)?;
     let missing = route_missing(&missing)?;
+    let mode = route_mode(&mode)?.unwrap_or_else(|| operations.engine.mode());
     check_addresses(&peer, &metadata)?;
     let entry = |name| once(metadata.iter().filter(|entry| entry.name.eq_ignore_ascii_case(name)));
     let lines = operations.client_ip.header().map(|name| head.values(name)).unwrap_or_default();
@@ -44,12 +45,11 @@ pub(super) async fn explain(
         lines: &lines,
     });
     let (key, carriers) = operations.credentials.explain(profile, head.iter(), head.path);
-    let denied = |reason| Explained { allowed: false, reason, key_id: None, facts: None, would_own: None };
     // The order of the reasons is the edge's: whose address, which key, and only then the engine.
     let explained = match (&found, &key) {
-        (Err(_), _) => denied(Reason::ClientIpUnknown),
-        (_, Err(fault)) => denied(fault.reason()),
-        (Ok(found), Ok(key)) => ask(operations, found.client, key.as_ref(), missing).await,
+        (Err(_), _) => operations.engine.explain_fault(Reason::ClientIpUnknown, mode),
+        (_, Err(fault)) => operations.engine.explain_fault(fault.reason(), mode),
+        (Ok(found), Ok(key)) => ask(operations, found.client, key.as_ref(), missing, mode).await,
     };
     let key = key.ok().flatten().map(|key| row(operations, &key, &explained));
     Ok(api::ExplainResponse {
@@ -62,12 +62,20 @@ pub(super) async fn explain(
         reason: explained.reason.to_string(),
         would_own: explained.would_own.map(|network| network.to_string()).unwrap_or_default(),
         now_ms: operations.now().map_or(0, Timestamp::as_millis),
+        mode: mode.to_string(),
+        would_deny: explained.would_deny,
     })
 }
 
-async fn ask(operations: &Operations, ip: ClientIp, key: Option<&ApiKey>, missing: Option<Missing>) -> Explained {
+async fn ask(
+    operations: &Operations,
+    ip: ClientIp,
+    key: Option<&ApiKey>,
+    missing: Option<Missing>,
+    mode: Mode,
+) -> Explained {
     let now = Instant::now();
-    operations.engine.explain(ip, key, missing, operations.engine.mode(), now, now + operations.check_deadline).await
+    operations.engine.explain(ip, key, missing, mode, now, now + operations.check_deadline).await
 }
 
 /// A route with another profile denies everything as `malformed_request`, whatever the request.
@@ -90,6 +98,13 @@ fn route_missing(word: &str) -> Result<Option<Missing>, Status> {
     }
 }
 
+fn route_mode(word: &str) -> Result<Option<Mode>, Status> {
+    match word {
+        "" => Ok(None),
+        word => Mode::from_word(word).map(Some).ok_or_else(|| invalid("mode", "must be enforce, observe or off")),
+    }
+}
+
 fn check_addresses(peer: &str, metadata: &[api::Metadata]) -> Result<(), Status> {
     if !peer.is_empty() && peer.parse::<IpAddr>().is_err() {
         return Err(invalid("peer", "must be an IP address without a port, such as 203.0.113.7"));
@@ -105,7 +120,7 @@ fn row(operations: &Operations, key: &ApiKey, explained: &Explained) -> api::Key
     let fingerprint = operations.ring.fingerprint(key);
     let key_id = explained.key_id.unwrap_or_else(|| fingerprint.digest.new_id());
     let (hint, facts) = (fingerprint.hint, explained.facts.clone().unwrap_or_default());
-    let row = KeyRow { key_id, hint, facts, life: Life::default() };
+    let row = KeyRow { key_id, hint, facts, life: Life::default(), refused: Vec::new() };
     response::key(&row, operations.now().unwrap_or(Timestamp::from_millis(0)))
 }
 

@@ -81,7 +81,7 @@ async fn last(store: &dyn Store) -> Result<RecordId, StoreError> {
 }
 
 fn message(page: Vec<Stored>) -> api::AuditPage {
-    api::AuditPage { records: page.into_iter().map(|stored| response::record(stored.record)).collect() }
+    api::AuditPage { records: page.into_iter().map(response::record).collect() }
 }
 
 fn failed(cause: StoreError) -> Status {

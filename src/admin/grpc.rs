@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, transport::server::UdsConnectInfo};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     diagnosis, explain,
     follow::{self, Pages},
     operations::{lost, not_done},
-    pepper, request, response,
+    pepper, promote, request, response,
 };
 use crate::store::{Change, CountQuery};
 
@@ -56,7 +57,11 @@ impl admin_server::Admin for Admin {
         let target = request::target(&self.operations, message.key)?;
         let now = self.operations.now()?;
         let row = self.operations.store.find(target).await.map_err(not_done)?;
-        Ok(Response::new(api::GetKeyResponse { key: Some(response::key(&row, now)), now_ms: now.as_millis() }))
+        Ok(Response::new(api::GetKeyResponse {
+            key: Some(response::key(&row, now)),
+            now_ms: now.as_millis(),
+            refused: row.refused.iter().map(response::refused).collect(),
+        }))
     }
 
     async fn unbind(&self, request: Request<api::UnbindRequest>) -> Result<Response<api::ChangeResponse>, Status> {
@@ -67,13 +72,49 @@ impl admin_server::Admin for Admin {
 
     async fn ban(&self, request: Request<api::BanRequest>) -> Result<Response<api::ChangeResponse>, Status> {
         let (actor, message) = open(request)?;
-        let change = request::ban(&self.operations, message)?;
-        self.change(change, actor).await
+        let now = self.operations.now()?;
+        let change = request::ban(&self.operations, message, now)?;
+        let changed = self.operations.change_at(change, actor, now).await?;
+        Ok(Response::new(response::change(changed)))
     }
 
     async fn unban(&self, request: Request<api::UnbanRequest>) -> Result<Response<api::ChangeResponse>, Status> {
         let (actor, message) = open(request)?;
         let change = request::unban(&self.operations, message)?;
+        self.change(change, actor).await
+    }
+
+    async fn set_networks(
+        &self,
+        request: Request<api::SetNetworksRequest>,
+    ) -> Result<Response<api::ChangeResponse>, Status> {
+        let (actor, message) = open(request)?;
+        let change = request::set(&self.operations, message)?;
+        self.change(change, actor).await
+    }
+
+    async fn claim_key(&self, request: Request<api::ClaimKeyRequest>) -> Result<Response<api::ChangeResponse>, Status> {
+        let (actor, message) = open(request)?;
+        let change = request::claim(&self.operations, message)?;
+        self.change(change, actor).await
+    }
+
+    async fn note(&self, request: Request<api::NoteRequest>) -> Result<Response<api::ChangeResponse>, Status> {
+        let (actor, message) = open(request)?;
+        let change = request::note(&self.operations, message)?;
+        self.change(change, actor).await
+    }
+
+    type PromoteStream = ReceiverStream<Result<api::PromoteResponse, Status>>;
+
+    async fn promote(&self, request: Request<api::PromoteRequest>) -> Result<Response<Self::PromoteStream>, Status> {
+        let (actor, message) = open(request)?;
+        Ok(Response::new(promote::promote(&self.operations, actor, message.dry_run)?))
+    }
+
+    async fn undo(&self, request: Request<api::UndoRequest>) -> Result<Response<api::ChangeResponse>, Status> {
+        let (actor, message) = open(request)?;
+        let change = request::undo(&message)?;
         self.change(change, actor).await
     }
 
@@ -85,7 +126,7 @@ impl admin_server::Admin for Admin {
         let now = self.operations.now()?;
         let query = request::audit(&self.operations, message, now)?;
         let records = self.operations.store.audit(query).await.map_err(lost)?;
-        let records = records.into_iter().map(|stored| response::record(stored.record)).collect();
+        let records = records.into_iter().map(response::record).collect();
         Ok(Response::new(api::ListAuditResponse { records, now_ms: now.as_millis() }))
     }
 

@@ -3,7 +3,8 @@
 //! A change goes through one door, [`Operations`]: it is authenticated, turned into a value that cannot be invalid,
 //! carried out by the store in one transaction, and answered once this process decides by it. [`grpc`] is the thin
 //! edge: `request` reads the wire (and names the field that is wrong), `response` writes it. `explain` judges a request
-//! head as a Check would be judged, short of the claim; `diagnosis` gathers what `sentinel doctor` judges.
+//! head as a Check would be judged, short of the claim; `promote` walks through what observe mode has seen; `diagnosis`
+//! gathers what `sentinel doctor` judges.
 
 mod diagnosis;
 mod explain;
@@ -12,6 +13,7 @@ pub mod grpc;
 mod head;
 mod operations;
 mod pepper;
+mod promote;
 mod request;
 mod response;
 

@@ -92,31 +92,50 @@ impl Operations {
     /// Makes `change` in the name of `actor`, and waits until this process decides by it.
     pub(super) async fn change(self: &Arc<Self>, change: Change, actor: String) -> Result<Changed, Failure> {
         let now = self.now()?;
+        self.change_at(change, actor, now).await
+    }
+
+    /// The same, at a time that the change was made up for.
+    pub(super) async fn change_at(
+        self: &Arc<Self>,
+        change: Change,
+        actor: String,
+        now: Timestamp,
+    ) -> Result<Changed, Failure> {
+        let applied = self.write(change, actor, now).await?;
+        let in_effect = self.settled(applied.revision).await;
+        Ok(Changed { applied, in_effect, now })
+    }
+
+    /// Makes `change`, and does not wait until it binds here.
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        change: Change,
+        actor: String,
+        now: Timestamp,
+    ) -> Result<Applied, Failure> {
         let this = Arc::clone(self);
         // A task of its own: a client that hangs up after the commit must not cost the log line or the hint to the
         // other replicas.
-        let work = tokio::spawn(async move { this.make(change, &actor, now).await });
+        let work = tokio::spawn(async move {
+            let applied = this.store.apply(change, &actor, now).await;
+            if let Ok(_) | Err(ChangeError::Store(StoreError::Behind(_))) = applied {
+                // Of a change, and of the pepper that made one impossible: the key is gone, so only its operator can
+                // ask again.
+                this.hint.give();
+            }
+            let applied = applied.map_err(not_done)?;
+            audit::log(&applied.record);
+            Ok(applied)
+        });
         work.await.unwrap_or_else(|ended| {
             tracing::error!(error = %ended, "an admin change was cut off");
             Err(Failure::StoreLost)
         })
     }
 
-    async fn make(&self, change: Change, actor: &str, now: Timestamp) -> Result<Changed, Failure> {
-        let applied = self.store.apply(change, actor, now).await;
-        if let Err(ChangeError::Store(StoreError::Behind(_))) = applied {
-            // The poll learns of the pepper; the key is gone, so only its operator can ask again.
-            self.hint.give();
-        }
-        let applied = applied.map_err(not_done)?;
-        audit::log(&applied.record);
-        let in_effect = self.settled(applied.revision).await;
-        Ok(Changed { applied, in_effect, now })
-    }
-
     /// Whether this process decides by `revision` before the operator has waited long.
     pub(super) async fn settled(&self, revision: Revision) -> bool {
-        self.hint.give();
         let in_effect = timeout(SETTLE, self.view.has_applied(revision)).await.is_ok();
         if !in_effect {
             tracing::warn!(revision = revision.0, "a change is stored, but not read back yet");

@@ -8,17 +8,19 @@ use zeroize::Zeroizing;
 
 use super::{
     Operations,
-    api::{self, key_reference::Reference, unbind_request::Mode},
+    api::{self, key_reference::Reference, note_request::Note, unbind_request::Mode},
 };
 use crate::{
     credential::Profile,
     domain::{KeyIdPrefix, Network, State, Timestamp, addr::NetworkError, event::EventKind, text::is_control},
-    store::{Action, AuditQuery, Change, KeyQuery, Target},
+    store::{Action, AuditQuery, Change, KeyQuery, Order, RecordId, Target},
 };
 
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
-const MAX_REASON: usize = 200;
+const MAX_LINE: usize = 200;
+/// More would say less: whoever has so many means a wider network.
+const MAX_NETWORKS: usize = 256;
 /// A hundred years: far more than anyone means, far less than a store's or a formatter's last date.
 const MAX_LASTING_MS: i64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
@@ -61,14 +63,21 @@ fn key_profile<'a>(operations: &'a Operations, name: &str) -> Result<&'a Profile
 }
 
 pub(super) fn keys(request: &api::ListKeysRequest) -> Result<KeyQuery, Status> {
-    let api::ListKeysRequest { state, banned_only, network: net, limit: rows, offset } = request;
+    let api::ListKeysRequest { state, banned_only, network: net, limit: rows, offset, observed_only } = request;
+    if *observed_only && (!state.is_empty() || *banned_only || !net.is_empty()) {
+        return Err(invalid(
+            "observed_only",
+            "an observed key has no binding; leave out state, banned_only and network",
+        ));
+    }
     Ok(KeyQuery {
         state: word("state", state, State::from_word, &State::ALL.map(State::as_str))?,
         banned_only: *banned_only,
-        observed_only: false,
+        observed_only: *observed_only,
         network: if net.is_empty() { None } else { Some(network("network", net)?) },
         limit: limit(*rows)?,
         offset: *offset,
+        order: Order::Newest,
     })
 }
 
@@ -84,15 +93,66 @@ pub(super) fn unbind(operations: &Operations, request: api::UnbindRequest) -> Re
     Ok(Change::Key { target, action })
 }
 
-pub(super) fn ban(operations: &Operations, request: api::BanRequest) -> Result<Change, Status> {
-    let target = target(operations, request.key)?;
-    let lasting = match request.lasting_ms {
+/// The ban ends at the moment that was asked for if it is made at `now`.
+pub(super) fn ban(operations: &Operations, request: api::BanRequest, now: Timestamp) -> Result<Change, Status> {
+    let api::BanRequest { key, lasting_ms, reason, until_ms } = request;
+    let target = target(operations, key)?;
+    let millis = match (lasting_ms, until_ms) {
+        (_, 0) => lasting_ms,
+        (0, until) if until <= now.as_millis() => return Err(invalid("until_ms", "must be in the future")),
+        (0, until) if until - now.as_millis() > MAX_LASTING_MS => {
+            return Err(invalid("until_ms", "must be within 100 years"));
+        }
+        (0, until) => until - now.as_millis(),
+        _ => return Err(invalid("until_ms", "give this or lasting_ms, not both")),
+    };
+    let lasting = match millis {
         0 => None,
-        1..=MAX_LASTING_MS => Some(Duration::from_millis(request.lasting_ms.unsigned_abs())),
+        1..=MAX_LASTING_MS => Some(Duration::from_millis(millis.unsigned_abs())),
         _ => return Err(invalid("lasting_ms", "must be 0 (for ever) to 100 years")),
     };
-    let action = Action::Ban { lasting, reason: reason(request.reason)? };
-    Ok(Change::Key { target, action })
+    let reason = Some(line("reason", reason)?).filter(|text| !text.is_empty());
+    Ok(Change::Key { target, action: Action::Ban { lasting, reason } })
+}
+
+pub(super) fn set(operations: &Operations, request: api::SetNetworksRequest) -> Result<Change, Status> {
+    let api::SetNetworksRequest { key, networks, reserve } = request;
+    let target = target(operations, key)?;
+    match (networks.is_empty(), reserve) {
+        (true, false) => return Err(invalid("networks", "name at least one, or reserve the key")),
+        (false, true) => {
+            return Err(invalid("reserve", "a key that has networks is not reserved; leave one of them out"));
+        }
+        _ => {}
+    }
+    Ok(Change::Key { target, action: Action::Set(owners(&networks)?) })
+}
+
+pub(super) fn claim(operations: &Operations, request: api::ClaimKeyRequest) -> Result<Change, Status> {
+    let api::ClaimKeyRequest { key, networks } = request;
+    let target = target(operations, key)?;
+    if networks.is_empty() {
+        return Err(invalid("networks", "name at least one"));
+    }
+    Ok(Change::Key { target, action: Action::Claim(owners(&networks)?) })
+}
+
+pub(super) fn note(operations: &Operations, request: api::NoteRequest) -> Result<Change, Status> {
+    let target = target(operations, request.key)?;
+    let note = match request.note {
+        Some(Note::Text(text)) => Some(line("text", text)?),
+        Some(Note::Remove(true)) => None,
+        Some(Note::Remove(false)) => return Err(invalid("remove", "must be true; leave it out to write a note")),
+        None => return Err(invalid("note", "say what to write, by text, or remove")),
+    };
+    if note.as_deref() == Some("") {
+        return Err(invalid("text", "is empty; remove takes the note away"));
+    }
+    Ok(Change::Key { target, action: Action::Note(note) })
+}
+
+pub(super) fn undo(request: &api::UndoRequest) -> Result<Change, Status> {
+    record(request.record)?.map(Change::Undo).ok_or_else(|| invalid("record", "say which, by its number in the audit"))
 }
 
 pub(super) fn unban(operations: &Operations, request: api::UnbanRequest) -> Result<Change, Status> {
@@ -104,10 +164,11 @@ pub(super) fn audit(
     request: api::ListAuditRequest,
     now: Timestamp,
 ) -> Result<AuditQuery, Status> {
-    let api::ListAuditRequest { kind, key, since_ms, limit: rows, within_ms } = request;
+    let api::ListAuditRequest { kind, key, since_ms, limit: rows, within_ms, record: number } = request;
     let key = key.map(|key| target(operations, Some(key))).transpose()?;
     let since = moment("since_ms", since_ms)?.max(ago("within_ms", within_ms, now)?);
-    Ok(AuditQuery { kind: event_kind(&kind)?, key, since, limit: limit(rows)?, ..AuditQuery::ALL })
+    let kind = event_kind(&kind)?;
+    Ok(AuditQuery { kind, key, since, record: record(number)?, limit: limit(rows)?, ..AuditQuery::ALL })
 }
 
 pub(super) fn export(
@@ -151,6 +212,21 @@ fn key_id(field: &str, text: &str) -> Result<KeyIdPrefix, Status> {
     text.parse().map_err(|error| invalid(field, error))
 }
 
+fn record(number: i64) -> Result<Option<RecordId>, Status> {
+    match number {
+        0 => Ok(None),
+        1.. => Ok(Some(RecordId(number))),
+        _ => Err(invalid("record", "must be the number of an audit record")),
+    }
+}
+
+fn owners(texts: &[String]) -> Result<Vec<Network>, Status> {
+    if texts.len() > MAX_NETWORKS {
+        return Err(invalid("networks", "at most 256; a wider CIDR covers more"));
+    }
+    texts.iter().map(|text| network("networks", text)).collect()
+}
+
 fn network(field: &str, text: &str) -> Result<Network, Status> {
     text.parse().map_err(|error| match error {
         NetworkError::Unparsable(_) => invalid(field, "not an IP address or CIDR"),
@@ -175,13 +251,13 @@ fn limit(rows: u32) -> Result<u32, Status> {
     }
 }
 
-fn reason(text: String) -> Result<Option<String>, Status> {
+fn line(field: &str, text: String) -> Result<String, Status> {
     // It could forge lines in an operator's terminal and in text logs.
     if text.chars().any(is_control) {
-        return Err(invalid("reason", "must not contain control characters"));
+        return Err(invalid(field, "must not contain control characters"));
     }
-    if text.chars().count() > MAX_REASON {
-        return Err(invalid("reason", "must have at most 200 characters"));
+    if text.chars().count() > MAX_LINE {
+        return Err(invalid(field, "must have at most 200 characters"));
     }
-    Ok(Some(text).filter(|text| !text.is_empty()))
+    Ok(text)
 }

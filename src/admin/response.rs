@@ -10,18 +10,37 @@ use super::{
     operations::{Changed, Failure},
 };
 use crate::{
-    domain::{Ban, Binding, KeyFacts, KeyId, Timestamp, event::Record},
-    store::{Counts, KeyRow, Life, Refusal, RefusedNetwork},
+    domain::{Ban, Binding, Candidate, Hint, KeyFacts, KeyId, Timestamp},
+    store::{Counts, KeyRow, Life, Refusal, RefusedNetwork, Stored},
 };
 
 pub(super) fn key(row: &KeyRow, now: Timestamp) -> api::Key {
-    let KeyFacts { binding, ban, .. } = &row.facts;
+    let life = Some(life(&row.life));
+    api::Key { life, ..facts(row.key_id, row.hint.as_ref(), &row.facts, now) }
+}
+
+fn facts(key_id: KeyId, hint: Option<&Hint>, facts: &KeyFacts, now: Timestamp) -> api::Key {
+    let KeyFacts { binding, ban, candidates } = facts;
     api::Key {
-        key_id: row.key_id.to_string(),
-        hint: row.hint.as_ref().map(|hint| hint.as_str().to_owned()).unwrap_or_default(),
+        key_id: key_id.to_string(),
+        hint: hint.map(|hint| hint.as_str().to_owned()).unwrap_or_default(),
         binding: binding.as_ref().map(binding_message),
         ban: ban.as_ref().map(|ban| ban_message(ban, now)),
+        life: None,
+        candidates: candidates.iter().map(candidate).collect(),
     }
+}
+
+fn life(life: &Life) -> api::Life {
+    api::Life {
+        used_at_ms: life.used_at.map(Timestamp::as_millis),
+        refused_at_ms: life.refused_at.map(Timestamp::as_millis),
+        note: life.note.clone().unwrap_or_default(),
+    }
+}
+
+fn candidate(candidate: &Candidate) -> api::Candidate {
+    api::Candidate { network: candidate.network.to_string(), first_at_ms: candidate.first_at.as_millis() }
 }
 
 fn binding_message(binding: &Binding) -> api::Binding {
@@ -29,6 +48,8 @@ fn binding_message(binding: &Binding) -> api::Binding {
         state: binding.state.as_str().to_owned(),
         networks: binding.networks.iter().map(ToString::to_string).collect(),
         created_at_ms: binding.created_at.as_millis(),
+        open_until_ms: binding.open_until.map(Timestamp::as_millis),
+        expires_at_ms: binding.expires_at.map(Timestamp::as_millis),
     }
 }
 
@@ -44,28 +65,29 @@ fn ban_message(ban: &Ban, now: Timestamp) -> api::Ban {
 
 pub(super) fn change(changed: Changed) -> api::ChangeResponse {
     let Changed { applied, in_effect, now } = changed;
-    let side = |key_id: KeyId, facts: KeyFacts| {
-        let hint = facts.binding.as_ref().and_then(|binding| binding.hint.clone());
-        let hint = hint.or_else(|| facts.ban.as_ref().and_then(|ban| ban.hint.clone()));
-        key(&KeyRow { key_id, hint, facts, life: Life::default() }, now)
-    };
+    let hint = applied.record.delta.as_ref().and_then(|delta| delta.key.hint.as_ref());
+    let side = |known: &KeyFacts| facts(applied.key_id, hint, known, now);
     api::ChangeResponse {
-        key: Some(side(applied.key_id, applied.after)),
-        before: Some(side(applied.key_id, applied.before)),
+        key: Some(side(&applied.after)),
+        before: Some(side(&applied.before)),
         revision: applied.revision.0,
         refused: applied.refused.iter().map(refused).collect(),
         now_ms: now.as_millis(),
         in_effect,
+        record: applied.number.0,
+        detail: applied.record.detail.unwrap_or_default(),
     }
 }
 
-fn refused(refused: &RefusedNetwork) -> api::RefusedNetwork {
+pub(super) fn refused(refused: &RefusedNetwork) -> api::RefusedNetwork {
     let RefusedNetwork { network, count, last_at } = refused;
     api::RefusedNetwork { network: network.to_string(), count: *count, last_at_ms: last_at.as_millis() }
 }
 
-pub(super) fn record(record: Record) -> api::AuditRecord {
+pub(super) fn record(Stored { id, record }: Stored) -> api::AuditRecord {
     api::AuditRecord {
+        record: id.0,
+        undoable: record.delta.is_some(),
         kind: record.kind.as_str().to_owned(),
         reason: record.reason.map(|reason| reason.to_string()).unwrap_or_default(),
         key_id: record.key_id.map(|id| id.to_string()).unwrap_or_default(),
@@ -81,7 +103,7 @@ pub(super) fn record(record: Record) -> api::AuditRecord {
 
 /// The state of the process, and how full the store is, if it answered: a lost store is when an operator asks.
 pub(super) fn status(operations: &Operations, counts: Option<&Counts>) -> api::GetStatusResponse {
-    let Operations { view, health, ring, database, started, .. } = operations;
+    let Operations { view, health, ring, database, started, engine, .. } = operations;
     let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let now = Instant::now();
     api::GetStatusResponse {
@@ -89,7 +111,7 @@ pub(super) fn status(operations: &Operations, counts: Option<&Counts>) -> api::G
         pid: std::process::id(),
         uptime_ms: millis(now - *started),
         serving: health.is_serving(),
-        mode: "enforce".to_owned(),
+        mode: engine.mode().to_string(),
         store: format!("sqlite:{}", database.display()),
         applied_revision: view.applied().0,
         since_poll_ms: view.since_poll(now).map(millis),
@@ -99,6 +121,8 @@ pub(super) fn status(operations: &Operations, counts: Option<&Counts>) -> api::G
         pinned: counts.map(|counts| counts.pinned),
         reserved: counts.map(|counts| counts.reserved),
         banned: counts.map(|counts| counts.banned),
+        provisional: counts.map(|counts| counts.provisional),
+        observed: counts.map(|counts| counts.observed),
     }
 }
 

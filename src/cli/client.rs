@@ -3,7 +3,7 @@
 use std::{error::Error as _, io, path::Path, time::Duration};
 
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, time::timeout};
 use tonic::{
     Code, Response, Status, Streaming,
     transport::{Channel, Endpoint},
@@ -21,7 +21,7 @@ pub(super) async fn ask<T>(
     call: impl AsyncFnOnce(&mut AdminClient<Channel>) -> Result<Response<T>, Status>,
 ) -> Result<T, Failure> {
     let mut api = connect(socket).await?;
-    match tokio::time::timeout(PATIENCE, call(&mut api)).await {
+    match timeout(PATIENCE, call(&mut api)).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(failure(socket, &status)),
         Err(_) => Err(broken(socket, &format_args!("no answer in {} s", PATIENCE.as_secs()))),
@@ -31,6 +31,21 @@ pub(super) async fn ask<T>(
 /// The next message of an answer that is a stream; `None` at its end. Waits as long as it takes.
 pub(super) async fn next<T>(socket: &Path, answer: &mut Streaming<T>) -> Result<Option<T>, Failure> {
     answer.message().await.map_err(|status| failure(socket, &status))
+}
+
+/// Asks the server at `socket` for a stream, and hands over its messages as they come. Each may take as long as a
+/// whole answer.
+pub(super) async fn follow<T>(
+    socket: &Path,
+    call: impl AsyncFnOnce(&mut AdminClient<Channel>) -> Result<Response<Streaming<T>>, Status>,
+    mut each: impl FnMut(T),
+) -> Result<(), Failure> {
+    let mut messages = ask(socket, call).await?;
+    let late = |_| broken(socket, &format_args!("no answer in {} s", PATIENCE.as_secs()));
+    while let Some(message) = timeout(PATIENCE, next(socket, &mut messages)).await.map_err(late)?? {
+        each(message);
+    }
+    Ok(())
 }
 
 /// Connects first and speaks later, so that the error says what the system said of the socket.

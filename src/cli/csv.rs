@@ -1,37 +1,134 @@
-//! Comma-separated values as RFC 4180 has them, and such that a spreadsheet takes no cell for a formula.
+//! Listings for spreadsheets: RFC 4180, a header row, empty where there is nothing, times in RFC 3339.
 
-use crate::admin::api::AuditRecord;
+use crate::{
+    admin::api::{AuditRecord, Key, ListAuditResponse, ListKeysResponse, PromotedKey},
+    domain::Timestamp,
+};
 
-use super::json::time;
+use super::show::{state, undo};
 
-/// The names of the columns, which are those of the JSON.
-pub(super) const HEADER: &str = "kind,reason,key_id,network,count,first_at,last_at,actor,decision_id,detail\r\n";
+const KEYS: [&str; 16] = [
+    "key_id",
+    "hint",
+    "state",
+    "networks",
+    "created_at",
+    "open_until",
+    "expires_at",
+    "used_at",
+    "refused_at",
+    "note",
+    "candidates",
+    "banned",
+    "ban_until",
+    "ban_reason",
+    "ban_actor",
+    "banned_at",
+];
 
-/// One line.
-pub(super) fn record(record: &AuditRecord) -> String {
-    let AuditRecord {
-        kind, reason, key_id, network, count, first_at_ms, last_at_ms, actor, decision_id, detail, ..
-    } = record;
-    let cells = [
-        text(kind),
-        text(reason),
-        text(key_id),
-        text(network),
-        // Numbers and times begin with a digit.
-        count.to_string(),
-        time(*first_at_ms),
-        time(*last_at_ms),
-        text(actor),
-        text(decision_id),
-        text(detail),
-    ];
-    cells.join(",") + "\r\n"
+const RECORDS: [&str; 12] = [
+    "record",
+    "kind",
+    "reason",
+    "key_id",
+    "network",
+    "count",
+    "first_at",
+    "last_at",
+    "actor",
+    "decision_id",
+    "detail",
+    "undo",
+];
+
+const PROMOTED: [&str; 5] = ["key_id", "hint", "outcome", "networks", "undo"];
+
+pub(super) fn list(answer: &ListKeysResponse) -> String {
+    table(KEYS, answer.keys.iter().map(key))
 }
 
-/// An apostrophe tells a spreadsheet that what follows is text, whatever it looks like.
-fn text(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
+pub(super) fn records(answer: &ListAuditResponse) -> String {
+    table(RECORDS, answer.records.iter().map(record))
+}
+
+/// The header alone, of records that come one by one.
+pub(super) fn records_header() -> String {
+    line(&RECORDS.map(str::to_owned))
+}
+
+/// The line of one record.
+pub(super) fn record_line(record: &AuditRecord) -> String {
+    line(&self::record(record))
+}
+
+pub(super) fn promoted(keys: &[PromotedKey]) -> String {
+    let row = |key: &PromotedKey| {
+        let PromotedKey { key_id, hint, outcome, networks, record } = key;
+        let undo = if *record > 0 { undo(*record) } else { String::new() };
+        [key_id.clone(), hint.clone(), outcome.clone(), networks.join(" "), undo]
+    };
+    table(PROMOTED, keys.iter().map(row))
+}
+
+fn key(key: &Key) -> [String; 16] {
+    let binding = key.binding.clone().unwrap_or_default();
+    let life = key.life.clone().unwrap_or_default();
+    let candidates: Vec<_> = key.candidates.iter().map(|candidate| candidate.network.as_str()).collect();
+    let ban = key.ban.as_ref();
+    let of_ban = |text: fn(&crate::admin::api::Ban) -> String| ban.map(text).unwrap_or_default();
+    [
+        key.key_id.clone(),
+        key.hint.clone(),
+        Some(state(key)).filter(|state| *state != "-").unwrap_or_default().to_owned(),
+        binding.networks.join(" "),
+        moment(key.binding.as_ref().map(|binding| binding.created_at_ms)),
+        moment(binding.open_until_ms),
+        moment(binding.expires_at_ms),
+        moment(life.used_at_ms),
+        moment(life.refused_at_ms),
+        life.note,
+        candidates.join(" "),
+        ban.is_some_and(|ban| ban.in_force).to_string(),
+        moment(ban.and_then(|ban| ban.until_ms)),
+        of_ban(|ban| ban.reason.clone()),
+        of_ban(|ban| ban.actor.clone()),
+        moment(ban.map(|ban| ban.created_at_ms)),
+    ]
+}
+
+fn record(record: &AuditRecord) -> [String; 12] {
+    [
+        record.record.to_string(),
+        record.kind.clone(),
+        record.reason.clone(),
+        record.key_id.clone(),
+        record.network.clone(),
+        record.count.to_string(),
+        moment(Some(record.first_at_ms)),
+        moment(Some(record.last_at_ms)),
+        record.actor.clone(),
+        record.decision_id.clone(),
+        record.detail.clone(),
+        if record.undoable { undo(record.record) } else { String::new() },
+    ]
+}
+
+fn moment(millis: Option<i64>) -> String {
+    millis.map(|millis| Timestamp::from_millis(millis).to_string()).unwrap_or_default()
+}
+
+fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    std::iter::once(header.map(str::to_owned)).chain(rows).map(|row| line(&row)).collect()
+}
+
+fn line(cells: &[String]) -> String {
+    cells.iter().map(|text| cell(text)).collect::<Vec<_>>().join(",") + "\r\n"
+}
+
+/// What begins like a formula gets an apostrophe, or a note could run a command on the desk of whoever opens the file.
+fn cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = if formula { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
@@ -40,10 +137,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells() {
-        for (cell, written) in [
+    fn cells_are_quoted_where_they_must_be_and_run_nowhere() {
+        for (text, written) in [
             ("", ""),
-            ("plain", "plain"),
+            ("plain text", "plain text"),
             ("a,b", "\"a,b\""),
             ("say \"no\"", "\"say \"\"no\"\"\""),
             ("two\nlines", "\"two\nlines\""),
@@ -54,16 +151,19 @@ mod tests {
             ("\t=1", "'\t=1"),
             ("\r=1", "\"'\r=1\""),
             ("=HYPERLINK(\"http://x\",\"y\")", "\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\""),
+            ("a=1", "a=1"),
             ("1-1", "1-1"),
         ] {
-            assert_eq!(text(cell), written, "{cell:?}");
+            assert_eq!(cell(text), written, "{text:?}");
         }
     }
 
     #[test]
     fn numbers_and_times_stay_what_they_are() {
-        let line = record(&AuditRecord { kind: "denied".into(), count: 7, ..AuditRecord::default() });
-        assert_eq!(line, "denied,,,,7,1970-01-01T00:00:00.000Z,1970-01-01T00:00:00.000Z,,,\r\n");
-        assert_eq!(line.matches(',').count(), HEADER.matches(',').count());
+        let record = AuditRecord { record: 3, kind: "denied".into(), count: 7, ..AuditRecord::default() };
+        let written = record_line(&record);
+        assert_eq!(written, "3,denied,,,,7,1970-01-01T00:00:00.000Z,1970-01-01T00:00:00.000Z,,,,\r\n");
+        assert_eq!(written.matches(',').count(), records_header().matches(',').count());
+        assert_eq!(records(&ListAuditResponse { records: vec![record], now_ms: 0 }), records_header() + &written);
     }
 }

@@ -5,20 +5,26 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::api::{
-        AuditRecord, Ban, Binding, ChangeResponse, ExplainResponse, ExplainedCarrier, GetKeyResponse,
-        GetStatusResponse, Key, ListAuditResponse, ListKeysResponse, ListPeppersResponse, Pepper, PepperRows,
-        RefusedNetwork, RotationResponse,
+        AuditRecord, Ban, Binding, Candidate, ChangeResponse, ExplainResponse, ExplainedCarrier, GetKeyResponse,
+        GetStatusResponse, Key, Life, ListAuditResponse, ListKeysResponse, ListPeppersResponse, Pepper, PepperRows,
+        PromotedKey, RefusedNetwork, RotationResponse,
     },
     doctor::{Code, Finding, Report},
     domain::Timestamp,
 };
+
+use super::{promote::Walked, show::undo};
 
 pub(super) fn list(answer: &ListKeysResponse) -> Value {
     json!({ "keys": answer.keys.iter().map(key).collect::<Vec<_>>(), "now": time(answer.now_ms) })
 }
 
 pub(super) fn one(answer: &GetKeyResponse) -> Value {
-    json!({ "key": answer.key.as_ref().map(key), "now": time(answer.now_ms) })
+    json!({
+        "key": answer.key.as_ref().map(key),
+        "refused": answer.refused.iter().map(refused).collect::<Vec<_>>(),
+        "now": time(answer.now_ms),
+    })
 }
 
 pub(super) fn change(answer: &ChangeResponse) -> Value {
@@ -29,6 +35,32 @@ pub(super) fn change(answer: &ChangeResponse) -> Value {
         "refused": answer.refused.iter().map(refused).collect::<Vec<_>>(),
         "now": time(answer.now_ms),
         "in_effect": answer.in_effect,
+        "record": answer.record,
+        "detail": word(&answer.detail),
+        "undo": undo(answer.record),
+    })
+}
+
+pub(super) fn promoted(walked: &Walked) -> Value {
+    let Walked { dry_run, keys, end } = walked;
+    json!({
+        "dry_run": dry_run,
+        "keys": keys.iter().map(promoted_key).collect::<Vec<_>>(),
+        "bound": end.bound,
+        "reserved": end.reserved,
+        "skipped": end.skipped,
+        "in_effect": end.in_effect,
+        "now": time(end.now_ms),
+    })
+}
+
+fn promoted_key(key: &PromotedKey) -> Value {
+    json!({
+        "key_id": key.key_id,
+        "hint": word(&key.hint),
+        "outcome": key.outcome,
+        "networks": key.networks,
+        "undo": (key.record > 0).then(|| undo(key.record)),
     })
 }
 
@@ -53,6 +85,8 @@ pub(super) fn status(answer: &GetStatusResponse) -> Value {
         "pinned": answer.pinned,
         "reserved": answer.reserved,
         "banned": answer.banned,
+        "provisional": answer.provisional,
+        "observed": answer.observed,
     })
 }
 
@@ -72,7 +106,13 @@ pub(super) fn explained(answer: &ExplainResponse) -> Value {
         "key": answer.key.as_ref().map(key),
         "looked_up": answer.looked_up,
         "policy": Value::Null,
-        "verdict": { "allowed": answer.allowed, "reason": answer.reason, "would_own": word(&answer.would_own) },
+        "mode": answer.mode,
+        "verdict": {
+            "allowed": answer.allowed,
+            "would_deny": answer.would_deny,
+            "reason": answer.reason,
+            "would_own": word(&answer.would_own),
+        },
         "now": (answer.now_ms > 0).then(|| time(answer.now_ms)),
     })
 }
@@ -122,11 +162,31 @@ fn key(key: &Key) -> Value {
         "hint": word(&key.hint),
         "binding": key.binding.as_ref().map(binding),
         "ban": key.ban.as_ref().map(ban),
+        "life": key.life.as_ref().map(life),
+        "candidates": key.candidates.iter().map(candidate).collect::<Vec<_>>(),
     })
 }
 
 fn binding(binding: &Binding) -> Value {
-    json!({ "state": binding.state, "networks": binding.networks, "created_at": time(binding.created_at_ms) })
+    json!({
+        "state": binding.state,
+        "networks": binding.networks,
+        "created_at": time(binding.created_at_ms),
+        "open_until": binding.open_until_ms.map(time),
+        "expires_at": binding.expires_at_ms.map(time),
+    })
+}
+
+fn life(life: &Life) -> Value {
+    json!({
+        "used_at": life.used_at_ms.map(time),
+        "refused_at": life.refused_at_ms.map(time),
+        "note": word(&life.note),
+    })
+}
+
+fn candidate(candidate: &Candidate) -> Value {
+    json!({ "network": candidate.network, "first_at": time(candidate.first_at_ms) })
 }
 
 fn ban(ban: &Ban) -> Value {
@@ -145,6 +205,7 @@ fn refused(refused: &RefusedNetwork) -> Value {
 
 pub(super) fn record(record: &AuditRecord) -> Value {
     json!({
+        "record": record.record,
         "kind": record.kind,
         "reason": word(&record.reason),
         "key_id": word(&record.key_id),
@@ -155,6 +216,7 @@ pub(super) fn record(record: &AuditRecord) -> Value {
         "actor": word(&record.actor),
         "decision_id": word(&record.decision_id),
         "detail": word(&record.detail),
+        "undo": record.undoable.then(|| undo(record.record)),
     })
 }
 
@@ -162,6 +224,6 @@ fn word(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-pub(super) fn time(millis: i64) -> String {
+fn time(millis: i64) -> String {
     Timestamp::from_millis(millis).to_string()
 }

@@ -1,18 +1,29 @@
-//! The command line. `args` is the one table of commands; `serve`, `check-config` and `pepper new` are done here,
-//! `doctor` also looks at this machine, and every other command asks a running server over its admin socket (`client`)
-//! and prints the answer (`show`, or `json`).
+//! The command line. `args` and the `…_args` beside it are the one table of commands, and `manual` what their help says
+//! at length. `serve`, `check-config`, `pepper new` and `shell`'s are done here, `doctor` also looks at this machine, and
+//! every other command asks a running server over its admin socket (`client`) and prints the answer (`show`, `json` or
+//! `csv`). `confirm` asks before what may lock somebody out.
 
 mod args;
+mod audit_args;
+mod bindings_args;
+mod change;
 mod client;
+mod confirm;
 mod csv;
 mod doctor;
 mod json;
+mod manual;
 mod operate;
 mod pepper;
+mod pepper_args;
+mod promote;
 mod reference;
+mod screen;
+mod shell;
 mod show;
 mod stream;
 mod usage;
+mod values;
 
 use std::{
     ffi::OsString,
@@ -28,7 +39,10 @@ use crate::{
     config::{self, Config},
     domain::key::pepper_text,
 };
-use args::{Cli, Command, PepperCommand};
+use args::{Cli, Command};
+use operate::Session;
+use pepper_args::PepperCommand;
+use screen::Screen;
 
 /// Why a command was not done, which is also its exit code.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +97,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         config::load(cli.config.as_deref(), std::env::vars_os()).map_err(|faults| Failure::Config(faults.to_string()))
     };
     let socket = || cli.admin.clone().map_or_else(|| load().map(|config| config.admin), Ok);
+    let session = |socket| Session { socket, output: cli.output, screen: Screen::stdout(cli.color) };
     match cli.command {
         Command::Serve => serve(load()?, cli.config.clone()),
         Command::CheckConfig => {
@@ -93,13 +108,16 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             print("The configuration is valid.\n")
         }
         Command::Pepper(PepperCommand::New) => new_pepper(),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { command } => shell::man(&command),
         Command::Doctor { envoy } => {
+            operate::no_listing(cli.output)?;
             let config = load()?;
             let socket = cli.admin.unwrap_or_else(|| config.admin.clone());
             doctor::run(config, &socket, &envoy, cli.output)
         }
-        Command::Pepper(PepperCommand::Remote(command)) => pepper::run(command, &socket()?, cli.output),
-        Command::Remote(command) => operate::run(command, &socket()?, cli.output),
+        Command::Pepper(PepperCommand::Remote(command)) => pepper::run(command, &session(&socket()?)),
+        Command::Remote(command) => operate::run(command, &session(&socket()?)),
     }
 }
 

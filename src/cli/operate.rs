@@ -3,113 +3,121 @@
 use std::{
     io::{self, IsTerminal},
     path::Path,
-    time::Duration,
 };
 
 use serde_json::Value;
 
 use super::{
     Failure,
-    args::{AuditArgs, AuditCommand, BindingsCommand, ExplainArgs, ListArgs, Output, RemoteCommand},
+    args::{BindingsCommand, ExplainArgs, ListArgs, Output, RemoteCommand},
+    audit_args::{AuditArgs, AuditCommand},
+    change,
     client::ask,
-    json, print,
+    csv, json, print, promote,
     reference::{Which, by_file, by_id, read_bounded},
-    running, say, show, stream,
+    running, say,
+    screen::Screen,
+    show, stream,
 };
-use crate::{
-    admin::api::{
-        BanRequest, ChangeResponse, ExplainRequest, GetKeyRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest,
-        UnbanRequest, UnbindRequest, unbind_request::Mode,
-    },
-    domain::Network,
-};
+use crate::admin::api::{ExplainRequest, GetKeyRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest};
 
 /// As much of a request's head as the server takes.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Asks the server at `socket` and prints its answer.
-pub(super) fn run(command: RemoteCommand, socket: &Path, output: Output) -> Result<(), Failure> {
+/// Whom to ask, and how to answer.
+pub(super) struct Session<'a> {
+    pub(super) socket: &'a Path,
+    pub(super) output: Output,
+    pub(super) screen: Screen,
+}
+
+/// Asks the server and prints its answer.
+pub(super) fn run(command: RemoteCommand, session: &Session) -> Result<(), Failure> {
+    if !is_listing(&command) {
+        no_listing(session.output)?;
+    }
     running(&mut tokio::runtime::Builder::new_current_thread())?.block_on(async {
         match command {
-            RemoteCommand::Bindings(BindingsCommand::List(args)) => list(socket, output, args).await,
-            RemoteCommand::Bindings(BindingsCommand::Show { which }) => show_one(socket, output, which).await,
-            RemoteCommand::Unbind { which, to, open } => unbind(socket, output, which, to, open).await,
-            RemoteCommand::Ban { which, lasting, reason } => ban(socket, output, which, lasting, reason).await,
-            RemoteCommand::Unban { which } => unban(socket, output, which).await,
-            RemoteCommand::Explain(args) => explain(socket, output, args).await,
-            RemoteCommand::Status => status(socket, output).await,
-            RemoteCommand::Audit(AuditCommand::List(args)) => audit(socket, output, args).await,
-            RemoteCommand::Audit(AuditCommand::Export(args)) => stream::export(socket, output, args).await,
-            RemoteCommand::Audit(AuditCommand::Tail(args)) => stream::tail(socket, output, args).await,
+            RemoteCommand::Bindings(command) => bindings(command, session).await,
+            RemoteCommand::Unbind { which, to, open, yes } => change::unbind(session, which, to, open, yes).await,
+            RemoteCommand::Ban { which, lasting, until, reason } => {
+                change::ban(session, which, lasting, until, reason).await
+            }
+            RemoteCommand::Unban { which } => change::unban(session, which).await,
+            RemoteCommand::Undo { record, yes } => change::undo(session, record, yes).await,
+            RemoteCommand::Explain(args) => explain(session, args).await,
+            RemoteCommand::Status => status(session).await,
+            RemoteCommand::Audit(AuditCommand::List(args)) => audit(session, args).await,
+            RemoteCommand::Audit(AuditCommand::Export(args)) => stream::export(session, args).await,
+            RemoteCommand::Audit(AuditCommand::Tail(args)) => stream::tail(session, args).await,
         }
     })
 }
 
-async fn list(socket: &Path, output: Output, args: ListArgs) -> Result<(), Failure> {
-    let ListArgs { state, banned, network, limit, offset } = args;
-    let filtered = state.is_some() || banned || network.is_some() || offset > 0;
+/// Of a command whose answer is none. Known before anything is asked: an answer that cannot be written must not be one
+/// about a change that was made.
+pub(super) fn no_listing(output: Output) -> Result<(), Failure> {
+    match output {
+        Output::Table | Output::Json => Ok(()),
+        Output::Csv => Err(Failure::Usage(
+            "--output <FORMAT>: csv is for listings: bindings list, bindings promote, audit list, audit export, audit \
+             tail"
+                .to_owned(),
+        )),
+    }
+}
+
+fn is_listing(command: &RemoteCommand) -> bool {
+    matches!(
+        command,
+        RemoteCommand::Bindings(BindingsCommand::List(_) | BindingsCommand::Promote(_)) | RemoteCommand::Audit(_)
+    )
+}
+
+async fn bindings(command: BindingsCommand, session: &Session<'_>) -> Result<(), Failure> {
+    match command {
+        BindingsCommand::List(args) => list(session, args).await,
+        BindingsCommand::Show { which } => show_one(session, which).await,
+        BindingsCommand::Set(args) => change::set(session, args).await,
+        BindingsCommand::Claim(args) => change::claim(session, args).await,
+        BindingsCommand::Note(args) => change::note(session, args).await,
+        BindingsCommand::Promote(args) => promote::run(session, args.dry_run, args.yes).await,
+    }
+}
+
+async fn list(session: &Session<'_>, args: ListArgs) -> Result<(), Failure> {
+    let ListArgs { state, observed, banned, network, limit, offset } = args;
+    let filtered = state.is_some() || observed || banned || network.is_some() || offset > 0;
     let request = ListKeysRequest {
         state: state.unwrap_or_default(),
         banned_only: banned,
         network: network.map(|network| network.to_string()).unwrap_or_default(),
         limit,
         offset,
+        observed_only: observed,
     };
-    let answer = ask(socket, async |api| api.list_keys(request).await).await?;
-    emit(output, || show::list(&answer, filtered), || json::list(&answer))?;
-    if output == Output::Table && answer.keys.len() == limit as usize {
+    let answer = ask(session.socket, async |api| api.list_keys(request).await).await?;
+    emit(
+        session.output,
+        || show::list(&answer, filtered, session.screen),
+        || json::list(&answer),
+        || csv::list(&answer),
+    )?;
+    if session.output != Output::Json && answer.keys.len() == limit as usize {
         let next = offset.saturating_add(limit);
         say(format_args!("There may be more: --offset {next} shows the next, --limit up to 1000 at once."));
     }
     Ok(())
 }
 
-async fn show_one(socket: &Path, output: Output, which: Which) -> Result<(), Failure> {
+async fn show_one(session: &Session<'_>, which: Which) -> Result<(), Failure> {
     let request = GetKeyRequest { key: Some(which.resolve()?) };
-    let answer = ask(socket, async |api| api.get_key(request).await).await?;
-    emit(output, || show::one(&answer), || json::one(&answer))
+    let answer = ask(session.socket, async |api| api.get_key(request).await).await?;
+    document(session, || show::one(&answer), || json::one(&answer))
 }
 
-async fn unbind(socket: &Path, output: Output, which: Which, to: Option<Network>, open: bool) -> Result<(), Failure> {
-    let mode = match to {
-        Some(network) => Some(Mode::To(network.to_string())),
-        None if open => Some(Mode::Open(true)),
-        None => None,
-    };
-    let request = UnbindRequest { key: Some(which.resolve()?), mode };
-    let answer = ask(socket, async |api| api.unbind(request).await).await?;
-    changed(output, &answer, show::unbound)?;
-    if open {
-        let id = answer.key.map(|key| key.key_id).unwrap_or_default();
-        say(format_args!(
-            "warning: whoever uses this key next owns it, a thief too; `sentinel bindings show {id}` says who did"
-        ));
-    }
-    Ok(())
-}
-
-async fn ban(
-    socket: &Path,
-    output: Output,
-    which: Which,
-    lasting: Option<Duration>,
-    reason: String,
-) -> Result<(), Failure> {
-    // Too long for the wire is too long for the server, which says so.
-    let lasting_ms = lasting.map_or(0, |lasting| i64::try_from(lasting.as_millis()).unwrap_or(i64::MAX));
-    let request = BanRequest { key: Some(which.resolve()?), lasting_ms, reason };
-    let answer = ask(socket, async |api| api.ban(request).await).await?;
-    changed(output, &answer, show::banned)
-}
-
-async fn unban(socket: &Path, output: Output, which: Which) -> Result<(), Failure> {
-    let request = UnbanRequest { key: Some(which.resolve()?) };
-    let answer = ask(socket, async |api| api.unban(request).await).await?;
-    changed(output, &answer, show::unbanned)
-}
-
-async fn explain(socket: &Path, output: Output, args: ExplainArgs) -> Result<(), Failure> {
-    let ExplainArgs { peer, metadata, profile, missing } = args;
+async fn explain(session: &Session<'_>, args: ExplainArgs) -> Result<(), Failure> {
+    let ExplainArgs { peer, metadata, profile, missing, mode } = args;
     let input = io::stdin();
     if input.is_terminal() {
         say("Reading the request's head from the terminal; Ctrl-D ends it.");
@@ -125,17 +133,18 @@ async fn explain(socket: &Path, output: Output, args: ExplainArgs) -> Result<(),
         metadata,
         profile: profile.unwrap_or_default(),
         missing: missing.unwrap_or_default(),
+        mode: mode.unwrap_or_default(),
     };
-    let answer = ask(socket, async |api| api.explain(request).await).await?;
-    emit(output, || show::explained(&answer), || json::explained(&answer))
+    let answer = ask(session.socket, async |api| api.explain(request).await).await?;
+    document(session, || show::explained(&answer, session.screen), || json::explained(&answer))
 }
 
-async fn status(socket: &Path, output: Output) -> Result<(), Failure> {
-    let answer = ask(socket, async |api| api.get_status(GetStatusRequest {}).await).await?;
-    emit(output, || show::status(&answer), || json::status(&answer))
+async fn status(session: &Session<'_>) -> Result<(), Failure> {
+    let answer = ask(session.socket, async |api| api.get_status(GetStatusRequest {}).await).await?;
+    document(session, || show::status(&answer), || json::status(&answer))
 }
 
-async fn audit(socket: &Path, output: Output, args: AuditArgs) -> Result<(), Failure> {
+async fn audit(session: &Session<'_>, args: AuditArgs) -> Result<(), Failure> {
     let AuditArgs { kind, key, key_file, profile, since, limit } = args;
     let filtered = kind.is_some() || key.is_some() || key_file.is_some() || since.is_some();
     let key = match key_file {
@@ -148,29 +157,39 @@ async fn audit(socket: &Path, output: Output, args: AuditArgs) -> Result<(), Fai
         since_ms: 0,
         limit,
         within_ms: since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+        record: 0,
     };
-    let answer = ask(socket, async |api| api.list_audit(request).await).await?;
-    emit(output, || show::records(&answer, filtered), || json::records(&answer))?;
-    if output == Output::Table && answer.records.len() == limit as usize {
+    let answer = ask(session.socket, async |api| api.list_audit(request).await).await?;
+    emit(
+        session.output,
+        || show::records(&answer, filtered, session.screen),
+        || json::records(&answer),
+        || csv::records(&answer),
+    )?;
+    if session.output != Output::Json && answer.records.len() == limit as usize {
         say("There may be more: --limit shows up to 1000, --since, --key and --kind narrow.");
     }
     Ok(())
 }
 
-fn changed(output: Output, answer: &ChangeResponse, table: fn(&ChangeResponse) -> String) -> Result<(), Failure> {
-    if !answer.in_effect {
-        say("warning: the change is stored, but the server could not read it back yet; it follows with its next poll");
-    }
-    emit(output, || table(answer), || json::change(answer))
+/// An answer that is no listing.
+pub(super) fn document(
+    session: &Session<'_>,
+    table: impl FnOnce() -> String,
+    json: impl FnOnce() -> Value,
+) -> Result<(), Failure> {
+    emit(session.output, table, json, String::new)
 }
 
 pub(super) fn emit(
     output: Output,
     table: impl FnOnce() -> String,
     json: impl FnOnce() -> Value,
+    csv: impl FnOnce() -> String,
 ) -> Result<(), Failure> {
     match output {
         Output::Table => print(&table()),
         Output::Json => print(&format!("{:#}\n", json())),
+        Output::Csv => print(&csv()),
     }
 }

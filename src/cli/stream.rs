@@ -1,24 +1,24 @@
 //! `audit export` and `audit tail`: records as they come, however many.
 
-use std::{
-    io::{self, BufWriter, IsTerminal, Write},
-    path::Path,
-};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use super::{
     Failure,
-    args::{ExportArgs, Format, Output, TailArgs, When},
+    args::Output,
+    audit_args::{ExportArgs, Format, TailArgs},
     client::{ask, next},
     csv, json,
+    operate::Session,
     reference::by_id,
     show,
+    values::When,
 };
 use crate::admin::api::{AuditRecord, ExportAuditRequest, TailAuditRequest};
 
 /// Writes everything that is there.
-pub(super) async fn export(socket: &Path, output: Output, args: ExportArgs) -> Result<(), Failure> {
+pub(super) async fn export(session: &Session<'_>, args: ExportArgs) -> Result<(), Failure> {
     let ExportArgs { since, until, kind, key, format } = args;
-    let format = format.unwrap_or(if output == Output::Json { Format::Jsonl } else { Format::Csv });
+    let format = format.unwrap_or(if session.output == Output::Json { Format::Jsonl } else { Format::Csv });
     let (since_ms, within_ms) = bound(since);
     let (until_ms, until_ago_ms) = bound(until);
     let request = ExportAuditRequest {
@@ -29,16 +29,16 @@ pub(super) async fn export(socket: &Path, output: Output, args: ExportArgs) -> R
         until_ms,
         until_ago_ms,
     };
-    let mut pages = ask(socket, async |api| api.export_audit(request).await).await?;
+    let mut pages = ask(session.socket, async |api| api.export_audit(request).await).await?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut progress = Progress::new();
     if format == Format::Csv {
-        out.write_all(csv::HEADER.as_bytes())?;
+        out.write_all(csv::records_header().as_bytes())?;
     }
-    while let Some(page) = next(socket, &mut pages).await? {
+    while let Some(page) = next(session.socket, &mut pages).await? {
         for record in &page.records {
             let line = match format {
-                Format::Csv => csv::record(record),
+                Format::Csv => csv::record_line(record),
                 Format::Jsonl => json_line(record),
             };
             out.write_all(line.as_bytes())?;
@@ -50,19 +50,27 @@ pub(super) async fn export(socket: &Path, output: Output, args: ExportArgs) -> R
 }
 
 /// Writes what comes, until Ctrl-C.
-pub(super) async fn tail(socket: &Path, output: Output, args: TailArgs) -> Result<(), Failure> {
+pub(super) async fn tail(session: &Session<'_>, args: TailArgs) -> Result<(), Failure> {
     let TailArgs { kind, key } = args;
     let request = TailAuditRequest { kind: kind.unwrap_or_default(), key: key.as_ref().map(by_id) };
-    let mut pages = ask(socket, async |api| api.tail_audit(request).await).await?;
+    let mut pages = ask(session.socket, async |api| api.tail_audit(request).await).await?;
     let mut out = io::stdout();
+    if session.output == Output::Csv {
+        out.write_all(csv::records_header().as_bytes())?;
+        out.flush()?;
+    }
     loop {
         let page = tokio::select! {
-            page = next(socket, &mut pages) => page?,
+            page = next(session.socket, &mut pages) => page?,
             _ = tokio::signal::ctrl_c() => return Ok(()),
         };
         let Some(page) = page else { return Ok(()) };
         for record in &page.records {
-            let line = if output == Output::Json { json_line(record) } else { show::record(record) };
+            let line = match session.output {
+                Output::Table => show::record(record, session.screen),
+                Output::Json => json_line(record),
+                Output::Csv => csv::record_line(record),
+            };
             out.write_all(line.as_bytes())?;
         }
         out.flush()?;

@@ -136,6 +136,14 @@ impl KeyFacts {
         self.binding.is_none() && self.ban.is_none() && self.candidates.is_empty()
     }
 
+    /// The one network that promoting would make the owner: of several, nobody can say which.
+    pub fn only_candidate(&self) -> Option<Network> {
+        match self.candidates[..] {
+            [Candidate { network, .. }] => Some(network),
+            _ => None,
+        }
+    }
+
     /// The binding that counts at `now`: an expired one is as good as none.
     pub fn binding_at(&self, now: Timestamp) -> Option<&Binding> {
         self.binding.as_ref().filter(|binding| binding.lives(now))

@@ -119,6 +119,13 @@ impl KeyIdPrefix {
     }
 }
 
+/// The whole id, which begins no other.
+impl From<KeyId> for KeyIdPrefix {
+    fn from(id: KeyId) -> Self {
+        Self(id.to_string())
+    }
+}
+
 impl FromStr for KeyIdPrefix {
     type Err = KeyIdError;
 

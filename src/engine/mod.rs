@@ -170,6 +170,8 @@ pub struct Denial {
 pub struct Explained {
     /// Whether the request would be let through.
     pub allowed: bool,
+    /// Whether that is only because the mode is `observe`.
+    pub would_deny: bool,
     /// Why.
     pub reason: Reason,
     /// The key, where the request has one.
@@ -333,6 +335,11 @@ impl Engine {
         }
     }
 
+    /// What [`Engine::fault`] would answer.
+    pub fn explain_fault(&self, fault: Reason, mode: Mode) -> Explained {
+        told(self.fault(fault, mode), None, None)
+    }
+
     /// What the cache alone decides. Synchronous: no I/O, no lock, no timer.
     fn warm(&self, case: Case<'_>, key: &ApiKey) -> Option<(Arc<Entry>, Verdict)> {
         let entry = self.cached.get(iter::once(case.digest).chain(self.ring.others(key)))?;
@@ -441,7 +448,16 @@ fn answer(verdict: Verdict, mode: Mode) -> Decision {
 }
 
 fn explained(verdict: Verdict, mode: Mode, facts: Option<KeyFacts>, would_own: Option<Network>) -> Explained {
-    let Verdict { reason, key_id, .. } = verdict;
-    let allowed = matches!(answer(verdict, mode), Decision::Allow(_));
-    Explained { allowed, reason, key_id, facts, would_own }
+    told(answer(verdict, mode), facts, would_own)
+}
+
+fn told(decision: Decision, facts: Option<KeyFacts>, would_own: Option<Network>) -> Explained {
+    match decision {
+        Decision::Allow(Permit { reason, key_id, would_deny }) => {
+            Explained { allowed: true, would_deny, reason, key_id, facts, would_own }
+        }
+        Decision::Deny(Denial { reason, key_id, .. }) => {
+            Explained { allowed: false, would_deny: false, reason, key_id, facts, would_own }
+        }
+    }
 }

@@ -342,6 +342,8 @@ pub struct Applied {
     pub revision: Revision,
     /// The key.
     pub key_id: KeyId,
+    /// The number of the audit record.
+    pub number: RecordId,
     /// The key as it was.
     pub before: KeyFacts,
     /// The key as it is now.
@@ -394,6 +396,18 @@ pub struct KeyQuery {
     pub limit: u32,
     /// Skip so many rows.
     pub offset: u32,
+    /// In which order.
+    pub order: Order,
+}
+
+/// The order of a [`KeyQuery`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The newest first; observed keys in the order in which they came.
+    Newest,
+    /// By id, only those after this one. Rows that leave the list while somebody reads it page by page shift no other
+    /// row past him.
+    ById(Option<KeyId>),
 }
 
 /// One key as operators see it.
@@ -407,6 +421,8 @@ pub struct KeyRow {
     pub facts: KeyFacts,
     /// What only operators want to know of its binding.
     pub life: Life,
+    /// The networks refused this key in the last 24 h, as for [`Applied::refused`]. Only [`Store::find`] looks for them.
+    pub refused: Vec<RefusedNetwork>,
 }
 
 /// What has become of a binding. Written some seconds late, so no decision reads it.
@@ -478,6 +494,8 @@ pub struct AuditQuery {
     pub since: Option<Timestamp>,
     /// Only records whose last time is before this.
     pub until: Option<Timestamp>,
+    /// Only the record with this number.
+    pub record: Option<RecordId>,
     /// In which order.
     pub order: AuditOrder,
     /// At most so many.
@@ -486,8 +504,15 @@ pub struct AuditQuery {
 
 impl AuditQuery {
     /// Everything, newest first.
-    pub const ALL: Self =
-        Self { kind: None, key: None, since: None, until: None, order: AuditOrder::Newest, limit: u32::MAX };
+    pub const ALL: Self = Self {
+        kind: None,
+        key: None,
+        since: None,
+        until: None,
+        record: None,
+        order: AuditOrder::Newest,
+        limit: u32::MAX,
+    };
 }
 
 /// What to count beside the bindings and the bans.

@@ -76,7 +76,7 @@ async fn a_change_tells_what_was_what_is_and_who_was_refused() {
 async fn a_key_never_seen_can_be_banned_and_its_ban_ends() {
     let sentinel = sentinel().start().await;
     let mut api = client_of(&sentinel).await;
-    let ban = |lasting_ms| BanRequest { key: by_key(KEY), lasting_ms, reason: "leaked".to_owned() };
+    let ban = |lasting_ms| BanRequest { key: by_key(KEY), lasting_ms, reason: "leaked".to_owned(), until_ms: 0 };
     let answer = api.ban(ban(7_200_000)).await.unwrap().into_inner();
     let (key, now) = (answer.key.unwrap(), answer.now_ms);
     assert_eq!((key.key_id, key.hint.as_str(), key.binding), (id_of(KEY), "sk-l…cdef", None));

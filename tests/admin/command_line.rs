@@ -46,9 +46,9 @@ async fn bindings_are_listed_in_columns_and_shown_one_fact_a_line() {
     assert_eq!(
         says(&sentinel, &["bindings", "list"]),
         "\
-KEY                                 HINT       STATE    NETWORKS        SINCE    BAN
-k_0a1b2c3d000000000000000000000001  sk-l…cdef  learned  203.0.113.7/32  30m ago  -
-k_ffffffff000000000000000000000002  -          learned  2001:db8::/64   3h ago   1d 22h left
+KEY                                 HINT       STATE    NETWORKS        SINCE    USED  BAN          NOTE
+k_0a1b2c3d000000000000000000000001  sk-l…cdef  learned  203.0.113.7/32  30m ago  -     -            -
+k_ffffffff000000000000000000000002  -          learned  2001:db8::/64   3h ago   -     1d 22h left  -
 "
     );
     let (since, banned) = (to_the_second(half_hours(7)), to_the_second(half_hours(3)));
@@ -62,15 +62,27 @@ hint      -
 state     learned
 networks  2001:db8::/64
 since     {since} (3h ago)
+used      -
+refused   -
+note      -
 ban       until {until} (1d 22h left)
 banned    {banned} (1h ago) by uid:0
 reason    leaked
+No refusal of this key is recorded in the last 24 hours; one is recorded within two seconds.
 "
         )
     );
     let mut document = json(&sentinel, &["bindings", "list"]);
     assert!(document["now"].take().as_str().unwrap().ends_with('Z'));
-    let binding = |network: &str, time: Timestamp| json!({ "state": "learned", "networks": [network], "created_at": time.to_string() });
+    let binding = |network: &str, time: Timestamp| {
+        json!({
+            "state": "learned",
+            "networks": [network],
+            "created_at": time.to_string(),
+            "open_until": null,
+            "expires_at": null,
+        })
+    };
     let ban = json!({
         "until": half_hours(3).after(hours(48)).to_string(),
         "reason": "leaked",
@@ -78,9 +90,11 @@ reason    leaked
         "created_at": half_hours(3).to_string(),
         "in_force": true,
     });
-    let second = json!({ "key_id": TWO, "hint": null, "binding": binding("2001:db8::/64", half_hours(7)), "ban": ban });
-    let first =
-        json!({ "key_id": ONE, "hint": "sk-l…cdef", "binding": binding("203.0.113.7/32", half_hours(1)), "ban": null });
+    let life = || json!({ "used_at": null, "refused_at": null, "note": null });
+    let second = json!({ "key_id": TWO, "hint": null, "binding": binding("2001:db8::/64", half_hours(7)), "ban": ban,
+        "life": life(), "candidates": [] });
+    let first = json!({ "key_id": ONE, "hint": "sk-l…cdef", "binding": binding("203.0.113.7/32", half_hours(1)), "ban": null,
+        "life": life(), "candidates": [] });
     assert_eq!(document, json!({ "keys": [first, second], "now": null }));
     assert_eq!(json(&sentinel, &["bindings", "show", TWO])["key"], second);
 }
@@ -119,6 +133,7 @@ Refused this key in the last 24 hours:
   NETWORK          TIMES  LAST
   198.51.100.9/32     12  1h ago
 Next: sentinel unbind k_0a1b2c3d000000000000000000000001 --to CIDR
+Undo: sentinel undo 3
 "
     );
     let document = json(&sentinel, &["unbind", "0a1b2c3d", "--to", "10.2.0.0/16"]);
@@ -197,7 +212,7 @@ async fn a_key_never_seen_is_banned_by_file_shown_and_unbanned() {
     std::fs::write(&file, format!("{KEY}\r\n")).unwrap();
     let banned = says(&sentinel, &["ban", "--key-file", file.to_str().unwrap(), "--for", "2h", "--reason", "leaked"]);
     assert!(banned.starts_with(&format!("{id} is banned until ")), "{banned}");
-    assert!(banned.ends_with(" (2h left).\n  owner   no owner\n"), "{banned}");
+    assert!(banned.ends_with(" (2h left).\n  owner   no owner\nUndo: sentinel undo 1\n"), "{banned}");
     assert_eq!(decide(&sentinel, KEY, OWNER).await, "key_banned");
 
     let shown = json(&sentinel, &["bindings", "show", "--key-file", "-"]);
@@ -205,7 +220,10 @@ async fn a_key_never_seen_is_banned_by_file_shown_and_unbanned() {
     assert_eq!(shown["key"]["ban"]["actor"], my_uid());
     let again = says(&sentinel, &["ban", "--key-file", "-"]);
     assert!(again.starts_with(&format!("{id} is banned for ever. An earlier ban was replaced.\n")), "{again}");
-    assert_eq!(says(&sentinel, &["unban", &id[..10]]), format!("{id} is no longer banned.\n  owner   no owner\n"));
+    assert_eq!(
+        says(&sentinel, &["unban", &id[..10]]),
+        format!("{id} is no longer banned.\n  owner   no owner\nUndo: sentinel undo 3\n")
+    );
     let audit = says(&sentinel, &["audit", "list", "--key-file", "-"]);
     assert_eq!(audit.lines().count(), 4, "two bans and an unban, though no row has the key now: {audit}");
     assert_eq!(decide(&sentinel, KEY, OWNER).await, "first_use");
@@ -251,12 +269,12 @@ async fn the_audit_is_readable() {
         says(&sentinel, &["audit", "list", "--since", "4h"]),
         format!(
             "\
-TIME                  KIND    KEY                                 NETWORK          TIMES  BY     WHAT
-{first}  ban     {TWO}  -                    1  uid:0  until {until} (leaked), was not banned
-{second}  unbind  {TWO}  -                    1  uid:0  networks 203.0.113.7/32 -> open to the next first use
-{third}  unbind  {ONE}  -                    1  uid:0  networks reserved -> 10.0.0.0/8
-{fourth}  unbind  {ONE}  -                    1  uid:0  networks 203.0.113.7/32 -> reserved
-{fifth}  denied  {ONE}  198.51.100.9/32   1234  -      ip_mismatch
+RECORD  TIME                  KIND    KEY                                 NETWORK          TIMES  BY     UNDO             WHAT
+     7  {first}  ban     {TWO}  -                    1  uid:0  sentinel undo 7  until {until} (leaked), was not banned
+     6  {second}  unbind  {TWO}  -                    1  uid:0  sentinel undo 6  networks 203.0.113.7/32 -> open to the next first use
+     5  {third}  unbind  {ONE}  -                    1  uid:0  sentinel undo 5  networks reserved -> 10.0.0.0/8
+     4  {fourth}  unbind  {ONE}  -                    1  uid:0  sentinel undo 4  networks 203.0.113.7/32 -> reserved
+     3  {fifth}  denied  {ONE}  198.51.100.9/32   1234  -      -                ip_mismatch
 "
         )
     );
@@ -265,6 +283,7 @@ TIME                  KIND    KEY                                 NETWORK       
     let document = json(&sentinel, &["audit", "list", "--kind", "denied"]);
     let time = half_hours(5).to_string();
     let record = json!({
+        "record": 3,
         "kind": "denied",
         "reason": "ip_mismatch",
         "key_id": ONE,
@@ -275,6 +294,7 @@ TIME                  KIND    KEY                                 NETWORK       
         "actor": null,
         "decision_id": "a-decision",
         "detail": null,
+        "undo": null,
     });
     assert_eq!(document["records"], json!([record]));
 }
@@ -295,7 +315,7 @@ async fn status_tells_the_process_and_how_full_the_store_is() {
     let expected = json!({
         "version": env!("CARGO_PKG_VERSION"), "pid": pid, "uptime_ms": null, "serving": true, "mode": "enforce",
         "store": store, "applied_revision": 2, "since_poll_ms": null, "pepper_id": pepper.as_str(),
-        "realm": "default", "learned": 1, "pinned": 0, "reserved": 1, "banned": 1,
+        "realm": "default", "learned": 1, "pinned": 0, "reserved": 1, "banned": 1, "provisional": 0, "observed": 0,
     });
     assert_eq!(document, expected);
 

@@ -222,6 +222,7 @@ hint     sk-l…cdef
 ban      -
 policy   none in this version
 binding  learned, 203.0.113.7/32
+mode     enforce
 verdict  denied, ip_mismatch: the key belongs to another network
 ",
         id_of(KEY)

@@ -10,7 +10,9 @@ use key_ip_sentinel::{
     admin::{
         self, Operations,
         api::{
-            BanRequest, ExplainRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest, admin_client::AdminClient,
+            BanRequest, ClaimKeyRequest, ExplainRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest,
+            NoteRequest, PromoteRequest, SetNetworksRequest, UndoRequest, admin_client::AdminClient,
+            note_request::Note,
         },
     },
     caller::Callers,
@@ -107,6 +109,8 @@ async fn before_the_first_poll_there_is_no_clock_and_no_change() {
     let mut api = client(&socket).await;
     for status in [
         api.ban(ban()).await.unwrap_err(),
+        api.undo(UndoRequest { record: 1 }).await.unwrap_err(),
+        api.promote(PromoteRequest { dry_run: true }).await.unwrap_err(),
         api.list_keys(ListKeysRequest::default()).await.unwrap_err(),
         api.list_audit(ListAuditRequest::default()).await.unwrap_err(),
     ] {
@@ -142,7 +146,17 @@ async fn a_peer_without_credentials_is_refused() {
     let service = admin::grpc::service(parts.operations());
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
     let mut api = AdminClient::connect(address).await.unwrap();
-    for status in [api.get_status(GetStatusRequest {}).await.unwrap_err(), api.ban(ban()).await.unwrap_err()] {
+    let networks = vec!["10.0.0.0/8".to_owned()];
+    let set = SetNetworksRequest { key: by_key(KEY), networks: networks.clone(), reserve: false };
+    for status in [
+        api.get_status(GetStatusRequest {}).await.unwrap_err(),
+        api.ban(ban()).await.unwrap_err(),
+        api.set_networks(set).await.unwrap_err(),
+        api.claim_key(ClaimKeyRequest { key: by_key(KEY), networks }).await.unwrap_err(),
+        api.note(NoteRequest { key: by_key(KEY), note: Some(Note::Remove(true)) }).await.unwrap_err(),
+        api.promote(PromoteRequest { dry_run: false }).await.unwrap_err(),
+        api.undo(UndoRequest { record: 1 }).await.unwrap_err(),
+    ] {
         assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
     }
     assert_eq!(parts.records().await, 0);

@@ -6,10 +6,18 @@ mod command_line;
 #[path = "../common/mod.rs"]
 mod common;
 mod explain;
+mod giving;
 mod in_process;
 mod lists;
+mod observed;
+mod promoting;
+mod refusals;
 mod requests;
 mod run;
+mod shells;
+mod spreadsheet;
+mod terminal;
+mod undoing;
 
 use std::{
     fs::DirBuilder,
@@ -104,6 +112,13 @@ async fn bind(store: &SqliteStore, key: Fingerprint, owner: &str, now: Timestamp
 async fn change(store: &SqliteStore, key: &Fingerprint, action: Action, now: Timestamp) {
     let target = Target::Key(key.clone());
     store.apply(Change::Key { target, action }, "uid:0", now).await.unwrap();
+}
+
+/// What observe mode writes down of a request.
+async fn observe(store: &SqliteStore, key: Fingerprint, from: &str, now: Timestamp) {
+    let network = from.parse().unwrap();
+    let claim = Claim { key, network, purpose: Purpose::Observe, now, decision_id: "a-decision".to_owned() };
+    assert!(matches!(store.claim(claim).await, Ok(Claimed::Noted(_))), "{from}");
 }
 
 /// So many denials of the thief, for [`Reason::IpMismatch`].

@@ -1,7 +1,8 @@
 //! What is refused, how, and without a change.
 
 use key_ip_sentinel::admin::api::{
-    BanRequest, GetKeyRequest, KeyReference, ListAuditRequest, ListKeysRequest, UnbanRequest, UnbindRequest,
+    BanRequest, ClaimKeyRequest, ExplainRequest, GetKeyRequest, KeyReference, ListAuditRequest, ListKeysRequest,
+    NoteRequest, SetNetworksRequest, UnbanRequest, UnbindRequest, UndoRequest, note_request::Note,
     unbind_request::Mode,
 };
 use tonic::{Code, Status};
@@ -77,7 +78,8 @@ async fn a_refused_request_names_its_field_and_repeats_nothing() {
     let sentinel = sentinel().start().await;
     let mut api = client_of(&sentinel).await;
     decide(&sentinel, KEY, OWNER).await;
-    let ban = |lasting_ms, reason: &str| BanRequest { key: by_key(KEY), lasting_ms, reason: reason.into() };
+    let ban =
+        |lasting_ms, reason: &str| BanRequest { key: by_key(KEY), lasting_ms, reason: reason.into(), until_ms: 0 };
     let unban = |key| UnbanRequest { key };
     let to = |text: &str| unbind(KEY, Some(Mode::To(text.to_owned())));
     let keys = ListKeysRequest::default;
@@ -114,7 +116,42 @@ async fn a_refused_request_names_its_field_and_repeats_nothing() {
         ("since_ms", api.list_audit(ListAuditRequest { since_ms: -1, ..records() }).await.unwrap_err()),
         ("within_ms", api.list_audit(ListAuditRequest { within_ms: -1, ..records() }).await.unwrap_err()),
     ];
-    for (field, status) in refusals {
+    let set = |networks: &[&str], reserve| SetNetworksRequest {
+        key: by_key(KEY),
+        networks: networks.iter().map(ToString::to_string).collect(),
+        reserve,
+    };
+    let claim = |networks: &[&str]| ClaimKeyRequest { key: by_key(KEY), networks: set(networks, false).networks };
+    let note = |note| NoteRequest { key: by_key(KEY), note };
+    let text = |text: &str| note(Some(Note::Text(text.to_owned())));
+    let until = |until_ms, lasting_ms| BanRequest { until_ms, ..ban(lasting_ms, "") };
+    let explain = ExplainRequest { head: b"GET / HTTP/1.1\n\n".to_vec(), mode: KEY.into(), ..Default::default() };
+    let further = [
+        ("networks", api.set_networks(set(&[], false)).await.unwrap_err()),
+        ("networks", api.set_networks(set(&["10.0.0.0/8", KEY], false)).await.unwrap_err()),
+        ("networks", api.set_networks(set(&["10.0.0.1/8"], false)).await.unwrap_err()),
+        ("networks", api.set_networks(set(&["10.0.0.0/8"; 257], false)).await.unwrap_err()),
+        ("reserve", api.set_networks(set(&["10.0.0.0/8"], true)).await.unwrap_err()),
+        ("key", api.set_networks(SetNetworksRequest { key: None, ..set(&[OWNER], false) }).await.unwrap_err()),
+        ("networks", api.claim_key(claim(&[])).await.unwrap_err()),
+        ("networks", api.claim_key(claim(&[KEY])).await.unwrap_err()),
+        ("key", api.claim_key(ClaimKeyRequest { key: None, ..claim(&[OWNER]) }).await.unwrap_err()),
+        ("note", api.note(note(None)).await.unwrap_err()),
+        ("remove", api.note(note(Some(Note::Remove(false)))).await.unwrap_err()),
+        ("text", api.note(text("")).await.unwrap_err()),
+        ("text", api.note(text(&"x".repeat(201))).await.unwrap_err()),
+        ("text", api.note(text("a\u{9b}31mb")).await.unwrap_err()),
+        ("record", api.undo(UndoRequest { record: 0 }).await.unwrap_err()),
+        ("record", api.undo(UndoRequest { record: -1 }).await.unwrap_err()),
+        ("record", api.list_audit(ListAuditRequest { record: -1, ..records() }).await.unwrap_err()),
+        ("until_ms", api.ban(until(1, 0)).await.unwrap_err()),
+        ("until_ms", api.ban(until(-1, 0)).await.unwrap_err()),
+        ("until_ms", api.ban(until(i64::MIN, 0)).await.unwrap_err()),
+        ("until_ms", api.ban(until(i64::MAX, 0)).await.unwrap_err()),
+        ("until_ms", api.ban(until(i64::MAX, 1)).await.unwrap_err()),
+        ("mode", api.explain(explain).await.unwrap_err()),
+    ];
+    for (field, status) in refusals.into_iter().chain(further) {
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
         assert!(status.message().starts_with(&format!("{field}: ")), "{field}: {status:?}");
         assert!(!status.message().contains("sk-"), "{status:?}");
@@ -127,7 +164,7 @@ async fn the_longest_the_farthest_and_the_largest_that_is_accepted() {
     let sentinel = sentinel().start().await;
     let mut api = client_of(&sentinel).await;
     let (century, reason) = (100 * 365 * 24 * 60 * 60 * 1000, "é".repeat(200));
-    let request = BanRequest { key: by_key(KEY), lasting_ms: century, reason: reason.clone() };
+    let request = BanRequest { key: by_key(KEY), lasting_ms: century, reason: reason.clone(), until_ms: 0 };
     let answer = api.ban(request).await.unwrap().into_inner();
     let ban = answer.key.unwrap().ban.unwrap();
     assert_eq!((ban.until_ms, ban.reason), (Some(answer.now_ms + century), reason));

@@ -16,7 +16,7 @@ use nix::{
 use super::*;
 
 const KEY: &str = "sk-owned-0123456789";
-const HEADER: &str = "kind,reason,key_id,network,count,first_at,last_at,actor,decision_id,detail";
+const HEADER: &str = "record,kind,reason,key_id,network,count,first_at,last_at,actor,decision_id,detail,undo";
 /// What the records of [`seed`] begin with.
 const BEGIN: i64 = 1_767_225_600_000;
 
@@ -87,7 +87,7 @@ async fn a_hundred_thousand_records_are_exported_in_their_order_without_the_memo
     let before = peak(sentinel.pid());
     let csv = cells(&export(&sentinel, &[]));
     assert_eq!(csv[0], HEADER.split(',').collect::<Vec<_>>());
-    let counts = csv[1..].iter().map(|row| row[4].parse::<u32>().unwrap());
+    let counts = csv[1..].iter().map(|row| row[5].parse::<u32>().unwrap());
     assert!(counts.eq(1..=RECORDS));
     assert!(numbers(&sentinel, &[]).into_iter().eq(1..=u64::from(RECORDS)));
     let grown = peak(sentinel.pid()) - before;
@@ -142,11 +142,11 @@ async fn no_cell_is_a_formula_and_numbers_and_times_are_what_they_are() {
         database.execute(sql, (BEGIN, text)).unwrap();
     }
     let csv = export(&sentinel, &[]);
-    for (row, text) in cells(&csv)[1..].iter().zip(evil) {
+    for ((row, text), number) in cells(&csv)[1..].iter().zip(evil).zip(1..) {
         let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
         let written = if is_formula { format!("'{text}") } else { text.to_owned() };
-        let expected =
-            ["ban", "", "", "", "7", "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z", &written, "", &written];
+        let (number, time) = (number.to_string(), "2026-01-01T00:00:00.000Z");
+        let expected = [&number, "ban", "", "", "", "7", time, time, &written, "", &written, ""];
         assert_eq!(row, &expected);
     }
     assert_eq!(cells(&csv).len(), 1 + evil.len());
@@ -227,7 +227,7 @@ async fn tail_shows_a_denial_within_two_seconds_and_ends_well() {
     let line = common::within("a line", lines.recv()).await.unwrap();
     assert!(denied.elapsed() <= Duration::from_secs(2), "{:?}", denied.elapsed());
     let words: Vec<_> = line.split_whitespace().collect();
-    assert_eq!(words[1..], ["denied", &id, "198.51.100.9/32", "1", "-", "ip_mismatch"]);
+    assert_eq!(words[2..], ["denied", &id, "198.51.100.9/32", "1", "-", "ip_mismatch"]);
     assert_eq!(end(child, Signal::SIGINT), Some(0));
     sentinel.stop().await;
 }

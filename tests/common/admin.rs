@@ -23,7 +23,7 @@ impl Admin {
 
     /// Bans the key itself, for ever; it need not have been seen.
     pub(crate) async fn ban(&self, api_key: &str) -> Result<ChangeResponse, Refused> {
-        let request = BanRequest { key: by_key(api_key), lasting_ms: 0, reason: "a test".to_owned() };
+        let request = BanRequest { key: by_key(api_key), lasting_ms: 0, reason: "a test".to_owned(), until_ms: 0 };
         self.0.unary("/sentinel.admin.v1.Admin/Ban", &request).await
     }
 

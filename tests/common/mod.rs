@@ -21,6 +21,7 @@ pub(crate) mod grpc;
 pub(crate) mod http_client;
 pub(crate) mod process;
 pub(crate) mod sentinel;
+pub(crate) mod snapshot;
 pub(crate) mod switch;
 pub(crate) mod told;
 pub(crate) mod upstream;

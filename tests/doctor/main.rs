@@ -93,7 +93,7 @@ fn the_readme_lists_every_code() {
 fn help_and_usage() {
     let Seen { code, out, err } = run(&["doctor", "--help"], b"");
     assert_eq!((code, err.as_str()), (0, ""));
-    assert!(out.contains("--envoy <FILE>") && out.contains("Changes nothing."), "{out}");
+    assert!(out.contains("--envoy <FILE>") && out.contains("Changes: nothing."), "{out}");
     let Seen { code, out, err } = run(&["doctor", "--config", "/nonexistent/sentinel.toml"], b"");
     assert_eq!((code, out.as_str()), (2, ""), "{err}");
     assert!(err.contains("/nonexistent/sentinel.toml"), "{err}");

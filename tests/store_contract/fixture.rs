@@ -14,8 +14,8 @@ use key_ip_sentinel::{
         ApiKey, Binding, Fingerprint, KeyDigest, KeyHasher, KeyIdPrefix, Network, Pepper, Timestamp, event::Record,
     },
     store::{
-        Action, Applied, AuditQuery, BatchId, Change, ChangeError, Claim, Claimed, CountQuery, KeyQuery, Purpose,
-        Reading, Refusal, Revision, Slots, SpoolId, Store, Target,
+        Action, Applied, AuditQuery, BatchId, Change, ChangeError, Claim, Claimed, CountQuery, KeyQuery, Order,
+        Purpose, Reading, Refusal, Revision, Slots, SpoolId, Store, Target,
     },
 };
 
@@ -140,8 +140,15 @@ pub(crate) async fn audit(store: &dyn Store, query: AuditQuery) -> Vec<Record> {
 pub(crate) const ONE: Purpose = Purpose::Own(Slots { networks: 1, window: Duration::ZERO });
 
 /// Every key, newest first.
-pub(crate) const ALL_KEYS: KeyQuery =
-    KeyQuery { state: None, banned_only: false, observed_only: false, network: None, limit: 1000, offset: 0 };
+pub(crate) const ALL_KEYS: KeyQuery = KeyQuery {
+    state: None,
+    banned_only: false,
+    observed_only: false,
+    network: None,
+    limit: 1000,
+    offset: 0,
+    order: Order::Newest,
+};
 
 /// Bindings and bans alone.
 pub(crate) const TOTALS: CountQuery = CountQuery { crowded: 0, denied_since: None };

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use key_ip_sentinel::{
-    domain::{Fingerprint, State, Timestamp},
-    store::{Action, ChangeError, KeyQuery, KeyRow, Life, Refusal, Revision, Store, Target},
+    domain::{
+        Fingerprint, Reason, State, Timestamp,
+        event::{EventKind, Record},
+    },
+    store::{Action, ChangeError, KeyQuery, KeyRow, Life, Order, Refusal, RefusedNetwork, Revision, Store, Target},
 };
 
 use crate::fixture::*;
@@ -120,7 +123,13 @@ pub(crate) async fn a_key_is_found_by_prefix_and_by_itself(place: &impl Backend)
     change(&*store, &banned, FOREVER).await;
     for key in [&bound, &banned] {
         let facts = store.lookup(&key.digest.into()).await.unwrap().facts;
-        let expected = KeyRow { key_id: key.digest.new_id(), hint: key.hint.clone(), facts, life: Life::default() };
+        let expected = KeyRow {
+            key_id: key.digest.new_id(),
+            hint: key.hint.clone(),
+            facts,
+            life: Life::default(),
+            refused: Vec::new(),
+        };
         let short = Target::Id(prefix(&key.digest.new_id().to_string()[..10]));
         for target in [Target::Key(key.clone()), by_id(key), short] {
             assert_eq!(store.find(target).await.unwrap(), expected);
@@ -137,4 +146,58 @@ pub(crate) async fn a_key_is_found_by_prefix_and_by_itself(place: &impl Backend)
     let found = store.find(Target::Id(prefix("abababab"))).await;
     let Err(ChangeError::Refused(Refusal::Ambiguous(candidates))) = found else { panic!("{found:?}") };
     assert_eq!(candidates, twins.map(|twin| twin.digest.new_id()));
+}
+
+pub(crate) async fn a_key_is_found_with_who_was_refused_it(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("refused");
+    bind(&*store, &key, "203.0.113.7").await;
+    let now = store.changes_after(Revision(0)).await.unwrap().now;
+    let record = |count, at| Record {
+        kind: EventKind::Denied,
+        reason: Some(Reason::IpMismatch),
+        key_id: Some(key.digest.new_id()),
+        network: Some(network("198.51.100.9")),
+        count,
+        first_at: at,
+        last_at: at,
+        actor: None,
+        decision_id: None,
+        detail: None,
+        delta: None,
+    };
+    let (lately, long_ago) = (now.before(hours(23)), now.before(hours(25)));
+    let records = vec![record(3, lately), record(4, lately), record(100, long_ago)];
+    store.append_audit(new_batch(), records).await.unwrap();
+    let found = store.find(by_id(&key)).await.unwrap();
+    assert_eq!(
+        found.refused,
+        [RefusedNetwork { network: network("198.51.100.9"), count: 7, last_at: lately }],
+        "by the store's clock"
+    );
+}
+
+pub(crate) async fn a_walk_by_id_goes_through_bindings_and_bans(place: &impl Backend) {
+    let store = place.open().await;
+    let keys: Vec<_> = (0..7).map(|number| key(&format!("any {number}"))).collect();
+    for (number, key) in keys.iter().enumerate() {
+        match number % 3 {
+            0 => drop(bind(&*store, key, "203.0.113.7").await),
+            1 => drop(change(&*store, key, FOREVER).await),
+            _ => {
+                bind(&*store, key, "203.0.113.7").await;
+                change_at(&*store, key, FOREVER, at(hours(1))).await;
+            }
+        }
+    }
+    let (mut met, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.keys(KeyQuery { limit: 2, order: Order::ById(after), ..ALL_KEYS }).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.key_id);
+        met.extend(page.iter().map(|row| row.key_id));
+    }
+    let mut ids: Vec<_> = keys.iter().map(|key| key.digest.new_id()).collect();
+    ids.sort();
+    assert_eq!(met, ids);
 }

@@ -53,6 +53,7 @@ macro_rules! suite {
                 a_claim_forgets_the_candidates,
                 observed_keys_are_listed_until_they_have_an_owner,
                 promote_binds_one_candidate_and_reserves_several,
+                a_walk_by_id_meets_everybody_though_rows_leave_the_list,
             },
             life::{
                 times_of_use_never_go_back,
@@ -69,6 +70,7 @@ macro_rules! suite {
                 an_undo_of_one_part_leaves_the_other,
                 what_requests_cause_cannot_be_undone,
                 an_opened_key_comes_back,
+                a_change_names_its_record,
             },
             changes::{
                 reserve_empties_the_networks,
@@ -116,6 +118,8 @@ macro_rules! suite {
                 keys_are_filtered,
                 keys_come_in_pages,
                 a_key_is_found_by_prefix_and_by_itself,
+                a_key_is_found_with_who_was_refused_it,
+                a_walk_by_id_goes_through_bindings_and_bans,
             },
             counts::{
                 counts_count,

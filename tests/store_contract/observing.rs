@@ -2,7 +2,9 @@
 
 use key_ip_sentinel::{
     domain::{Candidate, Fingerprint, KeyFacts, State, event::EventKind},
-    store::{Action, Claim, Claimed, KeyQuery, MAX_CANDIDATES, Purpose, Refusal, Revision, Store, Target},
+    store::{
+        Action, Change, Claim, Claimed, KeyQuery, MAX_CANDIDATES, Order, Purpose, Refusal, Revision, Store, Target,
+    },
 };
 
 use crate::fixture::*;
@@ -114,4 +116,28 @@ pub(crate) async fn promote_binds_one_candidate_and_reserves_several(place: &imp
         Refusal::NothingToPromote(stays.digest.new_id())
     );
     assert_eq!(refusal(&*store, Target::Key(unseen), Action::Promote).await, Refusal::NotFound);
+}
+
+pub(crate) async fn a_walk_by_id_meets_everybody_though_rows_leave_the_list(place: &impl Backend) {
+    let store = place.open().await;
+    let keys: Vec<_> = (0..20).map(|number| key(&format!("walked {number}"))).collect();
+    for key in &keys {
+        observe(&*store, key, "203.0.113.7").await;
+    }
+    let (mut met, mut after) = (Vec::new(), None);
+    loop {
+        let query = KeyQuery { limit: 3, order: Order::ById(after), ..OBSERVED };
+        let page = store.keys(query).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.key_id);
+        for row in page {
+            met.push(row.key_id);
+            let target = Target::Id(row.key_id.into());
+            let change = Change::Key { target, action: Action::Promote };
+            store.apply(change, ADMIN, START).await.unwrap();
+        }
+    }
+    let mut ids: Vec<_> = keys.iter().map(|key| key.digest.new_id()).collect();
+    ids.sort();
+    assert_eq!(met, ids);
 }

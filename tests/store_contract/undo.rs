@@ -2,7 +2,7 @@
 
 use key_ip_sentinel::{
     domain::{Fingerprint, KeyFacts, event::EventKind},
-    store::{Action, Applied, Change, ChangeError, RecordId, Refusal, Revision, Store},
+    store::{Action, Applied, AuditQuery, Change, ChangeError, RecordId, Refusal, Revision, Store},
 };
 
 use crate::fixture::*;
@@ -110,4 +110,17 @@ pub(crate) async fn an_opened_key_comes_back(place: &impl Backend) {
     let open = last_record(&*store).await;
     bind(&*store, &key, "198.51.100.9").await;
     assert_eq!(refused(&*store, open).await, Refusal::ChangedSince(key.digest.new_id()), "somebody was first");
+}
+
+pub(crate) async fn a_change_names_its_record(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("numbered");
+    bind(&*store, &key, "203.0.113.7").await;
+    for action in [Action::Reserve, FOREVER, Action::Unban] {
+        let applied = change(&*store, &key, action).await;
+        let query = AuditQuery { record: Some(applied.number), ..WHOLE_AUDIT };
+        assert_eq!(audit(&*store, query).await, [applied.record]);
+    }
+    let nobodys = AuditQuery { record: Some(RecordId(99)), ..WHOLE_AUDIT };
+    assert_eq!(audit(&*store, nobodys).await, []);
 }

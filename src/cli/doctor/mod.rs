@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Failure, args::Output, client::ask, json, print, running, show};
+use super::{Failure, args::Output, client::ask, json, operate::emit, running, show};
 use crate::{
     admin::api::{CrowdedNetwork, DenialCount, GetDiagnosisRequest, GetDiagnosisResponse},
     config::Config,
@@ -31,10 +31,7 @@ pub(super) fn run(config: Config, socket: &Path, envoy: &[PathBuf], output: Outp
     let asked = asked.map(|answer| diagnosis(answer).examine(&setup, &mut report));
     files.iter().for_each(|file| file.examine(&setup, &mut report));
     // What was found here is worth telling where nobody answers, and just then.
-    match output {
-        Output::Table => print(&show::report(&report, asked.is_ok())),
-        Output::Json => print(&format!("{:#}\n", json::report(&report))),
-    }?;
+    emit(output, || show::report(&report, asked.is_ok()), || json::report(&report), String::new)?;
     asked?;
     if report.findings().is_empty() { Ok(()) } else { Err(Failure::Found) }
 }

@@ -1,39 +1,74 @@
-//! What happened.
+//! What happened, and what takes it back.
 
-use super::{columns, or_nothing, text, time};
-use crate::admin::api::{AuditRecord, ListAuditResponse};
+use super::{NOTHING, or_nothing, table::Cell, table::table, time};
+use crate::{
+    admin::api::{AuditRecord, ListAuditResponse},
+    cli::screen::{Paint, Screen},
+};
+
+/// As wide as `pepper_activated`, the longest kind.
+const KIND: usize = 16;
 
 /// One line a record. `filtered` says that there may be others.
-pub(in crate::cli) fn records(answer: &ListAuditResponse, filtered: bool) -> String {
+pub(in crate::cli) fn records(answer: &ListAuditResponse, filtered: bool, screen: Screen) -> String {
     if answer.records.is_empty() {
         return if filtered { "No audit record matches.\n" } else { "No audit records yet.\n" }.to_owned();
     }
     let rows = answer.records.iter().map(|record| {
-        let detail = if record.reason.is_empty() { &record.detail } else { &record.reason };
         [
-            time::moment(record.last_at_ms),
-            record.kind.clone(),
-            or_nothing(&record.key_id).to_owned(),
-            or_nothing(&record.network).to_owned(),
-            record.count.to_string(),
-            or_nothing(&record.actor).to_owned(),
-            or_nothing(detail).to_owned(),
+            record.record.to_string().into(),
+            time::moment(record.last_at_ms).into(),
+            kind(&record.kind),
+            or_nothing(&record.key_id).into(),
+            or_nothing(&record.network).into(),
+            record.count.to_string().into(),
+            or_nothing(&record.actor).into(),
+            if record.undoable { undo(record.record) } else { NOTHING.to_owned() }.into(),
+            or_nothing(what(record)).into(),
         ]
     });
-    text(columns(["TIME", "KIND", "KEY", "NETWORK", ">TIMES", "BY", "WHAT"], rows))
+    table([">RECORD", "TIME", "KIND", "KEY", "NETWORK", ">TIMES", "BY", "UNDO", "WHAT"], rows, screen)
+}
+
+/// The command that takes the change of this record back.
+pub(in crate::cli) fn undo(record: i64) -> String {
+    format!("sentinel undo {record}")
+}
+
+/// The question before an undo.
+pub(in crate::cli) fn to_undo(record: &AuditRecord, now: i64) -> String {
+    let AuditRecord { record: number, kind, key_id, actor, .. } = record;
+    let age = time::ago(now.saturating_sub(record.last_at_ms));
+    format!(
+        "Record {number}: {kind} of {key_id} by {}, {age}: {}\nThis takes it back.",
+        or_nothing(actor),
+        what(record)
+    )
+}
+
+fn what(record: &AuditRecord) -> &str {
+    if record.reason.is_empty() { &record.detail } else { &record.reason }
+}
+
+fn kind(word: &str) -> Cell {
+    match word {
+        "denied" => Cell::painted(word, Paint::Denied),
+        "first_use" | "network_added" => Cell::painted(word, Paint::Allowed),
+        _ => word.into(),
+    }
 }
 
 /// One line, wide enough for what is to come.
-pub(in crate::cli) fn record(record: &AuditRecord) -> String {
-    let detail = if record.reason.is_empty() { &record.detail } else { &record.reason };
+pub(in crate::cli) fn record(record: &AuditRecord, screen: Screen) -> String {
     format!(
-        "{}  {:13}  {:34}  {:18}  {:>6}  {:8}  {}\n",
+        "{:>7}  {}  {}  {:34}  {:18}  {:>6}  {:8}  {}\n",
+        record.record,
         time::moment(record.last_at_ms),
-        record.kind,
+        kind(&record.kind).pad(KIND).show(screen),
         or_nothing(&record.key_id),
         or_nothing(&record.network),
         record.count,
         or_nothing(&record.actor),
-        or_nothing(detail),
+        or_nothing(what(record)),
     )
 }

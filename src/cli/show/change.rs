@@ -1,7 +1,10 @@
 //! What a change did, and what may be wanted next.
 
-use super::{columns, keys, text, time};
-use crate::admin::api::{ChangeResponse, Key, RefusedNetwork};
+use super::{keys, table::table, time};
+use crate::{
+    admin::api::{ChangeResponse, Key, RefusedNetwork},
+    cli::screen::Screen,
+};
 
 /// After `unbind`.
 pub(in crate::cli) fn unbound(answer: &ChangeResponse) -> String {
@@ -19,6 +22,22 @@ pub(in crate::cli) fn unbound(answer: &ChangeResponse) -> String {
         out.push_str(&format!("Next: sentinel unbind {id} --to CIDR\n"));
     }
     out
+}
+
+/// After `bindings set` and `bindings claim`.
+pub(in crate::cli) fn given(answer: &ChangeResponse) -> String {
+    let (key, before) = sides(answer);
+    let headline = match key.binding.as_ref().map(|binding| binding.networks.join(", ")) {
+        Some(networks) if !networks.is_empty() => format!("{} belongs to {networks}.", key.key_id),
+        _ => format!("{} is reserved: nobody can use it.", key.key_id),
+    };
+    format!("{headline}\n  before  {}\n  now     {}\n", keys::owner(&before), keys::owner(&key))
+}
+
+/// After `bindings note` and `undo`.
+pub(in crate::cli) fn done(answer: &ChangeResponse) -> String {
+    let (key, _) = sides(answer);
+    format!("{}: {}.\n", key.key_id, answer.detail)
 }
 
 /// After `ban`.
@@ -40,15 +59,15 @@ fn sides(answer: &ChangeResponse) -> (Key, Key) {
     (answer.key.clone().unwrap_or_default(), answer.before.clone().unwrap_or_default())
 }
 
-fn refused(networks: &[RefusedNetwork], now: i64) -> String {
+pub(super) fn refused(networks: &[RefusedNetwork], now: i64) -> String {
     if networks.is_empty() {
         return "No refusal of this key is recorded in the last 24 hours; one is recorded within two seconds.\n"
             .to_owned();
     }
     let rows = networks.iter().map(|refused| {
         let last = time::ago(now.saturating_sub(refused.last_at_ms));
-        [format!("  {}", refused.network), refused.count.to_string(), last]
+        [format!("  {}", refused.network).into(), refused.count.to_string().into(), last.into()]
     });
-    let table = text(columns(["  NETWORK", ">TIMES", "LAST"], rows));
+    let table = table(["  NETWORK", ">TIMES", "LAST"], rows, Screen::default());
     format!("Refused this key in the last 24 hours:\n{table}")
 }

@@ -1,13 +1,16 @@
 //! What would be decided of a request, one step a line.
 
 use super::{NOTHING, keys, or_nothing, vertical};
-use crate::admin::api::{ExplainResponse, ExplainedAddress, ExplainedCarrier, Key};
+use crate::{
+    admin::api::{ExplainResponse, ExplainedAddress, ExplainedCarrier, Key},
+    cli::screen::{Paint, Screen},
+};
 
 const NOT_ASKED: &str = "not asked: decided before";
 const NO_ANSWER: &str = "? (the store did not answer)";
 
 /// A server's answer to `explain`.
-pub(in crate::cli) fn explained(answer: &ExplainResponse) -> String {
+pub(in crate::cli) fn explained(answer: &ExplainResponse, screen: Screen) -> String {
     let address = answer.address.clone().unwrap_or_default();
     let mut pairs = vec![
         ("address", client(&address)),
@@ -28,9 +31,24 @@ pub(in crate::cli) fn explained(answer: &ExplainResponse) -> String {
     pairs.push(("ban", ban));
     pairs.push(("policy", "none in this version".to_owned()));
     pairs.push(("binding", binding));
-    let word = if answer.allowed { "allowed" } else { "denied" };
-    pairs.push(("verdict", format!("{word}, {}: {}", answer.reason, because(answer))));
+    pairs.push(("mode", answer.mode.clone()));
+    pairs.push(("verdict", verdict(answer, screen)));
     vertical(&pairs)
+}
+
+fn verdict(answer: &ExplainResponse, screen: Screen) -> String {
+    let word = match answer.allowed {
+        true => screen.paint("allowed", Paint::Allowed),
+        false => screen.paint("denied", Paint::Denied),
+    };
+    let would = match answer.would_deny {
+        true => format!(
+            " only because the mode is observe; enforcing it would be {}",
+            screen.paint("denied", Paint::Denied)
+        ),
+        false => String::new(),
+    };
+    format!("{word}{would}, {}: {}", answer.reason, because(answer))
 }
 
 fn client(address: &ExplainedAddress) -> String {
@@ -72,6 +90,9 @@ fn because(answer: &ExplainResponse) -> String {
     let text = match answer.reason.as_str() {
         "bound" => "the address is in a network that owns the key",
         "first_use" => return format!("would be first use: {} would own it", answer.would_own),
+        "network_added" => return format!("would join the owners, as {}", answer.would_own),
+        "mode_off" => "nothing is judged on a route whose mode is off",
+        "claim_limited" => "the key has no owner, and this network has claimed too many keys lately",
         "failsafe_open" => "the store is lost, and store.failsafe is open",
         "no_key" => "there is no key; the route or credentials.missing decides",
         "conflicting_keys" => "there is more than one key, or one place has more than one value",

@@ -1,45 +1,85 @@
 //! Keys, their owners and their bans.
 
-use super::{NOTHING, columns, or_nothing, state, text, time, vertical};
-use crate::admin::api::{Ban, GetKeyResponse, Key, ListKeysResponse};
+use super::{NOTHING, change, or_nothing, state, table::Cell, table::table, time, vertical};
+use crate::{
+    admin::api::{Ban, Binding, GetKeyResponse, Key, ListKeysResponse},
+    cli::screen::{Paint, Screen},
+};
+
+/// The most of a note that a listing shows; `bindings show` has all of it.
+const NOTE: usize = 30;
 
 /// One line a key. `filtered` says that there may be others.
-pub(in crate::cli) fn list(answer: &ListKeysResponse, filtered: bool) -> String {
+pub(in crate::cli) fn list(answer: &ListKeysResponse, filtered: bool, screen: Screen) -> String {
     if answer.keys.is_empty() {
         return if filtered { "No key matches.\n" } else { "No bindings yet.\n" }.to_owned();
     }
-    let now = answer.now_ms;
-    let rows = answer.keys.iter().map(|key| {
-        let binding = key.binding.as_ref();
-        [
-            key.key_id.clone(),
-            or_nothing(&key.hint).to_owned(),
-            state(binding).to_owned(),
-            binding.map_or(NOTHING.to_owned(), |binding| some_of(&binding.networks)),
-            binding.map_or(NOTHING.to_owned(), |binding| time::ago(now.saturating_sub(binding.created_at_ms))),
-            key.ban.as_ref().map_or(NOTHING.to_owned(), |ban| short_ban(ban, now)),
-        ]
-    });
-    text(columns(["KEY", "HINT", "STATE", "NETWORKS", "SINCE", "BAN"], rows))
+    let rows = answer.keys.iter().map(|key| row(key, answer.now_ms));
+    table(["KEY", "HINT", "STATE", "NETWORKS", "SINCE", "USED", "BAN", "NOTE"], rows, screen)
+}
+
+fn row(key: &Key, now: i64) -> [Cell; 8] {
+    let ago = |millis: Option<i64>| millis.map_or(NOTHING.to_owned(), |then| time::ago(now.saturating_sub(then)));
+    let life = key.life.clone().unwrap_or_default();
+    let candidates: Vec<_> = key.candidates.iter().map(|candidate| candidate.network.clone()).collect();
+    let (networks, since) = match &key.binding {
+        Some(binding) => (&binding.networks, Some(binding.created_at_ms)),
+        None => (&candidates, key.candidates.first().map(|candidate| candidate.first_at_ms)),
+    };
+    [
+        key.key_id.clone().into(),
+        or_nothing(&key.hint).into(),
+        state(key).into(),
+        some_of(networks).into(),
+        ago(since).into(),
+        ago(life.used_at_ms).into(),
+        key.ban.as_ref().map_or(NOTHING.into(), |ban| short_ban(ban, now)),
+        beginning(or_nothing(&life.note)).into(),
+    ]
 }
 
 /// One fact a line.
 pub(in crate::cli) fn one(answer: &GetKeyResponse) -> String {
     let key = answer.key.clone().unwrap_or_default();
+    let now = answer.now_ms;
+    let when = |millis: i64| format!("{} ({})", time::moment(millis), time::ago(now.saturating_sub(millis)));
     let mut pairs = vec![("key", key.key_id.clone()), ("hint", or_nothing(&key.hint).to_owned())];
-    pairs.push(("state", state(key.binding.as_ref()).to_owned()));
+    pairs.push(("state", state(&key).to_owned()));
     if let Some(binding) = &key.binding {
         pairs.push(("networks", or_nothing(&binding.networks.join(", ")).to_owned()));
-        let age = time::ago(answer.now_ms.saturating_sub(binding.created_at_ms));
-        pairs.push(("since", format!("{} ({age})", time::moment(binding.created_at_ms))));
+        pairs.push(("since", when(binding.created_at_ms)));
+        pairs.extend(ends(binding, now));
+        let life = key.life.clone().unwrap_or_default();
+        pairs.push(("used", life.used_at_ms.map_or(NOTHING.to_owned(), when)));
+        pairs.push(("refused", life.refused_at_ms.map_or(NOTHING.to_owned(), when)));
+        pairs.push(("note", or_nothing(&life.note).to_owned()));
     }
-    pairs.push(("ban", key.ban.as_ref().map_or(NOTHING.to_owned(), |ban| whole_ban(ban, answer.now_ms))));
+    for candidate in &key.candidates {
+        pairs.push(("candidate", format!("{} since {}", candidate.network, when(candidate.first_at_ms))));
+    }
+    pairs.push(("ban", key.ban.as_ref().map_or(NOTHING.to_owned(), |ban| whole_ban(ban, now))));
     if let Some(ban) = &key.ban {
-        let age = time::ago(answer.now_ms.saturating_sub(ban.created_at_ms));
-        pairs.push(("banned", format!("{} ({age}) by {}", time::moment(ban.created_at_ms), ban.actor)));
+        pairs.push(("banned", format!("{} by {}", when(ban.created_at_ms), ban.actor)));
         pairs.push(("reason", or_nothing(&ban.reason).to_owned()));
     }
-    vertical(&pairs)
+    vertical(&pairs) + &change::refused(&answer.refused, now)
+}
+
+/// What a binding still waits for.
+fn ends(binding: &Binding, now: i64) -> Vec<(&'static str, String)> {
+    let until = |end: i64| match end > now {
+        true => format!("{} ({} left)", time::moment(end), time::span(end - now)),
+        false => format!("{} (over)", time::moment(end)),
+    };
+    let open = binding.open_until_ms.map(|end| ("open until", until(end)));
+    open.into_iter().chain(binding.expires_at_ms.map(|end| ("expires", until(end)))).collect()
+}
+
+/// The key that a question is about.
+pub(in crate::cli) fn subject(answer: &GetKeyResponse) -> String {
+    let key = answer.key.clone().unwrap_or_default();
+    let hint = if key.hint.is_empty() { String::new() } else { format!(" ({})", key.hint) };
+    format!("{}{hint}: {}.", key.key_id, owner(&key))
 }
 
 /// `learned, 203.0.113.7/32`.
@@ -64,11 +104,20 @@ pub(super) fn whole_ban(ban: &Ban, now: i64) -> String {
     }
 }
 
-fn short_ban(ban: &Ban, now: i64) -> String {
+fn short_ban(ban: &Ban, now: i64) -> Cell {
     match ban.until_ms {
-        None => "for ever".to_owned(),
-        Some(until) if ban.in_force => format!("{} left", time::span(until.saturating_sub(now))),
-        Some(_) => "ended".to_owned(),
+        None => Cell::painted("for ever", Paint::Denied),
+        Some(until) if ban.in_force => {
+            Cell::painted(format!("{} left", time::span(until.saturating_sub(now))), Paint::Denied)
+        }
+        Some(_) => "ended".into(),
+    }
+}
+
+fn beginning(note: &str) -> String {
+    match note.char_indices().nth(NOTE) {
+        Some((end, _)) => format!("{}…", &note[..end]),
+        None => note.to_owned(),
     }
 }
 

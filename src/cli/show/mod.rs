@@ -6,18 +6,19 @@ mod diagnosis;
 mod explained;
 mod keys;
 mod peppers;
+mod promoted;
+mod table;
 mod time;
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use crate::admin::api::{GetStatusResponse, Key};
 
-use crate::admin::api::{Binding, GetStatusResponse};
-
-pub(super) use audit::{record, records};
-pub(super) use change::{banned, unbanned, unbound};
+pub(super) use audit::{record, records, to_undo, undo};
+pub(super) use change::{banned, done, given, unbanned, unbound};
 pub(super) use diagnosis::report;
 pub(super) use explained::explained;
-pub(super) use keys::{list, one};
+pub(super) use keys::{list, one, subject};
 pub(super) use peppers::{activated, peppers, retired};
+pub(super) use promoted::{plan, promoted};
 
 /// What stands where there is nothing.
 const NOTHING: &str = "-";
@@ -39,6 +40,8 @@ pub(super) fn status(status: &GetStatusResponse) -> String {
         ("last poll", poll),
         ("revision", status.applied_revision.to_string()),
         ("pepper", status.pepper_id.clone()),
+        ("observed", count(status.observed)),
+        ("provisional", count(status.provisional)),
         ("learned", count(status.learned)),
         ("pinned", count(status.pinned)),
         ("reserved", count(status.reserved)),
@@ -46,10 +49,11 @@ pub(super) fn status(status: &GetStatusResponse) -> String {
     ])
 }
 
-/// `pinned` without networks has its own word.
-fn state(binding: Option<&Binding>) -> &str {
-    match binding {
-        None => NOTHING,
+/// `pinned` without networks has its own word, and so has what nobody owns yet.
+pub(super) fn state(key: &Key) -> &str {
+    match &key.binding {
+        None if key.candidates.is_empty() => NOTHING,
+        None => "observed",
         Some(binding) if binding.networks.is_empty() => "reserved",
         Some(binding) => &binding.state,
     }
@@ -59,27 +63,8 @@ fn or_nothing(text: &str) -> &str {
     if text.is_empty() { NOTHING } else { text }
 }
 
-/// A header and rows, one line each; the columns whose header begins with `>` are aligned right.
-fn columns<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Vec<String> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header.map(|name| name.trim_start_matches('>')));
-    table.add_rows(rows.into_iter().map(|row| row.map(Cell::new)));
-    for (column, name) in table.column_iter_mut().zip(header) {
-        column.set_padding((0, 2));
-        if name.starts_with('>') {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.lines().map(|line| line.trim_end().to_owned()).collect()
-}
-
 /// Names and values, one pair a line.
 fn vertical(pairs: &[(&str, String)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     pairs.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
-}
-
-fn text(lines: Vec<String>) -> String {
-    lines.into_iter().map(|line| line + "\n").collect()
 }

@@ -1,21 +1,23 @@
 //! The peppers, and what a step of a rotation did.
 
-use super::{columns, text};
+use super::table::{Cell, table};
 use crate::{
     admin::api::{ListPeppersResponse, RotationResponse},
+    cli::screen::Screen,
     domain::PepperId,
 };
 
 /// One line a pepper, the active one first.
-pub(in crate::cli) fn peppers(answer: &ListPeppersResponse) -> String {
+pub(in crate::cli) fn peppers(answer: &ListPeppersResponse, screen: Screen) -> String {
     let rows = answer.peppers.iter().map(|pepper| {
         let left = pepper.left.unwrap_or_default();
-        let counts = [left.bindings, left.bans, left.observed, left.archived].map(|count| count.to_string());
+        let counts =
+            [left.bindings, left.bans, left.observed, left.archived].map(|count| Cell::from(count.to_string()));
         let [bindings, bans, observed, archived] = counts;
-        let listed = if pepper.listed { "yes" } else { "no" }.to_owned();
-        [pepper.id.clone(), pepper.state.clone(), listed, bindings, bans, observed, archived]
+        let listed = if pepper.listed { "yes" } else { "no" };
+        [pepper.id.clone().into(), pepper.state.clone().into(), listed.into(), bindings, bans, observed, archived]
     });
-    text(columns(["PEPPER", "STATE", "LISTED", ">BINDINGS", ">BANS", ">OBSERVED", ">ARCHIVED"], rows))
+    table(["PEPPER", "STATE", "LISTED", ">BINDINGS", ">BANS", ">OBSERVED", ">ARCHIVED"], rows, screen)
 }
 
 /// After `pepper activate`.

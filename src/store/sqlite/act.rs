@@ -122,18 +122,17 @@ impl Subject<'_> {
         self.bind(kind, Some(binding))
     }
 
-    /// One candidate is the owner that enforcing would have found; of several, nobody can say which.
     fn promote(&self) -> Result<Done, ChangeError> {
         let candidates: Vec<_> = self.before.candidates.iter().map(|candidate| candidate.network).collect();
         if candidates.is_empty() || self.before.binding_at(self.now).is_some() {
             return Err(Refusal::NothingToPromote(self.key.id).into());
         }
-        let only_one = candidates.len() == 1;
+        let owner = self.before.only_candidate();
         let binding = Binding {
             id: self.key.id,
             hint: self.key.fingerprint.hint.clone(),
-            state: if only_one { State::Learned } else { State::Pinned },
-            networks: if only_one { candidates.clone() } else { Vec::new() },
+            state: if owner.is_some() { State::Learned } else { State::Pinned },
+            networks: owner.into_iter().collect(),
             created_at: self.now,
             open_until: None,
             expires_at: None,

@@ -24,7 +24,7 @@ const REFUSED: i64 = 20;
 /// A year.
 const SPOOLS_KEPT_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 
-pub(super) fn append(conn: &Connection, record: &Record) -> Result<(), StoreError> {
+pub(super) fn append(conn: &Connection, record: &Record) -> Result<RecordId, StoreError> {
     let mut insert = conn.prepare_cached(
         "INSERT INTO audit (kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail, delta)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -46,7 +46,7 @@ pub(super) fn append(conn: &Connection, record: &Record) -> Result<(), StoreErro
         record.detail,
         delta,
     ])?;
-    Ok(())
+    Ok(RecordId(conn.last_insert_rowid()))
 }
 
 /// Appends the records, unless the spool's batches are known up to this one.
@@ -59,7 +59,7 @@ pub(super) fn deliver(conn: &Connection, batch: BatchId, records: &[Record]) -> 
     );
     let is_new = conn.prepare_cached(&sql)?.execute((batch.spool.to_string(), number))? == 1;
     if is_new {
-        records.iter().try_for_each(|record| append(conn, record))?;
+        records.iter().try_for_each(|record| append(conn, record).map(drop))?;
     }
     Ok(is_new)
 }
@@ -123,6 +123,9 @@ fn filter(conn: &Connection, query: &AuditQuery) -> Result<(String, Vec<Box<dyn 
     }
     if let Some(until) = query.until {
         only("last_at <", Box::new(until.as_millis()));
+    }
+    if let Some(RecordId(id)) = query.record {
+        only("id =", Box::new(id));
     }
     Ok((wanted, values))
 }

@@ -22,7 +22,7 @@ use crate::{
 const LOG_KEPT: Duration = Duration::from_hours(25);
 
 /// How far back refusals are reported.
-const REFUSED_SINCE: Duration = Duration::from_hours(24);
+pub(super) const REFUSED_SINCE: Duration = Duration::from_hours(24);
 
 pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
     match change {
@@ -92,10 +92,11 @@ fn made(
         detail: Some(detail),
         delta: Some(Box::new(Delta { key: key.fingerprint.clone(), part })),
     };
-    audit::append(conn, &record)?;
+    let number = audit::append(conn, &record)?;
     Ok(Applied {
         revision: advance(conn, digest, now)?,
         key_id: key.id,
+        number,
         before,
         after: facts::facts_of_digest(conn, digest)?,
         refused: audit::refused(conn, key.id, now.before(REFUSED_SINCE))?,

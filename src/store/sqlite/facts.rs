@@ -103,6 +103,12 @@ pub(super) fn revision(conn: &Connection) -> Result<(Revision, Revision), StoreE
     Ok((Revision(column(row, 0, "revision.value")?), Revision(column(row, 1, "revision.floor")?)))
 }
 
+/// The store's clock.
+pub(super) fn now(conn: &Connection) -> Result<Timestamp, StoreError> {
+    let now = conn.prepare_cached(&format!("SELECT {NOW}"))?.query_row([], |row| row.get(0))?;
+    Ok(Timestamp::from_millis(now))
+}
+
 pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Changes, StoreError> {
     let (revision, floor) = revision(conn)?;
     let changed = conn
@@ -111,9 +117,8 @@ pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Chan
             Ok((Revision(column(row, 0, "changes.revision")?), digest(row, 1, "changes.digest")?))
         })?
         .collect::<Result<_, StoreError>>()?;
-    let now: i64 = conn.prepare_cached(&format!("SELECT {NOW}"))?.query_row([], |row| row.get(0))?;
     Ok(Changes {
-        now: Timestamp::from_millis(now),
+        now: now(conn)?,
         revision,
         changed,
         // A caller ahead of the store has seen a life of it that a restored backup does not know.

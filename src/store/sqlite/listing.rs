@@ -3,6 +3,8 @@
 use rusqlite::{Connection, ToSql};
 
 use super::{
+    audit,
+    change::REFUSED_SINCE,
     facts::{self, NOW},
     life,
     names::{self, resolve},
@@ -10,12 +12,13 @@ use super::{
 };
 use crate::{
     domain::KeyId,
-    store::{ChangeError, KeyQuery, KeyRow, Life, StoreError, Target},
+    store::{ChangeError, KeyQuery, KeyRow, Life, Order, StoreError, Target},
 };
 
 pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeError> {
     let named = resolve(conn, target)?;
-    Ok(row(conn, named.id)?)
+    let since = facts::now(conn)?.before(REFUSED_SINCE);
+    Ok(KeyRow { refused: audit::refused(conn, named.id, since)?, ..row(conn, named.id)? })
 }
 
 fn row(conn: &Connection, key_id: KeyId) -> Result<KeyRow, StoreError> {
@@ -32,7 +35,7 @@ fn row(conn: &Connection, key_id: KeyId) -> Result<KeyRow, StoreError> {
         None => Life { archived, ..Life::default() },
     };
     let hint = names::by_id(conn, key_id)?.and_then(|named| named.fingerprint.hint);
-    Ok(KeyRow { key_id, hint, facts: facts::facts_of_id(conn, key_id)?, life })
+    Ok(KeyRow { key_id, hint, facts: facts::facts_of_id(conn, key_id)?, life, refused: Vec::new() })
 }
 
 pub(super) fn keys(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
@@ -44,16 +47,30 @@ pub(super) fn keys(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, S
         .collect()
 }
 
-/// What observe mode has seen, and nobody owns yet, in the order in which it came.
-const OBSERVED: &str = "SELECT key_id, min(id) AS first FROM candidates AS seen
-    WHERE NOT EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = seen.key_id)
-    GROUP BY key_id ORDER BY first LIMIT ?1 OFFSET ?2";
+/// What observe mode has seen, and nobody owns yet.
+fn observed(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
+    let (after, order) = match query.order {
+        Order::Newest => (None, "first"),
+        Order::ById(after) => (after, "key_id"),
+    };
+    let sql = format!(
+        "SELECT key_id, min(id) AS first FROM candidates AS seen
+         WHERE key_id > ?3 AND NOT EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = seen.key_id)
+         GROUP BY key_id ORDER BY {order} LIMIT ?1 OFFSET ?2"
+    );
+    (sql, vec![Box::new(query.limit), Box::new(query.offset), Box::new(text(after))])
+}
+
+/// Every id comes after nothing.
+fn text(after: Option<KeyId>) -> String {
+    after.map(|id| id.to_string()).unwrap_or_default()
+}
 
 /// A key with a binding and a ban is as new as the newer of the two and is listed there only. So each half is in the
 /// order of its own index and SQLite merges them, which stops at the limit and sorts nothing.
 fn newest(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
     if query.observed_only {
-        return (OBSERVED.to_owned(), vec![Box::new(query.limit), Box::new(query.offset)]);
+        return observed(query);
     }
     let mut filter = String::new();
     let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(query.limit), Box::new(query.offset)];
@@ -76,6 +93,14 @@ fn newest(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
             values.len()
         ));
     }
+    let order = match query.order {
+        Order::Newest => "created_at DESC, key_id DESC",
+        Order::ById(after) => {
+            values.push(Box::new(text(after)));
+            filter.push_str(&format!(" AND listed.key_id > ?{}", values.len()));
+            "key_id"
+        }
+    };
     let sql = format!(
         "SELECT key_id, created_at FROM bindings AS listed WHERE NOT EXISTS
              (SELECT 1 FROM bans AS other WHERE other.key_id = listed.key_id AND other.created_at > listed.created_at)
@@ -85,7 +110,7 @@ fn newest(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
              (SELECT 1 FROM bindings AS other
               WHERE other.key_id = listed.key_id AND other.created_at >= listed.created_at)
              {filter}
-         ORDER BY created_at DESC, key_id DESC LIMIT ?1 OFFSET ?2"
+         ORDER BY {order} LIMIT ?1 OFFSET ?2"
     );
     (sql, values)
 }

@@ -1,0 +1,167 @@
+//! Makes owners of what observe mode has seen.
+//!
+//! The walk goes by key id, so that a key which leaves the list, by this walk or by anybody else, shifts no other past
+//! it; every key that was there at the start is met exactly once. Whatever ends the walk, what is done stays done, and
+//! is no longer observed: the next walk goes on with the rest.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::{
+    Operations, api,
+    operations::{Failure, lost},
+};
+use crate::{
+    domain::{KeyFacts, KeyIdPrefix, Network},
+    store::{Action, Change, CountQuery, KeyQuery, KeyRow, Order, Refusal, Revision, Target},
+};
+
+/// Keys read at once.
+const PAGE: u32 = 512;
+
+/// Keys promoted at once. They share the store's commits, so that a walk waits for a few syncs of the disk and not for
+/// one a key, and leaves room in its queue for first uses.
+const AT_ONCE: usize = 64;
+
+const BOUND: &str = "bound";
+const RESERVED: &str = "reserved";
+const SKIPPED: &str = "skipped";
+
+/// The walk, as a stream that ends it when it is dropped.
+pub(super) fn promote(
+    operations: &Arc<Operations>,
+    actor: String,
+    dry_run: bool,
+) -> Result<ReceiverStream<Result<api::PromoteResponse, Status>>, Failure> {
+    operations.now()?;
+    let (events, stream) = mpsc::channel(AT_ONCE);
+    let operations = Arc::clone(operations);
+    let mut walk = Walk { operations, actor, dry_run, events, end: api::PromoteEnd::default(), revision: None };
+    tokio::spawn(async move {
+        if let Err(Stop::Failed(failure)) = walk.run().await {
+            // Nobody listens any more: nobody needs to be told.
+            let _ = walk.events.send(Err(failure.into())).await;
+        }
+    });
+    Ok(ReceiverStream::new(stream))
+}
+
+struct Walk {
+    operations: Arc<Operations>,
+    actor: String,
+    dry_run: bool,
+    events: mpsc::Sender<Result<api::PromoteResponse, Status>>,
+    end: api::PromoteEnd,
+    /// The last change's.
+    revision: Option<Revision>,
+}
+
+/// Why a walk is over before its end.
+enum Stop {
+    HungUp,
+    Failed(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Walk {
+    async fn run(&mut self) -> Result<(), Stop> {
+        let store = Arc::clone(&self.operations.store);
+        let counts = store.counts(CountQuery::default()).await.map_err(lost)?;
+        self.tell(api::promote_response::Event::Start(api::PromoteStart { observed: counts.observed })).await?;
+        let mut after = None;
+        loop {
+            let query = KeyQuery {
+                state: None,
+                banned_only: false,
+                observed_only: true,
+                network: None,
+                limit: PAGE,
+                offset: 0,
+                order: Order::ById(after),
+            };
+            let page = store.keys(query).await.map_err(lost)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.key_id);
+            self.turn(page).await?;
+        }
+        self.end.in_effect = match self.revision {
+            Some(revision) => self.operations.settled(revision).await,
+            None => true,
+        };
+        self.end.now_ms = self.operations.now()?.as_millis();
+        self.tell(api::promote_response::Event::End(self.end)).await
+    }
+
+    async fn turn(&mut self, page: Vec<KeyRow>) -> Result<(), Stop> {
+        let (operations, actor, dry_run) = (&self.operations, &self.actor, self.dry_run);
+        let done = page.into_iter().map(|row| async move {
+            if dry_run {
+                return Ok((told(&row, &row.facts, outcome(&row.facts)), None));
+            }
+            one(operations, actor.clone(), row).await
+        });
+        let mut done = Box::pin(stream::iter(done.collect::<Vec<_>>()).buffer_unordered(AT_ONCE));
+        let (events, end, latest) = (&self.events, &mut self.end, &mut self.revision);
+        while let Some(result) = done.next().await {
+            let (key, revision) = result?;
+            match key.outcome.as_str() {
+                BOUND => end.bound += 1,
+                RESERVED => end.reserved += 1,
+                _ => end.skipped += 1,
+            }
+            *latest = revision.max(*latest);
+            let event = Some(api::promote_response::Event::Key(key));
+            events.send(Ok(api::PromoteResponse { event })).await.map_err(|_| Stop::HungUp)?;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, event: api::promote_response::Event) -> Result<(), Stop> {
+        let event = Some(event);
+        self.events.send(Ok(api::PromoteResponse { event })).await.map_err(|_| Stop::HungUp)
+    }
+}
+
+/// Promotes one key, and tells what became of it by what the change itself found there.
+async fn one(
+    operations: &Arc<Operations>,
+    actor: String,
+    row: KeyRow,
+) -> Result<(api::PromotedKey, Option<Revision>), Stop> {
+    let target = Target::Id(KeyIdPrefix::from(row.key_id));
+    let now = operations.now()?;
+    match operations.write(Change::Key { target, action: Action::Promote }, actor, now).await {
+        Ok(applied) => {
+            let key = told(&row, &applied.before, outcome(&applied.before));
+            Ok((api::PromotedKey { record: applied.number.0, ..key }, Some(applied.revision)))
+        }
+        Err(Failure::Refused(Refusal::NothingToPromote(_) | Refusal::NotFound)) => {
+            Ok((told(&row, &row.facts, SKIPPED), None))
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn outcome(facts: &KeyFacts) -> &'static str {
+    if facts.only_candidate().is_some() { BOUND } else { RESERVED }
+}
+
+fn told(row: &KeyRow, facts: &KeyFacts, outcome: &str) -> api::PromotedKey {
+    let networks = facts.candidates.iter().map(|candidate| candidate.network);
+    api::PromotedKey {
+        key_id: row.key_id.to_string(),
+        hint: row.hint.as_ref().map(|hint| hint.as_str().to_owned()).unwrap_or_default(),
+        outcome: outcome.to_owned(),
+        networks: networks.map(|network: Network| network.to_string()).collect(),
+        record: 0,
+    }
+}

@@ -1,0 +1,93 @@
+//! The arguments of the commands that read the audit.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
+
+use super::{
+    manual,
+    reference::key_id,
+    values::{When, duration, limit, when},
+};
+use crate::domain::{KeyIdPrefix, event::EventKind};
+
+#[derive(Subcommand)]
+pub(super) enum AuditCommand {
+    /// List audit records, the newest first, with the command that reverses each change
+    #[command(after_help = "\
+Examples:
+  sentinel audit list --since 24h
+  sentinel audit list --kind denied --key 0a1b2c3d
+  sentinel audit list --key-file key.txt --output json
+  sentinel audit list --limit 1000 --output csv > audit.csv
+
+Changes: nothing. Denials with the same key, network and reason within a second are one record
+with a count. UNDO is refused once the key has been changed again; undo the later changes first.")]
+    List(AuditArgs),
+
+    /// Write all audit records, the oldest first, as CSV or as a JSON document a line
+    #[command(after_help = manual::AUDIT_EXPORT)]
+    Export(ExportArgs),
+
+    /// Print audit records as they are stored, until Ctrl-C
+    #[command(after_help = manual::AUDIT_TAIL)]
+    Tail(TailArgs),
+}
+
+#[derive(Args)]
+pub(super) struct ExportArgs {
+    /// Not before this: a time such as 2026-11-21T08:30:00Z or 2026-11-21 (UTC), or how long ago, such as 7d
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub(super) since: Option<When>,
+    /// Only before this, in the same forms
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub(super) until: Option<When>,
+    /// Only this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
+    pub(super) kind: Option<String>,
+    /// Only this key: the first 8 or more hex digits of its id
+    #[arg(long, value_name = "REF", value_parser = key_id)]
+    pub(super) key: Option<KeyIdPrefix>,
+    /// RFC 4180 with a header, or a JSON document a line; without this csv, unless --output says json
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(super) format: Option<Format>,
+}
+
+#[derive(Args)]
+pub(super) struct TailArgs {
+    /// Only this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
+    pub(super) kind: Option<String>,
+    /// Only this key: the first 8 or more hex digits of its id
+    #[arg(long, value_name = "REF", value_parser = key_id)]
+    pub(super) key: Option<KeyIdPrefix>,
+}
+
+// Comments on these would have `--help` print every option over several lines.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Csv,
+    Jsonl,
+}
+
+#[derive(Args)]
+pub(super) struct AuditArgs {
+    /// Only this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
+    pub(super) kind: Option<String>,
+    /// Only this key: the first 8 or more hex digits of its id
+    #[arg(long, value_name = "REF", value_parser = key_id)]
+    pub(super) key: Option<KeyIdPrefix>,
+    /// Only the key in this file, - for standard input
+    #[arg(long, value_name = "PATH", conflicts_with = "key")]
+    pub(super) key_file: Option<PathBuf>,
+    /// How the key in the file is read: credentials.profile (default) or one of credentials.route_profiles
+    #[arg(long, value_name = "NAME", requires = "key_file", conflicts_with = "key")]
+    pub(super) profile: Option<String>,
+    /// Only the last so long, such as 30m, 24h or 7d
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) since: Option<Duration>,
+    /// At most so many, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = limit)]
+    pub(super) limit: u32,
+}

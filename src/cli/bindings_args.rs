@@ -1,0 +1,134 @@
+//! The arguments of the commands that change bindings.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{
+    Failure,
+    reference::{by_file, by_id, key_id},
+    values::network,
+};
+use crate::{admin::api::KeyReference, domain::Network};
+
+#[derive(Args)]
+pub(super) struct SetArgs {
+    /// The first 8 or more hex digits of the key's id, unless --key-file names it; then its networks
+    #[arg(value_name = "REF|CIDR")]
+    words: Vec<String>,
+    /// A file with the key itself, which may never have been seen; - for standard input
+    #[arg(long, value_name = "PATH")]
+    key_file: Option<PathBuf>,
+    /// How the key in the file is read: credentials.profile (default) or one of credentials.route_profiles
+    #[arg(long, value_name = "NAME", requires = "key_file")]
+    profile: Option<String>,
+    /// No networks: nobody can use the key until an operator says who
+    #[arg(long)]
+    reserve: bool,
+    /// Do not ask; needed for --reserve where there is no terminal to ask on
+    #[arg(long, short)]
+    pub(super) yes: bool,
+}
+
+impl SetArgs {
+    /// Which key, and its networks.
+    pub(super) fn resolve(self) -> Result<(KeyReference, Vec<Network>), Failure> {
+        let (key, words) = key_and_rest(self.words, self.key_file, self.profile)?;
+        let networks = words.iter().map(|text| network(text).map_err(|why| usage("<CIDR>...", &why)));
+        let networks: Vec<Network> = networks.collect::<Result<_, _>>()?;
+        match (networks.is_empty(), self.reserve) {
+            (true, false) => Err(usage("<CIDR>...", "name at least one network, or --reserve the key")),
+            (false, true) => Err(usage("--reserve", "a reserved key has no networks; leave one of them out")),
+            _ => Ok((key.resolve()?, networks)),
+        }
+    }
+}
+
+#[derive(Args)]
+pub(super) struct ClaimArgs {
+    /// The networks that will own it
+    #[arg(value_name = "CIDR", required = true, value_parser = network)]
+    pub(super) networks: Vec<Network>,
+    /// A file with the key itself, - for standard input
+    #[arg(long, value_name = "PATH", required = true)]
+    pub(super) key_file: PathBuf,
+    /// How the key in the file is read: credentials.profile (default) or one of credentials.route_profiles
+    #[arg(long, value_name = "NAME")]
+    pub(super) profile: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct NoteArgs {
+    /// The first 8 or more hex digits of the key's id, unless --key-file names it; then the note
+    #[arg(value_name = "REF|TEXT")]
+    words: Vec<String>,
+    /// A file with the key itself, - for standard input
+    #[arg(long, value_name = "PATH")]
+    key_file: Option<PathBuf>,
+    /// How the key in the file is read: credentials.profile (default) or one of credentials.route_profiles
+    #[arg(long, value_name = "NAME", requires = "key_file")]
+    profile: Option<String>,
+    /// Take the note away
+    #[arg(long)]
+    remove: bool,
+}
+
+impl NoteArgs {
+    /// Which key, and its note.
+    pub(super) fn resolve(self) -> Result<(KeyReference, Option<String>), Failure> {
+        let (key, mut words) = key_and_rest(self.words, self.key_file, self.profile)?;
+        let text = words.pop();
+        match (words.is_empty(), &text, self.remove) {
+            (false, ..) => Err(usage("<TEXT>", "is more than one argument; put quotes around it")),
+            (_, None, false) => Err(usage("<TEXT>", "say what to write, or --remove")),
+            (_, Some(_), true) => Err(usage("--remove", "there is a text as well; leave one of them out")),
+            _ => Ok((key.resolve()?, text)),
+        }
+    }
+}
+
+#[derive(Args)]
+pub(super) struct PromoteArgs {
+    /// Only list what would become of each key: which keys would break
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do not ask; needed where there is no terminal to ask on
+    #[arg(long, short)]
+    pub(super) yes: bool,
+}
+
+enum Key {
+    Id(KeyReference),
+    File(PathBuf, Option<String>),
+}
+
+impl Key {
+    /// Reads the key file, once everything else is known to be right.
+    fn resolve(self) -> Result<KeyReference, Failure> {
+        match self {
+            Self::Id(reference) => Ok(reference),
+            Self::File(path, profile) => by_file(&path, profile),
+        }
+    }
+}
+
+/// The first word names the key, unless a file does.
+fn key_and_rest(
+    mut words: Vec<String>,
+    key_file: Option<PathBuf>,
+    profile: Option<String>,
+) -> Result<(Key, Vec<String>), Failure> {
+    if let Some(path) = key_file {
+        return Ok((Key::File(path, profile), words));
+    }
+    if words.is_empty() {
+        return Err(Failure::Usage("missing <REF|--key-file <PATH>>; --help shows how".to_owned()));
+    }
+    let reference = key_id(&words.remove(0)).map_err(|why| usage("<REF>", why))?;
+    Ok((Key::Id(by_id(&reference)), words))
+}
+
+/// In the words of the other usage errors, and like them without what was typed.
+fn usage(argument: &str, why: &str) -> Failure {
+    Failure::Usage(format!("{argument}: {why}; --help shows how"))
+}

@@ -1,0 +1,96 @@
+//! `sentinel bindings promote`: the walk as it is followed and told.
+
+use std::io::{self, IsTerminal, Write};
+
+use super::{
+    Failure,
+    client::follow,
+    confirm::{self, Consent},
+    csv, json,
+    operate::{Session, emit},
+    say, show,
+};
+use crate::admin::api::{PromoteEnd, PromoteRequest, PromotedKey, promote_response::Event};
+
+/// What a walk told, to its end.
+pub(super) struct Walked {
+    pub(super) dry_run: bool,
+    pub(super) keys: Vec<PromotedKey>,
+    pub(super) end: PromoteEnd,
+}
+
+pub(super) async fn run(session: &Session<'_>, dry_run: bool, yes: bool) -> Result<(), Failure> {
+    if !dry_run && confirm::of_anyone(yes)? == Consent::Ask {
+        let plan = walk(session, true).await?;
+        if !plan.keys.is_empty() {
+            confirm::ask(&show::plan(&plan))?;
+        }
+    }
+    let walked = walk(session, dry_run).await?;
+    if !walked.end.in_effect {
+        say(
+            "warning: the changes are stored, but the server could not read them back yet; it follows with its next poll",
+        );
+    }
+    emit(
+        session.output,
+        || show::promoted(&walked, session.screen),
+        || json::promoted(&walked),
+        || csv::promoted(&walked.keys),
+    )
+}
+
+async fn walk(session: &Session<'_>, dry_run: bool) -> Result<Walked, Failure> {
+    let (mut observed, mut keys, mut end) = (0, Vec::new(), None);
+    let mut progress = Progress::new(dry_run);
+    let result = follow(
+        session.socket,
+        async |api| api.promote(PromoteRequest { dry_run }).await,
+        |message| match message.event {
+            Some(Event::Start(start)) => observed = start.observed,
+            Some(Event::Key(key)) => {
+                keys.push(key);
+                progress.at(keys.len(), observed);
+            }
+            Some(Event::End(last)) => end = Some(last),
+            None => {}
+        },
+    )
+    .await;
+    progress.clear();
+    let again = |why: &str| {
+        let done = keys.iter().filter(|key| key.record > 0).count();
+        let hint = if dry_run { "" } else { "; what is done stays done, and running it again goes on with the rest" };
+        Failure::Unreachable(format!("{why} after {done} changes{hint}"))
+    };
+    match (result, end) {
+        (Ok(()), Some(end)) => Ok(Walked { dry_run, keys, end }),
+        (Ok(()), None) => Err(again("the server ended its answer")),
+        (Err(Failure::Unreachable(why)), _) if !keys.is_empty() => Err(again(&why)),
+        (Err(failure), _) => Err(failure),
+    }
+}
+
+/// One line on the terminal, rewritten as the walk goes on.
+struct Progress {
+    shown: bool,
+    verb: &'static str,
+}
+
+impl Progress {
+    fn new(dry_run: bool) -> Self {
+        Self { shown: io::stderr().is_terminal(), verb: if dry_run { "read" } else { "promoted" } }
+    }
+
+    fn at(&mut self, done: usize, of: u64) {
+        if self.shown && (done.is_multiple_of(50) || done as u64 == of) {
+            let _ = write!(io::stderr(), "\r{} {done} of {of}", self.verb);
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            let _ = write!(io::stderr(), "\r\u{1b}[K");
+        }
+    }
+}

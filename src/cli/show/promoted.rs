@@ -1,0 +1,73 @@
+//! What a walk through the observed keys did, or would do.
+
+use super::{NOTHING, or_nothing, table::table};
+use crate::{
+    admin::api::PromotedKey,
+    cli::{promote::Walked, screen::Screen},
+};
+
+/// The question before a walk.
+pub(in crate::cli) fn plan(plan: &Walked) -> String {
+    let (bound, reserved) = (plan.end.bound, plan.end.reserved);
+    let mut text = format!("Promote {}:", keys(plan.keys.len() as u64));
+    text.push_str(&format!("\n  {} that one network used will belong to it", keys(bound)));
+    text.push_str(&format!(
+        "\n  {} that several used will be reserved: nobody can use them until `sentinel bindings",
+        keys(reserved)
+    ));
+    text.push_str(
+        " set`\n`sentinel bindings promote --dry-run` lists them; `sentinel undo` takes back one key at a time.",
+    );
+    text
+}
+
+/// Both lists, those that need somebody's eye last.
+pub(in crate::cli) fn promoted(walked: &Walked, screen: Screen) -> String {
+    let Walked { dry_run, keys: all, end } = walked;
+    if all.is_empty() {
+        return "No observed key waits for an owner.\n".to_owned();
+    }
+    let (would, are) = if *dry_run { ("Would bind", "Would reserve") } else { ("Bound", "Reserved") };
+    let mut out = String::new();
+    let mut part = |outcome: &str, heading: String| {
+        let of_it: Vec<_> = all.iter().filter(|key| key.outcome == outcome).collect();
+        if !of_it.is_empty() {
+            out.push_str(&heading);
+            out.push_str(&rows(&of_it, screen));
+        }
+    };
+    part("skipped", format!("Skipped {}, which got a binding meanwhile:\n", keys(end.skipped)));
+    part("bound", format!("{would} {} that one network used:\n", keys(end.bound)));
+    part(
+        "reserved",
+        format!(
+            "{are} {} that several networks used; nobody can use {} until you say who:\n",
+            keys(end.reserved),
+            if end.reserved == 1 { "it" } else { "them" }
+        ),
+    );
+    let summary = format!("{} bound, {} reserved, {} skipped.", end.bound, end.reserved, end.skipped);
+    let summary = if *dry_run {
+        format!("{} to bind, {} to reserve. Nothing was changed.", end.bound, end.reserved)
+    } else {
+        summary
+    };
+    out.push_str(&format!("{summary}\n"));
+    if end.reserved > 0 {
+        let when = if *dry_run { "Before or after" } else { "Next" };
+        out.push_str(&format!("{when}: sentinel bindings set KEY CIDR...\n"));
+    }
+    out
+}
+
+fn rows(keys: &[&PromotedKey], screen: Screen) -> String {
+    let row = |key: &&PromotedKey| {
+        let networks = if key.networks.is_empty() { NOTHING.to_owned() } else { key.networks.join(", ") };
+        [key.key_id.clone().into(), or_nothing(&key.hint).into(), networks.into()]
+    };
+    table(["KEY", "HINT", "NETWORKS"], keys.iter().map(row), screen)
+}
+
+fn keys(count: u64) -> String {
+    if count == 1 { "1 key".to_owned() } else { format!("{count} keys") }
+}

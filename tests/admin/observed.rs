@@ -1,0 +1,86 @@
+//! What operators see of modes and of what observe mode saw.
+
+use serde_json::json;
+
+use crate::{
+    KEY, OWNER, THIEF, ago, ask, bind, client_of, common::sentinel, crafted, decide, fingerprint, hours, id_of, json,
+    observe, run::run, says, seeded,
+};
+
+fn explain(sentinel: &crate::Sentinel, args: &[&str]) -> serde_json::Value {
+    let socket = format!("unix:{}", sentinel.home().admin_socket().display());
+    let head = format!("GET / HTTP/1.1\nx-api-key: {KEY}\n\n");
+    let seen = run(&[&["--admin", &socket, "--output", "json", "explain"], args].concat(), head.as_bytes());
+    assert_eq!((seen.code, seen.err.as_str()), (0, ""), "{args:?}");
+    serde_json::from_str(&seen.out).unwrap()
+}
+
+#[tokio::test]
+async fn observed_keys_are_listed_with_their_networks_until_they_have_an_owner() {
+    let sentinel = seeded(async |store| {
+        observe(store, fingerprint(KEY), OWNER, ago(hours(3))).await;
+        observe(store, fingerprint(KEY), THIEF, ago(hours(2))).await;
+        bind(store, crafted(7 << 96), OWNER, ago(hours(1))).await;
+    })
+    .await;
+    let id = id_of(KEY);
+    assert_eq!(
+        says(&sentinel, &["bindings", "list", "--observed"]),
+        format!(
+            "\
+KEY                                 HINT       STATE     NETWORKS                         SINCE   USED  BAN  NOTE
+{id}  sk-l…cdef  observed  203.0.113.7/32, 198.51.100.9/32  3h ago  -     -    -
+"
+        )
+    );
+    let listed =
+        |args: &[&str]| json(&sentinel, &[&["bindings", "list"], args].concat())["keys"].as_array().unwrap().len();
+    assert_eq!((listed(&["--observed"]), listed(&[]), listed(&["--state", "provisional"])), (1, 1, 0));
+    for other in [&["--state", "learned"][..], &["--banned"], &["--network", OWNER]] {
+        let seen = ask(&sentinel, &[&["bindings", "list", "--observed"], other].concat());
+        assert!(seen.code == 2 && seen.err.contains("exclude each other"), "{seen:?}");
+    }
+    let request =
+        key_ip_sentinel::admin::api::ListKeysRequest { observed_only: true, banned_only: true, ..Default::default() };
+    let status = client_of(&sentinel).await.list_keys(request).await.unwrap_err();
+    assert!(status.message().starts_with("observed_only: "), "{status:?}");
+    decide(&sentinel, KEY, OWNER).await;
+    assert_eq!(says(&sentinel, &["bindings", "list", "--observed"]), "No key matches.\n");
+}
+
+#[tokio::test]
+async fn status_tells_the_mode_and_what_was_observed() {
+    let sentinel = sentinel().set("mode", "\"observe\"").start().await;
+    decide(&sentinel, KEY, OWNER).await;
+    let document = json(&sentinel, &["status"]);
+    assert_eq!(
+        (&document["mode"], &document["observed"], &document["learned"]),
+        (&json!("observe"), &json!(1), &json!(0))
+    );
+    assert!(says(&sentinel, &["status"]).contains("\nobserved     1\n"));
+}
+
+#[tokio::test]
+async fn explain_judges_in_the_mode_of_the_route() {
+    let sentinel = seeded(async |store| bind(store, fingerprint(KEY), OWNER, ago(hours(1))).await).await;
+    for (mode, allowed, would_deny, reason) in [
+        (&[][..], false, false, "ip_mismatch"),
+        (&["--mode", "enforce"], false, false, "ip_mismatch"),
+        (&["--mode", "observe"], true, true, "ip_mismatch"),
+        (&["--mode", "off"], true, false, "mode_off"),
+    ] {
+        let document = explain(&sentinel, &[&["--peer", THIEF], mode].concat());
+        let verdict = &document["verdict"];
+        assert_eq!(verdict["allowed"], allowed, "{mode:?}: {document}");
+        assert_eq!(verdict["would_deny"], would_deny, "{mode:?}: {document}");
+        assert_eq!(verdict["reason"], reason, "{mode:?}: {document}");
+        assert_eq!(document["mode"], *mode.last().unwrap_or(&"enforce"), "{document}");
+    }
+    // A fault of the request itself is judged by the mode too.
+    let socket = format!("unix:{}", sentinel.home().admin_socket().display());
+    let two = format!("GET / HTTP/1.1\nx-api-key: {KEY}\nx-api-key: {KEY}\n\n");
+    let seen = run(&["--admin", &socket, "explain", "--peer", OWNER, "--mode", "observe"], two.as_bytes());
+    let verdict = "mode     observe\nverdict  allowed only because the mode is observe; enforcing it would be denied, \
+                   conflicting_keys: there is more than one key, or one place has more than one value\n";
+    assert!(seen.out.ends_with(verdict), "{}", seen.out);
+}

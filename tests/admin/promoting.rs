@@ -1,0 +1,235 @@
+//! From observing to enforcing, with many keys.
+
+use std::{
+    collections::HashMap,
+    process::{Command, Stdio},
+};
+
+use futures_util::future::join_all;
+use key_ip_sentinel::{
+    admin::api::{AuditRecord, GetStatusRequest, ListAuditRequest},
+    domain::{Fingerprint, Timestamp},
+    store::sqlite::SqliteStore,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    Client, OWNER, Sentinel, THIEF, ago, ask, client_of, common::eventually, common::sentinel, crafted, decide,
+    fingerprint, hours, json, observe, says, seeded,
+};
+
+const MANY: usize = 2000;
+
+fn key(number: usize) -> String {
+    format!("sk-observed-{number:05}")
+}
+
+/// Every twentieth key roams.
+fn roams(number: usize) -> bool {
+    number.is_multiple_of(20)
+}
+
+async fn see(store: &SqliteStore, key: Fingerprint, networks: &[&str], at: Timestamp) {
+    for network in networks {
+        observe(store, key.clone(), network, at).await;
+    }
+}
+
+async fn many_observed() -> Sentinel {
+    seeded(async |store| {
+        let seen = (0..MANY).map(|number| {
+            let networks: &[&str] = if roams(number) { &[OWNER, "192.0.2.1"] } else { &[OWNER] };
+            see(store, fingerprint(&key(number)), networks, ago(hours(1)))
+        });
+        join_all(seen).await;
+    })
+    .await
+}
+
+async fn observed(api: &mut Client) -> u64 {
+    api.get_status(GetStatusRequest {}).await.unwrap().into_inner().observed.unwrap()
+}
+
+/// All records of this kind, by key; the API gives a thousand at once.
+async fn records(api: &mut Client, sentinel: &Sentinel, kind: &str) -> HashMap<String, u32> {
+    let database = sentinel.home().open_database();
+    let mut statement = database.prepare("SELECT key_id, count(*) FROM audit WHERE kind = ?1 GROUP BY key_id").unwrap();
+    let rows = statement.query_map([kind], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let found: HashMap<String, u32> = rows.map(Result::unwrap).collect();
+    let request = ListAuditRequest { kind: kind.to_owned(), limit: 1, ..Default::default() };
+    let listed: Vec<AuditRecord> = api.list_audit(request).await.unwrap().into_inner().records;
+    assert_eq!(listed.is_empty(), found.is_empty());
+    found
+}
+
+#[tokio::test]
+async fn promote_binds_who_was_alone_and_reserves_who_was_not() {
+    let [alone, roaming] = [1_u128 << 96, 2 << 96].map(crafted);
+    let sentinel = seeded(async |store| {
+        see(store, alone.clone(), &[OWNER], ago(hours(2))).await;
+        see(store, roaming.clone(), &[OWNER, THIEF], ago(hours(1))).await;
+    })
+    .await;
+    let [alone, roaming] = [alone, roaming].map(|key| key.digest.new_id().to_string());
+    let before =
+        (json(&sentinel, &["bindings", "list", "--observed"])["keys"].clone(), says(&sentinel, &["audit", "list"]));
+    assert_eq!(
+        says(&sentinel, &["bindings", "promote", "--dry-run"]),
+        format!(
+            "\
+Would bind 1 key that one network used:
+KEY                                 HINT       NETWORKS
+{alone}  sk-l…cdef  203.0.113.7/32
+Would reserve 1 key that several networks used; nobody can use it until you say who:
+KEY                                 HINT       NETWORKS
+{roaming}  sk-l…cdef  203.0.113.7/32, 198.51.100.9/32
+1 to bind, 1 to reserve. Nothing was changed.
+Before or after: sentinel bindings set KEY CIDR...
+"
+        )
+    );
+    let after =
+        (json(&sentinel, &["bindings", "list", "--observed"])["keys"].clone(), says(&sentinel, &["audit", "list"]));
+    assert_eq!(before, after, "a dry run changes nothing");
+
+    let mut document = json(&sentinel, &["bindings", "promote", "--yes"]);
+    assert!(document["now"].take().is_string());
+    let row = |id: &str, outcome: &str, networks: Value, record: u32| {
+        json!({ "key_id": id, "hint": "sk-l…cdef", "outcome": outcome, "networks": networks,
+            "undo": format!("sentinel undo {record}") })
+    };
+    let mut keys = document["keys"].take();
+    keys.as_array_mut().unwrap().sort_by_key(|key| key["key_id"].to_string());
+    for key in keys.as_array_mut().unwrap() {
+        // Both are made at once; which is recorded first is nobody's promise.
+        assert!(["sentinel undo 1", "sentinel undo 2"].contains(&key["undo"].take().as_str().unwrap()));
+    }
+    let mut expected = [
+        row(&alone, "bound", json!([format!("{OWNER}/32")]), 1),
+        row(&roaming, "reserved", json!(["203.0.113.7/32", "198.51.100.9/32"]), 2),
+    ];
+    expected.iter_mut().for_each(|row| drop(row["undo"].take()));
+    assert_eq!(keys, json!(expected));
+    assert_eq!(
+        document,
+        json!({ "dry_run": false, "keys": null, "bound": 1, "reserved": 1, "skipped": 0, "in_effect": true, "now": null })
+    );
+    assert_eq!(says(&sentinel, &["bindings", "promote", "--yes"]), "No observed key waits for an owner.\n");
+    let csv = says(&sentinel, &["bindings", "promote", "--yes", "--output", "csv"]);
+    assert_eq!(csv, "key_id,hint,outcome,networks,undo\r\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_keys_race_with_claims_and_none_is_owned_twice() {
+    let sentinel = many_observed().await;
+    let mut api = client_of(&sentinel).await;
+    let plan = json(&sentinel, &["bindings", "promote", "--dry-run"]);
+    assert_eq!((&plan["bound"], &plan["reserved"]), (&json!(MANY - MANY / 20), &json!(MANY / 20)));
+    assert_eq!(observed(&mut api).await, MANY as u64);
+
+    let socket = format!("unix:{}", sentinel.home().admin_socket().display());
+    let promote = tokio::task::spawn_blocking(move || {
+        crate::run::run(&["--admin", &socket, "bindings", "promote", "--yes", "--output", "json"], b"")
+    });
+    // Thieves race for every third key, the last first: the walk meets some of them and some meet it.
+    let mut reasons: HashMap<String, String> = HashMap::new();
+    for chunk in (0..MANY).rev().step_by(3).collect::<Vec<_>>().chunks(32) {
+        let checks = chunk.iter().map(async |number| (key(*number), decide(&sentinel, &key(*number), THIEF).await));
+        reasons.extend(join_all(checks).await);
+    }
+    let seen = promote.await.unwrap();
+    assert_eq!((seen.code, seen.err.as_str()), (0, ""));
+    let document: Value = serde_json::from_str(&seen.out).unwrap();
+
+    let (promoted, claimed) =
+        (records(&mut api, &sentinel, "promote").await, records(&mut api, &sentinel, "first_use").await);
+    let told = |outcome: &str| document[outcome].as_u64().unwrap() as usize;
+    assert_eq!(told("bound") + told("reserved"), promoted.len());
+    assert!(promoted.values().chain(claimed.values()).all(|count| *count == 1), "a key got an owner twice");
+    assert!(claimed.keys().all(|id| !promoted.contains_key(id)), "a key was claimed and promoted");
+    assert_eq!(promoted.len() + claimed.len(), MANY);
+    assert!(!promoted.is_empty() && !claimed.is_empty(), "there was no race");
+    for number in 0..MANY {
+        let (key, id) = (key(number), crate::id_of(&key(number)));
+        let stole = claimed.contains_key(&id);
+        let (thief, owner) = match (stole, roams(number)) {
+            (true, _) => ("bound", "ip_mismatch"),
+            (false, true) => ("not_claimed", "not_claimed"),
+            (false, false) => ("ip_mismatch", "bound"),
+        };
+        if let Some(reason) = reasons.get(&key) {
+            assert_eq!(reason == "first_use", stole, "{key}: {reason}");
+            assert!(stole || reason == thief, "{key}: {reason}");
+        }
+        if number % 40 < 3 {
+            assert_eq!(decide(&sentinel, &key, THIEF).await, thief, "{key}");
+            assert_eq!(decide(&sentinel, &key, OWNER).await, owner, "{key}");
+        }
+    }
+    assert_eq!(observed(&mut api).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_walk_that_is_killed_goes_on_when_it_is_run_again() {
+    let sentinel = many_observed().await;
+    let mut api = client_of(&sentinel).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel"));
+    let socket = format!("unix:{}", sentinel.home().admin_socket().display());
+    command.env_clear().args(["--admin", &socket, "bindings", "promote", "--yes"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+
+    let mut client = command.spawn().unwrap();
+    eventually("the walk is under way", async || (observed(&mut api).await < MANY as u64).then_some(())).await;
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let left = eventually("the walk has ended with its client", async || {
+        let before = observed(&mut api).await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        (before == observed(&mut api).await).then_some(before)
+    })
+    .await;
+    assert!(0 < left && left < MANY as u64, "{left} left: not in the middle");
+
+    let client = command.spawn().unwrap();
+    eventually("the walk goes on", async || (observed(&mut api).await < left).then_some(())).await;
+    sentinel.kill_now();
+    let output = tokio::task::spawn_blocking(move || client.wait_with_output().unwrap()).await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(3), Vec::new()), "{said}");
+    assert!(said.contains("what is done stays done, and running it again goes on with the rest"), "{said}");
+
+    let sentinel = sentinel.kill().start().await;
+    let mut api = client_of(&sentinel).await;
+    let left = observed(&mut api).await;
+    assert!(0 < left, "not in the middle");
+    let document = json(&sentinel, &["bindings", "promote", "--yes"]);
+    assert_eq!(document["bound"].as_u64().unwrap() + document["reserved"].as_u64().unwrap(), left);
+    assert_eq!(observed(&mut api).await, 0);
+    let promoted = records(&mut api, &sentinel, "promote").await;
+    assert!(promoted.len() == MANY && promoted.values().all(|count| *count == 1), "each key once");
+}
+
+#[tokio::test]
+async fn a_store_that_is_lost_ends_the_walk_and_says_so() {
+    let sentinel = seeded(async |store| see(store, crafted(1 << 96), &[OWNER], ago(hours(2))).await).await;
+    let lock = sentinel.lock_store();
+    let seen = ask(&sentinel, &["bindings", "promote", "--yes"]);
+    assert!(seen.code == 3 && seen.err.starts_with("error: the store did not answer"), "{seen:?}");
+    drop(lock);
+    assert!(says(&sentinel, &["bindings", "promote", "--yes"]).ends_with("1 bound, 0 reserved, 0 skipped.\n"));
+}
+
+#[tokio::test]
+async fn what_was_observed_is_enforced_after_promoting() {
+    let sentinel = sentinel().set("mode", "\"observe\"").start().await;
+    for (key, from) in [("sk-alone-0123456789", OWNER), ("sk-roams-0123456789", OWNER), ("sk-roams-0123456789", THIEF)]
+    {
+        let answer = sentinel.check().key(key).from(from).send().await;
+        assert!(answer.is_allow(), "{answer:?}");
+    }
+    says(&sentinel, &["bindings", "promote", "--yes"]);
+    let sentinel = sentinel.stop().await.set("mode", "\"enforce\"").start().await;
+    assert_eq!(decide(&sentinel, "sk-alone-0123456789", OWNER).await, "bound");
+    assert_eq!(decide(&sentinel, "sk-alone-0123456789", THIEF).await, "ip_mismatch");
+    assert_eq!(decide(&sentinel, "sk-roams-0123456789", OWNER).await, "not_claimed");
+}
