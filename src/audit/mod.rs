@@ -1,10 +1,10 @@
 //! Who was refused, who came first, who changed what: stored, and logged as JSON.
 //!
-//! Denials pass a bounded queue into the [`pipeline`], a task of its own that makes one record of those that are alike and
-//! flushes them every second; a decision never waits for it. The [`courier`] brings each batch of records to the store,
-//! by way of the [`spill`] when the store does not take it, and writes down when it did ([`run`]), so that the next start
-//! knows what a kill may have taken. First uses and operators' changes are stored by the transaction that makes them;
-//! here is only their log line.
+//! Denials pass a bounded queue into the pipeline, a task of its own that makes one record of those that are alike and
+//! flushes them every second; a decision never waits for it. The courier brings each batch of records to the store, by
+//! way of the spill when the store does not take it, and writes down when it did, so that the next start knows what a
+//! kill may have taken. First uses and operators' changes are stored by the transaction that makes them; here is only
+//! their log line.
 
 mod courier;
 mod log;
