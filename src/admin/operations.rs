@@ -120,8 +120,8 @@ impl Operations {
         let work = tokio::spawn(async move {
             let applied = this.store.apply(change, &actor, now).await;
             if let Ok(_) | Err(ChangeError::Store(StoreError::Behind(_))) = applied {
-                // Of a change, and of the pepper that made one impossible: the key is gone, so only its operator can
-                // ask again.
+                // The poll reads the change, or learns of the pepper that forbade it; the key is gone by then, so only
+                // its operator can ask again.
                 this.hint.give();
             }
             let applied = applied.map_err(not_done)?;

@@ -620,9 +620,7 @@ pub enum Refusal {
     ChangedSince(KeyId),
     /// The record's key has no row any more, and its digest is of another pepper: whether the key has come back under
     /// the active one, nobody can tell.
-    #[error(
-        "{0} has no row left, and pepper {1} that its record was made with is not active any more; name the key itself"
-    )]
+    #[error("{0} has no row left, and the pepper was rotated since pepper {1} wrote its record; name the key itself")]
     OtherPepper(KeyId, PepperId),
     /// Only what was active once can be retired.
     #[error("nothing was ever written with pepper {0}")]

@@ -136,6 +136,7 @@ macro_rules! suite {
                 a_move_never_makes_a_second_row,
                 what_is_done_to_a_key_of_the_old_pepper_moves_it,
                 an_undo_makes_no_second_row_of_a_key,
+                an_undo_after_a_rotation_there_and_back_does_not_hide_a_ban,
                 a_pepper_in_use_is_not_retired,
                 what_is_forgotten_is_named_and_new_again,
                 forgetting_goes_in_bounded_steps,

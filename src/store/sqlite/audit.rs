@@ -130,6 +130,12 @@ fn filter(conn: &Connection, query: &AuditQuery) -> Result<(String, Vec<Box<dyn 
     Ok((wanted, values))
 }
 
+/// Whether a pepper was activated after `record` was written.
+pub(super) fn rotated_since(conn: &Connection, RecordId(id): RecordId) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM audit WHERE kind = ?1 AND id > ?2)";
+    Ok(conn.prepare_cached(sql)?.query_row((EventKind::PepperActivated.as_str(), id), |row| row.get(0))?)
+}
+
 /// What it takes to undo the change of a record, and the key that it changed.
 pub(super) fn delta(conn: &Connection, RecordId(id): RecordId) -> Result<(KeyId, Delta), ChangeError> {
     let mut statement = conn.prepare_cached("SELECT key_id, delta FROM audit WHERE id = ?1 AND delta IS NOT NULL")?;

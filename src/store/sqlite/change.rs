@@ -15,7 +15,7 @@ use crate::{
         Fingerprint, KeyDigest, KeyId, Timestamp,
         event::{Delta, Record},
     },
-    store::{Action, Applied, Change, ChangeError, Refusal, Revision, StoreError, Target},
+    store::{Action, Applied, Change, ChangeError, RecordId, Refusal, Revision, StoreError, Target},
 };
 
 /// A cache may trust a fact for 24 h if it knows every change since; an hour more for clocks that differ.
@@ -34,16 +34,17 @@ pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timest
             let (id, Delta { key, part }) = audit::delta(conn, *record)?;
             let key = match names::by_id(conn, id)? {
                 Some(key) => key,
-                None => opened(conn, id, key)?,
+                None => opened(conn, *record, id, key)?,
             };
             made(conn, &key, actor, now, |subject| act::undo(subject, *record, &part))
         }
     }
 }
 
-/// A key that was opened has no row left; its record knows it, unless it may have come back by another name since.
-fn opened(conn: &Connection, id: KeyId, key: Fingerprint) -> Result<Named, ChangeError> {
-    if pepper::active(conn)? != key.pepper {
+/// A key that was opened has no row left; its record knows it, unless it may have come back by another name since: under
+/// another pepper, which no digest of the record tells, not even once that pepper is replaced in its turn.
+fn opened(conn: &Connection, record: RecordId, id: KeyId, key: Fingerprint) -> Result<Named, ChangeError> {
+    if pepper::active(conn)? != key.pepper || audit::rotated_since(conn, record)? {
         return Err(Refusal::OtherPepper(id, key.pepper).into());
     }
     match names::by_digest(conn, &key.digest)? {
