@@ -9,7 +9,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz check
+.PHONY: help setup run test fuzz flood check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +27,12 @@ test: setup ## every test, against the real Envoy
 fuzz: export SENTINEL_FUZZ_CASES ?= 10000000
 fuzz: setup ## ten million changed Envoy frames against a second reading of the rules (SENTINEL_FUZZ_CASES, SENTINEL_FUZZ_SEED)
 	cargo test --release --locked --test fuzz the_service -- --nocapture
+
+# `make test` has 10,000 and 100,000 of them.
+flood: export SENTINEL_FLOOD_KEYS ?= 1000000
+flood: export SENTINEL_FLOOD_IN_PROCESS ?= 10000000
+flood: setup ## a million new keys over gRPC and ten million in-process: memory, hit rate, rows (SENTINEL_FLOOD_KEYS, SENTINEL_FLOOD_IN_PROCESS)
+	cargo test --release --locked --test flood -- --nocapture --test-threads 1
 
 # In the order of what fails fastest.
 check: setup ## what a change must pass: format, clippy, docs, licences, tests
