@@ -102,7 +102,12 @@ impl Audit {
         self.report(Denial { kind: EventKind::WouldDeny, reason, key_id, ip, decision_id, at: Instant::now() });
     }
 
-    fn report(&self, denial: Denial) {
+    fn report(&self, mut denial: Denial) {
+        if denial.reason == Reason::ClaimLimited {
+            // Keys without a row, as many as somebody cares to make up: a record for each would fill the disk that the
+            // budget keeps the bindings from filling.
+            denial.key_id = None;
+        }
         if self.queue.try_send(denial).is_err() {
             self.lost.add(1);
         }

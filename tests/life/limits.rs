@@ -1,6 +1,10 @@
 //! `claims.*`: what a flood of new keys costs, and whom.
 
-use super::{KEY, ask, common::sentinel, reason};
+use super::{
+    KEY, ask,
+    common::{eventually, sentinel},
+    reason,
+};
 
 fn new_key(number: usize) -> String {
     format!("sk-flood-{number:04}-0123456789")
@@ -30,6 +34,24 @@ async fn a_network_claims_thirty_keys_a_minute_by_default() {
     assert_eq!(reason(&sentinel, &new_key(0), "203.0.113.7").await, "bound", "a key with a row is never limited");
     assert_eq!(reason(&sentinel, &new_key(0), "203.0.113.8").await, "ip_mismatch");
     assert_eq!(reason(&sentinel, &new_key(59), "203.0.113.8").await, "first_use", "the budget is the network's");
+}
+
+/// A flood of new keys left an audit record for each.
+#[tokio::test]
+async fn what_is_over_the_budget_is_one_record_a_network_and_second_with_its_exact_count() {
+    let sentinel = sentinel().set("claims.per_network", "\"1/d\"").start().await;
+    assert_eq!(reason(&sentinel, KEY, "203.0.113.7").await, "first_use");
+    for number in 0..500 {
+        assert_eq!(reason(&sentinel, &new_key(number), "203.0.113.7").await, "claim_limited");
+    }
+    let admin = sentinel.admin().await;
+    eventually("all are counted", async || {
+        let records = admin.audit("denied").await.unwrap().records;
+        assert!(records.iter().all(|record| record.reason == "claim_limited" && record.key_id.is_empty()));
+        let sum: u64 = records.iter().map(|record| record.count).sum();
+        (sum == 500 && records.len() < 60).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
