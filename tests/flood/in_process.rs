@@ -72,7 +72,7 @@ async fn no_flood_pushes_owners_out_or_fills_the_memory() {
             Reason::ClaimLimited => limited += 1,
             other => panic!("{other}"),
         }
-        if number % 8 == 0 {
+        if number.is_multiple_of(8) {
             let index = dice.below(KNOWN);
             asked += 1;
             let digest = ring.digest(&ApiKey::new(format!("sk-known-{index:08}-0123456789")));

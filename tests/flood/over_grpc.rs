@@ -101,7 +101,7 @@ async fn request(sentinel: &Sentinel, channels: &[Channel], index: usize) -> Vec
     let new = format!("sk-flood-{index:08}-{:08}", dice.below(100_000_000));
     let asked = sentinel.check().key(&new).from(&thief(index)).over(channel).send().await;
     let mut reasons = vec![asked.reason().to_owned()];
-    if index % OWNERS == 0 {
+    if index.is_multiple_of(OWNERS) {
         let (key, owner) = known(dice.below(KNOWN));
         reasons.push(sentinel.check().key(&key).from(&owner).over(channel).send().await.reason().to_owned());
     }
