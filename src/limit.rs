@@ -108,17 +108,19 @@ impl Limiter {
 impl Bucket {
     fn take(&self, rate: Rate, now: u64) -> Result<(), Exhausted> {
         let (cost, most) = (rate.cost(), nanos(rate.per));
+        // What was charged by a slower rate weighs no more than the whole of this one, from now on.
+        let mut wait = None;
         let charged = |empty_at: u64| {
+            let empty_at = empty_at.min(now.saturating_add(most));
             let next = empty_at.max(now).saturating_add(cost);
-            (next - now <= most).then_some(next)
+            wait = (next - now).checked_sub(most).filter(|wait| *wait > 0);
+            Some(if wait.is_some() { empty_at } else { next })
         };
         // Relaxed: the number itself is all there is to agree on.
-        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged) {
-            Ok(_) => Ok(()),
-            Err(empty_at) => {
-                let wait = empty_at.saturating_add(cost).saturating_sub(now).saturating_sub(most);
-                Err(Exhausted { retry_after: Duration::from_nanos(wait) })
-            }
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged);
+        match wait {
+            None => Ok(()),
+            Some(wait) => Err(Exhausted { retry_after: Duration::from_nanos(wait) }),
         }
     }
 
@@ -128,6 +130,11 @@ impl Bucket {
 }
 
 impl Charge {
+    /// For what costs nothing.
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// The claim was made: the price is paid.
     pub fn keep(mut self) {
         self.0.clear();
@@ -173,6 +180,18 @@ mod tests {
         let later = start + spent.retry_after;
         limiter.charge(&options, ip("203.0.113.7"), later).unwrap().keep();
         limiter.charge(&options, ip("203.0.113.7"), later).unwrap_err();
+    }
+
+    #[test]
+    fn a_rate_that_was_raised_counts_from_then_on() {
+        let start = Instant::now();
+        let limiter = Limiter::new(start);
+        let day = Options { per_network: Some(Rate { claims: 1, per: 1440 * MINUTE }), ..Options::default() };
+        limiter.charge(&day, ip("203.0.113.7"), start).unwrap().keep();
+        limiter.charge(&day, ip("203.0.113.7"), start).unwrap_err();
+        let spent = limiter.charge(&per_minute(60), ip("203.0.113.7"), start).unwrap_err();
+        assert_eq!(spent.retry_after, Duration::from_secs(1));
+        limiter.charge(&per_minute(60), ip("203.0.113.7"), start + MINUTE).unwrap().keep();
     }
 
     #[test]

@@ -145,6 +145,17 @@ async fn what_needs_a_restart_is_named_and_does_not_change() {
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
 }
 
+/// The proxies left the list of those who never own, and stayed the ones whose word counts.
+#[tokio::test]
+async fn a_change_of_the_proxies_waits_whole_for_the_restart() {
+    let proxies = "client_ip.trusted_proxies = [\"10.0.0.5\"]\n";
+    let sentinel = home().set("client_ip.trusted_proxies", "[\"10.0.0.5\"]").start().await;
+    assert_eq!(reason(&sentinel, KEY, "10.0.0.5").await, "unclaimable_network");
+    rewrite(&sentinel, |text| text.replace(proxies, ""), "applied").await;
+    assert_eq!(reason(&sentinel, KEY, "10.0.0.5").await, "unclaimable_network");
+    eventually("the log names it", async || sentinel.log().contains("need a restart").then_some(())).await;
+}
+
 #[tokio::test]
 async fn a_signal_without_a_change_changes_nothing() {
     let sentinel = home().start().await;

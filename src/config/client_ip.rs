@@ -6,14 +6,14 @@ use crate::{
     domain::{Nat64, Network},
 };
 
-/// The resolver, and the networks that never own a key: those of `client_ip.unclaimable`, and the proxies themselves.
+/// The resolver, and the networks of `client_ip.unclaimable`.
 pub(super) fn take(settings: &mut Settings) -> Option<(Resolver, Vec<Network>)> {
     let before = settings.faults.clone();
     let words = ["peer", "metadata", "xff", "header"].map(|word| (word, word));
     let word = settings.take("client_ip.source", word(&words));
     let header = settings.take_if_written("client_ip.header", header_name);
     let trusted_proxies = settings.take_list("client_ip.trusted_proxies", proxies);
-    let mut unclaimable = settings.take_list("client_ip.unclaimable", network);
+    let unclaimable = settings.take_list("client_ip.unclaimable", network);
     let nat64 = settings.take_list("client_ip.nat64", str::parse::<Nat64>);
     behind_nat64(settings, &nat64, "trusted_proxies", &trusted_proxies);
     behind_nat64(settings, &nat64, "unclaimable", &unclaimable);
@@ -33,7 +33,6 @@ pub(super) fn take(settings: &mut Settings) -> Option<(Resolver, Vec<Network>)> 
         settings.faults.push(format!("client_ip.trusted_proxies: client_ip.source = {word:?} needs them: {why}"));
     }
     let source = source(word, header).map_err(|fault| settings.faults.push(fault)).ok()?;
-    unclaimable.extend(&trusted_proxies);
     Some((Resolver { source, trusted_proxies, nat64 }, unclaimable))
 }
 
@@ -100,7 +99,8 @@ mod tests {
             let config = config.unwrap();
             assert_eq!(config.client_ip.source, source);
             assert_eq!(config.client_ip.trusted_proxies.len(), 2);
-            assert_eq!(config.engine.unclaimable.len(), 3, "the proxies never own a key either");
+            assert_eq!(config.engine.unclaimable.len(), 1);
+            assert_eq!(config.engine.proxies, config.client_ip.trusted_proxies, "they never own a key either");
         }
     }
 

@@ -125,6 +125,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
         together::listeners(&mut source.faults, grpc, http, admin);
     }
     let (client_ip, unclaimable) = client_ip::take(source).unzip();
+    let proxies = client_ip.as_ref().map(|resolver| resolver.trusted_proxies.clone());
     let credentials = credentials::take(source);
     if let (Some(client_ip), Some(credentials)) = (&client_ip, &credentials) {
         together::header(&mut source.faults, client_ip, credentials);
@@ -161,6 +162,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
             failsafe: failsafe?,
             stale_grace: stale_grace?,
             unclaimable: unclaimable?,
+            proxies: proxies?,
             mode: mode?,
             first_use: first_use?,
             shape: shape?,

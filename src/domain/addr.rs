@@ -111,11 +111,39 @@ impl Network {
         self.0
     }
 
+    /// The address alone.
+    pub fn exactly(ip: ClientIp) -> Self {
+        Self(IpNet::from(ip.ip()))
+    }
+
+    /// Whether any address lies in both.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.0.contains(&other.0) || other.0.contains(&self.0)
+    }
+
+    /// Whether this network takes in addresses that may never own a key ([`ClientIp::is_never_an_owner`]).
+    pub fn has_never_owners(self) -> bool {
+        NEVER_OWNERS
+            .into_iter()
+            .any(|(network, bits)| IpNet::new(network, bits).is_ok_and(|net| self.overlaps(Self(net))))
+    }
+
     /// Whether `ip` lies in this network.
     pub fn contains(self, ip: ClientIp) -> bool {
         self.0.contains(&ip.ip())
     }
 }
+
+/// Unspecified, link-local, multicast; `::/96`, Teredo.
+const NEVER_OWNERS: [(IpAddr, u8); 7] = [
+    (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 32),
+    (IpAddr::V4(Ipv4Addr::new(169, 254, 0, 0)), 16),
+    (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4),
+    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 96),
+    (IpAddr::V6(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0)), 32),
+    (IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
+    (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
+];
 
 /// Why a text is not a [`Network`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -234,11 +262,13 @@ mod tests {
             "64:ff9b::0.0.0.0",
         ] {
             assert!(ip(text).is_never_an_owner(), "{text}");
+            assert!(Network::exactly(ip(text)).has_never_owners(), "{text}");
         }
         for text in
             ["127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "fc00::1", "2001:1::1", "2001:db8::1", "203.0.113.7"]
         {
             assert!(!ip(text).is_never_an_owner(), "{text}");
+            assert!(text == "::1" || !Network::exactly(ip(text)).has_never_owners(), "{text}");
         }
     }
 

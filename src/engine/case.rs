@@ -107,11 +107,21 @@ impl Case<'_> {
         } else if self.options.first_use == FirstUse::Deny && self.mode == Mode::Enforce {
             Reason::NotClaimed
         } else {
-            return Step::MayClaim(self.options.shape.network(self.ip));
+            return Step::MayClaim(self.network());
         };
         // Whoever has networks is told of no other rule.
         let reason = if binding.is_some() { Reason::IpMismatch } else { refused };
         Step::Decided(deny(reason, Some(self.key_id(facts))))
+    }
+
+    /// What this address would own: what the shape says, unless that takes in who may never own. Then the address alone:
+    /// whoever is behind a proxy beside it must not share its keys.
+    fn network(&self) -> Network {
+        let Self { options, ip, .. } = self;
+        let shaped = options.shape.network(*ip);
+        let mut never = options.unclaimable.iter().chain(&options.proxies);
+        let shares = shaped.has_never_owners() || never.any(|network| network.overlaps(shaped));
+        if shares { Network::exactly(*ip) } else { shaped }
     }
 
     /// Observing owns nothing, so nobody joins; only the verdict is the same.
@@ -155,7 +165,8 @@ impl Case<'_> {
 
     fn may_not_own(&self) -> bool {
         let Self { options, ip, .. } = self;
-        ip.is_never_an_owner() || options.unclaimable.iter().any(|network| network.contains(*ip))
+        let mut never = options.unclaimable.iter().chain(&options.proxies);
+        ip.is_never_an_owner() || never.any(|network| network.contains(*ip))
     }
 
     /// The key's name in its row, or the one that a row would get.
@@ -163,6 +174,15 @@ impl Case<'_> {
         let binding = facts.binding.as_ref().map(|binding| binding.id);
         let ban = facts.ban.as_ref().map(|ban| ban.id);
         binding.or(ban).unwrap_or_else(|| self.digest.new_id())
+    }
+
+    /// What is decided where the store should have said whether `facts` still hold. `open` is for keys of which nothing is
+    /// known: a stranger to a key with an owner is no unknown.
+    pub(super) fn lost(&self, facts: Option<&KeyFacts>, verdict: Verdict) -> Verdict {
+        match facts.and_then(|facts| facts.binding_at(self.time)) {
+            Some(binding) if verdict.reason == Reason::FailsafeOpen => deny(Reason::StoreUnavailable, Some(binding.id)),
+            _ => verdict,
+        }
     }
 
     pub(super) fn unsure(&self, key_id: Option<KeyId>) -> Verdict {

@@ -77,6 +77,8 @@ pub struct Options {
     pub stale_grace: Duration,
     /// `client_ip.unclaimable`.
     pub unclaimable: Vec<Network>,
+    /// `client_ip.trusted_proxies`, which never own either.
+    pub proxies: Vec<Network>,
     /// `binding.first_use`.
     pub first_use: FirstUse,
     /// `binding.prefix_*`, `binding.max_networks`, `binding.learn_window`.
@@ -94,6 +96,7 @@ impl Default for Options {
             failsafe: Failsafe::Closed,
             stale_grace: Duration::from_secs(600),
             unclaimable: Vec::new(),
+            proxies: Vec::new(),
             first_use: FirstUse::Claim,
             shape: Shape::default(),
             claims: limit::Options {
@@ -212,10 +215,11 @@ impl Engine {
         Self { ring, rekeys, cached, view, limiter, options: ArcSwap::from_pointee(options) }
     }
 
-    /// Decides by other settings from now on. `store.stale_grace` stays: health and the archive go by it too.
+    /// Decides by other settings from now on. `store.stale_grace` stays, because health and the archive go by it too, and
+    /// so do the proxies, because the client's address is still found by the old ones.
     pub fn reconfigure(&self, options: Options) {
-        let stale_grace = self.options.load().stale_grace;
-        self.options.store(Arc::new(Options { stale_grace, ..options }));
+        let Options { stale_grace, proxies, .. } = Options::clone(&self.options.load());
+        self.options.store(Arc::new(Options { stale_grace, proxies, ..options }));
     }
 
     /// `mode`, for a route that has none.
@@ -266,10 +270,11 @@ impl Engine {
         let Settled { entry, step } = self.settle(case, key, deadline).await;
         let verdict = match step {
             Step::Decided(verdict) => verdict,
-            Step::MayClaim(network) => match self.limiter.charge(&case.options.claims, case.ip, case.now) {
+            Step::MayClaim(network) => match self.charge(case, entry.as_deref()) {
                 Ok(charge) => {
                     let claim = self.claim(case, key, network, decision_id, charge);
-                    self.in_time(case, deadline, claim).await.unwrap_or_else(Ok)?
+                    let lost = |verdict| Ok(case.lost(entry.as_ref().map(|entry| &entry.facts), verdict));
+                    self.in_time(case, deadline, claim).await.unwrap_or_else(lost)?
                 }
                 Err(exhausted) => limited(case, entry.as_deref(), exhausted),
             },
@@ -279,6 +284,16 @@ impl Engine {
             self.keep_active(case, key, &entry);
         }
         Ok(verdict)
+    }
+
+    /// The price of a claim. A key that observe mode has seen has its rows already: were the next network limited, the
+    /// owner could be the one who is not seen.
+    fn charge(&self, case: Case<'_>, entry: Option<&Entry>) -> Result<Charge, Exhausted> {
+        let seen = entry.is_some_and(|entry| !entry.facts.candidates.is_empty());
+        match case.mode {
+            Mode::Observe if seen => Ok(Charge::none()),
+            _ => self.limiter.charge(&case.options.claims, case.ip, case.now),
+        }
     }
 
     /// Has the row that `entry` found under another pepper moved to the active one, soon.
@@ -325,7 +340,7 @@ impl Engine {
         match step {
             Step::Decided(verdict) => explained(verdict, mode, facts, None),
             // The charge is dropped at once, which gives it back.
-            Step::MayClaim(network) => match self.limiter.charge(&options.claims, ip, now) {
+            Step::MayClaim(network) => match self.charge(case, entry.as_deref()) {
                 Ok(_) => {
                     let verdict = case.would_claim(facts.as_ref(), network);
                     explained(verdict, mode, facts, verdict.allowed.then_some(network))
@@ -358,7 +373,12 @@ impl Engine {
     async fn settle(&self, case: Case<'_>, key: &ApiKey, deadline: Instant) -> Settled {
         let entry = match self.in_time(case, deadline, self.cached.load(self.ring.digests(key))).await {
             Ok(entry) => entry,
-            Err(verdict) => return Settled { entry: None, step: Step::Decided(verdict) },
+            Err(verdict) => {
+                // The warm path has looked there: what it found did not decide, and is all there is now.
+                let known = self.cached.get(self.ring.digests(key).iter());
+                let verdict = case.lost(known.as_ref().map(|entry| &entry.facts), verdict);
+                return Settled { entry: None, step: Step::Decided(verdict) };
+            }
         };
         let known = self.known(case, &entry.facts);
         let step = known.map_or_else(|| case.unowned(&entry.facts), Step::Decided);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use key_ip_sentinel::{
     domain::{Reason, Shape},
-    engine::Options,
+    engine::{Failsafe, Options},
     store::{Claim, Claimed, Purpose, Slots, Store},
 };
 
@@ -67,4 +67,17 @@ async fn once_sealed_a_mismatch_needs_no_store() {
     for (ip, reason) in [(OWNER, Reason::Bound), (NEWCOMER, Reason::Bound), (THIEF, Reason::IpMismatch)] {
         assert_eq!(process.ask("some-key", ip, Duration::ZERO).await, reason, "{ip}");
     }
+}
+
+/// A window that is long over stays open until somebody knocks, and with the store away nobody can close it.
+#[tokio::test]
+async fn failsafe_open_is_not_for_strangers_to_an_owner_who_is_known() {
+    let shape = Shape { max_networks: 2, learn_window: Duration::from_hours(1), ..Shape::default() };
+    let process = Process::with(Options { shape, stale_grace: GRACE, failsafe: Failsafe::Open, ..Options::default() });
+    process.poll(Duration::ZERO).await;
+    assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
+    process.store.lose();
+    assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::Bound);
+    assert_eq!(process.ask("some-key", THIEF, Duration::ZERO).await, Reason::StoreUnavailable);
+    assert_eq!(process.ask("unknown-key", THIEF, Duration::ZERO).await, Reason::FailsafeOpen);
 }

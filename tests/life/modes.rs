@@ -133,3 +133,29 @@ async fn what_was_bound_before_is_judged_by_its_binding_and_joined_by_nobody() {
         .unwrap();
     assert_eq!(networks, 1, "observing does not");
 }
+
+/// Behind one busy address the owner was limited and the thief was seen: `promote` would have made the thief the owner.
+#[tokio::test]
+async fn who_comes_second_to_an_observed_key_is_not_limited() {
+    let sentinel = sentinel().set("mode", "\"observe\"").set("claims.per_network", "\"1/d\"").start().await;
+    assert_eq!(reason(&sentinel, KEY, OTHER).await, "first_use");
+    assert_eq!(reason(&sentinel, "sk-another-0123456789", OWNER).await, "first_use");
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "ip_mismatch", "its budget is spent, and it is seen all the same");
+    assert_eq!(reason(&sentinel, "sk-a-third-0123456789", OWNER).await, "claim_limited");
+    let seen: i64 = sentinel
+        .home()
+        .open_database()
+        .query_row("SELECT count(*) FROM candidates WHERE network = '203.0.113.7/32'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(seen, 2);
+}
+
+#[tokio::test]
+async fn a_first_use_tells_who_was_seen_with_the_key_before() {
+    let sentinel = sentinel().set("mode", "\"observe\"").start().await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+    let sentinel = sentinel.stop().await.set("mode", "\"enforce\"").start().await;
+    assert_eq!(reason(&sentinel, KEY, OTHER).await, "first_use");
+    let records = sentinel.admin().await.audit("first_use").await.unwrap().records;
+    assert_eq!(records[0].detail, "was observed from 203.0.113.7/32");
+}

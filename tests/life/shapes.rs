@@ -88,3 +88,25 @@ async fn first_use_can_be_closed() {
     assert_eq!(reason(&sentinel, "sk-leaked-0123456789ab", "203.0.113.7").await, "not_claimed");
     assert_eq!(sentinel.admin().await.keys().await.unwrap().keys.len(), 1, "nothing was written for it");
 }
+
+/// A /24 of an owner took in the proxy beside him, and so everybody behind it.
+#[tokio::test]
+async fn a_network_that_takes_in_who_may_never_own_shrinks_to_the_address() {
+    let sentinel = sentinel()
+        .set("binding.prefix_v4", "24")
+        .set("client_ip.unclaimable", "[\"10.0.0.5\", \"2001:db8::5\"]")
+        .start()
+        .await;
+    for (key, owner, proxy, neighbour) in [
+        (KEY, "10.0.0.9", "10.0.0.5", "10.0.0.10"),
+        ("sk-six-0123456789abcdef", "2001:db8::9", "2001:db8::5", "2001:db8::10"),
+    ] {
+        assert_eq!(reason(&sentinel, key, proxy).await, "unclaimable_network");
+        assert_eq!(reason(&sentinel, key, owner).await, "first_use");
+        assert_eq!(reason(&sentinel, key, owner).await, "bound");
+        assert_eq!(reason(&sentinel, key, proxy).await, "ip_mismatch");
+        assert_eq!(reason(&sentinel, key, neighbour).await, "ip_mismatch");
+    }
+    assert_eq!(reason(&sentinel, "sk-elsewhere-0123456789", "10.0.1.9").await, "first_use");
+    assert_eq!(reason(&sentinel, "sk-elsewhere-0123456789", "10.0.1.200").await, "bound");
+}

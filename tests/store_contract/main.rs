@@ -68,6 +68,7 @@ macro_rules! suite {
                 every_change_can_be_undone_and_the_undoing_too,
                 an_undo_after_another_change_is_refused,
                 an_undo_of_one_part_leaves_the_other,
+                a_note_comes_back_only_to_a_binding,
                 what_requests_cause_cannot_be_undone,
                 an_opened_key_comes_back,
                 a_change_names_its_record,

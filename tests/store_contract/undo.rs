@@ -88,6 +88,19 @@ pub(crate) async fn an_undo_of_one_part_leaves_the_other(place: &impl Backend) {
     assert_eq!(undone.after.binding.unwrap().networks, [network("203.0.113.7")]);
 }
 
+/// It said that the note was back, of a key that had no row to write it on.
+pub(crate) async fn a_note_comes_back_only_to_a_binding(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("noted");
+    bind(&*store, &key, "203.0.113.7").await;
+    change(&*store, &key, Action::Note(Some("of team blue".into()))).await;
+    change(&*store, &key, Action::Note(None)).await;
+    let removed = last_record(&*store).await;
+    change(&*store, &key, FOREVER).await;
+    change(&*store, &key, Action::Open).await;
+    assert_eq!(refused(&*store, removed).await, Refusal::NotBound(key.digest.new_id()));
+}
+
 pub(crate) async fn what_requests_cause_cannot_be_undone(place: &impl Backend) {
     let store = place.open().await;
     let key: Fingerprint = key("used");

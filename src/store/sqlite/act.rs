@@ -85,6 +85,7 @@ pub(super) fn undo(subject: &Subject<'_>, record: RecordId, part: &Part) -> Resu
             let alike = same_ban(now_there.ban.as_ref(), after.as_ref());
             alike.then(|| subject.ban(EventKind::Undo, before.clone()))
         }
+        Part::Note(_) if now_there.binding.is_none() => return Err(Refusal::NotBound(key.id).into()),
         Part::Note(Touched { before, after }) => {
             (subject.noted()? == *after).then(|| subject.note(EventKind::Undo, before.clone()))
         }

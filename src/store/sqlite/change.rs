@@ -117,9 +117,15 @@ pub(super) fn advance(conn: &Connection, key: &KeyDigest, now: Timestamp) -> Res
     ))?;
     // Only what is older than everything kept goes, so that the log has no holes even when a clock was set back.
     conn.prepare_cached(
-        "UPDATE revision SET floor = max(floor, (SELECT min(revision) - 1 FROM changes WHERE at >= ?1))",
+        "UPDATE revision SET floor =
+             max(floor, (SELECT min(revision) - 1 FROM changes WHERE at >= ?1 AND revision > revision.floor))",
     )?
     .execute([now.before(LOG_KEPT).as_millis()])?;
-    conn.prepare_cached("DELETE FROM changes WHERE revision <= (SELECT floor FROM revision)")?.execute([])?;
+    // A few for each that comes: an archive of thousands must not be deleted in one go while a claim waits.
+    conn.prepare_cached(
+        "DELETE FROM changes WHERE revision IN
+             (SELECT revision FROM changes WHERE revision <= (SELECT floor FROM revision) ORDER BY revision LIMIT 100)",
+    )?
+    .execute([])?;
     Ok(Revision(revision))
 }

@@ -56,7 +56,12 @@ fn first_use(conn: &Connection, claim: &Claim, slots: Slots, known: Reading) -> 
     if !known.facts.candidates.is_empty() {
         owner::forget_candidates(conn, key.id)?;
     }
-    let record = Record { detail: earlier_owner(conn, &key)?, ..record(claim, &key, EventKind::FirstUse) };
+    let detail = match &known.facts.candidates[..] {
+        [] => earlier_owner(conn, &key)?,
+        // Whoever turns from observing to enforcing without `promote` finds out here.
+        seen => Some(format!("was observed from {}", in_words(&seen.iter().map(|it| it.network).collect::<Vec<_>>()))),
+    };
+    let record = Record { detail, ..record(claim, &key, EventKind::FirstUse) };
     audit::append(conn, &record)?;
     let facts = KeyFacts { binding: Some(binding), ban: known.facts.ban, candidates: Vec::new() };
     Ok(Claimed::Won { reading: Reading { facts, ..known }, record })

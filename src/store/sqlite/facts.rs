@@ -109,20 +109,25 @@ pub(super) fn now(conn: &Connection) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_millis(now))
 }
 
+/// The most changes of one poll: what a cache's window has room for.
+const MANY: i64 = 100_000;
+
 pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Changes, StoreError> {
     let (revision, floor) = revision(conn)?;
-    let changed = conn
-        .prepare_cached("SELECT revision, digest FROM changes WHERE revision > ?1 ORDER BY revision")?
-        .query_and_then([applied.0], |row| {
+    let changed: Vec<_> = conn
+        .prepare_cached("SELECT revision, digest FROM changes WHERE revision > ?1 ORDER BY revision LIMIT ?2")?
+        .query_and_then((applied.0, MANY + 1), |row| {
             Ok((Revision(column(row, 0, "changes.revision")?), digest(row, 1, "changes.digest")?))
         })?
         .collect::<Result<_, StoreError>>()?;
+    // Reading them would take longer than reading anew what is asked for.
+    let too_many = changed.len() as i64 > MANY;
     Ok(Changes {
         now: now(conn)?,
         revision,
-        changed,
+        changed: if too_many { Vec::new() } else { changed },
         // A caller ahead of the store has seen a life of it that a restored backup does not know.
-        pruned: applied < floor || applied > revision,
+        pruned: too_many || applied < floor || applied > revision,
         active_pepper: pepper::active(conn)?,
     })
 }
