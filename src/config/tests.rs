@@ -299,6 +299,15 @@ fn every_fault_of_a_custom_profile_is_told_at_once() {
             "a: carriers: x_k is there twice",
         ),
         (
+            "[credentials.custom.a]\ncarriers = ['header x-k bare', 'header X.K bearer']",
+            "a: carriers: x.k is there twice",
+        ),
+        (
+            "[credentials.custom.a]\ncarriers = ['header x.sentinel.token bare']",
+            "a.carriers: the header \"x.sentinel.token\"",
+        ),
+        ("[credentials.custom.a]\ncarriers = ['header content.type bare']", "a.carriers: the header \"content.type\""),
+        (
             "[credentials.custom.a]\ncarriers = ['query k']\nmin_length = 30\nmax_length = 20",
             "a: min_length 30 is above",
         ),

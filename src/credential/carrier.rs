@@ -114,7 +114,7 @@ impl Form {
 pub(super) enum Slot<'a> {
     Absent,
     One(&'a [u8]),
-    /// Under another name, such as `x_api_key` or `api.key`, which not every upstream takes for the carrier's.
+    /// Under another name, such as `x_api_key` or `x.api.key`, which not every upstream takes for the carrier's.
     Disguised(&'a [u8]),
     /// Something that is no key and that an upstream might read as one.
     Broken,

@@ -2,7 +2,8 @@
 //! written as the carrier's is the carrier; one that some upstream would reduce to it is the carrier in disguise.
 //!
 //! What they do to names:
-//! - CGI and WSGI make one of `-` and `_` in headers (RFC 3875 §4.1.18);
+//! - CGI and WSGI make one of `-` and `_` in headers (RFC 3875 §4.1.18); lighttpd makes `_` of all that is no letter or
+//!   digit (http_cgi_encode_varname), and PHP of `.` in the variables of a FastCGI front (php_register_variable_ex, below);
 //! - PHP drops spaces in front, makes `_` of ` `, `.` and an unmatched `[`, makes an array of `a[b]`, ends a name at NUL,
 //!   and once percent-decoded the names of cookies: php/php-src@000d873 main/php_variables.c php_register_variable_ex,
 //!   php_default_treat_data;
@@ -75,10 +76,11 @@ fn is_parameter(found: &[u8], name: &str, case: fn(&u8) -> u8) -> bool {
     matches && wanted.next().is_none()
 }
 
-/// Whether `name` may reach an upstream as the header `carrier`: CGI and WSGI upstreams read `x_api_key` as `x-api-key`.
+/// Whether `name` may reach an upstream as the header `carrier`: to CGI and what came after it `x_api_key`, `x.api.key`
+/// and `x!api!key` are `HTTP_X_API_KEY`, as `x-api-key` is.
 pub const fn same_name(name: &str, carrier: &str) -> bool {
     const fn plain(byte: u8) -> u8 {
-        if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+        if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
     }
     let (name, carrier) = (name.as_bytes(), carrier.as_bytes());
     let mut at = 0;

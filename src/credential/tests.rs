@@ -143,13 +143,18 @@ fn what_an_upstream_may_read_as_a_removed_header_goes_too() {
         "x-api_key",
         "X_Goog_Api_Key",
         "x_name",
+        "x.api.key",
+        "proxy!authorization",
         "x-api-key",
         "authorization",
         "litellm_user_api_key",
         "litellm-user-api-key",
     ];
     let disguised = profile.disguised(names.iter().map(|name| Header { name, value: b"" }));
-    assert_eq!(disguised, ["x_api_key", "x-api_key", "X_Goog_Api_Key", "litellm-user-api-key"]);
+    assert_eq!(
+        disguised,
+        ["x_api_key", "x-api_key", "X_Goog_Api_Key", "x.api.key", "proxy!authorization", "litellm-user-api-key"]
+    );
 }
 
 #[test]

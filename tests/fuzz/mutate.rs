@@ -301,6 +301,7 @@ fn spelled(dice: &mut Dice, name: &str) -> String {
         1 => name.replace('_', "-"),
         2 => name.replacen('-', "_", 1),
         3 => flip_case(dice, name),
+        4 => name.replace(['-', '_'], pick(dice, &[".", "!", "~", "$", "'", "+", ":", " ", ""])),
         _ => name.to_owned(),
     }
 }

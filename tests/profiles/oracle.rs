@@ -265,8 +265,13 @@ fn show(
 
 fn lines(headers: &[(String, Vec<u8>)], name: &str) -> Vec<Vec<u8>> {
     // The length first: millions of requests are read by this.
-    let same = |found: &str| found.len() == name.len() && found.to_ascii_lowercase().replace('_', "-") == name;
+    let same = |found: &str| found.len() == name.len() && dashes(found) == name;
     headers.iter().filter(|(found, _)| same(found)).map(|(_, value)| value.clone()).collect()
+}
+
+/// As an upstream may write it that keeps nothing of a header's name but letters and digits.
+pub(crate) fn dashes(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
 
 /// Of `any` framework, or of an upstream that is known to change nothing but the case of names.

@@ -70,7 +70,17 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
 }
 
 fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8>)>, Vec<u8>)> {
-    let names = ["x_api_key", "sec-websocket-protocol", "cookie", "x-acme-key", "x-acme-auth", "x-other"];
+    let names = [
+        "x_api_key",
+        "x.api.key",
+        "api!key",
+        "x~acme'key",
+        "sec-websocket-protocol",
+        "cookie",
+        "x-acme-key",
+        "x-acme-auth",
+        "x-other",
+    ];
     let parameters = [
         "key",
         "KEY",
