@@ -323,6 +323,7 @@ fn every_fault_of_a_custom_profile_is_told_at_once() {
             "[credentials.custom.a]\ncarriers = ['query k']\nstrip = 'sk-'\nprefixes = ['SK-a']",
             "a: prefixes: \"SK-a\" begins with strip",
         ),
+        ("[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['a=b']", "a: prefixes: \"a=b\" has a \"=\""),
         ("[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['']", "a: prefixes: every key begins with"),
         ("[credentials.custom.a.b]\ncarriers = ['query k']", "a.b.carriers: there is no such setting"),
     ] {

@@ -167,6 +167,9 @@ impl Custom {
             if prefix.len() >= min {
                 faults.push(format!("prefixes: {prefix:?} alone would be a key; raise min_length"));
             }
+            if prefix.contains('=') {
+                faults.push(format!("prefixes: {prefix:?} has a \"=\", which keys only end with"));
+            }
             if !self.strip.is_empty() && starts_ignoring_case(prefix, &self.strip) {
                 faults.push(format!("prefixes: {prefix:?} begins with strip, so no key could have it"));
             }

@@ -122,6 +122,11 @@ impl Grammar {
         if starts_ignoring_case(key, "bearer") || ends_ignoring_case(key, "bearer") {
             return false;
         }
+        // RFC 6750 §2.1 has `=` behind the rest only. `token=K` is the key `K` to Rails: rails/rails
+        // actionpack/lib/action_controller/metal/http_authentication.rb Token.raw_params.
+        if key.trim_end_matches('=').contains('=') {
+            return false;
+        }
         if jwt::looks_like_one(key) {
             return opaque_jwt && self.may_be_jwt && key.len() <= MAX_JWT && Alphabet::TOKEN.holds(key);
         }

@@ -57,6 +57,7 @@ const PIECES: &[&str] = &[
     "  ",
     "\t",
     "sk-",
+    "token=",
     "SK-",
     "acme_",
     "ACME_",

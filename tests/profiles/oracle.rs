@@ -116,6 +116,9 @@ fn is_jwt(text: &str) -> bool {
 }
 
 fn canonical_with(profile: &str, text: &str, jwt: bool) -> Option<String> {
+    if text.split('=').skip(1).any(|rest| !rest.is_empty()) {
+        return None;
+    }
     if is_jwt(text) {
         let reads = matches!(profile, "generic" | "azure-openai" | "litellm");
         let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=:|@$*".contains(c));

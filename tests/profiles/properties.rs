@@ -22,6 +22,8 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         " ",
         "\t",
         "sk-",
+        "token=",
+        "=",
         "SK-",
         "acme_",
         "-",
