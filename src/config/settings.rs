@@ -14,7 +14,7 @@ const fn setting(key: &'static str, default: &'static str) -> Setting {
 }
 
 /// All of this version. A name that is not here stops the start.
-pub const SETTINGS: [Setting; 41] = [
+pub const SETTINGS: [Setting; 42] = [
     setting("mode", "enforce"),
     setting("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
@@ -39,6 +39,7 @@ pub const SETTINGS: [Setting; 41] = [
     setting("credentials.route_profiles", ""),
     setting("credentials.passthrough", ""),
     setting("credentials.custom.NAME.carriers", ""),
+    setting("credentials.custom.NAME.strip_through", ""),
     setting("credentials.custom.NAME.strip", ""),
     setting("credentials.custom.NAME.fold_case", "false"),
     setting("credentials.custom.NAME.prefixes", ""),

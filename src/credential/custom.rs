@@ -14,6 +14,8 @@ pub struct Custom {
     pub name: String,
     /// `carriers`.
     pub carriers: Vec<Carrier>,
+    /// `strip_through`.
+    pub strip_through: Option<char>,
     /// `strip`.
     pub strip: String,
     /// `fold_case`.
@@ -115,13 +117,13 @@ impl Custom {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let Self { name, mut carriers, strip, fold, prefixes, alphabet, length, plus, dialect } = self;
+        let Self { name, mut carriers, strip_through, strip, fold, prefixes, alphabet, length, plus, dialect } = self;
         let prefixes = if prefixes.is_empty() { vec![String::new()] } else { prefixes };
         let format = |prefix: String| Format { prefix: prefix.leak(), alphabet, length };
         let formats: Vec<Format> = prefixes.into_iter().map(format).collect();
         carriers.push(PROTOCOL);
         let grammar = Grammar {
-            canonical: Canonicalisation { strip: strip.leak(), channel: false, fold },
+            canonical: Canonicalisation { strip_through, strip: strip.leak(), channel: false, fold },
             formats: formats.leak(),
             may_be_jwt: true,
             source: SOURCE,
@@ -159,6 +161,13 @@ impl Custom {
             if !self.alphabet.holds(text) {
                 faults.push(format!("{text:?} has characters that are not in the alphabet"));
             }
+        }
+        if let Some(end) = self.strip_through
+            && (self.strip.contains(end) || self.prefixes.iter().any(|prefix| prefix.contains(end)))
+        {
+            faults.push(format!(
+                "strip_through: no text behind {end:?} may have another, so nothing could begin with one"
+            ));
         }
         for prefix in &self.prefixes {
             if prefix.is_empty() {

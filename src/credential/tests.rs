@@ -158,6 +158,19 @@ fn what_an_upstream_may_read_as_a_removed_header_goes_too() {
 }
 
 #[test]
+fn a_separator_that_is_in_the_alphabet_separates_once() {
+    let canonical = Canonicalisation { strip_through: Some(':'), strip: "k_", ..Canonicalisation::IDENTITY };
+    let grammar = Grammar { canonical, ..Profile::by_name("generic").unwrap().grammar };
+    let key = |text: &str| grammar.key(text, false);
+    for text in ["0123456789", "k_0123456789", "7:0123456789", "7:k_0123456789", ":0123456789"] {
+        assert_eq!(key(text), Some(ApiKey::new("0123456789".to_owned())), "{text}");
+    }
+    for text in ["7:8:0123456789", "7:0123456789:", "::0123456789", "k_k_0123456789", "7.8:0123456789"] {
+        assert_eq!(key(text), None, "{text}");
+    }
+}
+
+#[test]
 fn a_key_by_file_is_the_key_of_a_request() {
     let new_api = credentials("new-api");
     let k = "Ab0".repeat(16);

@@ -58,6 +58,8 @@ const PIECES: &[&str] = &[
     "\t",
     "sk-",
     "token=",
+    "|",
+    "12|",
     "SK-",
     "acme_",
     "ACME_",

@@ -9,8 +9,19 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use crate::{oracle, realms::Realm};
 
 /// Realms of one profile each and without options.
-const PLAIN: [&str; 10] =
-    ["generic", "openai", "anthropic", "azure-openai", "gemini", "one-api", "new-api", "litellm", "acme", "php"];
+const PLAIN: [&str; 11] = [
+    "generic",
+    "openai",
+    "anthropic",
+    "azure-openai",
+    "gemini",
+    "one-api",
+    "new-api",
+    "litellm",
+    "acme",
+    "php",
+    "sanctum",
+];
 
 /// Texts that are nearly keys: pieces of what gateways cut, around the realm's own keys.
 fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
@@ -23,6 +34,8 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         "\t",
         "sk-",
         "token=",
+        "|",
+        "12|",
         "=",
         "SK-",
         "acme_",
