@@ -88,6 +88,8 @@ impl Carrier {
     pub(super) fn text<'a>(&self, value: &'a [u8], plus: Plus) -> Option<query::Text<'a>> {
         let text = match self.place {
             Place::Query(_) => query::decode(value, plus)?,
+            // A space to Rack, which decodes cookies like forms: `K+` is `K ` there.
+            Place::Cookie(_) if value.contains(&b'+') => return None,
             // White space after the mark is inside its list's entry, and part of the text.
             Place::Protocol(_) => query::Text::Borrowed(std::str::from_utf8(value).ok()?),
             Place::Header(_) | Place::Cookie(_) => query::Text::Borrowed(std::str::from_utf8(trim(value)).ok()?),

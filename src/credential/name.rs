@@ -15,7 +15,8 @@
 //! - `URLSearchParams` drops a `?` in front: WHATWG URL §6.2;
 //! - Python drops white space around cookies' names, U+0085 and U+00A0 included: encode/starlette@d40db66
 //!   starlette/requests.py cookie_parser; it also ends a cookie at white space: python/cpython@afad108
-//!   Lib/http/cookies.py SimpleCookie.
+//!   Lib/http/cookies.py SimpleCookie, and in older versions, which search for the next one, also at `"`, `[`, `]`
+//!   and `\`.
 //!
 //! `-` and `_` are two names in parameters and cookies: nobody is known to exchange them there.
 
@@ -118,7 +119,7 @@ fn ends_with(written: &[u8], name: &str, mut fresh: bool) -> bool {
             }
             fresh = false;
         }
-        fresh |= !escaped && (is_invisible(byte) || byte == b'"');
+        fresh |= !escaped && (is_invisible(byte) || b"\"[]\\".contains(&byte));
     }
 }
 

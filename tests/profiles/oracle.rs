@@ -256,6 +256,7 @@ fn show(
     };
     let value = match &values[..] {
         [] => return None,
+        [Ok(value)] if kind == 'c' && value.contains(&b'+') => return Some(Shown::Fault(Fault::Malformed)),
         [Ok(value)] => value,
         [Err(fault)] => return Some(Shown::Fault(*fault)),
         _ => return Some(Shown::Fault(Fault::Conflicting)),
@@ -378,7 +379,7 @@ fn cookies(line: &[u8], name: &str) -> Vec<Result<Vec<u8>, Fault>> {
 /// How many names before a `=`, or at the front, some parser would take for `name`.
 fn readings(text: &str, name: &str) -> usize {
     let words: Vec<&str> = text.split('=').collect();
-    let ends = |c: char| c == '!' || c == '"' || !c.is_ascii_graphic();
+    let ends = |c: char| "!\"[]\\".contains(c) || !c.is_ascii_graphic();
     let reads = |word: &str| word.char_indices().any(|(at, c)| ends(c) && alike(&word[at + c.len_utf8()..], name));
     let names = words.iter().take((words.len() - 1).max(1)).enumerate();
     names.filter(|(nth, word)| *nth == 0 && alike(word, name) || reads(word)).count()

@@ -63,6 +63,8 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         " acme_token=",
         "\u{a0}acme_token ",
         "\"",
+        "\\acme_token=",
+        "1[acme_token=",
         "acme.token=",
         "acme%5ftoken[]=",
         "php.key=",
