@@ -69,6 +69,7 @@ fn custom(source: &mut Source, name: String) -> Option<Profile> {
     let before = source.faults.clone();
     let carriers = source.take_list(&key("carriers"), Carrier::parse);
     let prefixes = source.take_list(&key("prefixes"), |text| Ok(text.to_owned()));
+    let strip_through = source.take(&key("strip_through"), separator);
     let strip = source.take(&key("strip"), |text| Ok(text.to_owned()));
     let fold = source.take(&key("fold_case"), flag);
     let alphabet = source.take(&key("alphabet"), word(&ALPHABETS));
@@ -81,12 +82,24 @@ fn custom(source: &mut Source, name: String) -> Option<Profile> {
     }
     let length = (min?, max?);
     let table = format!("credentials.custom.{name}");
-    let (strip, fold, alphabet, plus, dialect) = (strip?, fold?, alphabet?, plus?, dialect?);
-    let custom = Custom { name, carriers, strip, fold, prefixes, alphabet, length, plus, dialect };
+    let (strip_through, strip, fold, alphabet) = (strip_through?, strip?, fold?, alphabet?);
+    let (plus, dialect) = (plus?, dialect?);
+    let custom = Custom { name, carriers, strip_through, strip, fold, prefixes, alphabet, length, plus, dialect };
     custom
         .build()
         .map_err(|faults| faults.iter().for_each(|fault| source.faults.push(format!("{table}: {fault}"))))
         .ok()
+}
+
+/// Not what may be in front of it, nor what another rule reads: the comma of joined lines, `%` and `+` of queries, the
+/// padding of keys.
+fn separator(text: &str) -> Result<Option<char>, String> {
+    const SEPARATORS: &str = "|:.~/@$*#";
+    match text.chars().next() {
+        None => Ok(None),
+        Some(end) if text.len() == 1 && SEPARATORS.contains(end) => Ok(Some(end)),
+        Some(_) => Err(format!("{text:?} is not one of {SEPARATORS}")),
+    }
 }
 
 const ALPHABETS: [(&str, Alphabet); 4] = [

@@ -20,7 +20,7 @@ const fn live(key: &'static str, default: &'static str) -> Setting {
 }
 
 /// All of this version. A name that is not here stops the start.
-pub const SETTINGS: [Setting; 54] = [
+pub const SETTINGS: [Setting; 55] = [
     live("mode", "enforce"),
     live("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
@@ -45,6 +45,7 @@ pub const SETTINGS: [Setting; 54] = [
     setting("credentials.route_profiles", ""),
     setting("credentials.passthrough", ""),
     setting("credentials.custom.NAME.carriers", ""),
+    setting("credentials.custom.NAME.strip_through", ""),
     setting("credentials.custom.NAME.strip", ""),
     setting("credentials.custom.NAME.fold_case", "false"),
     setting("credentials.custom.NAME.prefixes", ""),

@@ -198,6 +198,8 @@ const ACME: &str = "[credentials.custom.acme]\ncarriers = ['header x-acme-key ba
                     strip = 'a_'\nfold_case = true\nalphabet = 'base64url'\nmin_length = 20\nmax_length = 40\n\
                     query_plus = 'literal'\ndialect = 'anthropic'\n";
 
+const SANCTUM: &str = "[credentials.custom.sanctum]\ncarriers = ['header authorization bearer']\nstrip_through = '|'\n";
+
 #[test]
 fn every_profile_can_be_configured_and_a_custom_one_too() {
     for profile in PROFILES {
@@ -228,7 +230,10 @@ fn every_profile_can_be_configured_and_a_custom_one_too() {
 #[test]
 fn one_realm_has_one_canonicalisation() {
     let load = |main: &str, routes: &str| {
-        load_text(&format!("credentials.profile = '{main}'\ncredentials.route_profiles = [{routes}]\n{ACME}"), &[])
+        load_text(
+            &format!("credentials.profile = '{main}'\ncredentials.route_profiles = [{routes}]\n{ACME}{SANCTUM}"),
+            &[],
+        )
     };
     for (main, routes) in [
         ("new-api", "'one-api'"),
@@ -246,6 +251,8 @@ fn one_realm_has_one_canonicalisation() {
         ("generic", "azure-openai"),
         ("one-api", "acme"),
         ("acme", "generic"),
+        ("generic", "sanctum"),
+        ("sanctum", "generic"),
     ] {
         let faults = load(main, &format!("'{other}'")).unwrap_err();
         let expected = format!(
@@ -307,6 +314,15 @@ fn every_fault_of_a_custom_profile_is_told_at_once() {
             "a: carriers: x_k is there twice",
         ),
         (
+            "[credentials.custom.a]\ncarriers = ['header x-k bare', 'header X.K bearer']",
+            "a: carriers: x.k is there twice",
+        ),
+        (
+            "[credentials.custom.a]\ncarriers = ['header x.sentinel.token bare']",
+            "a.carriers: the header \"x.sentinel.token\"",
+        ),
+        ("[credentials.custom.a]\ncarriers = ['header content.type bare']", "a.carriers: the header \"content.type\""),
+        (
             "[credentials.custom.a]\ncarriers = ['query k']\nmin_length = 30\nmax_length = 20",
             "a: min_length 30 is above",
         ),
@@ -322,6 +338,16 @@ fn every_fault_of_a_custom_profile_is_told_at_once() {
             "[credentials.custom.a]\ncarriers = ['query k']\nstrip = 'sk-'\nprefixes = ['SK-a']",
             "a: prefixes: \"SK-a\" begins with strip",
         ),
+        (
+            "[credentials.custom.a]\ncarriers = ['query k']\nstrip_through = '||'",
+            "a.strip_through: \"||\" is not one of",
+        ),
+        ("[credentials.custom.a]\ncarriers = ['query k']\nstrip_through = '+'", "a.strip_through: \"+\" is not one of"),
+        (
+            "[credentials.custom.a]\ncarriers = ['query k']\nstrip_through = ':'\nstrip = 'sk:'",
+            "a: strip_through: no text behind ':' may have another",
+        ),
+        ("[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['a=b']", "a: prefixes: \"a=b\" has a \"=\""),
         ("[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['']", "a: prefixes: every key begins with"),
         ("[credentials.custom.a.b]\ncarriers = ['query k']", "a.b.carriers: there is no such setting"),
     ] {

@@ -67,6 +67,7 @@ mod tests {
             ("authorization", "generic"),
             ("X-Api-Key", "openai"),
             ("x_api_key", "openai"),
+            ("x.api!key", "openai"),
             ("cookie", "generic"),
             ("Sec-WebSocket-Protocol", "generic"),
             ("x-http-method-override", "gemini"),

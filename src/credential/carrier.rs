@@ -88,6 +88,8 @@ impl Carrier {
     pub(super) fn text<'a>(&self, value: &'a [u8], plus: Plus) -> Option<query::Text<'a>> {
         let text = match self.place {
             Place::Query(_) => query::decode(value, plus)?,
+            // A space to Rack, which decodes cookies like forms: `K+` is `K ` there.
+            Place::Cookie(_) if value.contains(&b'+') => return None,
             // White space after the mark is inside its list's entry, and part of the text.
             Place::Protocol(_) => query::Text::Borrowed(std::str::from_utf8(value).ok()?),
             Place::Header(_) | Place::Cookie(_) => query::Text::Borrowed(std::str::from_utf8(trim(value)).ok()?),
@@ -114,7 +116,7 @@ impl Form {
 pub(super) enum Slot<'a> {
     Absent,
     One(&'a [u8]),
-    /// Under another name, such as `x_api_key` or `api.key`, which not every upstream takes for the carrier's.
+    /// Under another name, such as `x_api_key` or `x.api.key`, which not every upstream takes for the carrier's.
     Disguised(&'a [u8]),
     /// Something that is no key and that an upstream might read as one.
     Broken,

@@ -14,6 +14,8 @@ pub struct Custom {
     pub name: String,
     /// `carriers`.
     pub carriers: Vec<Carrier>,
+    /// `strip_through`.
+    pub strip_through: Option<char>,
     /// `strip`.
     pub strip: String,
     /// `fold_case`.
@@ -90,10 +92,8 @@ fn form_named(word: &str) -> Result<Form, String> {
 
 fn header_name(name: &str) -> Result<&'static str, String> {
     let lower = plain_name(name)?.to_ascii_lowercase();
-    if NO_CARRIERS.iter().any(|name| same_name(&lower, name))
-        || lower.starts_with("x-envoy-")
-        || lower.starts_with("x-sentinel-")
-    {
+    let begins = |start: &&str| lower.get(..start.len()).is_some_and(|head| same_name(head, start));
+    if NO_CARRIERS.iter().any(|name| same_name(&lower, name)) || ["x-envoy-", "x-sentinel-"].iter().any(begins) {
         return Err(format!("the header {name:?} cannot carry a key"));
     }
     if lower.contains('$') {
@@ -117,13 +117,13 @@ impl Custom {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let Self { name, mut carriers, strip, fold, prefixes, alphabet, length, plus, dialect } = self;
+        let Self { name, mut carriers, strip_through, strip, fold, prefixes, alphabet, length, plus, dialect } = self;
         let prefixes = if prefixes.is_empty() { vec![String::new()] } else { prefixes };
         let format = |prefix: String| Format { prefix: prefix.leak(), alphabet, length };
         let formats: Vec<Format> = prefixes.into_iter().map(format).collect();
         carriers.push(PROTOCOL);
         let grammar = Grammar {
-            canonical: Canonicalisation { strip: strip.leak(), channel: false, fold },
+            canonical: Canonicalisation { strip_through, strip: strip.leak(), channel: false, fold },
             formats: formats.leak(),
             may_be_jwt: true,
             source: SOURCE,
@@ -162,12 +162,22 @@ impl Custom {
                 faults.push(format!("{text:?} has characters that are not in the alphabet"));
             }
         }
+        if let Some(end) = self.strip_through
+            && (self.strip.contains(end) || self.prefixes.iter().any(|prefix| prefix.contains(end)))
+        {
+            faults.push(format!(
+                "strip_through: no text behind {end:?} may have another, so nothing could begin with one"
+            ));
+        }
         for prefix in &self.prefixes {
             if prefix.is_empty() {
                 faults.push("prefixes: every key begins with an empty one; leave the setting out instead".to_owned());
             }
             if prefix.len() >= min {
                 faults.push(format!("prefixes: {prefix:?} alone would be a key; raise min_length"));
+            }
+            if prefix.contains('=') {
+                faults.push(format!("prefixes: {prefix:?} has a \"=\", which keys only end with"));
             }
             if !self.strip.is_empty() && starts_ignoring_case(prefix, &self.strip) {
                 faults.push(format!("prefixes: {prefix:?} begins with strip, so no key could have it"));

@@ -14,11 +14,12 @@ impl Alphabet {
     pub const HEX: Self = Self::of(b"0123456789ABCDEFabcdef");
     /// The URL-safe Base64 alphabet of RFC 4648 §5, without padding.
     pub const BASE64URL: Self = Self::ALNUM.and(b"-_");
-    /// The token68 alphabet of RFC 9110 §11.2, and `:|@$*`, which real key generators use.
+    /// The token68 alphabet of RFC 9110 §11.2, and `:@$*`, which real key generators use.
     ///
-    /// Not `!`, which is how Envoy shows a byte that is not UTF-8; nor `,`, which is how it joins repeated headers; nor
+    /// Not `|`, in front of which Laravel Sanctum has a number that is not looked up with the key (see `strip_through`);
+    /// nor `!`, which is how Envoy shows a byte that is not UTF-8; nor `,`, which is how it joins repeated headers; nor
     /// `%`, quotes, `;` or white space, which some upstream decodes, unwraps or splits.
-    pub const TOKEN: Self = Self::ALNUM.and(b"-._~+/=:|@$*");
+    pub const TOKEN: Self = Self::ALNUM.and(b"-._~+/=:@$*");
 
     const fn of(characters: &[u8]) -> Self {
         Self(0).and(characters)
@@ -57,6 +58,8 @@ pub struct Format {
 /// How the upstream reduces what it is shown to what it looks up. Two profiles with the same one give one key one id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Canonicalisation {
+    /// The upstream drops all that is in front of the first one of these, and it too, before it strips.
+    pub strip_through: Option<char>,
     /// The upstream drops this in front of a key, once, if it is there.
     pub strip: &'static str,
     /// The upstream takes what follows the first `-` for a channel's number.
@@ -67,7 +70,7 @@ pub struct Canonicalisation {
 
 impl Canonicalisation {
     /// The upstream looks up what it is shown.
-    pub(super) const IDENTITY: Self = Self { strip: "", channel: false, fold: false };
+    pub(super) const IDENTITY: Self = Self { strip_through: None, strip: "", channel: false, fold: false };
 }
 
 /// Which texts a profile takes for keys.
@@ -97,8 +100,15 @@ impl Grammar {
     }
 
     fn reduce<'a>(&self, text: &'a str) -> Option<&'a str> {
-        let Canonicalisation { strip, channel, .. } = self.canonical;
+        let Canonicalisation { strip_through, strip, channel, .. } = self.canonical;
         let mut key = text;
+        if let Some((before, after)) = strip_through.and_then(|end| text.split_once(end)) {
+            // What the upstream makes of more of them, or of anything else in front, is not ours to guess.
+            if strip_through.is_some_and(|end| after.contains(end)) || !Alphabet::BASE64URL.holds(before) {
+                return None;
+            }
+            key = after;
+        }
         if !strip.is_empty() {
             key = key.strip_prefix(strip).unwrap_or(key);
             // Twice, or in another case: whether the upstream drops it then is not ours to guess.
@@ -120,6 +130,11 @@ impl Grammar {
         // every `Bearer ` in the text, where the space at the end was not taken off before. They may be no other keys
         // to us.
         if starts_ignoring_case(key, "bearer") || ends_ignoring_case(key, "bearer") {
+            return false;
+        }
+        // RFC 6750 §2.1 has `=` behind the rest only. `token=K` is the key `K` to Rails: rails/rails
+        // actionpack/lib/action_controller/metal/http_authentication.rb Token.raw_params.
+        if key.trim_end_matches('=').contains('=') {
             return false;
         }
         if jwt::looks_like_one(key) {

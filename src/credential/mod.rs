@@ -124,8 +124,8 @@ impl Profile {
         PROFILES.into_iter().find(|profile| profile.name == name)
     }
 
-    /// Names in `headers` that an upstream may read as one of [`Profile::unread`], such as `x_api_key`, or
-    /// `litellm-user-api-key` for the one that has underscores itself.
+    /// Names in `headers` that an upstream may read as one of [`Profile::unread`], such as `x_api_key` and `x.api.key`,
+    /// or `litellm-user-api-key` for the one that has underscores itself.
     ///
     /// The listed names are removed whether or not they are there; these only where they are, since there are dozens of
     /// them.

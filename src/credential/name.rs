@@ -2,7 +2,8 @@
 //! written as the carrier's is the carrier; one that some upstream would reduce to it is the carrier in disguise.
 //!
 //! What they do to names:
-//! - CGI and WSGI make one of `-` and `_` in headers (RFC 3875 §4.1.18);
+//! - CGI and WSGI make one of `-` and `_` in headers (RFC 3875 §4.1.18); lighttpd makes `_` of all that is no letter or
+//!   digit (http_cgi_encode_varname), and PHP of `.` in the variables of a FastCGI front (php_register_variable_ex, below);
 //! - PHP drops spaces in front, makes `_` of ` `, `.` and an unmatched `[`, makes an array of `a[b]`, ends a name at NUL,
 //!   and once percent-decoded the names of cookies: php/php-src@000d873 main/php_variables.c php_register_variable_ex,
 //!   php_default_treat_data;
@@ -14,7 +15,8 @@
 //! - `URLSearchParams` drops a `?` in front: WHATWG URL §6.2;
 //! - Python drops white space around cookies' names, U+0085 and U+00A0 included: encode/starlette@d40db66
 //!   starlette/requests.py cookie_parser; it also ends a cookie at white space: python/cpython@afad108
-//!   Lib/http/cookies.py SimpleCookie.
+//!   Lib/http/cookies.py SimpleCookie, and in older versions, which search for the next one, also at `"`, `[`, `]`
+//!   and `\`.
 //!
 //! `-` and `_` are two names in parameters and cookies: nobody is known to exchange them there.
 
@@ -75,10 +77,11 @@ fn is_parameter(found: &[u8], name: &str, case: fn(&u8) -> u8) -> bool {
     matches && wanted.next().is_none()
 }
 
-/// Whether `name` may reach an upstream as the header `carrier`: CGI and WSGI upstreams read `x_api_key` as `x-api-key`.
+/// Whether `name` may reach an upstream as the header `carrier`: to CGI and what came after it `x_api_key`, `x.api.key`
+/// and `x!api!key` are `HTTP_X_API_KEY`, as `x-api-key` is.
 pub const fn same_name(name: &str, carrier: &str) -> bool {
     const fn plain(byte: u8) -> u8 {
-        if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+        if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
     }
     let (name, carrier) = (name.as_bytes(), carrier.as_bytes());
     let mut at = 0;
@@ -116,7 +119,7 @@ fn ends_with(written: &[u8], name: &str, mut fresh: bool) -> bool {
             }
             fresh = false;
         }
-        fresh |= !escaped && (is_invisible(byte) || byte == b'"');
+        fresh |= !escaped && (is_invisible(byte) || b"\"[]\\".contains(&byte));
     }
 }
 

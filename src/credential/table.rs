@@ -76,7 +76,8 @@ pub(super) const PROTOCOL: Carrier =
     Carrier { place: Place::Protocol(Unmarked::Ignored), form: Form::Bare, placeholders: &[], source: BROWSER };
 
 const ALNUM_48: &[Format] = &[Format { prefix: "", alphabet: Alphabet::ALNUM, length: (48, 48) }];
-const ONE_API_CANONICAL: Canonicalisation = Canonicalisation { strip: "sk-", channel: true, fold: true };
+const ONE_API_CANONICAL: Canonicalisation =
+    Canonicalisation { strip: "sk-", channel: true, fold: true, ..Canonicalisation::IDENTITY };
 
 const LITELLM_ORDER: &str = "BerriAI/litellm@0009d07 get_api_key: x-litellm-api-key, else Authorization, else the \
     others; @00e06b8 litellm/proxy/anthropic_endpoints/endpoints.py: these routes authenticate by it";
@@ -142,7 +143,7 @@ pub const PROFILES: [Profile; 8] = [
             PROTOCOL,
         ],
         Grammar {
-            canonical: Canonicalisation { strip: "", channel: false, fold: true },
+            canonical: Canonicalisation { fold: true, ..Canonicalisation::IDENTITY },
             formats: &[
                 Format { prefix: "", alphabet: Alphabet::ALNUM, length: (32, 128) },
                 Format { prefix: "", alphabet: Alphabet::ALNUM.and(b"+/="), length: (88, 88) },

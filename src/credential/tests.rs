@@ -143,13 +143,31 @@ fn what_an_upstream_may_read_as_a_removed_header_goes_too() {
         "x-api_key",
         "X_Goog_Api_Key",
         "x_name",
+        "x.api.key",
+        "proxy!authorization",
         "x-api-key",
         "authorization",
         "litellm_user_api_key",
         "litellm-user-api-key",
     ];
     let disguised = profile.disguised(names.iter().map(|name| Header { name, value: b"" }));
-    assert_eq!(disguised, ["x_api_key", "x-api_key", "X_Goog_Api_Key", "litellm-user-api-key"]);
+    assert_eq!(
+        disguised,
+        ["x_api_key", "x-api_key", "X_Goog_Api_Key", "x.api.key", "proxy!authorization", "litellm-user-api-key"]
+    );
+}
+
+#[test]
+fn a_separator_that_is_in_the_alphabet_separates_once() {
+    let canonical = Canonicalisation { strip_through: Some(':'), strip: "k_", ..Canonicalisation::IDENTITY };
+    let grammar = Grammar { canonical, ..Profile::by_name("generic").unwrap().grammar };
+    let key = |text: &str| grammar.key(text, false);
+    for text in ["0123456789", "k_0123456789", "7:0123456789", "7:k_0123456789", ":0123456789"] {
+        assert_eq!(key(text), Some(ApiKey::new("0123456789".to_owned())), "{text}");
+    }
+    for text in ["7:8:0123456789", "7:0123456789:", "::0123456789", "k_k_0123456789", "7.8:0123456789"] {
+        assert_eq!(key(text), None, "{text}");
+    }
 }
 
 #[test]

@@ -240,7 +240,13 @@ fn no_header_that_is_read_is_hidden() {
     let hidden = |home: Home, text: &str| edited(EDGE, home, &[(RAW, &list(text))]);
     let all = "{ exact: authorization }, { exact: x-api-key }, { exact: api-key }, { exact: sec-websocket-protocol }";
     let allowed = |patterns: &str| format!("allowed_headers: {{ patterns: [ {patterns} ] }}");
-    hidden(pair(EDGE), &allowed(all)).assert_nothing();
+    // Listed by its own name it passes; the names that upstreams take for it do not, and Envoy refuses underscores alone.
+    let told = hidden(pair(EDGE), &allowed(all));
+    told.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see api_key and api.key");
+    let wide = "{ exact: authorization }, { contains: key }, { prefix: sec }";
+    hidden(pair(EDGE), &allowed(wide)).assert_nothing();
+    let told = hidden(pair(EDGE), "disallowed_headers: { patterns: [ { contains: _ } ] }");
+    told.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see api_key and api.key");
     let told = hidden(pair(EDGE), &allowed(&all.replace("{ exact: x-api-key }, ", "")));
     told.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("Sentinel does not see x-api-key:");
     let told = hidden(pair(EDGE).set("credentials.profile", "\"litellm\""), &allowed(all));
@@ -257,8 +263,6 @@ fn no_header_that_is_read_is_hidden() {
     let told = hidden(pair(EDGE), &allowed("{ safe_regex: { regex: \".*\" } }"));
     told.assert_only(Code::EnvoyHiddenHeaders, "warning", 1).says("hangs on a pattern");
     let underscores = ("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW");
-    let told = edited(EDGE, pair(EDGE), &[(RAW, &list(&allowed(all))), underscores]);
-    told.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("x_api_key");
     edited(EDGE, pair(EDGE), &[underscores]).assert_nothing();
 }
 

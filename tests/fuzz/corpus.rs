@@ -88,6 +88,11 @@ fn requests(profile: &str, [k, l]: [&str; 2]) -> Vec<(String, Vec<(&'static str,
             ("/acme", vec![("cookie", format!("a=1; acme_token={k}; b=2"))]),
             ("/acme", vec![bare("x-acme-key"), ("x-acme-auth", format!("Bearer acme_{k}"))]),
         ],
+        "sanctum" => vec![
+            ("/api/user", vec![("authorization", format!("Bearer 12|{k}"))]),
+            ("/api/user?token=12|{k}", vec![]),
+            ("/api/user", vec![("x-api-key", format!("12|{k}")), ("authorization", format!("Bearer {k}"))]),
+        ],
         "php" => vec![
             ("/index.php?api_key={k}", vec![]),
             ("/index.php?a[]=1&api_key={k}", vec![("cookie", "PHPSESSID=0; a%5Fb=1".to_owned())]),

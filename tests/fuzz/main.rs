@@ -84,7 +84,7 @@ fn differs(scene: &Scene, stage: &Stage, wanted: &Verdict, answer: &Answer, byte
     }
     let told = answer.told();
     let dialect = match wanted.profile.as_str() {
-        "generic" | "acme" | "php" => "generic",
+        "generic" | "acme" | "php" | "sanctum" => "generic",
         "anthropic" => "anthropic",
         "gemini" => "google",
         _ => "openai",

@@ -57,6 +57,9 @@ const PIECES: &[&str] = &[
     "  ",
     "\t",
     "sk-",
+    "token=",
+    "|",
+    "12|",
     "SK-",
     "acme_",
     "ACME_",
@@ -111,6 +114,10 @@ const BEFORE_A_COOKIE: &[&[u8]] = &[
     b"a=1;\x85",
     b"a=1\xc2\xa0",
     b"a=\"1\"",
+    b"a=1[",
+    b"a=[1]",
+    b"a=1\\",
+    b"a[",
     b"a=b=1\x0b",
     b"acme_token",
     b"acme_token=fedcba9876543210 ",
@@ -301,6 +308,7 @@ fn spelled(dice: &mut Dice, name: &str) -> String {
         1 => name.replace('_', "-"),
         2 => name.replacen('-', "_", 1),
         3 => flip_case(dice, name),
+        4 => name.replace(['-', '_'], pick(dice, &[".", "!", "~", "$", "'", "+", ":", " ", ""])),
         _ => name.to_owned(),
     }
 }

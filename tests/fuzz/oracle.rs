@@ -240,11 +240,10 @@ impl Seen {
 
     /// Credential headers of the README's list that the profile does not read, however they are spelled.
     fn removed(&self, profile: &str) -> Vec<String> {
-        let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
         let read = keys::header_names(profile);
-        let listed = |name: &str| keys::CREDENTIAL_HEADERS.iter().any(|listed| plain(listed) == plain(name));
+        let listed = |name: &str| keys::CREDENTIAL_HEADERS.iter().any(|it| keys::dashes(it) == keys::dashes(name));
         let names = self.lines.iter().map(|(name, _)| name.clone());
-        names.filter(|name| listed(name) && !read.contains(&plain(name).as_str())).collect()
+        names.filter(|name| listed(name) && !read.contains(&keys::dashes(name).as_str())).collect()
     }
 }
 

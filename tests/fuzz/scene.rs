@@ -47,6 +47,9 @@ const ANTHROPIC: [&str; 2] = ["sk-ant-api03-AbCdEf0123456789_xyz-AA", "sk-ant-ap
 const GEMINI: [&str; 2] = ["AIzaSyAbCdEf0123456789-_AbCdEf012345678", "AIzaSyZyXwVu9876543210-_ZyXwVu987654321"];
 const ACME: [&str; 2] = ["0123456789abCDEF", "fedcba9876543210"];
 
+const SANCTUM: [&str; 2] =
+    ["Ab0Cd1Ef2Gh3Ij4Kl5Mn6Op7Qr8St9Uv0Wx1Yz2A0b1c2d3e", "Zy9Xw8Vu7Ts6Rq5Po4Nm3Lk2Ji1Hg0Fe9Dc8Ba7Z4f5e6d7c"];
+
 const PROXIES: &[&str] = &["10.0.0.0/8", "127.0.0.1/32", "2001:db8:1b::/48"];
 const PROXY_LIST: &str = "client_ip.trusted_proxies = ['10.0.0.0/8', '127.0.0.1', '2001:db8:1b::/48']";
 
@@ -153,6 +156,16 @@ pub(crate) const SCENES: &[Scene] = &[
                    credentials.custom.acme.min_length = 16\n\
                    credentials.custom.acme.max_length = 64",
         keys: ACME,
+    },
+    Scene {
+        rules: Rules { profile: "sanctum", ..RULES },
+        settings: "credentials.profile = 'sanctum'\n\
+                   credentials.custom.sanctum.carriers = ['header authorization bearer', 'header x-api-key bare', 'query token']\n\
+                   credentials.custom.sanctum.strip_through = '|'\n\
+                   credentials.custom.sanctum.alphabet = 'base64url'\n\
+                   credentials.custom.sanctum.min_length = 40\n\
+                   credentials.custom.sanctum.max_length = 128",
+        keys: SANCTUM,
     },
     Scene {
         rules: Rules { profile: "php", missing_allowed: true, ..RULES },

@@ -54,6 +54,7 @@ fn places(profile: &str) -> Vec<Place> {
             ('q', "token", "bare"),
             ('c', "acme_token", "bare"),
         ],
+        "sanctum" => vec![('h', "authorization", "bearer"), ('h', "x-api-key", "bare"), ('q', "token", "bare")],
         "php" => vec![('q', "api_key", "bare"), ('c', "php.key", "bare")],
         _ => panic!("{profile}"),
     }
@@ -116,9 +117,20 @@ fn is_jwt(text: &str) -> bool {
 }
 
 fn canonical_with(profile: &str, text: &str, jwt: bool) -> Option<String> {
+    // Sanctum's keys have a number and a bar in front, or not.
+    let parts: Vec<&str> = text.split('|').collect();
+    let text = match parts[..] {
+        [number, key] if profile == "sanctum" => {
+            number.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)).then_some(key)?
+        }
+        _ => text,
+    };
+    if text.split('=').skip(1).any(|rest| !rest.is_empty()) {
+        return None;
+    }
     if is_jwt(text) {
         let reads = matches!(profile, "generic" | "azure-openai" | "litellm");
-        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=:|@$*".contains(c));
+        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=:@$*".contains(c));
         let key = if profile == "azure-openai" { text.to_ascii_lowercase() } else { text.to_owned() };
         let lower = key.to_ascii_lowercase();
         let bearer = lower.starts_with("bearer") || lower.ends_with("bearer");
@@ -143,7 +155,8 @@ fn canonical_with(profile: &str, text: &str, jwt: bool) -> Option<String> {
         "azure-openai" => {
             (long(text, 32, 128) && all(text, "") || text.len() == 88 && all(text, "+/=")).then(|| lower.clone())
         }
-        "generic" | "php" => (long(text, 8, 4096) && all(text, "-._~+/=:|@$*")).then(|| text.to_owned()),
+        "generic" | "php" => (long(text, 8, 4096) && all(text, "-._~+/=:@$*")).then(|| text.to_owned()),
+        "sanctum" => (long(text, 40, 128) && all(text, "-_")).then(|| text.to_owned()),
         "openai" => {
             let begins = text.starts_with("sk-") || text.starts_with("ek_");
             (begins && long(text, 20, 256) && all(text, "-_")).then(|| text.to_owned())
@@ -238,11 +251,12 @@ fn show(
             .into_iter()
             .map(|line| if line.contains(&b',') { Err(Fault::Conflicting) } else { Ok(line) })
             .collect(),
-        'q' => parameters(path, name, matches!(profile, "acme" | "php")),
+        'q' => parameters(path, name, matches!(profile, "acme" | "php" | "sanctum")),
         _ => lines(headers, "cookie").iter().flat_map(|line| cookies(line, name)).collect(),
     };
     let value = match &values[..] {
         [] => return None,
+        [Ok(value)] if kind == 'c' && value.contains(&b'+') => return Some(Shown::Fault(Fault::Malformed)),
         [Ok(value)] => value,
         [Err(fault)] => return Some(Shown::Fault(*fault)),
         _ => return Some(Shown::Fault(Fault::Conflicting)),
@@ -265,8 +279,13 @@ fn show(
 
 fn lines(headers: &[(String, Vec<u8>)], name: &str) -> Vec<Vec<u8>> {
     // The length first: millions of requests are read by this.
-    let same = |found: &str| found.len() == name.len() && found.to_ascii_lowercase().replace('_', "-") == name;
+    let same = |found: &str| found.len() == name.len() && dashes(found) == name;
     headers.iter().filter(|(found, _)| same(found)).map(|(_, value)| value.clone()).collect()
+}
+
+/// As an upstream may write it that keeps nothing of a header's name but letters and digits.
+pub(crate) fn dashes(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
 
 /// Of `any` framework, or of an upstream that is known to change nothing but the case of names.
@@ -360,7 +379,7 @@ fn cookies(line: &[u8], name: &str) -> Vec<Result<Vec<u8>, Fault>> {
 /// How many names before a `=`, or at the front, some parser would take for `name`.
 fn readings(text: &str, name: &str) -> usize {
     let words: Vec<&str> = text.split('=').collect();
-    let ends = |c: char| c == '!' || c == '"' || !c.is_ascii_graphic();
+    let ends = |c: char| "!\"[]\\".contains(c) || !c.is_ascii_graphic();
     let reads = |word: &str| word.char_indices().any(|(at, c)| ends(c) && alike(&word[at + c.len_utf8()..], name));
     let names = words.iter().take((words.len() - 1).max(1)).enumerate();
     names.filter(|(nth, word)| *nth == 0 && alike(word, name) || reads(word)).count()
@@ -376,6 +395,7 @@ fn telling(profile: &str) -> &'static [(&'static str, &'static str, usize)] {
         "gemini" => &[("aiza", "-_", 39), ("aq.", "-_.", 20)],
         "one-api" | "new-api" => &[("", "", 48)],
         "litellm" => &[("sk-", "-_", 16)],
+        "sanctum" => &[("", "-_", 40)],
         _ => &[],
     }
 }

@@ -9,8 +9,19 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use crate::{oracle, realms::Realm};
 
 /// Realms of one profile each and without options.
-const PLAIN: [&str; 10] =
-    ["generic", "openai", "anthropic", "azure-openai", "gemini", "one-api", "new-api", "litellm", "acme", "php"];
+const PLAIN: [&str; 11] = [
+    "generic",
+    "openai",
+    "anthropic",
+    "azure-openai",
+    "gemini",
+    "one-api",
+    "new-api",
+    "litellm",
+    "acme",
+    "php",
+    "sanctum",
+];
 
 /// Texts that are nearly keys: pieces of what gateways cut, around the realm's own keys.
 fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
@@ -22,6 +33,10 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         " ",
         "\t",
         "sk-",
+        "token=",
+        "|",
+        "12|",
+        "=",
         "SK-",
         "acme_",
         "-",
@@ -48,6 +63,8 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         " acme_token=",
         "\u{a0}acme_token ",
         "\"",
+        "\\acme_token=",
+        "1[acme_token=",
         "acme.token=",
         "acme%5ftoken[]=",
         "php.key=",
@@ -70,7 +87,17 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
 }
 
 fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8>)>, Vec<u8>)> {
-    let names = ["x_api_key", "sec-websocket-protocol", "cookie", "x-acme-key", "x-acme-auth", "x-other"];
+    let names = [
+        "x_api_key",
+        "x.api.key",
+        "api!key",
+        "x~acme'key",
+        "sec-websocket-protocol",
+        "cookie",
+        "x-acme-key",
+        "x-acme-auth",
+        "x-other",
+    ];
     let parameters = [
         "key",
         "KEY",

@@ -21,6 +21,9 @@ const ONE_API: (&str, &str) =
     ("Ab0Cd1Ef2Gh3Ij4K5A0b1C2d3E4f5A6b7C8d9E0f1A2b3C4d", "Zy9Xw8Vu7Ts6Rq5P0f9E8d7C6b5A4f3E2d1C0b9A8f7E6d5C");
 const AZURE: (&str, &str) = ("0123456789abcdef0123456789ABCDEF", "fedcba9876543210fedcba9876543210");
 const LITELLM: (&str, &str) = ("sk-AbCdEfGhIjKlMnOpQr-_uv", "sk-ZyXwVuTsRqPoNmLkJi-_hg");
+/// 40 letters and digits, and their CRC-32.
+const SANCTUM: (&str, &str) =
+    ("Ab0Cd1Ef2Gh3Ij4Kl5Mn6Op7Qr8St9Uv0Wx1Yz2A0b1c2d3e", "Zy9Xw8Vu7Ts6Rq5Po4Nm3Lk2Ji1Hg0Fe9Dc8Ba7Z4f5e6d7c");
 const PLUS: (&str, &str) = ("ab+cd/0123456789==", "zy+xw/9876543210==");
 
 macro_rules! realms {
@@ -73,6 +76,17 @@ realms! {
     php "php" GENERIC, &[
         ("credentials.profile", "\"php\""),
         ("credentials.custom.php.carriers", "[\"query api_key\", \"cookie php.key\"]"),
+    ];
+    sanctum "sanctum" SANCTUM, &[
+        ("credentials.profile", "\"sanctum\""),
+        (
+            "credentials.custom.sanctum.carriers",
+            "[\"header authorization bearer\", \"header x-api-key bare\", \"query token\"]",
+        ),
+        ("credentials.custom.sanctum.strip_through", "\"|\""),
+        ("credentials.custom.sanctum.alphabet", "\"base64url\""),
+        ("credentials.custom.sanctum.min_length", "40"),
+        ("credentials.custom.sanctum.max_length", "128"),
     ];
     form "form" PLUS, &[
         ("credentials.profile", "\"form\""),

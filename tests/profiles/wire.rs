@@ -1,5 +1,7 @@
 //! The vectors through a real Envoy: HTTP/1.1 and HTTP/2, both header encodings, and what the upstream then got.
 
+use std::collections::BTreeSet;
+
 use key_ip_sentinel::credential::{Place, same_name};
 
 use crate::{
@@ -128,7 +130,7 @@ impl Edge<'_> {
         for name in CREDENTIAL_HEADERS {
             let is_read = |place| matches!(place, Place::Header(read) if same_name(read, name));
             if !credentials.profile.carriers.iter().any(|carrier| is_read(carrier.place)) {
-                for spelling in [name.to_owned(), name.replace('-', "_"), name.replacen('-', "_", 1)] {
+                for spelling in spellings(name) {
                     call = call.header(&spelling, "sk-stolen-0123456789abcdef");
                     sent.push(spelling);
                 }
@@ -160,6 +162,13 @@ impl Edge<'_> {
             assert!(reasons.iter().any(|reason| entry["reason"] == *reason), "{what}: {entry}");
         }
     }
+}
+
+/// Some of those that an upstream may read as `name`; each once.
+fn spellings(name: &str) -> BTreeSet<String> {
+    let other =
+        [name.replace('-', "_"), name.replacen('-', "_", 1), name.replace(['-', '_'], "."), name.replace('-', "!")];
+    other.into_iter().chain([name.to_owned()]).collect()
 }
 
 fn trim(value: &[u8]) -> &[u8] {

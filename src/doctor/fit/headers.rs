@@ -14,13 +14,15 @@ impl Case<'_> {
         report.looked_at(code);
         let lists = ["allowed_headers", "disallowed_headers"].map(|name| self.filter.get(name));
         let Some(list) = lists[0].or(lists[1]) else { return };
-        let (mut hidden, mut unread) = (Vec::new(), Vec::new());
+        let (mut hidden, mut disguised, mut unread) = (Vec::new(), Vec::new(), Vec::new());
         for name in self.read() {
-            let allowed = lists[0].map_or(Some(true), |list| listed(list, name));
-            let disallowed = lists[1].map_or(Some(false), |list| listed(list, name));
-            match (allowed, disallowed) {
-                (Some(false), _) | (_, Some(true)) => hidden.push(name),
-                (Some(true), Some(false)) => {}
+            // The other two are the same header to some upstreams.
+            let seen =
+                [name.to_owned(), name.replace('-', "_"), name.replace('-', ".")].map(|name| is_seen(lists, &name));
+            match seen {
+                [Some(false), ..] => hidden.push(name),
+                [Some(true), Some(true), Some(true)] => {}
+                _ if seen.contains(&Some(false)) => disguised.push(name),
                 _ => unread.push(name),
             }
         }
@@ -33,10 +35,10 @@ impl Case<'_> {
             let seen = format!("{}: whether Sentinel sees {} hangs on a pattern", self.at(list), unread.join(", "));
             report.warning(code, format!("{seen} that is not read here"), fix);
         }
-        if hidden.is_empty() && lists[0].is_some() && !self.refuses_underscores() {
-            let seen = format!("{}: names with underscores (x_api_key) are hidden from Sentinel", self.at(list));
-            let fix = "headers_with_underscores_action: REJECT_REQUEST in common_http_protocol_options, or no allowed_headers";
-            report.error(code, format!("{seen}, and reach an upstream that may read them as x-api-key"), fix);
+        if let (true, Some(name)) = (hidden.is_empty(), disguised.first()) {
+            let others = [name.replace('-', "_"), name.replace('-', ".")].join(" and ");
+            let seen = format!("{}: Sentinel does not see {others}, which upstreams may read as {name}", self.at(list));
+            report.error(code, format!("{seen}: a key there goes to the upstream unjudged"), fix);
         }
     }
 
@@ -51,11 +53,15 @@ impl Case<'_> {
         });
         carriers.chain(self.setup.client_ip.header()).collect()
     }
+}
 
-    fn refuses_underscores(&self) -> bool {
-        let options = self.around.manager.and_then(|manager| manager.get("common_http_protocol_options"));
-        let action = options.and_then(|options| options.text_of("headers_with_underscores_action"));
-        action.is_some_and(|action| ["REJECT_REQUEST", "DROP_HEADER", "1", "2"].contains(&action))
+/// Whether a header passes `allowed_headers` and `disallowed_headers`.
+fn is_seen([allowed, disallowed]: [Option<&Node>; 2], name: &str) -> Option<bool> {
+    let allowed = allowed.map_or(Some(true), |list| listed(list, name));
+    match (allowed, disallowed.map_or(Some(false), |list| listed(list, name))) {
+        (Some(false), _) | (_, Some(true)) => Some(false),
+        (Some(true), Some(false)) => Some(true),
+        _ => None,
     }
 }
 
