@@ -264,6 +264,12 @@ fn no_header_that_is_read_is_hidden() {
     told.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see x-api-key:");
     let told = hidden(by_header("cf-connecting-ip"), &allowed(all));
     told.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see cf-connecting-ip");
+    let disallowed = "disallowed_headers: { patterns: [ { exact: upgrade } ] }";
+    hidden(pair(EDGE), disallowed).assert_nothing();
+    let exempting =
+        pair(EDGE).set("credentials.profile", "\"new-api\"").set("credentials.passthrough", "[\"authorization\"]");
+    let told = hidden(exempting, disallowed);
+    told.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see upgrade:");
     let told = hidden(pair(EDGE), "disallowed_headers: { patterns: [ { suffix: -key } ] }");
     told.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see api-key, x-api-key");
     let told = hidden(pair(EDGE), &allowed("{ safe_regex: { regex: \".*\" } }"));
