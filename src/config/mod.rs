@@ -121,6 +121,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let stale_grace =
         source.take("store.stale_grace", duration(Duration::from_secs(2)..=Duration::from_secs(7 * 86_400)));
     let peppers = peppers(source);
+    together::secrets(&mut source.faults, &source.secret_files);
     if let (Some(grpc), Some(http), Some(admin)) = (&grpc, &http, &admin) {
         together::listeners(&mut source.faults, grpc, http, admin);
     }

@@ -1,8 +1,8 @@
 //! Settings of different rooms that do not fit together.
 
-use std::{net::SocketAddr, path::Path};
+use std::{fs, net::SocketAddr, path::Path};
 
-use super::source::Faults;
+use super::source::{Faults, SecretFile};
 use crate::{
     client_ip::{Resolver, Source},
     credential::{CREDENTIAL_HEADERS, Credentials, Place, same_name},
@@ -25,6 +25,17 @@ pub(super) fn listeners(faults: &mut Faults, grpc: &Address, http: &Address, adm
 fn clash(a: &SocketAddr, b: &SocketAddr) -> bool {
     // Port 0 is another one each time.
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+/// One file as pepper and as the callers' token: Envoy, and whoever reads its configuration, would know the pepper.
+pub(super) fn secrets(faults: &mut Faults, files: &[SecretFile]) {
+    let (tokens, peppers): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.name == "listen.caller_token_file");
+    let real = |file: &&SecretFile| fs::canonicalize(&file.path).ok();
+    for pepper in peppers {
+        if tokens.iter().any(|token| real(token).is_some_and(|path| real(&pepper).is_some_and(|it| it == path))) {
+            faults.push(format!("{}: {} is the file of listen.caller_token_file", pepper.name, pepper.path.display()));
+        }
+    }
 }
 
 /// A header with both an address and a key: the client would write its own address.
@@ -58,6 +69,33 @@ mod tests {
         for text in ["http = '127.0.0.2:9191'", "http = '127.0.0.1:0'\ngrpc = '127.0.0.1:0'"] {
             load_text(&format!("[listen]\n{text}"), &[]).unwrap();
         }
+    }
+
+    #[test]
+    fn the_pepper_is_not_what_envoy_shows() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link, other] = ["secret", "link", "other"].map(|name| folder.path().join(name));
+        std::fs::write(&file, "0123456789abcdefghijklmnopqrstuv").unwrap();
+        std::fs::write(&other, "vutsrqponmlkjihgfedcba9876543210").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let load = |pepper: &std::path::Path| {
+            let [pepper, token] = [pepper, &file].map(|path| path.to_str().unwrap().to_owned());
+            let listed = format!("pepper.secrets_file = ['{pepper}']\nlisten.caller_token_file = '{token}'");
+            let by_name = load_text(
+                "",
+                &[("SENTINEL_HMAC_SECRET_FILE", &pepper), ("SENTINEL_LISTEN__CALLER_TOKEN_FILE", &token)],
+            );
+            [load_text(&listed, &[]), by_name]
+        };
+        for same in [&file, &link] {
+            for faults in load(same).map(Result::unwrap_err) {
+                assert!(
+                    faults.contains("is the file of listen.caller_token_file") && faults.lines().count() == 1,
+                    "{faults}"
+                );
+            }
+        }
+        assert!(load(&other).iter().all(Result::is_ok));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use super::{Code, Report};
 pub struct Host {
     /// Who looks: the effective uid.
     pub uid: u32,
+    /// The groups of who looks: the effective one and the supplementary ones.
+    pub groups: Vec<u32>,
     /// `data_dir`.
     pub data_dir: Place,
     /// Pepper, caller's token and database, as far as they are files.
@@ -39,6 +41,8 @@ pub struct Entry {
     pub gid: u32,
     /// Its permission bits, 0o7777 at most.
     pub mode: u32,
+    /// Whether it is a folder.
+    pub is_folder: bool,
     /// Whether it is a socket.
     pub is_socket: bool,
 }
@@ -48,6 +52,8 @@ pub struct Entry {
 pub struct Secret {
     /// What a finding is called.
     pub code: Code,
+    /// Whether the operator made it and named it in a setting, rather than the server in its data folder.
+    pub is_given: bool,
     /// The file.
     pub file: Place,
     /// The folder that it is in.
@@ -84,9 +90,11 @@ impl Host {
         self.data_dir(report);
         // The data folder must be its server's own, so its owner is whom the other files are for.
         let server = self.data_dir.found.as_ref().ok().and_then(Option::as_ref).map_or(self.uid, |entry| entry.uid);
+        // Whose groups another user has is not known here.
+        let groups: &[u32] = if server == self.uid { &self.groups } else { &[] };
         for secret in &self.secrets {
             // The data folder has its own finding.
-            secret.examine(server, secret.folder.path != self.data_dir.path, report);
+            secret.examine(server, groups, secret.folder.path != self.data_dir.path, report);
         }
         self.grpc.iter().chain([&self.admin]).for_each(|socket| socket.examine(report));
     }
@@ -95,6 +103,10 @@ impl Host {
         let code = Code::DataDirPermissions;
         let Some((place, entry)) = self.data_dir.look(code, report) else { return };
         let path = self.data_dir.path.display();
+        if !entry.is_folder {
+            let fix = format!("move {path} away, or set data_dir to a folder");
+            return report.error(code, format!("{place} is no folder, and `serve` does not start on it"), fix);
+        }
         if entry.mode & 0o077 != 0 {
             let seen = format!("{place} has mode {:04o}; it holds pepper, database and admin socket", entry.mode);
             report.error(code, format!("{seen}, and `serve` does not start on it"), format!("chmod 0700 {path}"));
@@ -112,14 +124,19 @@ impl Host {
 }
 
 impl Secret {
-    fn examine(&self, server: u32, with_folder: bool, report: &mut Report) {
-        let Self { code, file, folder } = self;
+    fn examine(&self, server: u32, groups: &[u32], with_folder: bool, report: &mut Report) {
+        let Self { code, is_given, file, folder } = self;
         let Some((place, entry)) = file.look(*code, report) else { return };
-        let fix = format!("chmod 0600 {}", file.path.display());
+        let mut fix = format!("chmod 0600 {}", file.path.display());
+        if *is_given {
+            fix.push_str("; in Kubernetes `defaultMode: 0440` in the volume's secret, and `fsGroup` in the pod's securityContext");
+        }
+        // Kubernetes mounts a Secret as root's, read-only, for the pod's `fsGroup`: the server could not read it otherwise.
+        let is_for_server = *is_given && [0o440, 0o640].contains(&entry.mode) && groups.contains(&entry.gid);
         let seen = format!("{place} has mode {:04o}", entry.mode);
         if entry.mode & 0o007 != 0 {
             report.error(*code, format!("{seen}: every user of this machine can use it"), fix);
-        } else if entry.mode & 0o070 != 0 {
+        } else if entry.mode & 0o070 != 0 && !is_for_server {
             report.warning(*code, format!("{seen}: the users of group {} can use it", entry.gid), fix);
         }
         if ![server, 0].contains(&entry.uid) {
@@ -205,12 +222,12 @@ mod tests {
     const SERVER: u32 = 900;
 
     fn place(uid: u32, mode: u32) -> Place {
-        let entry = Entry { uid, gid: 33, mode, is_socket: true };
+        let entry = Entry { uid, gid: 33, mode, is_folder: true, is_socket: true };
         Place { name: "it", path: PathBuf::from("/x/it"), found: Ok(Some(entry)) }
     }
 
     fn secret(file: Place) -> Secret {
-        Secret { code: Code::PepperPermissions, file, folder: place(SERVER, 0o755) }
+        Secret { code: Code::PepperPermissions, is_given: true, file, folder: place(SERVER, 0o755) }
     }
 
     fn socket(group: Option<Group>) -> Socket {
@@ -222,7 +239,7 @@ mod tests {
     fn found(uid: u32, secrets: Vec<Secret>, grpc: Option<Socket>) -> Vec<Finding> {
         let admin = Socket { socket: place(SERVER, 0o600), mode: 0o600, ..socket(None) };
         let mut report = Report::default();
-        Host { uid, data_dir: place(SERVER, 0o700), secrets, grpc, admin }.examine(&mut report);
+        Host { uid, groups: vec![33, 34], data_dir: place(SERVER, 0o700), secrets, grpc, admin }.examine(&mut report);
         report.findings
     }
 
@@ -236,6 +253,37 @@ mod tests {
             };
             assert!(found.iter().all(says), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_of_kubernetes_is_for_the_servers_own_group() {
+        let of_group = |gid, mode| {
+            let mut file = place(0, mode);
+            file.found = Ok(Some(Entry { uid: 0, gid, mode, is_folder: false, is_socket: false }));
+            secret(file)
+        };
+        for mode in [0o440, 0o640, 0o400, 0o600] {
+            assert_eq!(found(SERVER, vec![of_group(33, mode)], None), [], "{mode:o}");
+        }
+        for (gid, mode) in [(35, 0o440), (35, 0o640), (33, 0o460), (33, 0o450), (33, 0o444), (33, 0o644)] {
+            let found = found(SERVER, vec![of_group(gid, mode)], None);
+            let says = |it: &Finding| it.fix.contains("chmod 0600") && it.fix.contains("`defaultMode: 0440`");
+            assert!(found.len() == 1 && found.iter().all(says), "{gid} {mode:o}: {found:?}");
+        }
+        // Root has not the server's groups, and what the server makes itself is for nobody else.
+        assert_eq!(found(0, vec![of_group(33, 0o440)], None).len(), 1);
+        let own = Secret { is_given: false, ..of_group(33, 0o640) };
+        assert_eq!(found(SERVER, vec![own], None).len(), 1);
+    }
+
+    #[test]
+    fn a_file_in_place_of_the_data_folder_is_found() {
+        let entry = Entry { uid: SERVER, gid: 33, mode: 0o644, is_folder: false, is_socket: false };
+        let data_dir = Place { found: Ok(Some(entry)), ..place(SERVER, 0o644) };
+        let admin = Socket { socket: place(SERVER, 0o600), mode: 0o600, ..socket(None) };
+        let mut report = Report::default();
+        Host { uid: SERVER, groups: vec![], data_dir, secrets: vec![], grpc: None, admin }.examine(&mut report);
+        assert!(matches!(&report.findings[..], [it] if it.seen.contains("is no folder")), "{report:?}");
     }
 
     #[test]
@@ -262,14 +310,14 @@ mod tests {
     fn what_nobody_may_look_at_is_told_and_not_counted() {
         let hidden = Place { found: Err("Permission denied".to_owned()), ..place(0, 0) };
         let mut report = Report::default();
-        secret(hidden).examine(0, true, &mut report);
+        secret(hidden).examine(0, &[], true, &mut report);
         assert!(report.findings[0].seen.contains("could not be looked at") && report.checked.is_empty(), "{report:?}");
     }
 
     #[test]
     fn a_file_in_a_sockets_place_is_found() {
         let mut other = socket(None);
-        other.socket.found = Ok(Some(Entry { uid: 0, gid: 0, mode: 0o660, is_socket: false }));
+        other.socket.found = Ok(Some(Entry { uid: 0, gid: 0, mode: 0o660, is_folder: false, is_socket: false }));
         assert!(found(0, vec![], Some(other))[0].seen.contains("is no socket"));
     }
 }

@@ -10,6 +10,9 @@ const MAX_DEPTH: usize = 100;
 /// An alias is counted with all that it stands for, so that no small file makes a big tree.
 const MAX_NODES: usize = 500_000;
 
+/// Of all texts and names together, aliases counted in the same way.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
 /// Why a text is no such file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
@@ -84,12 +87,27 @@ impl Node {
         matches!(&self.content, Content::Scalar { text, plain: true } if ["", "~", "null"].contains(&text.as_str()))
     }
 
-    /// How many nodes this is, and how deep.
-    fn extent(&self) -> (usize, usize) {
-        let below = self.children().map(Self::extent);
-        let (nodes, depth) = below.fold((0, 0), |(nodes, depth), (n, d)| (nodes + n, depth.max(d)));
-        (nodes + 1, depth + 1)
+    /// With all that is below.
+    fn size(&self) -> Size {
+        let own = match &self.content {
+            Content::Scalar { text, .. } => text.len(),
+            Content::List(_) => 0,
+            Content::Map(fields) => fields.iter().map(|(name, _)| name.len()).sum(),
+        };
+        let all = self.children().map(Self::size).fold(Size { bytes: own, ..Size::default() }, |all, child| Size {
+            nodes: all.nodes + child.nodes,
+            bytes: all.bytes + child.bytes,
+            depth: all.depth.max(child.depth),
+        });
+        Size { nodes: all.nodes + 1, depth: all.depth + 1, ..all }
     }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
+    depth: usize,
 }
 
 /// `failure_mode_allow` in the words of JSON: `failureModeAllow`.
@@ -97,7 +115,7 @@ fn camel(name: &str) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();
     words.fold(first, |all, word| {
-        let (initial, rest) = word.split_at_checked(1).unwrap_or_default();
+        let (initial, rest) = word.split_at_checked(1).unwrap_or(("", word));
         all + &initial.to_ascii_uppercase() + rest
     })
 }
@@ -118,6 +136,8 @@ struct Open {
     node: Node,
     anchor: usize,
     key: Option<String>,
+    /// The names that are there already, as JSON writes them, and their lines.
+    names: HashMap<String, usize>,
 }
 
 #[derive(Default)]
@@ -126,6 +146,7 @@ struct Tree {
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    bytes: usize,
 }
 
 impl Tree {
@@ -133,18 +154,16 @@ impl Tree {
         let line = span.start.line();
         match event {
             Event::Scalar(text, style, anchor, _) => {
-                self.bounded(1, 0)?;
+                self.bounded(Size { nodes: 1, bytes: text.len(), depth: 0 })?;
                 let content = Content::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
                 self.complete(Node { line, content }, anchor)
             }
-            Event::Alias(anchor) => match self.anchors.get(&anchor) {
-                Some(node) => {
-                    let (node, (nodes, depth)) = (Node { line, ..node.clone() }, node.extent());
-                    self.bounded(nodes, depth)?;
-                    self.complete(node, 0)
-                }
-                None => Err("an alias of what is not complete".to_owned()),
-            },
+            Event::Alias(anchor) => {
+                // Before the copy, which would be the harm.
+                self.bounded(self.anchors.get(&anchor).map(Node::size).unwrap_or_default())?;
+                let node = self.anchors.get(&anchor).cloned().ok_or("an alias of what is not complete")?;
+                self.complete(Node { line, ..node }, 0)
+            }
             Event::SequenceStart(anchor, _) => self.begin(Node { line, content: Content::List(Vec::new()) }, anchor),
             Event::MappingStart(anchor, _) => self.begin(Node { line, content: Content::Map(Vec::new()) }, anchor),
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
@@ -156,17 +175,17 @@ impl Tree {
     }
 
     fn begin(&mut self, node: Node, anchor: usize) -> Result<(), String> {
-        self.open.push(Open { node, anchor, key: None });
-        self.bounded(1, 0)
+        self.open.push(Open { node, anchor, key: None, names: HashMap::new() });
+        self.bounded(Size { nodes: 1, ..Size::default() })
     }
 
     /// Puts a whole value where it belongs.
     fn complete(&mut self, node: Node, anchor: usize) -> Result<(), String> {
         if anchor > 0 {
-            self.bounded(node.extent().0, 0)?;
+            self.bounded(Size { depth: 0, ..node.size() })?;
             self.anchors.insert(anchor, node.clone());
         }
-        let Some(Open { node: parent, key, .. }) = self.open.last_mut() else {
+        let Some(Open { node: parent, key, names, .. }) = self.open.last_mut() else {
             if node.text().is_some() && !node.is_null() {
                 return Err("a text, where a file of Envoy's has fields".to_owned());
             }
@@ -176,11 +195,15 @@ impl Tree {
         match (&mut parent.content, key.take()) {
             (Content::List(items), _) => items.push(node),
             (Content::Map(fields), Some(name)) => fields.push((name, node)),
-            (Content::Map(fields), None) => match node.content {
-                Content::Scalar { text, .. } if fields.iter().any(|(name, _)| *name == text) => {
-                    return Err(format!("{text} is there twice, and Envoy takes one of them"));
-                }
-                Content::Scalar { text, .. } => *key = Some(text),
+            (Content::Map(_), None) => match node.content {
+                // The name is not told: it may be a secret in a wrong place.
+                Content::Scalar { text, .. } => match names.insert(camel(&text), node.line) {
+                    Some(line) => {
+                        let why = "is there a second time, if only in JSON's spelling, and Envoy takes one of them";
+                        return Err(format!("the name of line {line} {why}"));
+                    }
+                    None => *key = Some(text),
+                },
                 _ => return Err("a name must be a text".to_owned()),
             },
             (Content::Scalar { .. }, _) => {}
@@ -188,9 +211,10 @@ impl Tree {
         Ok(())
     }
 
-    fn bounded(&mut self, nodes: usize, depth: usize) -> Result<(), String> {
+    fn bounded(&mut self, Size { nodes, bytes, depth }: Size) -> Result<(), String> {
         self.nodes += nodes;
-        if self.nodes > MAX_NODES {
+        self.bytes += bytes;
+        if self.nodes > MAX_NODES || self.bytes > MAX_BYTES {
             return Err("too large to be a file of Envoy's".to_owned());
         }
         if self.open.len() + depth > MAX_DEPTH { Err("nested too deeply".to_owned()) } else { Ok(()) }
@@ -227,13 +251,40 @@ mod tests {
         for (text, expected) in [
             ("a: 1\nb: [1, 2\nc: 3\n", "line 3: "),
             ("a: 1\n b: 2\n", "line 2: "),
-            ("a: 1\nb: 2\na: 3\n", "line 3: a is there twice"),
+            ("a: 1\nb: 2\na: 3\n", "line 3: the name of line 1 is there a second time"),
             ("a: *nothing\n", "line 1: "),
             ("\nnothing of Envoy's\n", "line 2: a text"),
             ("? [x]\n: y\n", "line 1: a name must be a text"),
         ] {
             assert!(fault(text).starts_with(expected), "{text:?}: {}", fault(text));
         }
+    }
+
+    #[test]
+    fn both_spellings_of_a_field_are_one_name() {
+        for text in ["failure_mode_allow: false\nfailureModeAllow: true\n", "{aB: 1,\n a_b: 2}"] {
+            assert!(fault(text).contains("the name of line 1 is there a second time"), "{}", fault(text));
+        }
+        parse("a_b: 1\nab: 2\nAB: 3\na_é: 4\na: 5\n").unwrap();
+        let misplaced = fault("SECRET: 1\nSECRET: 2\n");
+        assert!(!misplaced.contains("SECRET"), "{misplaced}");
+    }
+
+    #[test]
+    fn a_long_text_is_not_copied_by_aliases_without_end() {
+        let aliases = "- *a\n".repeat(3_000);
+        for long in [format!("- &a {}\n", "x".repeat(1 << 20)), format!("- &a\n  ? {}\n  : 1\n", "x".repeat(1 << 20))] {
+            let fault = fault(&format!("{long}{aliases}"));
+            assert!(fault.contains("too large"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_map_of_many_names_is_read_in_no_time() {
+        let fields: String = (0..200_000).map(|nth| format!("a{nth}: 1\n")).collect();
+        let started = std::time::Instant::now();
+        parse(&fields).unwrap();
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     }
 
     #[test]

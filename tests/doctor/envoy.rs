@@ -102,7 +102,7 @@ fn whoever_is_asked_must_be_asked_always_and_obeyed() {
     let name = "- name: envoy.filters.http.ext_authz\n            typed_config:";
     one(EDGE, (name, disabled), EnvoyNotEnforced, "error", "disabled wherever no route enables it");
     let version = "transport_api_version: V3";
-    one(EDGE, (version, "transport_api_version: V2"), EnvoyService, "error", "is V2, and Sentinel speaks V3");
+    one(EDGE, (version, "transport_api_version: V2"), EnvoyService, "error", "is not V3, and Sentinel speaks V3");
     one(EDGE, (version, "clear_route_cache: false"), EnvoyService, "error", "is not set");
     let kind = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz\n";
     let other = "type.googleapis.com/envoy.extensions.filters.network.ext_authz.v3.ExtAuthz\n";
@@ -135,17 +135,23 @@ fn metadata_is_sent_once_and_is_envoys_own_word() {
     // The client's own words; the same address twice, which would make everyone his own proxy.
     let header = "%REQ(X-FORWARDED-FOR)%";
     let edit = CLIENT.replace("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", header);
-    one(BEHIND_PROXY, (CLIENT, &edit), EnvoyMetadata, "error", header);
+    one(
+        BEHIND_PROXY,
+        (CLIENT, &edit),
+        EnvoyMetadata,
+        "error",
+        "x-client-ip is not %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    );
     let same = PEER.replace("DIRECT_", "");
     one(
         BEHIND_PROXY,
         (PEER, &same),
         EnvoyMetadata,
         "error",
-        "x-peer-ip is \"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\"",
+        "x-peer-ip is not %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
     );
     let crossed = CLIENT.replace("DOWNSTREAM_", "DOWNSTREAM_DIRECT_");
-    one(BEHIND_PROXY, (CLIENT, &crossed), EnvoyMetadata, "error", "x-client-ip is");
+    one(BEHIND_PROXY, (CLIENT, &crossed), EnvoyMetadata, "error", "x-client-ip is not");
     let ported = CLIENT.replace("_WITHOUT_PORT", "");
     edited(BEHIND_PROXY, pair(BEHIND_PROXY), &[(CLIENT, &ported)]).assert_nothing();
 }
@@ -258,12 +264,59 @@ fn no_header_that_is_read_is_hidden() {
     told.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see x-api-key:");
     let told = hidden(by_header("cf-connecting-ip"), &allowed(all));
     told.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see cf-connecting-ip");
+    let disallowed = "disallowed_headers: { patterns: [ { exact: upgrade } ] }";
+    hidden(pair(EDGE), disallowed).assert_nothing();
+    let exempting =
+        pair(EDGE).set("credentials.profile", "\"new-api\"").set("credentials.passthrough", "[\"authorization\"]");
+    let told = hidden(exempting, disallowed);
+    told.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see upgrade:");
     let told = hidden(pair(EDGE), "disallowed_headers: { patterns: [ { suffix: -key } ] }");
     told.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see api-key, x-api-key");
     let told = hidden(pair(EDGE), &allowed("{ safe_regex: { regex: \".*\" } }"));
     told.assert_only(Code::EnvoyHiddenHeaders, "warning", 1).says("hangs on a pattern");
     let underscores = ("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW");
     edited(EDGE, pair(EDGE), &[underscores]).assert_nothing();
+}
+
+#[test]
+fn a_secret_in_a_wrong_place_is_not_repeated() {
+    const SECRET: &str = "hunter2-0123456789abcdef";
+    for (from, to) in [
+        (CLIENT, CLIENT.replace("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", SECRET)),
+        ("transport_api_version: V3", format!("transport_api_version: {SECRET}")),
+        ("timeout: 0.25s", format!("timeout: {SECRET}")),
+        (RAW, format!("{RAW}\n              filter_enabled: {SECRET}")),
+    ] {
+        let told = edited(BEHIND_PROXY, pair(BEHIND_PROXY), &[(from, &to)]);
+        assert!(!told.texts.contains(SECRET), "{to}: {}", told.texts);
+    }
+}
+
+/// Each of so many filters is judged by what is around it.
+#[test]
+fn many_filters_of_one_manager_are_judged_in_no_time() {
+    let of = |name: &str, kind: &str| {
+        format!("{{name: {name}, typed_config: {{'@type': x/envoy.extensions.filters.{kind}}}}}")
+    };
+    let asking = of("a", "http.ext_authz.v3.ExtAuthz");
+    let cors = of("c", "http.cors.v3.Cors");
+    let filters = format!("- {asking}\n").repeat(5_000);
+    let manager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    let text = format!("'@type': x/{manager}\nhttp_filters:\n- {cors}\n{filters}- {cors}\n");
+    let started = std::time::Instant::now();
+    let told = fits_text(&pair(EDGE), &text);
+    assert_eq!(told.findings.iter().filter(|(code, _)| code == "envoy_cors_order").count(), 5_000);
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_fifo_in_place_of_a_file_does_not_hang() {
+    let home = pair(EDGE);
+    let fifo = home.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let told = doctor(&home, &["--envoy", fifo.to_str().unwrap()]);
+    assert_eq!(told.code, 2, "{told:?}");
+    assert!(told.err.contains("fifo: is not a regular file"), "{told:?}");
 }
 
 #[test]
@@ -334,7 +387,7 @@ fn a_file_that_is_none_ends_it_with_its_name_and_line() {
     let name = file.to_str().unwrap();
     for (text, said) in [
         ("a: 1\nb: [1, 2\nc: 3\n", "line 3: "),
-        ("a: 1\nb: 1\na: 2\n", "line 3: a is there twice"),
+        ("a: 1\nb: 1\na: 2\n", "line 3: the name of line 1 is there a second time"),
         ("\u{1}\u{2}", "line 1: "),
     ] {
         fs::write(&file, text).unwrap();

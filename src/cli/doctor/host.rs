@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::unistd::{self, Uid};
+use nix::unistd::{self, Gid, Uid};
 
 use crate::{
     config::{Config, SecretFile},
@@ -19,15 +19,22 @@ pub(super) fn look(config: &Config) -> Host {
     let Config { data_dir, database, peppers, secret_files, .. } = config;
     // Beside configured ones it counts where it is.
     let counts = peppers.is_none() || pepper::file(data_dir).exists();
-    let generated = counts.then(|| secret(Code::PepperPermissions, "the pepper", &pepper::file(data_dir)));
+    let generated = counts.then(|| own(Code::PepperPermissions, "the pepper", &pepper::file(data_dir)));
     let configured = secret_files.iter().map(|SecretFile { name, path }| match *name {
-        "listen.caller_token_file" => secret(Code::CallerTokenPermissions, name, path),
-        _ => secret(Code::PepperPermissions, name, path),
+        "listen.caller_token_file" => given(Code::CallerTokenPermissions, name, path),
+        _ => given(Code::PepperPermissions, name, path),
     });
-    let database = secret(Code::DatabasePermissions, "the database", database);
+    let database = own(Code::DatabasePermissions, "the database", database);
     let private = Access { mode: 0o600, group: None };
     Host {
         uid: Uid::effective().as_raw(),
+        // Without the supplementary ones a Secret is told rather than passed over.
+        groups: unistd::getgroups()
+            .unwrap_or_default()
+            .into_iter()
+            .chain([Gid::effective()])
+            .map(Gid::as_raw)
+            .collect(),
         data_dir: place("data_dir", data_dir),
         secrets: generated.into_iter().chain(configured).chain([database]).collect(),
         grpc: match &config.grpc {
@@ -38,8 +45,12 @@ pub(super) fn look(config: &Config) -> Host {
     }
 }
 
-fn secret(code: Code, name: &'static str, path: &Path) -> Secret {
-    Secret { code, file: place(name, path), folder: place(name, &folder(path)) }
+fn own(code: Code, name: &'static str, path: &Path) -> Secret {
+    Secret { is_given: false, ..given(code, name, path) }
+}
+
+fn given(code: Code, name: &'static str, path: &Path) -> Secret {
+    Secret { code, is_given: true, file: place(name, path), folder: place(name, &folder(path)) }
 }
 
 fn socket(code: Code, name: &'static str, path: &Path, access: &Access) -> Socket {
@@ -63,6 +74,7 @@ fn place(name: &'static str, path: &Path) -> Place {
             uid: found.uid(),
             gid: found.gid(),
             mode: found.mode() & 0o7777,
+            is_folder: found.is_dir(),
             is_socket: found.file_type().is_socket(),
         })),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -3,8 +3,6 @@
 mod host;
 
 use std::{
-    fs::File,
-    io::{self, Read},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,6 +12,7 @@ use crate::{
     admin::api::{CrowdedNetwork, DenialCount, GetDiagnosisRequest, GetDiagnosisResponse},
     config::Config,
     doctor::{Denials, Diagnosis, EnvoyFile, Report, Setup},
+    files,
 };
 
 /// Envoy's largest files are far below.
@@ -38,14 +37,10 @@ pub(super) fn run(config: Config, socket: &Path, envoy: &[PathBuf], output: Outp
 
 fn read(path: &Path) -> Result<EnvoyFile, Failure> {
     let name = path.display().to_string();
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
-    let whole = read.and_then(|bytes| match bytes as u64 {
-        0..=MAX_FILE => Ok(()),
-        _ => Err(io::ErrorKind::FileTooLarge.into()),
-    });
-    whole.map_err(|error| Failure::Usage(format!("--envoy {name}: {error}")))?;
-    EnvoyFile::parse(name.clone(), &text).map_err(|fault| Failure::Usage(format!("--envoy {name}: {fault}")))
+    let usage = |fault: String| Failure::Usage(format!("--envoy {name}: {fault}"));
+    let bytes = files::read(path, MAX_FILE).map_err(|cause| usage(cause.to_string()))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| usage("is not UTF-8".to_owned()))?;
+    EnvoyFile::parse(name.clone(), text).map_err(|fault| usage(fault.to_string()))
 }
 
 fn diagnosis(answer: GetDiagnosisResponse) -> Diagnosis {

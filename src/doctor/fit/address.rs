@@ -40,7 +40,6 @@ impl Case<'_> {
             );
             report.warning(Code::EnvoyClientAddress, seen, USE_METADATA.replace("behind-proxy", "proxy-protocol"));
         }
-        self.trusted(manager, report);
     }
 
     /// The peer is whoever connects: with a proxy in front, the proxy.
@@ -89,9 +88,9 @@ impl Case<'_> {
 
     fn header(&self, name: &str, manager: &Node, report: &mut Report) {
         let code = Code::EnvoyClientAddress;
-        let filters = manager.items("http_filters");
-        let before = &filters[..self.position(filters).unwrap_or(0)];
-        if let Some(remover) = before.iter().find(|filter| removes(filter, name)) {
+        if let Some((at, remover)) = self.order.first_remover
+            && self.position(manager).is_some_and(|ours| at < ours)
+        {
             let seen = format!(
                 "{}: this filter removes {name} before Sentinel can read it: everybody is denied",
                 self.at(remover)
@@ -107,7 +106,8 @@ impl Case<'_> {
     }
 
     /// Two lists that must be one: Envoy takes the client out of the chain by its own.
-    fn trusted(&self, manager: &Node, report: &mut Report) {
+    pub(super) fn trusted(&self, report: &mut Report) {
+        let Some(manager) = self.around.manager else { return };
         let code = Code::EnvoyTrustedProxies;
         let Some(cidrs) = detections(manager).find_map(|config| config.get("xff_trusted_cidrs")) else { return };
         report.looked_at(code);
@@ -142,7 +142,7 @@ fn network(range: &Node) -> Option<Network> {
     net.trunc().to_string().parse().ok()
 }
 
-fn removes(filter: &Node, name: &str) -> bool {
+pub(super) fn removes(filter: &Node, name: &str) -> bool {
     if !is_a(filter, "http.header_mutation.v3.HeaderMutation") {
         return false;
     }

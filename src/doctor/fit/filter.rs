@@ -56,8 +56,9 @@ impl Case<'_> {
         let version = self.filter.text_of("transport_api_version");
         if version.map_or(!self.around.partial, |version| version != "V3" && version != "2") {
             let at = self.at_field("transport_api_version");
-            let seen = format!("{at}: transport_api_version is {}", version.unwrap_or("not set"));
-            report.error(code, format!("{seen}, and Sentinel speaks V3 only"), "transport_api_version: V3");
+            let seen = version.map_or("not set", |_| "not V3");
+            let seen = format!("{at}: transport_api_version is {seen}, and Sentinel speaks V3 only");
+            report.error(code, seen, "transport_api_version: V3");
         }
     }
 

@@ -51,7 +51,9 @@ impl Case<'_> {
             Place::Protocol(_) => Some("sec-websocket-protocol"),
             Place::Query(_) => None,
         });
-        carriers.chain(self.setup.client_ip.header()).collect()
+        // What credentials.passthrough lets pass it lets pass without an upgrade only.
+        let upgrade = (!self.setup.credentials.options.passthrough.is_empty()).then_some("upgrade");
+        carriers.chain(self.setup.client_ip.header()).chain(upgrade).collect()
     }
 }
 

@@ -9,6 +9,8 @@ mod headers;
 mod metadata;
 mod walk;
 
+use std::collections::{HashMap, HashSet, hash_map::Entry};
+
 use super::{Code, Fault, Report, Setup, yaml};
 use walk::{Around, Site, Sites, is_a};
 
@@ -24,7 +26,16 @@ struct Case<'a> {
     file: &'a str,
     filter: &'a yaml::Node,
     around: Around<'a>,
+    order: Order<'a>,
     setup: &'a Setup,
+}
+
+/// What matters of the order of a manager's filters: found once, however many of them ask.
+#[derive(Clone, Copy, Default)]
+struct Order<'a> {
+    last_cors: Option<(usize, &'a yaml::Node)>,
+    /// Of those that remove the header of `client_ip.header`.
+    first_remover: Option<(usize, &'a yaml::Node)>,
 }
 
 impl EnvoyFile {
@@ -37,8 +48,16 @@ impl EnvoyFile {
     pub fn examine(&self, setup: &Setup, report: &mut Report) {
         let sites = Sites::of(&self.documents);
         self.missing(&sites, report);
+        let mut orders: HashMap<Option<*const yaml::Node>, Order<'_>> = HashMap::new();
         for Site { filter, around } in sites.filters {
-            let case = Case { file: &self.name, filter, around, setup };
+            let (order, is_first) = match orders.entry(around.manager.map(std::ptr::from_ref)) {
+                Entry::Occupied(known) => (*known.get(), false),
+                Entry::Vacant(new) => (*new.insert(Order::of(around.manager, setup.client_ip.header())), true),
+            };
+            let case = Case { file: &self.name, filter, around, order, setup };
+            if is_first {
+                case.trusted(report);
+            }
             case.enforced(report);
             case.failure_mode(report);
             case.service(report);
@@ -60,10 +79,9 @@ impl EnvoyFile {
             let seen = format!("{}: there is no ext_authz filter, so nobody asks Sentinel", self.name);
             return report.error(code, seen, fix);
         }
-        let asks = |manager: &yaml::Node| {
-            sites.filters.iter().any(|site| site.around.manager.is_some_and(|around| std::ptr::eq(around, manager)))
-        };
-        for manager in sites.managers.iter().filter(|manager| !asks(manager)) {
+        let asked = sites.filters.iter().filter_map(|site| site.around.manager.map(std::ptr::from_ref));
+        let asked: HashSet<*const yaml::Node> = asked.collect();
+        for manager in sites.managers.iter().filter(|manager| !asked.contains(&std::ptr::from_ref(**manager))) {
             let seen = format!("{}:{}: this connection manager has no ext_authz filter", self.name, manager.line);
             report.warning(code, format!("{seen}: what comes through it is not judged"), fix);
         }
@@ -85,13 +103,9 @@ impl Case<'_> {
         let code = Code::EnvoyCorsOrder;
         let Some(manager) = self.around.manager else { return };
         report.looked_at(code);
-        let filters = manager.items("http_filters");
-        let ours = self.position(filters);
-        let late = filters
-            .iter()
-            .enumerate()
-            .find(|(at, entry)| is_a(entry, "http.cors.v3.Cors") && ours.is_some_and(|ours| *at > ours));
-        if let Some((_, cors)) = late {
+        if let Some((at, cors)) = self.order.last_cors
+            && self.position(manager).is_some_and(|ours| at > ours)
+        {
             let seen = format!(
                 "{}: the CORS filter is behind ext_authz; a preflight carries no key and is denied",
                 self.at(cors)
@@ -101,8 +115,18 @@ impl Case<'_> {
     }
 
     /// Which of the manager's filters this one is.
-    fn position(&self, filters: &[yaml::Node]) -> Option<usize> {
-        let entry = self.around.entry?;
-        filters.iter().position(|filter| std::ptr::eq(filter, entry))
+    fn position(&self, manager: &yaml::Node) -> Option<usize> {
+        manager.items("http_filters").element_offset(self.around.entry?)
+    }
+}
+
+impl<'a> Order<'a> {
+    fn of(manager: Option<&'a yaml::Node>, header: Option<&str>) -> Self {
+        let filters = manager.map(|manager| manager.items("http_filters")).unwrap_or_default();
+        let all = || filters.iter().enumerate();
+        Self {
+            last_cors: all().rfind(|(_, filter)| is_a(filter, "http.cors.v3.Cors")),
+            first_remover: header.and_then(|name| all().find(|(_, filter)| address::removes(filter, name))),
+        }
     }
 }
