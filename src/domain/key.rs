@@ -222,7 +222,9 @@ pub enum WeakPepper {
     )]
     Uniform,
     /// The place of a secret where the secret itself belongs.
-    #[error("looks like a path, not a secret: give it as pepper.secrets_file; a secret that begins so goes into a file")]
+    #[error(
+        "looks like a path, not a secret: give it as pepper.secrets_file; a secret that begins so goes into a file"
+    )]
     Path,
     /// More than one secret, or more than a secret.
     #[error("has {0} lines; one secret a file")]
