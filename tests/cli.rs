@@ -64,6 +64,7 @@ fn nothing_typed_in_the_wrong_place_is_repeated() {
         &["bindings", "list", "--limit", s],
         &["audit", "list", "--kind", s],
         &["audit", "list", "--since", s],
+        &["audit", "list", "--decision", s],
         &["audit", "export", "--until", s],
         &["audit", "export", "--format", s],
         &["audit", "tail", s],

@@ -82,6 +82,8 @@ pub(super) fn prune(conn: &Connection, before: Timestamp, limit: u32) -> Result<
 pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Stored>, StoreError> {
     let (wanted, mut values) = filter(conn, query)?;
     let order = match query.order {
+        // No index is on decisions: the table is read from end to end, and not row by row in the order of another index.
+        AuditOrder::Newest if query.decision.is_some() => "ORDER BY +last_at DESC, +id DESC",
         AuditOrder::Newest => "ORDER BY last_at DESC, id DESC",
         AuditOrder::LastStored => "ORDER BY id DESC",
         AuditOrder::Stored { after, upto } => {
@@ -126,6 +128,9 @@ fn filter(conn: &Connection, query: &AuditQuery) -> Result<(String, Vec<Box<dyn 
     }
     if let Some(RecordId(id)) = query.record {
         only("id =", Box::new(id));
+    }
+    if let Some(decision) = &query.decision {
+        only("decision_id =", Box::new(decision.clone()));
     }
     Ok((wanted, values))
 }
