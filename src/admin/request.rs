@@ -79,6 +79,7 @@ pub(super) fn keys(request: &api::ListKeysRequest) -> Result<KeyQuery, Status> {
         state: word("state", state, State::from_word, &State::ALL.map(State::as_str))?,
         banned_only: *banned_only,
         observed_only: *observed_only,
+        let_through_only: false,
         network: if net.is_empty() { None } else { Some(network("network", net)?) },
         limit: limit(*rows)?,
         offset: *offset,

@@ -45,7 +45,8 @@ To take it back: sentinel undo RECORD, with the number that it prints.";
 
 pub(super) const PROMOTE: &str = "\
 Examples:
-  sentinel bindings promote --dry-run                  which keys would bind, and which would break
+  sentinel bindings promote --dry-run                  which would bind, which would break, and
+                                                       who uses keys that have an owner already
   sentinel bindings promote                            asks, then does it
   sentinel bindings promote --yes --output csv > promoted.csv
 

@@ -111,6 +111,11 @@ impl Network {
         self.0
     }
 
+    /// Whether all of `other` lies in it.
+    pub fn covers(self, other: Self) -> bool {
+        self.0.contains(&other.0)
+    }
+
     /// Whether `ip` lies in this network.
     pub fn contains(self, ip: ClientIp) -> bool {
         self.0.contains(&ip.ip())
