@@ -64,6 +64,7 @@ fn nothing_typed_in_the_wrong_place_is_repeated() {
         &["bindings", "list", "--limit", s],
         &["audit", "list", "--kind", s],
         &["audit", "list", "--since", s],
+        &["audit", "list", "--decision", s],
         &["audit", "export", "--until", s],
         &["audit", "export", "--format", s],
         &["audit", "tail", s],
@@ -303,7 +304,12 @@ fn every_command_has_a_summary_and_examples() {
 
 #[test]
 fn each_pepper_is_64_hex_digits_and_new() {
-    let pepper = || run(&["pepper", "new"], b"").out;
+    let pepper = || {
+        let Seen { code, out, err } = run(&["pepper", "new"], b"");
+        let id = key_ip_sentinel::domain::Pepper::new(out.trim_end().as_bytes()).unwrap().id();
+        assert_eq!((code, err), (0, format!("pepper {id}\n")), "its id, by which other commands name it");
+        out
+    };
     let (one, two) = (pepper(), pepper());
     for text in [&one, &two] {
         let digits = text.strip_suffix('\n').unwrap();

@@ -92,6 +92,7 @@ fn every_usage_error() {
         &["bindings", "note", key, "x", "--remove"],
         &["bindings", "promote"],
         &["audit", "list", "--kind", "x"],
+        &["audit", "list", "--decision", "x"],
         &["audit", "export", "--since", "yesterday"],
         &["audit", "export", "--format", "xml"],
         &["pepper", "list", "--output", "csv"],

@@ -14,6 +14,7 @@ use tonic::Status;
 use super::{
     Operations, api,
     operations::{Failure, lost},
+    response,
 };
 use crate::{
     domain::{KeyFacts, KeyIdPrefix, Network},
@@ -26,6 +27,21 @@ const PAGE: u32 = 512;
 /// Keys promoted at once. They share the store's commits, so that a walk waits for a few syncs of the disk and not for
 /// one a key, and leaves room in its queue for first uses.
 const AT_ONCE: usize = 64;
+
+/// The most keys that a dry run tells of those that have an owner.
+const LET_THROUGH: u32 = 1000;
+
+/// A page of the keys to promote, from the first.
+const OBSERVED: KeyQuery = KeyQuery {
+    state: None,
+    banned_only: false,
+    observed_only: true,
+    let_through_only: false,
+    network: None,
+    limit: PAGE,
+    offset: 0,
+    order: Order::ById(None),
+};
 
 const BOUND: &str = "bound";
 const RESERVED: &str = "reserved";
@@ -79,19 +95,13 @@ impl Walk {
         self.tell(api::promote_response::Event::Start(api::PromoteStart { observed: counts.observed })).await?;
         let mut after = None;
         loop {
-            let query = KeyQuery {
-                state: None,
-                banned_only: false,
-                observed_only: true,
-                network: None,
-                limit: PAGE,
-                offset: 0,
-                order: Order::ById(after),
-            };
-            let page = store.keys(query).await.map_err(lost)?;
+            let page = store.keys(KeyQuery { order: Order::ById(after), ..OBSERVED }).await.map_err(lost)?;
             let Some(last) = page.last() else { break };
             after = Some(last.key_id);
             self.turn(page).await?;
+        }
+        if self.dry_run {
+            self.tell_let_through().await?;
         }
         self.end.in_effect = match self.revision {
             Some(revision) => self.operations.settled(revision).await,
@@ -99,6 +109,21 @@ impl Walk {
         };
         self.end.now_ms = self.operations.now()?.as_millis();
         self.tell(api::promote_response::Event::End(self.end)).await
+    }
+
+    /// A key that has an owner is none to promote, but whoever is about to enforce must hear of it.
+    async fn tell_let_through(&mut self) -> Result<(), Stop> {
+        let query = KeyQuery { observed_only: false, let_through_only: true, limit: LET_THROUGH + 1, ..OBSERVED };
+        let mut rows = self.operations.store.keys(query).await.map_err(lost)?;
+        self.end.let_through_cut = rows.len() > LET_THROUGH as usize;
+        rows.truncate(LET_THROUGH as usize);
+        let now = self.operations.now()?;
+        for row in rows {
+            let refused = row.refused.iter().map(response::refused).collect();
+            let key = api::LetThroughKey { key: Some(response::key(&row, now)), refused };
+            self.tell(api::promote_response::Event::LetThrough(key)).await?;
+        }
+        Ok(())
     }
 
     async fn turn(&mut self, page: Vec<KeyRow>) -> Result<(), Stop> {

@@ -12,7 +12,12 @@ use super::{
 };
 use crate::{
     credential::Profile,
-    domain::{KeyIdPrefix, Network, State, Timestamp, addr::NetworkError, event::EventKind, text::is_control},
+    domain::{
+        KeyIdPrefix, Network, State, Timestamp,
+        addr::NetworkError,
+        event::{DecisionId, EventKind},
+        text::is_control,
+    },
     store::{Action, AuditQuery, Change, KeyQuery, Order, RecordId, Target},
 };
 
@@ -74,6 +79,7 @@ pub(super) fn keys(request: &api::ListKeysRequest) -> Result<KeyQuery, Status> {
         state: word("state", state, State::from_word, &State::ALL.map(State::as_str))?,
         banned_only: *banned_only,
         observed_only: *observed_only,
+        let_through_only: false,
         network: if net.is_empty() { None } else { Some(network("network", net)?) },
         limit: limit(*rows)?,
         offset: *offset,
@@ -164,11 +170,11 @@ pub(super) fn audit(
     request: api::ListAuditRequest,
     now: Timestamp,
 ) -> Result<AuditQuery, Status> {
-    let api::ListAuditRequest { kind, key, since_ms, limit: rows, within_ms, record: number } = request;
+    let api::ListAuditRequest { kind, key, since_ms, limit: rows, within_ms, record: number, decision_id } = request;
     let key = key.map(|key| target(operations, Some(key))).transpose()?;
     let since = moment("since_ms", since_ms)?.max(ago("within_ms", within_ms, now)?);
-    let kind = event_kind(&kind)?;
-    Ok(AuditQuery { kind, key, since, record: record(number)?, limit: limit(rows)?, ..AuditQuery::ALL })
+    let (kind, decision) = (event_kind(&kind)?, decision(&decision_id)?);
+    Ok(AuditQuery { kind, key, since, record: record(number)?, decision, limit: limit(rows)?, ..AuditQuery::ALL })
 }
 
 pub(super) fn export(
@@ -176,11 +182,12 @@ pub(super) fn export(
     request: api::ExportAuditRequest,
     now: Timestamp,
 ) -> Result<AuditQuery, Status> {
-    let api::ExportAuditRequest { kind, key, since_ms, within_ms, until_ms, until_ago_ms } = request;
+    let api::ExportAuditRequest { kind, key, since_ms, within_ms, until_ms, until_ago_ms, decision_id } = request;
     let key = key.map(|key| target(operations, Some(key))).transpose()?;
     let since = moment("since_ms", since_ms)?.max(ago("within_ms", within_ms, now)?);
     let until = [moment("until_ms", until_ms)?, ago("until_ago_ms", until_ago_ms, now)?].into_iter().flatten().min();
-    Ok(AuditQuery { kind: event_kind(&kind)?, key, since, until, ..AuditQuery::ALL })
+    let (kind, decision) = (event_kind(&kind)?, decision(&decision_id)?);
+    Ok(AuditQuery { kind, key, since, until, decision, ..AuditQuery::ALL })
 }
 
 pub(super) fn tail(operations: &Operations, request: api::TailAuditRequest) -> Result<AuditQuery, Status> {
@@ -218,6 +225,13 @@ fn record(number: i64) -> Result<Option<RecordId>, Status> {
         1.. => Ok(Some(RecordId(number))),
         _ => Err(invalid("record", "must be the number of an audit record")),
     }
+}
+
+fn decision(text: &str) -> Result<Option<String>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse::<DecisionId>().map(|id| Some(id.to_string())).map_err(|error| invalid("decision_id", error))
 }
 
 fn owners(texts: &[String]) -> Result<Vec<Network>, Status> {

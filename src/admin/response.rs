@@ -80,8 +80,13 @@ pub(super) fn change(changed: Changed) -> api::ChangeResponse {
 }
 
 pub(super) fn refused(refused: &RefusedNetwork) -> api::RefusedNetwork {
-    let RefusedNetwork { network, count, last_at } = refused;
-    api::RefusedNetwork { network: network.to_string(), count: *count, last_at_ms: last_at.as_millis() }
+    let RefusedNetwork { network, count, would_deny, last_at } = refused;
+    api::RefusedNetwork {
+        network: network.to_string(),
+        count: *count,
+        would_deny: *would_deny,
+        last_at_ms: last_at.as_millis(),
+    }
 }
 
 pub(super) fn record(Stored { id, record }: Stored) -> api::AuditRecord {

@@ -103,7 +103,7 @@ Changes: nothing, on disk or in a running server. Exit code 2 if there is any fa
     },
 
     /// The secrets that key the digests, and how one follows another
-    #[command(subcommand, arg_required_else_help = true)]
+    #[command(subcommand, arg_required_else_help = true, after_help = manual::PEPPER)]
     Pepper(PepperCommand),
 
     /// Print a script that completes commands and options in a shell

@@ -7,9 +7,12 @@ use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use super::{
     manual,
     reference::key_id,
-    values::{When, duration, limit, when},
+    values::{When, decision_id, duration, limit, when},
 };
-use crate::domain::{KeyIdPrefix, event::EventKind};
+use crate::domain::{
+    KeyIdPrefix,
+    event::{DecisionId, EventKind},
+};
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
@@ -19,10 +22,11 @@ Examples:
   sentinel audit list --since 24h
   sentinel audit list --kind denied --key 0a1b2c3d
   sentinel audit list --key-file key.txt --output json
+  sentinel audit list --decision 0f3c5a7b9d1e2f4061728394a5b6c7d8
   sentinel audit list --limit 1000 --output csv > audit.csv
 
 Changes: nothing. Denials with the same key, network and reason within a second are one record
-with a count. UNDO is refused once the key has been changed again; undo the later changes first.")]
+with a count and the first one's decision id. UNDO is refused once the key has been changed again; undo the later changes first.")]
     List(AuditArgs),
 
     /// Write all audit records, the oldest first, as CSV or as a JSON document a line
@@ -48,6 +52,9 @@ pub(super) struct ExportArgs {
     /// Only this key: the first 8 or more hex digits of its id
     #[arg(long, value_name = "REF", value_parser = key_id)]
     pub(super) key: Option<KeyIdPrefix>,
+    /// Only the record whose (first) decision has this id, as a denial tells it
+    #[arg(long, value_name = "ID", value_parser = decision_id)]
+    pub(super) decision: Option<DecisionId>,
     /// RFC 4180 with a header, or a JSON document a line; without this csv, unless --output says json
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub(super) format: Option<Format>,
@@ -84,6 +91,9 @@ pub(super) struct AuditArgs {
     /// How the key in the file is read: credentials.profile (default) or one of credentials.route_profiles
     #[arg(long, value_name = "NAME", requires = "key_file", conflicts_with = "key")]
     pub(super) profile: Option<String>,
+    /// Only the record whose (first) decision has this id, as a denial tells it
+    #[arg(long, value_name = "ID", value_parser = decision_id)]
+    pub(super) decision: Option<DecisionId>,
     /// Only the last so long, such as 30m, 24h or 7d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(super) since: Option<Duration>,

@@ -89,7 +89,7 @@ impl NoteArgs {
 
 #[derive(Args)]
 pub(super) struct PromoteArgs {
-    /// Only list what would become of each key: which keys would break
+    /// Only list what would become of each key: which keys would break, those with an owner too
     #[arg(long)]
     pub(super) dry_run: bool,
     /// Do not ask; needed where there is no terminal to ask on

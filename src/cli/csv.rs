@@ -5,7 +5,10 @@ use crate::{
     domain::Timestamp,
 };
 
-use super::show::{state, undo};
+use super::{
+    promote::Walked,
+    show::{state, undo},
+};
 
 const KEYS: [&str; 16] = [
     "key_id",
@@ -41,7 +44,8 @@ const RECORDS: [&str; 12] = [
     "undo",
 ];
 
-const PROMOTED: [&str; 5] = ["key_id", "hint", "outcome", "networks", "undo"];
+/// `refused` and `count` are of the keys that have an owner, a row for each network that would be refused.
+const PROMOTED: [&str; 7] = ["key_id", "hint", "outcome", "networks", "undo", "refused", "count"];
 
 pub(super) fn list(answer: &ListKeysResponse) -> String {
     table(KEYS, answer.keys.iter().map(key))
@@ -61,13 +65,23 @@ pub(super) fn record_line(record: &AuditRecord) -> String {
     line(&self::record(record))
 }
 
-pub(super) fn promoted(keys: &[PromotedKey]) -> String {
+pub(super) fn promoted(walked: &Walked) -> String {
+    let none = String::new;
     let row = |key: &PromotedKey| {
         let PromotedKey { key_id, hint, outcome, networks, record } = key;
-        let undo = if *record > 0 { undo(*record) } else { String::new() };
-        [key_id.clone(), hint.clone(), outcome.clone(), networks.join(" "), undo]
+        let undo = if *record > 0 { undo(*record) } else { none() };
+        [key_id.clone(), hint.clone(), outcome.clone(), networks.join(" "), undo, none(), none()]
     };
-    table(PROMOTED, keys.iter().map(row))
+    let let_through = walked.let_through.iter().flat_map(|it| {
+        let key = it.key.clone().unwrap_or_default();
+        let networks = key.binding.unwrap_or_default().networks.join(" ");
+        it.refused.iter().map(move |refused| {
+            let (id, hint, outcome) = (key.key_id.clone(), key.hint.clone(), "let_through".to_owned());
+            let (network, times) = (refused.network.clone(), refused.would_deny.to_string());
+            [id, hint, outcome, networks.clone(), String::new(), network, times]
+        })
+    });
+    table(PROMOTED, walked.keys.iter().map(row).chain(let_through))
 }
 
 fn key(key: &Key) -> [String; 16] {

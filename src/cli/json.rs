@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::{
     admin::api::{
         AuditRecord, Ban, Binding, Candidate, ChangeResponse, ExplainResponse, ExplainedCarrier, GetKeyResponse,
-        GetStatusResponse, Key, Life, ListAuditResponse, ListKeysResponse, ListPeppersResponse, Pepper, PepperRows,
-        PromotedKey, RefusedNetwork, RotationResponse,
+        GetStatusResponse, Key, LetThroughKey, Life, ListAuditResponse, ListKeysResponse, ListPeppersResponse, Pepper,
+        PepperRows, PromotedKey, RefusedNetwork, RotationResponse,
     },
     doctor::{Code, Finding, Report},
     domain::Timestamp,
@@ -42,15 +42,27 @@ pub(super) fn change(answer: &ChangeResponse) -> Value {
 }
 
 pub(super) fn promoted(walked: &Walked) -> Value {
-    let Walked { dry_run, keys, end } = walked;
+    let Walked { dry_run, keys, let_through, end } = walked;
     json!({
         "dry_run": dry_run,
         "keys": keys.iter().map(promoted_key).collect::<Vec<_>>(),
         "bound": end.bound,
         "reserved": end.reserved,
         "skipped": end.skipped,
+        "let_through": let_through.iter().map(let_through_key).collect::<Vec<_>>(),
+        "let_through_cut": end.let_through_cut,
         "in_effect": end.in_effect,
         "now": time(end.now_ms),
+    })
+}
+
+fn let_through_key(it: &LetThroughKey) -> Value {
+    let key = it.key.clone().unwrap_or_default();
+    json!({
+        "key_id": key.key_id,
+        "hint": word(&key.hint),
+        "networks": key.binding.unwrap_or_default().networks,
+        "refused": it.refused.iter().map(refused).collect::<Vec<_>>(),
     })
 }
 
@@ -200,7 +212,7 @@ fn ban(ban: &Ban) -> Value {
 }
 
 fn refused(refused: &RefusedNetwork) -> Value {
-    json!({ "network": refused.network, "count": refused.count, "last_at": time(refused.last_at_ms) })
+    json!({ "network": refused.network, "count": refused.count, "would_deny": refused.would_deny, "last_at": time(refused.last_at_ms) })
 }
 
 pub(super) fn record(record: &AuditRecord) -> Value {

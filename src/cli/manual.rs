@@ -45,7 +45,8 @@ To take it back: sentinel undo RECORD, with the number that it prints.";
 
 pub(super) const PROMOTE: &str = "\
 Examples:
-  sentinel bindings promote --dry-run                  which keys would bind, and which would break
+  sentinel bindings promote --dry-run                  which would bind, which would break, and
+                                                       who uses keys that have an owner already
   sentinel bindings promote                            asks, then does it
   sentinel bindings promote --yes --output csv > promoted.csv
 
@@ -96,12 +97,33 @@ names, asks the running server, and holds Envoy's files against client_ip.source
 server's machine, as the server's user. Exit code 0: nothing was found; 1: something was; 2: a file
 is not valid; 3: the server did not answer, and what was found without it is printed.";
 
+/// What is typed for a rotation, step by step.
+macro_rules! rotation {
+    () => {
+        "  1. (umask 077; sentinel pepper new > /etc/sentinel/new-pepper)   prints its id: pepper 5938e33a
+  2. on every server add the setting, and restart it:
+       SENTINEL_PEPPER__SECRETS_FILE=/etc/sentinel/new-pepper
+     or in the file: pepper.secrets_file = [\"/etc/sentinel/new-pepper\"]
+     Where that names a file already, name both, with a comma between, in any order. The pepper
+     that a first start made, DATA_DIR/pepper, stays listed by itself.
+  3. sentinel pepper activate 5938e33a
+  4. sentinel pepper list               until no binding, ban or observed key is under the old one
+  5. sentinel pepper retire 4e5f6a7b    the old one's id
+  6. remove the old one on every server, and restart it: its entry in pepper.secrets or
+     pepper.secrets_file, or SENTINEL_HMAC_SECRET or SENTINEL_HMAC_SECRET_FILE, or the file
+     DATA_DIR/pepper. The new one's setting stays."
+    };
+}
+
+pub(super) const PEPPER: &str = concat!("From one pepper to the next:\n", rotation!());
+
 pub(super) const PEPPER_NEW: &str = "\
 Examples:
   (umask 077; sentinel pepper new > pepper)
-  SENTINEL_HMAC_SECRET_FILE=pepper sentinel serve
+  SENTINEL_PEPPER__SECRETS_FILE=pepper sentinel serve
 
-Changes: nothing. Whoever replaces the pepper of a store in use makes every key new: list the new
+Changes: nothing. The secret goes to standard output, its id, by which other commands name it, to
+standard error. Whoever replaces the pepper of a store in use makes every key new: list the new
 one beside the old one and rotate, as `sentinel pepper activate --help` shows.";
 
 pub(super) const PEPPER_LIST: &str = "\
@@ -112,18 +134,20 @@ Examples:
 Changes: nothing. A pepper is named by the first 8 hex digits of its check value, which tell nothing
 of the secret.";
 
-pub(super) const PEPPER_ACTIVATE: &str = "\
+pub(super) const PEPPER_ACTIVATE: &str = concat!(
+    "\
 Examples:
-  sentinel pepper new > new-pepper   1. make one, and list it beside the old one in pepper.secrets
-                                        of every server; restart them
-  sentinel pepper activate 0a1b2c3d  2. this command
-  sentinel pepper list               3. until nothing is left under the old one
-  sentinel pepper retire 4e5f6a7b    4. then its secret can go from every server
+  sentinel pepper activate 5938e33a
+
+From one pepper to the next:\n",
+    rotation!(),
+    "
 
 Changes: with which pepper new rows are written. Nobody loses a key: each is still found under the
 old one, and moves, with its id, when it is next used. A server that does not list the new pepper
-stops at step 2.
-To take it back: sentinel pepper activate with the old pepper's id, as long as its secret is listed.";
+stops at step 3.
+To take it back: sentinel pepper activate with the old pepper's id, as long as its secret is listed."
+);
 
 pub(super) const PEPPER_RETIRE: &str = "\
 Examples:

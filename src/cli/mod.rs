@@ -37,7 +37,7 @@ use clap::Parser;
 use crate::{
     app,
     config::{self, Config},
-    domain::key::pepper_text,
+    domain::{Pepper, key::pepper_text},
 };
 use args::{Cli, Command};
 use operate::Session;
@@ -142,8 +142,13 @@ fn new_pepper() -> Result<(), Failure> {
     SysRng
         .try_fill_bytes(&mut entropy)
         .map_err(|error| Failure::Refused(format!("the system gives no random bytes: {error}")))?;
-    print(&pepper_text(entropy))?;
-    print("\n")
+    let text = pepper_text(entropy);
+    let pepper = Pepper::new(text.as_bytes()).map_err(|weak| Failure::Refused(weak.to_string()))?;
+    print(&text)?;
+    print("\n")?;
+    // Beside the secret, which goes into a file: the next command names it by this.
+    say(format_args!("pepper {}", pepper.id()));
+    Ok(())
 }
 
 fn print(text: &str) -> Result<(), Failure> {

@@ -145,8 +145,8 @@ async fn status(session: &Session<'_>) -> Result<(), Failure> {
 }
 
 async fn audit(session: &Session<'_>, args: AuditArgs) -> Result<(), Failure> {
-    let AuditArgs { kind, key, key_file, profile, since, limit } = args;
-    let filtered = kind.is_some() || key.is_some() || key_file.is_some() || since.is_some();
+    let AuditArgs { kind, key, key_file, profile, decision, since, limit } = args;
+    let filtered = kind.is_some() || key.is_some() || key_file.is_some() || decision.is_some() || since.is_some();
     let key = match key_file {
         Some(path) => Some(by_file(&path, profile)?),
         None => key.as_ref().map(by_id),
@@ -158,6 +158,7 @@ async fn audit(session: &Session<'_>, args: AuditArgs) -> Result<(), Failure> {
         limit,
         within_ms: since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
         record: 0,
+        decision_id: decision.map(|id| id.to_string()).unwrap_or_default(),
     };
     let answer = ask(session.socket, async |api| api.list_audit(request).await).await?;
     emit(
@@ -166,6 +167,9 @@ async fn audit(session: &Session<'_>, args: AuditArgs) -> Result<(), Failure> {
         || json::records(&answer),
         || csv::records(&answer),
     )?;
+    if decision.is_some() && answer.records.is_empty() {
+        say(stream::NO_SUCH_DECISION);
+    }
     if session.output != Output::Json && answer.records.len() == limit as usize {
         say("There may be more: --limit shows up to 1000, --since, --key and --kind narrow.");
     }

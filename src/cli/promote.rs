@@ -10,12 +10,14 @@ use super::{
     operate::{Session, emit},
     say, show,
 };
-use crate::admin::api::{PromoteEnd, PromoteRequest, PromotedKey, promote_response::Event};
+use crate::admin::api::{LetThroughKey, PromoteEnd, PromoteRequest, PromotedKey, promote_response::Event};
 
 /// What a walk told, to its end.
 pub(super) struct Walked {
     pub(super) dry_run: bool,
     pub(super) keys: Vec<PromotedKey>,
+    /// Of a dry run.
+    pub(super) let_through: Vec<LetThroughKey>,
     pub(super) end: PromoteEnd,
 }
 
@@ -36,12 +38,12 @@ pub(super) async fn run(session: &Session<'_>, dry_run: bool, yes: bool) -> Resu
         session.output,
         || show::promoted(&walked, session.screen),
         || json::promoted(&walked),
-        || csv::promoted(&walked.keys),
+        || csv::promoted(&walked),
     )
 }
 
 async fn walk(session: &Session<'_>, dry_run: bool) -> Result<Walked, Failure> {
-    let (mut observed, mut keys, mut end) = (0, Vec::new(), None);
+    let (mut observed, mut keys, mut let_through, mut end) = (0, Vec::new(), Vec::new(), None);
     let mut progress = Progress::new(dry_run);
     let result = follow(
         session.socket,
@@ -52,6 +54,7 @@ async fn walk(session: &Session<'_>, dry_run: bool) -> Result<Walked, Failure> {
                 keys.push(key);
                 progress.at(keys.len(), observed);
             }
+            Some(Event::LetThrough(key)) => let_through.push(key),
             Some(Event::End(last)) => end = Some(last),
             None => {}
         },
@@ -64,7 +67,7 @@ async fn walk(session: &Session<'_>, dry_run: bool) -> Result<Walked, Failure> {
         Failure::Unreachable(format!("{why} after {done} changes{hint}"))
     };
     match (result, end) {
-        (Ok(()), Some(end)) => Ok(Walked { dry_run, keys, end }),
+        (Ok(()), Some(end)) => Ok(Walked { dry_run, keys, let_through, end }),
         (Ok(()), None) => Err(again("the server ended its answer")),
         (Err(Failure::Unreachable(why)), _) if !keys.is_empty() => Err(again(&why)),
         (Err(failure), _) => Err(failure),

@@ -10,14 +10,18 @@ use super::{
     csv, json,
     operate::Session,
     reference::by_id,
-    show,
+    say, show,
     values::When,
 };
 use crate::admin::api::{AuditRecord, ExportAuditRequest, TailAuditRequest};
 
+/// Beside an empty answer.
+pub(super) const NO_SUCH_DECISION: &str = "no record begins with that decision: denials of one key, network and reason \
+     within a second are one record, with the first one's id; search by --key and --since";
+
 /// Writes everything that is there.
 pub(super) async fn export(session: &Session<'_>, args: ExportArgs) -> Result<(), Failure> {
-    let ExportArgs { since, until, kind, key, format } = args;
+    let ExportArgs { since, until, kind, key, decision, format } = args;
     let format = format.unwrap_or(if session.output == Output::Json { Format::Jsonl } else { Format::Csv });
     let (since_ms, within_ms) = bound(since);
     let (until_ms, until_ago_ms) = bound(until);
@@ -28,6 +32,7 @@ pub(super) async fn export(session: &Session<'_>, args: ExportArgs) -> Result<()
         within_ms,
         until_ms,
         until_ago_ms,
+        decision_id: decision.map(|id| id.to_string()).unwrap_or_default(),
     };
     let mut pages = ask(session.socket, async |api| api.export_audit(request).await).await?;
     let mut out = BufWriter::new(io::stdout().lock());
@@ -45,7 +50,10 @@ pub(super) async fn export(session: &Session<'_>, args: ExportArgs) -> Result<()
         }
         progress.add(page.records.len());
     }
-    progress.end();
+    let found = progress.end();
+    if decision.is_some() && found == 0 {
+        say(NO_SUCH_DECISION);
+    }
     Ok(out.flush()?)
 }
 
@@ -108,9 +116,11 @@ impl Progress {
         }
     }
 
-    fn end(self) {
+    /// How many it were.
+    fn end(self) -> usize {
         if self.is_shown {
             let _ = writeln!(io::stderr());
         }
+        self.records
     }
 }

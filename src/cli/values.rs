@@ -5,7 +5,11 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use crate::{
     admin::api::Metadata,
-    domain::{Network, PepperId, Timestamp, addr::NetworkError},
+    domain::{
+        Network, PepperId, Timestamp,
+        addr::NetworkError,
+        event::{DecisionId, DecisionIdError},
+    },
 };
 
 pub(super) fn socket(text: &str) -> Result<PathBuf, &'static str> {
@@ -34,6 +38,10 @@ pub(super) fn pepper_id(text: &str) -> Result<PepperId, &'static str> {
         "a pepper's id is 8 lower-case hex digits, as `sentinel pepper list` shows them. What was given is not repeated \
          here: if it is a pepper, it is now in your shell's history"
     })
+}
+
+pub(super) fn decision_id(text: &str) -> Result<DecisionId, DecisionIdError> {
+    text.parse()
 }
 
 pub(super) fn limit(text: &str) -> Result<u32, &'static str> {

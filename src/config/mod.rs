@@ -242,7 +242,7 @@ fn realm(text: &str) -> Result<String, String> {
 /// `Some(None)` is no configured pepper, `None` is a fault.
 fn peppers(source: &mut Source) -> Option<Option<Peppers>> {
     let before = source.faults.clone();
-    let from_text = |text: &str| Pepper::given(text.as_bytes()).map_err(|fault| fault.to_string());
+    let from_text = |text: &str| Pepper::written(text).map_err(|fault| fault.to_string());
     let from_file = |file: &str| {
         let text = files::read(Path::new(file), files::SECRET).map_err(|cause| format!("{file}: {cause}"))?;
         Pepper::given(text.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))

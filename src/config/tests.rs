@@ -457,6 +457,49 @@ fn a_secret_without_chance_is_no_pepper() {
 }
 
 #[test]
+fn a_path_is_no_pepper_and_neither_are_two_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let line = "0123456789abcdef0123456789abcdef";
+    for path in [
+        "/etc/sentinel/pepper-0123456789abcdef",
+        "/run/secrets/pepper",
+        "./pepper-0123456789abcdef0123456789abcdef",
+        "file:pepper-0123456789abcdef0123456789abcdef",
+    ] {
+        let list = format!("pepper.secrets = ['{path}']");
+        let faults = [
+            load_text(&list, &[]),
+            load_text("", &[("SENTINEL_PEPPER__SECRETS", path)]),
+            load_text("", &[("SENTINEL_HMAC_SECRET", path)]),
+        ];
+        for fault in faults.map(Result::unwrap_err) {
+            assert!(fault.contains("looks like a path, not a secret: give it as pepper.secrets_file"), "{fault}");
+            assert!(!fault.contains("0123456789abcdef"), "{fault}");
+        }
+    }
+    for (text, lines) in [(format!("{line}\n{line}\n"), 2), (format!("{line}\r\n\r\n{line}"), 3)] {
+        std::fs::write(&file, &text).unwrap();
+        let place = file.to_str().unwrap();
+        for (setting, value) in [
+            ("SENTINEL_PEPPER__SECRETS_FILE", place),
+            ("SENTINEL_HMAC_SECRET_FILE", place),
+            ("SENTINEL_PEPPER__SECRETS", &text),
+            ("SENTINEL_HMAC_SECRET", &text),
+        ] {
+            let fault = load_text("", &[(setting, value)]).unwrap_err();
+            assert!(fault.contains(&format!("has {lines} lines; one secret a file")), "{fault}");
+            assert!(!fault.contains(line), "{fault}");
+        }
+    }
+    // A secret that happens to begin like a path, and raw bytes that happen to have a line break.
+    for secret in [format!("/{line}\n").into_bytes(), [&[0xff, b'\n'], line.as_bytes()].concat()] {
+        std::fs::write(&file, secret).unwrap();
+        assert!(load_text("", &[("SENTINEL_PEPPER__SECRETS_FILE", file.to_str().unwrap())]).is_ok());
+    }
+}
+
+#[test]
 fn a_fifo_or_a_device_does_not_hang_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let fifo = folder.path().join("fifo");

@@ -128,6 +128,11 @@ impl Network {
             .any(|(network, bits)| IpNet::new(network, bits).is_ok_and(|net| self.overlaps(Self(net))))
     }
 
+    /// Whether all of `other` lies in it.
+    pub fn covers(self, other: Self) -> bool {
+        self.0.contains(&other.0)
+    }
+
     /// Whether `ip` lies in this network.
     pub fn contains(self, ip: ClientIp) -> bool {
         self.0.contains(&ip.ip())

@@ -1,6 +1,6 @@
 //! What the audit records.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use super::{Ban, Binding, Fingerprint, KeyId, Network, Reason, Timestamp};
 
@@ -11,6 +11,21 @@ pub struct DecisionId(pub u128);
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
+    }
+}
+
+/// A text is no decision's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a decision's id is 32 hex digits, as denials tell it")]
+pub struct DecisionIdError;
+
+impl FromStr for DecisionId {
+    type Err = DecisionIdError;
+
+    fn from_str(text: &str) -> Result<Self, DecisionIdError> {
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let bits = if digits { u128::from_str_radix(text, 16).ok() } else { None };
+        bits.map(Self).ok_or(DecisionIdError)
     }
 }
 

@@ -221,6 +221,14 @@ pub enum WeakPepper {
         "a pepper is 32 bytes of chance, as `sentinel pepper new` makes them; this one is one byte over and over, or blank"
     )]
     Uniform,
+    /// The place of a secret where the secret itself belongs.
+    #[error(
+        "looks like a path, not a secret: give it as pepper.secrets_file; a secret that begins so goes into a file"
+    )]
+    Path,
+    /// More than one secret, or more than a secret.
+    #[error("has {0} lines; one secret a file")]
+    Lines(usize),
 }
 
 impl Pepper {
@@ -241,11 +249,25 @@ impl Pepper {
 
     /// As [`Pepper::new`], of what somebody wrote down: obviously no chance was at work in some of that.
     pub fn given(secret: &[u8]) -> Result<Self, WeakPepper> {
+        // Of text only: in 32 raw bytes any byte may be a line break by chance.
+        let lines = std::str::from_utf8(secret).map_or(1, |text| text.trim_end().lines().count());
+        if lines > 1 {
+            return Err(WeakPepper::Lines(lines));
+        }
         let pepper = Self::new(secret)?;
         if secret.iter().all(|byte| Some(byte) == secret.first()) || secret.trim_ascii().is_empty() {
             return Err(WeakPepper::Uniform);
         }
         Ok(pepper)
+    }
+
+    /// As [`Pepper::given`], of what stands in a setting itself: there a path would key the digests, and everybody
+    /// knows paths.
+    pub fn written(secret: &str) -> Result<Self, WeakPepper> {
+        if ["/", "./", "file:"].iter().any(|beginning| secret.trim_start().starts_with(beginning)) {
+            return Err(WeakPepper::Path);
+        }
+        Self::given(secret.as_bytes())
     }
 
     /// What a store records to recognise this pepper.

@@ -69,7 +69,7 @@ pub struct Applied {
     pub before: KeyFacts,
     /// The key as it is now.
     pub after: KeyFacts,
-    /// The networks refused this key (`ip_mismatch`, `not_claimed`) in the 24 h before the change, the busiest first, at most 20.
+    /// The networks refused this key (`ip_mismatch`, `not_claimed`, `key_banned`) in the 24 h before the change, the busiest first, at most 20.
     pub refused: Vec<RefusedNetwork>,
     /// The audit record, already stored.
     pub record: Record,
@@ -80,8 +80,10 @@ pub struct Applied {
 pub struct RefusedNetwork {
     /// The network.
     pub network: Network,
-    /// How many times.
+    /// How many times it was denied.
     pub count: u64,
+    /// How many times only the mode let it through.
+    pub would_deny: u64,
     /// The last time.
     pub last_at: Timestamp,
 }

@@ -12,6 +12,9 @@ pub struct KeyQuery {
     pub banned_only: bool,
     /// Only keys that observe mode has seen and that have no binding.
     pub observed_only: bool,
+    /// Only keys that have an owner and that only the mode let through in the last 24 h, the busiest first, with the
+    /// networks that enforcing would refuse. Nothing else narrows or orders these.
+    pub let_through_only: bool,
     /// Only keys that this network owns exactly.
     pub network: Option<Network>,
     /// At most so many rows.
@@ -43,7 +46,8 @@ pub struct KeyRow {
     pub facts: KeyFacts,
     /// What only operators want to know of its binding.
     pub life: Life,
-    /// The networks refused this key in the last 24 h, as for [`Applied::refused`]. Only [`Store::find`] looks for them.
+    /// The networks refused this key in the last 24 h, as for [`Applied::refused`]. Only [`Store::find`] looks for them, and
+    /// [`KeyQuery::let_through_only`] for those that were let through.
     pub refused: Vec<RefusedNetwork>,
 }
 

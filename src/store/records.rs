@@ -70,6 +70,8 @@ pub struct AuditQuery {
     pub until: Option<Timestamp>,
     /// Only the record with this number.
     pub record: Option<RecordId>,
+    /// Only records whose first decision has this id.
+    pub decision: Option<String>,
     /// In which order.
     pub order: AuditOrder,
     /// At most so many.
@@ -84,6 +86,7 @@ impl AuditQuery {
         since: None,
         until: None,
         record: None,
+        decision: None,
         order: AuditOrder::Newest,
         limit: u32::MAX,
     };

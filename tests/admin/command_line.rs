@@ -130,8 +130,8 @@ k_0a1b2c3d000000000000000000000001 is reserved: nobody can use it.
   before  learned, 203.0.113.7/32
   now     reserved, no network
 Refused this key in the last 24 hours:
-  NETWORK          TIMES  LAST
-  198.51.100.9/32     12  1h ago
+  NETWORK          DENIED  WOULD-DENY  LAST
+  198.51.100.9/32      12           0  1h ago
 Next: sentinel unbind k_0a1b2c3d000000000000000000000001 --to CIDR
 Undo: sentinel undo 3
 "
@@ -140,7 +140,8 @@ Undo: sentinel undo 3
     assert_eq!(document["before"]["binding"]["networks"], json!([]));
     assert_eq!(document["key"]["binding"]["networks"], json!(["10.2.0.0/16"]));
     assert_eq!((&document["revision"], &document["in_effect"]), (&json!(2), &json!(true)));
-    let refused = json!([{ "network": "198.51.100.9/32", "count": 12, "last_at": half_hours(3).to_string() }]);
+    let refused =
+        json!([{ "network": "198.51.100.9/32", "count": 12, "would_deny": 0, "last_at": half_hours(3).to_string() }]);
     assert_eq!(document["refused"], refused);
 
     let Seen { code, out, err } = ask(&sentinel, &["unbind", "0a1b2c3d", "--open"]);

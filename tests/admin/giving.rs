@@ -173,8 +173,8 @@ candidate  203.0.113.7/32 since {first} (3h ago)
 candidate  198.51.100.9/32 since {second} (2h ago)
 ban        -
 Refused this key in the last 24 hours:
-  NETWORK          TIMES  LAST
-  198.51.100.9/32      7  30m ago
+  NETWORK          DENIED  WOULD-DENY  LAST
+  198.51.100.9/32       7           0  30m ago
 ",
         id_of(KEY)
     );

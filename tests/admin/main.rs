@@ -5,6 +5,7 @@ mod changes;
 mod command_line;
 #[path = "../common/mod.rs"]
 mod common;
+mod decisions;
 mod explain;
 mod giving;
 mod in_process;

@@ -1,10 +1,17 @@
 //! What operators see of modes and of what observe mode saw.
 
+use key_ip_sentinel::{
+    domain::{
+        Reason,
+        event::{EventKind, Record},
+    },
+    store::Store,
+};
 use serde_json::json;
 
 use crate::{
-    KEY, OWNER, THIEF, ago, ask, bind, client_of, common::sentinel, crafted, decide, fingerprint, hours, id_of, json,
-    observe, run::run, says, seeded,
+    BATCH, KEY, OWNER, THIEF, ago, ask, bind, client_of, common::sentinel, crafted, decide, denied, fingerprint, hours,
+    id_of, json, observe, run::run, says, seeded,
 };
 
 fn explain(sentinel: &crate::Sentinel, args: &[&str]) -> serde_json::Value {
@@ -83,4 +90,46 @@ async fn explain_judges_in_the_mode_of_the_route() {
     let verdict = "mode     observe\nverdict  allowed only because the mode is observe; enforcing it would be denied, \
                    conflicting_keys: there is more than one key, or one place has more than one value\n";
     assert!(seen.out.ends_with(verdict), "{}", seen.out);
+}
+
+#[tokio::test]
+async fn show_counts_what_was_denied_apart_from_what_would_have_been() {
+    let sentinel = seeded(async |store| {
+        let key = fingerprint(KEY);
+        bind(store, key.clone(), OWNER, ago(hours(9))).await;
+        let denied = |kind, reason, count| Record { kind, reason: Some(reason), ..denied(&key, count, ago(hours(2))) };
+        let records = vec![
+            denied(EventKind::Denied, Reason::IpMismatch, 3),
+            denied(EventKind::Denied, Reason::KeyBanned, 4),
+            denied(EventKind::WouldDeny, Reason::IpMismatch, 5),
+        ];
+        store.append_audit(BATCH, records).await.unwrap();
+    })
+    .await;
+    let shown = says(&sentinel, &["bindings", "show", "--key-file", "-"]);
+    assert!(
+        shown.ends_with(
+            "Refused this key in the last 24 hours:
+  NETWORK          DENIED  WOULD-DENY  LAST
+  198.51.100.9/32       7           5  2h ago\n"
+        ),
+        "{shown}"
+    );
+    let refused = &json(&sentinel, &["bindings", "show", "--key-file", "-"])["refused"];
+    assert_eq!((&refused[0]["count"], &refused[0]["would_deny"]), (&json!(7), &json!(5)));
+}
+
+#[tokio::test]
+async fn show_says_no_refusal_only_where_there_was_none() {
+    let sentinel = seeded(async |store| bind(store, fingerprint(KEY), OWNER, ago(hours(90))).await).await;
+    assert!(says(&sentinel, &["bindings", "show", "--key-file", "-"]).contains("No refusal of this key"));
+    let sentinel = sentinel.stop().await;
+    let long_ago = ago(hours(50)).as_millis();
+    sentinel.open_database().execute("UPDATE bindings SET refused_at = ?1", [long_ago]).unwrap();
+    let sentinel = sentinel.start().await;
+    let shown = says(&sentinel, &["bindings", "show", "--key-file", "-"]);
+    assert!(
+        !shown.contains("No refusal") && shown.contains("Its last refusal, 2d ago, is not in the audit"),
+        "{shown}"
+    );
 }

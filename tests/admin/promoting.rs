@@ -8,15 +8,21 @@ use std::{
 use futures_util::future::join_all;
 use key_ip_sentinel::{
     admin::api::{AuditRecord, GetStatusRequest, ListAuditRequest},
-    domain::{Fingerprint, Timestamp},
-    store::sqlite::SqliteStore,
+    domain::{
+        Fingerprint, Timestamp,
+        event::{EventKind, Record},
+    },
+    store::{Action, Store, sqlite::SqliteStore},
 };
 use serde_json::{Value, json};
 
 use crate::{
-    Client, OWNER, Sentinel, THIEF, ago, ask, client_of, common::eventually, common::sentinel, crafted, decide,
-    fingerprint, hours, json, observe, says, seeded,
+    BATCH, Client, OWNER, Sentinel, THIEF, ago, ask, bind, change, client_of, common::eventually, common::sentinel,
+    crafted, decide, denied, fingerprint, hours, json, observe, says, seeded,
 };
+
+const THEN: &str = "Then set mode = \"enforce\" (in the file it changes live, see \"Changes without a restart\"; \
+                    SENTINEL_MODE=enforce needs a restart).\n";
 
 const MANY: usize = 2000;
 
@@ -83,9 +89,10 @@ KEY                                 HINT       NETWORKS
 Would reserve 1 key that several networks used; nobody can use it until you say who:
 KEY                                 HINT       NETWORKS
 {roaming}  sk-l…cdef  203.0.113.7/32, 198.51.100.9/32
+No key that has an owner was let through from elsewhere in the last 24 hours.
 1 to bind, 1 to reserve. Nothing was changed.
 Before or after: sentinel bindings set KEY CIDR...
-"
+{THEN}"
         )
     );
     let after =
@@ -112,11 +119,12 @@ Before or after: sentinel bindings set KEY CIDR...
     assert_eq!(keys, json!(expected));
     assert_eq!(
         document,
-        json!({ "dry_run": false, "keys": null, "bound": 1, "reserved": 1, "skipped": 0, "in_effect": true, "now": null })
+        json!({ "dry_run": false, "keys": null, "bound": 1, "reserved": 1, "skipped": 0, "let_through": [],
+            "let_through_cut": false, "in_effect": true, "now": null })
     );
     assert_eq!(says(&sentinel, &["bindings", "promote", "--yes"]), "No observed key waits for an owner.\n");
     let csv = says(&sentinel, &["bindings", "promote", "--yes", "--output", "csv"]);
-    assert_eq!(csv, "key_id,hint,outcome,networks,undo\r\n");
+    assert_eq!(csv, "key_id,hint,outcome,networks,undo,refused,count\r\n");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,7 +224,7 @@ async fn a_store_that_is_lost_ends_the_walk_and_says_so() {
     let seen = ask(&sentinel, &["bindings", "promote", "--yes"]);
     assert!(seen.code == 3 && seen.err.starts_with("error: the store did not answer"), "{seen:?}");
     drop(lock);
-    assert!(says(&sentinel, &["bindings", "promote", "--yes"]).ends_with("1 bound, 0 reserved, 0 skipped.\n"));
+    assert!(says(&sentinel, &["bindings", "promote", "--yes"]).contains("\n1 bound, 0 reserved, 0 skipped.\n"));
 }
 
 #[tokio::test]
@@ -232,4 +240,67 @@ async fn what_was_observed_is_enforced_after_promoting() {
     assert_eq!(decide(&sentinel, "sk-alone-0123456789", OWNER).await, "bound");
     assert_eq!(decide(&sentinel, "sk-alone-0123456789", THIEF).await, "ip_mismatch");
     assert_eq!(decide(&sentinel, "sk-roams-0123456789", OWNER).await, "not_claimed");
+}
+
+#[tokio::test]
+async fn a_dry_run_names_the_keys_with_an_owner_that_only_the_mode_lets_through() {
+    let [owned, given, banned, old] = [1_u128 << 96, 2 << 96, 3 << 96, 4 << 96].map(crafted);
+    let sentinel = seeded(async |store| {
+        let would_deny = |key: &Fingerprint, count, at| Record { kind: EventKind::WouldDeny, ..denied(key, count, at) };
+        for key in [&owned, &given, &banned, &old] {
+            bind(store, key.clone(), OWNER, ago(hours(40))).await;
+        }
+        let elsewhere =
+            Record { network: Some("192.0.2.1".parse().unwrap()), ..would_deny(&owned, 2, ago(hours(7) / 2)) };
+        let records = vec![
+            would_deny(&owned, 5, ago(hours(5) / 2)),
+            elsewhere,
+            denied(&owned, 100, ago(hours(3) / 2)),
+            would_deny(&given, 7, ago(hours(2))),
+            would_deny(&banned, 9, ago(hours(2))),
+            would_deny(&old, 11, ago(hours(30))),
+            would_deny(&crafted(9 << 96), 13, ago(hours(1))),
+        ];
+        store.append_audit(BATCH, records).await.unwrap();
+        change(store, &given, Action::Set(vec!["198.51.100.0/24".parse().unwrap()]), ago(hours(1))).await;
+        change(store, &banned, Action::Ban { lasting: None, reason: None }, ago(hours(1))).await;
+    })
+    .await;
+    let id = owned.digest.new_id();
+    assert_eq!(
+        says(&sentinel, &["bindings", "promote", "--dry-run"]),
+        format!(
+            "\
+No observed key waits for an owner.
+Would refuse 1 key that has an owner to networks that used it in the last 24 hours:
+KEY                                 HINT       NETWORKS        REFUSED          TIMES  LAST
+{id}  sk-l…cdef  203.0.113.7/32  198.51.100.9/32      5  1h ago
+{id}  sk-l…cdef  203.0.113.7/32  192.0.2.1/32         2  3h ago
+Before or after: sentinel bindings set KEY CIDR...
+{THEN}"
+        )
+    );
+    let document = json(&sentinel, &["bindings", "promote", "--dry-run"]);
+    let refused = document["let_through"][0]["refused"].as_array().unwrap();
+    assert_eq!((refused.len(), &refused[0]["would_deny"], &refused[0]["count"]), (2, &json!(5), &json!(100)));
+    assert_eq!(document["let_through_cut"], json!(false));
+    let csv = says(&sentinel, &["bindings", "promote", "--dry-run", "--output", "csv"]);
+    assert!(csv.ends_with(&format!("{id},sk-l…cdef,let_through,203.0.113.7/32,,192.0.2.1/32,2\r\n")), "{csv}");
+    says(&sentinel, &["bindings", "set", &id.to_string(), "0.0.0.0/0"]);
+    assert_eq!(json(&sentinel, &["bindings", "promote", "--dry-run"])["let_through"], json!([]), "it is mended");
+}
+
+#[tokio::test]
+async fn no_more_than_a_thousand_of_them_are_told_and_the_rest_is_said() {
+    let sentinel = seeded(async |store| {
+        let keys: Vec<_> = (1..=1001_u128).map(|number| crafted(number << 96)).collect();
+        join_all(keys.iter().map(|key| bind(store, key.clone(), OWNER, ago(hours(9))))).await;
+        let record = |key| Record { kind: EventKind::WouldDeny, ..denied(key, 1, ago(hours(1))) };
+        store.append_audit(BATCH, keys.iter().map(record).collect()).await.unwrap();
+    })
+    .await;
+    let document = json(&sentinel, &["bindings", "promote", "--dry-run"]);
+    assert_eq!((document["let_through"].as_array().unwrap().len(), &document["let_through_cut"]), (1000, &json!(true)));
+    let told = says(&sentinel, &["bindings", "promote", "--dry-run"]);
+    assert!(told.contains("\nWould refuse more than 1000 keys that have an owner "), "{}", &told[..200]);
 }

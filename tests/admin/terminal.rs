@@ -237,5 +237,7 @@ async fn a_narrow_terminal_gets_every_fact_and_no_broken_line() {
         "KEY       k_0a1b2c3d0000\nHINT      sk-l…cdef\nSTATE     learned\nNETWORKS  203.0.113.7/32\nSINCE     2h ago\n\
          USED      -\nBAN       -\nNOTE      -\n"
     );
+    let audit = at_terminal(&sentinel, &["audit", "list"], "", 60, &[("NO_COLOR", "1")]).1;
+    assert!(audit.contains("\nWHAT      -\nDECISION  a-decision\n"), "{audit}");
     assert_eq!(at(0), wide, "a terminal that does not know its width gets whole lines");
 }

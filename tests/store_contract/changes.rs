@@ -354,16 +354,23 @@ pub(crate) async fn refused_networks_are_listed_busiest_first(place: &impl Backe
         of_key("198.51.100.1", 3, at(hours(30))),
         of_key("198.51.100.2", 4, at(hours(40))),
         Record { reason: Some(Reason::NotClaimed), ..of_key("198.51.100.2", 5, day_ago) },
+        Record { kind: EventKind::WouldDeny, ..of_key("198.51.100.2", 2, at(hours(40))) },
+        Record { reason: Some(Reason::KeyBanned), ..of_key("198.51.100.3", 2, at(hours(40))) },
         // Other reasons, too old, nobody's, another key's.
-        Record { reason: Some(Reason::KeyBanned), ..of_key("198.51.100.3", 100, at(hours(40))) },
+        Record { reason: Some(Reason::ClaimLimited), ..of_key("198.51.100.3", 100, at(hours(40))) },
         of_key("198.51.100.4", 100, day_ago.before(hours(1))),
         Record { network: None, ..of_key("198.51.100.5", 100, at(hours(40))) },
         denied(other.digest, "198.51.100.6", 100, at(hours(40))),
     ];
     store.append_audit(new_batch(), records).await.unwrap();
     let refused = change_at(&*store, &key, Action::Reserve, now).await.refused;
-    let expected = [("198.51.100.2", 9, at(hours(40))), ("198.51.100.1", 3, at(hours(30)))]
-        .map(|(from, count, last_at)| RefusedNetwork { network: network(from), count, last_at });
+    let expected = [("198.51.100.2", 9, 2, 40), ("198.51.100.1", 3, 0, 30), ("198.51.100.3", 2, 0, 40)];
+    let expected = expected.map(|(from, count, would_deny, hour)| RefusedNetwork {
+        network: network(from),
+        count,
+        would_deny,
+        last_at: at(hours(hour)),
+    });
     assert_eq!(refused, expected);
 }
 
@@ -378,5 +385,6 @@ pub(crate) async fn at_most_twenty_refused_networks_are_listed(place: &impl Back
     let refused = change(&*store, &key, Action::Reserve).await.refused;
     assert_eq!(refused.len(), 20);
     assert_eq!(refused[0].network, network("198.51.100.200"));
-    assert_eq!(refused[19], RefusedNetwork { network: network("198.51.100.18"), count: 82, last_at: START });
+    let last = RefusedNetwork { network: network("198.51.100.18"), count: 82, would_deny: 0, last_at: START };
+    assert_eq!(refused[19], last);
 }

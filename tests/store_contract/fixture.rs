@@ -144,6 +144,7 @@ pub(crate) const ALL_KEYS: KeyQuery = KeyQuery {
     state: None,
     banned_only: false,
     observed_only: false,
+    let_through_only: false,
     network: None,
     limit: 1000,
     offset: 0,

@@ -172,7 +172,7 @@ pub(crate) async fn a_key_is_found_with_who_was_refused_it(place: &impl Backend)
     let found = store.find(by_id(&key)).await.unwrap();
     assert_eq!(
         found.refused,
-        [RefusedNetwork { network: network("198.51.100.9"), count: 7, last_at: lately }],
+        [RefusedNetwork { network: network("198.51.100.9"), count: 7, would_deny: 0, last_at: lately }],
         "by the store's clock"
     );
 }

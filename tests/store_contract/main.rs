@@ -54,6 +54,7 @@ macro_rules! suite {
                 observed_keys_are_listed_until_they_have_an_owner,
                 promote_binds_one_candidate_and_reserves_several,
                 a_walk_by_id_meets_everybody_though_rows_leave_the_list,
+                keys_with_an_owner_that_only_the_mode_lets_through_are_found,
             },
             life::{
                 times_of_use_never_go_back,

@@ -1,9 +1,13 @@
 //! What observe mode writes down, and what becomes of it.
 
 use key_ip_sentinel::{
-    domain::{Candidate, Fingerprint, KeyFacts, State, event::EventKind},
+    domain::{
+        Candidate, Fingerprint, KeyFacts, Reason, State,
+        event::{EventKind, Record},
+    },
     store::{
-        Action, Change, Claim, Claimed, KeyQuery, MAX_CANDIDATES, Order, Purpose, Refusal, Revision, Store, Target,
+        Action, Change, Claim, Claimed, KeyQuery, KeyRow, MAX_CANDIDATES, Order, Purpose, Refusal, Revision, Store,
+        Target,
     },
 };
 
@@ -140,4 +144,61 @@ pub(crate) async fn a_walk_by_id_meets_everybody_though_rows_leave_the_list(plac
     let mut ids: Vec<_> = keys.iter().map(|key| key.digest.new_id()).collect();
     ids.sort();
     assert_eq!(met, ids);
+}
+
+pub(crate) async fn keys_with_an_owner_that_only_the_mode_lets_through_are_found(place: &impl Backend) {
+    let store = place.open().await;
+    let [busy, quiet, reserved, unowned] = ["busy", "quiet", "reserved", "unowned"].map(key);
+    for key in [&busy, &quiet, &reserved] {
+        bind(&*store, key, "203.0.113.7").await;
+    }
+    change(&*store, &reserved, Action::Reserve).await;
+    let now = store.changes_after(Revision(0)).await.unwrap().now;
+    let record = |key: &Fingerprint, kind, reason, from: &str, count, age| Record {
+        kind,
+        reason: Some(reason),
+        key_id: Some(key.digest.new_id()),
+        network: Some(network(from)),
+        count,
+        first_at: now.before(hours(age)),
+        last_at: now.before(hours(age)),
+        actor: None,
+        decision_id: None,
+        detail: None,
+        delta: None,
+    };
+    let would = |key, from, count| record(key, EventKind::WouldDeny, Reason::IpMismatch, from, count, 23);
+    let records = vec![
+        would(&busy, "198.51.100.9", 4),
+        would(&busy, "192.0.2.1", 5),
+        would(&quiet, "198.51.100.9", 1),
+        would(&quiet, "203.0.113.7", 9),
+        would(&unowned, "198.51.100.9", 100),
+        record(&reserved, EventKind::WouldDeny, Reason::NotClaimed, "203.0.113.7", 2, 1),
+        record(&quiet, EventKind::Denied, Reason::IpMismatch, "192.0.2.1", 100, 1),
+        record(&quiet, EventKind::WouldDeny, Reason::IpMismatch, "192.0.2.2", 100, 25),
+        record(&quiet, EventKind::WouldDeny, Reason::NoKey, "192.0.2.3", 100, 1),
+    ];
+    store.append_audit(new_batch(), records).await.unwrap();
+    let query = KeyQuery { let_through_only: true, ..ALL_KEYS };
+    let found = async |query| {
+        let rows = store.keys(query).await.unwrap();
+        let told = |row: KeyRow| {
+            let refused: Vec<_> = row.refused.iter().map(|it| format!("{} {}", it.network, it.would_deny)).collect();
+            (row.key_id, refused.join(", "))
+        };
+        rows.into_iter().map(told).collect::<Vec<_>>()
+    };
+    let id = |key: &Fingerprint| key.digest.new_id();
+    let all = [
+        // Nine of its ten came from what owns it.
+        (id(&quiet), "198.51.100.9/32 1".to_owned()),
+        (id(&busy), "192.0.2.1/32 5, 198.51.100.9/32 4".to_owned()),
+        (id(&reserved), "203.0.113.7/32 2".to_owned()),
+    ];
+    assert_eq!(found(query.clone()).await, all);
+    assert_eq!(found(KeyQuery { limit: 1, offset: 1, ..query.clone() }).await, all[1..2]);
+    change(&*store, &busy, Action::Set(vec![network("198.51.100.0/24"), network("192.0.2.1")])).await;
+    change(&*store, &quiet, FOREVER).await;
+    assert_eq!(found(query).await, all[2..], "given to them, or banned in every mode");
 }

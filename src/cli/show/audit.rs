@@ -25,9 +25,10 @@ pub(in crate::cli) fn records(answer: &ListAuditResponse, filtered: bool, screen
             or_nothing(&record.actor).into(),
             if record.undoable { undo(record.record) } else { NOTHING.to_owned() }.into(),
             or_nothing(what(record)).into(),
+            or_nothing(&record.decision_id).into(),
         ]
     });
-    table([">RECORD", "TIME", "KIND", "KEY", "NETWORK", ">TIMES", "BY", "UNDO", "WHAT"], rows, screen)
+    table([">RECORD", "TIME", "KIND", "KEY", "NETWORK", ">TIMES", "BY", "UNDO", "WHAT", "?DECISION"], rows, screen)
 }
 
 /// The command that takes the change of this record back.

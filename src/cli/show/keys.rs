@@ -62,7 +62,8 @@ pub(in crate::cli) fn one(answer: &GetKeyResponse) -> String {
         pairs.push(("banned", format!("{} by {}", when(ban.created_at_ms), ban.actor)));
         pairs.push(("reason", or_nothing(&ban.reason).to_owned()));
     }
-    vertical(&pairs) + &change::refused(&answer.refused, now)
+    let last = key.binding.and(key.life).and_then(|life| life.refused_at_ms);
+    vertical(&pairs) + &change::refused_or_since(&answer.refused, now, last)
 }
 
 /// What a binding still waits for.

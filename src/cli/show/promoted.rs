@@ -1,6 +1,6 @@
 //! What a walk through the observed keys did, or would do.
 
-use super::{NOTHING, or_nothing, table::table};
+use super::{NOTHING, or_nothing, table::table, time};
 use crate::{
     admin::api::PromotedKey,
     cli::{promote::Walked, screen::Screen},
@@ -23,9 +23,10 @@ pub(in crate::cli) fn plan(plan: &Walked) -> String {
 
 /// Both lists, those that need somebody's eye last.
 pub(in crate::cli) fn promoted(walked: &Walked, screen: Screen) -> String {
-    let Walked { dry_run, keys: all, end } = walked;
+    let Walked { dry_run, keys: all, end, .. } = walked;
     if all.is_empty() {
-        return "No observed key waits for an owner.\n".to_owned();
+        let nothing = "No observed key waits for an owner.\n".to_owned();
+        return if *dry_run { nothing + &let_through(walked, screen) + &next(walked) } else { nothing };
     }
     let (would, are) = if *dry_run { ("Would bind", "Would reserve") } else { ("Bound", "Reserved") };
     let mut out = String::new();
@@ -46,6 +47,9 @@ pub(in crate::cli) fn promoted(walked: &Walked, screen: Screen) -> String {
             if end.reserved == 1 { "it" } else { "them" }
         ),
     );
+    if *dry_run {
+        out.push_str(&let_through(walked, screen));
+    }
     let summary = format!("{} bound, {} reserved, {} skipped.", end.bound, end.reserved, end.skipped);
     let summary = if *dry_run {
         format!("{} to bind, {} to reserve. Nothing was changed.", end.bound, end.reserved)
@@ -53,10 +57,46 @@ pub(in crate::cli) fn promoted(walked: &Walked, screen: Screen) -> String {
         summary
     };
     out.push_str(&format!("{summary}\n"));
-    if end.reserved > 0 {
+    out + &next(walked)
+}
+
+/// Keys that have an owner: promoting does nothing to them, enforcing does.
+fn let_through(walked: &Walked, screen: Screen) -> String {
+    let all = &walked.let_through;
+    if all.is_empty() {
+        return "No key that has an owner was let through from elsewhere in the last 24 hours.\n".to_owned();
+    }
+    let rows = all.iter().flat_map(|it| {
+        let key = it.key.clone().unwrap_or_default();
+        it.refused.iter().map(move |refused| {
+            let owners = key.binding.clone().unwrap_or_default().networks.join(", ");
+            let last = time::ago(walked.end.now_ms.saturating_sub(refused.last_at_ms));
+            let (network, times) = (refused.network.clone(), refused.would_deny.to_string());
+            let [id, hint] = [key.key_id.clone(), or_nothing(&key.hint).to_owned()];
+            [id.into(), hint.into(), or_nothing(&owners).into(), network.into(), times.into(), last.into()]
+        })
+    });
+    let more = if walked.end.let_through_cut { "more than " } else { "" };
+    let (have, them) = if all.len() == 1 { ("has", "it") } else { ("have", "them") };
+    let heading = format!(
+        "Would refuse {more}{} that {have} an owner to networks that used {them} in the last 24 hours:\n",
+        keys(all.len() as u64)
+    );
+    heading + &table(["KEY", "HINT", "NETWORKS", "REFUSED", ">TIMES", "LAST"], rows, screen)
+}
+
+/// What to do about it.
+fn next(walked: &Walked) -> String {
+    let Walked { dry_run, let_through, end, .. } = walked;
+    let mut out = String::new();
+    if end.reserved > 0 || !let_through.is_empty() {
         let when = if *dry_run { "Before or after" } else { "Next" };
         out.push_str(&format!("{when}: sentinel bindings set KEY CIDR...\n"));
     }
+    out.push_str(
+        "Then set mode = \"enforce\" (in the file it changes live, see \"Changes without a restart\"; \
+         SENTINEL_MODE=enforce needs a restart).\n",
+    );
     out
 }
 

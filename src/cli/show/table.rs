@@ -39,7 +39,8 @@ impl Cell {
     }
 }
 
-/// A header and rows; the columns whose header begins with `>` are aligned right.
+/// A header and rows; the columns whose header begins with `>` are aligned right, and those with `?` are only there where
+/// every fact has a line of its own.
 pub(super) fn table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [Cell; N]>,
@@ -47,7 +48,8 @@ pub(super) fn table<const N: usize>(
 ) -> String {
     let mut rows: Vec<[Cell; N]> = rows.into_iter().collect();
     let fits = |rows: &[[Cell; N]]| {
-        let whole = widths(&header, rows).iter().sum::<usize>() + GAP * N.saturating_sub(1);
+        let shown = header.iter().filter(|head| is_column(head)).count();
+        let whole = widths(&header, rows).iter().sum::<usize>() + GAP * shown.saturating_sub(1);
         screen.width.is_none_or(|width| whole <= width)
     };
     if !fits(&rows) {
@@ -64,11 +66,18 @@ fn shorten(cell: &mut Cell) {
 }
 
 fn name(header: &str) -> &str {
-    header.trim_start_matches('>')
+    header.trim_start_matches(['>', '?'])
+}
+
+fn is_column(header: &str) -> bool {
+    !header.starts_with('?')
 }
 
 fn widths<const N: usize>(header: &[&str; N], rows: &[[Cell; N]]) -> [usize; N] {
     std::array::from_fn(|column| {
+        if !is_column(header[column]) {
+            return 0;
+        }
         let cells = rows.iter().map(|row| row[column].text.width());
         cells.chain([name(header[column]).width()]).max().unwrap_or(0)
     })
@@ -82,7 +91,7 @@ fn columns<const N: usize>(header: [&str; N], rows: &[[Cell; N]], screen: Screen
         let mut line = String::new();
         // Blanks are written before the next text, so that no line ends with any.
         let mut blanks = 0;
-        for ((cell, width), head) in row.iter().zip(widths).zip(header) {
+        for ((cell, width), head) in row.iter().zip(widths).zip(header).filter(|(_, head)| is_column(head)) {
             let rest = width.saturating_sub(cell.text.width());
             let (before, after) = if head.starts_with('>') { (rest, 0) } else { (0, rest) };
             if !cell.text.is_empty() {
@@ -133,6 +142,9 @@ mod tests {
     #[test]
     fn a_narrow_screen_gets_short_ids_and_a_very_narrow_one_a_fact_a_line() {
         assert_eq!(shown(45), "NO  KEY             NOTE\n 7  k_0a1b2c3d0000  a note\n12  -               日本\n");
+        let rows = [["7".into(), ID.into(), "a decision".into()]];
+        let beside = table([">NO", "KEY", "?DECISION"], rows, Screen { width: Some(17), ..Screen::default() });
+        assert_eq!(beside, "NO        7\nKEY       k_0a1b2c3d0000\nDECISION  a decision\n");
         assert_eq!(shown(20), "NO    7\nKEY   k_0a1b2c3d0000\nNOTE  a note\n\nNO    12\nKEY   -\nNOTE  日本\n");
     }
 }

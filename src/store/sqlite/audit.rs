@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The most networks that a change reports as refused.
-const REFUSED: i64 = 20;
+const REFUSED: usize = 20;
 
 /// A year.
 const SPOOLS_KEPT_MS: i64 = 365 * 24 * 60 * 60 * 1000;
@@ -82,6 +82,8 @@ pub(super) fn prune(conn: &Connection, before: Timestamp, limit: u32) -> Result<
 pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Stored>, StoreError> {
     let (wanted, mut values) = filter(conn, query)?;
     let order = match query.order {
+        // No index is on decisions: the table is read from end to end, and not row by row in the order of another index.
+        AuditOrder::Newest if query.decision.is_some() => "ORDER BY +last_at DESC, +id DESC",
         AuditOrder::Newest => "ORDER BY last_at DESC, id DESC",
         AuditOrder::LastStored => "ORDER BY id DESC",
         AuditOrder::Stored { after, upto } => {
@@ -126,6 +128,9 @@ fn filter(conn: &Connection, query: &AuditQuery) -> Result<(String, Vec<Box<dyn 
     }
     if let Some(RecordId(id)) = query.record {
         only("id =", Box::new(id));
+    }
+    if let Some(decision) = &query.decision {
+        only("decision_id =", Box::new(decision.clone()));
     }
     Ok((wanted, values))
 }
@@ -174,19 +179,50 @@ fn record(row: &rusqlite::Row<'_>) -> Result<Record, StoreError> {
 
 /// Who was refused the key since `since`, the busiest first.
 pub(super) fn refused(conn: &Connection, id: KeyId, since: Timestamp) -> Result<Vec<RefusedNetwork>, StoreError> {
+    refusals(conn, id, since, REFUSED as i64)
+}
+
+fn refusals(conn: &Connection, id: KeyId, since: Timestamp, most: i64) -> Result<Vec<RefusedNetwork>, StoreError> {
     // total() does not fail where sum() would overflow.
     conn.prepare_cached(
-        "SELECT network, CAST(total(count) AS INTEGER) AS times, max(last_at) AS latest FROM audit
+        "SELECT network, CAST(total(count) FILTER (WHERE kind = 'denied') AS INTEGER),
+             CAST(total(count) FILTER (WHERE kind = 'would_deny') AS INTEGER), max(last_at) AS latest FROM audit
          WHERE key_id = ?1 AND last_at >= ?2 AND network IS NOT NULL
-           AND kind IN ('denied', 'would_deny') AND reason IN ('ip_mismatch', 'not_claimed')
-         GROUP BY network ORDER BY times DESC, latest DESC, network LIMIT ?3",
+           AND kind IN ('denied', 'would_deny') AND reason IN ('ip_mismatch', 'not_claimed', 'key_banned')
+         GROUP BY network ORDER BY total(count) DESC, latest DESC, network LIMIT ?3",
     )?
-    .query_and_then((id.to_string(), since.as_millis(), REFUSED), |row| {
+    .query_and_then((id.to_string(), since.as_millis(), most), |row| {
         Ok(RefusedNetwork {
             network: parsed::<Network>(row, 0, "audit.network")?,
             count: count(row, 1, "audit.count")?,
-            last_at: moment(row, 2, "audit.last_at")?,
+            would_deny: count(row, 2, "audit.count")?,
+            last_at: moment(row, 3, "audit.last_at")?,
         })
     })?
     .collect()
+}
+
+/// The keys with a binding that only the mode let through since `since`, the busiest first.
+pub(super) fn let_through(conn: &Connection, since: Timestamp) -> Result<Vec<KeyId>, StoreError> {
+    conn.prepare_cached(
+        "SELECT key_id FROM audit
+         WHERE last_at >= ?1 AND network IS NOT NULL AND kind = 'would_deny' AND reason IN ('ip_mismatch', 'not_claimed')
+           AND EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = audit.key_id)
+         GROUP BY key_id ORDER BY total(count) DESC, key_id",
+    )?
+    .query_and_then([since.as_millis()], |row| parsed(row, 0, "audit.key_id"))?
+    .collect()
+}
+
+/// The networks that this key was let through from since `since` and that none of `owners` covers, the busiest first.
+pub(super) fn strangers(
+    conn: &Connection,
+    id: KeyId,
+    since: Timestamp,
+    owners: &[Network],
+) -> Result<Vec<RefusedNetwork>, StoreError> {
+    let mut found = refusals(conn, id, since, -1)?;
+    found.retain(|it| it.would_deny > 0 && !owners.iter().any(|owner| owner.covers(it.network)));
+    found.truncate(REFUSED);
+    Ok(found)
 }

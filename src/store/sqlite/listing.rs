@@ -39,12 +39,32 @@ fn row(conn: &Connection, key_id: KeyId) -> Result<KeyRow, StoreError> {
 }
 
 pub(super) fn keys(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+    if query.let_through_only {
+        return let_through(conn, query);
+    }
     let (sql, values) = newest(query);
     conn.prepare_cached(&sql)?
         .query_and_then(rusqlite::params_from_iter(values), |row| {
             self::row(conn, parsed(row, 0, "known_keys.key_id")?)
         })?
         .collect()
+}
+
+/// What was refused under a ban binds in every mode, and what its owners cover by now will not be refused.
+fn let_through(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+    let now = facts::now(conn)?;
+    let since = now.before(REFUSED_SINCE);
+    let judged = audit::let_through(conn, since)?.into_iter().map(|id| {
+        let row = row(conn, id)?;
+        let banned = row.facts.ban.as_ref().is_some_and(|ban| ban.in_force(now));
+        let refused = match row.facts.binding_at(now) {
+            Some(binding) if !banned => audit::strangers(conn, id, since, &binding.networks)?,
+            _ => Vec::new(),
+        };
+        Ok(KeyRow { refused, ..row })
+    });
+    let wanted = judged.filter(|row| !matches!(row, Ok(row) if row.refused.is_empty()));
+    wanted.skip(query.offset as usize).take(query.limit as usize).collect()
 }
 
 /// What observe mode has seen, and nobody owns yet.
