@@ -34,6 +34,8 @@ const LET_THROUGH: u32 = 1000;
 /// A page of the keys to promote, from the first.
 const OBSERVED: KeyQuery = KeyQuery {
     state: None,
+    reserved_only: false,
+    hint: None,
     banned_only: false,
     observed_only: true,
     let_through_only: false,
