@@ -123,7 +123,7 @@ impl Walk {
         for row in rows {
             let refused = row.refused.iter().map(response::refused).collect();
             let key = api::LetThroughKey { key: Some(response::key(&row, now)), refused };
-            self.tell(api::promote_response::Event::LetThrough(key)).await?;
+            self.tell(api::promote_response::Event::LetThrough(Box::new(key))).await?;
         }
         Ok(())
     }
