@@ -7,6 +7,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = protox::compile(["sentinel/admin/v1/admin.proto"], ["proto"])?;
     // These may hold a key: the admin module writes their Debug by hand, and redacts.
     let redacted = ["KeyReference", "ExplainRequest", "Metadata"].map(|name| format!(".sentinel.admin.v1.{name}"));
-    tonic_prost_build::configure().skip_debug(redacted).compile_fds(files)?;
+    // Every message of the stream would be as large as this one.
+    let large = ".sentinel.admin.v1.PromoteResponse.event.let_through";
+    tonic_prost_build::configure().skip_debug(redacted).boxed(large).compile_fds(files)?;
     Ok(())
 }

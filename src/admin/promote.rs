@@ -34,6 +34,8 @@ const LET_THROUGH: u32 = 1000;
 /// A page of the keys to promote, from the first.
 const OBSERVED: KeyQuery = KeyQuery {
     state: None,
+    reserved_only: false,
+    hint: None,
     banned_only: false,
     observed_only: true,
     let_through_only: false,
@@ -121,7 +123,7 @@ impl Walk {
         for row in rows {
             let refused = row.refused.iter().map(response::refused).collect();
             let key = api::LetThroughKey { key: Some(response::key(&row, now)), refused };
-            self.tell(api::promote_response::Event::LetThrough(key)).await?;
+            self.tell(api::promote_response::Event::LetThrough(Box::new(key))).await?;
         }
         Ok(())
     }

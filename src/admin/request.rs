@@ -67,16 +67,32 @@ fn key_profile<'a>(operations: &'a Operations, name: &str) -> Result<&'a Profile
     })
 }
 
+/// No state of the store's: a pinned binding without networks.
+const RESERVED: &str = "reserved";
+const STATES: [&str; State::ALL.len() + 1] =
+    [State::Provisional.as_str(), State::Learned.as_str(), State::Pinned.as_str(), RESERVED];
+
+fn hint_part(text: &str) -> Result<Option<String>, Status> {
+    match text.chars().count() {
+        0 => Ok(None),
+        3..=8 => Ok(Some(text.to_owned())),
+        _ => Err(invalid("hint", "must be 3 to 8 characters of the key's first or last four")),
+    }
+}
+
 pub(super) fn keys(request: &api::ListKeysRequest) -> Result<KeyQuery, Status> {
-    let api::ListKeysRequest { state, banned_only, network: net, limit: rows, offset, observed_only } = request;
+    let api::ListKeysRequest { state, banned_only, network: net, limit: rows, offset, observed_only, hint } = request;
     if *observed_only && (!state.is_empty() || *banned_only || !net.is_empty()) {
         return Err(invalid(
             "observed_only",
             "an observed key has no binding; leave out state, banned_only and network",
         ));
     }
+    let reserved_only = state == RESERVED;
     Ok(KeyQuery {
-        state: word("state", state, State::from_word, &State::ALL.map(State::as_str))?,
+        state: if reserved_only { None } else { word("state", state, State::from_word, &STATES)? },
+        reserved_only,
+        hint: hint_part(hint)?,
         banned_only: *banned_only,
         observed_only: *observed_only,
         let_through_only: false,

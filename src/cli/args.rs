@@ -12,7 +12,7 @@ use super::{
     pepper_args::PepperCommand,
     reference::Which,
     screen::Color,
-    values::{address, duration, limit, metadata, moment, network, offset, record, socket},
+    values::{address, duration, hint, limit, metadata, moment, network, offset, record, socket},
 };
 use crate::{
     admin::api::Metadata,
@@ -248,6 +248,7 @@ pub(super) enum BindingsCommand {
     #[command(after_help = "\
 Examples:
   sentinel bindings list --banned
+  sentinel bindings list --hint 995y              the key that ends so
   sentinel bindings list --network 203.0.113.7
   sentinel bindings list --observed               what observe mode has seen, and nobody owns yet
   sentinel bindings list --output json | jq -r '.keys[].key_id'
@@ -288,9 +289,12 @@ Changes: nothing. Candidates are networks that used the key in observe mode; the
 
 #[derive(Args)]
 pub(super) struct ListArgs {
-    /// Only bindings in this state
-    #[arg(long, value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str)))]
+    /// Only bindings in this state; reserved is pinned without networks
+    #[arg(long, value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str).into_iter().chain(["reserved"])))]
     pub(super) state: Option<String>,
+    /// Only keys whose hint has this in it, 3 to 8 characters, such as the key's last four
+    #[arg(long, value_name = "TEXT", value_parser = hint)]
+    pub(super) hint: Option<String>,
     /// Only keys that observe mode has seen and that have no binding
     #[arg(long, conflicts_with_all = ["state", "banned", "network"])]
     pub(super) observed: bool,

@@ -131,7 +131,7 @@ pub(super) async fn undo(session: &Session<'_>, record: i64, yes: bool) -> Resul
         }
     }
     let answer = ask(session.socket, async |api| api.undo(UndoRequest { record }).await).await?;
-    changed(session, &answer, show::done)
+    changed(session, &answer, show::undone)
 }
 
 async fn look(session: &Session<'_>, key: &KeyReference) -> Result<GetKeyResponse, Failure> {

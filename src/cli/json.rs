@@ -13,7 +13,10 @@ use crate::{
     domain::Timestamp,
 };
 
-use super::{promote::Walked, show::undo};
+use super::{
+    promote::Walked,
+    show::{state, undo},
+};
 
 pub(super) fn list(answer: &ListKeysResponse) -> Value {
     json!({ "keys": answer.keys.iter().map(key).collect::<Vec<_>>(), "now": time(answer.now_ms) })
@@ -172,16 +175,16 @@ fn key(key: &Key) -> Value {
     json!({
         "key_id": key.key_id,
         "hint": word(&key.hint),
-        "binding": key.binding.as_ref().map(binding),
+        "binding": key.binding.as_ref().map(|it| binding(it, state(key))),
         "ban": key.ban.as_ref().map(ban),
         "life": key.life.as_ref().map(life),
         "candidates": key.candidates.iter().map(candidate).collect::<Vec<_>>(),
     })
 }
 
-fn binding(binding: &Binding) -> Value {
+fn binding(binding: &Binding, state: &str) -> Value {
     json!({
-        "state": binding.state,
+        "state": state,
         "networks": binding.networks,
         "created_at": time(binding.created_at_ms),
         "open_until": binding.open_until_ms.map(time),

@@ -165,9 +165,10 @@ pub(super) const AUDIT_EXPORT: &str = "\
 Examples:
   sentinel audit export > audit.csv
   sentinel audit export --since 2026-11-01 --until 2026-12-01 --kind denied > november.csv
-  sentinel audit export --since 7d --format jsonl | jq -r .network | sort | uniq -c
+  sentinel audit export --since 7d --format jsonl | jq -r '[.network // \"-\", .count] | @tsv' |
+    awk '{n[$1]+=$2} END {for (k in n) print n[k], k}' | sort -rn       who is refused most
 
-Changes: nothing. The order is that in which the server stored them; what it stores meanwhile is not
+Changes: nothing. COUNT says how many denials one record is: add it up, do not count the records. The order is that in which the server stored them; what it stores meanwhile is not
 in it. Columns and names are those of `sentinel audit list`. In CSV, a text that a spreadsheet would
 take for a formula has an apostrophe before it.";
 

@@ -86,8 +86,8 @@ async fn bindings(command: BindingsCommand, session: &Session<'_>) -> Result<(),
 }
 
 async fn list(session: &Session<'_>, args: ListArgs) -> Result<(), Failure> {
-    let ListArgs { state, observed, banned, network, limit, offset } = args;
-    let filtered = state.is_some() || observed || banned || network.is_some() || offset > 0;
+    let ListArgs { state, hint, observed, banned, network, limit, offset } = args;
+    let filtered = state.is_some() || hint.is_some() || observed || banned || network.is_some() || offset > 0;
     let request = ListKeysRequest {
         state: state.unwrap_or_default(),
         banned_only: banned,
@@ -95,6 +95,7 @@ async fn list(session: &Session<'_>, args: ListArgs) -> Result<(), Failure> {
         limit,
         offset,
         observed_only: observed,
+        hint: hint.unwrap_or_default(),
     };
     let answer = ask(session.socket, async |api| api.list_keys(request).await).await?;
     emit(
@@ -107,7 +108,20 @@ async fn list(session: &Session<'_>, args: ListArgs) -> Result<(), Failure> {
         let next = offset.saturating_add(limit);
         say(format_args!("There may be more: --offset {next} shows the next, --limit up to 1000 at once."));
     }
+    if session.output == Output::Table && !filtered {
+        tell_observed(session).await;
+    }
     Ok(())
+}
+
+/// Beside the list: what it leaves out is not nothing. A list without this is a list still.
+async fn tell_observed(session: &Session<'_>) {
+    let status = ask(session.socket, async |api| api.get_status(GetStatusRequest {}).await).await;
+    match status.ok().and_then(|status| status.observed) {
+        None | Some(0) => {}
+        Some(1) => say("1 more key was seen in observe mode: --observed"),
+        Some(count) => say(format_args!("{count} more keys were seen in observe mode: --observed")),
+    }
 }
 
 async fn show_one(session: &Session<'_>, which: Which) -> Result<(), Failure> {

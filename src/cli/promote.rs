@@ -54,7 +54,7 @@ async fn walk(session: &Session<'_>, dry_run: bool) -> Result<Walked, Failure> {
                 keys.push(key);
                 progress.at(keys.len(), observed);
             }
-            Some(Event::LetThrough(key)) => let_through.push(key),
+            Some(Event::LetThrough(key)) => let_through.push(*key),
             Some(Event::End(last)) => end = Some(last),
             None => {}
         },

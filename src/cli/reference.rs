@@ -96,8 +96,12 @@ fn bare_key(bytes: &[u8]) -> Result<Zeroizing<String>, &'static str> {
 }
 
 pub(super) fn key_id(text: &str) -> Result<KeyIdPrefix, &'static str> {
-    text.parse().map_err(|_| {
-        "a key id is 8 to 32 lower-case hex digits, with or without k_. What was given is not repeated here: if it is \
+    text.parse().map_err(|_| match text.len() {
+        ..8 => {
+            "a key id is 8 to 32 lower-case hex digits, with or without k_; to find a key by its last characters: \
+             sentinel bindings list --hint 995y"
+        }
+        _ => "a key id is 8 to 32 lower-case hex digits, with or without k_. What was given is not repeated here: if it is \
          a key, it is now in your shell's history; give keys by --key-file PATH (- for standard input)"
     })
 }

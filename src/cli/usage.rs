@@ -31,7 +31,8 @@ fn explain(error: &clap::Error) -> String {
             format!("unexpected argument {NOT_REPEATED}{}", suggestion(error, ContextKind::SuggestedArg))
         }
         ErrorKind::InvalidSubcommand => {
-            format!("no such command {NOT_REPEATED}{}", suggestion(error, ContextKind::SuggestedSubcommand))
+            let known = synonym(error).unwrap_or_else(|| suggestion(error, ContextKind::SuggestedSubcommand));
+            format!("no such command {NOT_REPEATED}{known}")
         }
         ErrorKind::ValueValidation => match error.source() {
             Some(why) => format!("{}: {why}", argument()),
@@ -55,6 +56,20 @@ fn conflict(argument: &str, prior: Option<String>) -> String {
         Some(prior) if prior != argument => format!("{argument} and {prior} exclude each other"),
         _ => format!("{argument} is given more than once"),
     }
+}
+
+/// What is called otherwise here, by words of this list alone.
+const SYNONYMS: [(&str, &str); 4] = [
+    ("move", "to give a key to another network: sentinel unbind REF --to CIDR"),
+    ("mode", "it is a setting: SENTINEL_MODE"),
+    ("promote", "it is sentinel bindings promote"),
+    ("rotate", "to follow one pepper by another: sentinel pepper activate"),
+];
+
+fn synonym(error: &clap::Error) -> Option<String> {
+    let typed = context(error, ContextKind::InvalidSubcommand)?;
+    let (_, known) = SYNONYMS.into_iter().find(|(word, _)| *word == typed)?;
+    Some(format!("; {known}"))
 }
 
 fn suggestion(error: &clap::Error, kind: ContextKind) -> String {

@@ -44,6 +44,11 @@ pub(super) fn decision_id(text: &str) -> Result<DecisionId, DecisionIdError> {
     text.parse()
 }
 
+pub(super) fn hint(text: &str) -> Result<String, &'static str> {
+    let fits = (3..=8).contains(&text.chars().count());
+    if fits { Ok(text.to_owned()) } else { Err("must be 3 to 8 characters of the key's first or last four") }
+}
+
 pub(super) fn limit(text: &str) -> Result<u32, &'static str> {
     text.parse().ok().filter(|limit| (1..=1000).contains(limit)).ok_or("must be 1 to 1000")
 }

@@ -53,9 +53,12 @@ pub enum Refusal {
     /// The record is of something else than a change to this key.
     #[error("record {} changed nothing that could be undone", .0.0)]
     NotUndoable(RecordId),
-    /// What the record's change made is no longer so.
-    #[error("{0} has been changed since; undo the later changes first")]
-    ChangedSince(KeyId),
+    /// Nothing has this number.
+    #[error("there is no record {}", .0.0)]
+    NoRecord(RecordId),
+    /// What the record's change made is no longer so. The first of the later changes to the same part that can be undone.
+    #[error("{0} has been changed since{by}; undo the later changes first", by = by(.1))]
+    ChangedSince(KeyId, Vec<RecordId>),
     /// The record's key has no row any more, and its digest is of another pepper: whether the key has come back under
     /// the active one, nobody can tell.
     #[error("{0} has no row left, and the pepper was rotated since pepper {1} wrote its record; name the key itself")]
@@ -78,4 +81,13 @@ pub enum Refusal {
     /// Keys would be taken for new ones.
     #[error("{1} are still under pepper {0}; each moves when its key is next used")]
     StillInUse(PepperId, Left),
+}
+
+fn by(records: &[RecordId]) -> String {
+    let numbers: Vec<_> = records.iter().map(|record| record.0.to_string()).collect();
+    match records.len() {
+        0 => String::new(),
+        1 => format!(", by record {}", numbers.join("")),
+        _ => format!(", by records {}", numbers.join(", ")),
+    }
 }

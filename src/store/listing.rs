@@ -8,6 +8,10 @@ use crate::domain::{Hint, KeyFacts, KeyId, Network, Reason, State, Timestamp};
 pub struct KeyQuery {
     /// Only bindings in this state; bans without a binding are then left out.
     pub state: Option<State>,
+    /// Only pinned bindings without networks.
+    pub reserved_only: bool,
+    /// Only keys whose hint has this text in it.
+    pub hint: Option<String>,
     /// Only keys with a ban in force.
     pub banned_only: bool,
     /// Only keys that observe mode has seen and that have no binding.

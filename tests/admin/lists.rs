@@ -7,7 +7,7 @@ use key_ip_sentinel::{
 };
 
 use crate::{
-    BATCH, Client, OWNER, ago, bind, by_id, change, client_of, crafted, denied, fingerprint, hours, json, seeded,
+    BATCH, Client, OWNER, ago, ask, bind, by_id, change, client_of, crafted, denied, fingerprint, hours, json, seeded,
 };
 
 const BAN: Action = Action::Ban { lasting: None, reason: None };
@@ -36,6 +36,7 @@ async fn keys_are_listed_newest_first_and_by_every_filter() {
     let mut api = client_of(&sentinel).await;
     let all = ListKeysRequest::default;
     let state = |word: &str| ListKeysRequest { state: word.to_owned(), ..all() };
+    let hint = |text: &str| ListKeysRequest { hint: text.to_owned(), ..all() };
     let network = |text: &str| ListKeysRequest { network: text.to_owned(), ..all() };
     for (request, ids) in [
         (all(), &["e5", "a1", "d4", "c3", "b2"][..]),
@@ -43,6 +44,11 @@ async fn keys_are_listed_newest_first_and_by_every_filter() {
         (state("pinned"), &["c3", "b2"]),
         (ListKeysRequest { banned_only: true, ..all() }, &["a1", "d4"]),
         (ListKeysRequest { banned_only: true, ..state("pinned") }, &[]),
+        (state("reserved"), &["c3"]),
+        (hint("cdef"), &["e5", "a1", "d4", "c3", "b2"]),
+        (ListKeysRequest { banned_only: true, ..hint("sk-l") }, &["a1", "d4"]),
+        (hint("995y"), &[]),
+        (hint("%%%"), &[]),
         (network(OWNER), &["a1"]),
         (network("10.0.0.0/8"), &["b2"]),
         (network("10.0.0.1"), &[]),
@@ -54,12 +60,16 @@ async fn keys_are_listed_newest_first_and_by_every_filter() {
     for (args, ids) in [
         (&["--state", "pinned"][..], &["c3", "b2"][..]),
         (&["--banned", "--network", OWNER], &["a1"]),
+        (&["--state", "reserved", "--hint", "cdef"], &["c3"]),
         (&["--limit", "1", "--offset", "2"], &["d4"]),
     ] {
         let document = json(&sentinel, &[&["bindings", "list"], args].concat());
         let keys = document["keys"].as_array().unwrap();
         let seen: Vec<_> = keys.iter().map(|key| &key["key_id"].as_str().unwrap()[2..4]).collect();
         assert_eq!(seen, ids, "{args:?}");
+        let states = keys.iter().map(|key| key["binding"]["state"].as_str().unwrap_or_default());
+        let csv = ask(&sentinel, &[&["bindings", "list"], args, &["--output", "csv"]].concat()).out;
+        assert!(csv.lines().skip(1).map(|row| row.split(',').nth(2).unwrap()).eq(states), "{args:?}: {csv}");
     }
 }
 

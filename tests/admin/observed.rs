@@ -40,6 +40,10 @@ KEY                                 HINT       STATE     NETWORKS               
 "
         )
     );
+    let table = ask(&sentinel, &["bindings", "list"]);
+    assert_eq!((table.code, table.err.as_str()), (0, "1 more key was seen in observe mode: --observed\n"));
+    let hinted = |hint: &str| says(&sentinel, &["bindings", "list", "--observed", "--hint", hint]);
+    assert!(hinted("cdef").contains(&id) && hinted("995y") == "No key matches.\n");
     let listed =
         |args: &[&str]| json(&sentinel, &[&["bindings", "list"], args].concat())["keys"].as_array().unwrap().len();
     assert_eq!((listed(&["--observed"]), listed(&[]), listed(&["--state", "provisional"])), (1, 1, 0));

@@ -113,6 +113,7 @@ async fn a_refused_request_names_its_field_and_repeats_nothing() {
         ("kind", api.list_audit(ListAuditRequest { kind: KEY.into(), ..records() }).await.unwrap_err()),
         ("key.key_id", api.list_audit(ListAuditRequest { key: by_id(KEY), ..records() }).await.unwrap_err()),
         ("decision_id", api.list_audit(ListAuditRequest { decision_id: KEY.into(), ..records() }).await.unwrap_err()),
+        ("hint", api.list_keys(ListKeysRequest { hint: KEY.into(), ..keys() }).await.unwrap_err()),
         ("limit", api.list_audit(ListAuditRequest { limit: 1001, ..records() }).await.unwrap_err()),
         ("since_ms", api.list_audit(ListAuditRequest { since_ms: -1, ..records() }).await.unwrap_err()),
         ("within_ms", api.list_audit(ListAuditRequest { within_ms: -1, ..records() }).await.unwrap_err()),

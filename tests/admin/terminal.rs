@@ -136,7 +136,11 @@ async fn whoever_forgets_the_keys_of_a_pepper_is_asked() {
     let forget = ["pepper", "retire", &old, "--forget"];
     let (code, shown) = plain(&sentinel, &forget, "n\n");
     assert!(code == 1 && shown.contains(&format!("under pepper {old} is forgotten")), "{shown}");
-    assert!(shown.ends_with("Go on? [y/N] error: not confirmed; nothing was changed\n"), "{shown}");
+    // What was typed is echoed before the question or after it.
+    assert!(
+        shown.contains("Go on? [y/N] ") && shown.ends_with("error: not confirmed; nothing was changed\n"),
+        "{shown}"
+    );
     assert_eq!(decide(&sentinel, KEY, THIEF).await, "ip_mismatch");
     let (code, shown) = plain(&sentinel, &forget, "y\n");
     assert!(code == 0 && shown.contains(&format!("Pepper {old} is retired")), "{shown}");
@@ -163,7 +167,7 @@ async fn undo_and_promote_say_what_they_are_about_to_do() {
     let (code, shown) = plain(&sentinel, &["undo", "2"], "yes\n");
     assert!(code == 0 && shown.contains("reserved -> 203.0.113.7/32"), "{shown}");
     let (code, shown) = plain(&sentinel, &["undo", "99"], "");
-    assert!(code == 1 && shown.contains("record 99 changed nothing that could be undone"), "{shown}");
+    assert!(code == 1 && shown.contains("there is no record 99"), "{shown}");
 
     let (code, shown) = plain(&sentinel, &["bindings", "promote"], "\n");
     assert!(

@@ -46,7 +46,8 @@ async fn the_command_that_the_audit_names_takes_each_change_back() {
         assert_ne!(before, after, "{command:?}");
         let number = undo.strip_prefix("sentinel undo ").unwrap();
         let undone = says(&sentinel, &["undo", number, "--yes"]);
-        assert!(undone.starts_with(&format!("{}: record {number}: ", id_of(KEY))), "{command:?}: {undone}");
+        assert!(undone.starts_with(&id_of(KEY)), "{command:?}: {undone}");
+        assert!(undone.contains(&format!("\n  undone  record {number}: ")), "{command:?}: {undone}");
         assert_eq!(essence(&sentinel), before, "{command:?}");
         let again = last_record(&sentinel);
         says(&sentinel, &["undo", again.strip_prefix("sentinel undo ").unwrap(), "--yes"]);
@@ -81,9 +82,9 @@ async fn what_was_changed_since_or_changed_nothing_is_refused_in_the_stores_word
     let id = id_of(KEY);
     let before = (essence(&sentinel), says(&sentinel, &["audit", "list"]));
     for (record, said) in [
-        ("2", format!("{id} has been changed since; undo the later changes first")),
+        ("2", format!("{id} has been changed since, by record 3; undo the later changes first")),
         ("1", "record 1 changed nothing that could be undone".to_owned()),
-        ("99", "record 99 changed nothing that could be undone".to_owned()),
+        ("99", "there is no record 99".to_owned()),
     ] {
         let seen = ask(&sentinel, &["undo", record, "--yes"]);
         assert_eq!((seen.code, seen.out.as_str(), seen.err), (1, "", format!("error: {said}\n")), "{record}");
@@ -101,4 +102,32 @@ async fn what_was_changed_since_or_changed_nothing_is_refused_in_the_stores_word
     says(&sentinel, &["undo", "3", "--yes"]);
     says(&sentinel, &["undo", "2", "--yes"]);
     assert_eq!(decide(&sentinel, KEY, OWNER).await, "bound");
+}
+
+#[tokio::test]
+async fn an_undo_says_what_is_so_now() {
+    let sentinel = sentinel().start().await;
+    let id = id_of(KEY);
+    decide(&sentinel, KEY, OWNER).await;
+    for (command, now) in [
+        (&["ban"][..], "is no longer banned"),
+        (&["ban", "--for", "9h"], "is no longer banned"),
+        (&["bindings", "set", "10.0.0.0/8"], "belongs to 203.0.113.7/32"),
+        (&["bindings", "note", "whose"], "has the note of before"),
+    ] {
+        says(&sentinel, &[command, &["--key-file", "-"]].concat());
+        let undo = last_record(&sentinel);
+        let said = says(&sentinel, &["undo", undo.strip_prefix("sentinel undo ").unwrap(), "--yes"]);
+        assert!(said.starts_with(&format!("{id} {now}.\n  undone  record ")), "{command:?}: {said}");
+    }
+    // A later change to another part is none of this one's.
+    says(&sentinel, &["unbind", "--key-file", "-", "--to", THIEF]);
+    let first = last_record(&sentinel);
+    says(&sentinel, &["ban", "--key-file", "-"]);
+    says(&sentinel, &["unbind", "--key-file", "-", "--to", OWNER]);
+    says(&sentinel, &["unbind", "--key-file", "-"]);
+    let number: i64 = first.strip_prefix("sentinel undo ").unwrap().parse().unwrap();
+    let seen = ask(&sentinel, &["undo", &number.to_string(), "--yes"]);
+    let by = format!("{id} has been changed since, by records {}, {}; undo the later", number + 2, number + 3);
+    assert!(seen.code == 1 && seen.err.contains(&by), "{seen:?}");
 }

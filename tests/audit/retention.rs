@@ -79,7 +79,7 @@ async fn old_records_go_while_claims_go_on_and_bindings_and_bans_stay() {
     let facts = store.lookup(&key("old".into()).digests()).await.unwrap().facts;
     assert!(facts.binding.is_some() && facts.ban.is_some());
     let undone = store.apply(Change::Undo(undoable), "uid:0", NEW).await.unwrap_err();
-    assert!(matches!(undone, ChangeError::Refused(Refusal::NotUndoable(_))), "what undoes it went with its record");
+    assert!(matches!(undone, ChangeError::Refused(Refusal::NoRecord(_))), "what undoes it went with its record");
     assert_eq!(jobs::prune_audit_once(&store, LIMIT).await.0, 0);
 }
 

@@ -142,6 +142,8 @@ pub(crate) const ONE: Purpose = Purpose::Own(Slots { networks: 1, window: Durati
 /// Every key, newest first.
 pub(crate) const ALL_KEYS: KeyQuery = KeyQuery {
     state: None,
+    reserved_only: false,
+    hint: None,
     banned_only: false,
     observed_only: false,
     let_through_only: false,

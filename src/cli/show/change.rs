@@ -34,7 +34,28 @@ pub(in crate::cli) fn given(answer: &ChangeResponse) -> String {
     format!("{headline}\n  before  {}\n  now     {}\n", keys::owner(&before), keys::owner(&key))
 }
 
-/// After `bindings note` and `undo`.
+/// After `undo`: what is so now, then what was taken back.
+pub(in crate::cli) fn undone(answer: &ChangeResponse) -> String {
+    let (key, before) = sides(answer);
+    let now = if key.ban != before.ban {
+        match &key.ban {
+            None => "is no longer banned".to_owned(),
+            Some(ban) if ban.in_force => format!("is banned {}", keys::whole_ban(ban, answer.now_ms)),
+            Some(ban) => format!("is not banned: that {}", keys::whole_ban(ban, answer.now_ms)),
+        }
+    } else if key.binding != before.binding {
+        match &key.binding {
+            None => "has no owner now: the next first use wins".to_owned(),
+            Some(binding) if binding.networks.is_empty() => "is reserved: nobody can use it".to_owned(),
+            Some(binding) => format!("belongs to {}", binding.networks.join(", ")),
+        }
+    } else {
+        "has the note of before".to_owned()
+    };
+    format!("{} {now}.\n  undone  {}\n", key.key_id, answer.detail)
+}
+
+/// After `bindings note`.
 pub(in crate::cli) fn done(answer: &ChangeResponse) -> String {
     let (key, _) = sides(answer);
     format!("{}: {}.\n", key.key_id, answer.detail)

@@ -13,7 +13,7 @@ mod time;
 use crate::admin::api::{GetStatusResponse, Key};
 
 pub(super) use audit::{record, records, to_undo, undo};
-pub(super) use change::{banned, done, given, unbanned, unbound};
+pub(super) use change::{banned, done, given, unbanned, unbound, undone};
 pub(super) use diagnosis::report;
 pub(super) use explained::explained;
 pub(super) use keys::{list, one, subject};

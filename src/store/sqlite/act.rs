@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{names::Named, owner, rows::in_words};
+use super::{audit, names::Named, owner, rows::in_words};
 use crate::{
     domain::{
         Ban, Binding, KeyFacts, Network, State, Timestamp,
@@ -90,7 +90,10 @@ pub(super) fn undo(subject: &Subject<'_>, record: RecordId, part: &Part) -> Resu
             (subject.noted()? == *after).then(|| subject.note(EventKind::Undo, before.clone()))
         }
     };
-    let done = done.ok_or(Refusal::ChangedSince(key.id))??;
+    let Some(done) = done else {
+        return Err(Refusal::ChangedSince(key.id, audit::later(subject.conn, record, key.id, part)?).into());
+    };
+    let done = done?;
     Ok(Done { detail: format!("record {}: {}", record.0, done.detail), ..done })
 }
 

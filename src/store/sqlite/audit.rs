@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         KeyId, Network, Reason, Timestamp,
-        event::{Delta, EventKind, Record},
+        event::{Delta, EventKind, Part, Record},
     },
     store::{
         AuditOrder, AuditQuery, BatchId, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, Stored, Target,
@@ -20,6 +20,9 @@ use crate::{
 
 /// The most networks that a change reports as refused.
 const REFUSED: usize = 20;
+
+/// The most later changes that a refused undo names.
+const LATER: usize = 10;
 
 /// A year.
 const SPOOLS_KEPT_MS: i64 = 365 * 24 * 60 * 60 * 1000;
@@ -143,11 +146,31 @@ pub(super) fn rotated_since(conn: &Connection, RecordId(id): RecordId) -> Result
 
 /// What it takes to undo the change of a record, and the key that it changed.
 pub(super) fn delta(conn: &Connection, RecordId(id): RecordId) -> Result<(KeyId, Delta), ChangeError> {
-    let mut statement = conn.prepare_cached("SELECT key_id, delta FROM audit WHERE id = ?1 AND delta IS NOT NULL")?;
+    let mut statement = conn.prepare_cached("SELECT key_id, delta FROM audit WHERE id = ?1")?;
     let mut rows = statement.query([id])?;
-    let Some(row) = rows.next()? else { return Err(Refusal::NotUndoable(RecordId(id)).into()) };
-    let text: String = column(row, 1, "audit.delta")?;
+    let Some(row) = rows.next()? else { return Err(Refusal::NoRecord(RecordId(id)).into()) };
+    let Some(text) = column::<Option<String>>(row, 1, "audit.delta")? else {
+        return Err(Refusal::NotUndoable(RecordId(id)).into());
+    };
     Ok((parsed(row, 0, "audit.key_id")?, snapshot::from_json(&text)?))
+}
+
+/// The changes to the same part of the key after `record`, at most [`LATER`].
+pub(super) fn later(conn: &Connection, record: RecordId, key: KeyId, part: &Part) -> Result<Vec<RecordId>, StoreError> {
+    let sql = "SELECT id, delta FROM audit WHERE key_id = ?1 AND id > ?2 AND delta IS NOT NULL ORDER BY id";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query((key.to_string(), record.0))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text: String = column(row, 1, "audit.delta")?;
+        if std::mem::discriminant(&snapshot::from_json(&text)?.part) == std::mem::discriminant(part) {
+            found.push(RecordId(column(row, 0, "audit.id")?));
+        }
+        if found.len() == LATER {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 fn stored(row: &rusqlite::Row<'_>) -> Result<Stored, StoreError> {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         Fingerprint, KeyDigest, KeyId, Timestamp,
-        event::{Delta, Record},
+        event::{Delta, Part, Record},
     },
     store::{Action, Applied, Change, ChangeError, RecordId, Refusal, Revision, StoreError, Target},
 };
@@ -34,7 +34,7 @@ pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timest
             let (id, Delta { key, part }) = audit::delta(conn, *record)?;
             let key = match names::by_id(conn, id)? {
                 Some(key) => key,
-                None => opened(conn, *record, id, key)?,
+                None => opened(conn, *record, id, key, &part)?,
             };
             made(conn, &key, actor, now, |subject| act::undo(subject, *record, &part))
         }
@@ -43,12 +43,12 @@ pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timest
 
 /// A key that was opened has no row left; its record knows it, unless it may have come back by another name since: under
 /// another pepper, which no digest of the record tells, not even once that pepper is replaced in its turn.
-fn opened(conn: &Connection, record: RecordId, id: KeyId, key: Fingerprint) -> Result<Named, ChangeError> {
+fn opened(conn: &Connection, record: RecordId, id: KeyId, key: Fingerprint, part: &Part) -> Result<Named, ChangeError> {
     if pepper::active(conn)? != key.pepper || audit::rotated_since(conn, record)? {
         return Err(Refusal::OtherPepper(id, key.pepper).into());
     }
     match names::by_digest(conn, &key.digest)? {
-        Some(_) => Err(Refusal::ChangedSince(id).into()),
+        Some(_) => Err(Refusal::ChangedSince(id, audit::later(conn, record, id, part)?).into()),
         None => Ok(Named { id, fingerprint: key }),
     }
 }

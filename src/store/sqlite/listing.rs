@@ -73,12 +73,20 @@ fn observed(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
         Order::Newest => (None, "first"),
         Order::ById(after) => (after, "key_id"),
     };
+    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(query.limit), Box::new(query.offset), Box::new(text(after))];
+    let hinted = match &query.hint {
+        Some(hint) => {
+            values.push(Box::new(hint.clone()));
+            "AND instr(hint, ?4) > 0"
+        }
+        None => "",
+    };
     let sql = format!(
         "SELECT key_id, min(id) AS first FROM candidates AS seen
-         WHERE key_id > ?3 AND NOT EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = seen.key_id)
+         WHERE key_id > ?3 {hinted} AND NOT EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = seen.key_id)
          GROUP BY key_id ORDER BY {order} LIMIT ?1 OFFSET ?2"
     );
-    (sql, vec![Box::new(query.limit), Box::new(query.offset), Box::new(text(after))])
+    (sql, values)
 }
 
 /// Every id comes after nothing.
@@ -99,6 +107,16 @@ fn newest(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
             " AND EXISTS (SELECT 1 FROM bindings AS held WHERE held.key_id = listed.key_id AND held.state = ?3)",
         );
         values.push(Box::new(state.as_str()));
+    }
+    if query.reserved_only {
+        filter.push_str(
+            " AND EXISTS (SELECT 1 FROM bindings AS held WHERE held.key_id = listed.key_id AND held.state = 'pinned')
+              AND NOT EXISTS (SELECT 1 FROM binding_networks AS owner WHERE owner.key_id = listed.key_id)",
+        );
+    }
+    if let Some(hint) = &query.hint {
+        values.push(Box::new(hint.clone()));
+        filter.push_str(&format!(" AND instr(listed.hint, ?{}) > 0", values.len()));
     }
     if query.banned_only {
         filter.push_str(&format!(
