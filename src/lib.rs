@@ -66,7 +66,7 @@
 //! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain, files (pepper) |
 //! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, files, limit, listen, domain |
 //! | [`app`] | the only wiring | all of the above |
-//! | [`cli`] | the command line | app, config, admin (the messages), doctor, listen, pepper, domain |
+//! | [`cli`] | the command line | app, config, admin (the messages), doctor, files, listen, pepper, domain |
 //!
 //! `tests/architecture.rs` holds the code against this table.
 

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 /// Who may import whom, beside itself. `store` is the trait and its values; what is below it is named on its own.
 const IMPORTS: &[(&str, &str)] = &[
     ("main", "cli"),
-    ("cli", "app config admin doctor listen pepper domain"),
+    ("cli", "app config admin doctor files listen pepper domain"),
     ("doctor", "caller client_ip credential domain"),
     ("app", "*"),
     ("config", "caller client_ip credential engine ext_authz files limit listen domain"),
