@@ -74,7 +74,7 @@ async fn unbind_asks_a_person_and_does_nothing_without_a_yes() {
             let (code, shown) = plain(&sentinel, args, no);
             let question = format!("{id} (sk-l…cdef): learned, 203.0.113.7/32.\n{then}\nGo on? [y/N] ");
             assert!(code == 1 && shown.contains(&question), "{args:?} {no:?}: {shown}");
-            assert!(shown.ends_with("error: not confirmed; nothing was changed\n"), "{shown}");
+            assert!(shown.contains("error: not confirmed; nothing was changed"), "{shown}");
         }
     }
     assert_eq!(decide(&sentinel, KEY, OWNER).await, "bound");
@@ -137,10 +137,7 @@ async fn whoever_forgets_the_keys_of_a_pepper_is_asked() {
     let (code, shown) = plain(&sentinel, &forget, "n\n");
     assert!(code == 1 && shown.contains(&format!("under pepper {old} is forgotten")), "{shown}");
     // What was typed is echoed before the question or after it.
-    assert!(
-        shown.contains("Go on? [y/N] ") && shown.ends_with("error: not confirmed; nothing was changed\n"),
-        "{shown}"
-    );
+    assert!(shown.contains("Go on? [y/N] ") && shown.contains("error: not confirmed; nothing was changed"), "{shown}");
     assert_eq!(decide(&sentinel, KEY, THIEF).await, "ip_mismatch");
     let (code, shown) = plain(&sentinel, &forget, "y\n");
     assert!(code == 0 && shown.contains(&format!("Pepper {old} is retired")), "{shown}");
