@@ -56,7 +56,8 @@ pub enum Claimed {
     Won {
         /// The key as it is now.
         reading: Reading,
-        /// The audit record, already stored: [`EventKind::FirstUse`] or [`EventKind::NetworkAdded`].
+        /// The audit record, already stored: [`FirstUse`](crate::domain::event::EventKind::FirstUse) or
+        /// [`NetworkAdded`](crate::domain::event::EventKind::NetworkAdded).
         record: Record,
     },
     /// The network was written down as a candidate.

@@ -50,7 +50,7 @@ pub struct KeyRow {
     pub facts: KeyFacts,
     /// What only operators want to know of its binding.
     pub life: Life,
-    /// The networks refused this key in the last 24 h, as for [`Applied::refused`]. Only [`Store::find`] looks for them, and
+    /// The networks refused this key in the last 24 h, as for [`refused`](super::Applied::refused). Only [`find`](super::Store::find) looks for them, and
     /// [`KeyQuery::let_through_only`] for those that were let through.
     pub refused: Vec<RefusedNetwork>,
 }
