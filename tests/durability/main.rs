@@ -87,8 +87,9 @@ async fn what_is_spilled_is_synced_before_it_counts_as_flushed() {
     claim(&sentinel, "sk-owned-0123456789").await;
     let lock = sentinel.lock_store();
     for nth in 0..3 {
+        let before = spilled(&sentinel).await;
         sentinel.check().key("sk-owned-0123456789").from(&format!("198.51.100.{nth}")).send().await;
-        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+        eventually("the denial is on the disk", async || (spilled(&sentinel).await > before).then_some(())).await;
     }
     let _home = sentinel.stop().await;
     drop(lock);
@@ -99,6 +100,13 @@ async fn what_is_spilled_is_synced_before_it_counts_as_flushed() {
     .await;
     let (writes, unsynced) = Trace::parse(&fs::read_to_string(&log).unwrap()).writes(".spill");
     assert!(writes >= 2 && unsynced == 0, "{writes} writes, {unsynced} of them unsynced");
+}
+
+/// Bytes that wait on the disk for the store.
+async fn spilled(sentinel: &Sentinel) -> f64 {
+    let (_, page) = sentinel.get("/metrics").await;
+    let line = page.lines().find(|line| line.starts_with("sentinel_audit_spill_bytes ")).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 /// How far a key has come.
