@@ -146,6 +146,25 @@ pub struct Record {
     pub delta: Option<Box<Delta>>,
 }
 
+impl Record {
+    /// Something that happened once, `at` this moment; all else is left to the caller.
+    pub fn new(kind: EventKind, at: Timestamp) -> Self {
+        Self {
+            kind,
+            reason: None,
+            key_id: None,
+            network: None,
+            count: 1,
+            first_at: at,
+            last_at: at,
+            actor: None,
+            decision_id: None,
+            detail: None,
+            delta: None,
+        }
+    }
+}
+
 /// What a change did to a key, and everything that it takes to make the key's row again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delta {

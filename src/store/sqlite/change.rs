@@ -81,17 +81,11 @@ fn made(
     let before = facts::facts_of_digest(conn, digest)?;
     let Done { kind, detail, part } = act(&act::Subject { conn, key, before: &before, actor, now })?;
     let record = Record {
-        kind,
-        reason: None,
         key_id: Some(key.id),
-        network: None,
-        count: 1,
-        first_at: now,
-        last_at: now,
         actor: Some(actor.to_owned()),
-        decision_id: None,
         detail: Some(detail),
         delta: Some(Box::new(Delta { key: key.fingerprint.clone(), part })),
+        ..Record::new(kind, now)
     };
     let number = audit::append(conn, &record)?;
     Ok(Applied {

@@ -127,16 +127,9 @@ fn earlier_owner(conn: &Connection, key: &Named) -> Result<Option<String>, Store
 
 fn record(claim: &Claim, key: &Named, kind: EventKind) -> Record {
     Record {
-        kind,
-        reason: None,
         key_id: Some(key.id),
         network: Some(claim.network),
-        count: 1,
-        first_at: claim.now,
-        last_at: claim.now,
-        actor: None,
         decision_id: Some(claim.decision_id.clone()),
-        detail: None,
-        delta: None,
+        ..Record::new(kind, claim.now)
     }
 }

@@ -77,20 +77,13 @@ fn archive_one(conn: &Connection, id: KeyId, now: Timestamp) -> Result<Option<Re
 
 fn record(key: &Named, binding: Binding, now: Timestamp) -> Record {
     Record {
-        kind: EventKind::Archived,
-        reason: None,
         key_id: Some(key.id),
-        network: None,
-        count: 1,
-        first_at: now,
-        last_at: now,
-        actor: None,
-        decision_id: None,
         detail: Some(format!("networks {} -> open to the next first use", in_words(&binding.networks))),
         delta: Some(Box::new(Delta {
             key: key.fingerprint.clone(),
             part: Part::Binding(Touched { before: Some(binding), after: None }),
         })),
+        ..Record::new(EventKind::Archived, now)
     }
 }
 

@@ -164,17 +164,5 @@ fn next(conn: &Connection) -> Result<Revision, StoreError> {
 }
 
 fn record(kind: EventKind, key_id: Option<KeyId>, detail: String, actor: &str, now: Timestamp) -> Record {
-    Record {
-        kind,
-        reason: None,
-        key_id,
-        network: None,
-        count: 1,
-        first_at: now,
-        last_at: now,
-        actor: Some(actor.to_owned()),
-        decision_id: None,
-        detail: Some(detail),
-        delta: None,
-    }
+    Record { key_id, actor: Some(actor.to_owned()), detail: Some(detail), ..Record::new(kind, now) }
 }
