@@ -8,6 +8,8 @@ use key_ip_sentinel::{
     store::{Left, Store},
 };
 
+use tokio::task::JoinHandle;
+
 use super::{BAN, OWNER, Process, THIEF};
 
 const OLD: u8 = 7;
@@ -69,6 +71,17 @@ async fn a_cached_allow_under_the_old_digest_does_not_survive_a_ban_after_the_mo
     }
 }
 
+/// Asks, and has its answer from the store, which is kept back until `reads` opens.
+async fn slow_reader(one: &Arc<Process>) -> JoinHandle<Reason> {
+    one.store.reads.close();
+    let reader = tokio::spawn({
+        let one = Arc::clone(one);
+        async move { one.ask("some-key", OWNER, Duration::ZERO).await }
+    });
+    one.store.reads.arrival().await;
+    reader
+}
+
 /// It has read the row where it was before it moved, and is answered when the ban is long absorbed.
 #[tokio::test]
 async fn a_slow_reader_of_a_key_that_moved_does_not_bring_it_back() {
@@ -77,12 +90,7 @@ async fn a_slow_reader_of_a_key_that_moved_does_not_bring_it_back() {
     assert_eq!(other.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     one.activate(NEW).await;
     one.poll(Duration::ZERO).await;
-    one.store.reads.close();
-    let reader = tokio::spawn({
-        let one = Arc::clone(&one);
-        async move { one.ask("some-key", OWNER, Duration::ZERO).await }
-    });
-    one.store.reads.arrival().await;
+    let reader = slow_reader(&one).await;
     one.move_key("some-key", old).await;
     one.poll(Duration::ZERO).await;
     one.change("some-key", BAN).await;
@@ -101,12 +109,7 @@ async fn what_was_read_before_a_move_is_not_cached_after_it() {
     assert_eq!(other.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     one.activate(NEW).await;
     one.poll(Duration::ZERO).await;
-    one.store.reads.close();
-    let reader = tokio::spawn({
-        let one = Arc::clone(&one);
-        async move { one.ask("some-key", OWNER, Duration::ZERO).await }
-    });
-    one.store.reads.arrival().await;
+    let reader = slow_reader(&one).await;
     one.move_key("some-key", old).await;
     one.poll(Duration::ZERO).await;
     one.store.reads.open();
