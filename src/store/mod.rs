@@ -12,6 +12,7 @@ pub mod observed;
 mod records;
 pub mod rekey;
 mod rotation;
+mod rules;
 mod snapshot;
 pub mod sqlite;
 pub mod view;

@@ -14,18 +14,10 @@ use crate::{
     },
     store::{
         AuditOrder, AuditQuery, BatchId, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, Stored, Target,
+        rules::{LATER, REFUSED, SPOOLS_KEPT},
         snapshot,
     },
 };
-
-/// The most networks that a change reports as refused.
-const REFUSED: usize = 20;
-
-/// The most later changes that a refused undo names.
-const LATER: usize = 10;
-
-/// A year.
-const SPOOLS_KEPT_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 
 pub(super) fn append(conn: &Connection, record: &Record) -> Result<RecordId, StoreError> {
     let mut insert = conn.prepare_cached(
@@ -77,7 +69,7 @@ pub(super) fn prune(conn: &Connection, before: Timestamp, limit: u32) -> Result<
         )?
         .execute((before.as_millis(), limit))?;
     // A folder that comes back after months must not deliver again what it has delivered.
-    let silent = format!("DELETE FROM audit_spools WHERE used_at < min(?1, {NOW} - {SPOOLS_KEPT_MS})");
+    let silent = format!("DELETE FROM audit_spools WHERE used_at < min(?1, {NOW} - {})", SPOOLS_KEPT.as_millis());
     conn.prepare_cached(&silent)?.execute([before.as_millis()])?;
     Ok(deleted as u64)
 }
@@ -136,12 +128,6 @@ fn filter(conn: &Connection, query: &AuditQuery) -> Result<(String, Vec<Box<dyn 
         only("decision_id =", Box::new(decision.clone()));
     }
     Ok((wanted, values))
-}
-
-/// Whether a pepper was activated after `record` was written.
-pub(super) fn rotated_since(conn: &Connection, RecordId(id): RecordId) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM audit WHERE kind = ?1 AND id > ?2)";
-    Ok(conn.prepare_cached(sql)?.query_row((EventKind::PepperActivated.as_str(), id), |row| row.get(0))?)
 }
 
 /// What it takes to undo the change of a record, and the key that it changed.

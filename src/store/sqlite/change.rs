@@ -1,34 +1,31 @@
 //! An operator's change: who may be changed, the audit record, the change log.
 
-use std::time::Duration;
-
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    act::{self, Done},
     audit, facts,
-    names::{self, Named, resolve},
-    pepper, rekey,
+    names::{self, resolve},
+    owner, pepper, rekey,
 };
 use crate::{
     domain::{
         Fingerprint, KeyDigest, KeyId, Timestamp,
-        event::{Delta, Part, Record},
+        event::{Delta, Part},
     },
-    store::{Action, Applied, Change, ChangeError, RecordId, Refusal, Revision, StoreError, Target},
+    store::{
+        Action, Applied, Change, ChangeError, RecordId, Refusal, Revision, StoreError, Target,
+        rules::{
+            LOG_KEPT, Named,
+            change::{self, Done, Subject},
+        },
+    },
 };
-
-/// A cache may trust a fact for 24 h if it knows every change since; an hour more for clocks that differ.
-const LOG_KEPT: Duration = Duration::from_hours(25);
-
-/// How far back refusals are reported.
-pub(super) const REFUSED_SINCE: Duration = Duration::from_hours(24);
 
 pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
     match change {
         Change::Key { target, action } => {
             let key = subject(conn, target, action, now)?;
-            made(conn, &key, actor, now, |subject| act::perform(subject, action))
+            made(conn, &key, actor, now, |subject| Ok(change::perform(subject, action)?))
         }
         Change::Undo(record) => {
             let (id, Delta { key, part }) = audit::delta(conn, *record)?;
@@ -36,7 +33,10 @@ pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timest
                 Some(key) => key,
                 None => opened(conn, *record, id, key, &part)?,
             };
-            made(conn, &key, actor, now, |subject| act::undo(subject, *record, &part))
+            made(conn, &key, actor, now, |subject| match change::undo(subject, *record, &part)? {
+                Some(done) => Ok(done),
+                None => Err(Refusal::ChangedSince(id, audit::later(conn, *record, id, &part)?).into()),
+            })
         }
     }
 }
@@ -44,7 +44,7 @@ pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timest
 /// A key that was opened has no row left; its record knows it, unless it may have come back by another name since: under
 /// another pepper, which no digest of the record tells, not even once that pepper is replaced in its turn.
 fn opened(conn: &Connection, record: RecordId, id: KeyId, key: Fingerprint, part: &Part) -> Result<Named, ChangeError> {
-    if pepper::active(conn)? != key.pepper || audit::rotated_since(conn, record)? {
+    if pepper::active(conn)? != key.pepper || pepper::rotated_since(conn, record)? {
         return Err(Refusal::OtherPepper(id, key.pepper).into());
     }
     match names::by_digest(conn, &key.digest)? {
@@ -60,9 +60,8 @@ fn subject(conn: &Connection, target: &Target, action: &Action, now: Timestamp) 
         pepper::must_be_active(conn, &key.pepper)?;
         rekey::adopt(conn, key, now)?;
     }
-    let may_be_new = matches!(action, Action::Ban { .. } | Action::Set(_) | Action::Claim(_));
     match (resolve(conn, target), target) {
-        (Err(ChangeError::Refused(Refusal::NotFound)), Target::Key(key)) if may_be_new => {
+        (Err(ChangeError::Refused(Refusal::NotFound)), Target::Key(key)) if change::may_be_new(action) => {
             let fingerprint = Fingerprint { others: Vec::new(), ..key.clone() };
             Ok(Named { id: key.digest.new_id(), fingerprint })
         }
@@ -75,28 +74,30 @@ fn made(
     key: &Named,
     actor: &str,
     now: Timestamp,
-    act: impl FnOnce(&act::Subject<'_>) -> Result<Done, ChangeError>,
+    rule: impl FnOnce(&Subject<'_>) -> Result<Done, ChangeError>,
 ) -> Result<Applied, ChangeError> {
     let digest = &key.fingerprint.digest;
     let before = facts::facts_of_digest(conn, digest)?;
-    let Done { kind, detail, part } = act(&act::Subject { conn, key, before: &before, actor, now })?;
-    let record = Record {
-        key_id: Some(key.id),
-        actor: Some(actor.to_owned()),
-        detail: Some(detail),
-        delta: Some(Box::new(Delta { key: key.fingerprint.clone(), part })),
-        ..Record::new(kind, now)
-    };
+    let subject = Subject { key, before: &before, note: note(conn, key.id)?, actor, now };
+    let done = rule(&subject)?;
+    owner::write(conn, key, &done.writes)?;
+    let record = done.record(&subject);
     let number = audit::append(conn, &record)?;
     Ok(Applied {
         revision: advance(conn, digest, now)?,
         key_id: key.id,
         number,
-        before,
         after: facts::facts_of_digest(conn, digest)?,
-        refused: audit::refused(conn, key.id, now.before(REFUSED_SINCE))?,
+        before,
+        refused: Vec::new(),
         record,
     })
+}
+
+fn note(conn: &Connection, id: KeyId) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT note FROM bindings WHERE key_id = ?1";
+    let found = conn.prepare_cached(sql)?.query_row([id.to_string()], |row| row.get(0));
+    Ok(found.optional()?.flatten())
 }
 
 /// Takes the next revision, logs the change, and forgets what every cache has long seen.

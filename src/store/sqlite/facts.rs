@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{Ban, Binding, Candidate, Hint, KeyDigest, KeyDigests, KeyFacts, KeyId, Network, State, Timestamp},
-    store::{Changes, Reading, Revision, StoreError},
+    store::{Changes, Reading, Revision, StoreError, rules::POLLED},
 };
 
 /// The store's clock in SQL.
@@ -109,19 +109,16 @@ pub(super) fn now(conn: &Connection) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_millis(now))
 }
 
-/// The most changes of one poll: what a cache's window has room for.
-const MANY: i64 = 100_000;
-
 pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Changes, StoreError> {
     let (revision, floor) = revision(conn)?;
     let changed: Vec<_> = conn
         .prepare_cached("SELECT revision, digest FROM changes WHERE revision > ?1 ORDER BY revision LIMIT ?2")?
-        .query_and_then((applied.0, MANY + 1), |row| {
+        .query_and_then((applied.0, POLLED + 1), |row| {
             Ok((Revision(column(row, 0, "changes.revision")?), digest(row, 1, "changes.digest")?))
         })?
         .collect::<Result<_, StoreError>>()?;
     // Reading them would take longer than reading anew what is asked for.
-    let too_many = changed.len() as i64 > MANY;
+    let too_many = changed.len() as i64 > POLLED;
     Ok(Changes {
         now: now(conn)?,
         revision,

@@ -3,17 +3,15 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    audit, change, facts,
-    names::{self, Named},
-    owner,
-    rows::{column, in_words, moment, parsed},
+    audit, change, facts, names, owner,
+    rows::{column, moment, parsed},
 };
 use crate::{
-    domain::{
-        Binding, KeyId, Network, Timestamp,
-        event::{Delta, EventKind, Part, Record, Touched},
+    domain::{KeyId, Network, Timestamp, event::Record},
+    store::{
+        Archived, StoreError, Use,
+        rules::{self, Named},
     },
-    store::{Archived, StoreError, Use},
 };
 
 pub(super) fn note_uses(conn: &Connection, uses: &[Use]) -> Result<(), StoreError> {
@@ -70,21 +68,9 @@ fn archive_one(conn: &Connection, id: KeyId, now: Timestamp) -> Result<Option<Re
     ])?;
     owner::remove(conn, id)?;
     change::advance(conn, &fingerprint.digest, now)?;
-    let record = record(&key, binding, now);
+    let record = rules::change::archived(&key, binding, now);
     audit::append(conn, &record)?;
     Ok(Some(record))
-}
-
-fn record(key: &Named, binding: Binding, now: Timestamp) -> Record {
-    Record {
-        key_id: Some(key.id),
-        detail: Some(format!("networks {} -> open to the next first use", in_words(&binding.networks))),
-        delta: Some(Box::new(Delta {
-            key: key.fingerprint.clone(),
-            part: Part::Binding(Touched { before: Some(binding), after: None }),
-        })),
-        ..Record::new(EventKind::Archived, now)
-    }
 }
 
 /// The key's last archiving.

@@ -4,7 +4,6 @@ use rusqlite::{Connection, ToSql};
 
 use super::{
     audit,
-    change::REFUSED_SINCE,
     facts::{self, NOW},
     life,
     names::{self, resolve},
@@ -12,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::KeyId,
-    store::{ChangeError, KeyQuery, KeyRow, Life, Order, StoreError, Target},
+    store::{ChangeError, KeyQuery, KeyRow, Life, Order, StoreError, Target, rules::REFUSED_SINCE},
 };
 
 pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeError> {

@@ -10,6 +10,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/sqlite/0002_life.sql"),
     include_str!("../migrations/sqlite/0003_audit.sql"),
     include_str!("../migrations/sqlite/0004_peppers.sql"),
+    include_str!("../migrations/sqlite/0005_activations.sql"),
 ];
 
 /// Brings the database to this binary's schema; each step is one transaction. Changes nothing in a database that a

@@ -4,7 +4,6 @@
 //! pepper and starts three threads, each with its own connection. The *writer* commits many calls with one sync of the
 //! disk; *lookup* answers what decisions wait for; *scan* answers operators, so that no listing delays a decision.
 
-mod act;
 mod audit;
 mod change;
 mod claim;
@@ -36,6 +35,7 @@ use self::{
 use super::{
     Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
     PepperRow, Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
+    rules::REFUSED_SINCE,
 };
 use crate::domain::{KeyDigests, Timestamp, event::Record};
 
@@ -97,7 +97,11 @@ impl Store for SqliteStore {
 
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
         let actor = actor.to_owned();
-        self.writer.call(move |conn| change::apply(conn, &change, &actor, now)).await
+        let applied: Applied = self.writer.call(move |conn| change::apply(conn, &change, &actor, now)).await?;
+        // Not in the writer's transaction, which first uses wait for. The change is made, whether or not this succeeds.
+        let (id, since) = (applied.key_id, now.before(REFUSED_SINCE));
+        let refused = self.scan.call(move |conn| audit::refused(conn, id, since)).await.unwrap_or_default();
+        Ok(Applied { refused, ..applied })
     }
 
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {

@@ -5,18 +5,11 @@ use rusqlite::Connection;
 use super::rows::{column, digest, parsed};
 use crate::{
     domain::{Fingerprint, Hint, KeyDigest, KeyId, KeyIdPrefix, PepperId},
-    store::{ChangeError, Refusal, StoreError, Target},
+    store::{
+        ChangeError, Refusal, StoreError, Target,
+        rules::{AMBIGUOUS, Named},
+    },
 };
-
-/// The most candidates that an ambiguous name lists.
-const CANDIDATES: i64 = 20;
-
-/// A key with everything that a new row copies of it.
-#[derive(Clone, Debug)]
-pub(super) struct Named {
-    pub(super) id: KeyId,
-    pub(super) fingerprint: Fingerprint,
-}
 
 /// The one key that `target` names among bindings, bans and archived rows.
 pub(super) fn resolve(conn: &Connection, target: &Target) -> Result<Named, ChangeError> {
@@ -42,7 +35,7 @@ fn only_id(conn: &Connection, prefix: &KeyIdPrefix) -> Result<KeyId, ChangeError
     let sql = "SELECT DISTINCT key_id FROM known_keys WHERE key_id >= ?1 AND key_id < ?2 ORDER BY key_id LIMIT ?3";
     let ids = conn
         .prepare_cached(sql)?
-        .query_and_then((prefix.as_str(), end_of(prefix), CANDIDATES), |row| parsed(row, 0, "known_keys.key_id"))?
+        .query_and_then((prefix.as_str(), end_of(prefix), AMBIGUOUS), |row| parsed(row, 0, "known_keys.key_id"))?
         .collect::<Result<Vec<KeyId>, StoreError>>()?;
     match ids[..] {
         [] => Err(Refusal::NotFound.into()),

@@ -1,15 +1,39 @@
-//! Writes who owns a key.
+//! Writes what the rules have decided for a key.
 
 use rusqlite::{Connection, params};
 
-use super::names::Named;
 use crate::{
-    domain::{Binding, KeyId, Network, Timestamp},
-    store::StoreError,
+    domain::{Ban, Binding, Candidate, KeyId, Network, Timestamp},
+    store::{
+        StoreError,
+        rules::{Named, Write},
+    },
 };
 
-/// Makes `binding` the key's, whatever was there. What the key was used for and the note stay with the row.
-pub(super) fn put(conn: &Connection, key: &Named, binding: &Binding) -> Result<(), StoreError> {
+pub(super) fn write(conn: &Connection, key: &Named, writes: &[Write]) -> Result<(), StoreError> {
+    writes.iter().try_for_each(|write| match write {
+        Write::Bind(binding) => put(conn, key, binding),
+        Write::Unbind => remove(conn, key.id),
+        Write::Join(network) => add(conn, key.id, *network),
+        Write::Seal => of_key(conn, "UPDATE bindings SET open_until = NULL WHERE key_id = ?1", key.id),
+        Write::Restored(at) => {
+            conn.prepare_cached("UPDATE bindings SET restored_at = ?2 WHERE key_id = ?1")?
+                .execute((key.id.to_string(), at.as_millis()))?;
+            Ok(())
+        }
+        Write::Note(note) => {
+            conn.prepare_cached("UPDATE bindings SET note = ?2 WHERE key_id = ?1")?
+                .execute((key.id.to_string(), note))?;
+            Ok(())
+        }
+        Write::Ban(ban) => put_ban(conn, key, ban),
+        Write::Unban => of_key(conn, "DELETE FROM bans WHERE key_id = ?1", key.id),
+        Write::Observed(candidate) => observed(conn, key, candidate),
+        Write::ForgetCandidates => of_key(conn, "DELETE FROM candidates WHERE key_id = ?1", key.id),
+    })
+}
+
+fn put(conn: &Connection, key: &Named, binding: &Binding) -> Result<(), StoreError> {
     let id = key.id.to_string();
     conn.prepare_cached(
         "INSERT INTO bindings (key_id, digest, pepper, realm, hint, state, created_at, open_until, expires_at)
@@ -32,34 +56,56 @@ pub(super) fn put(conn: &Connection, key: &Named, binding: &Binding) -> Result<(
     binding.networks.iter().try_for_each(|network| add(conn, key.id, *network))
 }
 
-/// An operator brought the binding back at `now`.
-pub(super) fn restored(conn: &Connection, id: KeyId, now: Timestamp) -> Result<(), StoreError> {
-    conn.prepare_cached("UPDATE bindings SET restored_at = ?2 WHERE key_id = ?1")?
-        .execute((id.to_string(), now.as_millis()))?;
-    Ok(())
+/// Forgets the owner and everything beside it.
+pub(super) fn remove(conn: &Connection, id: KeyId) -> Result<(), StoreError> {
+    of_key(conn, "DELETE FROM bindings WHERE key_id = ?1", id)
 }
 
-/// One more network.
-pub(super) fn add(conn: &Connection, id: KeyId, network: Network) -> Result<(), StoreError> {
+fn add(conn: &Connection, id: KeyId, network: Network) -> Result<(), StoreError> {
     conn.prepare_cached("INSERT INTO binding_networks (key_id, network) VALUES (?1, ?2)")?
         .execute((id.to_string(), network.to_string()))?;
     Ok(())
 }
 
-/// Nobody joins any more.
-pub(super) fn seal(conn: &Connection, id: KeyId) -> Result<(), StoreError> {
-    conn.prepare_cached("UPDATE bindings SET open_until = NULL WHERE key_id = ?1")?.execute([id.to_string()])?;
+fn put_ban(conn: &Connection, key: &Named, ban: &Ban) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "INSERT INTO bans (key_id, digest, pepper, realm, hint, until, reason, actor, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (key_id) DO UPDATE SET until = excluded.until, reason = excluded.reason,
+             actor = excluded.actor, created_at = excluded.created_at",
+    )?
+    .execute(params![
+        key.id.to_string(),
+        key.fingerprint.digest.as_bytes(),
+        key.fingerprint.pepper.as_str(),
+        key.fingerprint.realm,
+        ban.hint.as_ref().map(|hint| hint.as_str()),
+        ban.until.map(Timestamp::as_millis),
+        ban.reason,
+        ban.actor,
+        ban.created_at.as_millis(),
+    ])?;
     Ok(())
 }
 
-/// Forgets the owner and everything beside it.
-pub(super) fn remove(conn: &Connection, id: KeyId) -> Result<(), StoreError> {
-    conn.prepare_cached("DELETE FROM bindings WHERE key_id = ?1")?.execute([id.to_string()])?;
+fn observed(conn: &Connection, key: &Named, candidate: &Candidate) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "INSERT INTO candidates (key_id, digest, pepper, realm, hint, network, first_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        key.id.to_string(),
+        key.fingerprint.digest.as_bytes(),
+        key.fingerprint.pepper.as_str(),
+        key.fingerprint.realm,
+        key.fingerprint.hint.as_ref().map(|hint| hint.as_str()),
+        candidate.network.to_string(),
+        candidate.first_at.as_millis(),
+    ])?;
     Ok(())
 }
 
-/// The candidates of a key that has an owner now.
-pub(super) fn forget_candidates(conn: &Connection, id: KeyId) -> Result<(), StoreError> {
-    conn.prepare_cached("DELETE FROM candidates WHERE key_id = ?1")?.execute([id.to_string()])?;
+fn of_key(conn: &Connection, sql: &str, id: KeyId) -> Result<(), StoreError> {
+    conn.prepare_cached(sql)?.execute([id.to_string()])?;
     Ok(())
 }

@@ -6,14 +6,14 @@ use super::{
     audit,
     change::advance,
     facts, names,
-    rows::{column, count, in_words, moment_or_null, parsed},
+    rows::{column, count, moment_or_null, parsed},
 };
 use crate::{
-    domain::{
-        KeyFacts, KeyId, PepperId, Timestamp,
-        event::{EventKind, Record},
+    domain::{KeyId, PepperId, Timestamp, event::Record},
+    store::{
+        ChangeError, FORGOTTEN_AT_ONCE, Left, PepperRow, RecordId, Revision, Rotated, Rotation, StoreError,
+        rules::rotation::{self, Known},
     },
-    store::{ChangeError, FORGOTTEN_AT_ONCE, Left, PepperRow, Refusal, Revision, Rotated, Rotation, StoreError},
 };
 
 /// The pepper that new rows are written with.
@@ -71,42 +71,21 @@ fn activate(
     now: Timestamp,
 ) -> Result<Rotated, ChangeError> {
     let before = active(conn)?;
-    let known = conn
-        .prepare_cached("SELECT check_value FROM peppers WHERE id = ?1")?
-        .query_row([id.as_str()], |row| row.get::<_, [u8; 32]>(0))
-        .optional()?;
-    if known.is_some_and(|known| known != *check_value) {
-        return Err(Refusal::AnotherSecret(id.clone()).into());
-    }
-    if before == *id {
-        return Err(Refusal::AlreadyActive(before).into());
-    }
+    rotation::may_activate(id, check_value, known(conn, id)?.as_ref(), &before)?;
     conn.prepare_cached("UPDATE peppers SET active = 0 WHERE active = 1")?.execute([])?;
+    let record = rotation::activated(&before, id, actor, now);
+    let number = audit::append(conn, &record)?;
     conn.prepare_cached(
-        "INSERT INTO peppers (id, check_value, active) VALUES (?1, ?2, 1)
-         ON CONFLICT (id) DO UPDATE SET active = 1, retired_at = NULL",
+        "INSERT INTO peppers (id, check_value, active, activated_by) VALUES (?1, ?2, 1, ?3)
+         ON CONFLICT (id) DO UPDATE SET active = 1, activated_by = excluded.activated_by, retired_at = NULL",
     )?
-    .execute((id.as_str(), check_value))?;
-    let record = record(EventKind::PepperActivated, None, format!("pepper {before} -> {id}"), actor, now);
-    audit::append(conn, &record)?;
+    .execute((id.as_str(), check_value, number.0))?;
     Ok(Rotated { revision: next(conn)?, records: vec![record], done: true, left: left(conn, id)? })
 }
 
 fn retire(conn: &Connection, id: &PepperId, forget: bool, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
-    let known = conn
-        .prepare_cached("SELECT active, retired_at IS NOT NULL FROM peppers WHERE id = ?1")?
-        .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    match known {
-        None => return Err(Refusal::UnknownPepper(id.clone()).into()),
-        Some((true, _)) => return Err(Refusal::ActivePepper(id.clone()).into()),
-        Some((false, true)) => return Err(Refusal::AlreadyRetired(id.clone()).into()),
-        Some((false, false)) => {}
-    }
     let before = left(conn, id)?;
-    if before.lives() && !forget {
-        return Err(Refusal::StillInUse(id.clone(), before).into());
-    }
+    rotation::may_retire(id, known(conn, id)?.as_ref(), before, forget)?;
     let mut records = Vec::new();
     for key in some_under(conn, id)? {
         records.push(self::forget(conn, id, key, actor, now)?);
@@ -117,11 +96,25 @@ fn retire(conn: &Connection, id: &PepperId, forget: bool, actor: &str, now: Time
     }
     conn.prepare_cached("DELETE FROM archive WHERE pepper = ?1")?.execute([id.as_str()])?;
     conn.prepare_cached("UPDATE peppers SET retired_at = ?2 WHERE id = ?1")?.execute((id.as_str(), now.as_millis()))?;
-    let detail = format!("pepper {id}; {} archived rows went with it", left.archived);
-    let retired = record(EventKind::PepperRetired, None, detail, actor, now);
+    let retired = rotation::retired(id, left, actor, now);
     audit::append(conn, &retired)?;
     records.push(retired);
     Ok(Rotated { revision: next(conn)?, records, done: true, left: self::left(conn, id)? })
+}
+
+fn known(conn: &Connection, id: &PepperId) -> Result<Option<Known>, StoreError> {
+    let found = conn
+        .prepare_cached("SELECT check_value, active, retired_at IS NOT NULL FROM peppers WHERE id = ?1")?
+        .query_row([id.as_str()], |row| {
+            Ok(Known { check_value: row.get(0)?, active: row.get(1)?, retired: row.get(2)? })
+        });
+    Ok(found.optional()?)
+}
+
+/// Whether a pepper was activated after `record` was written.
+pub(super) fn rotated_since(conn: &Connection, RecordId(id): RecordId) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM peppers WHERE activated_by > ?1)";
+    Ok(conn.prepare_cached(sql)?.query_row([id], |row| row.get(0))?)
 }
 
 fn some_under(conn: &Connection, id: &PepperId) -> Result<Vec<KeyId>, StoreError> {
@@ -133,7 +126,7 @@ fn some_under(conn: &Connection, id: &PepperId) -> Result<Vec<KeyId>, StoreError
 }
 
 fn forget(conn: &Connection, pepper: &PepperId, key: KeyId, actor: &str, now: Timestamp) -> Result<Record, StoreError> {
-    let detail = format!("pepper {pepper} retired; {}", told(&facts::facts_of_id(conn, key)?));
+    let facts = facts::facts_of_id(conn, key)?;
     let digest = names::by_id(conn, key)?.map(|named| named.fingerprint.digest);
     for table in ["bindings", "bans", "candidates", "archive"] {
         conn.prepare_cached(&format!("DELETE FROM {table} WHERE key_id = ?1"))?.execute([key.to_string()])?;
@@ -141,28 +134,13 @@ fn forget(conn: &Connection, pepper: &PepperId, key: KeyId, actor: &str, now: Ti
     if let Some(digest) = digest {
         advance(conn, &digest, now)?;
     }
-    let record = record(EventKind::Forgotten, Some(key), detail, actor, now);
+    let record = rotation::forgotten(pepper, key, &facts, actor, now);
     audit::append(conn, &record)?;
     Ok(record)
-}
-
-fn told(KeyFacts { binding, ban, candidates }: &KeyFacts) -> String {
-    let networks = binding.as_ref().map(|binding| format!("networks {}", in_words(&binding.networks)));
-    let ban = ban.as_ref().map(|ban| match ban.until {
-        Some(until) => format!("banned until {until}"),
-        None => "banned for ever".to_owned(),
-    });
-    let seen: Vec<_> = candidates.iter().map(|candidate| candidate.network).collect();
-    let seen = (!seen.is_empty()).then(|| format!("observed {}", in_words(&seen)));
-    [networks, ban, seen].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// A revision without a changed key: no cached fact is wrong, but every replica has to look.
 fn next(conn: &Connection) -> Result<Revision, StoreError> {
     let sql = "UPDATE revision SET value = value + 1 RETURNING value";
     Ok(Revision(conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?))
-}
-
-fn record(kind: EventKind, key_id: Option<KeyId>, detail: String, actor: &str, now: Timestamp) -> Record {
-    Record { key_id, actor: Some(actor.to_owned()), detail: Some(detail), ..Record::new(kind, now) }
 }

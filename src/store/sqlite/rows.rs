@@ -8,7 +8,7 @@ use rusqlite::{
 };
 
 use crate::{
-    domain::{KeyDigest, Network, Timestamp},
+    domain::{KeyDigest, Timestamp},
     store::{ChangeError, StoreError},
 };
 
@@ -91,12 +91,4 @@ pub(super) fn digest(row: &Row<'_>, at: usize, name: &str) -> Result<KeyDigest, 
 pub(super) fn count(row: &Row<'_>, at: usize, name: &str) -> Result<u64, StoreError> {
     let count: i64 = column(row, at, name)?;
     u64::try_from(count).map_err(|error| unreadable(name, error))
-}
-
-/// The networks of a binding in the words of the audit.
-pub(super) fn in_words(networks: &[Network]) -> String {
-    match networks {
-        [] => "reserved".to_owned(),
-        _ => networks.iter().map(Network::to_string).collect::<Vec<_>>().join(", "),
-    }
 }

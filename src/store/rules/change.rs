@@ -1,0 +1,202 @@
+//! What each operator's change does to a key, and how it is told and undone.
+
+use super::{Named, Write, in_words};
+use crate::{
+    domain::{
+        Ban, Binding, KeyFacts, Network, State, Timestamp,
+        event::{Delta, EventKind, Part, Record, Touched},
+    },
+    store::{Action, RecordId, Refusal},
+};
+
+/// A key about to be changed.
+pub(in crate::store) struct Subject<'a> {
+    pub(in crate::store) key: &'a Named,
+    pub(in crate::store) before: &'a KeyFacts,
+    /// The note beside its binding.
+    pub(in crate::store) note: Option<String>,
+    pub(in crate::store) actor: &'a str,
+    pub(in crate::store) now: Timestamp,
+}
+
+/// A change: what to write, and how the audit tells it.
+pub(in crate::store) struct Done {
+    pub(in crate::store) writes: Vec<Write>,
+    kind: EventKind,
+    detail: String,
+    part: Part,
+}
+
+impl Done {
+    /// The audit record, to be stored with the writes.
+    pub(in crate::store) fn record(&self, subject: &Subject<'_>) -> Record {
+        Record {
+            key_id: Some(subject.key.id),
+            actor: Some(subject.actor.to_owned()),
+            detail: Some(self.detail.clone()),
+            delta: Some(Box::new(Delta { key: subject.key.fingerprint.clone(), part: self.part.clone() })),
+            ..Record::new(self.kind, subject.now)
+        }
+    }
+}
+
+/// Whether an operator may do it to a key that the store has never heard of.
+pub(in crate::store) fn may_be_new(action: &Action) -> bool {
+    matches!(action, Action::Ban { .. } | Action::Set(_) | Action::Claim(_))
+}
+
+pub(in crate::store) fn perform(subject: &Subject<'_>, action: &Action) -> Result<Done, Refusal> {
+    let Subject { key, before, now, .. } = *subject;
+    let bound = || before.binding.as_ref().ok_or(Refusal::NotBound(key.id));
+    match action {
+        Action::Set(networks) => Ok(subject.pin(EventKind::Set, networks)),
+        Action::Claim(_) if before.binding_at(now).is_some() => Err(Refusal::AlreadyBound(key.id)),
+        Action::Claim(networks) => Ok(subject.pin(EventKind::Claim, networks)),
+        Action::Promote => subject.promote(),
+        Action::Note(note) => bound().map(|_| subject.note(EventKind::Note, note.clone())),
+        Action::Reserve => bound().map(|_| subject.pin(EventKind::Unbind, &[])),
+        Action::HandOver(network) => bound().map(|_| subject.pin(EventKind::Unbind, std::slice::from_ref(network))),
+        Action::Open => bound().map(|_| subject.bind(EventKind::Unbind, None)),
+        Action::Ban { lasting, reason } => {
+            let ban = Ban {
+                id: key.id,
+                hint: key.fingerprint.hint.clone(),
+                until: lasting.map(|lasting| now.after(lasting)),
+                reason: reason.clone(),
+                actor: subject.actor.to_owned(),
+                created_at: now,
+            };
+            Ok(subject.ban(EventKind::Ban, Some(ban)))
+        }
+        Action::Unban => {
+            before.ban.as_ref().ok_or(Refusal::NotBanned(key.id))?;
+            Ok(subject.ban(EventKind::Unban, None))
+        }
+    }
+}
+
+/// Makes `part` what it was before, if it is still what it became; `None` if it was changed since.
+pub(in crate::store) fn undo(subject: &Subject<'_>, record: RecordId, part: &Part) -> Result<Option<Done>, Refusal> {
+    let Subject { key, before: is, now, .. } = subject;
+    let done = match part {
+        Part::Binding(Touched { before, after }) => same_owner(is.binding.as_ref(), after.as_ref()).then(|| {
+            let mut done = subject.bind(EventKind::Undo, before.clone());
+            if before.is_some() {
+                done.writes.push(Write::Restored(*now));
+            }
+            done
+        }),
+        Part::Ban(Touched { before, after }) => {
+            same_ban(is.ban.as_ref(), after.as_ref()).then(|| subject.ban(EventKind::Undo, before.clone()))
+        }
+        Part::Note(_) if is.binding.is_none() => return Err(Refusal::NotBound(key.id)),
+        Part::Note(Touched { before, after }) => {
+            (subject.note == *after).then(|| subject.note(EventKind::Undo, before.clone()))
+        }
+    };
+    Ok(done.map(|done| Done { detail: format!("record {}: {}", record.0, done.detail), ..done }))
+}
+
+/// What the archive takes from a key, and its record; the earlier owners are kept by the caller.
+pub(in crate::store) fn archived(key: &Named, binding: Binding, now: Timestamp) -> Record {
+    Record {
+        key_id: Some(key.id),
+        detail: Some(format!("networks {} -> open to the next first use", in_words(&binding.networks))),
+        delta: Some(Box::new(Delta {
+            key: key.fingerprint.clone(),
+            part: Part::Binding(Touched { before: Some(binding), after: None }),
+        })),
+        ..Record::new(EventKind::Archived, now)
+    }
+}
+
+/// A window that closed meanwhile is no change of owner.
+fn same_owner(one: Option<&Binding>, other: Option<&Binding>) -> bool {
+    let essence = |binding: &Binding| (binding.state, binding.networks.clone(), binding.created_at);
+    one.map(essence) == other.map(essence)
+}
+
+fn same_ban(one: Option<&Ban>, other: Option<&Ban>) -> bool {
+    let essence = |ban: &Ban| (ban.until, ban.reason.clone(), ban.created_at);
+    one.map(essence) == other.map(essence)
+}
+
+impl Subject<'_> {
+    fn pin(&self, kind: EventKind, networks: &[Network]) -> Done {
+        let mut networks = networks.to_vec();
+        networks.sort_by_key(ToString::to_string);
+        networks.dedup();
+        let known = self.before.binding.as_ref();
+        let binding = Binding {
+            id: self.key.id,
+            hint: known.map_or_else(|| self.key.fingerprint.hint.clone(), |known| known.hint.clone()),
+            state: State::Pinned,
+            networks,
+            created_at: known.map_or(self.now, |known| known.created_at),
+            open_until: None,
+            expires_at: None,
+        };
+        self.bind(kind, Some(binding))
+    }
+
+    fn promote(&self) -> Result<Done, Refusal> {
+        let candidates: Vec<_> = self.before.candidates.iter().map(|candidate| candidate.network).collect();
+        if candidates.is_empty() || self.before.binding_at(self.now).is_some() {
+            return Err(Refusal::NothingToPromote(self.key.id));
+        }
+        let owner = self.before.only_candidate();
+        let binding = Binding {
+            id: self.key.id,
+            hint: self.key.fingerprint.hint.clone(),
+            state: if owner.is_some() { State::Learned } else { State::Pinned },
+            networks: owner.into_iter().collect(),
+            created_at: self.now,
+            open_until: None,
+            expires_at: None,
+        };
+        let done = self.bind(EventKind::Promote, Some(binding));
+        Ok(Done { detail: format!("observed {}; {}", in_words(&candidates), done.detail), ..done })
+    }
+
+    fn bind(&self, kind: EventKind, after: Option<Binding>) -> Done {
+        let before = self.before.binding.clone();
+        let mut writes = vec![after.clone().map_or(Write::Unbind, Write::Bind)];
+        if after.is_some() && !self.before.candidates.is_empty() {
+            writes.push(Write::ForgetCandidates);
+        }
+        let was = before.as_ref().map_or_else(|| "nobody's".to_owned(), |binding| in_words(&binding.networks));
+        let is = match &after {
+            Some(binding) => in_words(&binding.networks),
+            None => "open to the next first use".to_owned(),
+        };
+        let part = Part::Binding(Touched { before, after });
+        Done { writes, kind, detail: format!("networks {was} -> {is}"), part }
+    }
+
+    fn ban(&self, kind: EventKind, after: Option<Ban>) -> Done {
+        let before = self.before.ban.clone();
+        let was = before.as_ref().map_or_else(|| "not banned".to_owned(), |ban| format!("banned {}", term(ban)));
+        let detail = match &after {
+            Some(ban) => format!("{}, was {was}", term(ban)),
+            None => format!("was {was}"),
+        };
+        let writes = vec![after.clone().map_or(Write::Unban, Write::Ban)];
+        Done { writes, kind, detail, part: Part::Ban(Touched { before, after }) }
+    }
+
+    fn note(&self, kind: EventKind, after: Option<String>) -> Done {
+        let before = self.note.clone();
+        let words = |note: &Option<String>| note.as_ref().map_or_else(|| "none".to_owned(), |text| format!("{text:?}"));
+        let detail = format!("note {} -> {}", words(&before), words(&after));
+        Done { writes: vec![Write::Note(after.clone())], kind, detail, part: Part::Note(Touched { before, after }) }
+    }
+}
+
+/// How long and why, in words.
+fn term(ban: &Ban) -> String {
+    let end = ban.until.map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
+    match &ban.reason {
+        Some(reason) => format!("{end} ({reason})"),
+        None => end,
+    }
+}

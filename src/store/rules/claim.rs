@@ -1,0 +1,111 @@
+//! First use, and those who join it.
+
+use super::{Named, Write, in_words};
+use crate::{
+    domain::{
+        Binding, Candidate, State,
+        event::{EventKind, Record},
+    },
+    store::{Archived, Claim, Claimed, MAX_CANDIDATES, Purpose, Reading, Slots},
+};
+
+/// What a claim meets: all of it read where no other claim or change of the key can come between this and the writes.
+pub(in crate::store) struct Met {
+    /// The key, by the id that its rows have or would get.
+    pub(in crate::store) key: Named,
+    /// What is known of it.
+    pub(in crate::store) known: Reading,
+    /// Its last archiving; needed only of a key without a binding.
+    pub(in crate::store) archived: Option<Archived>,
+}
+
+/// What to write for `claim`, and what to answer once that is committed. The record of a [`Claimed::Won`] is to be
+/// stored with it.
+pub(in crate::store) fn judge(claim: &Claim, met: Met) -> (Vec<Write>, Claimed) {
+    if met.known.facts.ban.as_ref().is_some_and(|ban| ban.in_force(claim.now)) {
+        return (Vec::new(), Claimed::Held(met.known));
+    }
+    match (claim.purpose, met.known.facts.binding_at(claim.now)) {
+        (Purpose::Own(slots), Some(binding)) if !binding.is_sealed() => {
+            let binding = binding.clone();
+            join(claim, slots, met, binding)
+        }
+        (_, Some(_)) => (Vec::new(), Claimed::Held(met.known)),
+        (Purpose::Own(slots), None) => first_use(claim, slots, met),
+        (Purpose::Observe, None) => observe(claim, met.known),
+    }
+}
+
+fn first_use(claim: &Claim, slots: Slots, Met { key, mut known, archived }: Met) -> (Vec<Write>, Claimed) {
+    let mut writes = Vec::new();
+    if known.facts.binding.is_some() {
+        // An expired provisional binding: what it was used for is another client's story.
+        writes.push(Write::Unbind);
+    }
+    let binding = Binding {
+        id: key.id,
+        hint: claim.key.hint.clone(),
+        state: State::Learned,
+        networks: vec![claim.network],
+        created_at: claim.now,
+        open_until: (slots.networks > 1 && !slots.window.is_zero()).then(|| claim.now.after(slots.window)),
+        expires_at: None,
+    };
+    writes.push(Write::Bind(binding.clone()));
+    let detail = match &known.facts.candidates[..] {
+        [] => {
+            archived.map(|Archived { at, networks }| format!("was archived on {at}, owned by {}", in_words(&networks)))
+        }
+        // Whoever turns from observing to enforcing without `promote` finds out here.
+        seen => {
+            writes.push(Write::ForgetCandidates);
+            Some(format!("was observed from {}", in_words(&seen.iter().map(|it| it.network).collect::<Vec<_>>())))
+        }
+    };
+    known.facts.binding = Some(binding);
+    known.facts.candidates = Vec::new();
+    let record = Record { detail, ..record(claim, &key, EventKind::FirstUse) };
+    (writes, Claimed::Won { reading: known, record })
+}
+
+fn join(claim: &Claim, slots: Slots, Met { key, mut known, .. }: Met, mut binding: Binding) -> (Vec<Write>, Claimed) {
+    let mut writes = Vec::new();
+    let taken = binding.networks.len();
+    let room = taken < usize::from(slots.networks) && binding.open_until.is_some_and(|end| claim.now < end);
+    let joins = room && !binding.networks.contains(&claim.network);
+    if joins {
+        writes.push(Write::Join(claim.network));
+        binding.networks.push(claim.network);
+        // As they will be read.
+        binding.networks.sort_by_key(ToString::to_string);
+    }
+    if !room || binding.networks.len() >= usize::from(slots.networks) {
+        writes.push(Write::Seal);
+        binding.open_until = None;
+    }
+    known.facts.binding = Some(binding);
+    let claimed = match joins {
+        true => Claimed::Won { reading: known, record: record(claim, &key, EventKind::NetworkAdded) },
+        false => Claimed::Held(known),
+    };
+    (writes, claimed)
+}
+
+fn observe(claim: &Claim, mut known: Reading) -> (Vec<Write>, Claimed) {
+    let candidates = &mut known.facts.candidates;
+    if candidates.len() >= MAX_CANDIDATES || candidates.iter().any(|candidate| candidate.network == claim.network) {
+        return (Vec::new(), Claimed::Held(known));
+    }
+    let candidate = Candidate { network: claim.network, first_at: claim.now };
+    candidates.push(candidate);
+    (vec![Write::Observed(candidate)], Claimed::Noted(known))
+}
+
+fn record(claim: &Claim, key: &Named, kind: EventKind) -> Record {
+    Record {
+        key_id: Some(key.id),
+        network: Some(claim.network),
+        decision_id: Some(claim.decision_id.clone()),
+        ..Record::new(kind, claim.now)
+    }
+}

@@ -1,0 +1,75 @@
+//! What becomes of a key: the rules of claims, of operators' changes and of rotations, without a database.
+//!
+//! A backend reads what is known of a key, under whatever lock makes that the last word; a rule here says what is to be
+//! written and told; the backend writes it in the same transaction. So no two backends can judge differently, and what
+//! a backend has to get right is its locks and its SQL.
+
+pub(super) mod change;
+pub(super) mod claim;
+pub(super) mod rotation;
+
+use std::time::Duration;
+
+use crate::domain::{Ban, Binding, Candidate, Fingerprint, KeyId, Network, Timestamp};
+
+/// A cache may trust a fact for 24 h if it knows every change since; an hour more for clocks that differ.
+pub(super) const LOG_KEPT: Duration = Duration::from_hours(25);
+
+/// How far back refusals are reported.
+pub(super) const REFUSED_SINCE: Duration = Duration::from_hours(24);
+
+/// The most networks that a change reports as refused.
+pub(super) const REFUSED: usize = 20;
+
+/// The most later changes that a refused undo names.
+pub(super) const LATER: usize = 10;
+
+/// The most keys that an ambiguous name lists.
+pub(super) const AMBIGUOUS: i64 = 20;
+
+/// How long a silent spool is remembered, a year: a folder that comes back after months must not deliver again what it
+/// has delivered.
+pub(super) const SPOOLS_KEPT: Duration = Duration::from_hours(365 * 24);
+
+/// The most changes of one poll: what a cache's window has room for.
+pub(super) const POLLED: i64 = 100_000;
+
+/// A key with everything that a new row copies of it.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) id: KeyId,
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// One step of what a rule has decided for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    /// This is the key's binding, whatever was there. What the key was used for and the note stay with the row.
+    Bind(Binding),
+    /// The key has no binding, and nothing that belongs to one.
+    Unbind,
+    /// One more network owns the key.
+    Join(Network),
+    /// Nobody joins any more.
+    Seal,
+    /// An operator brought the binding back: as good as a use, or the archive would take it again.
+    Restored(Timestamp),
+    /// This is the binding's note.
+    Note(Option<String>),
+    /// This is the key's ban, whatever was there.
+    Ban(Ban),
+    /// The key is not banned.
+    Unban,
+    /// One more network used the key in observe mode.
+    Observed(Candidate),
+    /// What observe mode saw of a key that has an owner now.
+    ForgetCandidates,
+}
+
+/// The networks of a binding in the words of the audit.
+pub(super) fn in_words(networks: &[Network]) -> String {
+    match networks {
+        [] => "reserved".to_owned(),
+        _ => networks.iter().map(Network::to_string).collect::<Vec<_>>().join(", "),
+    }
+}

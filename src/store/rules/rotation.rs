@@ -1,0 +1,78 @@
+//! Which steps of a rotation are refused, and how they are told.
+
+use super::in_words;
+use crate::{
+    domain::{
+        KeyFacts, KeyId, PepperId, Timestamp,
+        event::{EventKind, Record},
+    },
+    store::{Left, Refusal},
+};
+
+/// A pepper as the store knows it.
+pub(in crate::store) struct Known {
+    pub(in crate::store) check_value: [u8; 32],
+    pub(in crate::store) active: bool,
+    pub(in crate::store) retired: bool,
+}
+
+/// Whether `id` may be activated in place of `before`.
+pub(in crate::store) fn may_activate(
+    id: &PepperId,
+    check_value: &[u8; 32],
+    known: Option<&Known>,
+    before: &PepperId,
+) -> Result<(), Refusal> {
+    if known.is_some_and(|known| known.check_value != *check_value) {
+        return Err(Refusal::AnotherSecret(id.clone()));
+    }
+    if before == id {
+        return Err(Refusal::AlreadyActive(before.clone()));
+    }
+    Ok(())
+}
+
+/// Whether `id` may be retired with so much left under it.
+pub(in crate::store) fn may_retire(
+    id: &PepperId,
+    known: Option<&Known>,
+    left: Left,
+    forget: bool,
+) -> Result<(), Refusal> {
+    match known {
+        None => Err(Refusal::UnknownPepper(id.clone())),
+        Some(known) if known.active => Err(Refusal::ActivePepper(id.clone())),
+        Some(known) if known.retired => Err(Refusal::AlreadyRetired(id.clone())),
+        Some(_) if left.lives() && !forget => Err(Refusal::StillInUse(id.clone(), left)),
+        Some(_) => Ok(()),
+    }
+}
+
+pub(in crate::store) fn activated(before: &PepperId, id: &PepperId, actor: &str, now: Timestamp) -> Record {
+    record(EventKind::PepperActivated, None, format!("pepper {before} -> {id}"), actor, now)
+}
+
+pub(in crate::store) fn retired(id: &PepperId, left: Left, actor: &str, now: Timestamp) -> Record {
+    let detail = format!("pepper {id}; {} archived rows went with it", left.archived);
+    record(EventKind::PepperRetired, None, detail, actor, now)
+}
+
+pub(in crate::store) fn forgotten(id: &PepperId, key: KeyId, facts: &KeyFacts, actor: &str, now: Timestamp) -> Record {
+    let detail = format!("pepper {id} retired; {}", told(facts));
+    record(EventKind::Forgotten, Some(key), detail, actor, now)
+}
+
+fn told(KeyFacts { binding, ban, candidates }: &KeyFacts) -> String {
+    let networks = binding.as_ref().map(|binding| format!("networks {}", in_words(&binding.networks)));
+    let ban = ban.as_ref().map(|ban| match ban.until {
+        Some(until) => format!("banned until {until}"),
+        None => "banned for ever".to_owned(),
+    });
+    let seen: Vec<_> = candidates.iter().map(|candidate| candidate.network).collect();
+    let seen = (!seen.is_empty()).then(|| format!("observed {}", in_words(&seen)));
+    [networks, ban, seen].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn record(kind: EventKind, key_id: Option<KeyId>, detail: String, actor: &str, now: Timestamp) -> Record {
+    Record { key_id, actor: Some(actor.to_owned()), detail: Some(detail), ..Record::new(kind, now) }
+}
