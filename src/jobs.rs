@@ -13,7 +13,7 @@ use crate::{
     audit,
     domain::Timestamp,
     metrics::BindingMetrics,
-    store::{CountQuery, Revision, Store, StoreError, view::View},
+    store::{Chore, CountQuery, Revision, Store, StoreError, Tended, view::View},
 };
 
 /// Audit records in one transaction: first uses wait behind it.
@@ -60,8 +60,9 @@ pub async fn archive(
         view.has_applied(Revision::default()).await;
         let (mut archived, archive_after) = (0, *archive_after.borrow());
         while let Some(now) = view.time(Instant::now()).filter(|_| !archive_after.is_zero()) {
-            match store.archive(now.before(archive_after).before(stale_grace), ARCHIVED, now).await {
-                Ok(records) => {
+            let unused_since = now.before(archive_after).before(stale_grace);
+            match store.tend(Chore::Archive { unused_since, limit: ARCHIVED, now }).await {
+                Ok(Tended { records, .. }) => {
                     records.iter().for_each(audit::log);
                     archived += records.len();
                     if records.len() < ARCHIVED as usize {
@@ -115,10 +116,10 @@ pub async fn prune_audit(
 pub async fn prune_audit_once(store: &dyn Store, before: Timestamp) -> (u64, Result<(), StoreError>) {
     let mut deleted = 0;
     loop {
-        match store.prune_audit(before, PRUNED).await {
-            Ok(some) => {
-                deleted += some;
-                if some < u64::from(PRUNED) {
+        match store.tend(Chore::PruneAudit { before, limit: PRUNED }).await {
+            Ok(Tended { rows, .. }) => {
+                deleted += rows;
+                if rows < u64::from(PRUNED) {
                     return (deleted, Ok(()));
                 }
             }

@@ -8,7 +8,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use crate::store::{Store, Use, cached::Cached};
+use crate::store::{Chore, Store, Use, cached::Cached};
 
 /// How often the marks are written. A process that is killed loses so much of them.
 const BATCH_EVERY: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ pub async fn write(store: Arc<dyn Store>, cached: Arc<Cached>, mut stop: oneshot
 async fn store_all(store: &dyn Store, mut uses: Vec<Use>) -> Vec<Use> {
     while !uses.is_empty() {
         let batch = uses.split_off(uses.len().saturating_sub(BATCH));
-        if let Err(cause) = store.note_uses(batch.clone()).await {
+        if let Err(cause) = store.tend(Chore::NoteUses(batch.clone())).await {
             debug!(%cause, "times of last use were not written; they wait");
             uses.extend(batch);
             return uses;

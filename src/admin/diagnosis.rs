@@ -16,7 +16,7 @@ const MOST_CROWDED: u32 = 5;
 
 pub(super) async fn diagnosis(operations: &Operations) -> Result<api::GetDiagnosisResponse, Failure> {
     let now = operations.now()?;
-    let query = CountQuery { crowded: MOST_CROWDED, denied_since: Some(now.before(RECENT)) };
+    let query = CountQuery { crowded: MOST_CROWDED, denied_since: Some(now.before(RECENT)), ..CountQuery::default() };
     let counts = operations.store.counts(query).await.map_err(lost)?;
     let Operations { client_ip, credentials, callers, .. } = operations;
     Ok(api::GetDiagnosisResponse {

@@ -12,13 +12,14 @@ use super::{
 use crate::{
     audit,
     domain::{PepperId, Timestamp, event::EventKind},
-    store::{Left, Rotated, Rotation},
+    store::{CountQuery, Left, Rotated, Rotation},
 };
 
 /// What the store knows, then what this process lists beside it.
 pub(super) async fn list(operations: &Operations) -> Result<api::ListPeppersResponse, Status> {
     let now = operations.now()?;
-    let known = operations.store.peppers().await.map_err(lost)?;
+    let query = CountQuery { peppers: true, ..CountQuery::default() };
+    let known = operations.store.counts(query).await.map_err(lost)?.peppers;
     let listed = operations.ring.peppers();
     let mut peppers: Vec<_> = known
         .iter()

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     domain::{Timestamp, event::Record},
     metrics::AuditMetrics,
-    store::{BatchId, SpoolId, Store},
+    store::{BatchId, Chore, SpoolId, Store, Tended},
 };
 
 /// Records in one transaction: first uses wait behind it.
@@ -136,11 +136,11 @@ impl Courier {
     }
 
     async fn append(&self, batch: BatchId, records: &[Record], deadline: Instant) -> bool {
-        let asked = timeout_at(deadline, self.store.append_audit(batch, records.to_vec()));
+        let asked = timeout_at(deadline, self.store.tend(Chore::Deliver { batch, records: records.to_vec() }));
         let taken = match asked.await {
-            Ok(Ok(is_new)) => {
+            Ok(Ok(Tended { rows, .. })) => {
                 // What an earlier run has delivered, that run has counted.
-                if is_new || batch.spool == self.spool {
+                if rows > 0 || batch.spool == self.spool {
                     self.metrics.stored.increment(denials(records));
                 }
                 Ok(())

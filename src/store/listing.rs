@@ -1,6 +1,6 @@
 //! What operators ask for: keys, the audit, counts.
 
-use super::RefusedNetwork;
+use super::{PepperRow, RefusedNetwork};
 use crate::domain::{Hint, KeyFacts, KeyId, Network, Reason, State, Timestamp};
 
 /// Which keys to list.
@@ -84,6 +84,8 @@ pub struct CountQuery {
     pub crowded: u32,
     /// The denials whose record's last time is not before this; `None` for none.
     pub denied_since: Option<Timestamp>,
+    /// Whether to count what is under each pepper.
+    pub peppers: bool,
 }
 
 /// How full the store is.
@@ -105,6 +107,8 @@ pub struct Counts {
     pub crowded: Vec<Crowded>,
     /// The denials by reason, the most frequent first.
     pub denied: Vec<Denied>,
+    /// Every pepper that was ever active, and what is left under it; the active one first, the others by name.
+    pub peppers: Vec<PepperRow>,
 }
 
 /// A network and what it learned.

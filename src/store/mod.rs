@@ -5,6 +5,7 @@
 
 pub mod cached;
 mod change;
+mod chore;
 mod claim;
 mod error;
 mod listing;
@@ -18,6 +19,7 @@ pub mod sqlite;
 pub mod view;
 
 pub use change::{Action, Applied, Change, RefusedNetwork, Target};
+pub use chore::{Chore, Tended};
 pub use claim::{Claim, Claimed, MAX_CANDIDATES, Purpose, Slots, Use};
 pub use error::{ChangeError, Refusal, StoreError};
 pub use listing::{Archived, CountQuery, Counts, Crowded, Denied, KeyQuery, KeyRow, Life, Order};
@@ -26,7 +28,7 @@ pub use rotation::{FORGOTTEN_AT_ONCE, Left, PepperRow, Rekey, Rotated, Rotation}
 
 use async_trait::async_trait;
 
-use crate::domain::{KeyDigest, KeyDigests, KeyFacts, PepperId, Timestamp, event::Record};
+use crate::domain::{KeyDigest, KeyDigests, KeyFacts, PepperId, Timestamp};
 
 /// Counts the changes that can make a cached fact wrong. Taken from a locked row inside the change's transaction, so
 /// that revisions become visible in their order; a sequence would not promise that.
@@ -61,6 +63,10 @@ pub trait Store: Send + Sync + 'static {
     /// changes nothing. The target is resolved inside the transaction, over bindings, bans and archived rows.
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError>;
 
+    /// Carries out a step of a rotation in one transaction with its audit records. Each takes revisions, and each key
+    /// forgotten is logged as changed.
+    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError>;
+
     /// The keys changed after `applied`, oldest first, with the store's clock and current revision; everything read
     /// in one snapshot.
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError>;
@@ -72,39 +78,11 @@ pub trait Store: Send + Sync + 'static {
     /// The one key that `target` names, or a refusal.
     async fn find(&self, target: Target) -> Result<KeyRow, ChangeError>;
 
-    /// Appends audit records, all or none, and once: false says that they were there already. That is remembered in the
-    /// same transaction, and by the highest number alone, so the batches of a spool must come in the order of their
-    /// numbers; one that comes after a later one is taken for delivered.
-    async fn append_audit(&self, batch: BatchId, records: Vec<Record>) -> Result<bool, StoreError>;
-
-    /// Deletes the oldest of the audit records whose last time is before `before`, at most `limit` of them and never the
-    /// one with the highest number, so that no number is given twice. How many it were. What it takes to undo a change
-    /// goes with its record.
-    async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
-
     /// Audit records.
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError>;
 
-    /// Writes down when keys were last used and refused; never moves a time backwards, never makes a row.
-    async fn note_uses(&self, uses: Vec<Use>) -> Result<(), StoreError>;
-
-    /// Archives at most `limit` learned bindings that were made before `unused_since` and neither used nor refused
-    /// since, the longest unused first; each is judged again by the statement that archives it. Its ban stays, its audit
-    /// record and its change are part of the same transaction. Fewer than `limit` records: there are no more.
-    async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError>;
-
-    /// Re-keys rows, in one transaction: binding, ban, candidates and archived rows of a key get the digest that it has
-    /// under the active pepper, and keep their id and all else. Each takes a revision and is logged under the digest
-    /// that it leaves, which is the one that caches know. What is no longer there, is there under the new digest already
-    /// or would leave the active pepper is left alone. Answers how many keys were moved.
-    async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError>;
-
-    /// Every pepper that was ever active, by name, and what is left under it. Counts: for operators.
-    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError>;
-
-    /// Carries out a step of a rotation in one transaction with its audit records. Each takes revisions, and each key
-    /// forgotten is logged as changed.
-    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError>;
+    /// Does a chore, in one transaction.
+    async fn tend(&self, chore: Chore) -> Result<Tended, StoreError>;
 
     /// How many bindings there are, and how many bans in force by the store's clock; and of `query` what it asks for. May
     /// scan: for operators' questions and one job a minute.

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{
-    Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
-    PepperRow, Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
+    Applied, AuditQuery, Change, ChangeError, Changes, Chore, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
+    Reading, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Tended,
 };
 use crate::{
-    domain::{KeyDigests, Timestamp, event::Record},
+    domain::{KeyDigests, Timestamp},
     metrics::{ClaimOutcome, Operation, StoreMetrics},
 };
 
@@ -73,6 +73,16 @@ impl IsFailure for ChangeError {
     }
 }
 
+fn operation(chore: &Chore) -> Operation {
+    match chore {
+        Chore::NoteUses(_) => Operation::NoteUses,
+        Chore::Deliver { .. } => Operation::AppendAudit,
+        Chore::PruneAudit { .. } => Operation::PruneAudit,
+        Chore::Archive { .. } => Operation::Archive,
+        Chore::Rekey { .. } => Operation::Rekey,
+    }
+}
+
 #[async_trait]
 impl Store for Observed {
     async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
@@ -92,6 +102,10 @@ impl Store for Observed {
         self.timed(Operation::Apply, self.store.apply(change, actor, now)).await
     }
 
+    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
+        self.timed(Operation::Rotate, self.store.rotate(step, actor, now)).await
+    }
+
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
         self.timed(Operation::Poll, self.store.changes_after(applied)).await
     }
@@ -104,39 +118,16 @@ impl Store for Observed {
         self.timed(Operation::Find, self.store.find(target)).await
     }
 
-    async fn append_audit(&self, batch: BatchId, records: Vec<Record>) -> Result<bool, StoreError> {
-        self.timed(Operation::AppendAudit, self.store.append_audit(batch, records)).await
-    }
-
-    async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.timed(Operation::PruneAudit, self.store.prune_audit(before, limit)).await
-    }
-
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         self.timed(Operation::Audit, self.store.audit(query)).await
     }
 
-    async fn note_uses(&self, uses: Vec<Use>) -> Result<(), StoreError> {
-        self.timed(Operation::NoteUses, self.store.note_uses(uses)).await
-    }
-
-    async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
-        self.timed(Operation::Archive, self.store.archive(unused_since, limit, now)).await
-    }
-
-    async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
-        self.timed(Operation::Rekey, self.store.rekey(moves, now)).await
-    }
-
-    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
-        self.timed(Operation::Peppers, self.store.peppers()).await
-    }
-
-    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
-        self.timed(Operation::Rotate, self.store.rotate(step, actor, now)).await
+    async fn tend(&self, chore: Chore) -> Result<Tended, StoreError> {
+        self.timed(operation(&chore), self.store.tend(chore)).await
     }
 
     async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {
-        self.timed(Operation::Counts, self.store.counts(query)).await
+        let operation = if query.peppers { Operation::Peppers } else { Operation::Counts };
+        self.timed(operation, self.store.counts(query)).await
     }
 }

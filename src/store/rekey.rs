@@ -8,7 +8,7 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use super::{Rekey, Store, StoreError, view::View};
+use super::{Chore, Rekey, Store, StoreError, view::View};
 use crate::domain::KeyDigest;
 
 /// How long a batch gathers.
@@ -53,7 +53,7 @@ impl Batches {
             let batch = self.gather().await;
             let (keys, now) = (batch.len(), view.time(Instant::now()));
             let moved = match now {
-                Some(now) => store.rekey(batch, now).await,
+                Some(now) => store.tend(Chore::Rekey { moves: batch, now }).await.map(|tended| tended.rows),
                 None => Err(StoreError::Unavailable("never heard".to_owned())),
             };
             match moved {

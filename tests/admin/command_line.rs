@@ -2,12 +2,12 @@
 
 use key_ip_sentinel::{
     domain::{Fingerprint, Timestamp},
-    store::{Action, Store},
+    store::Action,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    BATCH, KEY, OWNER, THIEF, ago, ask, bind, change, common::sentinel, crafted, decide, denied, hours, id_of, json,
+    KEY, OWNER, THIEF, ago, append, ask, bind, change, common::sentinel, crafted, decide, denied, hours, id_of, json,
     my_uid, run::Seen, says, seeded,
 };
 
@@ -120,7 +120,7 @@ async fn nothing_to_list_is_said_in_words_and_a_full_page_names_the_next() {
 async fn unbind_shows_what_changed_and_who_was_refused() {
     let sentinel = seeded(async |store| {
         bind(store, one(), OWNER, half_hours(7)).await;
-        store.append_audit(BATCH, vec![denied(&one(), 12, half_hours(3))]).await.unwrap();
+        append(store, vec![denied(&one(), 12, half_hours(3))]).await;
     })
     .await;
     assert_eq!(
@@ -257,7 +257,7 @@ async fn the_audit_is_readable() {
     let sentinel = seeded(async |store| {
         bind(store, one(), OWNER, half_hours(9)).await;
         bind(store, two(), OWNER, half_hours(9)).await;
-        store.append_audit(BATCH, vec![denied(&one(), 1234, half_hours(5))]).await.unwrap();
+        append(store, vec![denied(&one(), 1234, half_hours(5))]).await;
         change(store, &one(), Action::Reserve, half_hours(4)).await;
         change(store, &one(), Action::HandOver("10.0.0.0/8".parse().unwrap()), half_hours(3)).await;
         change(store, &two(), Action::Open, half_hours(2)).await;

@@ -1,6 +1,5 @@
 //! An operator says whose a key is, and what there is to know of it.
 
-use key_ip_sentinel::store::Store;
 use serde_json::json;
 
 use crate::{
@@ -159,7 +158,7 @@ async fn show_tells_everything_that_is_known_of_a_key() {
     let sentinel = seeded(async |store| {
         observe(store, fingerprint(KEY), OWNER, ago(hours(3))).await;
         observe(store, fingerprint(KEY), THIEF, ago(hours(2))).await;
-        store.append_audit(crate::BATCH, vec![crate::denied(&fingerprint(KEY), 7, ago(hours(1) / 2))]).await.unwrap();
+        crate::append(store, vec![crate::denied(&fingerprint(KEY), 7, ago(hours(1) / 2))]).await;
     })
     .await;
     let (first, second) = [ago(hours(3)), ago(hours(2))].map(|time| time.to_string().replace(".000Z", "Z")).into();

@@ -3,11 +3,11 @@
 use key_ip_sentinel::{
     admin::api::{ListAuditRequest, ListKeysRequest},
     domain::Timestamp,
-    store::{Action, Store},
+    store::Action,
 };
 
 use crate::{
-    BATCH, Client, OWNER, ago, ask, bind, by_id, change, client_of, crafted, denied, fingerprint, hours, json, seeded,
+    Client, OWNER, ago, append, ask, bind, by_id, change, client_of, crafted, denied, fingerprint, hours, json, seeded,
 };
 
 const BAN: Action = Action::Ban { lasting: None, reason: None };
@@ -78,7 +78,7 @@ async fn audit_records_are_listed_newest_first_and_by_every_filter() {
     let (one, two) = (crafted(1 << 120), crafted(2 << 120));
     let sentinel = seeded(async |store| {
         bind(store, one.clone(), OWNER, ago(hours(9))).await;
-        store.append_audit(BATCH, vec![denied(&one, 5, ago(hours(8))), denied(&two, 7, ago(hours(7)))]).await.unwrap();
+        append(store, vec![denied(&one, 5, ago(hours(8))), denied(&two, 7, ago(hours(7)))]).await;
         change(store, &one, Action::Reserve, ago(hours(6))).await;
         change(store, &two, BAN, ago(hours(5))).await;
         change(store, &two, Action::Unban, ago(hours(4))).await;

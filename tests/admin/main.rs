@@ -39,7 +39,7 @@ use key_ip_sentinel::{
         event::{EventKind, Record},
     },
     store::{
-        Action, BatchId, Change, Claim, Claimed, Purpose, Slots, SpoolId, Store, Target,
+        Action, BatchId, Change, Chore, Claim, Claimed, Purpose, Slots, SpoolId, Store, Target,
         sqlite::{Database, SqliteStore},
     },
 };
@@ -103,6 +103,10 @@ async fn seeded(fill: impl AsyncFnOnce(&SqliteStore)) -> Sentinel {
 }
 
 /// The key's first use.
+async fn append(store: &SqliteStore, records: Vec<Record>) {
+    store.tend(Chore::Deliver { batch: BATCH, records }).await.unwrap();
+}
+
 async fn bind(store: &SqliteStore, key: Fingerprint, owner: &str, now: Timestamp) {
     let purpose = Purpose::Own(Slots { networks: 1, window: Duration::ZERO });
     let claim = Claim { key, network: owner.parse().unwrap(), purpose, now, decision_id: "a-decision".to_owned() };

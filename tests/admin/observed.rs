@@ -1,17 +1,14 @@
 //! What operators see of modes and of what observe mode saw.
 
-use key_ip_sentinel::{
-    domain::{
-        Reason,
-        event::{EventKind, Record},
-    },
-    store::Store,
+use key_ip_sentinel::domain::{
+    Reason,
+    event::{EventKind, Record},
 };
 use serde_json::json;
 
 use crate::{
-    BATCH, KEY, OWNER, THIEF, ago, ask, bind, client_of, common::sentinel, crafted, decide, denied, fingerprint, hours,
-    id_of, json, observe, run::run, says, seeded,
+    KEY, OWNER, THIEF, ago, append, ask, bind, client_of, common::sentinel, crafted, decide, denied, fingerprint,
+    hours, id_of, json, observe, run::run, says, seeded,
 };
 
 fn explain(sentinel: &crate::Sentinel, args: &[&str]) -> serde_json::Value {
@@ -107,7 +104,7 @@ async fn show_counts_what_was_denied_apart_from_what_would_have_been() {
             denied(EventKind::Denied, Reason::KeyBanned, 4),
             denied(EventKind::WouldDeny, Reason::IpMismatch, 5),
         ];
-        store.append_audit(BATCH, records).await.unwrap();
+        append(store, records).await;
     })
     .await;
     let shown = says(&sentinel, &["bindings", "show", "--key-file", "-"]);

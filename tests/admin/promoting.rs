@@ -12,12 +12,12 @@ use key_ip_sentinel::{
         Fingerprint, Timestamp,
         event::{EventKind, Record},
     },
-    store::{Action, Store, sqlite::SqliteStore},
+    store::{Action, sqlite::SqliteStore},
 };
 use serde_json::{Value, json};
 
 use crate::{
-    BATCH, Client, OWNER, Sentinel, THIEF, ago, ask, bind, change, client_of, common::eventually, common::sentinel,
+    Client, OWNER, Sentinel, THIEF, ago, append, ask, bind, change, client_of, common::eventually, common::sentinel,
     crafted, decide, denied, fingerprint, hours, json, observe, says, seeded,
 };
 
@@ -266,7 +266,7 @@ async fn a_dry_run_names_the_keys_with_an_owner_that_only_the_mode_lets_through(
             would_deny(&old, 11, ago(hours(30))),
             would_deny(&crafted(9 << 96), 13, ago(hours(1))),
         ];
-        store.append_audit(BATCH, records).await.unwrap();
+        append(store, records).await;
         change(store, &given, Action::Set(vec!["198.51.100.0/24".parse().unwrap()]), ago(hours(1))).await;
         change(store, &banned, Action::Ban { lasting: None, reason: None }, ago(hours(1))).await;
     })
@@ -301,7 +301,7 @@ async fn no_more_than_a_thousand_of_them_are_told_and_the_rest_is_said() {
         let keys: Vec<_> = (1..=1001_u128).map(|number| crafted(number << 96)).collect();
         join_all(keys.iter().map(|key| bind(store, key.clone(), OWNER, ago(hours(9))))).await;
         let record = |key| Record { kind: EventKind::WouldDeny, ..denied(key, 1, ago(hours(1))) };
-        store.append_audit(BATCH, keys.iter().map(record).collect()).await.unwrap();
+        append(store, keys.iter().map(record).collect()).await;
     })
     .await;
     let document = json(&sentinel, &["bindings", "promote", "--dry-run"]);

@@ -8,12 +8,12 @@ use std::{
 
 use key_ip_sentinel::{
     domain::{Fingerprint, Pepper},
-    store::{Action, Store},
+    store::Action,
 };
 use nix::pty::{Winsize, openpty};
 
 use crate::{
-    BATCH, KEY, OWNER, Sentinel, THIEF, ago, ask, audit, bind, change, client_of,
+    KEY, OWNER, Sentinel, THIEF, ago, append, ask, audit, bind, change, client_of,
     common::{PEPPER, sentinel},
     crafted, decide, denied, fingerprint, hours, id_of, observe, says, seeded,
 };
@@ -188,7 +188,7 @@ async fn undo_and_promote_say_what_they_are_about_to_do() {
 async fn colours_are_for_terminals_that_want_them() {
     let sentinel = seeded(async |store| {
         bind(store, listed(), OWNER, ago(hours(2))).await;
-        store.append_audit(BATCH, vec![denied(&listed(), 3, ago(hours(1)))]).await.unwrap();
+        append(store, vec![denied(&listed(), 3, ago(hours(1)))]).await;
         change(store, &listed(), Action::Ban { lasting: None, reason: None }, ago(hours(1))).await;
     })
     .await;

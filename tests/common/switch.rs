@@ -7,10 +7,10 @@ use std::sync::{
 
 use async_trait::async_trait;
 use key_ip_sentinel::{
-    domain::{KeyDigests, Timestamp, event::Record},
+    domain::{KeyDigests, Timestamp},
     store::{
-        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery,
-        KeyRow, PepperRow, Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
+        Applied, AuditQuery, Change, ChangeError, Changes, Chore, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
+        Reading, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Tended,
     },
 };
 use tokio::{
@@ -61,9 +61,9 @@ pub(crate) struct Switch {
     pub(crate) reads: Gate,
     /// What `claim` has done.
     pub(crate) claims: Gate,
-    /// What `append_audit` is about to do.
+    /// What [`Chore::Deliver`] is about to do.
     pub(crate) appends: Gate,
-    /// What `append_audit` has done.
+    /// What [`Chore::Deliver`] has done.
     pub(crate) appended: Gate,
 }
 
@@ -94,6 +94,17 @@ impl Switch {
             false => Ok(()),
         }
     }
+
+    async fn deliver(&self, batch: Chore) -> Result<Tended, StoreError> {
+        self.appends.pass().await;
+        let room = self.audit_room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(1));
+        room.map_err(|_| StoreError::Unavailable("switched to full".into()))?;
+        // A paused clock stands still while blocking work is under way, but not for a thread of the store's own.
+        let (store, runtime) = (Arc::clone(&self.store), Handle::current());
+        let appended = spawn_blocking(move || runtime.block_on(store.tend(batch))).await.unwrap();
+        self.appended.pass().await;
+        appended
+    }
 }
 
 #[async_trait]
@@ -116,6 +127,10 @@ impl Store for Switch {
         self.store.apply(change, actor, now).await
     }
 
+    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
+        self.store.rotate(step, actor, now).await
+    }
+
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
         self.check()?;
         self.store.changes_after(applied).await
@@ -129,44 +144,19 @@ impl Store for Switch {
         self.store.find(target).await
     }
 
-    async fn append_audit(&self, batch: BatchId, records: Vec<Record>) -> Result<bool, StoreError> {
-        self.appends.pass().await;
-        let room = self.audit_room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(1));
-        room.map_err(|_| StoreError::Unavailable("switched to full".into()))?;
-        // A paused clock stands still while blocking work is under way, but not for a thread of the store's own.
-        let (store, runtime) = (Arc::clone(&self.store), Handle::current());
-        let appended = spawn_blocking(move || runtime.block_on(store.append_audit(batch, records))).await.unwrap();
-        self.appended.pass().await;
-        appended
-    }
-
-    async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.store.prune_audit(before, limit).await
-    }
-
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         self.store.audit(query).await
     }
 
-    async fn note_uses(&self, uses: Vec<Use>) -> Result<(), StoreError> {
-        self.check()?;
-        self.store.note_uses(uses).await
-    }
-
-    async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
-        self.store.archive(unused_since, limit, now).await
-    }
-
-    async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
-        self.store.rekey(moves, now).await
-    }
-
-    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
-        self.store.peppers().await
-    }
-
-    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
-        self.store.rotate(step, actor, now).await
+    async fn tend(&self, chore: Chore) -> Result<Tended, StoreError> {
+        match chore {
+            Chore::Deliver { .. } => self.deliver(chore).await,
+            Chore::NoteUses(_) => {
+                self.check()?;
+                self.store.tend(chore).await
+            }
+            Chore::PruneAudit { .. } | Chore::Archive { .. } | Chore::Rekey { .. } => self.store.tend(chore).await,
+        }
     }
 
     async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {

@@ -11,7 +11,7 @@ use key_ip_sentinel::{
     engine::{Decision, Engine, Failsafe, Options, Request},
     metrics::Metrics,
     store::{
-        Action, Change, Rekey, Revision, Rotation, Store, Target, cached::Cached, observed::Observed, rekey,
+        Action, Change, Chore, Rekey, Revision, Rotation, Store, Target, cached::Cached, observed::Observed, rekey,
         sqlite::Database, view::View,
     },
 };
@@ -99,8 +99,8 @@ impl Process {
     /// Moves the row of `key` from `from` to where this process sees it.
     pub(crate) async fn move_key(&self, key: &str, from: KeyDigest) {
         let to = self.fingerprint(key);
-        let moved = self.store.rekey(vec![Rekey { from, to }], self.now()).await.unwrap();
-        assert_eq!(moved, 1);
+        let chore = Chore::Rekey { moves: vec![Rekey { from, to }], now: self.now() };
+        assert_eq!(self.store.tend(chore).await.unwrap().rows, 1);
     }
 
     /// One successful poll, answered `at` after the start.

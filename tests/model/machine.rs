@@ -12,7 +12,7 @@ use key_ip_sentinel::{
     limit,
     metrics::Metrics,
     store::{
-        Action, AuditQuery, Change, ChangeError, Changes, RecordId, Rekey, Rotation, Store, Target,
+        Action, AuditQuery, Change, ChangeError, Changes, Chore, RecordId, Rekey, Rotation, Store, Target,
         cached::Cached,
         rekey,
         sqlite::{Database, SqliteStore},
@@ -226,9 +226,10 @@ impl Machine {
     async fn archive(&mut self, after: i64) -> Vec<String> {
         self.poll().await;
         let Process { store, cached, .. } = self.process();
-        store.note_uses(cached.take_uses()).await.unwrap();
+        store.tend(Chore::NoteUses(cached.take_uses())).await.unwrap();
         let unused_since = self.time().before(Duration::from_secs(after.unsigned_abs()));
-        let records = store.archive(unused_since, 100, self.time()).await.unwrap();
+        let chore = Chore::Archive { unused_since, limit: 100, now: self.time() };
+        let records = store.tend(chore).await.unwrap().records;
         let archived: BTreeSet<_> = records.iter().map(|record| record.key_id.unwrap()).collect();
         assert!(records.iter().all(|record| record.kind == EventKind::Archived));
         self.note_records().await;
@@ -257,7 +258,7 @@ impl Machine {
         self.poll().await;
         let to = self.fingerprint(key);
         let moves = to.others.iter().map(|from| Rekey { from: *from, to: to.clone() }).collect();
-        self.process().store.rekey(moves, self.time()).await.unwrap();
+        self.process().store.tend(Chore::Rekey { moves, now: self.time() }).await.unwrap();
         self.poll().await;
         Vec::new()
     }
@@ -282,7 +283,7 @@ impl Machine {
     /// A clean stop, what happens meanwhile, and a start.
     async fn restart_around(&mut self, meanwhile: impl FnOnce(&Self)) -> Vec<String> {
         let process = self.process.take().unwrap();
-        process.store.note_uses(process.cached.take_uses()).await.unwrap();
+        process.store.tend(Chore::NoteUses(process.cached.take_uses())).await.unwrap();
         // What loads and claims left behind holds the store for a moment longer.
         let Process { store, cached, engine, .. } = process;
         drop((engine, cached));

@@ -2,10 +2,10 @@
 
 use key_ip_sentinel::{
     domain::{
-        Reason,
+        Reason, Timestamp,
         event::{EventKind, Record},
     },
-    store::{AuditOrder, AuditQuery, BatchId, RecordId, SpoolId, Target},
+    store::{AuditOrder, AuditQuery, BatchId, Chore, RecordId, SpoolId, Store, Target},
 };
 
 use crate::fixture::*;
@@ -49,8 +49,8 @@ pub(crate) async fn records_come_back_as_they_were(place: &impl Backend) {
     };
     let of_reason = |reason| Record { reason: Some(reason), ..bare.clone() };
     let mut written: Vec<_> = Reason::ALL.into_iter().map(of_reason).chain(records()).collect();
-    store.append_audit(new_batch(), written.clone()).await.unwrap();
-    store.append_audit(new_batch(), vec![]).await.unwrap();
+    append(&*store, written.clone()).await;
+    append(&*store, vec![]).await;
     let mut read = audit(&*store, WHOLE_AUDIT).await;
     let order = |record: &Record| format!("{record:?}");
     written.sort_by_key(order);
@@ -63,8 +63,8 @@ pub(crate) async fn records_come_newest_first(place: &impl Backend) {
     let mut written = records();
     // Written out of order: the audit's delivery is not the order of events.
     let (even, odd): (Vec<_>, Vec<_>) = written.iter().cloned().partition(|record| record.count % 2 == 0);
-    store.append_audit(new_batch(), even).await.unwrap();
-    store.append_audit(new_batch(), odd).await.unwrap();
+    append(&*store, even).await;
+    append(&*store, odd).await;
     written.reverse();
     assert_eq!(audit(&*store, WHOLE_AUDIT).await, written);
     assert_eq!(audit(&*store, AuditQuery { limit: 3, ..WHOLE_AUDIT }).await, written[..3]);
@@ -73,7 +73,7 @@ pub(crate) async fn records_come_newest_first(place: &impl Backend) {
 pub(crate) async fn records_are_filtered(place: &impl Backend) {
     let store = place.open().await;
     let mut written = records();
-    store.append_audit(new_batch(), written.clone()).await.unwrap();
+    append(&*store, written.clone()).await;
     written.reverse();
     let expect =
         |keep: &dyn Fn(&Record) -> bool| written.iter().filter(|record| keep(record)).cloned().collect::<Vec<_>>();
@@ -108,18 +108,18 @@ pub(crate) async fn a_batch_is_appended_once(place: &impl Backend) {
     let store = place.open().await;
     let batch = |spool, number| BatchId { spool: SpoolId(spool), number };
     let some = || records()[..3].to_vec();
-    assert!(store.append_audit(batch(1, 1), some()).await.unwrap());
-    assert!(!store.append_audit(batch(1, 1), some()).await.unwrap());
-    assert!(store.append_audit(batch(2, 1), some()).await.unwrap(), "another spool has numbers of its own");
-    assert!(store.append_audit(batch(1, 5), some()).await.unwrap(), "numbers between may have been lost");
-    assert!(!store.append_audit(batch(1, 4), some()).await.unwrap());
+    assert_eq!(deliver(&*store, batch(1, 1), some()).await, 3);
+    assert_eq!(deliver(&*store, batch(1, 1), some()).await, 0);
+    assert_eq!(deliver(&*store, batch(2, 1), some()).await, 3, "another spool has numbers of its own");
+    assert_eq!(deliver(&*store, batch(1, 5), some()).await, 3, "numbers between may have been lost");
+    assert_eq!(deliver(&*store, batch(1, 4), some()).await, 0);
     drop(store);
     let store = place.open().await;
-    assert!(!store.append_audit(batch(1, 5), some()).await.unwrap(), "another run asks again");
+    assert_eq!(deliver(&*store, batch(1, 5), some()).await, 0, "another run asks again");
     assert_eq!(audit(&*store, WHOLE_AUDIT).await.len(), 9);
     // All sent at once: one of each is new.
-    let sent = (0..40).map(|nth| store.append_audit(batch(3, 1 + nth / 20), some()));
-    let new = futures_util::future::join_all(sent).await.into_iter().filter(|sent| *sent.as_ref().unwrap()).count();
+    let sent = (0..40).map(|nth| deliver(&*store, batch(3, 1 + nth / 20), some()));
+    let new = futures_util::future::join_all(sent).await.into_iter().filter(|rows| *rows > 0).count();
     assert_eq!((new, audit(&*store, WHOLE_AUDIT).await.len()), (2, 15));
 }
 
@@ -127,10 +127,10 @@ pub(crate) async fn records_come_in_pages_as_they_were_stored(place: &impl Backe
     let store = place.open().await;
     let mut written = records();
     written.reverse();
-    store.append_audit(new_batch(), written.clone()).await.unwrap();
+    append(&*store, written.clone()).await;
     let last = store.audit(AuditQuery { order: AuditOrder::LastStored, limit: 1, ..WHOLE_AUDIT }).await.unwrap();
     let (upto, mut after, mut read) = (last[0].id, RecordId(0), Vec::new());
-    store.append_audit(new_batch(), records()).await.unwrap();
+    append(&*store, records()).await;
     loop {
         let order = AuditOrder::Stored { after, upto };
         let page = store.audit(AuditQuery { order, limit: 7, ..WHOLE_AUDIT }).await.unwrap();
@@ -150,16 +150,20 @@ pub(crate) async fn records_come_in_pages_as_they_were_stored(place: &impl Backe
     assert_eq!(audit(&*store, some).await, written.into_iter().filter(wanted).collect::<Vec<_>>());
 }
 
+async fn prune(store: &dyn Store, before: Timestamp, limit: u32) -> u64 {
+    store.tend(Chore::PruneAudit { before, limit }).await.unwrap().rows
+}
+
 pub(crate) async fn old_records_are_pruned_in_steps(place: &impl Backend) {
     let store = place.open().await;
-    store.append_audit(new_batch(), records()).await.unwrap();
+    append(&*store, records()).await;
     let before = at(hours(10));
-    assert_eq!(store.prune_audit(before, 4).await.unwrap(), 4);
+    assert_eq!(prune(&*store, before, 4).await, 4);
     let left = audit(&*store, WHOLE_AUDIT).await;
     assert_eq!(left.last().unwrap().last_at, at(hours(4)), "the oldest go first");
-    assert_eq!(store.prune_audit(before, 4).await.unwrap(), 4);
-    assert_eq!(store.prune_audit(before, 4).await.unwrap(), 2);
-    assert_eq!(store.prune_audit(before, 4).await.unwrap(), 0);
+    assert_eq!(prune(&*store, before, 4).await, 4);
+    assert_eq!(prune(&*store, before, 4).await, 2);
+    assert_eq!(prune(&*store, before, 4).await, 0);
     let left = audit(&*store, WHOLE_AUDIT).await;
     assert_eq!((left.len(), left.last().unwrap().last_at), (10, before), "the bound itself stays");
 }
@@ -167,10 +171,10 @@ pub(crate) async fn old_records_are_pruned_in_steps(place: &impl Backend) {
 pub(crate) async fn no_record_gets_the_number_of_one_that_was_pruned(place: &impl Backend) {
     let store = place.open().await;
     let numbers = async || store.audit(WHOLE_AUDIT).await.unwrap().into_iter().map(|stored| stored.id).collect();
-    store.append_audit(new_batch(), records()).await.unwrap();
+    append(&*store, records()).await;
     let before: Vec<RecordId> = numbers().await;
-    store.prune_audit(at(hours(1_000)), 1_000).await.unwrap();
-    store.append_audit(new_batch(), records()).await.unwrap();
+    prune(&*store, at(hours(1_000)), 1_000).await;
+    append(&*store, records()).await;
     let after: Vec<RecordId> = numbers().await;
     let highest = before.iter().max().unwrap();
     assert_eq!(after.iter().filter(|id| *id <= highest).count(), 1, "{after:?}");

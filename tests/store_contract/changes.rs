@@ -362,7 +362,7 @@ pub(crate) async fn refused_networks_are_listed_busiest_first(place: &impl Backe
         Record { network: None, ..of_key("198.51.100.5", 100, at(hours(40))) },
         denied(other.digest, "198.51.100.6", 100, at(hours(40))),
     ];
-    store.append_audit(new_batch(), records).await.unwrap();
+    append(&*store, records).await;
     let refused = change_at(&*store, &key, Action::Reserve, now).await.refused;
     let expected = [("198.51.100.2", 9, 2, 40), ("198.51.100.1", 3, 0, 30), ("198.51.100.3", 2, 0, 40)];
     let expected = expected.map(|(from, count, would_deny, hour)| RefusedNetwork {
@@ -379,9 +379,9 @@ pub(crate) async fn at_most_twenty_refused_networks_are_listed(place: &impl Back
     let key = key("hammered");
     bind(&*store, &key, "203.0.113.7").await;
     let records = (0..30).map(|n: u64| denied(key.digest, &format!("198.51.100.{n}"), 100 - n, START)).collect();
-    store.append_audit(new_batch(), records).await.unwrap();
+    append(&*store, records).await;
     // Counts at their limit must not make the change fail.
-    store.append_audit(new_batch(), vec![denied(key.digest, "198.51.100.200", u64::MAX, START); 3]).await.unwrap();
+    append(&*store, vec![denied(key.digest, "198.51.100.200", u64::MAX, START); 3]).await;
     let refused = change(&*store, &key, Action::Reserve).await.refused;
     assert_eq!(refused.len(), 20);
     assert_eq!(refused[0].network, network("198.51.100.200"));

@@ -59,21 +59,19 @@ pub(crate) async fn denials_are_counted_by_reason_since_a_moment(place: &impl Ba
         delta: None,
     };
     let other_kind = |kind| Record { kind, ..record(Reason::NoKey, 1000, at(hours(9))) };
-    store
-        .append_audit(
-            new_batch(),
-            vec![
-                record(Reason::IpMismatch, 5, at(hours(1))),
-                record(Reason::ClientIpUnknown, 3, at(hours(2))),
-                record(Reason::ClientIpUnknown, 4, at(hours(4))),
-                Record { kind: EventKind::WouldDeny, ..record(Reason::CallerRejected, 2, at(hours(3))) },
-                record(Reason::IpMismatch, u64::MAX, START),
-                other_kind(EventKind::FirstUse),
-                Record { reason: None, ..other_kind(EventKind::Denied) },
-            ],
-        )
-        .await
-        .unwrap();
+    append(
+        &*store,
+        vec![
+            record(Reason::IpMismatch, 5, at(hours(1))),
+            record(Reason::ClientIpUnknown, 3, at(hours(2))),
+            record(Reason::ClientIpUnknown, 4, at(hours(4))),
+            Record { kind: EventKind::WouldDeny, ..record(Reason::CallerRejected, 2, at(hours(3))) },
+            record(Reason::IpMismatch, u64::MAX, START),
+            other_kind(EventKind::FirstUse),
+            Record { reason: None, ..other_kind(EventKind::Denied) },
+        ],
+    )
+    .await;
     let since = |moment| CountQuery { denied_since: Some(moment), ..TOTALS };
     let denied = |reason, count, hour| Denied { reason, count, last_at: at(hours(hour)) };
     let [unknown, mismatch, rejected] =

@@ -14,7 +14,7 @@ use key_ip_sentinel::{
         ApiKey, Binding, Fingerprint, KeyDigest, KeyHasher, KeyIdPrefix, Network, Pepper, Timestamp, event::Record,
     },
     store::{
-        Action, Applied, AuditQuery, BatchId, Change, ChangeError, Claim, Claimed, CountQuery, KeyQuery, Order,
+        Action, Applied, AuditQuery, BatchId, Change, ChangeError, Chore, Claim, Claimed, CountQuery, KeyQuery, Order,
         Purpose, Reading, Refusal, Revision, Slots, SpoolId, Store, Target,
     },
 };
@@ -131,6 +131,17 @@ pub(crate) fn new_batch() -> BatchId {
     BatchId { spool: SpoolId(7), number: LAST.fetch_add(1, Ordering::Relaxed) + 1 }
 }
 
+/// How many of the records were appended.
+pub(crate) async fn deliver(store: &dyn Store, batch: BatchId, records: Vec<Record>) -> u64 {
+    store.tend(Chore::Deliver { batch, records }).await.unwrap().rows
+}
+
+/// Appends the records, which nobody has delivered yet.
+pub(crate) async fn append(store: &dyn Store, records: Vec<Record>) {
+    let all = records.len() as u64;
+    assert_eq!(deliver(store, new_batch(), records).await, all);
+}
+
 /// The audit without the numbers of its records.
 pub(crate) async fn audit(store: &dyn Store, query: AuditQuery) -> Vec<Record> {
     store.audit(query).await.unwrap().into_iter().map(|stored| stored.record).collect()
@@ -154,4 +165,4 @@ pub(crate) const ALL_KEYS: KeyQuery = KeyQuery {
 };
 
 /// Bindings and bans alone.
-pub(crate) const TOTALS: CountQuery = CountQuery { crowded: 0, denied_since: None };
+pub(crate) const TOTALS: CountQuery = CountQuery { crowded: 0, denied_since: None, peppers: false };

@@ -3,8 +3,13 @@
 use std::time::Duration;
 
 use key_ip_sentinel::{
-    domain::{Fingerprint, KeyFacts, Timestamp, event::EventKind},
-    store::{Action, Archived, AuditQuery, Change, Claimed, Life, RecordId, Revision, Store, Target, Use},
+    domain::{
+        Fingerprint, KeyFacts, Timestamp,
+        event::{EventKind, Record},
+    },
+    store::{
+        Action, Archived, AuditQuery, Change, Chore, Claimed, Life, RecordId, Revision, Store, Target, Tended, Use,
+    },
 };
 
 use crate::fixture::*;
@@ -17,6 +22,17 @@ async fn life(store: &dyn Store, key: &Fingerprint) -> Life {
 
 fn used(key: &Fingerprint, used_at: Option<Timestamp>, refused_at: Option<Timestamp>) -> Use {
     Use { key: key.digest.new_id(), used_at, refused_at }
+}
+
+/// How many bindings were touched.
+async fn note(store: &dyn Store, uses: Vec<Use>) -> u64 {
+    store.tend(Chore::NoteUses(uses)).await.unwrap().rows
+}
+
+async fn archive(store: &dyn Store, unused_since: Timestamp, limit: u32, now: Timestamp) -> Vec<Record> {
+    let Tended { rows, records } = store.tend(Chore::Archive { unused_since, limit, now }).await.unwrap();
+    assert_eq!(rows, records.len() as u64);
+    records
 }
 
 pub(crate) async fn times_of_use_never_go_back(place: &impl Backend) {
@@ -32,7 +48,7 @@ pub(crate) async fn times_of_use_never_go_back(place: &impl Backend) {
         (used(&key, early, early), (late, late)),
         (used(&key, None, None), (late, late)),
     ] {
-        store.note_uses(vec![note]).await.unwrap();
+        assert_eq!(self::note(&*store, vec![note]).await, 1);
         let Life { used_at, refused_at, .. } = life(&*store, &key).await;
         assert_eq!((used_at, refused_at), expected, "{note:?}");
     }
@@ -43,7 +59,8 @@ pub(crate) async fn a_use_makes_no_row(place: &impl Backend) {
     let store = place.open().await;
     let (unknown, banned) = (key("unknown"), key("banned"));
     change(&*store, &banned, FOREVER).await;
-    store.note_uses(vec![used(&unknown, Some(START), None), used(&banned, Some(START), None)]).await.unwrap();
+    let uses = vec![used(&unknown, Some(START), None), used(&banned, Some(START), None)];
+    assert_eq!(note(&*store, uses).await, 0);
     assert!(store.lookup(&unknown.digests()).await.unwrap().facts.is_empty());
     assert_eq!(binding(&*store, &banned).await, None);
 }
@@ -56,28 +73,26 @@ pub(crate) async fn only_what_is_neither_used_nor_refused_is_archived(place: &im
         bind(&*store, key, "203.0.113.7").await;
     }
     store.claim(claim(&keys[6], "203.0.113.7", at(hours(5)))).await.unwrap();
-    store
-        .note_uses(vec![used(&keys[1], Some(at(hours(5))), None), used(&keys[2], None, Some(at(hours(5))))])
-        .await
-        .unwrap();
+    let uses = vec![used(&keys[1], Some(at(hours(5))), None), used(&keys[2], None, Some(at(hours(5))))];
+    assert_eq!(note(&*store, uses).await, 2);
     change(&*store, &keys[3], Action::Set(vec![network("203.0.113.7")])).await;
     change(&*store, &keys[4], Action::Reserve).await;
     place.make_provisional(&keys[5], at(hours(1))).await;
 
-    let records = store.archive(at(hours(5)), 100, at(hours(9))).await.unwrap();
+    let records = archive(&*store, at(hours(5)), 100, at(hours(9))).await;
     assert_eq!(records.iter().map(|record| record.key_id.unwrap()).collect::<Vec<_>>(), [keys[0].digest.new_id()]);
     for (key, name) in keys.iter().zip(names).skip(1) {
         assert!(binding(&*store, key).await.is_some(), "{name}");
     }
     let later = at(hours(5)).after(Duration::from_millis(1));
-    assert_eq!(store.archive(later, 100, at(hours(9))).await.unwrap().len(), 3, "the bound itself is not long enough");
+    assert_eq!(archive(&*store, later, 100, at(hours(9))).await.len(), 3, "the bound itself is not long enough");
 }
 
 pub(crate) async fn an_archived_key_is_new_and_its_next_owner_is_told_of_the_last(place: &impl Backend) {
     let store = place.open().await;
     let key = key("returns");
     let bound = bind(&*store, &key, "203.0.113.7").await.facts;
-    let [record] = &store.archive(at(hours(1)), 10, at(hours(2))).await.unwrap()[..] else { panic!("not one") };
+    let [record] = &archive(&*store, at(hours(1)), 10, at(hours(2))).await[..] else { panic!("not one") };
     assert_eq!((record.kind, record.last_at), (EventKind::Archived, at(hours(2))));
     assert_eq!(audit(&*store, AuditQuery { limit: 1, ..WHOLE_AUDIT }).await, std::slice::from_ref(record));
     assert_eq!(store.changes_after(Revision(0)).await.unwrap().changed, [(Revision(1), key.digest)]);
@@ -100,7 +115,7 @@ pub(crate) async fn a_ban_outlives_the_archive(place: &impl Backend) {
     let key = key("banned");
     bind(&*store, &key, "203.0.113.7").await;
     let ban = change(&*store, &key, FOREVER).await.after.ban;
-    assert_eq!(store.archive(at(hours(1)), 10, at(hours(2))).await.unwrap().len(), 1);
+    assert_eq!(archive(&*store, at(hours(1)), 10, at(hours(2))).await.len(), 1);
     assert_eq!(store.lookup(&key.digests()).await.unwrap().facts, KeyFacts { ban, ..KeyFacts::default() });
     assert!(matches!(store.claim(claim(&key, "203.0.113.7", at(hours(3)))).await.unwrap(), Claimed::Held(_)));
     change(&*store, &key, Action::Unban).await;
@@ -121,7 +136,7 @@ pub(crate) async fn the_archive_goes_in_steps_the_longest_unused_first(place: &i
     }
     let mut archived = Vec::new();
     for expected in [10, 10, 5, 0] {
-        let records = store.archive(at(hours(1)), 10, at(hours(2))).await.unwrap();
+        let records = archive(&*store, at(hours(1)), 10, at(hours(2))).await;
         assert_eq!(records.len(), expected);
         archived.extend(records.into_iter().map(|record| record.key_id.unwrap()));
     }
@@ -133,14 +148,10 @@ pub(crate) async fn an_archiving_can_be_undone(place: &impl Backend) {
     let store = place.open().await;
     let key = key("back");
     let bound = bind(&*store, &key, "203.0.113.7").await.facts;
-    store.archive(at(hours(1)), 10, at(hours(2))).await.unwrap();
+    archive(&*store, at(hours(1)), 10, at(hours(2))).await;
     let record: RecordId = store.audit(AuditQuery { limit: 1, ..WHOLE_AUDIT }).await.unwrap()[0].id;
     let undone = store.apply(Change::Undo(record), ADMIN, at(hours(3))).await.unwrap();
     assert_eq!(undone.after, bound);
-    assert_eq!(
-        store.archive(at(hours(3)), 10, at(hours(3))).await.unwrap(),
-        [],
-        "or the next minute would undo the undoing"
-    );
-    assert_eq!(store.archive(at(hours(4)), 10, at(hours(4))).await.unwrap().len(), 1);
+    assert_eq!(archive(&*store, at(hours(3)), 10, at(hours(3))).await, [], "or the next minute would undo the undoing");
+    assert_eq!(archive(&*store, at(hours(4)), 10, at(hours(4))).await.len(), 1);
 }

@@ -168,7 +168,7 @@ pub(crate) async fn a_key_is_found_with_who_was_refused_it(place: &impl Backend)
     };
     let (lately, long_ago) = (now.before(hours(23)), now.before(hours(25)));
     let records = vec![record(3, lately), record(4, lately), record(100, long_ago)];
-    store.append_audit(new_batch(), records).await.unwrap();
+    append(&*store, records).await;
     let found = store.find(by_id(&key)).await.unwrap();
     assert_eq!(
         found.refused,

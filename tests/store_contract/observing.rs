@@ -179,7 +179,7 @@ pub(crate) async fn keys_with_an_owner_that_only_the_mode_lets_through_are_found
         record(&quiet, EventKind::WouldDeny, Reason::IpMismatch, "192.0.2.2", 100, 25),
         record(&quiet, EventKind::WouldDeny, Reason::NoKey, "192.0.2.3", 100, 1),
     ];
-    store.append_audit(new_batch(), records).await.unwrap();
+    append(&*store, records).await;
     let query = KeyQuery { let_through_only: true, ..ALL_KEYS };
     let found = async |query| {
         let rows = store.keys(query).await.unwrap();

@@ -12,7 +12,7 @@ use futures_util::{FutureExt, future::join_all};
 use key_ip_sentinel::{
     domain::{Fingerprint, Pepper, PepperId, Peppers, Timestamp},
     store::{
-        Action, Change, ChangeError, Claim, Claimed, KeyQuery, Revision, Rotation, Store, StoreError, Target,
+        Action, Change, ChangeError, Chore, Claim, Claimed, KeyQuery, Revision, Rotation, Store, StoreError, Target,
         sqlite::{Database, OpenError, SqliteStore},
     },
 };
@@ -312,7 +312,8 @@ async fn without_its_audit_record_nothing_happens() {
     }
     let [good] = &audit(&store, WHOLE_AUDIT).await[..] else { panic!("not one record") };
     let bad = key_ip_sentinel::domain::event::Record { detail: Some("boom".into()), ..good.clone() };
-    store.append_audit(new_batch(), vec![good.clone(), good.clone(), bad]).await.unwrap_err();
+    let records = vec![good.clone(), good.clone(), bad];
+    store.tend(Chore::Deliver { batch: new_batch(), records }).await.unwrap_err();
     assert_eq!(audit(&store, WHOLE_AUDIT).await.len(), 1, "all or none");
 }
 

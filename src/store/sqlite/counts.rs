@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use super::{
     facts::NOW,
+    pepper,
     rows::{count, moment, parsed, word},
 };
 use crate::{
@@ -14,7 +15,8 @@ use crate::{
 pub(super) fn counts(conn: &Connection, query: CountQuery) -> Result<Counts, StoreError> {
     let crowded = if query.crowded == 0 { Vec::new() } else { crowded(conn, query.crowded)? };
     let denied = query.denied_since.map(|since| denied(conn, since)).transpose()?.unwrap_or_default();
-    Ok(Counts { crowded, denied, ..totals(conn)? })
+    let peppers = if query.peppers { pepper::peppers(conn)? } else { Vec::new() };
+    Ok(Counts { crowded, denied, peppers, ..totals(conn)? })
 }
 
 fn totals(conn: &Connection) -> Result<Counts, StoreError> {

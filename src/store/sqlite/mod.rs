@@ -6,6 +6,7 @@
 
 mod audit;
 mod change;
+mod chore;
 mod claim;
 mod counts;
 mod error;
@@ -33,11 +34,10 @@ use self::{
     worker::{Role, Worker},
 };
 use super::{
-    Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
-    PepperRow, Reading, Rekey, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Use,
-    rules::REFUSED_SINCE,
+    Applied, AuditQuery, Change, ChangeError, Changes, Chore, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
+    Reading, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Tended, rules::REFUSED_SINCE,
 };
-use crate::domain::{KeyDigests, Timestamp, event::Record};
+use crate::domain::{KeyDigests, Timestamp};
 
 pub use error::OpenError;
 pub use open::{Database, RecordedPepper};
@@ -104,6 +104,11 @@ impl Store for SqliteStore {
         Ok(Applied { refused, ..applied })
     }
 
+    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
+        let actor = actor.to_owned();
+        self.writer.call(move |conn| pepper::rotate(conn, &step, &actor, now)).await
+    }
+
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
         self.lookup.call(move |conn| facts::changes_after(conn, applied)).await
     }
@@ -116,37 +121,12 @@ impl Store for SqliteStore {
         self.scan.call(move |conn| listing::find(conn, &target)).await
     }
 
-    async fn append_audit(&self, batch: BatchId, records: Vec<Record>) -> Result<bool, StoreError> {
-        self.writer.call(move |conn| audit::deliver(conn, batch, &records)).await
-    }
-
-    async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.writer.call(move |conn| audit::prune(conn, before, limit)).await
-    }
-
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         self.scan.call(move |conn| audit::list(conn, &query)).await
     }
 
-    async fn note_uses(&self, uses: Vec<Use>) -> Result<(), StoreError> {
-        self.writer.call(move |conn| life::note_uses(conn, &uses)).await
-    }
-
-    async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
-        self.writer.call(move |conn| life::archive(conn, unused_since, limit, now)).await
-    }
-
-    async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
-        self.writer.call(move |conn| rekey::rekey(conn, &moves, now)).await
-    }
-
-    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
-        self.scan.call(pepper::peppers).await
-    }
-
-    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
-        let actor = actor.to_owned();
-        self.writer.call(move |conn| pepper::rotate(conn, &step, &actor, now)).await
+    async fn tend(&self, chore: Chore) -> Result<Tended, StoreError> {
+        self.writer.call(move |conn| chore::tend(conn, &chore)).await
     }
 
     async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {
