@@ -83,6 +83,34 @@ pub enum Refusal {
     StillInUse(PepperId, Left),
 }
 
+/// The peppers that are listed are not those that a store was filled with. Waiting does not help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PepperFault {
+    /// The active pepper is not among those that are listed.
+    #[error(
+        "this store was made with pepper {recorded}, but what is listed is {given}: with it every known key would look \
+         like a new one. List pepper {recorded} as well (to replace it, list both and run `sentinel pepper activate`), \
+         or start with an empty store"
+    )]
+    Wrong {
+        /// What the store recorded.
+        recorded: PepperId,
+        /// What is listed.
+        given: String,
+    },
+    /// Keys are under a pepper that is not listed.
+    #[error(
+        "{left} of this store are still under pepper {missing}, which is not listed: these keys would look like new \
+         ones. List it again beside the active one; once `sentinel pepper retire {missing}` is done it can go"
+    )]
+    Missing {
+        /// The pepper.
+        missing: PepperId,
+        /// What is under it.
+        left: Left,
+    },
+}
+
 fn by(records: &[RecordId]) -> String {
     let numbers: Vec<_> = records.iter().map(|record| record.0.to_string()).collect();
     match records.len() {

@@ -162,7 +162,7 @@ fn a_store_belongs_to_its_first_pepper() {
     let error = database.start(&wrong.clone().into()).unwrap_err();
     let text = error.to_string();
     let ids: (PepperId, String) = match error {
-        OpenError::WrongPepper { recorded, given } => (recorded, given),
+        OpenError::Pepper(PepperFault::Wrong { recorded, given }) => (recorded, given),
         other => panic!("{other}"),
     };
     assert_eq!(ids, (pepper().id(), wrong.id().to_string()));

@@ -3,10 +3,10 @@
 use super::in_words;
 use crate::{
     domain::{
-        KeyFacts, KeyId, PepperId, Timestamp,
+        KeyFacts, KeyId, PepperId, Peppers, Timestamp,
         event::{EventKind, Record},
     },
-    store::{Left, Refusal},
+    store::{Left, PepperFault, PepperRow, Refusal},
 };
 
 /// A pepper as the store knows it.
@@ -14,6 +14,23 @@ pub(in crate::store) struct Known {
     pub(in crate::store) check_value: [u8; 32],
     pub(in crate::store) active: bool,
     pub(in crate::store) retired: bool,
+}
+
+/// Whether a process that lists `given` may use a store of these peppers. Without one of them its keys would look like new
+/// ones, its bans like none, and a ban of an archived key would bind nobody.
+pub(in crate::store) fn may_start(
+    active: &PepperId,
+    check_value: &[u8; 32],
+    known: &[PepperRow],
+    given: &Peppers,
+) -> Result<(), PepperFault> {
+    if given.find(active).is_none_or(|found| found.check_value() != check_value) {
+        return Err(PepperFault::Wrong { recorded: active.clone(), given: given.names() });
+    }
+    match known.iter().find(|known| known.left != Left::default() && given.find(&known.id).is_none()) {
+        Some(missing) => Err(PepperFault::Missing { missing: missing.id.clone(), left: missing.left }),
+        None => Ok(()),
+    }
 }
 
 /// Whether `id` may be activated in place of `before`.

@@ -5,10 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    domain::PepperId,
-    store::{Left, StoreError},
-};
+use crate::store::{PepperFault, StoreError};
 
 /// Why a database cannot be used. Waiting does not help; an operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -53,29 +50,9 @@ pub enum OpenError {
         /// The database.
         path: PathBuf,
     },
-    /// The active pepper is not among those that are listed.
-    #[error(
-        "this store was made with pepper {recorded}, but what is listed is {given}: with it every known key would look \
-         like a new one. List pepper {recorded} as well (to replace it, list both and run `sentinel pepper activate`), \
-         or start with an empty store"
-    )]
-    WrongPepper {
-        /// What the store recorded.
-        recorded: PepperId,
-        /// What is listed.
-        given: String,
-    },
-    /// Keys are under a pepper that is not listed.
-    #[error(
-        "{left} of this store are still under pepper {missing}, which is not listed: these keys would look like new \
-         ones. List it again beside the active one; once `sentinel pepper retire {missing}` is done it can go"
-    )]
-    MissingPepper {
-        /// The pepper.
-        missing: PepperId,
-        /// What is under it.
-        left: Left,
-    },
+    /// The peppers that are listed are not the store's.
+    #[error(transparent)]
+    Pepper(#[from] PepperFault),
     /// What it holds cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),

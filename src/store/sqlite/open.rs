@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{Pepper, PepperId, Peppers},
-    store::{Left, PepperRow, StoreError},
+    store::{StoreError, rules::rotation},
 };
 
 /// How long a statement waits for a lock that a backup or a `sqlite3` shell holds. Well below the deadline of a check,
@@ -76,7 +76,9 @@ impl Database {
     /// active one, and all that keys are still under.
     pub fn start(self, peppers: &Peppers) -> Result<SqliteStore, OpenError> {
         match self.recorded_pepper()? {
-            Some(recorded) => self.check(&recorded, peppers)?,
+            Some(RecordedPepper { id, check_value }) => {
+                rotation::may_start(&id, &check_value, &pepper::peppers(&self.conn)?, peppers)?;
+            }
             None => peppers.iter().take(1).try_for_each(|first| self.record(first))?,
         }
         let Self { conn, path, lock } = self;
@@ -84,21 +86,6 @@ impl Database {
         let lookup = reader(&path).map_err(|failure| failure.at(&path)).and_then(tuned)?;
         let scan = reader(&path).map_err(|failure| failure.at(&path)).and_then(tuned)?;
         SqliteStore::spawn(tuned(conn)?, lookup, scan, lock).map_err(|source| OpenError::File { path, source })
-    }
-
-    /// Without one of the peppers its keys would look like new ones, its bans like none, and a ban of an archived key
-    /// would bind nobody.
-    fn check(&self, recorded: &RecordedPepper, peppers: &Peppers) -> Result<(), OpenError> {
-        if peppers.find(&recorded.id).is_none_or(|found| *found.check_value() != recorded.check_value) {
-            return Err(OpenError::WrongPepper { recorded: recorded.id.clone(), given: peppers.names() });
-        }
-        let known = pepper::peppers(&self.conn)?;
-        let in_use = |known: &PepperRow| known.left != Left::default() && peppers.find(&known.id).is_none();
-        let missing = known.into_iter().find(in_use);
-        match missing {
-            Some(missing) => Err(OpenError::MissingPepper { missing: missing.id, left: missing.left }),
-            None => Ok(()),
-        }
     }
 
     /// Only into a database without keys: those of another pepper would be orphaned, and free for anyone to claim.

@@ -1,0 +1,234 @@
+//! The audit: written in the transaction of what it records.
+
+use tokio_postgres::Row;
+
+use super::{
+    facts::ids,
+    keys::{Lock, end_of, id_of},
+    rows::{Asked, Step, column, count, moment, parsed, parsed_or_null, step, time, word},
+    session::Session,
+};
+use crate::{
+    domain::{
+        KeyId, Network, Reason, Timestamp,
+        event::{Delta, EventKind, Part, Record},
+    },
+    store::{
+        AuditOrder, AuditQuery, BatchId, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, Stored, Target,
+        rules::{LATER, REFUSED},
+        snapshot,
+    },
+};
+
+/// Answers the [`number`].
+pub(super) fn append(record: &Record) -> Result<Step, StoreError> {
+    let delta = match (record.key_id, &record.delta) {
+        (Some(id), Some(delta)) => Some(snapshot::to_json(id, delta)?),
+        _ => None,
+    };
+    Ok(step!(
+        "INSERT INTO audit (kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail, delta)
+         VALUES ($1, $2, $3, $4::text::cidr, $5, $6, $7, $8, $9, $10, $11) RETURNING id",
+        record.kind.as_str(),
+        record.reason.map(Reason::as_str),
+        record.key_id.map(|id| id.to_string()),
+        record.network.map(|network| network.to_string()),
+        i64::try_from(record.count).unwrap_or(i64::MAX),
+        time(record.first_at),
+        time(record.last_at),
+        record.actor.clone(),
+        record.decision_id.clone(),
+        record.detail.clone(),
+        delta,
+    ))
+}
+
+/// The answer to [`append`].
+pub(super) fn number(answer: Option<&Vec<Row>>) -> Result<RecordId, StoreError> {
+    match answer.and_then(|rows| rows.first()) {
+        Some(row) => Ok(RecordId(column(row, 0, "audit.id")?)),
+        None => Err(StoreError::Corrupt("audit.id: no answer".to_owned())),
+    }
+}
+
+/// Appends the records, unless the spool's batches are known up to this one; says whether it did.
+pub(super) async fn deliver(session: &mut Session, batch: BatchId, records: &[Record]) -> Result<bool, StoreError> {
+    let number = i64::try_from(batch.number).map_err(|_| StoreError::Corrupt("audit_spools.delivered".to_owned()))?;
+    let sql = "INSERT INTO audit_spools (spool, delivered, used_at) VALUES ($1, $2, clock_timestamp())
+         ON CONFLICT (spool) DO UPDATE SET delivered = excluded.delivered, used_at = excluded.used_at
+         WHERE audit_spools.delivered < excluded.delivered RETURNING delivered";
+    let asked = vec![Lock::Writers.share(), step!(sql, batch.spool.to_string(), number)];
+    let answers = session.begin(asked).await?;
+    let is_new = answers.last().is_some_and(|rows| !rows.is_empty());
+    let steps = records.iter().filter(|_| is_new).map(append).collect::<Result<Vec<_>, _>>()?;
+    session.commit(steps).await?;
+    Ok(is_new)
+}
+
+/// What it takes to undo the change of a record, and the key that it changed.
+pub(super) async fn delta(session: &mut Session, id: RecordId) -> Result<(KeyId, Delta), ChangeError> {
+    let found = session.row(step!("SELECT key_id, delta FROM audit WHERE id = $1", id.0)).await?;
+    let row = found.ok_or(Refusal::NoRecord(id))?;
+    let text: Option<&str> = column(&row, 1, "audit.delta")?;
+    let text = text.ok_or(Refusal::NotUndoable(id))?;
+    Ok((parsed(&row, 0, "audit.key_id")?, snapshot::from_json(text)?))
+}
+
+/// The changes to the same part of the key after `record`, at most [`LATER`].
+pub(super) async fn later(
+    session: &mut Session,
+    record: RecordId,
+    key: KeyId,
+    part: &Part,
+) -> Result<Vec<RecordId>, StoreError> {
+    let sql = "SELECT id, delta FROM audit WHERE key_id = $1 AND id > $2 AND delta IS NOT NULL ORDER BY id";
+    let mut found = Vec::new();
+    for row in session.rows(step!(sql, key.to_string(), record.0)).await? {
+        let text: &str = column(&row, 1, "audit.delta")?;
+        if std::mem::discriminant(&snapshot::from_json(text)?.part) == std::mem::discriminant(part) {
+            found.push(RecordId(column(&row, 0, "audit.id")?));
+        }
+        if found.len() == LATER {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+const COLUMNS: &str =
+    "kind, reason, key_id, network::text, count, first_at, last_at, actor, decision_id, detail, delta, id";
+
+/// What is asked for by number is asked for when nobody is in the middle of an append: numbers are given before their
+/// records are committed, and who follows them would pass over one that comes late.
+pub(super) async fn list(session: &mut Session, query: &AuditQuery) -> Result<Vec<Stored>, StoreError> {
+    let mut asked = Asked::default();
+    let wanted = filter(session, query, &mut asked).await?;
+    let order = match query.order {
+        AuditOrder::Newest => "ORDER BY last_at DESC, id DESC".to_owned(),
+        AuditOrder::LastStored => {
+            session.begin(vec![Lock::Writers.take()]).await?;
+            "ORDER BY id DESC".to_owned()
+        }
+        AuditOrder::Stored { after, upto } => {
+            let (after, upto) = (asked.with(after.0), asked.with(upto.0));
+            format!("AND id > {after} AND id <= {upto} ORDER BY id")
+        }
+    };
+    let limit = asked.with(i64::from(query.limit));
+    let sql = format!("SELECT {COLUMNS} FROM audit WHERE true{wanted} {order} LIMIT {limit}");
+    session.query(&sql, &asked.values()).await?.iter().map(stored).collect()
+}
+
+/// Conditions; their values go to `asked`.
+async fn filter(session: &mut Session, query: &AuditQuery, asked: &mut Asked) -> Result<String, StoreError> {
+    let mut wanted = String::new();
+    let mut only = |condition: &str, place: String| wanted.push_str(&format!(" AND {condition} {place}"));
+    if let Some(kind) = query.kind {
+        only("kind =", asked.with(kind.as_str()));
+    }
+    match &query.key {
+        None => {}
+        Some(Target::Id(prefix)) => {
+            only("key_id >=", asked.with(prefix.as_str().to_owned()));
+            only("key_id <", asked.with(end_of(prefix)));
+        }
+        Some(Target::Key(key)) => only("key_id =", asked.with(id_of(session, key).await?.to_string())),
+    }
+    if let Some(since) = query.since {
+        only("last_at >=", asked.with(time(since)));
+    }
+    if let Some(until) = query.until {
+        only("last_at <", asked.with(time(until)));
+    }
+    if let Some(RecordId(id)) = query.record {
+        only("id =", asked.with(id));
+    }
+    if let Some(decision) = &query.decision {
+        only("decision_id =", asked.with(decision.clone()));
+    }
+    Ok(wanted)
+}
+
+fn stored(row: &Row) -> Result<Stored, StoreError> {
+    Ok(Stored { id: RecordId(column(row, 11, "audit.id")?), record: record(row)? })
+}
+
+fn record(row: &Row) -> Result<Record, StoreError> {
+    let reason = match column::<Option<&str>>(row, 1, "audit.reason")? {
+        Some(_) => Some(word(row, 1, "audit.reason", Reason::from_word)?),
+        None => None,
+    };
+    Ok(Record {
+        kind: word(row, 0, "audit.kind", EventKind::from_word)?,
+        reason,
+        key_id: parsed_or_null(row, 2, "audit.key_id")?,
+        network: parsed_or_null(row, 3, "audit.network")?,
+        count: count(row, 4, "audit.count")?,
+        first_at: moment(row, 5, "audit.first_at")?,
+        last_at: moment(row, 6, "audit.last_at")?,
+        actor: column(row, 7, "audit.actor")?,
+        decision_id: column(row, 8, "audit.decision_id")?,
+        detail: column(row, 9, "audit.detail")?,
+        delta: match column::<Option<&str>>(row, 10, "audit.delta")? {
+            Some(text) => Some(Box::new(snapshot::from_json(text)?)),
+            None => None,
+        },
+    })
+}
+
+/// Who was refused the key since `since`, the busiest first.
+pub(super) async fn refused(
+    session: &mut Session,
+    id: KeyId,
+    since: Timestamp,
+) -> Result<Vec<RefusedNetwork>, StoreError> {
+    refusals(session, id, since, Some(REFUSED as i64)).await
+}
+
+async fn refusals(
+    session: &mut Session,
+    id: KeyId,
+    since: Timestamp,
+    most: Option<i64>,
+) -> Result<Vec<RefusedNetwork>, StoreError> {
+    let sql = "
+        SELECT network::text, least(coalesce(sum(count) FILTER (WHERE kind = 'denied'), 0), 9223372036854775807)::bigint,
+            least(coalesce(sum(count) FILTER (WHERE kind = 'would_deny'), 0), 9223372036854775807)::bigint, max(last_at) AS latest
+        FROM audit
+        WHERE key_id = $1 AND last_at >= $2 AND network IS NOT NULL
+            AND kind IN ('denied', 'would_deny') AND reason IN ('ip_mismatch', 'not_claimed', 'key_banned')
+        GROUP BY network ORDER BY sum(count) DESC, latest DESC, network::text COLLATE \"C\" LIMIT $3";
+    let rows = session.rows(step!(sql, id.to_string(), time(since), most)).await?;
+    let refused = rows.iter().map(|row| {
+        Ok(RefusedNetwork {
+            network: parsed(row, 0, "audit.network")?,
+            count: count(row, 1, "audit.count")?,
+            would_deny: count(row, 2, "audit.count")?,
+            last_at: moment(row, 3, "audit.last_at")?,
+        })
+    });
+    refused.collect()
+}
+
+/// The keys with a binding that only the mode let through since `since`, the busiest first.
+pub(super) async fn let_through(session: &mut Session, since: Timestamp) -> Result<Vec<KeyId>, StoreError> {
+    let sql = "
+        SELECT key_id FROM audit
+        WHERE last_at >= $1 AND network IS NOT NULL AND kind = 'would_deny' AND reason IN ('ip_mismatch', 'not_claimed')
+            AND EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = audit.key_id)
+        GROUP BY key_id ORDER BY sum(count) DESC, key_id";
+    ids(&session.rows(step!(sql, time(since))).await?)
+}
+
+/// The networks that this key was let through from since `since` and that none of `owners` covers, the busiest first.
+pub(super) async fn strangers(
+    session: &mut Session,
+    id: KeyId,
+    since: Timestamp,
+    owners: &[Network],
+) -> Result<Vec<RefusedNetwork>, StoreError> {
+    let mut found = refusals(session, id, since, None).await?;
+    found.retain(|it| it.would_deny > 0 && !owners.iter().any(|owner| owner.covers(it.network)));
+    found.truncate(REFUSED);
+    Ok(found)
+}

@@ -1,0 +1,228 @@
+//! An operator's change: who may be changed, the audit record, the change log.
+
+use tokio_postgres::Row;
+
+use super::{
+    audit, facts,
+    keys::{self, Lock, lock},
+    owner, pepper, rekey,
+    rows::{Step, column, step, time},
+    session::Session,
+};
+use crate::{
+    domain::{
+        Fingerprint, KeyDigest, KeyFacts, KeyId, Timestamp,
+        event::{Delta, Part},
+    },
+    store::{
+        Action, Applied, Change, ChangeError, RecordId, Refusal, Revision, StoreError, Target,
+        rules::{
+            LOG_KEPT, Named,
+            change::{self, Done, Subject},
+        },
+    },
+};
+
+/// The channel on which every commit that takes a revision says so.
+pub(super) const CHANNEL: &str = "sentinel_changes";
+
+pub(super) async fn apply(
+    session: &mut Session,
+    change: &Change,
+    actor: &str,
+    now: Timestamp,
+) -> Result<Applied, ChangeError> {
+    match change {
+        Change::Key { target: Target::Id(prefix), action } => {
+            let id = keys::only_id(session, prefix).await?;
+            let key = locked(session, id).await?.ok_or(Refusal::NotFound)?;
+            let met = Met::read(session, key).await?;
+            let done = change::perform(&met.subject(actor, now), action)?;
+            made(session, met, done, actor, now).await
+        }
+        Change::Key { target: Target::Key(key), action } => {
+            let met = met_by_key(session, key, action, now).await?;
+            let done = change::perform(&met.subject(actor, now), action)?;
+            made(session, met, done, actor, now).await
+        }
+        Change::Undo(record) => undo(session, *record, actor, now).await,
+    }
+}
+
+async fn undo(session: &mut Session, record: RecordId, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
+    let (id, Delta { key, part }) = audit::delta(session, record).await?;
+    let key = match locked(session, id).await? {
+        Some(key) => key,
+        None => opened(session, record, id, key, &part).await?,
+    };
+    let met = Met::read(session, key).await?;
+    match change::undo(&met.subject(actor, now), record, &part)? {
+        Some(done) => made(session, met, done, actor, now).await,
+        None => Err(Refusal::ChangedSince(id, audit::later(session, record, id, &part).await?).into()),
+    }
+}
+
+/// Begins the transaction with the lock on the key that has this id; `None` without one, when there is no such key. The
+/// key may be moved to another digest while its lock is waited for; then that one's is.
+async fn locked(session: &mut Session, id: KeyId) -> Result<Option<Named>, StoreError> {
+    loop {
+        let Some(seen) = keys::by_id(session, id).await? else { return Ok(None) };
+        session.begin(vec![Lock::Writers.share(), lock([seen.fingerprint.digest])]).await?;
+        match keys::by_id(session, id).await? {
+            Some(key) if key.fingerprint.digest == seen.fingerprint.digest => return Ok(Some(key)),
+            _ => session.roll_back().await,
+        }
+    }
+}
+
+/// A key that was opened has no row left; its record knows it, unless it may have come back by another name since: under
+/// another pepper, which no digest of the record tells, not even once that pepper is replaced in its turn.
+async fn opened(
+    session: &mut Session,
+    record: RecordId,
+    id: KeyId,
+    key: Fingerprint,
+    part: &Part,
+) -> Result<Named, ChangeError> {
+    session.begin(vec![Lock::Writers.share(), lock([key.digest])]).await?;
+    if pepper::active(session).await? != key.pepper || pepper::rotated_since(session, record).await? {
+        return Err(Refusal::OtherPepper(id, key.pepper).into());
+    }
+    match keys::by_key(session, &key).await? {
+        Some(_) => Err(Refusal::ChangedSince(id, audit::later(session, record, id, part).await?).into()),
+        None => Ok(Named { id, fingerprint: key }),
+    }
+}
+
+/// A key that is locked, and all that is known of it.
+struct Met {
+    key: Named,
+    before: KeyFacts,
+    note: Option<String>,
+}
+
+impl Met {
+    async fn read(session: &mut Session, key: Named) -> Result<Self, StoreError> {
+        let rows = session.rows(facts::step_of([key.fingerprint.digest])).await?;
+        let found = facts::found(&rows)?.into_iter().next();
+        Ok(match found {
+            Some(found) => Self { key, before: found.facts, note: found.note },
+            None => Self { key, before: KeyFacts::default(), note: None },
+        })
+    }
+
+    fn subject<'a>(&'a self, actor: &'a str, now: Timestamp) -> Subject<'a> {
+        Subject { key: &self.key, before: &self.before, note: self.note.clone(), actor, now }
+    }
+}
+
+/// What an operator gives or forbids may be the first that the store hears of a key.
+async fn met_by_key(
+    session: &mut Session,
+    key: &Fingerprint,
+    action: &Action,
+    now: Timestamp,
+) -> Result<Met, ChangeError> {
+    let digests = key.digests();
+    let asked = vec![Lock::Writers.share(), lock(digests.iter()), facts::step_of(digests.iter())];
+    let answers = session.begin(asked).await?;
+    let found = facts::found(answers.last().map_or(&[], Vec::as_slice))?;
+    // Before anything is found: a ban under a pepper of yesterday would not be seen by today's claims.
+    if let Some(behind) = found.first().filter(|found| found.active != key.pepper) {
+        return Err(StoreError::Behind(behind.active.clone()).into());
+    }
+    rekey::adopt(session, key, &found, now).await?;
+    let named = match keys::by_key(session, key).await? {
+        Some(named) => named,
+        None if change::may_be_new(action) => {
+            let fingerprint = Fingerprint { others: Vec::new(), ..key.clone() };
+            Named { id: key.digest.new_id(), fingerprint }
+        }
+        None => return Err(Refusal::NotFound.into()),
+    };
+    Ok(Met::read(session, named).await?)
+}
+
+/// Writes the change and commits it, in one trip.
+async fn made(
+    session: &mut Session,
+    met: Met,
+    done: Done,
+    actor: &str,
+    now: Timestamp,
+) -> Result<Applied, ChangeError> {
+    let digest = met.key.fingerprint.digest;
+    let record = done.record(&met.subject(actor, now));
+    let mut steps = owner::steps(&met.key, &done.writes);
+    let written = steps.len();
+    steps.push(audit::append(&record)?);
+    steps.extend(advance([digest], now));
+    let last = steps.len();
+    steps.push(facts::step_of([digest]));
+    let answers = session.commit(steps).await?;
+    let after = facts::found(&answers[last])?.into_iter().next().map(|found| found.facts);
+    Ok(Applied {
+        revision: revision(answers.get(written + 1))?,
+        key_id: met.key.id,
+        number: audit::number(answers.get(written))?,
+        before: met.before,
+        after: after.unwrap_or_default(),
+        refused: Vec::new(),
+        record,
+    })
+}
+
+/// Takes as many revisions as there are digests, logs the changes, forgets what every cache has long seen, and tells
+/// whoever listens at the commit. The last step of a transaction: from its first statement on every other change waits.
+/// The first of the steps answers the [`revision`].
+pub(super) fn advance(digests: impl IntoIterator<Item = KeyDigest>, now: Timestamp) -> Vec<Step> {
+    let digests: Vec<_> = digests.into_iter().map(|digest| digest.as_bytes().to_vec()).collect();
+    vec![
+        take_revisions(digests.len() as i64),
+        step!(
+            "INSERT INTO changes (revision, digest, at)
+             SELECT revision.value - cardinality($1::bytea[]) + place, digest, $2
+             FROM revision, unnest($1::bytea[]) WITH ORDINALITY AS changed (digest, place)",
+            digests,
+            time(now)
+        ),
+        // Only what is older than everything kept goes, so that the log has no holes even when a clock was set back.
+        step!(
+            "UPDATE revision SET floor = greatest(floor,
+                 (SELECT min(changes.revision) - 1 FROM changes WHERE at >= $1 AND changes.revision > revision.floor))",
+            time(now.before(LOG_KEPT))
+        ),
+        // A few for each that comes: an archive of thousands must not be deleted in one go while others wait.
+        step!(
+            "DELETE FROM changes WHERE changes.revision IN
+                 (SELECT old.revision FROM changes AS old WHERE old.revision <= (SELECT floor FROM revision)
+                  ORDER BY old.revision LIMIT $1)",
+            FORGOTTEN
+        ),
+        notify(),
+    ]
+}
+
+/// More than an archiving takes revisions in one go, so that the log does not grow for ever.
+const FORGOTTEN: i64 = 1000;
+
+/// A revision without a changed key: no cached fact is wrong, but every replica has to look.
+pub(super) fn next() -> Vec<Step> {
+    vec![take_revisions(1), notify()]
+}
+
+fn take_revisions(count: i64) -> Step {
+    step!("UPDATE revision SET value = value + $1 RETURNING value", count)
+}
+
+fn notify() -> Step {
+    step!("SELECT pg_notify($1, (SELECT value::text FROM revision))", CHANNEL)
+}
+
+/// The answer to the first step of [`advance`] or [`next`].
+pub(super) fn revision(answer: Option<&Vec<Row>>) -> Result<Revision, StoreError> {
+    match answer.and_then(|rows| rows.first()) {
+        Some(row) => Ok(Revision(column(row, 0, "revision.value")?)),
+        None => Err(StoreError::Corrupt("revision: its row is missing".to_owned())),
+    }
+}

@@ -1,0 +1,246 @@
+//! From `store.url` to connections.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::files;
+
+/// Where the server is and how it is spoken to. Prints without the password.
+#[derive(Clone)]
+pub struct Options {
+    config: tokio_postgres::Config,
+    tls: Tls,
+    /// The most connections that decisions use; four more are for everything else.
+    connections: usize,
+}
+
+#[derive(Clone)]
+enum Tls {
+    /// Nobody is between us: a unix socket, loopback, or `sslmode=disable`.
+    Off,
+    /// The server's certificate is checked against these roots, or the system's, and against its name.
+    VerifyFull(Option<PathBuf>),
+}
+
+/// `store.url` is not the address of a PostgreSQL server. Never tells the password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlFault {
+    /// PostgreSQL's own grammar of URLs.
+    #[error("it is no postgres://USER:PASSWORD@HOST:PORT/DATABASE: {0}")]
+    Malformed(String),
+    /// libpq's modes in between protect from nobody who can answer for the server.
+    #[error("sslmode={0} is not offered: it is disable, or verify-full (the default beyond this machine)")]
+    Mode(String),
+    /// Without it the server would decide.
+    #[error("it names no {0}")]
+    Lacks(&'static str),
+}
+
+/// Why no TLS connection can be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsFault {
+    /// The file with the certificates.
+    #[error("sslrootcert {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Nobody to trust.
+    #[error("{0} holds no certificate of an authority")]
+    NoRoots(String),
+    /// The library refused.
+    #[error(transparent)]
+    Library(#[from] rustls::Error),
+}
+
+impl Options {
+    /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?…` with libpq's parameters; `sslmode` is `disable` or
+    /// `verify-full`, `sslrootcert` the file of the authorities.
+    pub fn parse(url: &str, connections: usize) -> Result<Self, UrlFault> {
+        let (place, query) = url.split_once('?').unwrap_or((url, ""));
+        let (mut mode, mut roots, mut others) = (None, None, Vec::new());
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("sslmode", value)) => mode = Some(value),
+                Some(("sslrootcert", value)) => roots = Some(PathBuf::from(value)),
+                _ => others.push(pair),
+            }
+        }
+        let mut config: tokio_postgres::Config = match &others[..] {
+            [] => place.parse(),
+            others => format!("{place}?{}", others.join("&")).parse(),
+        }
+        .map_err(|error| UrlFault::Malformed(super::session::told(&error)))?;
+        if config.get_hosts().is_empty() {
+            return Err(UrlFault::Lacks("host"));
+        }
+        if config.get_user().is_none() {
+            return Err(UrlFault::Lacks("user"));
+        }
+        if config.get_dbname().is_none() {
+            return Err(UrlFault::Lacks("database"));
+        }
+        let tls = match mode {
+            Some("disable") => Tls::Off,
+            Some("verify-full") => Tls::VerifyFull(roots),
+            None if roots.is_none() && config.get_hosts().iter().all(is_here) => Tls::Off,
+            None => Tls::VerifyFull(roots),
+            Some(other) => return Err(UrlFault::Mode(other.to_owned())),
+        };
+        config.ssl_mode(if matches!(tls, Tls::Off) { SslMode::Disable } else { SslMode::Require });
+        config.connect_timeout(CONNECT).keepalives_idle(KEEPALIVE).tcp_user_timeout(UNACKNOWLEDGED);
+        if config.get_application_name().is_none() {
+            config.application_name("sentinel");
+        }
+        Ok(Self { config, tls, connections: connections.max(1) })
+    }
+
+    /// A pool whose server gives up on a statement after `patience`. Nothing is connected yet.
+    pub(super) fn pool(&self, size: usize, patience: Duration) -> Result<Pool, TlsFault> {
+        let mut config = self.config.clone();
+        // A commit is on the disk before it is answered, whatever the database's default is. A replica that dies in the
+        // middle of a transaction must not hold its locks for long.
+        let given = self.config.get_options().unwrap_or_default();
+        config.options(format!(
+            "{given} -c synchronous_commit=on -c statement_timeout={0} -c lock_timeout={0} \
+             -c idle_in_transaction_session_timeout=5000",
+            patience.as_millis()
+        ));
+        let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = match &self.tls {
+            Tls::Off => Manager::from_config(config, tokio_postgres::NoTls, manager),
+            Tls::VerifyFull(roots) => Manager::from_config(config, tls(roots.as_deref())?, manager),
+        };
+        let pool = Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).build();
+        // Only timeouts of its own would need a runtime, and it has none.
+        pool.map_err(|error| TlsFault::NoRoots(error.to_string()))
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// `host:port/database`, for logs.
+    pub fn place(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// How long the server may take to accept.
+const CONNECT: Duration = Duration::from_secs(2);
+const KEEPALIVE: Duration = Duration::from_secs(15);
+/// A server that vanished without a word.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+
+fn is_here(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
+    }
+}
+
+fn tls(roots: Option<&Path>) -> Result<MakeRustlsConnect, TlsFault> {
+    let mut store = RootCertStore::empty();
+    match roots {
+        Some(path) => {
+            let failed = |source| TlsFault::File { path: path.to_owned(), source };
+            let pem = files::read(path, MAX_ROOTS).map_err(failed)?;
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
+                store.add(certificate.map_err(|error| failed(io::Error::other(error)))?)?;
+            }
+        }
+        None => {
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    if store.is_empty() {
+        let place = roots.map_or_else(|| "this system".to_owned(), |path| path.display().to_string());
+        return Err(TlsFault::NoRoots(place));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+/// A bundle of all public authorities has a quarter of it.
+const MAX_ROOTS: u64 = 1 << 20;
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports = self.config.get_ports();
+        for (place, host) in self.config.get_hosts().iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            match host {
+                Host::Tcp(name) => write!(f, "{comma}{name}")?,
+                Host::Unix(path) => write!(f, "{comma}{}", path.display())?,
+            }
+            if let Some(port) = ports.get(place).or(ports.first()) {
+                write!(f, ":{port}")?;
+            }
+        }
+        write!(f, "/{}", self.config.get_dbname().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_prints_without_its_password() {
+        let options = Options::parse("postgres://sentinel:s3cret@db.example:6432/keys", 8).unwrap();
+        assert_eq!(options.to_string(), "db.example:6432/keys");
+        assert!(!format!("{options:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn beyond_this_machine_the_server_is_verified_unless_that_is_switched_off() {
+        let off = |url: &str| matches!(Options::parse(url, 8).unwrap().tls, Tls::Off);
+        assert!(off("postgres://u@127.0.0.1/d"));
+        assert!(off("postgres://u@localhost/d"));
+        assert!(off("postgres://u@%2Frun%2Fpostgresql/d"));
+        assert!(off("postgres://u@db.example/d?sslmode=disable"));
+        assert!(!off("postgres://u@db.example/d"));
+        assert!(!off("postgres://u@127.0.0.1,db.example/d"));
+        assert!(!off("postgres://u@127.0.0.1/d?sslmode=verify-full&sslrootcert=/ca.pem&application_name=x"));
+    }
+
+    #[test]
+    fn a_url_that_is_none_is_refused_without_its_password() {
+        for (url, fault) in [
+            ("postgres://u:s3cret@h/d?sslmode=require", UrlFault::Mode("require".to_owned())),
+            ("postgres:///d", UrlFault::Lacks("host")),
+            ("postgres://h/d", UrlFault::Lacks("user")),
+            ("postgres://u@h", UrlFault::Lacks("database")),
+        ] {
+            assert_eq!(Options::parse(url, 8).unwrap_err(), fault, "{url}");
+        }
+        for url in ["postgres://u:s3cret@h:port/d", "postgres://u:s3cret@h/d?what=ever", "mysql://u:s3cret@h/d"] {
+            let fault = Options::parse(url, 8).unwrap_err().to_string();
+            assert!(fault.starts_with("it is no postgres://") && !fault.contains("s3cret"), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! How full the store is. May be slow: it runs on connections that no decision waits for.
+
+use super::{
+    pepper,
+    rows::{count, moment, parsed, step, time, word},
+    session::Session,
+};
+use crate::{
+    domain::{Reason, Timestamp},
+    store::{CountQuery, Counts, Crowded, Denied, StoreError},
+};
+
+pub(super) async fn counts(session: &mut Session, query: CountQuery) -> Result<Counts, StoreError> {
+    let totals = totals(session).await?;
+    let crowded = match query.crowded {
+        0 => Vec::new(),
+        most => crowded(session, most).await?,
+    };
+    let denied = match query.denied_since {
+        None => Vec::new(),
+        Some(since) => denied(session, since).await?,
+    };
+    let peppers = if query.peppers { pepper::peppers(session).await? } else { Vec::new() };
+    Ok(Counts { crowded, denied, peppers, ..totals })
+}
+
+async fn totals(session: &mut Session) -> Result<Counts, StoreError> {
+    let sql = "
+        SELECT count(*) FILTER (WHERE state = 'learned'),
+            count(*) FILTER (WHERE state = 'pinned' AND owned),
+            count(*) FILTER (WHERE state = 'pinned' AND NOT owned),
+            (SELECT count(*) FROM bans WHERE until IS NULL OR until > clock_timestamp()),
+            count(*) FILTER (WHERE state = 'provisional'),
+            (SELECT count(DISTINCT key_id) FROM candidates AS seen
+             WHERE NOT EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = seen.key_id))
+        FROM (SELECT state, state = 'pinned' AND EXISTS
+                  (SELECT 1 FROM binding_networks AS owner WHERE owner.key_id = bindings.key_id) AS owned
+              FROM bindings) AS counted";
+    let Some(row) = session.row(step!(sql)).await? else { return Ok(Counts::default()) };
+    Ok(Counts {
+        learned: count(&row, 0, "bindings.state")?,
+        pinned: count(&row, 1, "bindings.state")?,
+        reserved: count(&row, 2, "bindings.state")?,
+        banned: count(&row, 3, "bans.until")?,
+        provisional: count(&row, 4, "bindings.state")?,
+        observed: count(&row, 5, "candidates.key_id")?,
+        ..Counts::default()
+    })
+}
+
+/// What an operator gave to a network says nothing of who clients seem to be.
+async fn crowded(session: &mut Session, most: u32) -> Result<Vec<Crowded>, StoreError> {
+    let sql = "
+        SELECT network::text, count(*) AS keys FROM (
+            SELECT network FROM binding_networks JOIN bindings USING (key_id) WHERE state <> 'pinned'
+            UNION ALL SELECT network FROM candidates) AS learned
+        GROUP BY network ORDER BY keys DESC, network::text COLLATE \"C\" LIMIT $1";
+    let rows = session.rows(step!(sql, i64::from(most))).await?;
+    let crowded = rows.iter().map(|row| {
+        let network = parsed(row, 0, "binding_networks.network")?;
+        Ok(Crowded { network, keys: count(row, 1, "binding_networks.network")? })
+    });
+    crowded.collect()
+}
+
+async fn denied(session: &mut Session, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
+    // A sum of bigint is numeric, and as large as it has to be.
+    let sql = "
+        SELECT reason, least(sum(count), 9223372036854775807)::bigint AS times, max(last_at) FROM audit
+        WHERE last_at >= $1 AND kind IN ('denied', 'would_deny') AND reason IS NOT NULL
+        GROUP BY reason ORDER BY times DESC, reason COLLATE \"C\"";
+    let rows = session.rows(step!(sql, time(since))).await?;
+    let denied = rows.iter().map(|row| {
+        Ok(Denied {
+            reason: word(row, 0, "audit.reason", Reason::from_word)?,
+            count: count(row, 1, "audit.count")?,
+            last_at: moment(row, 2, "audit.last_at")?,
+        })
+    });
+    denied.collect()
+}

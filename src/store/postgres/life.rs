@@ -1,0 +1,117 @@
+//! Last use, and the archive of what was not used for long.
+
+use tokio_postgres::Row;
+
+use super::{
+    audit,
+    change::advance,
+    facts,
+    keys::{Lock, lock},
+    rows::{column, digest, moment, moment_or_null, networks, parsed, step, time},
+    session::Session,
+};
+use crate::{
+    domain::{Binding, Fingerprint, Hint, PepperId, State, Timestamp, event::Record},
+    store::{
+        StoreError, Use,
+        rules::{self, Named},
+    },
+};
+
+/// In the order of their ids, so that the batches of two replicas do not wait for each other in a circle.
+pub(super) async fn note_uses(session: &mut Session, mut uses: Vec<Use>) -> Result<u64, StoreError> {
+    uses.sort_unstable_by_key(|it| it.key);
+    let ids: Vec<_> = uses.iter().map(|it| it.key.to_string()).collect();
+    let used: Vec<_> = uses.iter().map(|it| it.used_at.map(time)).collect();
+    let refused: Vec<_> = uses.iter().map(|it| it.refused_at.map(time)).collect();
+    let sql = "
+        WITH noted AS MATERIALIZED (
+            SELECT key_id, max(noted.used_at) AS used_at, max(noted.refused_at) AS refused_at
+            FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS noted (key_id, used_at, refused_at)
+            GROUP BY key_id),
+        held AS MATERIALIZED (
+            SELECT bindings.key_id FROM bindings WHERE key_id = ANY ($1)
+            ORDER BY bindings.key_id FOR NO KEY UPDATE)
+        UPDATE bindings SET used_at = greatest(bindings.used_at, noted.used_at),
+            refused_at = greatest(bindings.refused_at, noted.refused_at)
+        FROM noted JOIN held USING (key_id) WHERE bindings.key_id = noted.key_id
+        RETURNING bindings.key_id";
+    Ok(session.rows(step!(sql, ids, used, refused)).await?.len() as u64)
+}
+
+pub(super) async fn archive(
+    session: &mut Session,
+    unused_since: Timestamp,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Vec<Record>, StoreError> {
+    session.begin(vec![Lock::Writers.share()]).await?;
+    if !Lock::Archive.try_take(session).await? {
+        return Ok(Vec::new());
+    }
+    // The expression of the index `bindings_unused`.
+    let sql = "SELECT key_id, digest FROM bindings
+        WHERE state = 'learned' AND greatest(created_at, used_at, refused_at, restored_at) < $1
+        ORDER BY greatest(created_at, used_at, refused_at, restored_at) LIMIT $2";
+    let rows = session.rows(step!(sql, time(unused_since), i64::from(limit))).await?;
+    let ids: Vec<_> = facts::ids(&rows)?.iter().map(ToString::to_string).collect();
+    let digests = rows.iter().map(|row| digest(row, 1, "bindings.digest")).collect::<Result<Vec<_>, _>>()?;
+    // Judged again, because until the lock was there anything could happen to them; a use takes no lock, so that the
+    // statement itself must look; rows are held in the order of their ids for its sake. The networks are read as they
+    // were before it.
+    let sql = "
+        WITH held AS MATERIALIZED (
+            SELECT key_id FROM bindings WHERE key_id = ANY ($1) ORDER BY key_id FOR UPDATE),
+        gone AS (
+            DELETE FROM bindings WHERE key_id IN (SELECT key_id FROM held) AND digest = ANY ($2) AND state = 'learned'
+                AND greatest(created_at, used_at, refused_at, restored_at) < $3
+            RETURNING key_id, digest, pepper, realm, hint, created_at, open_until),
+        owned AS (
+            SELECT gone.*, coalesce(
+                (SELECT array_agg(network ORDER BY network::text COLLATE \"C\") FROM binding_networks AS owner
+                 WHERE owner.key_id = gone.key_id), '{}') AS networks
+            FROM gone),
+        kept AS (
+            INSERT INTO archive (key_id, digest, pepper, realm, hint, networks, created_at, archived_at)
+            SELECT key_id, digest, pepper, realm, hint, networks, created_at, $4 FROM owned)
+        SELECT key_id, digest, pepper, realm, hint, created_at, open_until, networks::text[] FROM owned";
+    let values = digests.iter().map(|digest| digest.as_bytes().to_vec()).collect::<Vec<_>>();
+    let steps = vec![lock(digests), step!(sql, ids, values, time(unused_since), time(now))];
+    let rows = session.send(steps).await?.pop().unwrap_or_default();
+    let mut steps = Vec::new();
+    let (mut records, mut changed) = (Vec::new(), Vec::new());
+    for row in &rows {
+        let (key, binding) = archived(row)?;
+        changed.push(key.fingerprint.digest);
+        let record = rules::change::archived(&key, binding, now);
+        steps.push(audit::append(&record)?);
+        records.push(record);
+    }
+    if !changed.is_empty() {
+        steps.extend(advance(changed, now));
+        session.send(steps).await?;
+    }
+    Ok(records)
+}
+
+fn archived(row: &Row) -> Result<(Named, Binding), StoreError> {
+    let id = parsed(row, 0, "bindings.key_id")?;
+    let hint = column::<Option<String>>(row, 4, "bindings.hint")?.map(Hint::from_stored);
+    let fingerprint = Fingerprint {
+        digest: digest(row, 1, "bindings.digest")?,
+        pepper: PepperId::from_stored(column(row, 2, "bindings.pepper")?),
+        realm: column(row, 3, "bindings.realm")?,
+        hint: hint.clone(),
+        others: Vec::new(),
+    };
+    let binding = Binding {
+        id,
+        hint,
+        state: State::Learned,
+        networks: networks(row, 7, "binding_networks.network")?,
+        created_at: moment(row, 5, "bindings.created_at")?,
+        open_until: moment_or_null(row, 6, "bindings.open_until")?,
+        expires_at: None,
+    };
+    Ok((Named { id, fingerprint }, binding))
+}

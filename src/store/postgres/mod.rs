@@ -1,0 +1,168 @@
+//! The store in a PostgreSQL database: the authority of many replicas.
+//!
+//! [`PostgresStore::new`] connects to nothing; [`PostgresStore::prepare`] brings the schema up to date and checks the
+//! pepper, and may be tried until the server is there. Three pools, so that nobody waits behind what takes longer:
+//! *decisions* for what requests wait for and the poll, *changes* for operators' changes and chores, *scans* for
+//! operators' questions.
+//!
+//! Every statement sees what is committed when it begins (READ COMMITTED), so what is read under a lock is the last word.
+//! Locks are taken in one order: the pepper's, those of keys by their number, rows by their id, the revision.
+
+mod audit;
+mod change;
+mod claim;
+mod connect;
+mod counts;
+mod facts;
+mod keys;
+mod life;
+mod listing;
+mod open;
+mod owner;
+mod partitions;
+mod pepper;
+mod rekey;
+mod rows;
+mod session;
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use deadpool_postgres::Pool;
+
+use self::session::Session;
+use super::{
+    Applied, AuditQuery, Change, ChangeError, Changes, Chore, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
+    Reading, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Tended, rules::REFUSED_SINCE,
+};
+use crate::domain::{KeyDigests, Timestamp};
+
+pub use connect::{Options, TlsFault, UrlFault};
+pub use open::OpenError;
+
+/// Longer than any decision waits, so that a claim whose caller is gone still ends by itself.
+const DECISION: Duration = Duration::from_secs(1);
+const CHANGE: Duration = Duration::from_secs(10);
+const SCAN: Duration = Duration::from_secs(60);
+
+/// A PostgreSQL store. Dropping it closes its connections.
+#[derive(Debug)]
+pub struct PostgresStore {
+    pools: Pools,
+    place: String,
+    /// Nothing is asked of a database before its schema and its pepper are known to be ours.
+    prepared: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Pools {
+    decisions: Pool,
+    changes: Pool,
+    scans: Pool,
+}
+
+impl PostgresStore {
+    /// A store at `options`; nothing is connected yet.
+    pub fn new(options: &Options) -> Result<Self, TlsFault> {
+        let pools = Pools {
+            decisions: options.pool(options.connections(), DECISION)?,
+            changes: options.pool(2, CHANGE)?,
+            scans: options.pool(2, SCAN)?,
+        };
+        Ok(Self { pools, place: options.to_string(), prepared: AtomicBool::new(false) })
+    }
+
+    async fn session(&self, pool: &Pool) -> Result<Session, StoreError> {
+        match self.prepared.load(Ordering::Acquire) {
+            true => Session::take(pool).await,
+            false => Err(StoreError::Unavailable(format!("{} was not reached yet", self.place))),
+        }
+    }
+
+    async fn deciding(&self) -> Result<Session, StoreError> {
+        self.session(&self.pools.decisions).await
+    }
+
+    async fn changing(&self) -> Result<Session, StoreError> {
+        self.session(&self.pools.changes).await
+    }
+
+    async fn scanning(&self) -> Result<Session, StoreError> {
+        self.session(&self.pools.scans).await
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
+        facts::reading(&mut self.deciding().await?, key).await
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
+        let mut session = self.deciding().await?;
+        let claimed = claim::claim(&mut session, &claim).await;
+        session.end(claimed).await
+    }
+
+    async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
+        let mut session = self.changing().await?;
+        let applied = change::apply(&mut session, &change, actor, now).await;
+        let applied = session.end(applied).await?;
+        // The change is made, whether or not this succeeds.
+        let refused =
+            async { audit::refused(&mut self.scanning().await?, applied.key_id, now.before(REFUSED_SINCE)).await };
+        let refused = refused.await.unwrap_or_default();
+        Ok(Applied { refused, ..applied })
+    }
+
+    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
+        let mut session = self.changing().await?;
+        let rotated = pepper::rotate(&mut session, &step, actor, now).await;
+        session.end(rotated).await
+    }
+
+    async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
+        facts::changes_after(&mut self.deciding().await?, applied).await
+    }
+
+    async fn keys(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+        listing::keys(&mut self.scanning().await?, &query).await
+    }
+
+    async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
+        listing::find(&mut self.scanning().await?, &target).await
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
+        let mut session = self.scanning().await?;
+        let found = audit::list(&mut session, &query).await;
+        session.end(found).await
+    }
+
+    async fn tend(&self, chore: Chore) -> Result<Tended, StoreError> {
+        let mut session = self.changing().await?;
+        let rows = match chore {
+            Chore::NoteUses(uses) => life::note_uses(&mut session, uses).await,
+            Chore::Deliver { batch, records } => {
+                let is_new = audit::deliver(&mut session, batch, &records).await;
+                is_new.map(|is_new| if is_new { records.len() as u64 } else { 0 })
+            }
+            Chore::PruneAudit { before, limit } => partitions::prune(&mut session, before, limit).await,
+            Chore::Archive { unused_since, limit, now } => {
+                let records = life::archive(&mut session, unused_since, limit, now).await;
+                let records = session.end(records).await?;
+                return Ok(Tended { rows: records.len() as u64, records });
+            }
+            Chore::Rekey { moves, now } => rekey::rekey(&mut session, &moves, now).await,
+        };
+        let rows = session.end(rows).await?;
+        Ok(Tended { rows, records: Vec::new() })
+    }
+
+    async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {
+        counts::counts(&mut self.scanning().await?, query).await
+    }
+}

@@ -1,0 +1,100 @@
+//! The audit's days: made ahead, dropped whole when they are over.
+
+use super::{
+    keys::Lock,
+    rows::{column, count, step, time},
+    session::Session,
+};
+use crate::{
+    domain::Timestamp,
+    store::{StoreError, rules::SPOOLS_KEPT},
+};
+
+/// So many days have their partition before they begin: a week in which nobody is started and no job runs.
+const AHEAD: i32 = 7;
+
+/// Makes the partitions of today and the days to come. A day for which `audit_rest` holds records already, from a clock
+/// that ran ahead, stays there.
+pub(super) async fn make(session: &mut Session) -> Result<(), StoreError> {
+    // One statement for the server: names and bounds cannot be parameters of DDL.
+    let sql = "
+        DO $$
+        DECLARE
+            day date;
+            first date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+        BEGIN
+            PERFORM pg_advisory_xact_lock(OURS, RETENTION);
+            FOR day IN SELECT first + days FROM generate_series(0, AHEAD) AS days LOOP
+                CONTINUE WHEN to_regclass('audit_' || to_char(day, 'YYYYMMDD')) IS NOT NULL;
+                BEGIN
+                    EXECUTE format('CREATE TABLE %I PARTITION OF audit FOR VALUES FROM (%L) TO (%L)',
+                        'audit_' || to_char(day, 'YYYYMMDD'),
+                        day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+                EXCEPTION WHEN check_violation THEN NULL;
+                END;
+            END LOOP;
+        END $$";
+    let (ours, retention) = Lock::Retention.numbers();
+    let sql = sql
+        .replace("OURS", &ours.to_string())
+        .replace("RETENTION", &retention.to_string())
+        .replace("AHEAD", &AHEAD.to_string());
+    session.script(&sql).await
+}
+
+/// Drops the days that are wholly before `before`, then deletes at most `limit` older records from what is left of the
+/// audit. How many records that were. Nothing, while another replica is at it.
+pub(super) async fn prune(session: &mut Session, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    make(session).await?;
+    let mut dropped = 0;
+    for day in over(session, before).await? {
+        dropped += drop_day(session, &day).await?;
+    }
+    session.begin(Vec::new()).await?;
+    if !Lock::Retention.try_take(session).await? {
+        return Ok(dropped);
+    }
+    let deleted = session
+        .rows(step!(
+            "WITH old AS (SELECT tableoid AS part, ctid AS place FROM audit
+                 WHERE last_at < $1 AND id < (SELECT max(id) FROM audit) ORDER BY last_at, id LIMIT $2)
+             DELETE FROM audit USING old WHERE audit.tableoid = old.part AND audit.ctid = old.place
+             RETURNING audit.id",
+            time(before),
+            i64::from(limit)
+        ))
+        .await?;
+    // A folder that comes back after months must not deliver again what it has delivered.
+    session
+        .send(vec![step!(
+            "DELETE FROM audit_spools WHERE used_at < least($1, clock_timestamp() - make_interval(secs => $2))",
+            time(before),
+            SPOOLS_KEPT.as_secs() as f64
+        )])
+        .await?;
+    Ok(dropped + deleted.len() as u64)
+}
+
+/// The partitions of days that end before `before`, the oldest first.
+async fn over(session: &mut Session, before: Timestamp) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT part.relname FROM pg_inherits JOIN pg_class AS part ON part.oid = inhrelid
+        WHERE inhparent = 'audit'::regclass AND part.relname ~ '^audit_[0-9]{8}$'
+            AND (to_date(right(part.relname, 8), 'YYYYMMDD') + 1)::timestamp AT TIME ZONE 'UTC' <= $1
+        ORDER BY part.relname";
+    session.rows(step!(sql, time(before))).await?.iter().map(|row| column(row, 0, "pg_class.relname")).collect()
+}
+
+/// In a transaction of its own, because it waits for everyone who writes to the audit, and they for it: with little
+/// patience, for the next run comes.
+async fn drop_day(session: &mut Session, day: &str) -> Result<u64, StoreError> {
+    session.begin(vec![Lock::Retention.take()]).await?;
+    if session.row(step!("SELECT 1 WHERE to_regclass($1) IS NOT NULL", day.to_owned())).await?.is_none() {
+        session.commit(Vec::new()).await?;
+        return Ok(0);
+    }
+    let counted = session.query(&format!("SELECT count(*) FROM {day}"), &[]).await?;
+    let counted = counted.first().map_or(Ok(0), |row| count(row, 0, "audit"))?;
+    session.script(&format!("SET LOCAL lock_timeout = 200; DROP TABLE {day}")).await?;
+    session.commit(Vec::new()).await?;
+    Ok(counted)
+}

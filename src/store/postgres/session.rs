@@ -1,0 +1,185 @@
+//! A connection for one operation, and what becomes of it afterwards.
+//!
+//! Statements of one transaction go out together and are answered together wherever none needs the answer of another:
+//! a first use costs two trips to the server. A connection goes back to its pool only after its operation came to an
+//! end; one whose caller gave up is closed, because nobody knows what it is in the middle of.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool, PoolError};
+use futures_util::future::join_all;
+use tokio::time::timeout;
+use tokio_postgres::{Row, error::SqlState, types::ToSql};
+
+use super::rows::Step;
+use crate::store::{ChangeError, StoreError};
+
+/// A borrowed connection.
+pub(super) struct Session {
+    /// `None` only while it is dropped.
+    client: Option<Object>,
+    clean: bool,
+    in_transaction: bool,
+}
+
+/// How long an operation waits for a connection: longer than any decision does.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Session {
+    /// A connection of `pool`, outside of a transaction.
+    pub(super) async fn take(pool: &Pool) -> Result<Self, StoreError> {
+        let client = timeout(PATIENCE, pool.get()).await.map_err(|_| unavailable("no connection came free"))??;
+        Ok(Self { client: Some(client), clean: true, in_transaction: false })
+    }
+
+    fn client(&self) -> Result<&Object, StoreError> {
+        self.client.as_ref().ok_or_else(|| unavailable("its connection is closed"))
+    }
+
+    /// Sends all `steps` before it waits for an answer. They are carried out in their order; the first fault is the
+    /// answer, and the server does nothing more in that transaction.
+    pub(super) async fn send(&mut self, steps: Vec<Step>) -> Result<Vec<Vec<Row>>, StoreError> {
+        self.exchange(false, steps, false).await
+    }
+
+    /// The same, as the beginning of a transaction.
+    pub(super) async fn begin(&mut self, steps: Vec<Step>) -> Result<Vec<Vec<Row>>, StoreError> {
+        self.in_transaction = true;
+        self.exchange(true, steps, false).await
+    }
+
+    /// The same, as the end of it.
+    pub(super) async fn commit(&mut self, steps: Vec<Step>) -> Result<Vec<Vec<Row>>, StoreError> {
+        let answers = self.exchange(false, steps, true).await?;
+        self.in_transaction = false;
+        Ok(answers)
+    }
+
+    async fn exchange(&mut self, begin: bool, steps: Vec<Step>, commit: bool) -> Result<Vec<Vec<Row>>, StoreError> {
+        self.clean = false;
+        let answers = self.answered(begin, steps, commit).await;
+        // A fault is an answer as well; only who did not wait for one leaves the connection in the middle of something.
+        self.clean = true;
+        answers
+    }
+
+    async fn answered(&self, begin: bool, steps: Vec<Step>, commit: bool) -> Result<Vec<Vec<Row>>, StoreError> {
+        let client = self.client()?;
+        // All of them before the first is sent: preparing waits, and what waits would come out of its order.
+        let mut prepared = Vec::with_capacity(steps.len());
+        for step in &steps {
+            prepared.push(client.prepare_cached(step.sql).await?);
+        }
+        let values: Vec<Vec<&(dyn ToSql + Sync)>> = steps
+            .iter()
+            .map(|step| step.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect())
+            .collect();
+        let begun = async { if begin { client.batch_execute("BEGIN").await } else { Ok(()) } };
+        let asked = join_all(prepared.iter().zip(&values).map(|(statement, values)| client.query(statement, values)));
+        let committed = async { if commit { client.batch_execute("COMMIT").await } else { Ok(()) } };
+        // Polled in this order, and each sends when it is first polled.
+        let (begun, answers, committed) = tokio::join!(biased; begun, asked, committed);
+        begun?;
+        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        committed?;
+        Ok(answers)
+    }
+
+    /// The rows of one statement.
+    pub(super) async fn rows(&mut self, step: Step) -> Result<Vec<Row>, StoreError> {
+        Ok(self.send(vec![step]).await?.pop().unwrap_or_default())
+    }
+
+    /// The first row of one statement.
+    pub(super) async fn row(&mut self, step: Step) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(step).await?.into_iter().next())
+    }
+
+    /// The rows of a statement that is made for once.
+    pub(super) async fn query(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        self.clean = false;
+        let rows = self.client()?.query(sql, values).await;
+        self.clean = true;
+        Ok(rows?)
+    }
+
+    /// Statements without values or answers.
+    pub(super) async fn script(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.clean = false;
+        let done = self.client()?.batch_execute(sql).await;
+        self.clean = true;
+        Ok(done?)
+    }
+
+    /// Ends the transaction, if one is still open: kept if the result is good, else undone.
+    pub(super) async fn end<T, E: From<StoreError>>(mut self, result: Result<T, E>) -> Result<T, E> {
+        match &result {
+            Ok(_) if self.in_transaction => drop(self.commit(Vec::new()).await?),
+            Ok(_) => {}
+            Err(_) => self.roll_back().await,
+        }
+        result
+    }
+
+    /// Undoes the transaction, if there is one.
+    pub(super) async fn roll_back(&mut self) {
+        if !std::mem::take(&mut self.in_transaction) {
+            return;
+        }
+        self.clean = false;
+        if let Some(client) = &self.client {
+            self.clean = client.batch_execute("ROLLBACK").await.is_ok();
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.clean || self.in_transaction {
+            // Out of the pool; the server undoes what was not committed.
+            self.client.take().map(Object::take);
+        }
+    }
+}
+
+fn unavailable(why: &str) -> StoreError {
+    StoreError::Unavailable(why.to_owned())
+}
+
+/// Callers only need to know whether waiting may help.
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let text = told(&error);
+        match error.code().map(SqlState::code) {
+            // Data exception, constraint violation, syntax error or missing object: a table that somebody altered.
+            Some(code) if ["22", "23", "42"].contains(&&code[..2]) => Self::Corrupt(text),
+            // A parameter whose column has another type by now never reached the server.
+            None if error.to_string().starts_with("error serializing") => Self::Corrupt(text),
+            _ => Self::Unavailable(text),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for ChangeError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => Self::Unavailable(told(&error)),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+/// The driver's own text is only the kind of the error.
+pub(super) fn told(error: &tokio_postgres::Error) -> String {
+    match (error.as_db_error(), std::error::Error::source(error)) {
+        (Some(db), _) => format!("{} ({})", db.message(), db.code().code()),
+        (None, Some(source)) => format!("{error}: {source}"),
+        (None, None) => error.to_string(),
+    }
+}
