@@ -27,6 +27,8 @@ pub use listing::{Archived, CountQuery, Counts, Crowded, Denied, KeyQuery, KeyRo
 pub use records::{AuditOrder, AuditQuery, BatchId, RecordId, SpoolId, Stored};
 pub use rotation::{FORGOTTEN_AT_ONCE, Left, PepperRow, Rekey, Rotated, Rotation};
 
+use std::fmt;
+
 use async_trait::async_trait;
 
 use crate::domain::{KeyDigest, KeyDigests, KeyFacts, PepperId, Timestamp};
@@ -69,7 +71,8 @@ pub trait Store: Send + Sync + 'static {
     async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError>;
 
     /// The keys changed after `applied`, oldest first, with the store's clock and current revision; everything read
-    /// in one snapshot.
+    /// in one snapshot. Where the log does not reach back to `applied`, or the store (restored from a backup) has not
+    /// come to it, all that the log has; of more than 100,000 changes the newest.
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError>;
 
     /// Bindings and bans, newest first; a key with both is one row, as new as the newer. Whether a ban is in force is
@@ -101,6 +104,18 @@ pub struct Reading {
     pub digest: KeyDigest,
 }
 
+/// Names one life of a store. A store that was restored from a backup takes revisions anew that it has given before, so
+/// a backend whose facts are shared through Redis must give it another life: what was read in the one is not comparable
+/// with the changes of the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct StoreLife(pub u128);
+
+impl fmt::Display for StoreLife {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 /// The change log after some revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes {
@@ -110,9 +125,11 @@ pub struct Changes {
     pub revision: Revision,
     /// The changed keys, oldest first.
     pub changed: Vec<(Revision, KeyDigest)>,
-    /// The log does not reach back to the revision asked for, or the store (restored from a backup) has not come to it:
-    /// every cached fact may be wrong.
-    pub pruned: bool,
+    /// `changed` holds every change after this one: the revision asked for, or, where it cannot, a later one. Then what
+    /// was cached may be wrong.
+    pub complete_from: Revision,
+    /// Whose revisions these are.
+    pub life: StoreLife,
     /// The pepper that the store's digests are made with.
     pub active_pepper: PepperId,
 }

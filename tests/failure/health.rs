@@ -6,7 +6,7 @@ use key_ip_sentinel::{
     domain::{PepperId, Timestamp},
     ext_authz::SERVICE,
     health::Health,
-    store::{Changes, Revision, view::View},
+    store::{Changes, Revision, StoreLife, view::View},
 };
 use tokio::time::Instant;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -27,7 +27,17 @@ fn serving_follows_the_polls_and_never_returns_from_a_drain() {
     };
     let polled = |at: Instant| {
         let (now, active_pepper) = (Timestamp::from_millis(1), PepperId::from_stored("a-pepper".to_owned()));
-        view.polled(&Changes { now, revision: Revision(0), changed: Vec::new(), pruned: false, active_pepper }, at);
+        view.polled(
+            &Changes {
+                now,
+                revision: Revision(0),
+                changed: Vec::new(),
+                complete_from: Revision(0),
+                life: StoreLife(0),
+                active_pepper,
+            },
+            at,
+        );
     };
     assert!(!health.is_serving());
     assert!(!judged(start), "no poll has succeeded yet");

@@ -7,7 +7,7 @@ use key_ip_sentinel::{
     engine::{Decision, Engine, Options, Request},
     limit::{self, Rate},
     metrics::Metrics,
-    store::{Changes, Revision, cached::Cached, rekey, view::View},
+    store::{Changes, Revision, StoreLife, cached::Cached, rekey, view::View},
 };
 use tokio::time::Instant;
 
@@ -46,7 +46,8 @@ async fn no_flood_pushes_owners_out_or_fills_the_memory() {
         now: Timestamp::from_millis(1_767_225_600_000),
         revision: Revision(0),
         changed: Vec::new(),
-        pruned: false,
+        complete_from: Revision(0),
+        life: StoreLife(0),
         active_pepper: ring.active(),
     };
     view.polled(&heard, started);

@@ -13,7 +13,7 @@ use key_ip_sentinel::{
     ext_authz::{Authorization, Manner, Server},
     limit,
     metrics::Metrics,
-    store::{Changes, Revision, cached::Cached, rekey, view::View},
+    store::{Changes, Revision, StoreLife, cached::Cached, rekey, view::View},
 };
 use tokio::{sync::oneshot, time::Instant};
 use tonic::body::Body;
@@ -215,7 +215,8 @@ impl Stage {
             now: Timestamp::from_millis(1_800_000_000_000),
             revision: Revision::default(),
             changed: Vec::new(),
-            pruned: false,
+            complete_from: Revision(0),
+            life: StoreLife(0),
             active_pepper: ring.active(),
         };
         view.polled(&changes, Instant::now());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use key_ip_sentinel::{
     domain::KeyFacts,
-    store::{Action, Counts, Reading, Revision},
+    store::{Action, Counts, Reading, Revision, Store},
 };
 
 use crate::fixture::*;
@@ -43,32 +43,37 @@ pub(crate) async fn changes_come_oldest_first(place: &impl Backend) {
     for applied in 0..=3 {
         let changes = store.changes_after(Revision(applied)).await.unwrap();
         assert_eq!(changes.changed, all[usize::try_from(applied).unwrap()..]);
-        assert_eq!((changes.revision, changes.pruned), (Revision(3), false));
+        assert_eq!((changes.revision, changes.complete_from), (Revision(3), Revision(applied)));
     }
 }
 
+/// Asks what changed after `applied`: from which revision on that is complete, and the revisions.
+async fn log_after(store: &dyn Store, applied: i64) -> (i64, Vec<i64>) {
+    let changes = store.changes_after(Revision(applied)).await.unwrap();
+    (changes.complete_from.0, changes.changed.iter().map(|(revision, _)| revision.0).collect())
+}
+
+/// Whoever comes too late for some gets all that there is: what was read since then he can still judge.
 pub(crate) async fn changes_are_pruned_after_a_day(place: &impl Backend) {
     let store = place.open().await;
     let key = key("often");
     change_at(&*store, &key, FOREVER, START).await;
     change_at(&*store, &key, FOREVER, at(hours(1))).await;
-    assert!(!store.changes_after(Revision(0)).await.unwrap().pruned, "a day is kept");
+    assert_eq!(log_after(&*store, 0).await, (0, vec![1, 2]), "a day is kept");
     // The second is exactly as old as a cached fact can be, and an hour.
     change_at(&*store, &key, FOREVER, at(hours(26))).await;
 
-    let kept = [(Revision(2), key.digest), (Revision(3), key.digest)];
-    let behind = store.changes_after(Revision(0)).await.unwrap();
-    assert_eq!((behind.pruned, behind.revision), (true, Revision(3)));
-    let just_there = store.changes_after(Revision(1)).await.unwrap();
-    assert_eq!((just_there.pruned, &just_there.changed[..]), (false, &kept[..]));
+    assert_eq!(log_after(&*store, 0).await, (1, vec![2, 3]));
+    assert_eq!(log_after(&*store, 1).await, (1, vec![2, 3]));
+    assert_eq!(log_after(&*store, 2).await, (2, vec![3]));
 
     change_at(&*store, &key, FOREVER, at(hours(26) + Duration::from_millis(1))).await;
-    assert!(store.changes_after(Revision(1)).await.unwrap().pruned);
-    assert!(!store.changes_after(Revision(2)).await.unwrap().pruned);
+    for applied in 0..=2 {
+        assert_eq!(log_after(&*store, applied).await, (2, vec![3, 4]));
+    }
     change_at(&*store, &key, FOREVER, at(hours(1000))).await;
-    let last = store.changes_after(Revision(4)).await.unwrap();
-    assert_eq!((last.pruned, last.changed), (false, vec![(Revision(5), key.digest)]));
-    assert!(store.changes_after(Revision(3)).await.unwrap().pruned);
+    assert_eq!(log_after(&*store, 4).await, (4, vec![5]));
+    assert_eq!(log_after(&*store, 3).await, (4, vec![5]));
 }
 
 pub(crate) async fn a_clock_set_back_makes_no_hole(place: &impl Backend) {
@@ -78,18 +83,30 @@ pub(crate) async fn a_clock_set_back_makes_no_hole(place: &impl Backend) {
     change_at(&*store, &key, FOREVER, START).await;
     change_at(&*store, &key, FOREVER, at(hours(48))).await;
     for applied in 0..=3 {
-        let changes = store.changes_after(Revision(applied)).await.unwrap();
-        let complete = changes.changed.len() as i64 == 3 - applied;
-        assert!(changes.pruned || complete, "after {applied}: {changes:?}");
+        let (complete_from, changed) = log_after(&*store, applied).await;
+        assert_eq!(changed, (complete_from + 1..=3).collect::<Vec<_>>(), "after {applied}");
+        assert!(complete_from >= applied);
     }
-    assert!(!store.changes_after(Revision(2)).await.unwrap().pruned);
+    assert_eq!(log_after(&*store, 2).await.0, 2);
 }
 
-pub(crate) async fn a_caller_ahead_of_the_store_must_reload(place: &impl Backend) {
+/// A backup was put back: its whole log, and a revision that the caller is past.
+pub(crate) async fn a_caller_ahead_of_the_store_is_told_all(place: &impl Backend) {
     let store = place.open().await;
     change(&*store, &key("one"), FOREVER).await;
-    assert!(!store.changes_after(Revision(1)).await.unwrap().pruned);
-    assert!(store.changes_after(Revision(2)).await.unwrap().pruned);
+    assert_eq!(log_after(&*store, 1).await, (1, vec![]));
+    let ahead = store.changes_after(Revision(2)).await.unwrap();
+    assert_eq!((ahead.revision, ahead.complete_from), (Revision(1), Revision(0)));
+    assert_eq!(ahead.changed, [(Revision(1), key("one").digest)]);
+}
+
+pub(crate) async fn a_store_has_one_life_while_nobody_restores_it(place: &impl Backend) {
+    let store = place.open().await;
+    let life = store.changes_after(Revision(0)).await.unwrap().life;
+    change(&*store, &key("one"), FOREVER).await;
+    assert_eq!(store.changes_after(Revision(1)).await.unwrap().life, life);
+    drop(store);
+    assert_eq!(place.open().await.changes_after(Revision(0)).await.unwrap().life, life);
 }
 
 pub(crate) async fn the_clock_and_the_pepper_are_the_stores(place: &impl Backend) {

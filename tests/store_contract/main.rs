@@ -103,7 +103,8 @@ macro_rules! suite {
                 changes_come_oldest_first,
                 changes_are_pruned_after_a_day,
                 a_clock_set_back_makes_no_hole,
-                a_caller_ahead_of_the_store_must_reload,
+                a_caller_ahead_of_the_store_is_told_all,
+                a_store_has_one_life_while_nobody_restores_it,
                 the_clock_and_the_pepper_are_the_stores,
             },
             audit::{

@@ -415,3 +415,21 @@ async fn archived_rows_go_with_their_pepper_and_not_before() {
     drop(store);
     Database::open(&place.path()).unwrap().start(&next.into()).unwrap();
 }
+
+/// More than a cache's window has room for: the newest of them, and from where on they are all.
+#[tokio::test]
+async fn of_too_many_changes_the_newest_are_told() {
+    let place = File::new();
+    let store = place.start();
+    let many = "BEGIN IMMEDIATE;
+         WITH RECURSIVE number(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < 100010)
+         INSERT INTO changes (revision, digest, at) SELECT value, randomblob(32), unixepoch() * 1000 FROM number;
+         UPDATE revision SET value = 100010; COMMIT;";
+    place.shell().execute_batch(many).unwrap();
+    for (applied, complete_from) in [(0, 10), (9, 10), (10, 10), (11, 11), (100_010, 100_010), (100_011, 10)] {
+        let changes = store.changes_after(Revision(applied)).await.unwrap();
+        assert_eq!(changes.complete_from, Revision(complete_from));
+        let told: Vec<_> = changes.changed.iter().map(|(revision, _)| revision.0).collect();
+        assert_eq!(told, (complete_from + 1..=100_010).collect::<Vec<_>>());
+    }
+}

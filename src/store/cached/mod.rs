@@ -145,13 +145,11 @@ impl Cached {
     /// Takes in a poll's changes: from here on no fact older than them is used.
     pub fn absorb(&self, changes: &Changes) {
         let mut window = locked(&self.window);
-        if changes.pruned {
-            window.restart(changes.revision);
+        if !window.absorb(changes) {
             self.entries.clear();
             return;
         }
-        for (revision, key) in &changes.changed {
-            window.record(*revision, *key);
+        for (_, key) in &changes.changed {
             self.entries.remove(key);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::{
     domain::{KeyDigest, KeyDigests},
-    store::Revision,
+    store::{Changes, Revision, StoreLife},
 };
 
 /// The keys of the latest changes, and from which revision on they are complete.
@@ -12,13 +12,18 @@ use crate::{
 pub(super) struct Window {
     /// Counts the restarts: revisions of two generations are not comparable, since a restored store takes old ones anew.
     pub(super) generation: u64,
+    /// `None` before the first poll.
+    pub(super) life: Option<StoreLife>,
+    /// The last poll's.
+    pub(super) applied: Revision,
     floor: Revision,
     last_change: HashMap<KeyDigest, Revision>,
     order: VecDeque<(Revision, KeyDigest)>,
 }
 
 impl Window {
-    /// Bounds the memory; an older fact is then a miss, never a risk.
+    /// Bounds the memory; an older fact is then a miss, never a risk. How long ago the oldest change was needs no bound
+    /// of its own: a longer window makes no fact count that a shorter one would not.
     const MAX: usize = 100_000;
 
     /// Whether a fact that was read at `as_of` in this `generation` includes every change of its key.
@@ -29,8 +34,22 @@ impl Window {
         generation == self.generation && as_of >= self.floor && key.iter().all(unchanged)
     }
 
-    /// Takes in one change.
-    pub(super) fn record(&mut self, revision: Revision, key: KeyDigest) {
+    /// Takes in a poll. `false` says that it does not go on from the last one, so that nothing kept until now counts: the
+    /// window begins anew where the log does.
+    pub(super) fn absorb(&mut self, changes: &Changes) -> bool {
+        let goes_on = self.life.is_none_or(|life| life == changes.life)
+            && (changes.complete_from..=changes.revision).contains(&self.applied);
+        if !goes_on {
+            *self = Self { generation: self.generation + 1, floor: changes.complete_from, ..Self::default() };
+        }
+        for (revision, key) in &changes.changed {
+            self.record(*revision, *key);
+        }
+        (self.life, self.applied) = (Some(changes.life), changes.revision);
+        goes_on
+    }
+
+    fn record(&mut self, revision: Revision, key: KeyDigest) {
         self.last_change.insert(key, revision);
         self.order.push_back((revision, key));
         while self.order.len() > Self::MAX {
@@ -42,32 +61,66 @@ impl Window {
             }
         }
     }
-
-    /// Forgets all: nothing older than `floor` counts.
-    pub(super) fn restart(&mut self, floor: Revision) {
-        *self = Self { generation: self.generation + 1, floor, ..Self::default() };
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{PepperId, Timestamp};
 
     const A: KeyDigest = KeyDigest::from_bytes([1; 32]);
     const B: KeyDigest = KeyDigest::from_bytes([2; 32]);
 
+    fn poll(complete_from: i64, revision: i64, changed: &[(i64, KeyDigest)]) -> Changes {
+        Changes {
+            now: Timestamp::from_millis(0),
+            revision: Revision(revision),
+            changed: changed.iter().map(|(revision, key)| (Revision(*revision), *key)).collect(),
+            complete_from: Revision(complete_from),
+            life: StoreLife(1),
+            active_pepper: PepperId::from_stored(String::new()),
+        }
+    }
+
     #[test]
-    fn a_fact_is_covered_until_its_key_changes_or_the_window_moves_past_it() {
+    fn a_fact_is_covered_until_its_key_changes() {
         let mut window = Window::default();
-        window.record(Revision(5), A);
+        assert!(window.absorb(&poll(0, 5, &[(5, A)])));
         assert!(!window.covers(&A.into(), 0, Revision(4)));
         assert!(window.covers(&A.into(), 0, Revision(5)));
         assert!(window.covers(&B.into(), 0, Revision(0)));
         assert!(!window.covers(&KeyDigests::new(B, [A]), 0, Revision(4)), "by either of its digests it was changed");
-        window.restart(Revision(9));
-        assert!(!window.covers(&B.into(), 1, Revision(8)));
-        assert!(window.covers(&A.into(), 1, Revision(9)));
-        assert!(!window.covers(&A.into(), 0, Revision(10)), "read before the restart, of another line of revisions");
+    }
+
+    #[test]
+    fn a_window_that_the_log_has_left_behind_begins_anew_with_what_the_log_has() {
+        let mut window = Window::default();
+        window.absorb(&poll(0, 5, &[(5, A)]));
+        assert!(!window.absorb(&poll(7, 9, &[(9, B)])));
+        assert!(!window.covers(&A.into(), 1, Revision(6)), "what was changed up to the log's beginning is not known");
+        assert!(window.covers(&A.into(), 1, Revision(7)) && !window.covers(&B.into(), 1, Revision(8)));
+        assert!(!window.covers(&A.into(), 0, Revision(10)), "read before the restart");
+        assert!(window.absorb(&poll(9, 9, &[])));
+    }
+
+    #[test]
+    fn a_process_that_starts_trusts_what_the_log_covers() {
+        let mut window = Window::default();
+        assert!(!window.absorb(&poll(7, 9, &[(9, B)])));
+        assert!(window.covers(&A.into(), window.generation, Revision(7)));
+        assert!(!window.covers(&A.into(), window.generation, Revision(6)));
+        assert!(!window.covers(&B.into(), window.generation, Revision(8)));
+    }
+
+    #[test]
+    fn another_life_or_an_earlier_revision_begins_anew() {
+        for restored in [poll(0, 4, &[(3, A)]), Changes { life: StoreLife(2), ..poll(5, 6, &[(6, A)]) }] {
+            let mut window = Window::default();
+            window.absorb(&poll(0, 5, &[(5, B)]));
+            assert!(!window.absorb(&restored));
+            assert!(!window.covers(&B.into(), 0, Revision(10)), "of another line of revisions");
+            assert!(!window.covers(&A.into(), 1, Revision(2)) && window.covers(&B.into(), 1, Revision(5)));
+        }
     }
 
     #[test]

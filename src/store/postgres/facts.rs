@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{Ban, Binding, Candidate, Hint, KeyDigest, KeyDigests, KeyFacts, KeyId, PepperId, State, Timestamp},
-    store::{Archived, Changes, Reading, Revision, StoreError, rules::POLLED},
+    store::{Archived, Changes, Reading, Revision, StoreError, StoreLife, rules::POLLED},
 };
 
 /// One row for each digest in `$1`, in their order, all of one snapshot: so a reading includes every change up to its
@@ -130,42 +130,60 @@ fn candidates(row: &Row) -> Result<Vec<Candidate>, StoreError> {
     Ok(seen.map(|(network, at)| Candidate { network, first_at: super::rows::from_time(at) }).collect())
 }
 
-/// One statement, so one snapshot.
+/// One statement, so one snapshot. The newest first, because where there are too many these are the ones to keep. A
+/// caller ahead of the store has seen a life of it that a restored backup does not know.
+///
+/// A life: the server's identity, its timeline, which every promotion and recovery to a moment begins anew, and the table
+/// itself, which a restored dump makes anew.
 const CHANGES: &str = "
-    SELECT revision.value, revision.floor, (SELECT id FROM peppers WHERE active), clock_timestamp(),
+    SELECT value, first, (SELECT id FROM peppers WHERE active), clock_timestamp(),
+        (SELECT system_identifier FROM pg_control_system()),
+        ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int,
+        'revision'::regclass::oid,
         change.revision, change.digest
-    FROM revision
+    FROM (SELECT value, CASE WHEN $1 BETWEEN floor AND value THEN $1 ELSE floor END AS first FROM revision) AS log
         LEFT JOIN LATERAL
-            (SELECT revision, digest FROM changes WHERE changes.revision > $1 ORDER BY changes.revision LIMIT $2)
-            AS change ON true
-    ORDER BY change.revision";
+            (SELECT revision, digest FROM changes WHERE changes.revision > log.first
+             ORDER BY changes.revision DESC LIMIT $2) AS change ON true
+    ORDER BY change.revision DESC";
 
 pub(super) async fn changes_after(session: &mut Session, applied: Revision) -> Result<Changes, StoreError> {
-    let rows = session.rows(step!(CHANGES, applied.0, POLLED + 1)).await?;
+    let rows = session.rows(step!(CHANGES, applied.0, POLLED as i64 + 1)).await?;
     let Some(state) = rows.first() else {
         return Err(StoreError::Corrupt("revision: its row is missing".to_owned()));
     };
-    let revision = Revision(column(state, 0, "revision.value")?);
-    let floor = Revision(column(state, 1, "revision.floor")?);
     let active = column::<Option<String>>(state, 2, "peppers.id")?;
     let mut changed = Vec::new();
     for row in &rows {
-        if let Some(revision) = column::<Option<i64>>(row, 4, "changes.revision")? {
-            changed.push((Revision(revision), digest(row, 5, "changes.digest")?));
+        if let Some(revision) = column::<Option<i64>>(row, 7, "changes.revision")? {
+            changed.push((Revision(revision), digest(row, 8, "changes.digest")?));
         }
     }
-    // Reading them would take longer than reading anew what is asked for.
-    let too_many = changed.len() as i64 > POLLED;
+    let mut complete_from = Revision(column(state, 1, "revision.floor")?);
+    if changed.len() > POLLED
+        && let Some((left_out, _)) = changed.pop()
+    {
+        complete_from = left_out;
+    }
+    changed.reverse();
     Ok(Changes {
         now: moment(state, 3, "clock_timestamp")?,
-        revision,
-        changed: if too_many { Vec::new() } else { changed },
-        // A caller ahead of the store has seen a life of it that a restored backup does not know.
-        pruned: too_many || applied < floor || applied > revision,
+        revision: Revision(column(state, 0, "revision.value")?),
+        changed,
+        complete_from,
+        life: life(state)?,
         active_pepper: active
             .map(PepperId::from_stored)
             .ok_or_else(|| StoreError::Corrupt("peppers: none is active".to_owned()))?,
     })
+}
+
+fn life(row: &Row) -> Result<StoreLife, StoreError> {
+    let system: i64 = column(row, 4, "pg_control_system")?;
+    let timeline: i32 = column(row, 5, "pg_walfile_name")?;
+    let table: u32 = column(row, 6, "revision")?;
+    let [system, timeline, table] = [system as u64, timeline as u32 as u64, table.into()].map(u128::from);
+    Ok(StoreLife(system << 64 | timeline << 32 | table))
 }
 
 /// The store's clock.

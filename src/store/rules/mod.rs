@@ -32,7 +32,7 @@ pub(super) const AMBIGUOUS: i64 = 20;
 pub(super) const SPOOLS_KEPT: Duration = Duration::from_hours(365 * 24);
 
 /// The most changes of one poll: what a cache's window has room for.
-pub(super) const POLLED: i64 = 100_000;
+pub(super) const POLLED: usize = 100_000;
 
 /// A key with everything that a new row copies of it.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{Ban, Binding, Candidate, Hint, KeyDigest, KeyDigests, KeyFacts, KeyId, Network, State, Timestamp},
-    store::{Changes, Reading, Revision, StoreError, rules::POLLED},
+    store::{Changes, Reading, Revision, StoreError, StoreLife, rules::POLLED},
 };
 
 /// The store's clock in SQL.
@@ -111,20 +111,23 @@ pub(super) fn now(conn: &Connection) -> Result<Timestamp, StoreError> {
 
 pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Changes, StoreError> {
     let (revision, floor) = revision(conn)?;
-    let changed: Vec<_> = conn
-        .prepare_cached("SELECT revision, digest FROM changes WHERE revision > ?1 ORDER BY revision LIMIT ?2")?
-        .query_and_then((applied.0, POLLED + 1), |row| {
+    // A caller ahead of the store has seen a life of it that a restored backup does not know.
+    let in_log = (floor..=revision).contains(&applied);
+    let mut complete_from = if in_log { applied } else { floor };
+    // The newest first, because where there are too many these are the ones to keep.
+    let mut changed: Vec<_> = conn
+        .prepare_cached("SELECT revision, digest FROM changes WHERE revision > ?1 ORDER BY revision DESC LIMIT ?2")?
+        .query_and_then((complete_from.0, POLLED as i64 + 1), |row| {
             Ok((Revision(column(row, 0, "changes.revision")?), digest(row, 1, "changes.digest")?))
         })?
         .collect::<Result<_, StoreError>>()?;
-    // Reading them would take longer than reading anew what is asked for.
-    let too_many = changed.len() as i64 > POLLED;
-    Ok(Changes {
-        now: now(conn)?,
-        revision,
-        changed: if too_many { Vec::new() } else { changed },
-        // A caller ahead of the store has seen a life of it that a restored backup does not know.
-        pruned: too_many || applied < floor || applied > revision,
-        active_pepper: pepper::active(conn)?,
-    })
+    if changed.len() > POLLED
+        && let Some((left_out, _)) = changed.pop()
+    {
+        complete_from = left_out;
+    }
+    changed.reverse();
+    // A file has no life of its own: no Redis is shared over it, so nothing outlives the process but the file.
+    let life = StoreLife::default();
+    Ok(Changes { now: now(conn)?, revision, changed, complete_from, life, active_pepper: pepper::active(conn)? })
 }
