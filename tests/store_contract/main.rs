@@ -13,8 +13,10 @@ mod life;
 mod listing;
 mod log;
 mod observing;
+mod postgres;
 mod reopened;
 mod rotation;
+mod shim;
 mod sqlite;
 mod undo;
 
@@ -164,3 +166,4 @@ macro_rules! suite {
 }
 
 suite!(on_sqlite, crate::sqlite::File);
+suite!(on_postgres, crate::postgres::Database);

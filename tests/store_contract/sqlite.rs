@@ -12,7 +12,8 @@ use futures_util::{FutureExt, future::join_all};
 use key_ip_sentinel::{
     domain::{Fingerprint, Pepper, PepperId, Peppers, Timestamp},
     store::{
-        Action, Change, ChangeError, Chore, Claim, Claimed, KeyQuery, Revision, Rotation, Store, StoreError, Target,
+        Action, Change, ChangeError, Chore, Claim, Claimed, KeyQuery, PepperFault, Revision, Rotation, Store,
+        StoreError, Target,
         sqlite::{Database, OpenError, SqliteStore},
     },
 };

@@ -150,7 +150,6 @@ fn is_denial(error: &tokio_postgres::Error) -> bool {
 }
 
 enum Fault {
-    Newer { found: i64, known: i64 },
     Failed(refinery::Error),
     Lost(tokio_postgres::Error),
 }
@@ -158,9 +157,14 @@ enum Fault {
 impl Fault {
     fn at(self, place: String) -> OpenError {
         match self {
-            Self::Newer { found, known } => OpenError::Schema { place, found, known },
             Self::Lost(error) => OpenError::Store { place, source: error.into() },
             Self::Failed(error) => match error.kind() {
+                // Applied there, unknown here.
+                Kind::MissingVersion(newer) => {
+                    let known =
+                        steps::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max();
+                    OpenError::Schema { place, found: newer.version().into(), known: known.unwrap_or_default().into() }
+                }
                 // The library wraps the driver's error, which knows whether the server is merely gone.
                 Kind::Connection(step, source) => match source.downcast_ref::<tokio_postgres::Error>() {
                     Some(error) if error.as_db_error().is_none() => {
@@ -182,12 +186,7 @@ async fn migrate(client: Object) -> Result<(), Fault> {
     client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await.map_err(Fault::Lost)?;
     let (ours, migration) = Lock::Migration.numbers();
     client.execute("SELECT pg_advisory_lock($1, $2)", &[&ours, &migration]).await.map_err(Fault::Lost)?;
-    let runner = steps::migrations::runner().set_abort_missing(false);
-    let known = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default();
-    let found = runner.get_last_applied_migration_async(&mut *client).await.map_err(Fault::Failed)?;
-    if let Some(found) = found.map(|found| found.version()).filter(|found| *found > known) {
-        return Err(Fault::Newer { found: found.into(), known: known.into() });
-    }
+    let runner = steps::migrations::runner();
     runner.run_async(&mut *client).await.map_err(Fault::Failed)?;
     Ok(())
 }

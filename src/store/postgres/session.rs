@@ -23,7 +23,7 @@ pub(super) struct Session {
 }
 
 /// How long an operation waits for a connection: longer than any decision does.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Session {
     /// A connection of `pool`, outside of a transaction.
