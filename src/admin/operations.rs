@@ -1,6 +1,6 @@
 //! What the admin API needs of the process around it, and the one door for changes.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
@@ -41,8 +41,8 @@ pub struct Operations {
     pub view: Arc<View>,
     /// What health checks are told.
     pub health: Arc<Health>,
-    /// The database file, for the status command.
-    pub database: PathBuf,
+    /// The store as an operator calls it, for the status command.
+    pub place: String,
     /// Since when the process runs.
     pub started: Instant,
 }

@@ -20,7 +20,7 @@ const fn live(key: &'static str, default: &'static str) -> Setting {
 }
 
 /// All of this version. A name that is not here stops the start.
-pub const SETTINGS: [Setting; 55] = [
+pub const SETTINGS: [Setting; 57] = [
     live("mode", "enforce"),
     live("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
@@ -32,6 +32,8 @@ pub const SETTINGS: [Setting; 55] = [
     setting("listen.http", "127.0.0.1:9192"),
     setting("listen.admin", "unix:DATA_DIR/admin.sock"),
     setting("store.url", "sqlite:DATA_DIR/sentinel.db"),
+    setting("store.url_file", ""),
+    setting("store.connections", "8"),
     live("store.failsafe", "closed"),
     setting("store.stale_grace", "10m"),
     setting("pepper.secrets", ""),
