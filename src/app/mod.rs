@@ -24,7 +24,7 @@ use crate::{
     admin,
     audit::{self, Audit},
     caller::Callers,
-    changes::{Follower, Hint},
+    changes::{Follower, Heralds},
     config::Config,
     domain::{KeyRing, Peppers},
     engine::Engine,
@@ -119,7 +119,7 @@ async fn run(
         tokio::spawn(last_seen::write(Arc::clone(&core.store), Arc::clone(&core.cached), last_seen_stopped));
 
     let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
-    let hint = core.hint.clone();
+    let hint = core.heralds.hint().clone();
     tasks.spawn(async move { Err(keep.run(move || hint.give()).await) });
     let archive_after = core.spawn_upkeep(&config, rekeys, &mut tasks);
     let hangup = signal(SignalKind::hangup())?;
@@ -167,7 +167,7 @@ struct Core {
     view: Arc<View>,
     cached: Arc<Cached>,
     engine: Arc<Engine>,
-    hint: Hint,
+    heralds: Heralds,
     health: Arc<Health>,
     ring: Arc<KeyRing>,
     /// The store, as an operator calls it.
@@ -195,7 +195,7 @@ impl Core {
             engine: Arc::new(Engine::new(peppers, rekeys, keys, clock, config.engine.clone())),
             cached,
             health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
-            hint: Hint::default(),
+            heralds: Heralds::default(),
             metrics,
             store,
             view,
@@ -237,7 +237,7 @@ impl Core {
             store: Arc::clone(&self.store),
             cached: Arc::clone(&self.cached),
             view: Arc::clone(&self.view),
-            hint: self.hint.clone(),
+            hint: self.heralds.hint().clone(),
             poll_interval: POLL_INTERVAL,
             ring: Arc::clone(&self.ring),
             metrics: self.metrics.store.clone(),
@@ -268,7 +268,7 @@ impl Core {
             callers: config.callers.clone(),
             engine: Arc::clone(&self.engine),
             check_deadline: config.check_deadline,
-            hint: self.hint.clone(),
+            heralds: self.heralds.clone(),
             view: Arc::clone(&self.view),
             health: Arc::clone(&self.health),
             place: self.place.clone(),

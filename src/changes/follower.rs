@@ -1,26 +1,16 @@
-//! How a change reaches the decisions: the Follower asks the store what changed and invalidates the caches.
+//! The catch-up loop.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::Hint;
 use crate::{
     domain::{KeyRing, PepperId},
     metrics::StoreMetrics,
     store::{Store, StoreError, cached::Cached, view::View},
 };
-
-/// Says "look now" to the Follower of this process. A hint may only make things sooner: the timer finds every change.
-#[derive(Clone, Debug, Default)]
-pub struct Hint(Arc<Notify>);
-
-impl Hint {
-    /// Wakes the Follower.
-    pub fn give(&self) {
-        self.0.notify_one();
-    }
-}
 
 /// Polls the change log, applies it in order and keeps the store's clock.
 pub struct Follower {
@@ -72,7 +62,7 @@ impl Follower {
             let silent = self.view.since_poll(now).unwrap_or_else(|| now - started);
             self.metrics.polled(self.view.applied().0, if lost { silent } else { Duration::ZERO });
             after_poll(now);
-            let _ = tokio::time::timeout(self.poll_interval, self.hint.0.notified()).await;
+            let _ = tokio::time::timeout(self.poll_interval, self.hint.given()).await;
         }
     }
 
