@@ -251,11 +251,10 @@ impl Core {
         let archive = jobs::archive(store, view, archive_after, config.engine.stale_grace);
         let rekey = rekeys.run(Arc::clone(&self.store), Arc::clone(&self.view));
         tasks.spawn(async move { match tokio::join!(count, upkeep, archive, rekey) {} });
-        if let Some(retention) = config.audit.retention {
-            let view = Arc::clone(&self.view);
-            let prune = jobs::prune_audit(Arc::clone(&self.store), retention, move || view.time(Instant::now()));
-            tasks.spawn(async move { match prune.await {} });
-        }
+        let view = Arc::clone(&self.view);
+        let (store, retention) = (Arc::clone(&self.store), config.audit.retention);
+        let prune = jobs::prune_audit(store, retention, move || view.time(Instant::now()));
+        tasks.spawn(async move { match prune.await {} });
         changes
     }
 

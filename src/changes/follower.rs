@@ -45,13 +45,17 @@ impl Follower {
         let started = Instant::now();
         let mut lost = false;
         loop {
-            match self.poll().await {
+            let polled = self.poll().await;
+            let heard = polled.is_ok();
+            match polled {
                 Ok(()) => {
                     if std::mem::take(&mut lost) {
                         info!("the store answers again");
                     }
                 }
                 Err(PollError::WrongPepper(wrong)) => return wrong,
+                // Who waits for a store that was never there says so himself.
+                Err(PollError::Store(_)) if self.view.since_poll(Instant::now()).is_none() => {}
                 Err(PollError::Store(cause)) => {
                     if !std::mem::replace(&mut lost, true) {
                         warn!(%cause, "the store does not answer; known keys are decided from cache");
@@ -60,7 +64,7 @@ impl Follower {
             }
             let now = Instant::now();
             let silent = self.view.since_poll(now).unwrap_or_else(|| now - started);
-            self.metrics.polled(self.view.applied().0, if lost { silent } else { Duration::ZERO });
+            self.metrics.polled(self.view.applied().0, if heard { Duration::ZERO } else { silent });
             after_poll(now);
             let _ = tokio::time::timeout(self.poll_interval, self.hint.given()).await;
         }

@@ -74,7 +74,7 @@ impl Parts {
             heralds: Heralds::default(),
             view: self.view.clone(),
             health: Arc::new(Health::new(self.view.clone(), Duration::from_mins(10))),
-            database: PathBuf::from("sentinel.db"),
+            place: "sqlite:sentinel.db".to_owned(),
             started: Instant::now(),
         }
     }
