@@ -62,6 +62,11 @@ impl Link {
         self.connection.load().as_deref().cloned()
     }
 
+    /// Whether there is one.
+    pub(crate) fn is_up(&self) -> bool {
+        self.connection.load().is_some()
+    }
+
     /// It was answered in time.
     pub(crate) fn answered(&self) {
         if self.faults.load(Ordering::Relaxed) != 0 {

@@ -6,9 +6,8 @@ use key_ip_sentinel::domain::Reason;
 use tokio::time::Instant;
 
 use super::{
-    common::eventually,
+    common::{cut::Cut, eventually, redis::Redis},
     replica::{Place, Replica, Setup, written},
-    server::{Cable, Redis},
 };
 
 /// By the real times: 5 ms for an answer, a second before a probe.
@@ -37,7 +36,7 @@ async fn owned(place: &Place, count: usize) {
 /// Connections stay, and nothing answers: the worst that can happen.
 #[tokio::test]
 async fn a_redis_that_hangs_is_left_alone_and_found_again() {
-    let (redis, place) = (Redis::start().await, Place::new(&[7]));
+    let (mut redis, place) = (Redis::start().await, Place::new(&[7]));
     owned(&place, 60).await;
     let replica = Replica::ready(&place, &real(&redis.url())).await;
     redis.pause();
@@ -82,7 +81,7 @@ async fn a_start_without_redis_is_as_fast_as_one_with_it() {
 /// While the store is lost too, a late answer is better than none.
 #[tokio::test]
 async fn a_lost_store_waits_for_a_slow_redis() {
-    let (redis, place) = (Redis::start().await, Place::new(&[7]));
+    let (mut redis, place) = (Redis::start().await, Place::new(&[7]));
     let one = Replica::ready(&place, &Setup::of(&redis.url())).await;
     assert_eq!(one.ask(&key(0), &owner(0)).await, Reason::FirstUse);
     written(&redis, "sentinel", &key(0), one.applied()).await;
@@ -103,13 +102,13 @@ async fn a_lost_store_waits_for_a_slow_redis() {
 async fn a_cut_cable_is_noticed_at_once_and_mended() {
     let (redis, place) = (Redis::start().await, Place::new(&[7]));
     owned(&place, 3).await;
-    let cable = Cable::to(&redis).await;
-    let replica = Replica::ready(&place, &Setup::of(&cable.url())).await;
-    cable.cut();
+    let mut cable = Cut::before(redis.address()).await;
+    let replica = Replica::ready(&place, &Setup::of(&cable.through(&redis.url()))).await;
+    cable.refuse().await;
     assert_eq!(replica.ask(&key(0), &owner(0)).await, Reason::Bound);
     assert_eq!(replica.ask(&key(1), &owner(1)).await, Reason::Bound);
     replica.connected(false).await;
-    cable.mend();
+    cable.mend().await;
     replica.connected(true).await;
     assert_eq!(replica.ask(&key(2), &owner(2)).await, Reason::Bound);
     assert_eq!(replica.shared("miss"), 1);

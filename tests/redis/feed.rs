@@ -10,10 +10,7 @@ use key_ip_sentinel::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
-use super::{
-    common::within,
-    server::{Cable, Redis},
-};
+use super::common::{cut::Cut, redis::Redis, within};
 
 /// A process that tells and hears of changes.
 struct Process {
@@ -69,11 +66,11 @@ async fn a_change_is_heard_of_everywhere() {
 #[tokio::test]
 async fn who_hears_again_looks_at_once() {
     let redis = Redis::start().await;
-    let cable = Cable::to(&redis).await;
-    let process = Process::listening(&cable.url()).await;
+    let mut cable = Cut::before(redis.address()).await;
+    let process = Process::listening(&cable.through(&redis.url())).await;
     for _ in 0..3 {
-        cable.cut();
-        cable.mend();
+        cable.refuse().await;
+        cable.mend().await;
         process.hinted().await;
     }
 }
@@ -118,7 +115,7 @@ async fn a_flood_of_messages_is_a_trickle_of_hints() {
 
 #[tokio::test]
 async fn telling_waits_for_nobody() {
-    let redis = Redis::start().await;
+    let mut redis = Redis::start().await;
     let process = Process::listening(&redis.url()).await;
     redis.pause();
     let began = Instant::now();

@@ -6,6 +6,6 @@ mod common;
 mod cost;
 mod feed;
 mod model;
+mod reach;
 mod replica;
-mod server;
 mod sound;

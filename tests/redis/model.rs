@@ -5,8 +5,8 @@ use key_ip_sentinel::store::{Action, Revision};
 use proptest::{prelude::*, test_runner::TestRunner};
 
 use super::{
-    replica::{BAN, OWNER, Place, Replica, Setup, place_of, value_of},
-    server::{Cable, Redis},
+    common::{cut::Cut, redis::Redis},
+    replica::{BAN, OWNER, Place, Replica, Setup, place_of, put, value_of},
 };
 
 const KEYS: [&str; 3] = ["sk-one-0123456789", "sk-two-0123456789", "sk-three-0123456789"];
@@ -83,7 +83,7 @@ type History = Vec<(Revision, bool)>;
 struct World<'a> {
     place: Place,
     redis: &'a Redis,
-    cable: Cable,
+    cable: Cut,
     whole: bool,
     setup: Setup,
     replicas: Vec<Replica>,
@@ -99,8 +99,8 @@ struct World<'a> {
 impl<'a> World<'a> {
     async fn new(redis: &'a Redis) -> Self {
         redis.command::<()>(&["FLUSHALL"]).await;
-        let (place, cable) = (Place::new(&[7]), Cable::to(redis).await);
-        let setup = Setup::of(&cable.url());
+        let (place, cable) = (Place::new(&[7]), Cut::before(redis.address()).await);
+        let setup = Setup::of(&cable.through(&redis.url()));
         let first = Replica::ready(&place, &setup).await;
         for key in KEYS {
             first.ask(key, OWNER).await;
@@ -136,7 +136,7 @@ impl<'a> World<'a> {
                     value[9..17].copy_from_slice(&self.replicas[0].applied().0.to_be_bytes());
                 }
                 let at = if let Lie::AtKey(other) | Lie::NowAtKey(other) = lie { *other } else { key };
-                self.redis.set(&place_of("sentinel", KEYS[at]), &value).await;
+                put(self.redis, &place_of("sentinel", KEYS[at]), &value).await;
             }
             Step::WriteBack { .. } => {}
             Step::Poll { replica } => {
@@ -152,11 +152,11 @@ impl<'a> World<'a> {
                 }
             }
             Step::Cut => {
-                self.cable.cut();
+                self.cable.refuse().await;
                 self.whole = false;
             }
             Step::Mend => {
-                self.cable.mend();
+                self.cable.mend().await;
                 self.whole = true;
             }
         }
@@ -200,7 +200,7 @@ fn no_replica_goes_by_what_was_so_before_a_change_that_it_knows() {
     let redis = runtime.block_on(Redis::start());
     let (mut hits, mut bad) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 100,
+        cases: 80,
         max_shrink_iters: 200,
         failure_persistence: None,
         ..ProptestConfig::default()

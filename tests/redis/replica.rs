@@ -19,10 +19,7 @@ use key_ip_sentinel::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
-use super::{
-    common::{eventually, switch::Switch},
-    server::Redis,
-};
+use super::common::{eventually, redis::Redis, switch::Switch};
 
 pub(crate) const OWNER: &str = "203.0.113.7";
 pub(crate) const GRACE: Duration = Duration::from_secs(600);
@@ -78,6 +75,8 @@ pub(crate) struct Replica {
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) url: String,
+    /// PEM.
+    pub(crate) ca: Option<Vec<u8>>,
     pub(crate) prefix: &'static str,
     pub(crate) peppers: Vec<u8>,
     pub(crate) realm: &'static str,
@@ -90,7 +89,7 @@ impl Setup {
     pub(crate) fn of(url: &str) -> Self {
         let times = Some((PATIENCE, Duration::from_millis(20)));
         let options = Options { stale_grace: GRACE, ..Options::default() };
-        Self { url: url.to_owned(), prefix: "sentinel", peppers: vec![7], realm: "default", options, times }
+        Self { url: url.to_owned(), ca: None, prefix: "sentinel", peppers: vec![7], realm: "default", options, times }
     }
 }
 
@@ -100,7 +99,7 @@ impl Replica {
         let (metrics, started, mut tasks) = (Metrics::new().unwrap(), Instant::now(), JoinSet::new());
         let view = Arc::new(View::new(started));
         let ring = Arc::new(KeyRing::new(listed(&setup.peppers), setup.realm, true));
-        let link = redis_link::Options::new(&setup.url, None, setup.prefix).unwrap();
+        let link = redis_link::Options::new(&setup.url, setup.ca.as_deref(), setup.prefix).unwrap();
         let link = match setup.times {
             Some((patience, pause)) => link.with_times(patience, pause),
             None => link,
@@ -206,6 +205,12 @@ pub(crate) fn place_of(prefix: &str, key: &str) -> String {
 
 pub(crate) async fn value_of(redis: &Redis, prefix: &str, key: &str) -> Option<Vec<u8>> {
     redis.command(&["GET", &place_of(prefix, key)]).await
+}
+
+pub(crate) async fn put(redis: &Redis, key: &str, value: &[u8]) {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("SET").arg(key).arg(value).exec_async(&mut connection).await.unwrap();
 }
 
 /// Waits until Redis holds a value of `key` that was read at `as_of` or later.

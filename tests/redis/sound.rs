@@ -8,9 +8,8 @@ use key_ip_sentinel::{
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    common::eventually,
-    replica::{BAN, GRACE, OWNER, Place, Replica, Setup, fingerprint, place_of, value_of, written},
-    server::{Cable, Redis},
+    common::{cut::Cut, eventually, redis::Redis},
+    replica::{BAN, GRACE, OWNER, Place, Replica, Setup, fingerprint, place_of, put, value_of, written},
 };
 
 const KEY: &str = "sk-some-key-0123456789";
@@ -95,22 +94,42 @@ async fn a_slow_reader_writes_what_was_so_before_a_ban() {
 #[tokio::test]
 async fn a_ban_while_redis_was_away_holds_after_a_restart_of_all() {
     let redis = Redis::start().await;
-    let cable = Cable::to(&redis).await;
-    let (place, setup) = (Place::new(&[7]), Setup::of(&cable.url()));
+    let mut cable = Cut::before(redis.address()).await;
+    let (place, setup) = (Place::new(&[7]), Setup::of(&cable.through(&redis.url())));
     let before = Replica::ready(&place, &setup).await;
     assert_eq!(before.ask(KEY, OWNER).await, Reason::FirstUse);
     written(&redis, "sentinel", KEY, before.applied()).await;
-    cable.cut();
+    cable.refuse().await;
     place.change(KEY, BAN).await;
     before.poll().await;
     assert_eq!(before.ask(KEY, OWNER).await, Reason::KeyBanned);
     drop(before);
-    cable.mend();
+    cable.mend().await;
     let after = [Replica::ready(&place, &setup).await, Replica::ready(&place, &setup).await];
     assert_eq!(after[0].ask(KEY, OWNER).await, Reason::KeyBanned);
     assert_eq!((after[0].shared("stale"), after[0].shared("hit")), (1, 0));
     // By then the ban may be in Redis.
     assert_eq!(after[1].ask(KEY, OWNER).await, Reason::KeyBanned);
+}
+
+/// What another replica knows already may be of a life of the store that a backup has taken back.
+#[tokio::test]
+async fn what_is_ahead_of_a_replica_waits_for_its_next_poll() {
+    let redis = Redis::start().await;
+    let (place, _one, behind) = two(&redis).await;
+    let revision = place.change(OTHER, BAN).await;
+    redis.command::<()>(&["DEL", &place_of("sentinel", KEY)]).await;
+    let ahead = Replica::ready(&place, &Setup::of(&redis.url())).await;
+    assert_eq!(ahead.ask(KEY, OWNER).await, Reason::Bound);
+    written(&redis, "sentinel", KEY, revision).await;
+    let digests = fingerprint(KEY).digests();
+    place.store.lose();
+    assert!(behind.cached.load(digests, |_| true).await.is_err());
+    assert_eq!((behind.shared("stale"), behind.shared("hit")), (1, 0));
+    place.store.find_again();
+    behind.poll().await;
+    place.store.lose();
+    assert_eq!((behind.ask(KEY, OWNER).await, behind.shared("hit")), (Reason::Bound, 1));
 }
 
 /// Whoever can write to Redis, but knows no pepper.
@@ -149,7 +168,7 @@ async fn what_was_put_there_by_somebody_else_is_a_miss() {
         ("nothing", Vec::new(), "forged"),
         ("garbage", b"\x01garbage".to_vec(), "forged"),
     ] {
-        redis.set(&place_of("sentinel", KEY), &value).await;
+        put(&redis, &place_of("sentinel", KEY), &value).await;
         let replica = Replica::ready(&place, &setup).await;
         assert_eq!(replica.ask(KEY, OWNER).await, Reason::KeyBanned, "{what}");
         assert_eq!((replica.shared(outcome), replica.shared("hit")), (1, 0), "{what}");
@@ -173,7 +192,7 @@ async fn a_value_with_one_bit_changed_is_a_miss() {
     for at in 0..value.len() {
         let mut changed = value.clone();
         changed[at] ^= 1 << (at % 8);
-        redis.set(&place_of("sentinel", KEY), &changed).await;
+        put(&redis, &place_of("sentinel", KEY), &changed).await;
         let digests = fingerprint(KEY).digests();
         let replica = Replica::ready_beside(&one, &place, &Setup::of(&redis.url())).await;
         assert!(replica.cached.load(digests, |_| true).await.is_err(), "byte {at}");
@@ -198,7 +217,7 @@ async fn a_value_that_a_claim_has_overtaken_refuses_nobody() {
     assert_eq!(one.ask(KEY, THIEF).await, Reason::NetworkAdded);
     eventually("it is overtaken", async || (value_of(&redis, "sentinel", KEY).await.unwrap() != before).then_some(()))
         .await;
-    redis.set(&place_of("sentinel", KEY), &before).await;
+    put(&redis, &place_of("sentinel", KEY), &before).await;
 
     // One that would refuse a claim without a look at the store: by its settings, or because no budget is left.
     let unclaimable: Vec<Network> = vec![format!("{THIEF}/32").parse().unwrap()];
