@@ -120,7 +120,8 @@ impl Options {
         self.patience
     }
 
-    /// A pool whose server gives up on a statement after `patience`. Nothing is connected yet.
+    /// A pool that gives up after `patience` on a connection, and whose server does on a statement. Nothing is connected
+    /// yet.
     pub(super) fn pool(&self, size: usize, patience: Duration) -> Result<Pool, TlsFault> {
         let mut config = self.config.clone();
         // A commit is on the disk before it is answered, whatever the database's default is. A replica that dies in the
@@ -136,8 +137,8 @@ impl Options {
             Tls::Off => Manager::from_config(config, tokio_postgres::NoTls, manager),
             Tls::VerifyFull(roots) => Manager::from_config(config, tls(roots.as_deref())?, manager),
         };
-        let pool = Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).build();
-        // Only timeouts of its own would need a runtime, and it has none.
+        let pool = Pool::builder(manager).max_size(size).wait_timeout(Some(patience)).runtime(Runtime::Tokio1).build();
+        // Timeouts need a runtime, and it has one.
         pool.map_err(|error| TlsFault::NoRoots(error.to_string()))
     }
 
