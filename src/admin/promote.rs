@@ -39,6 +39,7 @@ const OBSERVED: KeyQuery = KeyQuery {
     banned_only: false,
     observed_only: true,
     let_through_only: false,
+    whole: false,
     network: None,
     limit: PAGE,
     offset: 0,

@@ -96,6 +96,7 @@ pub(super) fn keys(request: &api::ListKeysRequest) -> Result<KeyQuery, Status> {
         banned_only: *banned_only,
         observed_only: *observed_only,
         let_through_only: false,
+        whole: false,
         network: if net.is_empty() { None } else { Some(network("network", net)?) },
         limit: limit(*rows)?,
         offset: *offset,

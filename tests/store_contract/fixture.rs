@@ -158,6 +158,7 @@ pub(crate) const ALL_KEYS: KeyQuery = KeyQuery {
     banned_only: false,
     observed_only: false,
     let_through_only: false,
+    whole: false,
     network: None,
     limit: 1000,
     offset: 0,
