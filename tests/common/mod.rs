@@ -1,5 +1,5 @@
-//! What the tests over the wire share: the real `sentinel`, a real Envoy, an upstream that remembers, and clients that
-//! can say what no well-behaved client says.
+//! What the tests over the wire share: the real `sentinel`, a real Envoy, PostgreSQL and Redis, an upstream that
+//! remembers, and clients that can say what no well-behaved client says.
 //!
 //! ```ignore
 //! let sentinel = sentinel().set("store.failsafe", "\"open\"").start().await;
@@ -7,7 +7,7 @@
 //! assert_eq!(answer.reason(), "first_use");
 //! ```
 //!
-//! A tool that is missing (Envoy, strace) fails the test and names `make setup`; nothing is ever skipped.
+//! A tool that is missing (Envoy, PostgreSQL, strace) fails the test and names `make setup`; nothing is ever skipped.
 #![allow(dead_code, unused_imports, reason = "every test binary uses its own part of this module")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
 
@@ -15,11 +15,14 @@ pub(crate) mod admin;
 pub(crate) mod answer;
 pub(crate) mod backup;
 pub(crate) mod check;
+pub(crate) mod daemon;
 pub(crate) mod edge;
 pub(crate) mod envoy;
 pub(crate) mod grpc;
 pub(crate) mod http_client;
+pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod redis;
 pub(crate) mod sentinel;
 pub(crate) mod snapshot;
 pub(crate) mod switch;

@@ -1,0 +1,109 @@
+//! A real Redis server that remembers nothing, on a free port of the loopback interface.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use nix::sys::signal::Signal;
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisResult};
+
+use super::{
+    PATIENCE,
+    daemon::{Daemon, folder_of, free_port, path_folders},
+    eventually,
+};
+
+/// The password of a server that asks for one.
+pub(crate) const PASSWORD: &str = "a-redis-password-for-tests";
+
+pub(crate) struct Redis {
+    daemon: Daemon,
+    port: u16,
+    password: bool,
+}
+
+impl Redis {
+    pub(crate) async fn start() -> Self {
+        Self::with(false).await
+    }
+
+    /// A server that asks for [`PASSWORD`].
+    pub(crate) async fn with_password() -> Self {
+        Self::with(true).await
+    }
+
+    async fn with(password: bool) -> Self {
+        let mut redis = Self { daemon: Daemon::new("redis"), port: free_port(), password };
+        redis.start_again().await;
+        redis
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let password = if self.password { format!(":{PASSWORD}@") } else { String::new() };
+        format!("redis://{password}{}/", self.address())
+    }
+
+    /// What a command returns, over a connection of its own.
+    pub(crate) async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        self.try_command(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    pub(crate) async fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+        let client = Client::open(self.url())?;
+        // The client's own limits are far shorter than what a busy machine may need.
+        let limits = AsyncConnectionConfig::new();
+        let limits = limits.set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE));
+        let mut connection = client.get_multiplexed_async_connection_with_config(&limits).await?;
+        let (name, arguments) = words.split_first().expect("a command");
+        redis::cmd(name).arg(arguments).query_async(&mut connection).await
+    }
+
+    /// An orderly end: clients see their connections closed.
+    pub(crate) async fn stop(&mut self) {
+        self.daemon.stop(Signal::SIGTERM).await;
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.daemon.kill();
+    }
+
+    /// Starts the stopped or killed server on its port, empty.
+    pub(crate) async fn start_again(&mut self) {
+        let mut command = self.daemon.command(&server());
+        command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", "", "--appendonly", "no"]);
+        if self.password {
+            command.args(["--requirepass", PASSWORD]);
+        }
+        self.daemon.start(command);
+        eventually("redis is ready", async || {
+            self.daemon.assert_running();
+            self.try_command::<String>(&["PING"]).await.ok()
+        })
+        .await;
+    }
+
+    /// The server hangs without an error: connections are made and stay, nothing answers.
+    pub(crate) fn pause(&mut self) {
+        self.daemon.pause();
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.daemon.resume();
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.daemon.log()
+    }
+}
+
+/// The PATH first, then what `make setup` put below `.tools/`.
+fn server() -> PathBuf {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/bin");
+    let folder = folder_of(path_folders().into_iter().chain([tools]), &["redis-server"]);
+    folder.expect("no redis-server in PATH or .tools/bin: run `make setup`").join("redis-server")
+}
