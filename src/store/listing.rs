@@ -32,6 +32,23 @@ pub struct KeyQuery {
     pub order: Order,
 }
 
+impl KeyQuery {
+    /// The first of all bindings and bans, the newest first.
+    pub const ALL: Self = Self {
+        state: None,
+        reserved_only: false,
+        hint: None,
+        banned_only: false,
+        observed_only: false,
+        let_through_only: false,
+        whole: false,
+        network: None,
+        limit: 1000,
+        offset: 0,
+        order: Order::Newest,
+    };
+}
+
 /// The order of a [`KeyQuery`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
