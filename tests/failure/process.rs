@@ -30,7 +30,7 @@ pub(crate) fn first_uses() -> Vec<Record> {
 }
 
 /// The peppers of these bytes.
-fn listed(bytes: &[u8]) -> Peppers {
+pub(crate) fn listed(bytes: &[u8]) -> Peppers {
     Peppers::new(bytes.iter().map(|byte| Pepper::new(&[*byte; 32]).unwrap()).collect()).unwrap()
 }
 
@@ -70,6 +70,14 @@ impl Process {
     pub(crate) fn beside(&self, failsafe: Failsafe, peppers: &[u8]) -> Self {
         let options = Options { failsafe, stale_grace: GRACE, ..Options::default() };
         Self::over(Arc::clone(&self.store), listed(peppers), Arc::clone(&self.folder), options)
+    }
+
+    /// One of a store that is not a file, without a limit on claims; `peppers` as for it.
+    pub(crate) fn of(store: Arc<dyn Store>, peppers: Peppers) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut options = Options { failsafe: Failsafe::Closed, stale_grace: GRACE, ..Options::default() };
+        options.claims.per_network = None;
+        Self::over(Arc::new(Switch::new(store)), peppers, folder, options)
     }
 
     fn over(store: Arc<Switch>, peppers: Peppers, folder: Arc<tempfile::TempDir>, options: Options) -> Self {
