@@ -14,7 +14,7 @@ use key_ip_sentinel::{
         ApiKey, Binding, Fingerprint, KeyDigest, KeyHasher, KeyIdPrefix, Network, Pepper, Timestamp, event::Record,
     },
     store::{
-        Action, Applied, AuditQuery, BatchId, Change, ChangeError, Chore, Claim, Claimed, CountQuery, KeyQuery, Order,
+        Action, Applied, AuditQuery, BatchId, Change, ChangeError, Chore, Claim, Claimed, CountQuery, KeyQuery,
         Purpose, Reading, Refusal, Revision, Slots, SpoolId, Store, Target,
     },
 };
