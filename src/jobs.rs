@@ -91,10 +91,11 @@ pub async fn drain_histograms(exposition: PrometheusHandle) -> Infallible {
     }
 }
 
-/// Deletes audit records older than `retention`, once an hour, beginning when the server has come to rest.
+/// Deletes audit records older than `retention`, once an hour, beginning when the server has come to rest; with none it
+/// deletes nothing, and a store that keeps its audit by day still makes the days to come.
 pub async fn prune_audit(
     store: Arc<dyn Store>,
-    retention: Duration,
+    retention: Option<Duration>,
     now: impl Fn() -> Option<Timestamp> + Send,
 ) -> Infallible {
     let mut hour = interval_at(Instant::now() + Duration::from_secs(10), Duration::from_hours(1));
@@ -102,7 +103,7 @@ pub async fn prune_audit(
     loop {
         hour.tick().await;
         let Some(now) = now() else { continue };
-        let (deleted, done) = prune_audit_once(&*store, now.before(retention)).await;
+        let (deleted, done) = prune_audit_once(&*store, now.before(retention.unwrap_or(Duration::MAX))).await;
         if deleted > 0 {
             info!(records = deleted, "old audit records were deleted");
         }

@@ -11,7 +11,8 @@
 //!
 //! - **known**, the warm path: a ban denies; an owner's address is allowed; any other is `ip_mismatch`. No await, no
 //!   I/O, no global lock, no log line.
-//! - **not cached**: one read, shared by all who wait for the same key.
+//! - **not cached**: one read, of Redis where there is one and it answers at once, else of the store; shared by all who
+//!   wait for the same key.
 //! - **never seen**: one atomic [`store::Store::claim`], durable before it is answered. Among any number of racing
 //!   callers one gets `first_use`; the others are judged against the winner.
 //!
@@ -24,8 +25,8 @@
 //!
 //! `sentinel ban` (the [`cli`]) calls the [`admin`] API on a unix socket. The operation becomes a
 //! [`store::Change`], which [`store::Store::apply`] carries out in one transaction: the row, its audit record, the
-//! change log and `revision + 1`. The [`changes::Follower`] is woken by a hint (and by a timer, which alone would be
-//! enough), asks what changed after the revision it knows, invalidates the cache, and raises the applied revision. The
+//! change log and `revision + 1`. The [`changes::Heralds`] tell the Followers of all processes. A
+//! [`changes::Follower`] is woken by such a hint (and by a timer, which alone would be enough), asks what changed after the revision it knows, invalidates the cache, and raises the applied revision. The
 //! reply to the operator waits for that, so that a ban binds before the command returns.
 //!
 //! # The path from one pepper to the next
@@ -50,8 +51,9 @@
 //! | [`client_ip`] | whose word on the client's address counts; the walk through trusted proxies. Pure | domain |
 //! | [`credential`] | profiles: closed grammars from a request's carriers to one canonical key, in one table. Pure | domain |
 //! | [`metrics`] | every metric in one table | domain |
-//! | [`store`] | the `Store` contract; SQLite; the cache and its one rule; the process's view of the store's clock; the batch that re-keys | domain, metrics |
-//! | [`changes`] | the Follower | store, domain, metrics |
+//! | [`store`] | the `Store` contract; SQLite; the cache and its one rule; the process's view of the store's clock; the batch that re-keys | redis_link (the shared cache), domain, metrics |
+//! | [`redis_link`] | where Redis is, the connection to it and its breaker | metrics |
+//! | [`changes`] | the Follower, and the feeds that wake it | store, redis_link, domain, metrics |
 //! | [`limit`] | claim budgets, in bounded memory | domain |
 //! | [`engine`] | the decision | limit, store (contract, cache, view, re-keying), domain |
 //! | [`audit`] | the never-blocking pipeline, what waits for the store, and the JSON log | store (contract, view), domain, metrics |
@@ -64,7 +66,7 @@
 //! | [`doctor`] | what is wrong with a set-up, and the fix: of a machine, a server, a file of Envoy's. Pure | caller, client_ip, credential, domain |
 //! | [`files`] | small files, and nothing that is none | nothing of ours |
 //! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain, files (pepper) |
-//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, files, limit, listen, domain |
+//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, files, limit, listen, redis_link, domain |
 //! | [`app`] | the only wiring | all of the above |
 //! | [`cli`] | the command line | app, config, admin (the messages), doctor, files, listen, pepper, domain |
 //!
@@ -92,4 +94,5 @@ pub mod listen;
 pub mod logging;
 pub mod metrics;
 pub mod pepper;
+pub mod redis_link;
 pub mod store;

@@ -18,6 +18,7 @@ const CANCELLED: &str = "sentinel_checks_cancelled_total";
 const CHECK_DURATION: &str = "sentinel_check_duration_seconds";
 const CLAIMS: &str = "sentinel_claims_total";
 const CACHE: &str = "sentinel_cache_requests_total";
+const REDIS_UP: &str = "sentinel_redis_up";
 const STORE_DURATION: &str = "sentinel_store_request_duration_seconds";
 const AUDIT: &str = "sentinel_audit_events_total";
 const SPILLED: &str = "sentinel_audit_spill_bytes";
@@ -102,7 +103,14 @@ fn describe() {
         CLAIMS,
         "First uses by outcome: won, held (somebody was first), failed (the store did not answer). Worry when failed rises."
     );
-    describe_counter!(CACHE, "Look-ups by tier and outcome. Worry when hits fall below 0.9 of all in steady traffic.");
+    describe_counter!(
+        CACHE,
+        "Look-ups by tier and outcome. Worry when the process's hits fall below 0.9 of all in steady traffic, and at any forged of redis: somebody else writes there."
+    );
+    describe_gauge!(
+        REDIS_UP,
+        "1 while Redis answers in time; 0 where none is set. Worry at 0 where one is: the store does its work."
+    );
     describe_histogram!(STORE_DURATION, "Store operations, in seconds. Worry when claim's p99 nears check_deadline.");
     describe_counter!(
         AUDIT,
@@ -267,8 +275,29 @@ pub struct StoreMetrics {
     claims: [Counter; 3],
     ok: Vec<Histogram>,
     failed: Vec<Histogram>,
+    shared: [Counter; 7],
+    redis_up: Gauge,
     applied: Gauge,
     cut_off: Gauge,
+}
+
+/// How a look-up in Redis ended, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SharedOutcome {
+    /// Nothing there.
+    Miss,
+    /// Of another version of this program, or under a pepper that is not listed.
+    Foreign,
+    /// It does not include every change, or has expired.
+    Stale,
+    /// It counts.
+    Hit,
+    /// It was not made by any of us.
+    Forged,
+    /// Not answered in time, or with an error.
+    Failed,
+    /// Not asked: there is no connection, or it has been too slow.
+    Away,
 }
 
 impl StoreMetrics {
@@ -284,6 +313,9 @@ impl StoreMetrics {
             claims: ["won", "held", "failed"].map(|outcome| counter!(CLAIMS, "outcome" => outcome)),
             ok: durations("ok"),
             failed: durations("error"),
+            shared: ["miss", "foreign", "stale", "hit", "forged", "failed", "away"]
+                .map(|outcome| counter!(CACHE, "tier" => "redis", "outcome" => outcome)),
+            redis_up: gauge!(REDIS_UP),
             applied: gauge!(APPLIED),
             cut_off: gauge!(CUT_OFF),
         }
@@ -292,6 +324,16 @@ impl StoreMetrics {
     /// Counts a claim.
     pub fn claimed(&self, outcome: ClaimOutcome) {
         self.claims[outcome as usize].increment(1);
+    }
+
+    /// Counts a look-up in Redis.
+    pub fn shared(&self, outcome: SharedOutcome) {
+        self.shared[outcome as usize].increment(1);
+    }
+
+    /// Whether Redis answers.
+    pub fn redis_up(&self, up: bool) {
+        self.redis_up.set(f64::from(u8::from(up)));
     }
 
     /// Measures one operation.

@@ -1,13 +1,13 @@
 //! What the admin API needs of the process around it, and the one door for changes.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
 use crate::{
     audit,
     caller::Callers,
-    changes::Hint,
+    changes::Heralds,
     client_ip::Resolver,
     credential::Credentials,
     domain::{KeyRing, PepperId, Timestamp},
@@ -35,14 +35,14 @@ pub struct Operations {
     pub engine: Arc<Engine>,
     /// How long it may think.
     pub check_deadline: Duration,
-    /// Wakes the Follower after a change.
-    pub hint: Hint,
+    /// Told of every change.
+    pub heralds: Heralds,
     /// The store's clock, and what this process decides by.
     pub view: Arc<View>,
     /// What health checks are told.
     pub health: Arc<Health>,
-    /// The database file, for the status command.
-    pub database: PathBuf,
+    /// The store as an operator calls it, for the status command.
+    pub place: String,
     /// Since when the process runs.
     pub started: Instant,
 }
@@ -119,10 +119,12 @@ impl Operations {
         // other replicas.
         let work = tokio::spawn(async move {
             let applied = this.store.apply(change, &actor, now).await;
-            if let Ok(_) | Err(ChangeError::Store(StoreError::Behind(_))) = applied {
-                // The poll reads the change, or learns of the pepper that forbade it; the key is gone by then, so only
-                // its operator can ask again.
-                this.hint.give();
+            match &applied {
+                Ok(applied) => this.heralds.tell(applied.revision),
+                // The poll learns of the pepper that forbade it; the key is gone by then, so only its operator can ask
+                // again.
+                Err(ChangeError::Store(StoreError::Behind(_))) => this.heralds.hint().give(),
+                Err(_) => {}
             }
             let applied = applied.map_err(not_done)?;
             audit::log(&applied.record);

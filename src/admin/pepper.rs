@@ -75,7 +75,7 @@ async fn rotate(operations: &Arc<Operations>, step: Rotation, actor: String) -> 
     let work = tokio::spawn(async move {
         let rotated = this.store.rotate(step, &actor, now).await.map_err(not_done)?;
         rotated.records.iter().for_each(audit::log);
-        this.hint.give();
+        this.heralds.tell(rotated.revision);
         let in_effect = this.settled(rotated.revision).await;
         Ok::<_, Failure>((rotated, in_effect))
     });

@@ -3,8 +3,10 @@
 mod checks;
 mod doorstep;
 mod reload;
+mod replicas;
 mod servers;
 mod shutdown;
+mod store;
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
@@ -23,9 +25,9 @@ use crate::{
     admin,
     audit::{self, Audit},
     caller::Callers,
-    changes::{Follower, Hint},
+    changes::{Follower, Heralds},
     config::Config,
-    domain::KeyRing,
+    domain::{KeyRing, Peppers},
     engine::Engine,
     ext_authz::{Authorization, Manner, SERVICE, Server},
     health::{self, Health},
@@ -33,21 +35,15 @@ use crate::{
     listen::{Access, Address, Listener},
     logging::{self, Log},
     metrics::Metrics,
-    pepper,
-    store::{
-        Revision, Store,
-        cached::Cached,
-        observed::Observed,
-        rekey,
-        sqlite::{Database, SqliteStore},
-        view::View,
-    },
+    store::{Revision, Store, cached::Cached, observed::Observed, rekey, view::View},
 };
 
 pub use doorstep::refusals;
 use reload::Reload;
 pub use reload::Source;
+use replicas::Replicas;
 use shutdown::{Drain, Signals};
+use store::Opened;
 
 /// Whatever ends the process; the text is for the operator.
 pub type Fatal = Box<dyn Error + Send + Sync>;
@@ -70,11 +66,7 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
     // Before any file or socket exists: what is made is ours alone until a mode is set.
     umask(Mode::from_bits_truncate(0o077));
     doorstep::make_data_dir(&config.data_dir)?;
-    let database = Database::open(&config.database)?;
-    let recorded = database.recorded_pepper()?.map(|recorded| recorded.id);
-    let peppers = pepper::resolve(config.peppers.clone(), recorded, &config.data_dir)?;
-    let store = database.start(&peppers)?;
-    let ring = KeyRing::new(peppers, &config.realm, config.hint);
+    let opened = store::open(&config)?;
     let listeners = Listeners::bind(&config).await?;
     listeners.announce()?;
     if config.callers == Callers::Unauthenticated {
@@ -83,7 +75,7 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
              network keeps him out"
         );
     }
-    run(config, store, ring, listeners, Signals::new()?, (source, log)).await
+    run(config, opened, listeners, Signals::new()?, (source, log)).await
 }
 
 /// The bound sockets.
@@ -114,14 +106,14 @@ impl Listeners {
 /// Serves on `listeners` until a signal has come and the drain is over, or until any task ends.
 async fn run(
     config: Config,
-    sqlite: SqliteStore,
-    ring: KeyRing,
+    opened: Opened,
     listeners: Listeners,
     signals: Signals,
     (source, log): (Source, Log),
 ) -> Result<(), Fatal> {
-    let store_died = sqlite.closed();
-    let (core, rekeys) = Core::new(sqlite, ring, &config)?;
+    let Opened { store, peppers, place, keep } = opened;
+    let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
+    let (core, rekeys) = Core::new(store, peppers, place, &config, &mut tasks)?;
     let (stop_audit, audit_stopped) = oneshot::channel();
     let (audit, pipeline) = core.audit(&config, audit_stopped)?;
     let pipeline = tokio::spawn(pipeline);
@@ -129,8 +121,8 @@ async fn run(
     let last_seen =
         tokio::spawn(last_seen::write(Arc::clone(&core.store), Arc::clone(&core.cached), last_seen_stopped));
 
-    let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
-    tasks.spawn(async move { Err(format!("the store's thread {} ended", store_died.await).into()) });
+    let hint = core.heralds.hint().clone();
+    tasks.spawn(async move { Err(keep.run(move || hint.give()).await) });
     let archive_after = core.spawn_upkeep(&config, rekeys, &mut tasks);
     let hangup = signal(SignalKind::hangup())?;
     let reload = Reload {
@@ -177,31 +169,47 @@ struct Core {
     view: Arc<View>,
     cached: Arc<Cached>,
     engine: Arc<Engine>,
-    hint: Hint,
+    heralds: Heralds,
     health: Arc<Health>,
     ring: Arc<KeyRing>,
+    /// The store, as an operator calls it.
+    place: String,
     manner: Arc<ArcSwap<Manner>>,
     started: Instant,
 }
 
 impl Core {
-    fn new(sqlite: SqliteStore, ring: KeyRing, config: &Config) -> Result<(Self, rekey::Batches), Fatal> {
+    fn new(
+        store: Arc<dyn Store>,
+        peppers: Peppers,
+        place: String,
+        config: &Config,
+        tasks: &mut JoinSet<Result<(), Fatal>>,
+    ) -> Result<(Self, rekey::Batches), Fatal> {
         let metrics = Metrics::new()?;
-        let store: Arc<dyn Store> = Arc::new(Observed::new(Arc::new(sqlite), metrics.store.clone()));
+        let store: Arc<dyn Store> = Arc::new(Observed::new(store, metrics.store.clone()));
         let started = Instant::now();
         let view = Arc::new(View::new(started));
-        let cached = Arc::new(Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log));
-        let (ring, (rekeys, batches)) = (Arc::new(ring), rekey::Queue::new());
+        let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
+        let Replicas { heralds, shared, work } = replicas::join_them(config, &ring, &view, &metrics.store);
+        tasks.spawn(async move { match work.await {} });
+        let cached = Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log);
+        let cached = Arc::new(match shared {
+            Some(shared) => cached.with_shared(shared),
+            None => cached,
+        });
+        let (rekeys, batches) = rekey::Queue::new();
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
         let core = Self {
             engine: Arc::new(Engine::new(peppers, rekeys, keys, clock, config.engine.clone())),
             cached,
             health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
-            hint: Hint::default(),
+            heralds,
             metrics,
             store,
             view,
             ring,
+            place,
             manner: Arc::new(ArcSwap::from_pointee(Manner {
                 help: config.help.clone(),
                 check_deadline: config.check_deadline,
@@ -238,7 +246,7 @@ impl Core {
             store: Arc::clone(&self.store),
             cached: Arc::clone(&self.cached),
             view: Arc::clone(&self.view),
-            hint: self.hint.clone(),
+            hint: self.heralds.hint().clone(),
             poll_interval: POLL_INTERVAL,
             ring: Arc::clone(&self.ring),
             metrics: self.metrics.store.clone(),
@@ -252,11 +260,10 @@ impl Core {
         let archive = jobs::archive(store, view, archive_after, config.engine.stale_grace);
         let rekey = rekeys.run(Arc::clone(&self.store), Arc::clone(&self.view));
         tasks.spawn(async move { match tokio::join!(count, upkeep, archive, rekey) {} });
-        if let Some(retention) = config.audit.retention {
-            let view = Arc::clone(&self.view);
-            let prune = jobs::prune_audit(Arc::clone(&self.store), retention, move || view.time(Instant::now()));
-            tasks.spawn(async move { match prune.await {} });
-        }
+        let view = Arc::clone(&self.view);
+        let (store, retention) = (Arc::clone(&self.store), config.audit.retention);
+        let prune = jobs::prune_audit(store, retention, move || view.time(Instant::now()));
+        tasks.spawn(async move { match prune.await {} });
         changes
     }
 
@@ -269,10 +276,10 @@ impl Core {
             callers: config.callers.clone(),
             engine: Arc::clone(&self.engine),
             check_deadline: config.check_deadline,
-            hint: self.hint.clone(),
+            heralds: self.heralds.clone(),
             view: Arc::clone(&self.view),
             health: Arc::clone(&self.health),
-            database: config.database.clone(),
+            place: self.place.clone(),
             started: self.started,
         };
         tonic::transport::Server::builder().add_service(admin::grpc::service(operations))

@@ -52,7 +52,7 @@ fn bits(text: &str, range: RangeInclusive<u8>) -> Result<u8, String> {
         .ok_or_else(|| format!("{text:?} is not a prefix length from {} to {}", range.start(), range.end()))
 }
 
-fn number(text: &str, range: RangeInclusive<u16>) -> Result<u16, String> {
+pub(super) fn number(text: &str, range: RangeInclusive<u16>) -> Result<u16, String> {
     let number = text.parse().ok().filter(|number| range.contains(number));
     number.ok_or_else(|| format!("{text:?} is not a number from {} to {}", range.start(), range.end()))
 }

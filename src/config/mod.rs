@@ -7,8 +7,10 @@ mod binding;
 mod callers;
 mod client_ip;
 mod credentials;
+mod redis;
 mod settings;
 mod source;
+mod store;
 mod together;
 
 use std::{
@@ -22,6 +24,7 @@ use tracing_subscriber::filter::LevelFilter;
 pub use audit::Audit;
 pub use settings::{SETTINGS, Setting, env_name};
 pub use source::{Faults, SecretFile, Written};
+pub use store::Store;
 
 use crate::{
     caller::Callers,
@@ -32,6 +35,7 @@ use crate::{
     ext_authz::Help,
     files,
     listen::{Access, Address},
+    redis_link,
 };
 use source::{HMAC_SECRET_FILE, Source};
 
@@ -52,8 +56,10 @@ pub struct Config {
     pub http: Address,
     /// `listen.admin`: the socket's path.
     pub admin: PathBuf,
-    /// `store.url`: the SQLite file.
-    pub database: PathBuf,
+    /// `store.url`, `store.url_file` and `store.connections`.
+    pub store: Store,
+    /// `redis.*`. Its `Debug` shows no password.
+    pub redis: Option<redis_link::Options>,
     /// `pepper.secrets`; `None` means the one in the data folder. Their `Debug` tells the ids only.
     pub peppers: Option<Peppers>,
     /// The files of `pepper.secrets_file`, `SENTINEL_HMAC_SECRET_FILE` and `listen.caller_token_file`.
@@ -116,12 +122,24 @@ fn resolve(source: &mut Source) -> Option<Config> {
             Address::Unix(path) => Ok(path),
             Address::Tcp(_) => Err("only unix:/path; the admin API has no authentication but the socket's mode".into()),
         });
-    let database = source.take("store.url", |text| sqlite(&text.replace("DATA_DIR", &folder.to_string_lossy())));
+    let store = store::take(source, &folder);
+    let redis = redis::take(source);
     let failsafe = source.take("store.failsafe", word(&[("closed", Failsafe::Closed), ("open", Failsafe::Open)]));
     let stale_grace =
         source.take("store.stale_grace", duration(Duration::from_secs(2)..=Duration::from_secs(7 * 86_400)));
     let peppers = peppers(source);
     together::secrets(&mut source.faults, &source.secret_files);
+    if let (Some(Store::Sqlite(_)), Some(Some(_))) = (&store, &redis) {
+        source
+            .faults
+            .push("redis.url: is for many replicas of one postgres:// store; a file has one process".to_owned());
+    }
+    if let (Some(Store::Postgres(_)), Some(None)) = (&store, &peppers) {
+        source.faults.push(
+            "pepper.secrets: a postgres:// store needs one that every replica is given; `sentinel pepper new` makes it"
+                .to_owned(),
+        );
+    }
     if let (Some(grpc), Some(http), Some(admin)) = (&grpc, &http, &admin) {
         together::listeners(&mut source.faults, grpc, http, admin);
     }
@@ -151,7 +169,8 @@ fn resolve(source: &mut Source) -> Option<Config> {
         callers: callers?,
         http: http?,
         admin: admin?,
-        database: database?,
+        store: store?,
+        redis: redis?,
         peppers: peppers?,
         secret_files: std::mem::take(&mut source.secret_files),
         client_ip: client_ip?,
@@ -221,15 +240,6 @@ fn file_mode(text: &str) -> Result<u32, String> {
         return Err(format!("{text} lets every user of this machine ask for decisions about any address"));
     }
     Ok(mode)
-}
-
-fn sqlite(text: &str) -> Result<PathBuf, String> {
-    match text.strip_prefix("sqlite:") {
-        Some(path) if !path.is_empty() && !path.starts_with(':') && !path.contains(['?', '\0']) => Ok(path.into()),
-        Some(_) => Err("sqlite: needs the path of a file".into()),
-        // The text may hold a password, so it is not repeated.
-        None => Err("sqlite:PATH is expected; this version has no other store".into()),
-    }
 }
 
 fn realm(text: &str) -> Result<String, String> {

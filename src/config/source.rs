@@ -195,6 +195,11 @@ impl Source {
         names.map(str::to_owned).collect()
     }
 
+    /// Whether the setting is written anywhere.
+    pub(super) fn is_written(&self, key: &str) -> bool {
+        self.written.contains_key(key)
+    }
+
     /// The setting's value, or its default where it is not written; `None` after a fault.
     pub(super) fn take<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let (place, text) = match self.written.remove(key) {

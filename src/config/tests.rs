@@ -17,7 +17,7 @@ fn nothing_written_is_the_embedded_default() {
     assert_eq!(config.grpc.to_string(), "127.0.0.1:9191");
     assert_eq!(config.http.to_string(), "127.0.0.1:9192");
     assert_eq!(config.admin, Path::new("./sentinel-data/admin.sock"));
-    assert_eq!(config.database, Path::new("./sentinel-data/sentinel.db"));
+    assert!(matches!(&config.store, Store::Sqlite(path) if path == Path::new("./sentinel-data/sentinel.db")));
     assert_eq!(config.check_deadline, Duration::from_millis(150));
     assert_eq!(config.engine.stale_grace, Duration::from_secs(600));
     assert!(config.peppers.is_none());
@@ -44,7 +44,7 @@ fn the_environment_overrides_the_file() {
 fn every_fault_is_listed_at_once_with_its_place() {
     let faults = load_text(
         "mode = 'no-such'\ncheck_deadline = 150\nunknown = 1\n[listen]\ngrpc = '0.0.0.0:9191'\ngrpc_mode = '0666'\n\
-         [client_ip]\nsource = 'dns'\nunclaimable = ['10.0.0.1/8', 'x']\n[store]\nurl = 'postgres://u:hunter2@h/d'\n\
+         [client_ip]\nsource = 'dns'\nunclaimable = ['10.0.0.1/8', 'x']\n[store]\nurl = 'mysql://u:hunter2@h/d'\n\
          [pepper]\nsecrets = ['tooshort']\n[binding]\nconfirm = 'upstream'",
         &[("SENTINEL_MODES", "x"), ("SENTINEL_CREDENTIALS__PROFILE", "open-ai"), ("SENTINEL_PORT", "tcp://10.0.0.1:9")],
     )
@@ -59,7 +59,7 @@ fn every_fault_is_listed_at_once_with_its_place() {
         "FILE: client_ip.source: \"dns\" is not one of: peer, metadata, xff, header",
         "FILE: client_ip.unclaimable: 10.0.0.1/8 has host bits set; did you mean 10.0.0.0/8?",
         "FILE: client_ip.unclaimable: \"x\" is not an IP address or CIDR",
-        "FILE: store.url: sqlite:PATH is expected",
+        "FILE: store.url: sqlite:PATH or postgres://",
         "FILE: pepper.secrets: a pepper has at least 32 bytes, this one has 8",
         "SENTINEL_MODES: there is no such setting in this version",
         "SENTINEL_CREDENTIALS__PROFILE: credentials.profile: there is no profile \"open-ai\"",
@@ -99,7 +99,7 @@ fn a_store_that_is_no_file_is_refused() {
         assert!(faults.starts_with("FILE: store.url: sqlite:") && faults.lines().count() == 1, "{url}: {faults}");
     }
     let config = load_text("[store]\nurl = 'sqlite:memory'", &[]).unwrap();
-    assert_eq!(config.database, Path::new("memory"), "a file may have any name");
+    assert!(matches!(&config.store, Store::Sqlite(path) if path == Path::new("memory")), "a file may have any name");
 }
 
 #[test]

@@ -275,6 +275,13 @@ impl Pepper {
         &self.check
     }
 
+    /// A key for another use of this secret, which tells nothing of the digests and cannot be told from them.
+    pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        // No realm is empty or begins with 0x00, so this input can be no key's either.
+        let mac = self.mac.clone().chain_update(b"\0key-ip-sentinel derived key\0").chain_update(purpose.as_bytes());
+        Zeroizing::new(mac.finalize().into_bytes().into())
+    }
+
     /// Its printable name.
     pub fn id(&self) -> PepperId {
         PepperId(self.check[..4].iter().map(|byte| format!("{byte:02x}")).collect())

@@ -371,7 +371,8 @@ impl Engine {
 
     /// Everything but the claim, by what the store says now.
     async fn settle(&self, case: Case<'_>, key: &ApiKey, deadline: Instant) -> Settled {
-        let entry = match self.in_time(case, deadline, self.cached.load(self.ring.digests(key))).await {
+        let load = self.cached.load(self.ring.digests(key), |facts| self.known(case, facts).is_some());
+        let entry = match self.in_time(case, deadline, load).await {
             Ok(entry) => entry,
             Err(verdict) => {
                 // The warm path has looked there: what it found did not decide, and is all there is now.

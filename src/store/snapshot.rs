@@ -30,8 +30,9 @@ enum PartRow {
     Note { before: Option<String>, after: Option<String> },
 }
 
+/// A binding without its id and hint.
 #[derive(Serialize, Deserialize)]
-struct BindingRow {
+pub(super) struct BindingRow {
     state: String,
     networks: Vec<String>,
     created_at: i64,
@@ -41,8 +42,9 @@ struct BindingRow {
     expires_at: Option<i64>,
 }
 
+/// A ban without its id and hint.
 #[derive(Serialize, Deserialize)]
-struct BanRow {
+pub(super) struct BanRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,7 +99,7 @@ pub(super) fn from_json(text: &str) -> Result<Delta, StoreError> {
     Ok(Delta { key, part })
 }
 
-fn binding_row(binding: &Binding) -> BindingRow {
+pub(super) fn binding_row(binding: &Binding) -> BindingRow {
     BindingRow {
         state: binding.state.as_str().to_owned(),
         networks: binding.networks.iter().map(ToString::to_string).collect(),
@@ -108,7 +110,7 @@ fn binding_row(binding: &Binding) -> BindingRow {
 }
 
 impl BindingRow {
-    fn read(self, id: KeyId, hint: Option<Hint>) -> Result<Binding, StoreError> {
+    pub(super) fn read(self, id: KeyId, hint: Option<Hint>) -> Result<Binding, StoreError> {
         Ok(Binding {
             id,
             hint,
@@ -121,7 +123,7 @@ impl BindingRow {
     }
 }
 
-fn ban_row(ban: &Ban) -> BanRow {
+pub(super) fn ban_row(ban: &Ban) -> BanRow {
     BanRow {
         until: ban.until.map(Timestamp::as_millis),
         reason: ban.reason.clone(),
@@ -131,7 +133,7 @@ fn ban_row(ban: &Ban) -> BanRow {
 }
 
 impl BanRow {
-    fn read(self, id: KeyId, hint: Option<Hint>) -> Ban {
+    pub(super) fn read(self, id: KeyId, hint: Option<Hint>) -> Ban {
         Ban {
             id,
             hint,

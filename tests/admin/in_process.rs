@@ -16,7 +16,7 @@ use key_ip_sentinel::{
         },
     },
     caller::Callers,
-    changes::Hint,
+    changes::Heralds,
     client_ip::{Resolver, Source},
     credential::{Credentials, Options, Profile},
     domain::KeyRing,
@@ -71,10 +71,10 @@ impl Parts {
             store: self.store.clone(),
             ring: ring(),
             credentials: Credentials { profile, route_profiles: Vec::new(), options: Options::default() },
-            hint: Hint::default(),
+            heralds: Heralds::default(),
             view: self.view.clone(),
             health: Arc::new(Health::new(self.view.clone(), Duration::from_mins(10))),
-            database: PathBuf::from("sentinel.db"),
+            place: "sqlite:sentinel.db".to_owned(),
             started: Instant::now(),
         }
     }

@@ -21,6 +21,7 @@ use super::{
     eventually,
     grpc::{Channel, Target},
     http_client::Call,
+    postgres::Postgres,
     process::Process,
 };
 
@@ -29,6 +30,9 @@ pub(crate) const PEPPER: &str = "a-pepper-for-tests-0123456789-abcdefgh";
 
 /// What Envoy shows to a server that was made with [`Home::with_caller_token`].
 pub(crate) const CALLER_TOKEN: &str = "a-caller-token-for-tests-0123456789";
+
+/// Which store tests run on that do not care: SQLite, or `postgres`.
+const STORE: &str = "SENTINEL_TEST_STORE";
 
 /// A server with the settings that suit tests: free ports, and a deadline that a busy machine keeps.
 pub(crate) fn sentinel() -> Home {
@@ -132,8 +136,14 @@ impl Home {
         Process::spawn("sentinel", &mut command, self.path())
     }
 
-    /// Starts the server and waits until it serves.
-    pub(crate) async fn start(self) -> Sentinel {
+    /// Starts the server and waits until it serves. With [`STORE`]`=postgres` on a database of its own, unless the test
+    /// says otherwise.
+    pub(crate) async fn start(mut self) -> Sentinel {
+        if std::env::var_os(STORE).is_some_and(|store| store == "postgres") && !self.settings.contains_key("store.url")
+        {
+            let url = Postgres::shared().await.database().await;
+            self = self.set("store.url", &format!("\"{url}\""));
+        }
         let mut process = self.spawn();
         let listening = eventually("sentinel says where it listens", async || {
             let log = process.stderr();

@@ -20,7 +20,7 @@ use key_ip_sentinel::{
 };
 
 /// A place where stores of one kind can live.
-#[async_trait]
+#[async_trait(?Send)]
 pub(crate) trait Backend: Send + Sync + 'static {
     /// A place that holds nothing yet.
     async fn fresh() -> Self;

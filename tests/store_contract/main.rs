@@ -6,6 +6,8 @@
 mod audit;
 mod changes;
 mod claims;
+#[path = "../common/mod.rs"]
+mod common;
 mod counts;
 mod fixture;
 mod import;
@@ -17,7 +19,6 @@ mod observing;
 mod postgres;
 mod reopened;
 mod rotation;
-mod shim;
 mod sqlite;
 mod undo;
 

@@ -1,9 +1,6 @@
 //! The PostgreSQL backend, and what only a server can do.
 
-use std::{
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use key_ip_sentinel::{
@@ -14,17 +11,17 @@ use key_ip_sentinel::{
     },
 };
 
-use crate::{fixture::*, shim};
+use crate::{common::postgres::Postgres, fixture::*};
 
 /// A database of its own on the server that all tests share.
 pub(crate) struct Database {
     url: String,
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Backend for Database {
     async fn fresh() -> Self {
-        Self { url: shim::database().await }
+        Self { url: Postgres::shared().await.database().await }
     }
 
     async fn open(&self) -> Arc<dyn Store> {
@@ -34,9 +31,12 @@ impl Backend for Database {
     }
 
     async fn make_provisional(&self, key: &Fingerprint, expires_at: Timestamp) {
-        let sql = "UPDATE bindings SET state = 'provisional', expires_at = $2 WHERE digest = $1";
-        let expires_at = UNIX_EPOCH + Duration::from_millis(expires_at.as_millis() as u64);
-        let changed = shim::client(&self.url).await.execute(sql, &[&&key.digest.as_bytes()[..], &expires_at]).await;
-        assert_eq!(changed.unwrap(), 1);
+        let key = key.digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let sql = format!(
+            "UPDATE bindings SET state = 'provisional', expires_at = to_timestamp({}::float8 / 1000)
+             WHERE digest = '\\x{key}' RETURNING key_id",
+            expires_at.as_millis()
+        );
+        assert_eq!(Postgres::shared().await.query(&self.url, &sql).await.len(), 1);
     }
 }

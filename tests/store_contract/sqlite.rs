@@ -26,7 +26,7 @@ pub(crate) struct File {
     folder: tempfile::TempDir,
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Backend for File {
     async fn fresh() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }

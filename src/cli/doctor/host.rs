@@ -9,22 +9,26 @@ use std::{
 use nix::unistd::{self, Gid, Uid};
 
 use crate::{
-    config::{Config, SecretFile},
+    config::{Config, SecretFile, Store},
     doctor::{Code, Entry, Group, Host, Place, Secret, Socket},
     listen::{Access, Address},
     pepper,
 };
 
 pub(super) fn look(config: &Config) -> Host {
-    let Config { data_dir, database, peppers, secret_files, .. } = config;
+    let Config { data_dir, store, peppers, secret_files, .. } = config;
     // Beside configured ones it counts where it is.
     let counts = peppers.is_none() || pepper::file(data_dir).exists();
     let generated = counts.then(|| own(Code::PepperPermissions, "the pepper", &pepper::file(data_dir)));
     let configured = secret_files.iter().map(|SecretFile { name, path }| match *name {
         "listen.caller_token_file" => given(Code::CallerTokenPermissions, name, path),
+        "store.url_file" => given(Code::DatabasePermissions, name, path),
         _ => given(Code::PepperPermissions, name, path),
     });
-    let database = own(Code::DatabasePermissions, "the database", database);
+    let database = match store {
+        Store::Sqlite(path) => Some(own(Code::DatabasePermissions, "the database", path)),
+        Store::Postgres(_) => None,
+    };
     let private = Access { mode: 0o600, group: None };
     Host {
         uid: Uid::effective().as_raw(),
@@ -36,7 +40,7 @@ pub(super) fn look(config: &Config) -> Host {
             .map(Gid::as_raw)
             .collect(),
         data_dir: place("data_dir", data_dir),
-        secrets: generated.into_iter().chain(configured).chain([database]).collect(),
+        secrets: generated.into_iter().chain(configured).chain(database).collect(),
         grpc: match &config.grpc {
             Address::Unix(path) => Some(socket(Code::GrpcSocketPermissions, "listen.grpc", path, &config.grpc_access)),
             Address::Tcp(_) => None,

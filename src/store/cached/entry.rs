@@ -18,6 +18,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Entry {
     reading: Reading,
+    /// Whether the store said so itself.
+    firsthand: bool,
     /// Milliseconds, or [`NEVER`].
     used: AtomicI64,
     refused: AtomicI64,
@@ -31,9 +33,20 @@ const NEVER: i64 = i64::MIN;
 const STEP: i64 = 1000;
 
 impl Entry {
+    /// What the store said.
     pub(super) fn new(reading: Reading) -> Self {
         let (used, refused) = (AtomicI64::new(NEVER), AtomicI64::new(NEVER));
-        Self { reading, used, refused, waits: AtomicBool::new(false) }
+        Self { reading, firsthand: true, used, refused, waits: AtomicBool::new(false) }
+    }
+
+    /// What another process read there, up to so long ago as Redis keeps it.
+    pub(super) fn hearsay(reading: Reading) -> Self {
+        Self { firsthand: false, ..Self::new(reading) }
+    }
+
+    /// Whether it includes every claim too, which take no revision, up to the moment when it was asked for.
+    pub(super) fn is_firsthand(&self) -> bool {
+        self.firsthand
     }
 }
 

@@ -11,6 +11,7 @@
 //! Caches hold what is committed and never arbitrate: an absent key is not cached, and every claim goes to the store.
 
 mod entry;
+mod shared;
 mod window;
 
 use std::{
@@ -22,7 +23,7 @@ use std::{
 
 use futures_util::{
     FutureExt,
-    future::{BoxFuture, Shared},
+    future::{self, BoxFuture},
 };
 use quick_cache::sync::Cache;
 use tokio::{
@@ -30,14 +31,15 @@ use tokio::{
     time::{error::Elapsed, timeout},
 };
 
-use super::{Changes, Claim, Claimed, Store, StoreError, Use};
+use super::{Changes, Claim, Claimed, Reading, Store, StoreError, Use};
 use crate::{
-    domain::{KeyDigest, KeyDigests, Timestamp, event::Record},
+    domain::{KeyDigest, KeyDigests, KeyFacts, Timestamp, event::Record},
     metrics::StoreMetrics,
 };
 
 pub use entry::Entry;
 use entry::Uses;
+pub use shared::{Shared, Writer};
 use window::Window;
 
 /// A [`Store`]'s facts with a cache in front.
@@ -49,11 +51,13 @@ pub struct Cached {
     entries: Cache<KeyDigest, Arc<Entry>, quick_cache::UnitWeighter, BuildHasherDefault<DigestHasher>>,
     /// Locked to fill, to invalidate and to check a cold read; a warm read only asks `entries`.
     window: Mutex<Window>,
-    loading: Mutex<HashMap<KeyDigest, Loading>>,
+    /// By the first digest, and whether Redis may answer.
+    loading: Mutex<HashMap<(KeyDigest, bool), Loading>>,
+    shared: Option<Shared>,
     uses: Uses,
 }
 
-type Loading = Shared<BoxFuture<'static, Result<Loaded, StoreError>>>;
+type Loading = future::Shared<BoxFuture<'static, Result<Loaded, StoreError>>>;
 
 /// A reading, and the window's generation when it began.
 #[derive(Clone)]
@@ -84,8 +88,14 @@ impl Cached {
             entries,
             window: Mutex::default(),
             loading: Mutex::default(),
+            shared: None,
             uses: Uses::default(),
         }
+    }
+
+    /// The same, which on a miss asks `shared` before the store.
+    pub fn with_shared(self, shared: Shared) -> Self {
+        Self { shared: Some(shared), ..self }
     }
 
     /// The cached fact of a key, by the first of its digests that has one. Synchronous, without I/O or a global lock.
@@ -96,14 +106,25 @@ impl Cached {
         found
     }
 
-    /// Reads `key` from the store. Concurrent readers of one key share one read.
-    pub async fn load(self: &Arc<Self>, key: KeyDigests) -> Result<Arc<Entry>, StoreError> {
+    /// Reads `key` from the store, or from Redis where the fact that is found there `settles` the matter. A fact from
+    /// Redis includes every operator's change, but claims take no revision: that a key is nobody's, or nobody else's, is
+    /// for the store to say. Concurrent readers of one key share one read.
+    pub async fn load(
+        self: &Arc<Self>,
+        key: KeyDigests,
+        settles: impl Fn(&KeyFacts) -> bool,
+    ) -> Result<Arc<Entry>, StoreError> {
+        let mut hearsay = self.shared.is_some();
         loop {
-            let loaded = self.shared_load(key).await?;
-            // The shared read may have begun before a change that this caller must see.
-            if locked(&self.window).covers(&key, loaded.generation, loaded.entry.as_of) {
-                return Ok(loaded.entry);
+            let Loaded { entry, generation } = self.common_load(key, hearsay).await?;
+            // The common read may have begun before a change that this caller must see.
+            if !locked(&self.window).covers(&key, generation, entry.as_of) {
+                continue;
             }
+            if entry.is_firsthand() || settles(&entry.facts) {
+                return Ok(entry);
+            }
+            hearsay = false;
         }
     }
 
@@ -154,24 +175,36 @@ impl Cached {
         }
     }
 
-    fn shared_load(self: &Arc<Self>, key: KeyDigests) -> Loading {
+    fn common_load(self: &Arc<Self>, key: KeyDigests, hearsay: bool) -> Loading {
         let mut loading = locked(&self.loading);
         // Two readers that share the first digest share them all: a process lists the same peppers all its life.
-        if let Some(load) = loading.get(&key.first()) {
+        if let Some(load) = loading.get(&(key.first(), hearsay)) {
             return load.clone();
         }
         let this = Arc::clone(self);
         let generation = locked(&self.window).generation;
         let task = tokio::spawn(async move {
-            let read = timeout(TASK_DEADLINE, this.store.lookup(&key)).await;
-            locked(&this.loading).remove(&key.first());
-            let loaded = Loaded { entry: Arc::new(Entry::new(read.map_err(too_slow)??)), generation };
+            let read = this.read(&key, generation, hearsay).await;
+            locked(&this.loading).remove(&(key.first(), hearsay));
+            let loaded = Loaded { entry: Arc::new(read?), generation };
             this.keep(key, &loaded);
             Ok(loaded)
         });
         let load = task.map(|done| done.unwrap_or_else(cut_off)).boxed().shared();
-        loading.insert(key.first(), load.clone());
+        loading.insert((key.first(), hearsay), load.clone());
         load
+    }
+
+    async fn read(&self, key: &KeyDigests, generation: u64, hearsay: bool) -> Result<Entry, StoreError> {
+        let store = async { timeout(TASK_DEADLINE, self.store.lookup(key)).await.map_err(too_slow)? };
+        let Some(shared) = self.shared.as_ref().filter(|_| hearsay) else { return store.await.map(Entry::new) };
+        let life = locked(&self.window).life;
+        let counts = |found: &Reading| {
+            let window = locked(&self.window);
+            // What is ahead of this process it will know to be right with its next poll, if it is of this life at all.
+            found.as_of <= window.applied && life == window.life && window.covers(key, generation, found.as_of)
+        };
+        shared.or_store(key, life, counts, store).await
     }
 
     /// Fills under the window's lock, so that no change can be absorbed between the check and the insert.
@@ -180,6 +213,9 @@ impl Cached {
         let Loaded { entry, generation } = loaded;
         if !entry.facts.is_empty() && window.covers(&key, *generation, entry.as_of) {
             self.entries.insert(entry.digest, Arc::clone(entry));
+            if let (Some(shared), Some(life)) = (&self.shared, window.life) {
+                shared.offer(life, entry);
+            }
         }
     }
 }

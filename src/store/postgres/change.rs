@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The channel on which every commit that takes a revision says so.
-pub(super) const CHANNEL: &str = "sentinel_changes";
+pub(super) const CHANNEL: &str = "sentinel";
 
 pub(super) async fn apply(
     session: &mut Session,

@@ -27,7 +27,7 @@ pub struct Options {
 }
 
 #[derive(Clone)]
-enum Tls {
+pub(super) enum Tls {
     /// Nobody is between us: a unix socket, loopback, or `sslmode=disable`.
     Off,
     /// The server's certificate is checked against these roots, or the system's, and against its name.
@@ -134,9 +134,12 @@ impl Options {
         self.connections
     }
 
-    /// `host:port/database`, for logs.
-    pub fn place(&self) -> String {
-        self.to_string()
+    pub(super) fn config(&self) -> &tokio_postgres::Config {
+        &self.config
+    }
+
+    pub(super) fn tls(&self) -> &Tls {
+        &self.tls
     }
 }
 
@@ -153,7 +156,7 @@ fn is_here(host: &Host) -> bool {
     }
 }
 
-fn tls(roots: Option<&Path>) -> Result<MakeRustlsConnect, TlsFault> {
+pub(super) fn tls(roots: Option<&Path>) -> Result<MakeRustlsConnect, TlsFault> {
     let mut store = RootCertStore::empty();
     match roots {
         Some(path) => {

@@ -16,6 +16,7 @@ mod counts;
 mod facts;
 mod keys;
 mod life;
+mod listen;
 mod listing;
 mod moving;
 mod open;
@@ -42,6 +43,7 @@ use super::{
 use crate::domain::{KeyDigests, Timestamp};
 
 pub use connect::{Options, TlsFault, UrlFault};
+pub use listen::Notifications;
 pub use open::OpenError;
 
 /// Longer than any decision waits, so that a claim whose caller is gone still ends by itself.

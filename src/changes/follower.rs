@@ -1,26 +1,16 @@
-//! How a change reaches the decisions: the Follower asks the store what changed and invalidates the caches.
+//! The catch-up loop.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::Hint;
 use crate::{
     domain::{KeyRing, PepperId},
     metrics::StoreMetrics,
     store::{Store, StoreError, cached::Cached, view::View},
 };
-
-/// Says "look now" to the Follower of this process. A hint may only make things sooner: the timer finds every change.
-#[derive(Clone, Debug, Default)]
-pub struct Hint(Arc<Notify>);
-
-impl Hint {
-    /// Wakes the Follower.
-    pub fn give(&self) {
-        self.0.notify_one();
-    }
-}
 
 /// Polls the change log, applies it in order and keeps the store's clock.
 pub struct Follower {
@@ -55,13 +45,17 @@ impl Follower {
         let started = Instant::now();
         let mut lost = false;
         loop {
-            match self.poll().await {
+            let polled = self.poll().await;
+            let heard = polled.is_ok();
+            match polled {
                 Ok(()) => {
                     if std::mem::take(&mut lost) {
                         info!("the store answers again");
                     }
                 }
                 Err(PollError::WrongPepper(wrong)) => return wrong,
+                // Who waits for a store that was never there says so himself.
+                Err(PollError::Store(_)) if self.view.since_poll(Instant::now()).is_none() => {}
                 Err(PollError::Store(cause)) => {
                     if !std::mem::replace(&mut lost, true) {
                         warn!(%cause, "the store does not answer; known keys are decided from cache");
@@ -70,9 +64,9 @@ impl Follower {
             }
             let now = Instant::now();
             let silent = self.view.since_poll(now).unwrap_or_else(|| now - started);
-            self.metrics.polled(self.view.applied().0, if lost { silent } else { Duration::ZERO });
+            self.metrics.polled(self.view.applied().0, if heard { Duration::ZERO } else { silent });
             after_poll(now);
-            let _ = tokio::time::timeout(self.poll_interval, self.hint.0.notified()).await;
+            let _ = tokio::time::timeout(self.poll_interval, self.hint.given()).await;
         }
     }
 

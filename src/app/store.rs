@@ -1,0 +1,103 @@
+//! `store.url` → a store. SQLite is opened before anything is served; PostgreSQL may be away, and is tried until it is
+//! there.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::RngExt;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::Fatal;
+use crate::{
+    config::{Config, Store as Choice},
+    domain::Peppers,
+    pepper,
+    store::{
+        Store,
+        postgres::{OpenError, PostgresStore},
+        sqlite::Database,
+    },
+};
+
+/// A store, and what comes with it.
+pub(super) struct Opened {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) peppers: Peppers,
+    /// What an operator calls it; without a password.
+    pub(super) place: String,
+    /// Runs beside the requests; its end is the end of the process.
+    pub(super) keep: Keep,
+}
+
+/// What a store needs beside the requests.
+pub(super) enum Keep {
+    /// The end of a thread of SQLite's is a fault that only a restart repairs.
+    Sqlite(futures_util::future::BoxFuture<'static, &'static str>),
+    /// A server that has yet to be reached.
+    Postgres(Arc<PostgresStore>, Peppers),
+}
+
+pub(super) fn open(config: &Config) -> Result<Opened, Fatal> {
+    match &config.store {
+        Choice::Sqlite(path) => {
+            let database = Database::open(path)?;
+            let recorded = database.recorded_pepper()?.map(|recorded| recorded.id);
+            let peppers = pepper::resolve(config.peppers.clone(), recorded, &config.data_dir)?;
+            let store = database.start(&peppers)?;
+            let keep = Keep::Sqlite(Box::pin(store.closed()));
+            Ok(Opened { store: Arc::new(store), peppers, place: format!("sqlite:{}", path.display()), keep })
+        }
+        Choice::Postgres(options) => {
+            let peppers = pepper::resolve(config.peppers.clone(), None, &config.data_dir)?;
+            let store = Arc::new(PostgresStore::new(options).map_err(|fault| format!("store.url: {fault}"))?);
+            let keep = Keep::Postgres(Arc::clone(&store), peppers.clone());
+            Ok(Opened { store, peppers, place: format!("postgres://{options}"), keep })
+        }
+    }
+}
+
+/// Between two tries; twice as long each time, up to the longest, and never at the same moment as everyone else.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+
+impl Keep {
+    /// Ends with what only an operator can mend.
+    pub(super) async fn run(self, prepared: impl FnOnce() + Send) -> Fatal {
+        match self {
+            Self::Sqlite(closed) => {
+                prepared();
+                format!("the store's thread {} ended", closed.await).into()
+            }
+            Self::Postgres(store, peppers) => match prepare(&store, &peppers).await {
+                Ok(()) => {
+                    prepared();
+                    std::future::pending().await
+                }
+                Err(fault) => fault.into(),
+            },
+        }
+    }
+}
+
+async fn prepare(store: &PostgresStore, peppers: &Peppers) -> Result<(), OpenError> {
+    let (mut retry, mut told) = (FIRST_RETRY, false);
+    loop {
+        match store.prepare(peppers).await {
+            Ok(()) => {
+                if told {
+                    info!("the store is there");
+                }
+                return Ok(());
+            }
+            Err(cause) if cause.may_pass() => {
+                if !std::mem::replace(&mut told, true) {
+                    warn!(%cause, "the store is not there yet; nothing is decided until it is");
+                }
+                let part = rand::rng().random_range(0.5..1.0);
+                sleep(retry.mul_f64(part)).await;
+                retry = LAST_RETRY.min(retry * 2);
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Hints by PostgreSQL's LISTEN and NOTIFY: for replicas without Redis.
+
+use std::{convert::Infallible, time::Duration};
+
+use async_trait::async_trait;
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+
+use super::{ChangeFeed, Hint};
+use crate::store::{Revision, StoreError, postgres::Options};
+
+/// What every commit that takes a revision tells.
+pub struct PostgresFeed(Options);
+
+/// How long connecting may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How soon after a hint the next one may be given: an archive of thousands is one poll, not one each.
+const SPACING: Duration = Duration::from_millis(10);
+
+/// Between two attempts to connect.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+impl PostgresFeed {
+    /// Listens at the store itself.
+    pub fn new(store: Options) -> Self {
+        Self(store)
+    }
+}
+
+#[async_trait]
+impl ChangeFeed for PostgresFeed {
+    /// The NOTIFY is part of the change's transaction.
+    fn publish(&self, _: Revision) {}
+
+    async fn listen(&self, hint: &Hint) -> Infallible {
+        let mut pause = BACK_OFF.0;
+        loop {
+            let began = timeout(PATIENCE, self.0.listen()).await;
+            match began.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
+                Ok(mut notifications) => {
+                    pause = BACK_OFF.0;
+                    hint.give();
+                    while notifications.next().await.is_some() {
+                        hint.give();
+                        sleep(SPACING).await;
+                    }
+                    debug!("changes are no longer heard of by PostgreSQL");
+                }
+                Err(cause) => debug!(%cause, "changes are not heard of by PostgreSQL"),
+            }
+            sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+            pause = BACK_OFF.1.min(pause * 2);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The one connection, and the breaker before it.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+use tracing::{info, warn};
+
+use super::{Options, told};
+use crate::metrics::StoreMetrics;
+
+/// A connection that is there or not. Whoever finds none does without: only [`Link::run`] connects.
+///
+/// The breaker is the connection's absence. It opens after [`FAULTS`] faults in a row, or when the connection broke, and
+/// closes when a probe on a new connection was answered in time. No request is ever a probe, and there is no lock.
+pub struct Link {
+    options: Options,
+    connection: ArcSwapOption<MultiplexedConnection>,
+    /// In a row.
+    faults: AtomicU32,
+    broken: Notify,
+    metrics: StoreMetrics,
+}
+
+/// So many faults in a row open the breaker: one may be the network's or this machine's.
+const FAULTS: u32 = 5;
+
+/// How long it stays open at least, and how often Redis is probed then.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long anything that no request waits for may take: connecting, a batch of writes, a published change.
+const BACKGROUND: Duration = Duration::from_secs(1);
+
+impl Link {
+    /// One that has no connection until [`Link::run`] runs.
+    pub fn new(options: Options, metrics: StoreMetrics) -> Arc<Self> {
+        let (connection, faults, broken) = (ArcSwapOption::empty(), AtomicU32::new(0), Notify::new());
+        Arc::new(Self { options, connection, faults, broken, metrics })
+    }
+
+    /// Where Redis is.
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// How long a request waits for an answer.
+    pub(crate) fn patience(&self) -> Duration {
+        self.options.patience
+    }
+
+    /// The connection, if Redis answers. What becomes of the request must be told by [`Link::answered`] or
+    /// [`Link::failed`].
+    pub(crate) fn connection(&self) -> Option<MultiplexedConnection> {
+        self.connection.load().as_deref().cloned()
+    }
+
+    /// It was answered in time.
+    pub(crate) fn answered(&self) {
+        if self.faults.load(Ordering::Relaxed) != 0 {
+            self.faults.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// It was not answered in time, or with an error.
+    pub(crate) fn failed(&self, cause: Option<&redis::RedisError>) {
+        let faults = self.faults.fetch_add(1, Ordering::Relaxed) + 1;
+        if faults == FAULTS || cause.is_some_and(redis::RedisError::is_connection_dropped) {
+            self.connection.store(None);
+            self.broken.notify_one();
+        }
+    }
+
+    /// Does something that no request waits for, if Redis answers, and tells the breaker how it ended.
+    pub(crate) async fn behind_the_scenes<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut MultiplexedConnection) -> redis::RedisResult<T>,
+    ) {
+        let Some(mut connection) = self.connection() else { return };
+        match timeout(BACKGROUND, work(&mut connection)).await {
+            Ok(Ok(_)) => self.answered(),
+            Ok(Err(cause)) => self.failed(Some(&cause)),
+            Err(_) => self.failed(None),
+        }
+    }
+
+    /// Keeps the connection, for ever. Cancel it by dropping it.
+    pub async fn run(&self) -> Infallible {
+        let mut lost = false;
+        loop {
+            match timeout(BACKGROUND, self.connect()).await.unwrap_or(Err("no answer in time".to_owned())) {
+                Ok(connection) => {
+                    if std::mem::take(&mut lost) {
+                        info!("Redis answers again");
+                    }
+                    self.faults.store(0, Ordering::Relaxed);
+                    self.connection.store(Some(Arc::new(connection)));
+                    self.metrics.redis_up(true);
+                    self.broken.notified().await;
+                    // Again: a fault of the connection before may have been told just before this one was there.
+                    self.connection.store(None);
+                    self.metrics.redis_up(false);
+                }
+                Err(cause) => {
+                    if !std::mem::replace(&mut lost, true) {
+                        warn!(cause, "Redis does not answer; the store is asked instead");
+                    }
+                }
+            }
+            // Not all replicas at once.
+            sleep(PAUSE.mul_f64(rand::random_range(1.0..1.2))).await;
+        }
+    }
+
+    /// A connection over which a probe was answered as fast as a request must be.
+    async fn connect(&self) -> Result<MultiplexedConnection, String> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(BACKGROUND))
+            .set_response_timeout(Some(BACKGROUND));
+        let connecting = self.options.client.get_multiplexed_async_connection_with_config(&config);
+        let mut connection = connecting.await.map_err(|cause| told(&cause))?;
+        let probe = redis::cmd("PING");
+        let probe = probe.query_async::<redis::Value>(&mut connection);
+        match timeout(self.patience(), probe).await {
+            Ok(Ok(_)) => Ok(connection),
+            Ok(Err(cause)) => Err(told(&cause)),
+            Err(_) => Err(format!("a probe took longer than {:?}", self.patience())),
+        }
+    }
+}

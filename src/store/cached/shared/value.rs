@@ -1,0 +1,154 @@
+//! What a fact looks like in Redis, and who can make one.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 1 | the version of this format, 1 |
+//! | 8 | the id of the pepper whose key the MAC is made with |
+//! | 8 | `as_of`, the revision of the statement that read the fact; big-endian |
+//! | 32 | HMAC-SHA-256, under a key derived from that pepper, of version, store life, realm, digest, `as_of` and body |
+//! | the rest | the body: JSON with the names of [`snapshot`](crate::store::snapshot) |
+//!
+//! The MAC takes in all that says where the value belongs, so a value that was moved to another key, another realm's or
+//! another life's store is as good as forged. Whoever can write to Redis can take values away or put old ones back, which
+//! are judged by their revision; he cannot make one.
+//!
+//! A change of what is in the body needs no new version: a body that says anything this version would not have written
+//! in the very same bytes is not read. So old and new processes share a Redis, and each misses what it does not know.
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::{
+    domain::{KeyDigest, KeyFacts, KeyId, KeyRing, PepperId},
+    store::{
+        Reading, Revision, StoreLife,
+        snapshot::{BanRow, BindingRow, ban_row, binding_row},
+    },
+};
+
+const VERSION: u8 = 1;
+const PURPOSE: &str = "shared cache 1";
+
+/// Makes values, and reads those that were made with one of the listed peppers.
+pub(super) struct Seals {
+    realm: String,
+    keyed: Vec<(PepperId, Hmac<Sha256>)>,
+}
+
+/// Why a value does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsound {
+    /// Of another version, or under a pepper that is not listed.
+    Foreign,
+    /// Nobody who knows a pepper has put this there.
+    Forged,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    binding: Option<(String, BindingRow)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ban: Option<(String, BanRow)>,
+}
+
+struct Parts<'a> {
+    pepper: &'a [u8; 8],
+    as_of: [u8; 8],
+    mac: &'a [u8; 32],
+    body: &'a [u8],
+}
+
+impl Seals {
+    pub(super) fn new(ring: &KeyRing) -> Self {
+        let keyed = ring.peppers().iter().filter_map(|pepper| {
+            // A MAC takes a key of any length, so none is left out.
+            let mac = Hmac::<Sha256>::new_from_slice(&*pepper.derive(PURPOSE)).ok()?;
+            Some((pepper.id(), mac))
+        });
+        Self { realm: ring.realm().to_owned(), keyed: keyed.collect() }
+    }
+
+    /// The value of `reading`, made with the pepper `active`. `None` where there is none: a key that nobody owns and
+    /// nobody has banned is not shared, since the next claim takes no revision that would tell.
+    pub(super) fn write(&self, active: &PepperId, life: StoreLife, reading: &Reading) -> Option<Vec<u8>> {
+        let KeyFacts { binding, ban, candidates } = &reading.facts;
+        let shared = (binding.is_some() || ban.is_some()) && candidates.is_empty();
+        let (id, mac) = self.keyed.iter().find(|(id, _)| id == active).filter(|_| shared)?;
+        let pepper: &[u8; 8] = id.as_str().as_bytes().try_into().ok()?;
+        let body = Body {
+            binding: binding.as_ref().map(|binding| (binding.id.to_string(), binding_row(binding))),
+            ban: ban.as_ref().map(|ban| (ban.id.to_string(), ban_row(ban))),
+        };
+        let body = serde_json::to_vec(&body).ok()?;
+        let as_of = reading.as_of.0.to_be_bytes();
+        let mac = self.input(mac, life, &reading.digest, as_of, &body).finalize().into_bytes();
+        Some([&[VERSION], pepper.as_slice(), &as_of, &mac, &body].concat())
+    }
+
+    /// The reading of a value that was found under `digest`. Its facts have no hints: they are nobody's business in
+    /// Redis, and no decision needs them.
+    pub(super) fn read(&self, life: StoreLife, digest: KeyDigest, value: &[u8]) -> Result<Reading, Unsound> {
+        let (version, rest) = value.split_first().ok_or(Unsound::Forged)?;
+        if *version != VERSION {
+            return Err(Unsound::Foreign);
+        }
+        let Parts { pepper, as_of, mac, body } = parts(rest).ok_or(Unsound::Forged)?;
+        let keyed = self.keyed.iter().find(|(id, _)| id.as_str().as_bytes() == pepper);
+        let (_, keyed) = keyed.ok_or(Unsound::Foreign)?;
+        // Compares in constant time.
+        self.input(keyed, life, &digest, as_of, body).verify_slice(mac).map_err(|_| Unsound::Forged)?;
+        let facts = facts(body).ok_or(Unsound::Foreign)?;
+        Ok(Reading { facts, as_of: Revision(i64::from_be_bytes(as_of)), digest })
+    }
+
+    /// Every part has a length of its own or is told it, so that no two inputs are one.
+    fn input(
+        &self,
+        keyed: &Hmac<Sha256>,
+        life: StoreLife,
+        digest: &KeyDigest,
+        as_of: [u8; 8],
+        body: &[u8],
+    ) -> Hmac<Sha256> {
+        let realm = self.realm.as_bytes();
+        keyed
+            .clone()
+            .chain_update([VERSION])
+            .chain_update(life.0.to_be_bytes())
+            .chain_update((realm.len() as u64).to_be_bytes())
+            .chain_update(realm)
+            .chain_update(digest.as_bytes())
+            .chain_update(as_of)
+            .chain_update(body)
+    }
+}
+
+fn parts(rest: &[u8]) -> Option<Parts<'_>> {
+    let (pepper, rest) = rest.split_first_chunk()?;
+    let (as_of, rest) = rest.split_first_chunk()?;
+    let (mac, body) = rest.split_first_chunk()?;
+    Some(Parts { pepper, as_of: *as_of, mac, body })
+}
+
+fn facts(body: &[u8]) -> Option<KeyFacts> {
+    let read: Body = serde_json::from_slice(body).ok()?;
+    // A field that this version does not know may say that the rest is not the whole truth.
+    if serde_json::to_vec(&read).ok()? != body {
+        return None;
+    }
+    let id = |text: String| text.parse::<KeyId>().ok();
+    let binding = match read.binding {
+        Some((text, row)) => Some(row.read(id(text)?, None).ok()?),
+        None => None,
+    };
+    let ban = match read.ban {
+        Some((text, row)) => Some(row.read(id(text)?, None)),
+        None => None,
+    };
+    Some(KeyFacts { binding, ban, candidates: Vec::new() })
+}
+
+#[cfg(test)]
+mod tests;
