@@ -185,7 +185,8 @@ impl Import {
         let chore = Chore::Import { keys, peppers, actor: self.actor.clone(), now };
         let tended = self.operations.store.tend(chore).await.map_err(lost).map_err(Status::from)?;
         tended.records.iter().for_each(audit::log);
-        self.operations.hint.give();
+        // A chore tells no revision; where the store does not tell the other replicas either, they poll within a second.
+        self.operations.heralds.hint().give();
         let skipped = tended.kept.len() as u64;
         self.so_far.keys += count;
         self.so_far.imported += tended.rows;

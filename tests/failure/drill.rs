@@ -8,11 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
 use key_ip_sentinel::{
-    domain::Reason,
+    domain::{Ban, Binding, Fingerprint, KeyFacts, Pepper, Reason, State},
     store::{
-        Action, Store,
+        Action, Chore, KnownPepper, Life, Moving, Store, Whole,
         postgres::{Options, PostgresStore},
     },
 };
@@ -38,15 +37,33 @@ async fn store(url: &str) -> Arc<dyn Store> {
     Arc::new(store)
 }
 
-/// Every tenth key is banned.
+/// A key of the owner's as it comes from another store; every tenth is banned.
+fn moving(process: &Process, number: usize) -> Moving {
+    let key = process.fingerprint(&key(number));
+    let (id, hint, created_at) = (key.digest.new_id(), key.hint.clone(), process.now());
+    let binding = Binding {
+        id,
+        hint: hint.clone(),
+        state: State::Learned,
+        networks: vec![OWNER.parse().unwrap()],
+        created_at,
+        open_until: None,
+        expires_at: None,
+    };
+    let ban = Ban { id, hint, until: None, reason: None, actor: "uid:0".to_owned(), created_at };
+    let facts = KeyFacts { binding: Some(binding), ban: number.is_multiple_of(10).then_some(ban), candidates: vec![] };
+    let whole = Whole { key: Fingerprint { others: vec![], ..key }, restored_at: None, archive: vec![] };
+    Moving { id, whole, facts, life: Life::default() }
+}
+
 async fn fill(process: &Process) {
-    for chunk in (0..KEYS).collect::<Vec<_>>().chunks(50) {
-        let claims = chunk.iter().map(async |number| process.ask(&key(*number), OWNER, Duration::ZERO).await);
-        let reasons = join_all(claims).await;
-        assert!(reasons.iter().all(|reason| *reason == Reason::FirstUse), "{reasons:?}");
-        for number in chunk.iter().filter(|number| number.is_multiple_of(10)) {
-            process.change(&key(*number), BAN).await;
-        }
+    let known = |it: &Pepper| KnownPepper { id: it.id(), check_value: *it.check_value() };
+    let peppers: Vec<_> = listed(&[7]).iter().map(known).collect();
+    let keys: Vec<_> = (0..KEYS).map(|number| moving(process, number)).collect();
+    let now = process.now();
+    for keys in keys.chunks(500) {
+        let chore = Chore::Import { keys: keys.to_vec(), peppers: peppers.clone(), actor: "uid:0".to_owned(), now };
+        assert_eq!(process.store.tend(chore).await.unwrap().rows, 500);
     }
 }
 

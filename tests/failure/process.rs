@@ -100,7 +100,7 @@ impl Process {
         self.store.rotate(step, "uid:0", self.now()).await.unwrap().revision
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.view.time(self.started).unwrap()
     }
 
