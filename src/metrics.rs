@@ -230,12 +230,13 @@ pub enum Operation {
     Archive,
     Counts,
     Rekey,
+    Import,
     Peppers,
     Rotate,
 }
 
 impl Operation {
-    const ALL: [(Self, &'static str); 15] = [
+    const ALL: [(Self, &'static str); 16] = [
         (Self::Lookup, "lookup"),
         (Self::Claim, "claim"),
         (Self::Apply, "apply"),
@@ -249,6 +250,7 @@ impl Operation {
         (Self::Archive, "archive"),
         (Self::Counts, "counts"),
         (Self::Rekey, "rekey"),
+        (Self::Import, "import"),
         (Self::Peppers, "peppers"),
         (Self::Rotate, "rotate"),
     ];

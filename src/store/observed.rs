@@ -87,6 +87,7 @@ fn operation(chore: &Chore) -> Operation {
         Chore::PruneAudit { .. } => Operation::PruneAudit,
         Chore::Archive { .. } => Operation::Archive,
         Chore::Rekey { .. } => Operation::Rekey,
+        Chore::Import { .. } => Operation::Import,
     }
 }
 

@@ -155,7 +155,9 @@ impl Store for Switch {
                 self.check()?;
                 self.store.tend(chore).await
             }
-            Chore::PruneAudit { .. } | Chore::Archive { .. } | Chore::Rekey { .. } => self.store.tend(chore).await,
+            Chore::PruneAudit { .. } | Chore::Archive { .. } | Chore::Rekey { .. } | Chore::Import { .. } => {
+                self.store.tend(chore).await
+            }
         }
     }
 

@@ -30,7 +30,7 @@ pub(crate) fn first_uses() -> Vec<Record> {
 }
 
 /// The peppers of these bytes.
-fn listed(bytes: &[u8]) -> Peppers {
+pub(crate) fn listed(bytes: &[u8]) -> Peppers {
     Peppers::new(bytes.iter().map(|byte| Pepper::new(&[*byte; 32]).unwrap()).collect()).unwrap()
 }
 
@@ -72,6 +72,14 @@ impl Process {
         Self::over(Arc::clone(&self.store), listed(peppers), Arc::clone(&self.folder), options)
     }
 
+    /// One of a store that is not a file, without a limit on claims; `peppers` as for it.
+    pub(crate) fn of(store: Arc<dyn Store>, peppers: Peppers) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut options = Options { failsafe: Failsafe::Closed, stale_grace: GRACE, ..Options::default() };
+        options.claims.per_network = None;
+        Self::over(Arc::new(Switch::new(store)), peppers, folder, options)
+    }
+
     fn over(store: Arc<Switch>, peppers: Peppers, folder: Arc<tempfile::TempDir>, options: Options) -> Self {
         let metrics = Metrics::new().unwrap();
         let observed = Arc::new(Observed::new(Arc::clone(&store) as _, metrics.store.clone()));
@@ -92,7 +100,7 @@ impl Process {
         self.store.rotate(step, "uid:0", self.now()).await.unwrap().revision
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.view.time(self.started).unwrap()
     }
 

@@ -30,7 +30,7 @@ async fn note(store: &dyn Store, uses: Vec<Use>) -> u64 {
 }
 
 async fn archive(store: &dyn Store, unused_since: Timestamp, limit: u32, now: Timestamp) -> Vec<Record> {
-    let Tended { rows, records } = store.tend(Chore::Archive { unused_since, limit, now }).await.unwrap();
+    let Tended { rows, records, .. } = store.tend(Chore::Archive { unused_since, limit, now }).await.unwrap();
     assert_eq!(rows, records.len() as u64);
     records
 }

@@ -107,7 +107,8 @@ pub(super) async fn id_of(session: &mut Session, key: &Fingerprint) -> Result<Ke
     Ok(by_key(session, key).await?.map_or_else(|| key.digest.new_id(), |named| named.id))
 }
 
-fn named(row: &Row) -> Result<Named, StoreError> {
+/// The first five columns of a row.
+pub(super) fn named(row: &Row) -> Result<Named, StoreError> {
     Ok(Named {
         id: parsed(row, 0, "known_keys.key_id")?,
         fingerprint: Fingerprint {

@@ -18,6 +18,7 @@ mod keys;
 mod life;
 mod listen;
 mod listing;
+mod moving;
 mod open;
 mod owner;
 mod partitions;
@@ -131,7 +132,9 @@ impl Store for PostgresStore {
     }
 
     async fn keys(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-        listing::keys(&mut self.scanning().await?, &query).await
+        let mut session = self.scanning().await?;
+        let found = listing::keys(&mut session, &query).await;
+        session.end(found).await
     }
 
     async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
@@ -156,12 +159,16 @@ impl Store for PostgresStore {
             Chore::Archive { unused_since, limit, now } => {
                 let records = life::archive(&mut session, unused_since, limit, now).await;
                 let records = session.end(records).await?;
-                return Ok(Tended { rows: records.len() as u64, records });
+                return Ok(Tended { rows: records.len() as u64, records, ..Tended::default() });
+            }
+            Chore::Import { keys, peppers, actor, now } => {
+                let imported = moving::import(&mut session, &keys, &peppers, &actor, now).await;
+                return session.end(imported).await;
             }
             Chore::Rekey { moves, now } => rekey::rekey(&mut session, &moves, now).await,
         };
         let rows = session.end(rows).await?;
-        Ok(Tended { rows, records: Vec::new() })
+        Ok(Tended { rows, ..Tended::default() })
     }
 
     async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {
