@@ -225,6 +225,7 @@ pub enum Operation {
     Find,
     AppendAudit,
     PruneAudit,
+    Expire,
     Audit,
     NoteUses,
     Archive,
@@ -236,7 +237,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [(Self, &'static str); 16] = [
+    const ALL: [(Self, &'static str); 17] = [
         (Self::Lookup, "lookup"),
         (Self::Claim, "claim"),
         (Self::Apply, "apply"),
@@ -245,6 +246,7 @@ impl Operation {
         (Self::Find, "find"),
         (Self::AppendAudit, "append_audit"),
         (Self::PruneAudit, "prune_audit"),
+        (Self::Expire, "expire"),
         (Self::Audit, "audit"),
         (Self::NoteUses, "note_uses"),
         (Self::Archive, "archive"),

@@ -36,6 +36,14 @@ pub enum Chore {
         /// Now, on the store's clock.
         now: Timestamp,
     },
+    /// Deletes bans and provisional bindings that ended before `before`: they bind nobody any more, so no cached fact is
+    /// wrong for it.
+    Expire {
+        /// What ended at this moment stays.
+        before: Timestamp,
+        /// The most to delete, of each.
+        limit: u32,
+    },
     /// Re-keys rows: binding, ban, candidates and archived rows of a key get the digest that it has under the active
     /// pepper, and keep their id and all else. Each takes a revision and is logged under the digest that it leaves, which
     /// is the one that caches know. What is no longer there, is there under the new digest already or would leave the

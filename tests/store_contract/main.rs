@@ -68,6 +68,7 @@ macro_rules! suite {
                 a_ban_outlives_the_archive,
                 the_archive_goes_in_steps_the_longest_unused_first,
                 an_archiving_can_be_undone,
+                what_has_ended_is_deleted_in_steps_and_nothing_else,
             },
             undo::{
                 every_change_can_be_undone_and_the_undoing_too,

@@ -30,6 +30,8 @@ pub(super) enum Lock {
     Archive = 3,
     /// Retention of the audit.
     Retention = 4,
+    /// The end of what has expired.
+    Expiry = 5,
 }
 
 impl Lock {

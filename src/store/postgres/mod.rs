@@ -165,6 +165,7 @@ impl Store for PostgresStore {
                 let imported = moving::import(&mut session, &keys, &peppers, &actor, now).await;
                 return session.end(imported).await;
             }
+            Chore::Expire { before, limit } => life::expire(&mut session, before, limit).await,
             Chore::Rekey { moves, now } => rekey::rekey(&mut session, &moves, now).await,
         };
         let rows = session.end(rows).await?;

@@ -22,6 +22,7 @@ pub(super) fn tend(conn: &Connection, chore: &Chore) -> Result<Tended, StoreErro
             return Ok(Tended { rows: records.len() as u64, records, ..Tended::default() });
         }
         Chore::Import { keys, peppers, actor, now } => return moving::import(conn, keys, peppers, actor, *now),
+        Chore::Expire { before, limit } => life::expire(conn, *before, *limit)?,
         Chore::Rekey { moves, now } => rekey::rekey(conn, moves, *now)?,
     };
     Ok(Tended { rows, ..Tended::default() })

@@ -81,3 +81,15 @@ fn former(row: &rusqlite::Row<'_>) -> Result<Former, StoreError> {
         archived_at: moment(row, 2, "archive.archived_at")?,
     })
 }
+
+pub(super) fn expire(conn: &Connection, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let mut deleted = 0;
+    for sql in [
+        "DELETE FROM bans WHERE key_id IN (SELECT key_id FROM bans WHERE until < ?1 ORDER BY until LIMIT ?2)",
+        "DELETE FROM bindings WHERE key_id IN
+             (SELECT key_id FROM bindings WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)",
+    ] {
+        deleted += conn.prepare_cached(sql)?.execute((before.as_millis(), limit))?;
+    }
+    Ok(deleted as u64)
+}
