@@ -136,9 +136,16 @@ impl Home {
         Process::spawn("sentinel", &mut command, self.path())
     }
 
-    /// Starts the server and waits until it serves. With [`STORE`]`=postgres` on a database of its own, unless the test
-    /// says otherwise.
-    pub(crate) async fn start(mut self) -> Sentinel {
+    /// Starts the server and waits until it serves.
+    pub(crate) async fn start(self) -> Sentinel {
+        let sentinel = self.listen().await;
+        eventually("sentinel is ready", async || (sentinel.get("/readyz").await.0 == 200).then_some(())).await;
+        sentinel
+    }
+
+    /// Starts the server and waits until it listens; its store may be away. With [`STORE`]`=postgres` on a database of
+    /// its own, unless the test says otherwise.
+    pub(crate) async fn listen(mut self) -> Sentinel {
         if std::env::var_os(STORE).is_some_and(|store| store == "postgres") && !self.settings.contains_key("store.url")
         {
             let url = Postgres::shared().await.database().await;
@@ -157,9 +164,7 @@ impl Home {
         let address = |field: &str| listening[field].as_str().unwrap_or_else(|| panic!("no {field} in {listening}"));
         let grpc = Target::parse(address("grpc"));
         let http: SocketAddr = address("http").parse().unwrap();
-        let sentinel = Sentinel { process, grpc, http, channel: OnceCell::new(), home: self };
-        eventually("sentinel is ready", async || (sentinel.get("/readyz").await.0 == 200).then_some(())).await;
-        sentinel
+        Sentinel { process, grpc, http, channel: OnceCell::new(), home: self }
     }
 
     /// Opens the database beside the running server, as a second reader or writer.

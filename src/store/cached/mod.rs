@@ -10,6 +10,7 @@
 //!
 //! Caches hold what is committed and never arbitrate: an absent key is not cached, and every claim goes to the store.
 
+mod complaint;
 mod entry;
 mod shared;
 mod window;
@@ -37,6 +38,7 @@ use crate::{
     metrics::StoreMetrics,
 };
 
+use complaint::Complaint;
 pub use entry::Entry;
 use entry::Uses;
 pub use shared::{Shared, Writer};
@@ -56,6 +58,7 @@ pub struct Cached {
     shared: Option<Shared>,
     patience: Duration,
     uses: Uses,
+    complaint: Complaint,
 }
 
 type Loading = future::Shared<BoxFuture<'static, Result<Loaded, StoreError>>>;
@@ -92,6 +95,7 @@ impl Cached {
             shared: None,
             patience: PATIENCE,
             uses: Uses::default(),
+            complaint: Complaint::default(),
         }
     }
 
@@ -145,7 +149,8 @@ impl Cached {
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
             let (key, generation) = (claim.key.digests(), locked(&this.window).generation);
-            let claimed = timeout(this.patience, this.store.claim(claim)).await.map_err(too_slow)??;
+            let claimed = timeout(this.patience, this.store.claim(claim)).await.unwrap_or_else(too_slow);
+            let claimed = claimed.inspect_err(|cause| this.complaint.hear(cause))?;
             match &claimed {
                 Claimed::Won { record, .. } => {
                     (this.first_use)(record);
@@ -193,7 +198,8 @@ impl Cached {
         let task = tokio::spawn(async move {
             let read = this.read(&key, generation, hearsay).await;
             locked(&this.loading).remove(&(key.first(), hearsay));
-            let loaded = Loaded { entry: Arc::new(read?), generation };
+            let read = read.inspect_err(|cause| this.complaint.hear(cause))?;
+            let loaded = Loaded { entry: Arc::new(read), generation };
             this.keep(key, &loaded);
             Ok(loaded)
         });
@@ -203,7 +209,7 @@ impl Cached {
     }
 
     async fn read(&self, key: &KeyDigests, generation: u64, hearsay: bool) -> Result<Entry, StoreError> {
-        let store = async { timeout(self.patience, self.store.lookup(key)).await.map_err(too_slow)? };
+        let store = async { timeout(self.patience, self.store.lookup(key)).await.unwrap_or_else(too_slow) };
         let Some(shared) = self.shared.as_ref().filter(|_| hearsay) else { return store.await.map(Entry::new) };
         let life = locked(&self.window).life;
         let counts = |found: &Reading| {
@@ -227,8 +233,8 @@ impl Cached {
     }
 }
 
-fn too_slow(_: Elapsed) -> StoreError {
-    StoreError::Unavailable("no answer in time".into())
+fn too_slow<T>(_: Elapsed) -> Result<T, StoreError> {
+    Err(StoreError::Unavailable("no answer in time".into()))
 }
 
 fn cut_off<T>(ended: JoinError) -> Result<T, StoreError> {

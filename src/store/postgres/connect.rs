@@ -22,7 +22,7 @@ use crate::files;
 pub struct Options {
     config: tokio_postgres::Config,
     tls: Tls,
-    /// The most connections that decisions use; four more are for everything else.
+    /// The most connections that decisions use; five more are for everything else.
     connections: usize,
     /// How long a decision waits.
     patience: Duration,
@@ -120,8 +120,7 @@ impl Options {
         self.patience
     }
 
-    /// A pool that gives up after `patience` on a connection, and whose server does on a statement. Nothing is connected
-    /// yet.
+    /// A pool whose server gives up on a statement after `patience`. Nothing is connected yet.
     pub(super) fn pool(&self, size: usize, patience: Duration) -> Result<Pool, TlsFault> {
         let mut config = self.config.clone();
         // A commit is on the disk before it is answered, whatever the database's default is. A replica that dies in the
@@ -137,8 +136,8 @@ impl Options {
             Tls::Off => Manager::from_config(config, tokio_postgres::NoTls, manager),
             Tls::VerifyFull(roots) => Manager::from_config(config, tls(roots.as_deref())?, manager),
         };
-        let pool = Pool::builder(manager).max_size(size).wait_timeout(Some(patience)).runtime(Runtime::Tokio1).build();
-        // Timeouts need a runtime, and it has one.
+        let pool = Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).build();
+        // Only timeouts of its own would need a runtime, and it has none.
         pool.map_err(|error| TlsFault::NoRoots(error.to_string()))
     }
 
