@@ -1,0 +1,146 @@
+//! What one replica was told, all do: soon by a hint, and without one within the poll interval.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, future::join_all, stream};
+use tokio::sync::watch;
+
+use crate::{
+    common::{Dice, PATIENCE, cut::Cut, postgres::Postgres, redis::Redis},
+    fleet::{REPLICAS, Replica, quantile, replica, start, stop, with_redis},
+    number, seed,
+};
+
+const OWNER: &str = "203.0.113.7";
+
+/// The poll interval is 1 s; the rest is this machine's.
+const WITHOUT_A_HINT: Duration = Duration::from_secs(3);
+
+fn bans() -> usize {
+    number("SENTINEL_REPLICA_BANS", 100)
+}
+
+fn key(index: usize) -> String {
+    format!("sk-known-{index:05}-0123456789")
+}
+
+/// Every replica has them in memory.
+async fn make_known(replicas: &[Replica], keys: usize) {
+    let learn = stream::iter(0..keys).map(async |index| {
+        assert_eq!(replicas[0].reason(&key(index), OWNER).await, "first_use");
+        for replica in &replicas[1..] {
+            assert_eq!(replica.reason(&key(index), OWNER).await, "bound");
+        }
+    });
+    learn.buffer_unordered(16).collect().await
+}
+
+/// Bans on the first replica; how long each other one went on to allow the key after the operator had his answer.
+async fn ban(replicas: &[Replica], index: usize) -> Vec<Duration> {
+    let key = key(index);
+    replicas[0].admin.ban(&key).await.unwrap();
+    let banned = Instant::now();
+    assert_eq!(replicas[0].reason(&key, OWNER).await, "key_banned", "where it was made it binds at once");
+    let obeyed = replicas[1..].iter().map(async |replica| {
+        loop {
+            match replica.reason(&key, OWNER).await.as_str() {
+                "key_banned" => break banned.elapsed(),
+                "bound" => assert!(banned.elapsed() < PATIENCE, "{key} is banned, and nobody hears of it"),
+                other => panic!("{key}: {other}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    join_all(obeyed).await
+}
+
+/// Bans all keys, so many at a time; the sorted times.
+async fn ban_all(replicas: &[Replica], what: &str, keys: usize, at_once: usize) -> Vec<Duration> {
+    let times: Vec<Vec<Duration>> =
+        stream::iter(0..keys).map(|index| ban(replicas, index)).buffer_unordered(at_once).collect().await;
+    let mut times: Vec<Duration> = times.into_iter().flatten().collect();
+    times.sort();
+    eprintln!(
+        "{keys} bans, {at_once} at once, {what}: obeyed by {} others after p50 {:.1?}, p99 {:.1?}, max {:.1?}",
+        replicas.len() - 1,
+        quantile(&times, 0.5),
+        quantile(&times, 0.99),
+        quantile(&times, 1.0),
+    );
+    // None of them is forgotten.
+    for replica in replicas {
+        for index in 0..keys {
+            assert_eq!(replica.reason(&key(index), OWNER).await, "key_banned");
+        }
+    }
+    times
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ban_is_obeyed_everywhere_by_a_hint_of_redis_and_without_one_within_the_poll_interval() {
+    let (replicas, mut redis) = with_redis().await;
+    make_known(&replicas, bans()).await;
+    ban_all(&replicas, "hints by Redis", bans(), 1).await;
+    for index in 0..bans() {
+        replicas[1].admin.unban(&key(index)).await.unwrap();
+    }
+    let revision = replicas[1].applied_revision().await;
+    for replica in &replicas {
+        crate::common::eventually("all is undone", async || {
+            (replica.applied_revision().await >= revision).then_some(())
+        })
+        .await;
+    }
+    redis.kill();
+    let times = ban_all(&replicas, "Redis dead", bans(), 16).await;
+    assert!(times.iter().all(|time| *time < WITHOUT_A_HINT), "{times:?}");
+    stop(replicas).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_a_ban_is_obeyed_everywhere_by_a_notification_of_postgresql() {
+    let url = Postgres::shared().await.database().await;
+    let replicas = start((0..REPLICAS).map(|_| replica(&url, None))).await;
+    make_known(&replicas, bans()).await;
+    let times = ban_all(&replicas, "hints by LISTEN and NOTIFY", bans(), 1).await;
+    assert!(times.iter().all(|time| *time < WITHOUT_A_HINT), "{times:?}");
+    stop(replicas).await;
+}
+
+/// The network before Redis is cut, swallows and comes back at random while bans are made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hints_that_are_lost_at_random_lose_no_ban() {
+    let (url, redis) = (Postgres::shared().await.database().await, Redis::start().await);
+    let mut cuts = [Cut::before(redis.address()).await, Cut::before(redis.address()).await];
+    // Who makes the bans is cut off as well: then nobody is told.
+    let ways = [cuts[0].through(&redis.url()), cuts[1].through(&redis.url()), redis.url()];
+    let replicas = start(ways.iter().map(|way| replica(&url, Some(way)))).await;
+    make_known(&replicas, bans()).await;
+    let (done, ended) = watch::channel(());
+    let mut dice = Dice::new(seed());
+    let troubles = async {
+        let mut troubles = 0;
+        while ended.has_changed().is_ok() {
+            let cut = &mut cuts[dice.below(2)];
+            match dice.below(3) {
+                0 => cut.refuse().await,
+                1 => cut.swallow().await,
+                _ => cut.mend().await,
+            }
+            troubles += 1;
+            tokio::time::sleep(Duration::from_millis(20 + dice.below(300) as u64)).await;
+        }
+        troubles
+    };
+    let (times, troubles) = tokio::join!(
+        async {
+            let times = ban_all(&replicas, "hints lost at random", bans(), 4).await;
+            drop(done);
+            times
+        },
+        troubles
+    );
+    eprintln!("the network before Redis changed {troubles} times");
+    assert!(times.iter().all(|time| *time < WITHOUT_A_HINT), "{times:?}");
+    stop(replicas).await;
+}

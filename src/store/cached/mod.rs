@@ -12,6 +12,7 @@
 
 mod entry;
 mod shared;
+mod turns;
 mod window;
 
 use std::{
@@ -40,6 +41,7 @@ use crate::{
 pub use entry::Entry;
 use entry::Uses;
 pub use shared::{Shared, Writer};
+use turns::Turns;
 use window::Window;
 
 /// A [`Store`]'s facts with a cache in front.
@@ -53,6 +55,7 @@ pub struct Cached {
     window: Mutex<Window>,
     /// By the first digest, and whether Redis may answer.
     loading: Mutex<HashMap<(KeyDigest, bool), Loading>>,
+    claiming: Arc<Turns>,
     shared: Option<Shared>,
     uses: Uses,
 }
@@ -88,6 +91,7 @@ impl Cached {
             entries,
             window: Mutex::default(),
             loading: Mutex::default(),
+            claiming: Arc::default(),
             shared: None,
             uses: Uses::default(),
         }
@@ -130,13 +134,24 @@ impl Cached {
 
     /// Claims, and keeps what the store answered. `written` is called if the claim was written, whether or not its
     /// caller still waits; else it is dropped.
+    ///
+    /// Claims of one key take turns. What was learned meanwhile is the answer if it `settles` the matter: then the claim
+    /// is held, by the same facts that a request which came a little later would be judged by.
     pub async fn claim(
         self: &Arc<Self>,
         claim: Claim,
+        settles: impl Fn(&KeyFacts) -> bool,
         written: impl FnOnce() + Send + 'static,
     ) -> Result<Claimed, StoreError> {
+        let turn = self.claiming.wait(claim.key.digest).await;
+        let learned = claim.key.digests().iter().find_map(|digest| self.entries.get(&digest));
+        if let Some(entry) = learned.filter(|entry| settles(&entry.facts)) {
+            return Ok(Claimed::Held(Reading::clone(&entry)));
+        }
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
+            // Not the caller's to give up: the next one would only wait in the store for what this one does there.
+            let _turn = turn;
             let (key, generation) = (claim.key.digests(), locked(&this.window).generation);
             let claimed = timeout(TASK_DEADLINE, this.store.claim(claim)).await.map_err(too_slow)??;
             match &claimed {
