@@ -193,7 +193,8 @@ impl Core {
         let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
         let Replicas { heralds, shared, work } = replicas::join_them(config, &ring, &view, &metrics.store);
         tasks.spawn(async move { match work.await {} });
-        let cached = Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log);
+        let cached = Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log)
+            .with_patience(config.check_deadline);
         let cached = Arc::new(match shared {
             Some(shared) => cached.with_shared(shared),
             None => cached,
@@ -253,7 +254,8 @@ impl Core {
         };
         let health = Arc::clone(&self.health);
         tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
-        let count = jobs::count_bindings(Arc::clone(&self.store), self.metrics.bindings.clone());
+        let count =
+            jobs::count_bindings(Arc::clone(&self.store), Arc::clone(&self.view), self.metrics.bindings.clone());
         let upkeep = jobs::drain_histograms(self.metrics.exposition.clone());
         let (changes, archive_after) = watch::channel(config.archive_after);
         let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));

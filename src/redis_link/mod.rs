@@ -17,6 +17,7 @@ pub struct Options {
     client: Client,
     prefix: String,
     patience: Duration,
+    pause: Duration,
 }
 
 /// A URL or a CA file is of no use. The texts repeat nothing of either: there may be a password in it.
@@ -50,6 +51,9 @@ impl Fault {
 /// a tenth of it; one that is farther away than the store is of no use.
 const PATIENCE: Duration = Duration::from_millis(5);
 
+/// How long the breaker stays open at least, and how often Redis is probed then.
+const PAUSE: Duration = Duration::from_secs(1);
+
 impl Options {
     /// Of `redis.url`, and the certificates of `redis.ca_file` in PEM; without them the system's roots count.
     pub fn new(url: &str, ca: Option<&[u8]>, prefix: &str) -> Result<Self, Fault> {
@@ -72,12 +76,13 @@ impl Options {
             }
             None => Client::open(url).map_err(|_| Fault::Url)?,
         };
-        Ok(Self { client, prefix: prefix.to_owned(), patience: PATIENCE })
+        Ok(Self { client, prefix: prefix.to_owned(), patience: PATIENCE, pause: PAUSE })
     }
 
-    /// Another time to wait for an answer. For tests, whose machine may be busier than any server.
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    /// Other times to wait for an answer, and before the next probe. For tests, whose machine may be busier than any
+    /// server, and which have Redis away more often.
+    pub fn with_times(self, patience: Duration, pause: Duration) -> Self {
+        Self { patience, pause, ..self }
     }
 
     /// What keys and channels begin with.

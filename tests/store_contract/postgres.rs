@@ -11,7 +11,10 @@ use key_ip_sentinel::{
     },
 };
 
-use crate::{common::postgres::Postgres, fixture::*};
+use crate::{
+    common::{PATIENCE, postgres::Postgres},
+    fixture::*,
+};
 
 /// A database of its own on the server that all tests share.
 pub(crate) struct Database {
@@ -25,7 +28,7 @@ impl Backend for Database {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        let store = PostgresStore::new(&Options::parse(&self.url, 8).unwrap()).unwrap();
+        let store = PostgresStore::new(&Options::parse(&self.url, 8).unwrap().with_patience(PATIENCE)).unwrap();
         store.prepare(&pepper().into()).await.unwrap();
         Arc::new(store)
     }

@@ -24,6 +24,8 @@ pub struct Options {
     tls: Tls,
     /// The most connections that decisions use; four more are for everything else.
     connections: usize,
+    /// How long a decision waits.
+    patience: Duration,
 }
 
 #[derive(Clone)]
@@ -106,10 +108,20 @@ impl Options {
         if config.get_application_name().is_none() {
             config.application_name("sentinel");
         }
-        Ok(Self { config, tls, connections: connections.max(1) })
+        Ok(Self { config, tls, connections: connections.max(1), patience: Duration::ZERO })
     }
 
-    /// A pool whose server gives up on a statement after `patience`. Nothing is connected yet.
+    /// The same for decisions that wait so long.
+    pub fn with_patience(self, longest: Duration) -> Self {
+        Self { patience: longest, ..self }
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// A pool that gives up after `patience` on a connection, and whose server does on a statement. Nothing is connected
+    /// yet.
     pub(super) fn pool(&self, size: usize, patience: Duration) -> Result<Pool, TlsFault> {
         let mut config = self.config.clone();
         // A commit is on the disk before it is answered, whatever the database's default is. A replica that dies in the
@@ -125,8 +137,8 @@ impl Options {
             Tls::Off => Manager::from_config(config, tokio_postgres::NoTls, manager),
             Tls::VerifyFull(roots) => Manager::from_config(config, tls(roots.as_deref())?, manager),
         };
-        let pool = Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).build();
-        // Only timeouts of its own would need a runtime, and it has none.
+        let pool = Pool::builder(manager).max_size(size).wait_timeout(Some(patience)).runtime(Runtime::Tokio1).build();
+        // Timeouts need a runtime, and it has one.
         pool.map_err(|error| TlsFault::NoRoots(error.to_string()))
     }
 

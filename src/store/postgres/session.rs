@@ -4,11 +4,8 @@
 //! a first use costs two trips to the server. A connection goes back to its pool only after its operation came to an
 //! end; one whose caller gave up is closed, because nobody knows what it is in the middle of.
 
-use std::time::Duration;
-
 use deadpool_postgres::{Object, Pool, PoolError};
 use futures_util::future::join_all;
-use tokio::time::timeout;
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use super::rows::Step;
@@ -22,13 +19,10 @@ pub(super) struct Session {
     in_transaction: bool,
 }
 
-/// How long an operation waits for a connection: longer than any decision does.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 impl Session {
     /// A connection of `pool`, outside of a transaction.
     pub(super) async fn take(pool: &Pool) -> Result<Self, StoreError> {
-        let client = timeout(PATIENCE, pool.get()).await.map_err(|_| unavailable("no connection came free"))??;
+        let client = pool.get().await?;
         Ok(Self { client: Some(client), clean: true, in_transaction: false })
     }
 
@@ -170,6 +164,7 @@ impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => Self::Unavailable(told(&error)),
+            PoolError::Timeout(_) => Self::Unavailable("no connection came free in time".to_owned()),
             other => Self::Unavailable(other.to_string()),
         }
     }
