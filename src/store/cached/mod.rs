@@ -13,6 +13,7 @@
 mod complaint;
 mod entry;
 mod shared;
+mod turns;
 mod window;
 
 use std::{
@@ -42,6 +43,7 @@ use complaint::Complaint;
 pub use entry::Entry;
 use entry::Uses;
 pub use shared::{Shared, Writer};
+use turns::Turns;
 use window::Window;
 
 /// A [`Store`]'s facts with a cache in front.
@@ -55,6 +57,7 @@ pub struct Cached {
     window: Mutex<Window>,
     /// By the first digest, and whether Redis may answer.
     loading: Mutex<HashMap<(KeyDigest, bool), Loading>>,
+    claiming: Arc<Turns>,
     shared: Option<Shared>,
     patience: Duration,
     uses: Uses,
@@ -92,6 +95,7 @@ impl Cached {
             entries,
             window: Mutex::default(),
             loading: Mutex::default(),
+            claiming: Arc::default(),
             shared: None,
             patience: PATIENCE,
             uses: Uses::default(),
@@ -141,13 +145,24 @@ impl Cached {
 
     /// Claims, and keeps what the store answered. `written` is called if the claim was written, whether or not its
     /// caller still waits; else it is dropped.
+    ///
+    /// Claims of one key take turns. What was learned meanwhile is the answer if it `settles` the matter: then the claim
+    /// is held, by the same facts that a request which came a little later would be judged by.
     pub async fn claim(
         self: &Arc<Self>,
         claim: Claim,
+        settles: impl Fn(&KeyFacts) -> bool,
         written: impl FnOnce() + Send + 'static,
     ) -> Result<Claimed, StoreError> {
+        let turn = self.claiming.wait(claim.key.digest).await;
+        let learned = claim.key.digests().iter().find_map(|digest| self.entries.get(&digest));
+        if let Some(entry) = learned.filter(|entry| settles(&entry.facts)) {
+            return Ok(Claimed::Held(Reading::clone(&entry)));
+        }
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
+            // Not the caller's to give up: the next one would only wait in the store for what this one does there.
+            let _turn = turn;
             let (key, generation) = (claim.key.digests(), locked(&this.window).generation);
             let claimed = timeout(this.patience, this.store.claim(claim)).await.unwrap_or_else(too_slow);
             let claimed = claimed.inspect_err(|cause| this.complaint.hear(cause))?;
