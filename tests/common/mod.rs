@@ -16,6 +16,7 @@ pub(crate) mod answer;
 pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod daemon;
+pub(crate) mod database;
 pub(crate) mod edge;
 pub(crate) mod envoy;
 pub(crate) mod grpc;
