@@ -23,7 +23,9 @@ const PRUNED: u32 = 1_000;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Counts the bindings once a minute: a count scans, so it must not happen at scrape.
-pub async fn count_bindings(store: Arc<dyn Store>, metrics: BindingMetrics) -> Infallible {
+pub async fn count_bindings(store: Arc<dyn Store>, view: Arc<View>, metrics: BindingMetrics) -> Infallible {
+    // A server that is away at the start would else be counted a minute after it is there.
+    view.has_applied(Revision::default()).await;
     let mut minute = interval(Duration::from_secs(60));
     minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -3,6 +3,7 @@
 mod checks;
 mod doorstep;
 mod reload;
+mod replicas;
 mod servers;
 mod shutdown;
 mod store;
@@ -40,6 +41,7 @@ use crate::{
 pub use doorstep::refusals;
 use reload::Reload;
 pub use reload::Source;
+use replicas::Replicas;
 use shutdown::{Drain, Signals};
 use store::Opened;
 
@@ -110,7 +112,8 @@ async fn run(
     (source, log): (Source, Log),
 ) -> Result<(), Fatal> {
     let Opened { store, peppers, place, keep } = opened;
-    let (core, rekeys) = Core::new(store, peppers, place, &config)?;
+    let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
+    let (core, rekeys) = Core::new(store, peppers, place, &config, &mut tasks)?;
     let (stop_audit, audit_stopped) = oneshot::channel();
     let (audit, pipeline) = core.audit(&config, audit_stopped)?;
     let pipeline = tokio::spawn(pipeline);
@@ -118,7 +121,6 @@ async fn run(
     let last_seen =
         tokio::spawn(last_seen::write(Arc::clone(&core.store), Arc::clone(&core.cached), last_seen_stopped));
 
-    let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
     let hint = core.heralds.hint().clone();
     tasks.spawn(async move { Err(keep.run(move || hint.give()).await) });
     let archive_after = core.spawn_upkeep(&config, rekeys, &mut tasks);
@@ -182,20 +184,28 @@ impl Core {
         peppers: Peppers,
         place: String,
         config: &Config,
+        tasks: &mut JoinSet<Result<(), Fatal>>,
     ) -> Result<(Self, rekey::Batches), Fatal> {
         let metrics = Metrics::new()?;
         let store: Arc<dyn Store> = Arc::new(Observed::new(store, metrics.store.clone()));
         let started = Instant::now();
         let view = Arc::new(View::new(started));
-        let cached = Arc::new(Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log));
         let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
+        let Replicas { heralds, shared, work } = replicas::join_them(config, &ring, &view, &metrics.store);
+        tasks.spawn(async move { match work.await {} });
+        let cached = Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log)
+            .with_patience(config.check_deadline);
+        let cached = Arc::new(match shared {
+            Some(shared) => cached.with_shared(shared),
+            None => cached,
+        });
         let (rekeys, batches) = rekey::Queue::new();
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
         let core = Self {
             engine: Arc::new(Engine::new(peppers, rekeys, keys, clock, config.engine.clone())),
             cached,
             health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
-            heralds: Heralds::default(),
+            heralds,
             metrics,
             store,
             view,
@@ -244,7 +254,8 @@ impl Core {
         };
         let health = Arc::clone(&self.health);
         tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
-        let count = jobs::count_bindings(Arc::clone(&self.store), self.metrics.bindings.clone());
+        let count =
+            jobs::count_bindings(Arc::clone(&self.store), Arc::clone(&self.view), self.metrics.bindings.clone());
         let upkeep = jobs::drain_histograms(self.metrics.exposition.clone());
         let (changes, archive_after) = watch::channel(config.archive_after);
         let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));

@@ -49,7 +49,8 @@ pub(super) fn open(config: &Config) -> Result<Opened, Fatal> {
         }
         Choice::Postgres(options) => {
             let peppers = pepper::resolve(config.peppers.clone(), None, &config.data_dir)?;
-            let store = Arc::new(PostgresStore::new(options).map_err(|fault| format!("store.url: {fault}"))?);
+            let options = options.as_ref().clone().with_patience(config.check_deadline);
+            let store = Arc::new(PostgresStore::new(&options).map_err(|fault| format!("store.url: {fault}"))?);
             let keep = Keep::Postgres(Arc::clone(&store), peppers.clone());
             Ok(Opened { store, peppers, place: format!("postgres://{options}"), keep })
         }

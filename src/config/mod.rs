@@ -7,6 +7,7 @@ mod binding;
 mod callers;
 mod client_ip;
 mod credentials;
+mod redis;
 mod settings;
 mod source;
 mod store;
@@ -34,6 +35,7 @@ use crate::{
     ext_authz::Help,
     files,
     listen::{Access, Address},
+    redis_link,
 };
 use source::{HMAC_SECRET_FILE, Source};
 
@@ -56,6 +58,8 @@ pub struct Config {
     pub admin: PathBuf,
     /// `store.url`, `store.url_file` and `store.connections`.
     pub store: Store,
+    /// `redis.*`. Its `Debug` shows no password.
+    pub redis: Option<redis_link::Options>,
     /// `pepper.secrets`; `None` means the one in the data folder. Their `Debug` tells the ids only.
     pub peppers: Option<Peppers>,
     /// The files of `pepper.secrets_file`, `SENTINEL_HMAC_SECRET_FILE` and `listen.caller_token_file`.
@@ -119,11 +123,17 @@ fn resolve(source: &mut Source) -> Option<Config> {
             Address::Tcp(_) => Err("only unix:/path; the admin API has no authentication but the socket's mode".into()),
         });
     let store = store::take(source, &folder);
+    let redis = redis::take(source);
     let failsafe = source.take("store.failsafe", word(&[("closed", Failsafe::Closed), ("open", Failsafe::Open)]));
     let stale_grace =
         source.take("store.stale_grace", duration(Duration::from_secs(2)..=Duration::from_secs(7 * 86_400)));
     let peppers = peppers(source);
     together::secrets(&mut source.faults, &source.secret_files);
+    if let (Some(Store::Sqlite(_)), Some(Some(_))) = (&store, &redis) {
+        source
+            .faults
+            .push("redis.url: is for many replicas of one postgres:// store; a file has one process".to_owned());
+    }
     if let (Some(Store::Postgres(_)), Some(None)) = (&store, &peppers) {
         source.faults.push(
             "pepper.secrets: a postgres:// store needs one that every replica is given; `sentinel pepper new` makes it"
@@ -160,6 +170,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
         http: http?,
         admin: admin?,
         store: store?,
+        redis: redis?,
         peppers: peppers?,
         secret_files: std::mem::take(&mut source.secret_files),
         client_ip: client_ip?,

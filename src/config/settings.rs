@@ -20,7 +20,7 @@ const fn live(key: &'static str, default: &'static str) -> Setting {
 }
 
 /// All of this version. A name that is not here stops the start.
-pub const SETTINGS: [Setting; 57] = [
+pub const SETTINGS: [Setting; 61] = [
     live("mode", "enforce"),
     live("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
@@ -36,6 +36,10 @@ pub const SETTINGS: [Setting; 57] = [
     setting("store.connections", "8"),
     live("store.failsafe", "closed"),
     setting("store.stale_grace", "10m"),
+    setting("redis.url", ""),
+    setting("redis.url_file", ""),
+    setting("redis.ca_file", ""),
+    setting("redis.prefix", "sentinel"),
     setting("pepper.secrets", ""),
     setting("pepper.secrets_file", ""),
     setting("client_ip.source", "peer"),

@@ -11,7 +11,7 @@ pub enum Store {
     /// The file of the embedded default.
     Sqlite(PathBuf),
     /// A server for many replicas. Its `Debug` shows no password.
-    Postgres(postgres::Options),
+    Postgres(Box<postgres::Options>),
 }
 
 pub(super) fn take(source: &mut Source, folder: &Path) -> Option<Store> {
@@ -34,7 +34,10 @@ pub(super) fn take(source: &mut Source, folder: &Path) -> Option<Store> {
 /// The text may hold a password, so no fault repeats it.
 fn parse(text: &str, connections: usize) -> Result<Store, String> {
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return postgres::Options::parse(text, connections).map(Store::Postgres).map_err(|fault| fault.to_string());
+        return postgres::Options::parse(text, connections)
+            .map(Box::new)
+            .map(Store::Postgres)
+            .map_err(|fault| fault.to_string());
     }
     match text.strip_prefix("sqlite:") {
         Some(path) if !path.is_empty() && !path.starts_with(':') && !path.contains(['?', '\0']) => {

@@ -36,9 +36,6 @@ pub struct Link {
 /// So many faults in a row open the breaker: one may be the network's or this machine's.
 const FAULTS: u32 = 5;
 
-/// How long it stays open at least, and how often Redis is probed then.
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// How long anything that no request waits for may take: connecting, a batch of writes, a published change.
 const BACKGROUND: Duration = Duration::from_secs(1);
 
@@ -63,6 +60,11 @@ impl Link {
     /// [`Link::failed`].
     pub(crate) fn connection(&self) -> Option<MultiplexedConnection> {
         self.connection.load().as_deref().cloned()
+    }
+
+    /// Whether there is one.
+    pub(crate) fn is_up(&self) -> bool {
+        self.connection.load().is_some()
     }
 
     /// It was answered in time.
@@ -118,7 +120,7 @@ impl Link {
                 }
             }
             // Not all replicas at once.
-            sleep(PAUSE.mul_f64(rand::random_range(1.0..1.2))).await;
+            sleep(self.options.pause.mul_f64(rand::random_range(1.0..1.2))).await;
         }
     }
 

@@ -17,6 +17,7 @@ pub struct Options {
     client: Client,
     prefix: String,
     patience: Duration,
+    pause: Duration,
 }
 
 /// A URL or a CA file is of no use. The texts repeat nothing of either: there may be a password in it.
@@ -39,12 +40,19 @@ pub enum Fault {
     Ca,
 }
 
-/// What keys and channels begin with, unless the config says otherwise.
-pub const PREFIX: &str = "sentinel";
+impl Fault {
+    /// Whether it is the CA file that is of no use.
+    pub fn is_of_the_ca(self) -> bool {
+        matches!(self, Self::CaWithoutTls | Self::Ca)
+    }
+}
 
 /// How long a request waits for Redis alone, and how fast a probe must be answered. A Redis in the same zone answers in
 /// a tenth of it; one that is farther away than the store is of no use.
 const PATIENCE: Duration = Duration::from_millis(5);
+
+/// How long the breaker stays open at least, and how often Redis is probed then.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl Options {
     /// Of `redis.url`, and the certificates of `redis.ca_file` in PEM; without them the system's roots count.
@@ -68,12 +76,13 @@ impl Options {
             }
             None => Client::open(url).map_err(|_| Fault::Url)?,
         };
-        Ok(Self { client, prefix: prefix.to_owned(), patience: PATIENCE })
+        Ok(Self { client, prefix: prefix.to_owned(), patience: PATIENCE, pause: PAUSE })
     }
 
-    /// Another time to wait for an answer. For tests, whose machine may be busier than any server.
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    /// Other times to wait for an answer, and before the next probe. For tests, whose machine may be busier than any
+    /// server, and which have Redis away more often.
+    pub fn with_times(self, patience: Duration, pause: Duration) -> Self {
+        Self { patience, pause, ..self }
     }
 
     /// What keys and channels begin with.
@@ -107,7 +116,7 @@ mod tests {
     #[test]
     fn a_url_is_taken_or_refused_without_being_repeated() {
         for url in ["redis://h", "redis://:p%40ss@h:1/3", "rediss://user:pass@[::1]:6380", "redis://10.0.0.1/"] {
-            let options = Options::new(url, None, PREFIX).unwrap();
+            let options = Options::new(url, None, "sentinel").unwrap();
             assert!(!format!("{options:?}").contains("ss@"), "{options:?}");
             assert!(!format!("{options:?}").contains("pass"), "{options:?}");
         }
@@ -125,15 +134,15 @@ mod tests {
             ("redis://h/sentinel", Fault::Url),
             ("redis://:pa/ss@h", Fault::Url),
         ] {
-            assert_eq!(Options::new(url, None, PREFIX).unwrap_err(), fault, "{url}");
+            assert_eq!(Options::new(url, None, "sentinel").unwrap_err(), fault, "{url}");
         }
     }
 
     #[test]
     fn a_ca_is_a_certificate_and_needs_tls() {
-        assert_eq!(Options::new("redis://h", Some(b"x"), PREFIX).unwrap_err(), Fault::CaWithoutTls);
+        assert_eq!(Options::new("redis://h", Some(b"x"), "sentinel").unwrap_err(), Fault::CaWithoutTls);
         for pem in ["", "x", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"] {
-            assert_eq!(Options::new("rediss://h", Some(pem.as_bytes()), PREFIX).unwrap_err(), Fault::Ca, "{pem}");
+            assert_eq!(Options::new("rediss://h", Some(pem.as_bytes()), "sentinel").unwrap_err(), Fault::Ca, "{pem}");
         }
     }
 }

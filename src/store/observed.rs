@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::{
     Applied, AuditQuery, Change, ChangeError, Changes, Chore, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
@@ -28,14 +29,20 @@ impl Observed {
 
     /// A refusal is an answer: only a store that did not do its part counts as an error. One whose caller gave up waiting
     /// did not.
-    async fn timed<T, E: IsFailure>(
+    async fn timed<T, E: IsFailure + std::fmt::Display>(
         &self,
         operation: Operation,
         request: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let mut running = Running { metrics: &self.metrics, operation, started: Instant::now(), ok: false };
         let answer = request.await;
-        running.ok = !answer.as_ref().is_err_and(IsFailure::is_failure);
+        if let Err(cause) = &answer {
+            running.ok = !cause.is_failure();
+            // The Follower tells of an outage once; this is for who looks for the one request.
+            debug!(?operation, %cause, "the store did not do it");
+        } else {
+            running.ok = true;
+        }
         answer
     }
 }

@@ -1,10 +1,13 @@
 //! A server that is none of ours, in a folder of its own, and the end of both whatever becomes of the test.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::Write,
     net::{Ipv4Addr, TcpListener},
-    os::unix::{fs::chown, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU64, Ordering},
@@ -36,7 +39,7 @@ END
     [ "$memory" ] && ipcrm -m "$memory"
 fi
 cd /
-until rm -rf "$FOLDER"; do sleep 1; done
+for try in 1 2 3 4 5; do rm -rf "$FOLDER" && break; sleep 1; done
 "#;
 
 /// A server and its folder.
@@ -53,7 +56,9 @@ impl Daemon {
     /// An empty folder.
     pub(crate) fn new(name: &'static str) -> Self {
         let user = getuid().is_root().then(|| User::from_name("nobody").unwrap().expect("a user named nobody"));
-        let folder = tempfile::Builder::new().prefix("kis").tempdir().unwrap().keep();
+        // Whoever reaches PostgreSQL's socket in it is its superuser.
+        let private = Permissions::from_mode(0o700);
+        let folder = tempfile::Builder::new().prefix("kis").permissions(private).tempdir().unwrap().keep();
         let mut keeper = Command::new("sh");
         keeper.args(["-c", KEEPER]).current_dir(&folder).env("FOLDER", &folder);
         keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -14,7 +14,9 @@
 pub(crate) mod admin;
 pub(crate) mod answer;
 pub(crate) mod backup;
+pub(crate) mod certificates;
 pub(crate) mod check;
+pub(crate) mod cut;
 pub(crate) mod daemon;
 pub(crate) mod database;
 pub(crate) mod edge;

@@ -4,7 +4,7 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::{
+    certificates::Certificates,
     daemon::{Daemon, folder_of, free_port, path_folders},
     eventually,
 };
@@ -23,29 +24,39 @@ pub(crate) const USER: &str = "sentinel";
 /// Its password, to be found in nothing that anyone reads.
 pub(crate) const PASSWORD: &str = "a-database-password-for-tests";
 
+const NAME: &str = "postgres";
+
 /// `initdb` calls the superuser so; only over the socket in the server's folder.
 const SUPERUSER: &str = "postgres";
 
 pub(crate) struct Postgres {
     daemon: Daemon,
     port: u16,
+    certificates: Option<Certificates>,
     databases: AtomicU32,
 }
 
 impl Postgres {
     /// A server for one test, which may stop and kill it.
     pub(crate) async fn start() -> Self {
-        let mut daemon = Daemon::new("postgres");
+        Self::with(None, Daemon::new(NAME)).await
+    }
+
+    /// A server that takes no connection without TLS.
+    pub(crate) async fn with_tls() -> Self {
+        let daemon = Daemon::new(NAME);
+        let certificates = Certificates::in_folder(daemon.path());
+        daemon.give(&certificates.key);
+        Self::with(Some(certificates), daemon).await
+    }
+
+    async fn with(certificates: Option<Certificates>, daemon: Daemon) -> Self {
         initialise(&daemon);
-        fs::write(
-            daemon.path().join("data/pg_hba.conf"),
-            "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n",
-        )
-        .unwrap();
-        let port = free_port();
-        launch(&mut daemon, port);
-        let mut postgres = Self { daemon, port, databases: AtomicU32::new(0) };
-        postgres.ready().await;
+        let host = if certificates.is_some() { "hostssl" } else { "host" };
+        let rules = format!("local all all trust\n{host} all all 127.0.0.1/32 scram-sha-256\n");
+        fs::write(daemon.path().join("data/pg_hba.conf"), rules).unwrap();
+        let mut postgres = Self { daemon, port: free_port(), certificates, databases: AtomicU32::new(0) };
+        postgres.start_again().await;
         postgres.administer(&format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")).await;
         postgres
     }
@@ -60,11 +71,22 @@ impl Postgres {
     pub(crate) async fn database(&self) -> String {
         let name = format!("kis_{}", self.databases.fetch_add(1, Ordering::SeqCst));
         self.administer(&format!("CREATE DATABASE {name} OWNER {USER}")).await;
-        format!("postgres://{USER}:{PASSWORD}@{}/{name}", self.address())
+        let tls = if self.certificates.is_some() { "?sslmode=require" } else { "" };
+        format!("postgres://{USER}:{PASSWORD}@{}/{name}{tls}", self.address())
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Of a server with TLS.
+    pub(crate) fn certificates(&self) -> &Certificates {
+        self.certificates.as_ref().expect("a server with TLS")
+    }
+
+    /// The folder of the server, which goes with it.
+    pub(crate) fn path(&self) -> &Path {
+        self.daemon.path()
     }
 
     /// What a superuser's statements return from the database of this URL, as text and NULL as nothing; past any
@@ -102,8 +124,12 @@ impl Postgres {
 
     /// Starts the stopped or killed server on its port and its data.
     pub(crate) async fn start_again(&mut self) {
-        launch(&mut self.daemon, self.port);
-        self.ready().await;
+        self.daemon.start(self.server());
+        eventually("postgres is ready", async || {
+            self.daemon.assert_running();
+            self.try_query(SUPERUSER, "SELECT 1").await.ok()
+        })
+        .await;
     }
 
     /// The server hangs without an error: connections are made and stay, nothing answers.
@@ -119,12 +145,26 @@ impl Postgres {
         self.daemon.log()
     }
 
-    async fn ready(&mut self) {
-        eventually("postgres is ready", async || {
-            self.daemon.assert_running();
-            self.try_query(SUPERUSER, "SELECT 1").await.ok()
-        })
-        .await;
+    /// `fsync` and `synchronous_commit` stay as they are: tests of durability mean them.
+    fn server(&self) -> Command {
+        let mut postgres = self.daemon.command(&server_folder().join("postgres"));
+        let folder = self.daemon.path();
+        postgres.arg("-D").arg(folder.join("data")).args(["-p", &self.port.to_string(), "-k"]).arg(folder);
+        let settings = [
+            "listen_addresses=127.0.0.1",
+            "max_connections=200",
+            "shared_buffers=16MB",
+            // In the server's folder instead of /dev/shm, where a killed server would leave it.
+            "dynamic_shared_memory_type=mmap",
+        ];
+        let tls = self.certificates.iter().flat_map(|files| {
+            let (certificate, key) = (files.certificate.display(), files.key.display());
+            ["ssl=on".to_owned(), format!("ssl_cert_file={certificate}"), format!("ssl_key_file={key}")]
+        });
+        for setting in settings.map(str::to_owned).into_iter().chain(tls) {
+            postgres.args(["-c", &setting]);
+        }
+        postgres
     }
 
     async fn administer(&self, sql: &str) {
@@ -187,22 +227,4 @@ fn initialise(daemon: &Daemon) {
     let output = initdb.stdin(Stdio::null()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "initdb: {}{}", text(&output.stdout), text(&output.stderr));
-}
-
-/// `fsync` and `synchronous_commit` stay as they are: tests of durability mean them.
-fn launch(daemon: &mut Daemon, port: u16) {
-    let mut postgres = daemon.command(&server_folder().join("postgres"));
-    let (folder, port) = (daemon.path().to_owned(), port.to_string());
-    postgres.arg("-D").arg(folder.join("data")).args(["-p", &port, "-k"]).arg(&folder);
-    let settings = [
-        "listen_addresses=127.0.0.1",
-        "max_connections=200",
-        "shared_buffers=16MB",
-        // In the server's folder instead of /dev/shm, where a killed server would leave it.
-        "dynamic_shared_memory_type=mmap",
-    ];
-    for setting in settings {
-        postgres.args(["-c", setting]);
-    }
-    daemon.start(postgres);
 }

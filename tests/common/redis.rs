@@ -1,15 +1,17 @@
 //! A real Redis server that remembers nothing, on a free port of the loopback interface.
 
 use std::{
+    fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use nix::sys::signal::Signal;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisResult};
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisResult, TlsCertificates};
 
 use super::{
     PATIENCE,
+    certificates::Certificates,
     daemon::{Daemon, folder_of, free_port, path_folders},
     eventually,
 };
@@ -17,24 +19,35 @@ use super::{
 /// The password of a server that asks for one.
 pub(crate) const PASSWORD: &str = "a-redis-password-for-tests";
 
+const NAME: &str = "redis";
+
 pub(crate) struct Redis {
     daemon: Daemon,
     port: u16,
     password: bool,
+    certificates: Option<Certificates>,
 }
 
 impl Redis {
     pub(crate) async fn start() -> Self {
-        Self::with(false).await
+        Self::with(Daemon::new(NAME), false, None).await
     }
 
     /// A server that asks for [`PASSWORD`].
     pub(crate) async fn with_password() -> Self {
-        Self::with(true).await
+        Self::with(Daemon::new(NAME), true, None).await
     }
 
-    async fn with(password: bool) -> Self {
-        let mut redis = Self { daemon: Daemon::new("redis"), port: free_port(), password };
+    /// A server that speaks TLS only, and asks for [`PASSWORD`].
+    pub(crate) async fn with_tls() -> Self {
+        let daemon = Daemon::new(NAME);
+        let certificates = Certificates::in_folder(daemon.path());
+        daemon.give(&certificates.key);
+        Self::with(daemon, true, Some(certificates)).await
+    }
+
+    async fn with(daemon: Daemon, password: bool, certificates: Option<Certificates>) -> Self {
+        let mut redis = Self { daemon, port: free_port(), password, certificates };
         redis.start_again().await;
         redis
     }
@@ -45,7 +58,13 @@ impl Redis {
 
     pub(crate) fn url(&self) -> String {
         let password = if self.password { format!(":{PASSWORD}@") } else { String::new() };
-        format!("redis://{password}{}/", self.address())
+        let scheme = if self.certificates.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://{password}{}/", self.address())
+    }
+
+    /// Of a server with TLS.
+    pub(crate) fn certificates(&self) -> &Certificates {
+        self.certificates.as_ref().expect("a server with TLS")
     }
 
     /// What a command returns, over a connection of its own.
@@ -54,7 +73,10 @@ impl Redis {
     }
 
     pub(crate) async fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
-        let client = Client::open(self.url())?;
+        let client = match &self.certificates {
+            None => Client::open(self.url())?,
+            Some(files) => trusting(&self.url(), &files.ca)?,
+        };
         // The client's own limits are far shorter than what a busy machine may need.
         let limits = AsyncConnectionConfig::new();
         let limits = limits.set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE));
@@ -75,7 +97,18 @@ impl Redis {
     /// Starts the stopped or killed server on its port, empty.
     pub(crate) async fn start_again(&mut self) {
         let mut command = self.daemon.command(&server());
-        command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", "", "--appendonly", "no"]);
+        let port = self.port.to_string();
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        match &self.certificates {
+            None => command.args(["--port", &port]),
+            Some(files) => command
+                .args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no", "--tls-cert-file"])
+                .arg(&files.certificate)
+                .arg("--tls-key-file")
+                .arg(&files.key)
+                .arg("--tls-ca-cert-file")
+                .arg(&files.ca),
+        };
         if self.password {
             command.args(["--requirepass", PASSWORD]);
         }
@@ -99,6 +132,12 @@ impl Redis {
     pub(crate) fn log(&self) -> String {
         self.daemon.log()
     }
+}
+
+/// A client that trusts the authority of this file and no other.
+pub(crate) fn trusting(url: &str, ca: &Path) -> RedisResult<Client> {
+    let root_cert = Some(fs::read(ca).unwrap());
+    Client::build_with_tls(url, TlsCertificates { client_tls: None, root_cert })
 }
 
 /// The PATH first, then what `make setup` put below `.tools/`.

@@ -54,6 +54,7 @@ pub struct Cached {
     /// By the first digest, and whether Redis may answer.
     loading: Mutex<HashMap<(KeyDigest, bool), Loading>>,
     shared: Option<Shared>,
+    patience: Duration,
     uses: Uses,
 }
 
@@ -67,8 +68,8 @@ struct Loaded {
 }
 
 /// Reads and claims are tasks of their own, because what they learn is worth keeping when their caller is gone. No task
-/// lives longer than this: a hung store must not collect them without bound.
-const TASK_DEADLINE: Duration = Duration::from_secs(1);
+/// lives longer than this, unless a request may wait longer: a hung store must not collect them without bound.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Cached {
     /// A cache of at most `capacity` keys before `store`; `first_use` is told of every claim that was won.
@@ -89,8 +90,14 @@ impl Cached {
             window: Mutex::default(),
             loading: Mutex::default(),
             shared: None,
+            patience: PATIENCE,
             uses: Uses::default(),
         }
+    }
+
+    /// The same for requests that wait so long.
+    pub fn with_patience(self, longest: Duration) -> Self {
+        Self { patience: longest.max(PATIENCE), ..self }
     }
 
     /// The same, which on a miss asks `shared` before the store.
@@ -138,7 +145,7 @@ impl Cached {
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
             let (key, generation) = (claim.key.digests(), locked(&this.window).generation);
-            let claimed = timeout(TASK_DEADLINE, this.store.claim(claim)).await.map_err(too_slow)??;
+            let claimed = timeout(this.patience, this.store.claim(claim)).await.map_err(too_slow)??;
             match &claimed {
                 Claimed::Won { record, .. } => {
                     (this.first_use)(record);
@@ -196,7 +203,7 @@ impl Cached {
     }
 
     async fn read(&self, key: &KeyDigests, generation: u64, hearsay: bool) -> Result<Entry, StoreError> {
-        let store = async { timeout(TASK_DEADLINE, self.store.lookup(key)).await.map_err(too_slow)? };
+        let store = async { timeout(self.patience, self.store.lookup(key)).await.map_err(too_slow)? };
         let Some(shared) = self.shared.as_ref().filter(|_| hearsay) else { return store.await.map(Entry::new) };
         let life = locked(&self.window).life;
         let counts = |found: &Reading| {

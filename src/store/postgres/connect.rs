@@ -24,6 +24,8 @@ pub struct Options {
     tls: Tls,
     /// The most connections that decisions use; four more are for everything else.
     connections: usize,
+    /// How long a decision waits.
+    patience: Duration,
 }
 
 #[derive(Clone)]
@@ -106,7 +108,16 @@ impl Options {
         if config.get_application_name().is_none() {
             config.application_name("sentinel");
         }
-        Ok(Self { config, tls, connections: connections.max(1) })
+        Ok(Self { config, tls, connections: connections.max(1), patience: Duration::ZERO })
+    }
+
+    /// The same for decisions that wait so long.
+    pub fn with_patience(self, longest: Duration) -> Self {
+        Self { patience: longest, ..self }
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// A pool whose server gives up on a statement after `patience`. Nothing is connected yet.

@@ -45,7 +45,7 @@ pub use connect::{Options, TlsFault, UrlFault};
 pub use listen::Notifications;
 pub use open::OpenError;
 
-/// Longer than any decision waits, so that a claim whose caller is gone still ends by itself.
+/// What a decision waits for ends by itself when its caller is gone, but not before the caller is.
 const DECISION: Duration = Duration::from_secs(1);
 const CHANGE: Duration = Duration::from_secs(10);
 const SCAN: Duration = Duration::from_secs(60);
@@ -70,7 +70,7 @@ impl PostgresStore {
     /// A store at `options`; nothing is connected yet.
     pub fn new(options: &Options) -> Result<Self, TlsFault> {
         let pools = Pools {
-            decisions: options.pool(options.connections(), DECISION)?,
+            decisions: options.pool(options.connections(), options.patience().max(DECISION))?,
             changes: options.pool(2, CHANGE)?,
             scans: options.pool(2, SCAN)?,
         };

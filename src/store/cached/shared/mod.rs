@@ -149,7 +149,7 @@ impl Shared {
 
     /// Has `entry` shared, soon, if there is room.
     pub(super) fn offer(&self, life: StoreLife, entry: &Arc<Entry>) {
-        if entry.is_firsthand() && self.link.connection().is_some() {
+        if entry.is_firsthand() && self.link.is_up() {
             let _ = self.writes.try_send(Write { life, entry: Arc::clone(entry) });
         }
     }

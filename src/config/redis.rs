@@ -1,0 +1,76 @@
+//! `redis.url`: the cache and the hints that replicas share.
+
+use std::path::Path;
+
+use super::source::Source;
+use crate::{files, redis_link::Options};
+
+/// `Some(None)` without Redis.
+pub(super) fn take(source: &mut Source) -> Option<Option<Options>> {
+    let twice = source.is_written("redis.url") && source.is_written("redis.url_file");
+    let alone = source.is_written("redis.ca_file") || source.is_written("redis.prefix");
+    let url = source.take_if_written("redis.url", |text| Ok(text.to_owned()));
+    let filed = source.take_secret_file("redis.url_file", |file| {
+        let text = files::read(Path::new(file), files::SECRET).map_err(|cause| format!("{file}: {cause}"))?;
+        let text = std::str::from_utf8(text.trim_ascii_end()).map_err(|_| format!("{file}: is not UTF-8"))?;
+        Ok(text.to_owned())
+    });
+    let ca = source.take_if_written("redis.ca_file", |file| {
+        files::read(Path::new(file), files::CONFIG).map_err(|cause| format!("{file}: {cause}"))
+    });
+    let prefix = source.take("redis.prefix", prefix);
+    if twice {
+        source.faults.push("redis.url_file: redis.url is given as well; leave one of the two out".to_owned());
+    }
+    let (url, ca, prefix) = (filed?.or(url?), ca?, prefix?);
+    let Some(url) = url else {
+        if alone {
+            source.faults.push("redis.url: is not given, so the other settings of redis have no use".to_owned());
+        }
+        return Some(None);
+    };
+    match Options::new(&url, ca.as_ref().map(|pem| pem.as_slice()), &prefix) {
+        Ok(options) => Some(Some(options)),
+        Err(fault) => {
+            let setting = if fault.is_of_the_ca() { "redis.ca_file" } else { "redis.url" };
+            source.faults.push(format!("{setting}: {fault}"));
+            None
+        }
+    }
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    let sound = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if sound { Ok(text.to_owned()) } else { Err(format!("{text:?} is not 1 to 64 visible ASCII characters")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::load_text;
+
+    const STORE: &str = "[pepper]\nsecrets = ['0123456789abcdef0123456789abcdef']\n[store]\nurl = 'postgres://u@h/d'\n";
+
+    #[test]
+    fn redis_is_taken_beside_a_server_and_shows_no_password() {
+        let config = load_text(&format!("{STORE}[redis]\nurl = 'redis://:s3cret@h:1'\nprefix = 'a'"), &[]).unwrap();
+        assert!(config.redis.is_some());
+        assert!(!format!("{config:?}").contains("s3cret"));
+        assert!(load_text(STORE, &[]).unwrap().redis.is_none());
+    }
+
+    #[test]
+    fn what_is_of_no_use_is_a_fault_of_its_setting() {
+        for (redis, fault) in [
+            ("url = 'http://:s3cret@h'", "redis.url: redis://"),
+            ("url = 'redis://:s3cret@h'\nca_file = '/etc/hostname'", "redis.ca_file: is of no use without rediss://"),
+            ("ca_file = '/nonexistent'\nurl = 'rediss://h'", "FILE: redis.ca_file: /nonexistent: "),
+            ("prefix = 'a b'\nurl = 'redis://h'", "FILE: redis.prefix: "),
+            ("prefix = 'a'", "redis.url: is not given"),
+        ] {
+            let faults = load_text(&format!("{STORE}[redis]\n{redis}"), &[]).unwrap_err();
+            assert!(faults.starts_with(fault) && !faults.contains("s3cret"), "{faults}");
+        }
+        let faults = load_text("[redis]\nurl = 'redis://h'", &[]).unwrap_err();
+        assert!(faults.starts_with("redis.url: is for many replicas of one postgres:// store"), "{faults}");
+    }
+}

@@ -1,0 +1,128 @@
+//! Hints by Redis, from one process to another.
+
+use std::{sync::Arc, time::Duration};
+
+use key_ip_sentinel::{
+    changes::{ChangeFeed, Heralds, RedisFeed},
+    metrics::Metrics,
+    redis_link::{Link, Options},
+    store::Revision,
+};
+use tokio::{task::JoinSet, time::Instant};
+
+use super::common::{cut::Cut, redis::Redis, within};
+
+/// A process that tells and hears of changes.
+struct Process {
+    heralds: Heralds,
+    _tasks: JoinSet<()>,
+}
+
+impl Process {
+    fn new(url: &str) -> Self {
+        let options = Options::new(url, None, "sentinel").unwrap();
+        let options = options.with_times(Duration::from_secs(2), Duration::from_millis(20));
+        let link = Link::new(options, Metrics::new().unwrap().store);
+        let feed: Arc<dyn ChangeFeed> = Arc::new(RedisFeed::new(Arc::clone(&link)));
+        let (heralds, mut tasks) = (Heralds::new(vec![feed]), JoinSet::new());
+        let heard = heralds.clone();
+        tasks.spawn(async move { match tokio::join!(link.run(), heard.listen()) {} });
+        Self { heralds, _tasks: tasks }
+    }
+
+    /// One that listens; that it does is a hint.
+    async fn listening(url: &str) -> Self {
+        let this = Self::new(url);
+        this.hinted().await;
+        this
+    }
+
+    async fn hinted(&self) {
+        within("a hint is given", self.heralds.hint().given()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_heard_of_everywhere() {
+    let redis = Redis::start().await;
+    let processes = [Process::listening(&redis.url()).await, Process::listening(&redis.url()).await];
+    // Until the one that tells has its connection, what it tells is lost.
+    let all = async {
+        processes[1].hinted().await;
+        processes[0].hinted().await;
+    };
+    let tell = async {
+        loop {
+            processes[0].heralds.tell(Revision(1));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = all => {}
+        () = tell => {}
+    }
+}
+
+#[tokio::test]
+async fn who_hears_again_looks_at_once() {
+    let redis = Redis::start().await;
+    let mut cable = Cut::before(redis.address()).await;
+    let process = Process::listening(&cable.through(&redis.url())).await;
+    for _ in 0..3 {
+        cable.refuse().await;
+        cable.mend().await;
+        process.hinted().await;
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_said_on_the_channel_is_a_hint_and_no_more() {
+    let redis = Redis::start().await;
+    let process = Process::listening(&redis.url()).await;
+    for said in ["", "garbage", "-1", "99999999999999999999999"] {
+        assert_eq!(redis.command::<i64>(&["PUBLISH", "sentinel:changes", said]).await, 1);
+        process.hinted().await;
+    }
+}
+
+/// Whoever may publish can cost every replica a poll now and then, and not more.
+#[tokio::test]
+async fn a_flood_of_messages_is_a_trickle_of_hints() {
+    let redis = Redis::start().await;
+    let process = Process::listening(&redis.url()).await;
+    let (began, mut hints) = (Instant::now(), 0);
+    let flood = async {
+        for _ in 0..20 {
+            redis
+                .command::<()>(&["EVAL", "for i = 1, 500 do redis.call('PUBLISH', 'sentinel:changes', i) end", "0"])
+                .await;
+        }
+    };
+    let count = async {
+        loop {
+            process.hinted().await;
+            hints += 1;
+        }
+    };
+    tokio::select! {
+        () = flood => {}
+        () = count => {}
+    }
+    // Two each 10 ms at most: one for what has come, one for what came while it rested.
+    let most = 2 * (began.elapsed().as_millis() / 10 + 2);
+    assert!((1..=most).contains(&hints), "{hints} of {most}");
+}
+
+#[tokio::test]
+async fn telling_waits_for_nobody() {
+    let mut redis = Redis::start().await;
+    let process = Process::listening(&redis.url()).await;
+    redis.pause();
+    let began = Instant::now();
+    for revision in 0..10_000 {
+        process.heralds.tell(Revision(revision));
+    }
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    process.hinted().await;
+    redis.resume();
+}

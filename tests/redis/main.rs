@@ -1,0 +1,11 @@
+//! Facts and hints through a real Redis: what may be believed, and what it costs while Redis is slow or dead.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod cost;
+mod feed;
+mod model;
+mod reach;
+mod replica;
+mod sound;

@@ -1,0 +1,106 @@
+//! How Redis is reached: with a password, over TLS, and not where either is wrong.
+
+use std::{
+    fs, io,
+    sync::{Arc, Mutex},
+};
+
+use key_ip_sentinel::{
+    changes::{ChangeFeed, Heralds, RedisFeed},
+    domain::Reason,
+    metrics::Metrics,
+    redis_link::{Link, Options},
+};
+
+use super::{
+    common::{eventually, redis::Redis, within},
+    replica::{OWNER, Place, Replica, Setup, written},
+};
+
+const KEY: &str = "sk-some-key-0123456789";
+
+/// What this process has logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Everything since the last time, once it tells of a Redis that cannot be used.
+    fn taken(&self) -> Option<String> {
+        let mut bytes = self.0.lock().unwrap();
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let told = text.contains("Redis does not answer").then_some(text)?;
+        bytes.clear();
+        Some(told)
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(text)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Facts and hints pass.
+async fn serves(redis: &Redis, setup: &Setup) {
+    let place = Place::new(&[7]);
+    let (one, two) = (Replica::ready(&place, setup).await, Replica::ready(&place, setup).await);
+    assert_eq!(one.ask(KEY, OWNER).await, Reason::FirstUse);
+    written(redis, "sentinel", KEY, one.applied()).await;
+    assert_eq!((two.ask(KEY, OWNER).await, two.shared("hit")), (Reason::Bound, 1));
+
+    let link =
+        Link::new(Options::new(&setup.url, setup.ca.as_deref(), setup.prefix).unwrap(), Metrics::new().unwrap().store);
+    let feed: Arc<dyn ChangeFeed> = Arc::new(RedisFeed::new(link));
+    let heralds = Heralds::new(vec![feed]);
+    tokio::select! {
+        _ = heralds.listen() => {}
+        () = within("a listener's first hint", heralds.hint().given()) => {}
+    }
+}
+
+#[tokio::test]
+async fn with_a_password() {
+    let redis = Redis::with_password().await;
+    serves(&redis, &Setup::of(&redis.url())).await;
+}
+
+#[tokio::test]
+async fn over_tls() {
+    let redis = Redis::with_tls().await;
+    let ca = fs::read(&redis.certificates().ca).unwrap();
+    serves(&redis, &Setup { ca: Some(ca), ..Setup::of(&redis.url()) }).await;
+}
+
+/// The store serves, and nothing is told to whoever listens there.
+#[tokio::test]
+async fn not_with_a_wrong_password_name_or_authority() {
+    let (open, tls) = (Redis::with_password().await, Redis::with_tls().await);
+    let ca = fs::read(&tls.certificates().ca).unwrap();
+    let other_ca = fs::read(&tls.certificates().other_ca).unwrap();
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    // Of this thread, on which all of this test runs.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for (url, ca) in [
+        (format!("redis://:wrong@{}/", open.address()), None),
+        (format!("redis://{}/", open.address()), None),
+        (tls.url().replace("rediss:", "redis:"), None),
+        (tls.url(), None),
+        (tls.url(), Some(other_ca)),
+        (tls.url().replace("127.0.0.1", "localhost"), Some(ca)),
+    ] {
+        let place = Place::new(&[7]);
+        let replica = Replica::new(&place, &Setup { ca, ..Setup::of(&url) });
+        replica.poll().await;
+        assert_eq!(replica.ask(KEY, OWNER).await, Reason::FirstUse, "{url}");
+        let tried = eventually("it was tried, and told", async || log.taken()).await;
+        assert!(!tried.contains("wrong") && !tried.contains("password-for-tests"), "{tried}");
+        assert_eq!(replica.shared("away"), 1, "{url}");
+        assert_eq!(replica.metric("sentinel_redis_up"), "0", "{url}");
+    }
+}

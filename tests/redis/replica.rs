@@ -1,0 +1,223 @@
+//! One replica's cache before a store that others use too, with a Redis that others write to.
+
+use std::{sync::Arc, time::Duration};
+
+use key_ip_sentinel::{
+    domain::{
+        ApiKey, Fingerprint, KeyFacts, KeyHasher, KeyRing, Mode, Pepper, Peppers, Reason, Timestamp, event::DecisionId,
+    },
+    engine::{Decision, Engine, Options, Request},
+    metrics::Metrics,
+    redis_link::{self, Link},
+    store::{
+        Action, Change, Revision, Store, Target,
+        cached::{Cached, Entry, Shared},
+        rekey,
+        sqlite::Database,
+        view::View,
+    },
+};
+use tokio::{task::JoinSet, time::Instant};
+
+use super::common::{eventually, redis::Redis, switch::Switch};
+
+pub(crate) const OWNER: &str = "203.0.113.7";
+pub(crate) const GRACE: Duration = Duration::from_secs(600);
+pub(crate) const BAN: Action = Action::Ban { lasting: None, reason: None };
+/// Far more than a Redis on this machine needs, however busy it is.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A store of its own for a test.
+pub(crate) struct Place {
+    pub(crate) store: Arc<Switch>,
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new(peppers: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("sentinel.db")).unwrap();
+        Self { store: Arc::new(Switch::new(Arc::new(database.start(&listed(peppers)).unwrap()))), folder }
+    }
+
+    /// A second connection to the database.
+    pub(crate) fn shell(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.folder.path().join("sentinel.db")).unwrap()
+    }
+
+    pub(crate) async fn change(&self, key: &str, action: Action) -> Revision {
+        let target = Target::Key(fingerprint(key));
+        self.store.apply(Change::Key { target, action }, "uid:0", Timestamp::from_millis(1)).await.unwrap().revision
+    }
+}
+
+fn listed(peppers: &[u8]) -> Peppers {
+    Peppers::new(peppers.iter().map(|byte| Pepper::new(&[*byte; 32]).unwrap()).collect()).unwrap()
+}
+
+/// Under the first pepper and realm of every replica.
+pub(crate) fn fingerprint(key: &str) -> Fingerprint {
+    KeyHasher::new(Pepper::new(&[7; 32]).unwrap(), "default", true).fingerprint(&ApiKey::new(key.to_owned()))
+}
+
+pub(crate) struct Replica {
+    pub(crate) store: Arc<Switch>,
+    pub(crate) cached: Arc<Cached>,
+    pub(crate) view: Arc<View>,
+    ring: Arc<KeyRing>,
+    engine: Engine,
+    metrics: Metrics,
+    /// Ends with the replica.
+    _tasks: JoinSet<()>,
+}
+
+/// What a test says of a replica.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) url: String,
+    /// PEM.
+    pub(crate) ca: Option<Vec<u8>>,
+    pub(crate) prefix: &'static str,
+    pub(crate) peppers: Vec<u8>,
+    pub(crate) realm: &'static str,
+    pub(crate) options: Options,
+    /// For an answer, and before a probe; none are the real ones.
+    pub(crate) times: Option<(Duration, Duration)>,
+}
+
+impl Setup {
+    pub(crate) fn of(url: &str) -> Self {
+        let times = Some((PATIENCE, Duration::from_millis(20)));
+        let options = Options { stale_grace: GRACE, ..Options::default() };
+        Self { url: url.to_owned(), ca: None, prefix: "sentinel", peppers: vec![7], realm: "default", options, times }
+    }
+}
+
+impl Replica {
+    /// One that has not heard of the store yet; Redis it may have.
+    pub(crate) fn new(place: &Place, setup: &Setup) -> Self {
+        let (metrics, started, mut tasks) = (Metrics::new().unwrap(), Instant::now(), JoinSet::new());
+        let view = Arc::new(View::new(started));
+        let ring = Arc::new(KeyRing::new(listed(&setup.peppers), setup.realm, true));
+        let link = redis_link::Options::new(&setup.url, setup.ca.as_deref(), setup.prefix).unwrap();
+        let link = match setup.times {
+            Some((patience, pause)) => link.with_times(patience, pause),
+            None => link,
+        };
+        let link = Link::new(link, metrics.store.clone());
+        let (shared, writer) =
+            Shared::new(Arc::clone(&link), Arc::clone(&ring), Arc::clone(&view), GRACE, metrics.store.clone());
+        let store = Arc::clone(&place.store);
+        let cached = Cached::new(Arc::clone(&store) as _, 1000, metrics.store.clone(), |_| ()).with_shared(shared);
+        let cached = Arc::new(cached);
+        tasks.spawn(async move { match tokio::join!(link.run(), writer.run()) {} });
+        let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
+        let engine = Engine::new(peppers, rekey::Queue::new().0, keys, clock, setup.options.clone());
+        Self { store, cached, view, ring, engine, metrics, _tasks: tasks }
+    }
+
+    /// One that is ready: connected, and polled.
+    pub(crate) async fn ready(place: &Place, setup: &Setup) -> Self {
+        let this = Self::new(place, setup);
+        this.connected(true).await;
+        this.poll().await;
+        this
+    }
+
+    /// The same, although the store is lost: it has heard what `one` heard.
+    pub(crate) async fn ready_beside(one: &Self, place: &Place, setup: &Setup) -> Self {
+        let this = Self::new(place, setup);
+        this.connected(true).await;
+        place.store.find_again();
+        this.poll().await;
+        place.store.lose();
+        assert_eq!(this.applied(), one.applied());
+        this
+    }
+
+    pub(crate) async fn connected(&self, up: bool) {
+        let up = if up { "1" } else { "0" };
+        eventually("the connection to Redis is known to be so", async || {
+            (self.metric("sentinel_redis_up") == up).then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn poll(&self) {
+        let changes = self.store.changes_after(self.view.applied()).await.unwrap();
+        assert!(self.ring.activate(&changes.active_pepper));
+        self.cached.absorb(&changes);
+        self.view.polled(&changes, Instant::now());
+    }
+
+    pub(crate) fn applied(&self) -> Revision {
+        self.view.applied()
+    }
+
+    /// What this replica takes for true of a key that somebody owns or has banned, wherever from.
+    pub(crate) async fn read(&self, key: &str) -> Arc<Entry> {
+        let digests = self.ring.digests(&ApiKey::new(key.to_owned()));
+        match self.cached.get(digests.iter()) {
+            Some(entry) => entry,
+            None => self.cached.load(digests, |facts: &KeyFacts| !facts.is_empty()).await.unwrap(),
+        }
+    }
+
+    pub(crate) async fn ask(&self, key: &str, from: &str) -> Reason {
+        self.ask_at(key, from, Duration::ZERO).await
+    }
+
+    /// At a moment so long after now.
+    pub(crate) async fn ask_at(&self, key: &str, from: &str, later: Duration) -> Reason {
+        let request = Request {
+            ip: from.parse().unwrap(),
+            key: Some(ApiKey::new(key.to_owned())),
+            missing: None,
+            mode: Mode::Enforce,
+            decision_id: DecisionId(1),
+        };
+        let now = Instant::now();
+        match self.engine.decide(request, now + later, now + Duration::from_secs(30)).await {
+            Decision::Allow(permit) => permit.reason(),
+            Decision::Deny(denial) => denial.reason,
+        }
+    }
+
+    /// The line of `/metrics` that begins so, without its beginning.
+    pub(crate) fn metric(&self, series: &str) -> String {
+        let text = self.metrics.exposition.render();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {series} in {text}")).to_owned()
+    }
+
+    /// How many look-ups in Redis ended so.
+    pub(crate) fn shared(&self, outcome: &str) -> u64 {
+        let series = format!(r#"sentinel_cache_requests_total{{tier="redis",outcome="{outcome}"}}"#);
+        self.metric(&series).parse().unwrap()
+    }
+}
+
+/// Where the fact of `key` is in Redis.
+pub(crate) fn place_of(prefix: &str, key: &str) -> String {
+    let hex: String = fingerprint(key).digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{prefix}:v1:{:032x}:default:{hex}", 0)
+}
+
+pub(crate) async fn value_of(redis: &Redis, prefix: &str, key: &str) -> Option<Vec<u8>> {
+    redis.command(&["GET", &place_of(prefix, key)]).await
+}
+
+pub(crate) async fn put(redis: &Redis, key: &str, value: &[u8]) {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("SET").arg(key).arg(value).exec_async(&mut connection).await.unwrap();
+}
+
+/// Waits until Redis holds a value of `key` that was read at `as_of` or later.
+pub(crate) async fn written(redis: &Redis, prefix: &str, key: &str, as_of: Revision) -> Vec<u8> {
+    eventually("the fact is written to Redis", async || {
+        let value = value_of(redis, prefix, key).await?;
+        (i64::from_be_bytes(value.get(9..17)?.try_into().unwrap()) >= as_of.0).then_some(value)
+    })
+    .await
+}
