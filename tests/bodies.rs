@@ -81,7 +81,7 @@ async fn every_profile_denies_in_its_dialect() {
         assert_told(check().key(key).header("sec-websocket-protocol", protocol), dialect, "conflicting_keys").await;
         assert_told(check().key(key).on_pipe("/run/client.sock"), dialect, "client_ip_unknown").await;
         assert_told(check().key(key).extension("sentinel.x", "1"), dialect, "malformed_request").await;
-        let _lock = sentinel.lock_store();
+        let _lock = sentinel.lock_store().await;
         assert_told(check().key(other), dialect, "store_unavailable").await;
     }
 }

@@ -82,7 +82,7 @@ async fn provoke(edge: &Edge, reason: Reason, version: Version, key: &str) -> (S
         Reason::UnclaimableNetwork => call().key(key).from(UNCLAIMABLE).send().await,
         Reason::MalformedRequest | Reason::ClientIpUnknown | Reason::CallerRejected => call().key(key).send().await,
         Reason::StoreUnavailable | Reason::FailsafeOpen | Reason::DeadlineExceeded => {
-            let _lock = edge.sentinel.lock_store();
+            let _lock = edge.sentinel.lock_store().await;
             call().key(key).from(OWNER).send().await
         }
     };
@@ -251,7 +251,7 @@ async fn grpc_clients_get_grpc_statuses() {
     let thief = call("/grpc/thief").key(key).from(STRANGER).send().await;
     assert_eq!((thief.status, thief.grpc_status()), (200, Some("7")), "{thief:?}");
     let lost = {
-        let _lock = edge.sentinel.lock_store();
+        let _lock = edge.sentinel.lock_store().await;
         call("/grpc/lost").key("sk-grpc-new-0123456789").send().await
     };
     assert_eq!((lost.status, lost.grpc_status()), (200, Some("14")), "{lost:?}");

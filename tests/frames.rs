@@ -244,7 +244,7 @@ async fn random_and_mutated_frames_are_answered_and_none_is_allowed_without_a_pe
     let reasons = |word: &str| answers.iter().filter(|answer| answer.reason() == word).count();
     assert!(reasons("ip_mismatch") > 0 && reasons("conflicting_keys") > 0 && reasons("malformed_key") > 0);
     // An allow is a permit that the store can show: one row for each first use, and `bound` only for a key with a row.
-    let rows: HashSet<String> = ids(&sentinel);
+    let rows = ids(&sentinel).await;
     let mut first_uses = HashSet::from([key_id(&sentinel).await]);
     // A mutation may find `sentinel.mode`'s other words.
     for answer in answers.iter().filter(|answer| answer.is_allow() && answer.mode() == "enforce") {
@@ -269,10 +269,8 @@ async fn key_id(sentinel: &Sentinel) -> String {
     check(sentinel, Encoding::Raw).send().await.key_id().unwrap().to_owned()
 }
 
-fn ids(sentinel: &Sentinel) -> HashSet<String> {
-    let database = sentinel.home().open_database();
-    let mut statement = database.prepare("SELECT key_id FROM bindings").unwrap();
-    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+async fn ids(sentinel: &Sentinel) -> HashSet<String> {
+    sentinel.home().store().query("SELECT key_id FROM bindings").await.concat().into_iter().collect()
 }
 
 /// Messages that differ in all that the edge reads.

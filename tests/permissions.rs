@@ -26,7 +26,7 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 
 #[tokio::test]
 async fn everything_a_server_makes_is_its_own_whatever_the_umask() {
-    let home = sentinel().unset("pepper.secrets").unset("listen.admin").on_unix_socket().under(&CARELESS);
+    let home = sentinel().on_sqlite().unset("pepper.secrets").unset("listen.admin").on_unix_socket().under(&CARELESS);
     let data = home.data_dir();
     let sentinel = home.start().await;
     assert_eq!(sentinel.check().key("sk-0123456789").send().await.reason(), "first_use");
@@ -57,7 +57,7 @@ fn other_group() -> Group {
 #[tokio::test]
 async fn the_checks_socket_has_the_mode_and_the_group_of_the_configuration() {
     let group = other_group();
-    let home = sentinel().on_unix_socket().under(&CARELESS);
+    let home = sentinel().on_sqlite().on_unix_socket().under(&CARELESS);
     let socket = home.path().join("grpc.sock");
     let sentinel = home.start().await;
     assert_eq!(mode(&socket), 0o660);

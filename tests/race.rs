@@ -41,7 +41,7 @@ async fn of_64_racing_claimants_exactly_one_owns_each_of_1000_keys() {
     let fights = stream::iter(0..KEYS).map(|index| fight(&sentinel, &channels, index));
     let winners: HashMap<String, String> = fights.buffer_unordered(KEYS_AT_ONCE).collect().await;
     assert_eq!(winners.len(), KEYS, "each key has a key id of its own");
-    assert_one_row_each(&sentinel, &winners);
+    assert_one_row_each(&sentinel, &winners).await;
     sentinel.stop().await;
 }
 
@@ -70,15 +70,11 @@ async fn fight(sentinel: &Sentinel, channels: &[Channel], index: usize) -> (Stri
     (id.to_owned(), network(*winner))
 }
 
-fn assert_one_row_each(sentinel: &Sentinel, winners: &HashMap<String, String>) {
-    let database = sentinel.home().open_database();
-    let count = |table: &str| -> i64 {
-        database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
-    };
-    assert_eq!((count("bindings"), count("binding_networks")), (KEYS as i64, KEYS as i64));
-    let mut ids = database.prepare("SELECT key_id FROM bindings").unwrap();
-    let ids: Vec<String> = ids.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    assert!(ids.iter().all(|id| winners.contains_key(id)), "every row belongs to a winner");
+async fn assert_one_row_each(sentinel: &Sentinel, winners: &HashMap<String, String>) {
+    let rows = sentinel.home().store().query("SELECT key_id, network FROM binding_networks").await;
+    let owners: HashMap<_, _> = rows.iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    assert_eq!((rows.len(), &owners), (KEYS, winners), "one network each, and it is the winner's");
+    assert_eq!(sentinel.home().store().number("SELECT count(*) FROM bindings").await, KEYS as i64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

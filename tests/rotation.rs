@@ -98,11 +98,11 @@ async fn an_activation_in_the_middle_of_a_race_leaves_one_owner_of_each_key() {
     }
     drop(fights);
     assert!(turning.unwrap().await.unwrap().in_effect);
-    let rows = |pepper: &str| -> i64 {
-        let sql = "SELECT count(*) FROM bindings WHERE pepper = ?1";
-        sentinel.home().open_database().query_row(sql, [id(pepper)], |row| row.get(0)).unwrap()
+    let rows = async |pepper: &str| {
+        let sql = format!("SELECT count(*) FROM bindings WHERE pepper = '{}'", id(pepper));
+        sentinel.home().store().number(&sql).await
     };
-    let (under_old, under_new) = (rows(PEPPER), rows(NEW));
+    let (under_old, under_new) = (rows(PEPPER).await, rows(NEW).await);
     assert_eq!((winners.len(), under_old + under_new), (KEYS, KEYS as i64), "one row each");
     assert!(under_new > 0 && under_old > 0, "{under_old} and {under_new}: the activation came in the middle");
     // Either order of the list, after a death.

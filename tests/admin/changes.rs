@@ -102,7 +102,7 @@ async fn a_lost_store_is_unavailable_and_nothing_is_changed() {
     let keys = api.list_keys(ListKeysRequest::default()).await.unwrap().into_inner().keys;
     let records = audit(&mut api, "").await;
 
-    let lock = sentinel.lock_store();
+    let lock = sentinel.lock_store().await;
     for status in [
         api.ban(BanRequest { key: by_key(KEY), ..Default::default() }).await.unwrap_err(),
         api.unban(UnbanRequest { key: by_key(KEY) }).await.unwrap_err(),

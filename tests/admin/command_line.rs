@@ -312,7 +312,7 @@ async fn status_tells_the_process_and_how_full_the_store_is() {
     let mut document = json(&sentinel, &["status"]);
     assert!(document["uptime_ms"].take().is_i64() && document["since_poll_ms"].take().is_i64());
     let (pid, pepper) = (sentinel.pid(), crate::pepper().id());
-    let store = format!("sqlite:{}", sentinel.home().database().display());
+    let store = sentinel.home().store().place();
     let expected = json!({
         "version": env!("CARGO_PKG_VERSION"), "pid": pid, "uptime_ms": null, "serving": true, "mode": "enforce",
         "store": store, "applied_revision": 2, "since_poll_ms": null, "pepper_id": pepper.as_str(),

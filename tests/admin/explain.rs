@@ -39,12 +39,10 @@ fn command(sentinel: &Sentinel, args: &[&str], head: &[u8]) -> Seen {
 }
 
 /// Rows and records, all there are.
-fn traces(sentinel: &Sentinel) -> (i64, i64, i64) {
-    let database = sentinel.home().open_database();
-    let count = |table: &str| {
-        database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap()
-    };
-    (count("bindings"), count("bans"), count("audit"))
+async fn traces(sentinel: &Sentinel) -> [i64; 3] {
+    let store = sentinel.home().store();
+    let count = async |table: &str| store.number(&format!("SELECT count(*) FROM {table}")).await;
+    [count("bindings").await, count("bans").await, count("audit").await]
 }
 
 #[tokio::test]
@@ -59,7 +57,7 @@ async fn every_verdict_is_that_of_a_check_and_leaves_no_trace() {
     })
     .await;
     let mut api = client_of(&sentinel).await;
-    let before = traces(&sentinel);
+    let [bindings, bans, records] = traces(&sentinel).await;
     let cases = [
         (KEY, OWNER, "bound", true),
         (KEY, THIEF, "ip_mismatch", false),
@@ -80,12 +78,12 @@ async fn every_verdict_is_that_of_a_check_and_leaves_no_trace() {
     assert_eq!(decide(&sentinel, &unclaimed, "2001:db8::8").await, "first_use", "nobody had claimed it");
     // The audit writes in the order of what happened: once this denial is there, so is what the explained ones left.
     assert_eq!(decide(&sentinel, KEY, "192.0.2.99").await, "ip_mismatch");
-    let (bindings, bans, records) = before;
     let seen = eventually("a later denial is in the audit", async || {
         let denied = audit(&mut api, "denied").await;
-        denied.iter().any(|record| record.network == "192.0.2.99/32").then(|| traces(&sentinel))
+        let is_there = denied.iter().any(|record| record.network == "192.0.2.99/32");
+        if is_there { Some(traces(&sentinel).await) } else { None }
     });
-    let expected = (bindings + 1, bans, records + 2);
+    let expected = [bindings + 1, bans, records + 2];
     assert_eq!(seen.await, expected, "the first use and the later denial, and nothing of the explained");
     for (key, peer, reason, _) in cases.into_iter().filter(|(_, _, reason, _)| *reason != "first_use") {
         assert_eq!(decide(&sentinel, key, peer).await, reason, "what was explained is what a Check is told");
@@ -151,7 +149,7 @@ async fn what_has_no_single_key_or_no_key_is_explained_by_its_carriers() {
         assert_eq!(answer["verdict"]["allowed"], reason == "first_use" || args.contains(&"allow"), "{extra}");
         assert_eq!(answer["key"].is_null(), reason != "first_use", "{extra}");
     }
-    assert_eq!(traces(&sentinel), (0, 0, 0));
+    assert_eq!(traces(&sentinel).await, [0, 0, 0]);
 }
 
 #[tokio::test]
@@ -182,7 +180,7 @@ async fn the_address_says_where_it_was_found_or_why_not() {
         assert_eq!((reason.as_str(), address.as_str()), ("client_ip_unknown", ""), "{entries:?}");
         assert!(how.contains(why), "{how}");
     }
-    assert_eq!(traces(&sentinel), (0, 0, 0));
+    assert_eq!(traces(&sentinel).await, [0, 0, 0]);
 }
 
 #[tokio::test]

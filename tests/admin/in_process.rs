@@ -23,13 +23,7 @@ use key_ip_sentinel::{
     engine::{self, Engine},
     health::Health,
     metrics::Metrics,
-    store::{
-        AuditQuery, Revision, Store,
-        cached::Cached,
-        rekey,
-        sqlite::{Database, SqliteStore},
-        view::View,
-    },
+    store::{AuditQuery, Revision, Store, cached::Cached, rekey, view::View},
 };
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -38,12 +32,12 @@ use tokio::{
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::{Code, transport::Server};
 
-use crate::{KEY, by_key, client, pepper, run::run};
+use crate::{KEY, by_key, client, common::database::Database, pepper, run::run};
 
 /// The API over a real store, without the Follower: its view of the store is what the test gives it.
 struct Parts {
     folder: tempfile::TempDir,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     view: Arc<View>,
 }
 
@@ -52,10 +46,10 @@ fn ring() -> Arc<KeyRing> {
 }
 
 impl Parts {
-    fn new() -> Self {
+    async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper().into()).unwrap();
-        Self { folder, store: Arc::new(store), view: Arc::new(View::new(Instant::now())) }
+        let store = Database::new(folder.path().join("sentinel.db")).await.open(&pepper().into()).await;
+        Self { folder, store, view: Arc::new(View::new(Instant::now())) }
     }
 
     fn operations(&self) -> Operations {
@@ -104,7 +98,7 @@ async fn sentinel_ban(socket: &Path) -> crate::Seen {
 
 #[tokio::test]
 async fn before_the_first_poll_there_is_no_clock_and_no_change() {
-    let parts = Parts::new();
+    let parts = Parts::new().await;
     let socket = parts.serve();
     let mut api = client(&socket).await;
     for status in [
@@ -129,7 +123,7 @@ async fn before_the_first_poll_there_is_no_clock_and_no_change() {
 
 #[tokio::test]
 async fn a_change_that_is_not_read_back_says_so() {
-    let parts = Parts::new();
+    let parts = Parts::new().await;
     parts.view.polled(&parts.store.changes_after(Revision(0)).await.unwrap(), Instant::now());
     let socket = parts.serve();
     assert!(!client(&socket).await.ban(ban()).await.unwrap().into_inner().in_effect);
@@ -140,7 +134,7 @@ async fn a_change_that_is_not_read_back_says_so() {
 
 #[tokio::test]
 async fn a_peer_without_credentials_is_refused() {
-    let parts = Parts::new();
+    let parts = Parts::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let service = admin::grpc::service(parts.operations());

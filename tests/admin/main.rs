@@ -22,8 +22,6 @@ mod terminal;
 mod undoing;
 
 use std::{
-    fs::DirBuilder,
-    os::unix::fs::DirBuilderExt,
     path::Path,
     sync::LazyLock,
     time::{Duration, SystemTime},
@@ -39,10 +37,7 @@ use key_ip_sentinel::{
         ApiKey, Fingerprint, KeyDigest, KeyHasher, Network, Pepper, Reason, Timestamp,
         event::{EventKind, Record},
     },
-    store::{
-        Action, BatchId, Change, Chore, Claim, Claimed, Purpose, Slots, SpoolId, Store, Target,
-        sqlite::{Database, SqliteStore},
-    },
+    store::{Action, BatchId, Change, Chore, Claim, Claimed, Purpose, Slots, SpoolId, Store, Target},
 };
 use run::{Seen, run};
 use tonic::transport::{Channel, Endpoint};
@@ -89,39 +84,29 @@ fn crafted(id: u128) -> Fingerprint {
 }
 
 /// A server whose store was filled before it started.
-async fn seeded(fill: impl AsyncFnOnce(&SqliteStore)) -> Sentinel {
-    let home = sentinel();
-    DirBuilder::new().mode(0o700).create(home.data_dir()).unwrap();
-    // Filled elsewhere and copied: a child that another test is just forking holds our lock until it is a program of its
-    // own, and the server would find its database owned.
-    let elsewhere = tempfile::tempdir().unwrap();
-    let filled = elsewhere.path().join("sentinel.db");
-    let store = Database::open(&filled).unwrap().start(&pepper().into()).unwrap();
-    fill(&store).await;
-    drop(store);
-    std::fs::copy(&filled, home.database()).unwrap();
-    home.start().await
+async fn seeded(fill: impl AsyncFnOnce(&dyn Store)) -> Sentinel {
+    sentinel().filled(&pepper().into(), fill).await.start().await
 }
 
 /// The key's first use.
-async fn append(store: &SqliteStore, records: Vec<Record>) {
+async fn append(store: &dyn Store, records: Vec<Record>) {
     store.tend(Chore::Deliver { batch: BATCH, records }).await.unwrap();
 }
 
-async fn bind(store: &SqliteStore, key: Fingerprint, owner: &str, now: Timestamp) {
+async fn bind(store: &dyn Store, key: Fingerprint, owner: &str, now: Timestamp) {
     let purpose = Purpose::Own(Slots { networks: 1, window: Duration::ZERO });
     let claim = Claim { key, network: owner.parse().unwrap(), purpose, now, decision_id: "a-decision".to_owned() };
     assert!(matches!(store.claim(claim).await, Ok(Claimed::Won { .. })), "{owner}");
 }
 
 /// A change by root.
-async fn change(store: &SqliteStore, key: &Fingerprint, action: Action, now: Timestamp) {
+async fn change(store: &dyn Store, key: &Fingerprint, action: Action, now: Timestamp) {
     let target = Target::Key(key.clone());
     store.apply(Change::Key { target, action }, "uid:0", now).await.unwrap();
 }
 
 /// What observe mode writes down of a request.
-async fn observe(store: &SqliteStore, key: Fingerprint, from: &str, now: Timestamp) {
+async fn observe(store: &dyn Store, key: Fingerprint, from: &str, now: Timestamp) {
     let network = from.parse().unwrap();
     let claim = Claim { key, network, purpose: Purpose::Observe, now, decision_id: "a-decision".to_owned() };
     assert!(matches!(store.claim(claim).await, Ok(Claimed::Noted(_))), "{from}");

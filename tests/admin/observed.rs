@@ -125,8 +125,8 @@ async fn show_says_no_refusal_only_where_there_was_none() {
     let sentinel = seeded(async |store| bind(store, fingerprint(KEY), OWNER, ago(hours(90))).await).await;
     assert!(says(&sentinel, &["bindings", "show", "--key-file", "-"]).contains("No refusal of this key"));
     let sentinel = sentinel.stop().await;
-    let long_ago = ago(hours(50)).as_millis();
-    sentinel.open_database().execute("UPDATE bindings SET refused_at = ?1", [long_ago]).unwrap();
+    let long_ago = sentinel.store().moment(&ago(hours(50)).as_millis().to_string());
+    sentinel.store().query(&format!("UPDATE bindings SET refused_at = {long_ago}")).await;
     let sentinel = sentinel.start().await;
     let shown = says(&sentinel, &["bindings", "show", "--key-file", "-"]);
     assert!(

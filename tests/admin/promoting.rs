@@ -12,7 +12,7 @@ use key_ip_sentinel::{
         Fingerprint, Timestamp,
         event::{EventKind, Record},
     },
-    store::{Action, sqlite::SqliteStore},
+    store::{Action, Store},
 };
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn roams(number: usize) -> bool {
     number.is_multiple_of(20)
 }
 
-async fn see(store: &SqliteStore, key: Fingerprint, networks: &[&str], at: Timestamp) {
+async fn see(store: &dyn Store, key: Fingerprint, networks: &[&str], at: Timestamp) {
     for network in networks {
         observe(store, key.clone(), network, at).await;
     }
@@ -58,10 +58,9 @@ async fn observed(api: &mut Client) -> u64 {
 
 /// All records of this kind, by key; the API gives a thousand at once.
 async fn records(api: &mut Client, sentinel: &Sentinel, kind: &str) -> HashMap<String, u32> {
-    let database = sentinel.home().open_database();
-    let mut statement = database.prepare("SELECT key_id, count(*) FROM audit WHERE kind = ?1 GROUP BY key_id").unwrap();
-    let rows = statement.query_map([kind], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    let found: HashMap<String, u32> = rows.map(Result::unwrap).collect();
+    let sql = format!("SELECT key_id, count(*) FROM audit WHERE kind = '{kind}' GROUP BY key_id");
+    let rows = sentinel.home().store().query(&sql).await;
+    let found: HashMap<_, _> = rows.into_iter().map(|row| (row[0].clone(), row[1].parse().unwrap())).collect();
     let request = ListAuditRequest { kind: kind.to_owned(), limit: 1, ..Default::default() };
     let listed: Vec<AuditRecord> = api.list_audit(request).await.unwrap().into_inner().records;
     assert_eq!(listed.is_empty(), found.is_empty());
@@ -225,7 +224,7 @@ async fn a_walk_that_is_killed_goes_on_when_it_is_run_again() {
 #[tokio::test]
 async fn a_store_that_is_lost_ends_the_walk_and_says_so() {
     let sentinel = seeded(async |store| see(store, crafted(1 << 96), &[OWNER], ago(hours(2))).await).await;
-    let lock = sentinel.lock_store();
+    let lock = sentinel.lock_store().await;
     let seen = ask(&sentinel, &["bindings", "promote", "--yes"]);
     assert!(seen.code == 3 && seen.err.starts_with("error: the store did not answer"), "{seen:?}");
     drop(lock);

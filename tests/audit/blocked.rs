@@ -21,9 +21,8 @@ async fn events(sentinel: &Sentinel, outcome: &str) -> u64 {
 }
 
 /// The sum of the counts of all denials.
-fn in_store(home: &Home) -> u64 {
-    let sum = "SELECT total(count) FROM audit WHERE kind = 'denied'";
-    home.open_database().query_row(sum, [], |row| row.get::<_, f64>(0)).unwrap() as u64
+async fn in_store(home: &Home) -> u64 {
+    home.store().number("SELECT coalesce(sum(count), 0) FROM audit WHERE kind = 'denied'").await as u64
 }
 
 async fn deny(sentinel: &Sentinel, from: &str) {
@@ -41,7 +40,7 @@ async fn a_store_that_is_blocked_for_twenty_seconds_misses_no_denial() {
     for nth in 0..26 * PER_SECOND {
         tick.tick().await;
         match nth / PER_SECOND {
-            3 if lock.is_none() => lock = Some(sentinel.lock_store()),
+            3 if lock.is_none() => lock = Some(sentinel.lock_store().await),
             23 => lock = None,
             _ => {}
         }
@@ -51,14 +50,14 @@ async fn a_store_that_is_blocked_for_twenty_seconds_misses_no_denial() {
             assert_eq!(sentinel.check().key(KEY).from(OWNER).send().await.reason(), "bound");
         }
     }
-    eventually("all is delivered", async || (in_store(sentinel.home()) == 26 * PER_SECOND).then_some(())).await;
+    eventually("all is delivered", async || (in_store(sentinel.home()).await == 26 * PER_SECOND).then_some(())).await;
     assert_eq!((events(&sentinel, "stored").await, events(&sentinel, "lost").await), (26 * PER_SECOND, 0));
     eventually("nothing waits", async || (metric(&sentinel, "sentinel_audit_spill_bytes").await == 0).then_some(()))
         .await;
     let log = sentinel.log();
     assert!(log.contains("the store does not take the audit") && log.contains("the store takes the audit again"));
     let home = sentinel.stop().await;
-    assert_eq!(in_store(&home), 26 * PER_SECOND, "and nothing twice");
+    assert_eq!(in_store(&home).await, 26 * PER_SECOND, "and nothing twice");
 }
 
 /// A server whose folder for what waits is a disk of its own, of 128 KiB, which only it can see.
@@ -78,7 +77,7 @@ async fn a_full_disk_is_a_loss_that_is_counted_and_no_stop() {
     let sentinel = on_a_small_disk().start().await;
     assert_eq!(sentinel.check().key(KEY).from(OWNER).send().await.reason(), "first_use");
     deny(&sentinel, "192.0.2.1").await;
-    let lock = sentinel.lock_store();
+    let lock = sentinel.lock_store().await;
     for nth in 0..DENIALS {
         deny(&sentinel, &format!("10.0.{}.{}", nth / 250, nth % 250)).await;
     }
@@ -92,7 +91,7 @@ async fn a_full_disk_is_a_loss_that_is_counted_and_no_stop() {
     })
     .await;
     let (stored, lost) = accounts().await;
-    assert!(lost < DENIALS && in_store(sentinel.home()) == stored, "{stored} stored, {lost} lost");
+    assert!(lost < DENIALS && in_store(sentinel.home()).await == stored, "{stored} stored, {lost} lost");
     // With room again, nothing more is lost.
     deny(&sentinel, "192.0.2.2").await;
     eventually("the next is stored", async || (events(&sentinel, "stored").await == stored + 1).then_some(())).await;
@@ -120,7 +119,7 @@ async fn what_is_no_segment_is_logged_and_keeps_no_server_from_starting() {
 async fn masked_denials_name_the_network_around_the_client_everywhere() {
     let sentinel = sentinel().set("audit.mask_addresses", "true").start().await;
     assert_eq!(sentinel.check().key(KEY).from(OWNER).send().await.reason(), "first_use");
-    let lock = sentinel.lock_store();
+    let lock = sentinel.lock_store().await;
     for from in ["198.51.100.77", "198.51.100.99", "2001:db8:1:2::77"] {
         deny(&sentinel, from).await;
     }
@@ -130,7 +129,7 @@ async fn masked_denials_name_the_network_around_the_client_everywhere() {
     let spilled: String =
         segments.map(|entry| String::from_utf8_lossy(&fs::read(entry.unwrap().path()).unwrap()).into_owned()).collect();
     drop(lock);
-    eventually("all is delivered", async || (in_store(sentinel.home()) == 3).then_some(())).await;
+    eventually("all is delivered", async || (in_store(sentinel.home()).await == 3).then_some(())).await;
     let records = sentinel.admin().await.audit("").await.unwrap().records;
     let networks: BTreeMap<_, _> = records.iter().map(|record| (record.network.as_str(), record.count)).collect();
     let expected = [("203.0.113.7/32", 1), ("198.51.100.0/24", 2), ("2001:db8:1::/48", 1)];

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use common::{Home, Sentinel};
+use common::{Home, Sentinel, database::Database};
 use key_ip_sentinel::domain::Timestamp;
 use nix::{
     sys::signal::{Signal, kill},
@@ -21,14 +21,22 @@ const HEADER: &str = "record,kind,reason,key_id,network,count,first_at,last_at,a
 const BEGIN: i64 = 1_767_225_600_000;
 
 /// So many records, a second apart, every tenth of another kind; the numbers in `count` are those of their order.
-fn seed(home: &Home, records: u32) {
-    let sql = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
-        INSERT INTO audit (kind, reason, key_id, network, count, first_at, last_at, decision_id)
-        SELECT CASE n % 10 WHEN 0 THEN 'would_deny' ELSE 'denied' END, 'ip_mismatch',
-               CASE n % 2 WHEN 0 THEN 'k_0a1b2c3d000000000000000000000001' ELSE 'k_ffffffff000000000000000000000002' END,
-               '2001:db8:1:' || printf('%x', n % 65535 + 1) || '::/64', n, ?2 + n * 1000, ?2 + n * 1000,
-               '4f0c0000000000000000000000000000' FROM n";
-    assert_eq!(home.open_database().execute(sql, (records, BEGIN)).unwrap(), records as usize);
+async fn seed(home: &Home, records: u32) {
+    let store = home.store();
+    // Digits are hexadecimal digits as well.
+    let (at, network) = (store.moment(&format!("{BEGIN} + n * 1000")), "'2001:db8:1:' || n % 9999 + 1 || '::/64'");
+    let network = match store {
+        Database::Sqlite(_) => network.to_owned(),
+        Database::Postgres(_) => format!("({network})::cidr"),
+    };
+    let sql = format!(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {records})
+         INSERT INTO audit (kind, reason, key_id, network, count, first_at, last_at, decision_id)
+         SELECT CASE n % 10 WHEN 0 THEN 'would_deny' ELSE 'denied' END, 'ip_mismatch',
+             CASE n % 2 WHEN 0 THEN 'k_0a1b2c3d000000000000000000000001' ELSE 'k_ffffffff000000000000000000000002' END,
+             {network}, n, {at}, {at}, '4f0c0000000000000000000000000000' FROM n"
+    );
+    store.query(&sql).await;
 }
 
 fn moment(second: i64) -> String {
@@ -81,7 +89,7 @@ fn peak(pid: u32) -> u64 {
 async fn a_hundred_thousand_records_are_exported_in_their_order_without_the_memory_for_them() {
     const RECORDS: u32 = 100_000;
     let sentinel = sentinel().start().await;
-    seed(sentinel.home(), RECORDS);
+    seed(sentinel.home(), RECORDS).await;
     // What a first page costs is spent.
     export(&sentinel, &["--until", &moment(2_000)]);
     let before = peak(sentinel.pid());
@@ -99,7 +107,7 @@ async fn a_hundred_thousand_records_are_exported_in_their_order_without_the_memo
 #[tokio::test]
 async fn what_is_exported_is_chosen_by_kind_key_and_time() {
     let sentinel = sentinel().start().await;
-    seed(sentinel.home(), 2_500);
+    seed(sentinel.home(), 2_500).await;
     let all: Vec<u64> = (1..=2_500).collect();
     let chosen = |keep: fn(&u64) -> bool| all.iter().copied().filter(keep).collect::<Vec<_>>();
     assert_eq!(numbers(&sentinel, &["--kind", "would_deny"]), chosen(|n| n % 10 == 0));
@@ -135,11 +143,12 @@ async fn json_lines_are_the_records_of_the_list() {
 #[tokio::test]
 async fn no_cell_is_a_formula_and_numbers_and_times_are_what_they_are() {
     let sentinel = sentinel().start().await;
-    let database = sentinel.home().open_database();
+    let store = sentinel.home().store();
     let evil = ["=HYPERLINK(\"http://x\",\"y\")", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a,b\n\"c\"", "plain"];
     for text in evil {
-        let sql = "INSERT INTO audit (kind, count, first_at, last_at, actor, detail) VALUES ('ban', 7, ?1, ?1, ?2, ?2)";
-        database.execute(sql, (BEGIN, text)).unwrap();
+        let at = store.moment(&BEGIN.to_string());
+        let columns = "kind, count, first_at, last_at, actor, detail";
+        store.query(&format!("INSERT INTO audit ({columns}) VALUES ('ban', 7, {at}, {at}, '{text}', '{text}')")).await;
     }
     let csv = export(&sentinel, &[]);
     for ((row, text), number) in cells(&csv)[1..].iter().zip(evil).zip(1..) {
@@ -156,7 +165,7 @@ async fn no_cell_is_a_formula_and_numbers_and_times_are_what_they_are() {
 #[tokio::test]
 async fn a_reader_that_goes_away_is_no_failure_and_ends_the_export() {
     let sentinel = sentinel().start().await;
-    seed(sentinel.home(), 50_000);
+    seed(sentinel.home(), 50_000).await;
     let mut child = spawn(&sentinel, &["audit", "export"], Stdio::piped());
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -169,13 +178,13 @@ async fn a_reader_that_goes_away_is_no_failure_and_ends_the_export() {
 #[tokio::test]
 async fn what_is_stored_meanwhile_is_not_in_an_export() {
     let sentinel = sentinel().start().await;
-    seed(sentinel.home(), 50_000);
+    seed(sentinel.home(), 50_000).await;
     let mut child = spawn(&sentinel, &["audit", "export"], Stdio::piped());
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut text = String::new();
     reader.read_line(&mut text).unwrap();
     // It has begun, and is far from its end: a pipe holds 64 KiB.
-    seed(sentinel.home(), 10);
+    seed(sentinel.home(), 10).await;
     reader.read_to_string(&mut text).unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(text.lines().count(), 1 + 50_000);

@@ -7,7 +7,6 @@ use std::{
 };
 
 use common::{Dice, Home, Sentinel, admin::proto::AuditRecord};
-use rusqlite::Connection;
 
 use super::*;
 
@@ -61,12 +60,11 @@ async fn owned() -> Sentinel {
 }
 
 /// The networks of the denials in the store; each must be there once.
-fn stored(database: &Connection) -> HashSet<String> {
-    let mut rows = database.prepare("SELECT network, count FROM audit WHERE kind = 'denied'").unwrap();
-    let rows = rows.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))).unwrap();
+async fn stored(home: &Home) -> HashSet<String> {
     let mut networks = HashSet::new();
-    for (network, count) in rows.map(Result::unwrap) {
-        assert_eq!(count, 1, "{network} was denied once");
+    for row in home.store().query("SELECT network, count FROM audit WHERE kind = 'denied'").await {
+        let [network, count] = &row[..] else { unreachable!() };
+        assert_eq!(count, "1", "{network} was denied once");
         assert!(networks.insert(network.clone()), "{network} is there twice");
     }
     networks
@@ -115,7 +113,7 @@ async fn a_kill_at_any_moment_costs_at_most_the_last_two_seconds_and_leaves_a_ga
         let ((), killed) = tokio::join!(load.run(&sentinel), killed);
         sentinel = settled(sentinel.kill(), nth).await;
         let gap = gaps(&sentinel).await.remove(0);
-        assert_young(&load, &stored(&sentinel.home().open_database()), &gap, killed);
+        assert_young(&load, &stored(sentinel.home()).await, &gap, killed);
         // What this kill took is not the next one's.
         load.answered.lock().unwrap().clear();
         assert_eq!(sentinel.check().key(KEY).from(OWNER).send().await.reason(), "bound");
@@ -127,7 +125,7 @@ async fn a_kill_at_any_moment_costs_at_most_the_last_two_seconds_and_leaves_a_ga
 async fn a_kill_while_spilling_and_another_while_delivering_lose_nothing_old_and_double_nothing() {
     let sentinel = owned().await;
     let load = Load::default();
-    let lock = sentinel.lock_store();
+    let lock = sentinel.lock_store().await;
     let killed = async {
         sleep(Duration::from_secs(6)).await;
         assert!(!segments(sentinel.home()).is_empty(), "the store is locked, so the disk has them");
@@ -137,17 +135,16 @@ async fn a_kill_while_spilling_and_another_while_delivering_lose_nothing_old_and
     let ((), killed) = tokio::join!(load.run(&sentinel), killed);
     drop(lock);
     let home = sentinel.kill();
-    assert_eq!(stored(&home.open_database()).len(), 0);
+    assert_eq!(stored(&home).await.len(), 0);
 
     // More than a moment's work, so that the second kill finds it at it.
     let sentinel = home.start().await;
-    let database = sentinel.home().open_database();
-    eventually("delivering has begun", async || (!stored(&database).is_empty()).then_some(())).await;
+    eventually("delivering has begun", async || (!stored(sentinel.home()).await.is_empty()).then_some(())).await;
     sentinel.kill_now();
     let home = sentinel.kill();
-    let delivered = stored(&database).len();
+    let delivered = stored(&home).await.len();
     let sentinel = settled(home, 1).await;
-    let all = stored(&database);
+    let all = stored(sentinel.home()).await;
     assert!(delivered <= all.len() && all.len() <= load.sent() + 4, "{delivered}, then {}", all.len());
     let gap = gaps(&sentinel).await.into_iter().min_by_key(|gap| gap.first_at_ms).unwrap();
     assert_young(&load, &all, &gap, killed);

@@ -129,6 +129,7 @@ impl Pipeline {
     /// The same over what an earlier one left.
     fn over(folder: tempfile::TempDir, spill_max: u64) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let pepper = Pepper::new(&[7; 32]).unwrap();
+        // Under a paused clock a server that takes its time would be one that never answers.
         let sqlite = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper.into()).unwrap();
         let store = Arc::new(Switch::new(Arc::new(sqlite)));
         let (view, metrics) = (Arc::new(View::new(Instant::now())), Metrics::new().unwrap());

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use common::sentinel;
+use common::{database::Database, sentinel};
 use key_ip_sentinel::{
     domain::{ApiKey, KeyHasher, Timestamp},
     jobs,
@@ -37,7 +37,7 @@ async fn old_records_go_while_claims_go_on_and_bindings_and_bans_stay() {
     const RECORDS: usize = 5_500;
     let folder = tempfile::tempdir().unwrap();
     let pepper = Pepper::new(&[7; 32]).unwrap();
-    let store = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper.clone().into()).unwrap();
+    let store = Database::new(folder.path().join("sentinel.db")).await.open(&pepper.clone().into()).await;
     let keys = KeyHasher::new(pepper, "default", true);
     let key = |name: String| keys.fingerprint(&ApiKey::new(format!("sk-{name:->20}")));
     let claim = |name: String, now| Claim {
@@ -69,7 +69,7 @@ async fn old_records_go_while_claims_go_on_and_bindings_and_bans_stay() {
         }
     };
     let deleted = tokio::select! {
-        done = jobs::prune_audit_once(&store, LIMIT) => done,
+        done = jobs::prune_audit_once(&*store, LIMIT) => done,
         () = claiming => unreachable!(),
     };
     assert_eq!((deleted.0, deleted.1.is_ok()), (RECORDS as u64 + 2, true), "with the first use and the ban");
@@ -81,27 +81,28 @@ async fn old_records_go_while_claims_go_on_and_bindings_and_bans_stay() {
     assert!(facts.binding.is_some() && facts.ban.is_some());
     let undone = store.apply(Change::Undo(undoable), "uid:0", NEW).await.unwrap_err();
     assert!(matches!(undone, ChangeError::Refused(Refusal::NoRecord(_))), "what undoes it went with its record");
-    assert_eq!(jobs::prune_audit_once(&store, LIMIT).await.0, 0);
+    assert_eq!(jobs::prune_audit_once(&*store, LIMIT).await.0, 0);
 }
 
 #[tokio::test]
 async fn a_server_keeps_the_audit_for_as_long_as_it_is_told() {
     let count = "SELECT count(*) FROM audit WHERE decision_id = 'of old'";
-    let plant = |home: &common::Home, days: u32| {
-        let sql = "INSERT INTO audit (kind, count, first_at, last_at, decision_id) VALUES ('denied', 1,
-                   (unixepoch() - ?1 * 86400) * 1000, (unixepoch() - ?1 * 86400) * 1000, 'of old')";
-        home.open_database().execute(sql, [days]).unwrap();
+    let plant = async |home: &common::Home, days: u64| {
+        let at = format!("{} - {}", home.store().now(), home.store().span(Duration::from_hours(24 * days)));
+        let columns = "kind, count, first_at, last_at, decision_id";
+        let sql = format!("INSERT INTO audit ({columns}) VALUES ('denied', 1, {at}, {at}, 'of old')");
+        home.store().query(&sql).await;
     };
     let home = sentinel().set("audit.retention", "\"0\"").start().await.stop().await;
-    [4_000, 100, 80].into_iter().for_each(|days| plant(&home, days));
+    for days in [4_000, 100, 80] {
+        plant(&home, days).await;
+    }
     let forever = home.start().await;
-    let in_store = |sentinel: &common::Sentinel| -> i64 {
-        sentinel.home().open_database().query_row(count, [], |row| row.get(0)).unwrap()
-    };
+    let in_store = async |sentinel: &common::Sentinel| sentinel.home().store().number(count).await;
     sleep(Duration::from_secs(12)).await;
-    assert_eq!(in_store(&forever), 3);
+    assert_eq!(in_store(&forever).await, 3);
     let sentinel = forever.stop().await.unset("audit.retention").start().await;
-    eventually("what is older than 90 days is gone", async || (in_store(&sentinel) == 1).then_some(())).await;
+    eventually("what is older than 90 days is gone", async || (in_store(&sentinel).await == 1).then_some(())).await;
     eventually("it is logged", async || sentinel.log().contains("old audit records were deleted").then_some(())).await;
     sentinel.stop().await;
 }

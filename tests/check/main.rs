@@ -97,7 +97,7 @@ async fn what_is_not_exactly_a_key_never_claims() {
         let longest = sentinel.check().encoding(encoding).key(&"a".repeat(4096)).from(OWNER).send().await;
         assert!(longest.is_allow(), "{longest:?}");
     }
-    assert_eq!(bindings(&sentinel), 1, "only the key of 4,096 characters was claimed");
+    assert_eq!(bindings(&sentinel).await, 1, "only the key of 4,096 characters was claimed");
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn a_second_key_is_never_overlooked() {
             assert_eq!(answer.reason(), "conflicting_keys", "{encoding:?}: {headers:?}");
         }
     }
-    assert_eq!(bindings(&sentinel), 0, "a conflict claims nothing");
+    assert_eq!(bindings(&sentinel).await, 0, "a conflict claims nothing");
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn a_ban_holds_everywhere_and_before_first_use() {
     for address in [OWNER, STRANGER, "169.254.1.1"] {
         assert_eq!(sentinel.check().key(KEY).from(address).send().await.reason(), "key_banned");
     }
-    assert_eq!(bindings(&sentinel), 0, "a banned key claims nothing");
+    assert_eq!(bindings(&sentinel).await, 0, "a banned key claims nothing");
     admin.unban(KEY).await.unwrap();
     claim(&sentinel).await;
     admin.ban(KEY).await.unwrap();
@@ -319,7 +319,7 @@ async fn the_shorter_of_both_deadlines_binds() {
     let sentinel = sentinel().start().await;
     claim(&sentinel).await;
     {
-        let _lock = sentinel.lock_store();
+        let _lock = sentinel.lock_store().await;
         let answer = sentinel.check().key(OTHER_KEY).from(OWNER).metadata("grpc-timeout", "20m").send().await;
         assert_eq!(answer.reason(), "deadline_exceeded", "the caller's 20 ms are shorter than 10 s");
         let answer = sentinel.check().key(KEY).from(OWNER).metadata("grpc-timeout", "20m").send().await;
@@ -330,7 +330,7 @@ async fn the_shorter_of_both_deadlines_binds() {
     sentinel.stop().await;
 
     let sentinel = common::sentinel().set("check_deadline", "\"5ms\"").start().await;
-    let _lock = sentinel.lock_store();
+    let _lock = sentinel.lock_store().await;
     let answer = sentinel.check().key(KEY).from(OWNER).metadata("grpc-timeout", "60S").send().await;
     assert_eq!(answer.reason(), "deadline_exceeded", "5 ms are shorter than the caller's 60 s");
 }
@@ -339,7 +339,7 @@ async fn the_shorter_of_both_deadlines_binds() {
 #[tokio::test]
 async fn a_timeout_that_has_already_passed_is_answered_in_protocol() {
     let sentinel = sentinel().start().await;
-    let _lock = sentinel.lock_store();
+    let _lock = sentinel.lock_store().await;
     for timeout in ["0m", "1n", "1u"] {
         let answer = sentinel.check().key(OTHER_KEY).from(OWNER).metadata("grpc-timeout", timeout).send().await;
         assert_eq!(answer.reason(), "deadline_exceeded", "{timeout}");
@@ -353,7 +353,7 @@ async fn an_open_failsafe_binds_nothing_and_lifts_no_ban() {
     sentinel.admin().await.ban(banned).await.unwrap();
     assert_eq!(sentinel.check().key(banned).from(OWNER).send().await.reason(), "key_banned");
     {
-        let _lock = sentinel.lock_store();
+        let _lock = sentinel.lock_store().await;
         for address in [OWNER, STRANGER] {
             assert_eq!(sentinel.check().key(KEY).from(address).send().await.reason(), "failsafe_open");
         }
@@ -361,7 +361,7 @@ async fn an_open_failsafe_binds_nothing_and_lifts_no_ban() {
         let unclaimable = sentinel.check().key(KEY).from("169.254.1.1").send().await;
         assert_eq!(unclaimable.reason(), "unclaimable_network");
     }
-    assert_eq!(bindings(&sentinel), 0);
+    assert_eq!(bindings(&sentinel).await, 0);
     assert_eq!(sentinel.check().key(KEY).from(STRANGER).send().await.reason(), "first_use");
 }
 
@@ -372,6 +372,6 @@ async fn the_edge_also_listens_on_a_unix_socket() {
     assert_eq!(sentinel.check().key(KEY).from(STRANGER).send().await.reason(), "ip_mismatch");
 }
 
-fn bindings(sentinel: &Sentinel) -> i64 {
-    sentinel.home().open_database().query_row("SELECT count(*) FROM bindings", [], |row| row.get(0)).unwrap()
+async fn bindings(sentinel: &Sentinel) -> i64 {
+    sentinel.home().store().number("SELECT count(*) FROM bindings").await
 }

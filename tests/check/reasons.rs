@@ -44,7 +44,7 @@ async fn provoke(reason: Reason, encoding: Encoding) -> (Sentinel, Answer) {
             check().key(KEY).from(OWNER).send().await
         }
         Reason::StoreUnavailable | Reason::FailsafeOpen | Reason::DeadlineExceeded => {
-            let _lock = sentinel.lock_store();
+            let _lock = sentinel.lock_store().await;
             check().key(KEY).from(OWNER).send().await
         }
     };

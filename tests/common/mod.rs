@@ -18,6 +18,7 @@ pub(crate) mod certificates;
 pub(crate) mod check;
 pub(crate) mod cut;
 pub(crate) mod daemon;
+pub(crate) mod database;
 pub(crate) mod edge;
 pub(crate) mod envoy;
 pub(crate) mod grpc;

@@ -10,7 +10,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use tokio::sync::OnceCell;
-use tokio_postgres::{NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::{
     certificates::Certificates,
@@ -171,11 +171,22 @@ impl Postgres {
         self.try_query(SUPERUSER, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    async fn try_query(&self, database: &str, sql: &str) -> Result<Vec<Vec<String>>, tokio_postgres::Error> {
+    /// A superuser's session in the database of this URL.
+    pub(crate) async fn connect(&self, url: &str) -> Client {
+        let url: tokio_postgres::Config = url.parse().unwrap();
+        self.try_connect(url.get_dbname().expect("a URL that names a database")).await.unwrap()
+    }
+
+    async fn try_connect(&self, database: &str) -> Result<Client, tokio_postgres::Error> {
         let mut config = tokio_postgres::Config::new();
         config.host_path(self.daemon.path()).port(self.port).user(SUPERUSER).dbname(database);
         let (client, connection) = config.connect(NoTls).await?;
         tokio::spawn(connection);
+        Ok(client)
+    }
+
+    async fn try_query(&self, database: &str, sql: &str) -> Result<Vec<Vec<String>>, tokio_postgres::Error> {
+        let client = self.try_connect(database).await?;
         let row = |message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,

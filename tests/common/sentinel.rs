@@ -2,12 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, DirBuilder},
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
 };
 
+use key_ip_sentinel::{domain::Peppers, store::Store};
 use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -18,10 +20,10 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_res
 use super::{
     admin::Admin,
     check::Check,
+    database::{Database, Lock},
     eventually,
     grpc::{Channel, Target},
     http_client::Call,
-    postgres::Postgres,
     process::Process,
 };
 
@@ -31,8 +33,7 @@ pub(crate) const PEPPER: &str = "a-pepper-for-tests-0123456789-abcdefgh";
 /// What Envoy shows to a server that was made with [`Home::with_caller_token`].
 pub(crate) const CALLER_TOKEN: &str = "a-caller-token-for-tests-0123456789";
 
-/// Which store tests run on that do not care: SQLite, or `postgres`.
-const STORE: &str = "SENTINEL_TEST_STORE";
+const STORE_URL: &str = "store.url";
 
 /// A server with the settings that suit tests: free ports, and a deadline that a busy machine keeps.
 pub(crate) fn sentinel() -> Home {
@@ -76,6 +77,12 @@ impl Home {
         let file = self.path().join("caller-token");
         fs::write(&file, format!("{CALLER_TOKEN}\n")).unwrap();
         self.set("listen.caller_token_file", &format!("\"{}\"", file.display()))
+    }
+
+    /// On SQLite whatever the other tests run on, for what is about its file.
+    pub(crate) fn on_sqlite(self) -> Self {
+        let url = format!("\"sqlite:{}\"", self.database().display());
+        self.set(STORE_URL, &url)
     }
 
     /// Listens on a unix socket in the server's folder.
@@ -143,15 +150,10 @@ impl Home {
         sentinel
     }
 
-    /// Starts the server and waits until it listens; its store may be away. With [`STORE`]`=postgres` on a database of
-    /// its own, unless the test says otherwise.
-    pub(crate) async fn listen(mut self) -> Sentinel {
-        if std::env::var_os(STORE).is_some_and(|store| store == "postgres") && !self.settings.contains_key("store.url")
-        {
-            let url = Postgres::shared().await.database().await;
-            self = self.set("store.url", &format!("\"{url}\""));
-        }
-        let mut process = self.spawn();
+    /// Starts the server and waits until it listens; its store may be away.
+    pub(crate) async fn listen(self) -> Sentinel {
+        let home = self.with_store().await;
+        let mut process = home.spawn();
         let listening = eventually("sentinel says where it listens", async || {
             let log = process.stderr();
             let found = log.lines().find_map(listening);
@@ -164,10 +166,46 @@ impl Home {
         let address = |field: &str| listening[field].as_str().unwrap_or_else(|| panic!("no {field} in {listening}"));
         let grpc = Target::parse(address("grpc"));
         let http: SocketAddr = address("http").parse().unwrap();
-        Sentinel { process, grpc, http, channel: OnceCell::new(), home: self }
+        Sentinel { process, grpc, http, channel: OnceCell::new(), home }
     }
 
-    /// Opens the database beside the running server, as a second reader or writer.
+    /// With the store that tests run on, unless this one says otherwise.
+    async fn with_store(self) -> Self {
+        if self.settings.contains_key(STORE_URL) {
+            return self;
+        }
+        match Database::new(self.database()).await {
+            Database::Sqlite(_) => self,
+            database => self.set(STORE_URL, &format!("\"{}\"", database.url())),
+        }
+    }
+
+    /// The store, once the server was started.
+    pub(crate) fn store(&self) -> Database {
+        match self.settings.get(STORE_URL).map(|url| url.trim_matches('"')) {
+            Some(url) if url.starts_with("postgres:") => Database::Postgres(url.to_owned()),
+            _ => Database::Sqlite(self.database()),
+        }
+    }
+
+    /// Fills the store before the server starts.
+    pub(crate) async fn filled(self, peppers: &Peppers, fill: impl AsyncFnOnce(&dyn Store)) -> Self {
+        let home = self.with_store().await;
+        let Database::Sqlite(file) = home.store() else {
+            fill(&*home.store().open(peppers).await).await;
+            return home;
+        };
+        DirBuilder::new().mode(0o700).create(home.data_dir()).unwrap();
+        // Filled elsewhere and copied: a child that another test is just forking holds our lock until it is a program of
+        // its own, and the server would find its database owned.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let filled = elsewhere.path().join("sentinel.db");
+        fill(&*Database::Sqlite(filled.clone()).open(peppers).await).await;
+        fs::copy(&filled, file).unwrap();
+        home
+    }
+
+    /// Opens SQLite's file beside the running server, as a second reader or writer.
     pub(crate) fn open_database(&self) -> Connection {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(self.database(), flags).unwrap()
@@ -252,12 +290,9 @@ impl Sentinel {
         self.process.pid()
     }
 
-    /// Holds the database's write lock until the guard goes: to every writer the store is lost.
-    pub(crate) fn lock_store(&self) -> Connection {
-        let connection = self.home.open_database();
-        connection.busy_timeout(super::PATIENCE).unwrap();
-        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-        connection
+    /// Keeps writers out of the store until the guard goes: to every writer it is lost.
+    pub(crate) async fn lock_store(&self) -> Lock {
+        self.home.store().lock().await
     }
 
     /// Asserts that nothing panicked so far.

@@ -85,7 +85,7 @@ async fn what_is_spilled_is_synced_before_it_counts_as_flushed() {
     let (home, log) = traced(sentinel());
     let sentinel = home.start().await;
     claim(&sentinel, "sk-owned-0123456789").await;
-    let lock = sentinel.lock_store();
+    let lock = sentinel.lock_store().await;
     for nth in 0..3 {
         let before = spilled(&sentinel).await;
         sentinel.check().key("sk-owned-0123456789").from(&format!("198.51.100.{nth}")).send().await;

@@ -11,7 +11,7 @@ const FAILED: &str = "sentinel_claims_total{outcome=\"failed\"}";
 
 /// A process that has claimed `some-key` for its owner and is not answered, and whose caller has gone meanwhile.
 async fn abandoned_claim() -> Arc<Process> {
-    let process = Arc::new(Process::new(Failsafe::Closed));
+    let process = Arc::new(Process::new(Failsafe::Closed).await);
     process.poll(Duration::ZERO).await;
     process.store.claims.close();
     let caller = tokio::spawn({

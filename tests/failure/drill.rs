@@ -31,12 +31,6 @@ fn key(number: usize) -> String {
     format!("sk-drill-{number:07}")
 }
 
-async fn store(url: &str) -> Arc<dyn Store> {
-    let store = PostgresStore::new(&Options::parse(url, 8).unwrap()).unwrap();
-    store.prepare(&listed(&[7])).await.unwrap();
-    Arc::new(store)
-}
-
 /// A key of the owner's as it comes from another store; every tenth is banned.
 fn moving(process: &Process, number: usize) -> Moving {
     let key = process.fingerprint(&key(number));
@@ -99,7 +93,7 @@ async fn destroy(postgres: &Postgres, url: &str) {
 async fn a_restored_dump_is_followed_by_a_process_that_never_stopped() {
     let postgres = Postgres::shared().await;
     let url = postgres.database().await;
-    let process = Process::of(store(&url).await, listed(&[7]));
+    let process = Process::of_server(&url, listed(&[7])).await;
     let ask = async |key: &str, from: &str| process.ask(key, from, Duration::ZERO).await;
     process.poll(Duration::ZERO).await;
     fill(&process).await;
@@ -120,7 +114,7 @@ async fn a_restored_dump_is_followed_by_a_process_that_never_stopped() {
     destroy(postgres, &url).await;
     let restored = put_back(&url, &file);
     // Others are quicker, and bring the restored store past the revision that this process is at.
-    let other = Process::of(store(&url).await, listed(&[7]));
+    let other = Process::of_server(&url, listed(&[7])).await;
     other.poll(Duration::ZERO).await;
     assert!(other.view.applied() < known, "the restored store is where it was dumped");
     while other.change(&key(20), BAN).await <= known {}

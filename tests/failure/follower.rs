@@ -3,18 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use key_ip_sentinel::{domain::Reason, engine::Failsafe};
-use rusqlite::Connection;
 
 use super::{
     BAN, OWNER, Process,
-    common::{sentinel, within},
+    common::{database::Database, sentinel, within},
 };
 
 /// Gives the store another active pepper, as a rotation by another process would.
-fn rotate_pepper(database: &Connection) {
-    let rotated = "BEGIN IMMEDIATE; UPDATE peppers SET active = 0;
-        INSERT INTO peppers (id, check_value, active) VALUES ('another', zeroblob(32), 1); COMMIT;";
-    database.execute_batch(rotated).unwrap();
+async fn rotate_pepper(database: &Database) {
+    database.query("UPDATE peppers SET active = false").await;
+    let another = "INSERT INTO peppers (id, check_value, active) SELECT 'another', check_value, true FROM peppers";
+    database.query(another).await;
 }
 
 /// So many changes before the one that counts make the caches take long enough to absorb it, so that a reader who is
@@ -23,17 +22,21 @@ const CHANGES: u32 = 50_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_for_a_change_to_be_applied_never_sees_the_fact_before_it() {
-    let process = Process::new(Failsafe::Closed);
+    let process = Process::new(Failsafe::Closed).await;
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::Bound);
+    let digest = match process.database() {
+        Database::Sqlite(_) => "randomblob(32)",
+        Database::Postgres(_) => "sha256(value::text::bytea)",
+    };
     let others = format!(
-        "BEGIN IMMEDIATE;
-         WITH RECURSIVE number(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < {CHANGES})
-         INSERT INTO changes (revision, digest, at) SELECT value, randomblob(32), unixepoch() * 1000 FROM number;
-         UPDATE revision SET value = {CHANGES}; COMMIT;"
+        "WITH RECURSIVE number(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < {CHANGES})
+         INSERT INTO changes (revision, digest, at) SELECT value, {digest}, {} FROM number",
+        process.database().now()
     );
-    process.database().execute_batch(&others).unwrap();
+    process.database().query(&others).await;
+    process.database().query(&format!("UPDATE revision SET value = {CHANGES}")).await;
     let banned = process.change("some-key", BAN).await;
     let follower = tokio::spawn(process.follower().run(|_| {}));
     within("the ban is applied", process.view.has_applied(banned)).await;
@@ -44,8 +47,8 @@ async fn who_waits_for_a_change_to_be_applied_never_sees_the_fact_before_it() {
 
 #[tokio::test]
 async fn the_follower_of_a_store_with_another_pepper_ends() {
-    let process = Arc::new(Process::new(Failsafe::Open));
-    rotate_pepper(&process.database());
+    let process = Arc::new(Process::new(Failsafe::Open).await);
+    rotate_pepper(process.database()).await;
     let wrong = within("the follower ends", process.follower().run(|_| {})).await.to_string();
     assert!(wrong.starts_with("the store's active pepper is another, this process has "), "{wrong}");
     assert_eq!(
@@ -58,12 +61,9 @@ async fn the_follower_of_a_store_with_another_pepper_ends() {
 #[tokio::test]
 async fn a_server_whose_store_gets_another_pepper_stops_and_says_why() {
     let sentinel = sentinel().set("store.failsafe", "\"open\"").start().await;
-    let own: String = sentinel
-        .home()
-        .open_database()
-        .query_row("SELECT id FROM peppers WHERE active = 1", [], |row| row.get(0))
-        .unwrap();
-    rotate_pepper(&sentinel.home().open_database());
+    let store = sentinel.home().store();
+    let own = store.query("SELECT id FROM peppers").await.concat().concat();
+    rotate_pepper(&store).await;
     let (status, log, _) = sentinel.ended().await;
     assert_eq!(status.code(), Some(1), "{log}");
     let last = log.lines().last().unwrap();

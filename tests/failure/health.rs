@@ -69,12 +69,12 @@ async fn a_server_whose_polls_fail_stops_serving_after_the_grace_and_serves_agai
     let ask = async || sentinel.check().key("sk-0123456789").from(OWNER).send().await.reason().to_owned();
     assert_eq!(ask().await, "first_use");
     becomes(&sentinel, 200, ServingStatus::Serving).await;
-    let database = sentinel.home().open_database();
+    let database = sentinel.home().store();
     // Without an active pepper the store's answers are no answers.
-    database.execute_batch("UPDATE peppers SET active = 0").unwrap();
+    database.query("UPDATE peppers SET active = false").await;
     becomes(&sentinel, 503, ServingStatus::NotServing).await;
     assert_eq!(ask().await, "store_unavailable");
-    database.execute_batch("UPDATE peppers SET active = 1").unwrap();
+    database.query("UPDATE peppers SET active = true").await;
     becomes(&sentinel, 200, ServingStatus::Serving).await;
     assert_eq!(ask().await, "bound");
     sentinel.stop().await;

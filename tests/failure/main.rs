@@ -32,7 +32,7 @@ const BAN: Action = Action::Ban { lasting: None, reason: None };
 
 /// A key of the owner's and a banned one, both in the cache; then the store is lost.
 async fn cut_off(failsafe: Failsafe) -> Process {
-    let process = Process::new(failsafe);
+    let process = Process::new(failsafe).await;
     process.poll(Duration::ZERO).await;
     for key in ["owned-key", "banned-key"] {
         assert_eq!(process.ask(key, OWNER, Duration::ZERO).await, Reason::FirstUse);
@@ -77,7 +77,7 @@ async fn unknown_keys_are_refused_under_closed_and_pass_unbound_under_open() {
 
 #[tokio::test]
 async fn before_the_first_poll_nothing_is_allowed_even_under_open() {
-    let process = Process::new(Failsafe::Open);
+    let process = Process::new(Failsafe::Open).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::StoreUnavailable);
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
@@ -95,7 +95,7 @@ async fn owners_pass_again_when_the_store_is_back() {
 
 #[tokio::test]
 async fn a_ban_ends_by_the_stores_clock_carried_on_by_ours() {
-    let process = Process::new(Failsafe::Closed);
+    let process = Process::new(Failsafe::Closed).await;
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     process.change("some-key", Action::Ban { lasting: Some(60 * SECOND), reason: None }).await;
@@ -106,7 +106,7 @@ async fn a_ban_ends_by_the_stores_clock_carried_on_by_ours() {
 
 #[tokio::test]
 async fn an_expired_ban_on_a_key_without_owner_leaves_it_to_the_next_first_use() {
-    let process = Process::new(Failsafe::Closed);
+    let process = Process::new(Failsafe::Closed).await;
     process.poll(Duration::ZERO).await;
     process.change("some-key", Action::Ban { lasting: Some(60 * SECOND), reason: None }).await;
     process.poll(Duration::ZERO).await;
@@ -139,7 +139,7 @@ async fn slow_reader_of_a_banned_key(process: &Arc<Process>) -> JoinHandle<Reaso
 
 #[tokio::test]
 async fn a_slow_reader_does_not_decide_by_what_it_read_before_a_ban() {
-    let process = Arc::new(Process::new(Failsafe::Closed));
+    let process = Arc::new(Process::new(Failsafe::Closed).await);
     let reader = slow_reader_of_a_banned_key(&process).await;
     process.store.reads.open();
     assert_eq!(reader.await.unwrap(), Reason::KeyBanned);
@@ -148,7 +148,7 @@ async fn a_slow_reader_does_not_decide_by_what_it_read_before_a_ban() {
 /// Its read goes on without it, and must not fill the cache.
 #[tokio::test]
 async fn a_slow_reader_that_was_cancelled_does_not_bring_a_banned_key_back() {
-    let process = Arc::new(Process::new(Failsafe::Closed));
+    let process = Arc::new(Process::new(Failsafe::Closed).await);
     let reader = slow_reader_of_a_banned_key(&process).await;
     reader.abort();
     assert!(reader.await.unwrap_err().is_cancelled());
@@ -162,7 +162,7 @@ async fn a_slow_reader_that_was_cancelled_does_not_bring_a_banned_key_back() {
 
 #[tokio::test]
 async fn a_store_restored_from_a_backup_empties_the_cache() {
-    let process = Process::new(Failsafe::Closed);
+    let process = Process::new(Failsafe::Closed).await;
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     let mut changes = process.store.changes_after(Revision(0)).await.unwrap();

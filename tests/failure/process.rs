@@ -1,6 +1,6 @@
 //! One process's decisions, without its sockets.
 
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{cell::RefCell, path::PathBuf, sync::Arc, time::Duration};
 
 use key_ip_sentinel::{
     changes::{Follower, Hint},
@@ -12,13 +12,16 @@ use key_ip_sentinel::{
     metrics::Metrics,
     store::{
         Action, Change, Chore, Rekey, Revision, Rotation, Store, Target, cached::Cached, observed::Observed, rekey,
-        sqlite::Database, view::View,
+        view::View,
     },
 };
-use rusqlite::Connection;
+use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::{GRACE, SECOND, common::switch::Switch};
+use super::{
+    GRACE, SECOND,
+    common::{database::Database, switch::Switch},
+};
 
 thread_local! {
     /// Every first use that was told on this thread, which is this test's.
@@ -27,6 +30,11 @@ thread_local! {
 
 pub(crate) fn first_uses() -> Vec<Record> {
     FIRST_USES.with_borrow(Vec::clone)
+}
+
+/// Where SQLite has its store.
+fn file_in(folder: &TempDir) -> PathBuf {
+    folder.path().join("sentinel.db")
 }
 
 /// The peppers of these bytes.
@@ -42,45 +50,56 @@ pub(crate) struct Process {
     pub(crate) ring: Arc<KeyRing>,
     engine: Arc<Engine>,
     started: Instant,
-    folder: Arc<tempfile::TempDir>,
+    /// A folder, and the database, which may be in it.
+    place: (Arc<TempDir>, Database),
 }
 
 impl Process {
-    pub(crate) fn new(failsafe: Failsafe) -> Self {
-        Self::with(Options { failsafe, stale_grace: GRACE, ..Options::default() })
+    pub(crate) async fn new(failsafe: Failsafe) -> Self {
+        Self::with(Options { failsafe, stale_grace: GRACE, ..Options::default() }).await
     }
 
-    pub(crate) fn with(options: Options) -> Self {
-        Self::listing(options, &[7])
+    pub(crate) async fn with(options: Options) -> Self {
+        Self::listing(options, &[7]).await
     }
 
     /// One that lists the peppers of these bytes.
-    pub(crate) fn with_peppers(failsafe: Failsafe, peppers: &[u8]) -> Self {
-        Self::listing(Options { failsafe, stale_grace: GRACE, ..Options::default() }, peppers)
+    pub(crate) async fn with_peppers(failsafe: Failsafe, peppers: &[u8]) -> Self {
+        Self::listing(Options { failsafe, stale_grace: GRACE, ..Options::default() }, peppers).await
     }
 
-    fn listing(options: Options, peppers: &[u8]) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
-        let peppers = listed(peppers);
-        let sqlite = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&peppers).unwrap();
-        Self::over(Arc::new(Switch::new(Arc::new(sqlite))), peppers, folder, options)
+    async fn listing(options: Options, peppers: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::new(file_in(&folder)).await;
+        Self::of(database, folder, listed(peppers), options).await
+    }
+
+    /// One on SQLite, whatever the other tests run on.
+    pub(crate) async fn on_sqlite(failsafe: Failsafe) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { failsafe, stale_grace: GRACE, ..Options::default() };
+        Self::of(Database::Sqlite(file_in(&folder)), folder, listed(&[7]), options).await
+    }
+
+    async fn of(database: Database, folder: TempDir, peppers: Peppers, options: Options) -> Self {
+        let store = Arc::new(Switch::new(database.open(&peppers).await));
+        Self::over(store, peppers, (Arc::new(folder), database), options)
     }
 
     /// Another process of the same store, which has not heard of it yet.
     pub(crate) fn beside(&self, failsafe: Failsafe, peppers: &[u8]) -> Self {
         let options = Options { failsafe, stale_grace: GRACE, ..Options::default() };
-        Self::over(Arc::clone(&self.store), listed(peppers), Arc::clone(&self.folder), options)
+        Self::over(Arc::clone(&self.store), listed(peppers), self.place.clone(), options)
     }
 
-    /// One of a store that is not a file, without a limit on claims; `peppers` as for it.
-    pub(crate) fn of(store: Arc<dyn Store>, peppers: Peppers) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
+    /// One of a server's database, without a limit on claims.
+    pub(crate) async fn of_server(url: &str, peppers: Peppers) -> Self {
         let mut options = Options { failsafe: Failsafe::Closed, stale_grace: GRACE, ..Options::default() };
         options.claims.per_network = None;
-        Self::over(Arc::new(Switch::new(store)), peppers, folder, options)
+        Self::of(Database::Postgres(url.to_owned()), tempfile::tempdir().unwrap(), peppers, options).await
     }
 
-    fn over(store: Arc<Switch>, peppers: Peppers, folder: Arc<tempfile::TempDir>, options: Options) -> Self {
+    fn over(store: Arc<Switch>, peppers: Peppers, place: (Arc<TempDir>, Database), options: Options) -> Self {
         let metrics = Metrics::new().unwrap();
         let observed = Arc::new(Observed::new(Arc::clone(&store) as _, metrics.store.clone()));
         let tell = |record: &Record| FIRST_USES.with_borrow_mut(|told| told.push(record.clone()));
@@ -90,7 +109,7 @@ impl Process {
         let ring = Arc::new(KeyRing::new(peppers, "default", true));
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
         let engine = Arc::new(Engine::new(peppers, rekey::Queue::new().0, keys, clock, options));
-        Self { store, cached, view, metrics, ring, engine, started, folder }
+        Self { store, cached, view, metrics, ring, engine, started, place }
     }
 
     /// Has new rows written with the pepper of this byte from now on.
@@ -161,13 +180,12 @@ impl Process {
         self.store.apply(Change::Key { target, action }, "uid:0", self.now()).await.unwrap().revision
     }
 
-    /// A second connection to the database.
-    pub(crate) fn database(&self) -> Connection {
-        Connection::open(self.folder.path().join("sentinel.db")).unwrap()
+    pub(crate) fn database(&self) -> &Database {
+        &self.place.1
     }
 
     pub(crate) fn folder(&self) -> &std::path::Path {
-        self.folder.path()
+        self.place.0.path()
     }
 
     /// The line of `/metrics` that begins so, without its beginning.

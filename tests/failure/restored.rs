@@ -7,6 +7,7 @@ use key_ip_sentinel::{
     engine::Failsafe,
     store::{Action, Revision},
 };
+use rusqlite::Connection;
 
 use super::{
     BAN, OWNER, Process,
@@ -18,8 +19,9 @@ use super::{
 
 #[tokio::test]
 async fn the_next_ban_binds_although_its_revision_was_there_before() {
-    let process = Process::new(Failsafe::Closed);
-    let (database, backup) = (process.database(), process.folder().join("backup.db"));
+    let process = Process::on_sqlite(Failsafe::Closed).await;
+    let (database, backup) =
+        (Connection::open(process.folder().join("sentinel.db")).unwrap(), process.folder().join("backup.db"));
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     process.change("other-key", BAN).await;
@@ -38,8 +40,9 @@ async fn the_next_ban_binds_although_its_revision_was_there_before() {
 /// `as_of` of the reading is above every revision that the restored store has.
 #[tokio::test]
 async fn a_reader_does_not_decide_by_what_it_read_before_the_restore() {
-    let process = Arc::new(Process::new(Failsafe::Closed));
-    let (database, backup) = (process.database(), process.folder().join("backup.db"));
+    let process = Arc::new(Process::on_sqlite(Failsafe::Closed).await);
+    let (database, backup) =
+        (Connection::open(process.folder().join("sentinel.db")).unwrap(), process.folder().join("backup.db"));
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     process.change("some-key", BAN).await;
@@ -62,7 +65,8 @@ async fn a_reader_does_not_decide_by_what_it_read_before_the_restore() {
 
 #[tokio::test]
 async fn a_running_server_follows_the_restored_store() {
-    let sentinel = sentinel().start().await;
+    // The copy is of the file.
+    let sentinel = sentinel().on_sqlite().start().await;
     let admin = sentinel.admin().await;
     let (database, backup) = (sentinel.home().open_database(), sentinel.home().path().join("backup.db"));
     let ask = async |key: &str| sentinel.check().key(key).from(OWNER).send().await.reason().to_owned();

@@ -17,7 +17,7 @@ const NEW: u8 = 8;
 
 /// Two replicas that list both peppers; the old one is active.
 async fn replicas() -> [Arc<Process>; 2] {
-    let one = Process::with_peppers(Failsafe::Open, &[OLD, NEW]);
+    let one = Process::with_peppers(Failsafe::Open, &[OLD, NEW]).await;
     let other = one.beside(Failsafe::Open, &[NEW, OLD]);
     one.poll(Duration::ZERO).await;
     other.poll(Duration::ZERO).await;

@@ -16,7 +16,7 @@ const NEWCOMER: &str = "198.51.100.200";
 async fn open_to_a_second_network() -> Process {
     let hour = Duration::from_hours(1);
     let shape = Shape { max_networks: 2, learn_window: hour, ..Shape::default() };
-    let process = Process::with(Options { shape, stale_grace: GRACE, ..Options::default() });
+    let process = Process::with(Options { shape, stale_grace: GRACE, ..Options::default() }).await;
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     process
@@ -73,7 +73,8 @@ async fn once_sealed_a_mismatch_needs_no_store() {
 #[tokio::test]
 async fn failsafe_open_is_not_for_strangers_to_an_owner_who_is_known() {
     let shape = Shape { max_networks: 2, learn_window: Duration::from_hours(1), ..Shape::default() };
-    let process = Process::with(Options { shape, stale_grace: GRACE, failsafe: Failsafe::Open, ..Options::default() });
+    let process =
+        Process::with(Options { shape, stale_grace: GRACE, failsafe: Failsafe::Open, ..Options::default() }).await;
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     process.store.lose();

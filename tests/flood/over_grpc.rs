@@ -73,13 +73,7 @@ async fn owners_do_not_notice_and_the_store_holds_what_the_budgets_allow() {
     let hits = metric(&sentinel, "sentinel_cache_requests_total{tier=\"process\",outcome=\"hit\"}").await - hits;
     let rate = hits / told.bound as f64;
     assert!(rate >= 0.99, "owners were found in memory {rate:.4} of the time");
-    let rows: usize = sentinel
-        .home()
-        .open_database()
-        .query_row("SELECT count(*) FROM bindings", [], |row| row.get::<_, i64>(0))
-        .unwrap()
-        .try_into()
-        .unwrap();
+    let rows = sentinel.home().store().number("SELECT count(*) FROM bindings").await as usize;
     // Thirty at once, and one every two seconds.
     let allowed = NETWORKS * (30 + 1 + took.as_secs() as usize / 2);
     assert_eq!(rows, KNOWN + told.claimed);

@@ -115,7 +115,7 @@ async fn use_keys(sentinel: &Sentinel) {
     // Refusals of the admin API and the command line repeat nothing either.
     admin.unban(key("in no request")).await.unwrap_err();
     admin.ban("sk-lost-B1n2M3q4W5e6R7t8 with a space").await.unwrap_err();
-    let lock = sentinel.lock_store();
+    let lock = sentinel.lock_store().await;
     sentinel.check().key(key("in no request")).from("203.0.113.7").send().await;
     for name in ["bound", "banned", "reserved", "malformed", "unread carrier"] {
         sentinel.check().key(key(name)).from("198.51.100.10").send().await;
@@ -180,7 +180,8 @@ async fn no_key_and_no_pepper_is_written_down_by_sentinel() {
 
 #[tokio::test]
 async fn the_pepper_that_sentinel_makes_is_in_its_one_file_only() {
-    let sentinel = sentinel().unset("pepper.secrets").start().await;
+    // Replicas are given theirs.
+    let sentinel = sentinel().on_sqlite().unset("pepper.secrets").start().await;
     sentinel.check().key(key("bound")).from("203.0.113.7").send().await;
     let file = sentinel.home().data_dir().join("pepper");
     let pepper = fs::read_to_string(&file).unwrap();

@@ -1,5 +1,7 @@
 //! Last use, the archive, and what comes after it.
 
+use std::time::Duration;
+
 use super::{
     KEY,
     common::{Home, eventually, sentinel},
@@ -9,23 +11,20 @@ use super::{
 const OWNER: &str = "203.0.113.7";
 const OTHER: &str = "198.51.100.9";
 
-fn used_at(home: &Home) -> (Option<i64>, Option<i64>) {
-    let sql = "SELECT used_at, refused_at FROM bindings";
-    home.open_database().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+/// Whether the store knows of a use and of a refusal.
+async fn life(home: &Home) -> [bool; 2] {
+    let rows = home.store().query("SELECT used_at, refused_at FROM bindings").await;
+    [0, 1].map(|cell| !rows[0][cell].is_empty())
 }
 
 #[tokio::test]
 async fn the_last_use_and_the_last_refusal_are_written_by_the_batch() {
     let sentinel = sentinel().start().await;
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
-    assert_eq!(used_at(sentinel.home()), (None, None), "not on the request's path");
+    assert_eq!(life(sentinel.home()).await, [false, false], "not on the request's path");
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
     assert_eq!(reason(&sentinel, KEY, OTHER).await, "ip_mismatch");
-    eventually("the batch is written", async || {
-        let (used, refused) = used_at(sentinel.home());
-        (used.is_some() && refused.is_some()).then_some(())
-    })
-    .await;
+    eventually("the batch is written", async || (life(sentinel.home()).await == [true, true]).then_some(())).await;
 }
 
 #[tokio::test]
@@ -34,14 +33,14 @@ async fn a_clean_stop_writes_what_is_left() {
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
     let home = sentinel.stop().await;
-    let (used, refused) = used_at(&home);
-    assert!(used.is_some() && refused.is_none());
+    assert_eq!(life(&home).await, [true, false]);
 }
 
 /// As if it had been made, used and refused so many days ago.
-fn age(home: &Home, days: i64) {
-    let sql = "UPDATE bindings SET created_at = created_at - ?1, used_at = used_at - ?1, refused_at = refused_at - ?1";
-    home.open_database().execute(sql, [days * 86_400_000]).unwrap();
+async fn age(home: &Home, days: u64) {
+    let days = home.store().span(Duration::from_hours(24 * days));
+    let sql = ["created_at", "used_at", "refused_at"].map(|at| format!("{at} = {at} - {days}")).join(", ");
+    home.store().query(&format!("UPDATE bindings SET {sql}")).await;
 }
 
 #[tokio::test]
@@ -50,11 +49,11 @@ async fn what_was_not_used_for_long_is_archived_and_its_next_first_use_wins() {
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
     let home = sentinel.stop().await;
-    age(&home, 89);
+    age(&home, 89).await;
     let sentinel = home.start().await;
     assert_eq!(reason(&sentinel, KEY, OTHER).await, "ip_mismatch", "90 days are not over");
     let home = sentinel.stop().await;
-    age(&home, 91);
+    age(&home, 91).await;
     let sentinel = home.start().await;
     eventually("the job has archived it", async || {
         let records = sentinel.admin().await.audit("archived").await.unwrap().records;
@@ -72,7 +71,7 @@ async fn a_ban_on_an_archived_binding_is_obeyed() {
     let sentinel = sentinel().start().await;
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
     let home = sentinel.stop().await;
-    age(&home, 91);
+    age(&home, 91).await;
     let sentinel = home.start().await;
     let admin = sentinel.admin().await;
     eventually("the job has archived it", async || {
@@ -90,7 +89,7 @@ async fn archive_after_zero_is_never() {
     let sentinel = sentinel().start().await;
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
     let home = sentinel.stop().await;
-    age(&home, 3000);
+    age(&home, 3000).await;
     let sentinel = home.set("binding.archive_after", "\"0s\"").start().await;
     // A job that does not run cannot be awaited; one that does has looked before it serves a second request.
     for _ in 0..20 {

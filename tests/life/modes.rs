@@ -75,7 +75,7 @@ async fn a_ban_binds_in_observe_mode_too_and_is_audited() {
 #[tokio::test]
 async fn observe_lets_through_what_a_lost_store_cannot_decide() {
     let sentinel = sentinel().set("mode", "\"observe\"").set("check_deadline", "\"200ms\"").start().await;
-    let lock = sentinel.lock_store();
+    let lock = sentinel.lock_store().await;
     let answer = ask(&sentinel, KEY, OWNER).await;
     assert!(answer.is_allow() && would_deny(&answer), "{answer:?}");
     assert!(["store_unavailable", "deadline_exceeded"].contains(&answer.reason()), "{answer:?}");
@@ -126,12 +126,8 @@ async fn what_was_bound_before_is_judged_by_its_binding_and_joined_by_nobody() {
     let sentinel = wide(sentinel.stop().await).set("mode", "\"observe\"").start().await;
     let joins = ask(&sentinel, KEY, OTHER).await;
     assert_eq!((joins.reason(), would_deny(&joins)), ("network_added", false), "enforcing would add it");
-    let networks: i64 = sentinel
-        .home()
-        .open_database()
-        .query_row("SELECT count(*) FROM binding_networks", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(networks, 1, "observing does not");
+    let networks = "SELECT count(*) FROM binding_networks";
+    assert_eq!(sentinel.home().store().number(networks).await, 1, "observing does not");
 }
 
 /// Behind one busy address the owner was limited and the thief was seen: `promote` would have made the thief the owner.
@@ -142,12 +138,8 @@ async fn who_comes_second_to_an_observed_key_is_not_limited() {
     assert_eq!(reason(&sentinel, "sk-another-0123456789", OWNER).await, "first_use");
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "ip_mismatch", "its budget is spent, and it is seen all the same");
     assert_eq!(reason(&sentinel, "sk-a-third-0123456789", OWNER).await, "claim_limited");
-    let seen: i64 = sentinel
-        .home()
-        .open_database()
-        .query_row("SELECT count(*) FROM candidates WHERE network = '203.0.113.7/32'", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(seen, 2);
+    let seen = "SELECT count(*) FROM candidates WHERE network = '203.0.113.7/32'";
+    assert_eq!(sentinel.home().store().number(seen).await, 2);
 }
 
 #[tokio::test]

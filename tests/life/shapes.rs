@@ -1,5 +1,7 @@
 //! `binding.*`: how large a network is, how many of them, and who may join.
 
+use std::time::Duration;
+
 use super::{KEY, common::sentinel, reason};
 
 #[tokio::test]
@@ -36,13 +38,13 @@ async fn the_window_ends_by_the_stores_clock() {
     assert_eq!(reason(&sentinel, KEY, "203.0.113.8").await, "network_added");
     let home = sentinel.stop().await;
     // Two hours pass.
-    home.open_database().execute("UPDATE bindings SET open_until = open_until - 7200000", []).unwrap();
+    let hours = home.store().span(Duration::from_hours(2));
+    home.store().query(&format!("UPDATE bindings SET open_until = open_until - {hours}")).await;
     let sentinel = home.start().await;
     assert_eq!(reason(&sentinel, KEY, "203.0.113.9").await, "ip_mismatch");
     assert_eq!(reason(&sentinel, KEY, "203.0.113.8").await, "bound");
     let sealed = "SELECT count(*) FROM bindings WHERE open_until IS NULL";
-    let sealed: i64 = sentinel.home().open_database().query_row(sealed, [], |row| row.get(0)).unwrap();
-    assert_eq!(sealed, 1, "the mismatch sealed it");
+    assert_eq!(sentinel.home().store().number(sealed).await, 1, "the mismatch sealed it");
 }
 
 #[tokio::test]

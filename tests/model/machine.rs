@@ -1,4 +1,4 @@
-//! The real thing: engine, cache and SQLite store of one process, with a clock of the test's own.
+//! The real thing: engine, cache and store of one process, with a clock of the test's own.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -13,15 +13,12 @@ use key_ip_sentinel::{
     metrics::Metrics,
     store::{
         Action, AuditQuery, Change, ChangeError, Changes, Chore, RecordId, Rekey, Rotation, Store, Target,
-        cached::Cached,
-        rekey,
-        sqlite::{Database, SqliteStore},
-        view::View,
+        cached::Cached, rekey, view::View,
     },
 };
 use tokio::time::Instant;
 
-use crate::{KEYS, NETWORKS, Step};
+use crate::{KEYS, NETWORKS, Step, common::database::Database};
 
 /// The store's clock at the beginning, in milliseconds.
 const START: i64 = 1_767_225_600_000;
@@ -29,7 +26,8 @@ const ACTOR: &str = "uid:0";
 const FOR_EVER: Duration = Duration::from_secs(1_000_000);
 
 pub(crate) struct Machine {
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
+    database: Database,
     process: Option<Process>,
     /// Seconds from the start.
     now: i64,
@@ -40,7 +38,7 @@ pub(crate) struct Machine {
 }
 
 struct Process {
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     cached: Arc<Cached>,
     view: Arc<View>,
     ring: Arc<KeyRing>,
@@ -70,28 +68,26 @@ fn number(of: Network) -> usize {
 }
 
 impl Machine {
-    pub(crate) fn new() -> Self {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let mut machine = Self {
-            folder: tempfile::tempdir().unwrap(),
+            database: Database::new(folder.path().join("sentinel.db")).await,
+            _folder: folder,
             process: None,
             now: 0,
             shape: Shape::default(),
             pepper: 0,
             undo: Vec::new(),
         };
-        machine.process = Some(machine.start());
+        machine.process = Some(machine.start().await);
         machine
     }
 
-    fn path(&self) -> std::path::PathBuf {
-        self.folder.path().join("sentinel.db")
-    }
-
-    fn start(&self) -> Process {
+    async fn start(&self) -> Process {
         let listed = key_ip_sentinel::domain::Peppers::new(peppers().to_vec()).unwrap();
-        let store = Arc::new(Database::open(&self.path()).unwrap().start(&listed).unwrap());
+        let store = self.database.open(&listed).await;
         let metrics = Metrics::new().unwrap();
-        let cached = Arc::new(Cached::new(Arc::clone(&store) as _, 1000, metrics.store.clone(), |_| {}));
+        let cached = Arc::new(Cached::new(Arc::clone(&store), 1000, metrics.store.clone(), |_| {}));
         let started = Instant::now();
         let view = Arc::new(View::new(started));
         let ring = Arc::new(KeyRing::new(listed, "default", true));
@@ -174,7 +170,7 @@ impl Machine {
                 None => vec!["nothing".to_owned()],
             },
             Step::Provisional(key, lasting) => {
-                self.restart_around(|machine| machine.make_provisional(*key, *lasting)).await
+                self.restart_around(async |machine| machine.make_provisional(*key, *lasting).await).await
             }
             Step::Wait(seconds) => {
                 self.now += seconds;
@@ -189,7 +185,7 @@ impl Machine {
             }
             Step::Rotate => self.rotate().await,
             Step::Rekey(key) => self.rekey(*key).await,
-            Step::Restart => self.restart_around(|_| {}).await,
+            Step::Restart => self.restart_around(async |_| {}).await,
         }
     }
 
@@ -263,34 +259,31 @@ impl Machine {
         Vec::new()
     }
 
-    fn make_provisional(&self, key: usize, lasting: i64) {
-        let until = START + (self.now + lasting) * 1000;
-        let database = rusqlite::Connection::open(self.path()).unwrap();
-        for digest in self.digests(key) {
-            let sql =
-                "UPDATE bindings SET state = 'provisional', expires_at = ?2 WHERE digest = ?1 AND state <> 'pinned'";
-            database.execute(sql, (digest, until)).unwrap();
+    async fn make_provisional(&self, key: usize, lasting: i64) {
+        let until = self.database.moment(&(START + (self.now + lasting) * 1000).to_string());
+        let listed = key_ip_sentinel::domain::Peppers::new(peppers().to_vec()).unwrap();
+        let fingerprint = KeyRing::new(listed, "default", true).fingerprint(&api_key(key));
+        for digest in fingerprint.digests().iter() {
+            let sql = format!(
+                "UPDATE bindings SET state = 'provisional', expires_at = {until}
+                 WHERE digest = {} AND state <> 'pinned'",
+                self.database.bytes(digest.as_bytes())
+            );
+            self.database.query(&sql).await;
         }
     }
 
-    fn digests(&self, key: usize) -> Vec<[u8; 32]> {
-        let listed = key_ip_sentinel::domain::Peppers::new(peppers().to_vec()).unwrap();
-        let ring = KeyRing::new(listed, "default", true);
-        let fingerprint = ring.fingerprint(&api_key(key));
-        std::iter::once(fingerprint.digest).chain(fingerprint.others).map(|digest| *digest.as_bytes()).collect()
-    }
-
     /// A clean stop, what happens meanwhile, and a start.
-    async fn restart_around(&mut self, meanwhile: impl FnOnce(&Self)) -> Vec<String> {
+    async fn restart_around(&mut self, meanwhile: impl AsyncFnOnce(&Self)) -> Vec<String> {
         let process = self.process.take().unwrap();
         process.store.tend(Chore::NoteUses(process.cached.take_uses())).await.unwrap();
         // What loads and claims left behind holds the store for a moment longer.
         let Process { store, cached, engine, .. } = process;
         drop((engine, cached));
-        let store = Arc::into_inner(store).unwrap();
+        assert_eq!(Arc::strong_count(&store), 1);
         tokio::task::spawn_blocking(move || drop(store)).await.unwrap();
-        meanwhile(self);
-        self.process = Some(self.start());
+        meanwhile(self).await;
+        self.process = Some(self.start().await);
         Vec::new()
     }
 

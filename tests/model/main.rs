@@ -2,6 +2,8 @@
 //! restarts, in any order.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod machine;
 mod rules;
 
@@ -87,7 +89,7 @@ proptest! {
     fn the_process_and_the_rules_agree(steps in vec(step(), 1..70)) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
-            let (mut machine, mut rules) = (Machine::new(), Rules::default());
+            let (mut machine, mut rules) = (Machine::new().await, Rules::default());
             for (nth, step) in steps.iter().enumerate() {
                 let (said, wanted) = match step {
                     Step::Race { key, from } => {

@@ -135,7 +135,7 @@ async fn outcomes(client: Client) -> Vec<(Json, u16, &'static str, &'static str)
     ];
     let mut raised = client.call(&edge, &calls).await;
     let lost = {
-        let _lock = edge.sentinel.lock_store();
+        let _lock = edge.sentinel.lock_store().await;
         client.call(&edge, &[call(client.other, STRANGER)]).await
     };
     raised.extend(lost);

@@ -1,0 +1,170 @@
+//! Where the store of a test lives: in a file, or with `SENTINEL_TEST_STORE=postgres` in a database of its own on the
+//! server that all tests of a binary share. What a test asks of it beside the server is SQL that both understand.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use key_ip_sentinel::{
+    domain::Peppers,
+    store::{
+        Store,
+        postgres::{Options, PostgresStore},
+        sqlite,
+    },
+};
+use rusqlite::{Connection, OpenFlags, types::ValueRef};
+
+use super::{PATIENCE, eventually, postgres::Postgres};
+
+/// Which store tests run on that do not care: SQLite, or `postgres`.
+const STORE: &str = "SENTINEL_TEST_STORE";
+
+#[derive(Clone, Debug)]
+pub(crate) enum Database {
+    Sqlite(PathBuf),
+    /// Its URL.
+    Postgres(String),
+}
+
+impl Database {
+    /// An empty one; `file` is where SQLite has it.
+    pub(crate) async fn new(file: PathBuf) -> Self {
+        match std::env::var_os(STORE).is_some_and(|store| store == "postgres") {
+            true => Self::Postgres(Postgres::shared().await.database().await),
+            false => Self::Sqlite(file),
+        }
+    }
+
+    /// As `store.url` names it.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Sqlite(file) => format!("sqlite:{}", file.display()),
+            Self::Postgres(url) => url.clone(),
+        }
+    }
+
+    /// As the server names it: without a password.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Sqlite(_) => self.url(),
+            Self::Postgres(url) => format!("postgres://{}", Options::parse(url, 1).unwrap()),
+        }
+    }
+
+    /// The store of one process.
+    pub(crate) async fn open(&self, peppers: &Peppers) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(file) => Arc::new(sqlite::Database::open(file).unwrap().start(peppers).unwrap()),
+            Self::Postgres(url) => {
+                let store = PostgresStore::new(&Options::parse(url, 8).unwrap()).unwrap();
+                store.prepare(peppers).await.unwrap();
+                Arc::new(store)
+            }
+        }
+    }
+
+    /// What a statement returns, as text and NULL as nothing.
+    pub(crate) async fn query(&self, sql: &str) -> Vec<Vec<String>> {
+        match self {
+            Self::Sqlite(file) => rows(&connect(file), sql),
+            Self::Postgres(url) => Postgres::shared().await.query(url, sql).await,
+        }
+    }
+
+    /// The one number that a statement returns.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        self.query(sql).await[0][0].parse().unwrap()
+    }
+
+    /// A moment in SQL: milliseconds, which PostgreSQL has a type for.
+    pub(crate) fn moment(&self, millis: &str) -> String {
+        match self {
+            Self::Sqlite(_) => format!("({millis})"),
+            Self::Postgres(_) => format!("(timestamptz 'epoch' + ({millis}) * interval '1 ms')"),
+        }
+    }
+
+    /// The store's clock in SQL.
+    pub(crate) fn now(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "(unixepoch() * 1000)",
+            Self::Postgres(_) => "clock_timestamp()",
+        }
+    }
+
+    /// Bytes in SQL.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> String {
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        match self {
+            Self::Sqlite(_) => format!("x'{digits}'"),
+            Self::Postgres(_) => format!("'\\x{digits}'"),
+        }
+    }
+
+    /// A time to add to a moment in SQL.
+    pub(crate) fn span(&self, time: Duration) -> String {
+        match self {
+            Self::Sqlite(_) => time.as_millis().to_string(),
+            Self::Postgres(_) => format!("interval '{} ms'", time.as_millis()),
+        }
+    }
+
+    /// Keeps every writer out until the guard goes; readers read. A writer that waits gives up in its time.
+    pub(crate) async fn lock(&self) -> Lock {
+        match self {
+            Self::Sqlite(file) => {
+                let connection = connect(file);
+                connection.busy_timeout(PATIENCE).unwrap();
+                connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+                Lock::Sqlite(connection)
+            }
+            Self::Postgres(url) => {
+                let client = Postgres::shared().await.connect(url).await;
+                // Without waiting for the second with the first in hand, which whoever has the second may be waiting for.
+                let lock = "BEGIN; LOCK TABLE audit, bans, bindings, candidates IN EXCLUSIVE MODE NOWAIT";
+                eventually("nobody writes", async || match client.batch_execute(lock).await {
+                    Ok(()) => Some(()),
+                    Err(error) => {
+                        assert_eq!(error.code().map(|code| code.code()), Some("55P03"), "{error:?}");
+                        client.batch_execute("ROLLBACK").await.unwrap();
+                        None
+                    }
+                })
+                .await;
+                Lock::Postgres(client)
+            }
+        }
+    }
+}
+
+/// What keeps writers out.
+pub(crate) enum Lock {
+    Sqlite(Connection),
+    Postgres(tokio_postgres::Client),
+}
+
+fn connect(file: &Path) -> Connection {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(file, flags).unwrap()
+}
+
+fn rows(connection: &Connection, sql: &str) -> Vec<Vec<String>> {
+    let mut statement = connection.prepare(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let cells = statement.column_count();
+    let row = |row: &rusqlite::Row<'_>| (0..cells).map(|cell| row.get_ref(cell).map(text)).collect();
+    let rows = statement.query_map([], row).unwrap();
+    rows.collect::<Result<_, _>>().unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+fn text(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+        ValueRef::Blob(_) => panic!("no text"),
+    }
+}
