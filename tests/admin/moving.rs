@@ -7,8 +7,8 @@ use key_ip_sentinel::store::Action;
 use serde_json::Value;
 
 use crate::{
-    KEY, OWNER, Sentinel, THIEF, ago, ask, bind, change, common::PEPPER, common::sentinel, decide, fingerprint, hours,
-    id_of, json, observe, run, run::Seen, says, seeded,
+    KEY, OWNER, Sentinel, THIEF, ago, ask, bind, change, common::PEPPER, common::postgres::Postgres, common::sentinel,
+    decide, fingerprint, hours, id_of, json, observe, run, run::Seen, says, seeded,
 };
 
 const BANNED: &str = "sk-banned-0123456789abcdef";
@@ -270,4 +270,33 @@ async fn a_store_that_is_lost_ends_the_import_and_what_was_stored_is_said() {
     assert!(seen.code == 3 && seen.err.starts_with("error: the store did not answer"), "{seen:?}");
     drop(lock);
     assert_eq!(import(&to, &file).out, "Imported 3 keys.\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_becomes_a_database_of_two_replicas_and_a_file_again() {
+    let from = full(3).await;
+    says(&from, &["ban", &id_of(&key(0))]);
+    let file = exported(&from).await;
+    let url = format!("\"{}\"", Postgres::shared().await.database().await);
+    let replicas = [sentinel().set("store.url", &url).start().await, sentinel().set("store.url", &url).start().await];
+    // Known to the second one before anything is imported.
+    assert_eq!(decide(&replicas[1], &key(2), THIEF).await, "first_use");
+    let seen = import(&replicas[0], &file);
+    assert_eq!((seen.code, seen.err.as_str()), (0, ""), "{seen:?}");
+    assert!(
+        seen.out.starts_with("Imported 2 keys.\nLeft alone, because this store knows 1 key otherwise: k_"),
+        "{seen:?}"
+    );
+    for replica in &replicas {
+        assert_eq!(decide(replica, &key(1), OWNER).await, "bound");
+        assert_eq!(decide(replica, &key(1), THIEF).await, "ip_mismatch");
+        assert_eq!(decide(replica, &key(0), OWNER).await, "key_banned");
+        assert_eq!(decide(replica, &key(2), THIEF).await, "bound");
+    }
+    let file = exported(&replicas[0]).await;
+    let back = sentinel().start().await;
+    assert_eq!(import(&back, &file).out, "Imported 3 keys.\n");
+    assert_eq!(exported(&back).await.split_once('\n').unwrap().1, file.split_once('\n').unwrap().1);
+    assert_eq!(decide(&back, &key(0), OWNER).await, "key_banned");
+    assert_eq!(decide(&back, &key(2), OWNER).await, "ip_mismatch");
 }
