@@ -59,7 +59,9 @@ impl Database {
         match self {
             Self::Sqlite(file) => Arc::new(sqlite::Database::open(file).unwrap().start(peppers).unwrap()),
             Self::Postgres(url) => {
-                let store = PostgresStore::new(&Options::parse(url, 8).unwrap()).unwrap();
+                // A busy machine takes longer than a decision's second.
+                let options = Options::parse(url, 8).unwrap().with_patience(PATIENCE);
+                let store = PostgresStore::new(&options).unwrap();
                 store.prepare(peppers).await.unwrap();
                 Arc::new(store)
             }

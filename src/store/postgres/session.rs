@@ -22,7 +22,8 @@ pub(super) struct Session {
     in_transaction: bool,
 }
 
-/// How long an operation waits for a connection: longer than any decision does.
+/// How long an operation waits for a connection, if it has to be made as well: a server that hangs accepts it and is
+/// silent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Session {
@@ -170,6 +171,7 @@ impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => Self::Unavailable(told(&error)),
+            PoolError::Timeout(_) => unavailable("no connection came free"),
             other => Self::Unavailable(other.to_string()),
         }
     }
