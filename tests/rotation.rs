@@ -187,7 +187,8 @@ async fn a_start_that_would_take_known_keys_for_new_ones_is_refused() {
 
 #[tokio::test]
 async fn who_began_on_the_embedded_default_can_rotate_to_a_configured_pepper() {
-    let sentinel = sentinel().unset("pepper.secrets").start().await;
+    // Replicas are given theirs.
+    let sentinel = sentinel().on_sqlite().unset("pepper.secrets").start().await;
     assert_eq!(decide(&sentinel, "sk-owned-0123456789", OWNER).await, "first_use");
     let home = sentinel.stop().await;
     let file = home.data_dir().join("pepper");

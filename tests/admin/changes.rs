@@ -9,7 +9,7 @@ use tonic::Code;
 
 use crate::{
     KEY, OWNER, THIEF, ask, audit, by_key, client_of,
-    common::{eventually, sentinel},
+    common::{database::Database, eventually, sentinel},
     decide, id_of, my_uid, unbind,
 };
 
@@ -99,13 +99,15 @@ async fn a_lost_store_is_unavailable_and_nothing_is_changed() {
     let sentinel = sentinel().start().await;
     let mut api = client_of(&sentinel).await;
     decide(&sentinel, KEY, OWNER).await;
+    let other = || by_key("sk-other-0123456789abcdef");
+    api.ban(BanRequest { key: other(), ..Default::default() }).await.unwrap();
     let keys = api.list_keys(ListKeysRequest::default()).await.unwrap().into_inner().keys;
     let records = audit(&mut api, "").await;
 
     let lock = sentinel.lock_store().await;
     for status in [
         api.ban(BanRequest { key: by_key(KEY), ..Default::default() }).await.unwrap_err(),
-        api.unban(UnbanRequest { key: by_key(KEY) }).await.unwrap_err(),
+        api.unban(UnbanRequest { key: other() }).await.unwrap_err(),
         api.unbind(unbind(KEY, None)).await.unwrap_err(),
     ] {
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
@@ -127,17 +129,34 @@ async fn a_lost_store_is_unavailable_and_nothing_is_changed() {
 #[tokio::test]
 async fn a_client_that_hangs_up_does_not_cost_the_change_its_log_line() {
     let sentinel = sentinel().start().await;
-    let database = sentinel.home().open_database();
-    database.busy_timeout(Duration::ZERO).unwrap();
+    let store = sentinel.home().store();
     // A disk could be as slow.
-    let slow = "CREATE TRIGGER slow AFTER INSERT ON audit WHEN NEW.kind = 'ban' BEGIN SELECT count(*) FROM (
-        WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number LIMIT 2000000) SELECT n FROM number);
-        END";
-    database.execute_batch(slow).unwrap();
+    let slow: &[&str] = match store {
+        Database::Sqlite(_) => &["CREATE TRIGGER slow AFTER INSERT ON audit WHEN NEW.kind = 'ban' BEGIN
+            SELECT count(*) FROM (WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number LIMIT 2000000)
+                SELECT n FROM number); END"],
+        Database::Postgres(_) => &[
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END'",
+            "CREATE TRIGGER slow AFTER INSERT ON audit FOR EACH ROW WHEN (NEW.kind = 'ban') EXECUTE FUNCTION slow()",
+        ],
+    };
+    for statement in slow {
+        store.query(statement).await;
+    }
     let mut api = client_of(&sentinel).await;
     let call = tokio::spawn(async move { api.ban(BanRequest { key: by_key(KEY), ..Default::default() }).await });
     eventually("the change is being written", async || {
-        let busy = database.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_err();
+        let busy = match store {
+            Database::Sqlite(_) => {
+                let database = sentinel.home().open_database();
+                database.busy_timeout(Duration::ZERO).unwrap();
+                database.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_err()
+            }
+            Database::Postgres(_) => {
+                let sleeping = "datname = current_database() AND wait_event = 'PgSleep'";
+                store.number(&format!("SELECT count(*) FROM pg_stat_activity WHERE {sleeping}")).await > 0
+            }
+        };
         (busy || call.is_finished()).then_some(())
     })
     .await;

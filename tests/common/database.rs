@@ -4,6 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -16,6 +17,8 @@ use key_ip_sentinel::{
     },
 };
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
+use tokio::sync::oneshot;
+use tokio_postgres::error::SqlState;
 
 use super::{PATIENCE, eventually, postgres::Postgres};
 
@@ -59,7 +62,9 @@ impl Database {
         match self {
             Self::Sqlite(file) => Arc::new(sqlite::Database::open(file).unwrap().start(peppers).unwrap()),
             Self::Postgres(url) => {
-                let store = PostgresStore::new(&Options::parse(url, 8).unwrap()).unwrap();
+                // A busy machine takes longer than a decision's second.
+                let options = Options::parse(url, 8).unwrap().with_patience(PATIENCE);
+                let store = PostgresStore::new(&options).unwrap();
                 store.prepare(peppers).await.unwrap();
                 Arc::new(store)
             }
@@ -121,21 +126,7 @@ impl Database {
                 connection.execute_batch("BEGIN IMMEDIATE").unwrap();
                 Lock::Sqlite(connection)
             }
-            Self::Postgres(url) => {
-                let client = Postgres::shared().await.connect(url).await;
-                // Without waiting for the second with the first in hand, which whoever has the second may be waiting for.
-                let lock = "BEGIN; LOCK TABLE audit, bans, bindings, candidates IN EXCLUSIVE MODE NOWAIT";
-                eventually("nobody writes", async || match client.batch_execute(lock).await {
-                    Ok(()) => Some(()),
-                    Err(error) => {
-                        assert_eq!(error.code().map(|code| code.code()), Some("55P03"), "{error:?}");
-                        client.batch_execute("ROLLBACK").await.unwrap();
-                        None
-                    }
-                })
-                .await;
-                Lock::Postgres(client)
-            }
+            Self::Postgres(url) => Lock::Postgres(Stranger::new(Postgres::shared().await, url.clone()).await),
         }
     }
 }
@@ -143,7 +134,54 @@ impl Database {
 /// What keeps writers out.
 pub(crate) enum Lock {
     Sqlite(Connection),
-    Postgres(tokio_postgres::Client),
+    Postgres(Stranger),
+}
+
+/// A session on a thread of its own, so that it comes to its end while the test's own thread is blocked.
+pub(crate) struct Stranger {
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stranger {
+    async fn new(server: &'static Postgres, url: String) -> Self {
+        let ((locked, is_locked), (end, at_the_end)) = (oneshot::channel(), oneshot::channel());
+        let thread = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(keep_out(server, url, locked, at_the_end));
+        });
+        is_locked.await.unwrap();
+        Self { end: Some(end), thread: Some(thread) }
+    }
+}
+
+async fn keep_out(server: &Postgres, url: String, locked: oneshot::Sender<()>, end: oneshot::Receiver<()>) {
+    let client = server.connect(&url).await;
+    // Without waiting for the second with the first in hand, which whoever has the second may be waiting for.
+    let lock = "BEGIN; LOCK TABLE audit, bans, bindings, candidates IN EXCLUSIVE MODE NOWAIT";
+    eventually("nobody writes", async || match client.batch_execute(lock).await {
+        Ok(()) => Some(()),
+        Err(error) => {
+            assert_eq!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE), "{error:?}");
+            client.batch_execute("ROLLBACK").await.unwrap();
+            None
+        }
+    })
+    .await;
+    locked.send(()).unwrap();
+    let _ = end.await;
+    client.batch_execute("ROLLBACK").await.unwrap();
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        // Its fault is in the output; a panic here would end all tests of the binary.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 fn connect(file: &Path) -> Connection {

@@ -5,10 +5,17 @@
 mod common;
 mod search;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use common::{
-    Encoding, PEPPER, Sentinel, envoy::EnvoyConfig, eventually, http_client::Version, sentinel, upstream::Upstream,
+    Encoding, PEPPER, Sentinel,
+    database::Database,
+    envoy::EnvoyConfig,
+    eventually,
+    http_client::Version,
+    postgres::{PASSWORD, Postgres, program},
+    sentinel,
+    upstream::Upstream,
 };
 use search::{Form, Search};
 
@@ -37,7 +44,8 @@ fn key(name: &str) -> &'static str {
 
 fn secrets() -> Search {
     let keys = KEYS.iter().map(|(name, key)| (*name, key.as_bytes()));
-    Search::new(keys.chain([("the pepper", PEPPER.as_bytes()), ("the next pepper", NEXT_PEPPER.as_bytes())]))
+    let others = [("the pepper", PEPPER), ("the next pepper", NEXT_PEPPER), ("the password of the database", PASSWORD)];
+    Search::new(keys.chain(others.map(|(name, secret)| (name, secret.as_bytes()))))
 }
 
 /// Every file below `folder`, with its name.
@@ -53,11 +61,24 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
+/// All that PostgreSQL would give back.
+const DUMP: &str = "the database, dumped";
+
 /// Everything that the server writes or tells, named.
 async fn sinks(sentinel: &Sentinel) -> Vec<(String, Vec<u8>)> {
     let mut sinks = files(&sentinel.home().data_dir());
-    assert!(sinks.iter().any(|(name, _)| name.ends_with("sentinel.db")), "the database is searched");
-    assert!(sinks.iter().any(|(name, _)| name.ends_with("-wal")), "the log of the database is searched");
+    match sentinel.home().store() {
+        Database::Sqlite(_) => {
+            assert!(sinks.iter().any(|(name, _)| name.ends_with("sentinel.db")), "the database is searched");
+            assert!(sinks.iter().any(|(name, _)| name.ends_with("-wal")), "the log of the database is searched");
+        }
+        Database::Postgres(url) => {
+            let dump = Command::new(program("pg_dump")).env_clear().args(["--dbname", &url]).output().unwrap();
+            assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+            sinks.push((DUMP.to_owned(), dump.stdout));
+            sinks.push(("PostgreSQL's log".to_owned(), Postgres::shared().await.log().into_bytes()));
+        }
+    }
     for page in ["/metrics", "/healthz", "/readyz", "/livez"] {
         sinks.push((page.to_owned(), sentinel.get(page).await.1.into_bytes()));
     }
@@ -229,12 +250,12 @@ async fn no_key_is_written_down_by_envoy_on_the_shipped_config() {
 async fn a_leak_planted_in_the_database_is_found() {
     let sentinel = sentinel().start().await;
     sentinel.check().key(key("bound")).from("203.0.113.7").send().await;
-    let plant = "UPDATE bindings SET hint = ?1";
-    sentinel.home().open_database().execute(plant, [&key("bound")[5..17]]).unwrap();
+    let plant = format!("UPDATE bindings SET hint = '{}'", &key("bound")[5..17]);
+    sentinel.home().store().query(&plant).await;
     let sinks = sinks(&sentinel).await;
     let search = secrets();
     let found: Vec<&str> =
         sinks.iter().filter(|(_, content)| !search.run(content).is_empty()).map(|(name, _)| name.as_str()).collect();
-    assert!(found.iter().any(|name| name.ends_with("-wal")), "{found:?}");
+    assert!(found.iter().any(|name| name.ends_with("-wal") || *name == DUMP), "{found:?}");
     assert!(found.iter().any(|name| name.contains("bindings")), "{found:?}");
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::{Either, select};
 use key_ip_sentinel::{
     domain::{Fingerprint, Timestamp},
     store::{
-        Store,
+        Action, AuditOrder, AuditQuery, Chore, Store, StoreError,
         postgres::{Options, PostgresStore},
     },
 };
+use tokio_postgres::Client;
 
 use crate::{
     common::{PATIENCE, postgres::Postgres},
@@ -28,7 +30,8 @@ impl Backend for Database {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        let store = PostgresStore::new(&Options::parse(&self.url, 8).unwrap().with_patience(PATIENCE)).unwrap();
+        let options = Options::parse(&self.url, 8).unwrap().with_patience(PATIENCE);
+        let store = PostgresStore::new(&options).unwrap();
         store.prepare(&pepper().into()).await.unwrap();
         Arc::new(store)
     }
@@ -41,5 +44,117 @@ impl Backend for Database {
             expires_at.as_millis()
         );
         assert_eq!(Postgres::shared().await.query(&self.url, &sql).await.len(), 1);
+    }
+}
+
+impl Database {
+    /// Somebody who has begun a transaction with these statements and does not end it.
+    async fn in_the_middle_of(&self, sql: &str) -> Client {
+        let client = Postgres::shared().await.connect(&self.url).await;
+        client.batch_execute(&format!("BEGIN; {sql}")).await.unwrap();
+        client
+    }
+}
+
+/// What a replica holds that is in the middle of a long write, such as archiving thousands.
+const WRITING: &str = "SELECT pg_advisory_xact_lock_shared(x'534E544C'::int, 1)";
+
+const LAST: AuditQuery = AuditQuery { order: AuditOrder::LastStored, limit: 1, ..AuditQuery::ALL };
+
+/// As many first uses as it takes for whatever goes on beside them to get in their way.
+async fn claims_are_won(store: &dyn Store) {
+    for nth in 0..50 {
+        bind(store, &key(&format!("claimed-{nth}")), "203.0.113.7").await;
+    }
+}
+
+/// `audit tail` asks every second; each time, all first uses waited until the longest of the writers came to its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_the_last_record_waits_for_writers_and_keeps_nobody_from_writing() {
+    let place = Database::fresh().await;
+    let store = place.open().await;
+    bind(&*store, &key("first"), "203.0.113.7").await;
+    let writer = place.in_the_middle_of(WRITING).await;
+    let asking = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.audit(LAST).await }
+    });
+    claims_are_won(&*store).await;
+    assert!(!asking.is_finished(), "the writer's record may have a lower number");
+    writer.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(asking.await.unwrap().unwrap().len(), 1);
+    let [last] = &store.audit(LAST).await.unwrap()[..] else { panic!("no record") };
+    let newest = store.audit(AuditQuery { limit: 100, ..AuditQuery::ALL }).await.unwrap();
+    assert_eq!((newest.len(), newest.iter().map(|it| it.id).max()), (51, Some(last.id)));
+}
+
+/// Each start asked for the lock of whoever rotates a pepper, and everybody waited behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_starts_waits_for_no_writer() {
+    let place = Database::fresh().await;
+    let _first = place.open().await;
+    let _writer = place.in_the_middle_of(WRITING).await;
+    claims_are_won(&*place.open().await).await;
+}
+
+/// The lock for a new partition is one on the whole audit: behind somebody's long listing it kept out every first use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_that_cannot_be_made_beside_a_long_listing_is_made_later() {
+    let place = Database::fresh().await;
+    let store = place.open().await;
+    let days = async || {
+        let days = "SELECT relname FROM pg_class WHERE relname ~ '^audit_[0-9]{8}$' AND relkind = 'r' ORDER BY 1";
+        Postgres::shared().await.query(&place.url, days).await.concat()
+    };
+    let all = days().await;
+    let last = all.last().unwrap();
+    Postgres::shared().await.query(&place.url, &format!("DROP TABLE {last}")).await;
+    let listing = place.in_the_middle_of("SELECT count(*) FROM audit").await;
+    let prune = || store.tend(Chore::PruneAudit { before: Timestamp::from_millis(0), limit: 10 });
+    let (pruned, ()) = tokio::join!(prune(), claims_are_won(&*store));
+    pruned.unwrap();
+    assert!(!days().await.contains(last));
+    place.open().await;
+    listing.batch_execute("ROLLBACK").await.unwrap();
+    prune().await.unwrap();
+    assert_eq!(days().await, all);
+}
+
+/// Under more load than the server can take, everybody got a connection in time to lose it, and with it half its claim.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_connection_gives_up_before_who_has_one() {
+    let place = Database::fresh().await;
+    let store = PostgresStore::new(&Options::parse(&place.url, 1).unwrap()).unwrap();
+    store.prepare(&pepper().into()).await.unwrap();
+    let _stranger = place.in_the_middle_of("LOCK TABLE bindings IN EXCLUSIVE MODE").await;
+    let (one, other) = (key("one"), key("other"));
+    let having = Box::pin(store.claim(claim(&one, "203.0.113.7", START)));
+    let waiting = Box::pin(store.claim(claim(&other, "203.0.113.7", START)));
+    match select(having, waiting).await {
+        Either::Right((Err(StoreError::Unavailable(why)), having)) => {
+            assert_eq!(why, "no connection came free");
+            having.await.unwrap_err();
+        }
+        Either::Right((other, _)) | Either::Left((other, _)) => panic!("{other:?}"),
+    }
+}
+
+/// Bans that are made are told to be made, whatever else operators look at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_answered_while_all_connections_for_listings_are_in_use() {
+    let place = Database::fresh().await;
+    let store = place.open().await;
+    let writer = place.in_the_middle_of(WRITING).await;
+    let listings = [(); 2].map(|()| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.audit(LAST).await })
+    });
+    for nth in 0..2 {
+        change(&*store, &key(&format!("banned-{nth}")), Action::Ban { lasting: None, reason: None }).await;
+    }
+    assert!(listings.iter().all(|listing| !listing.is_finished()));
+    writer.batch_execute("ROLLBACK").await.unwrap();
+    for listing in listings {
+        listing.await.unwrap().unwrap();
     }
 }

@@ -1,5 +1,8 @@
 //! The audit: written in the transaction of what it records.
 
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 use tokio_postgres::Row;
 
 use super::{
@@ -98,17 +101,12 @@ pub(super) async fn later(
 const COLUMNS: &str =
     "kind, reason, key_id, network::text, count, first_at, last_at, actor, decision_id, detail, delta, id";
 
-/// What is asked for by number is asked for when nobody is in the middle of an append: numbers are given before their
-/// records are committed, and who follows them would pass over one that comes late.
 pub(super) async fn list(session: &mut Session, query: &AuditQuery) -> Result<Vec<Stored>, StoreError> {
     let mut asked = Asked::default();
     let wanted = filter(session, query, &mut asked).await?;
     let order = match query.order {
         AuditOrder::Newest => "ORDER BY last_at DESC, id DESC".to_owned(),
-        AuditOrder::LastStored => {
-            session.begin(vec![Lock::Writers.take()]).await?;
-            "ORDER BY id DESC".to_owned()
-        }
+        AuditOrder::LastStored => format!("AND id <= {} ORDER BY id DESC", asked.with(settled(session).await?)),
         AuditOrder::Stored { after, upto } => {
             let (after, upto) = (asked.with(after.0), asked.with(upto.0));
             format!("AND id > {after} AND id <= {upto} ORDER BY id")
@@ -118,6 +116,40 @@ pub(super) async fn list(session: &mut Session, query: &AuditQuery) -> Result<Ve
     let sql = format!("SELECT {COLUMNS} FROM audit WHERE true{wanted} {order} LIMIT {limit}");
     session.query(&sql, &asked.values()).await?.iter().map(stored).collect()
 }
+
+/// A number up to which no record is still to come: numbers are given before their records are committed, and who
+/// follows them would pass over one that comes late.
+///
+/// Whoever has such a number shares [`Lock::Writers`]; those who do now are waited for. Not by taking the lock: whoever
+/// came after would wait as well, and every first use for the longest of the chores.
+async fn settled(session: &mut Session) -> Result<i64, StoreError> {
+    let end = Instant::now() + SETTLED;
+    // A sequence that gave no number yet says the first; nobody has it.
+    let last = session.row(step!("SELECT last_value FROM audit_id")).await?;
+    let last = last.map_or(Ok(0), |row| column(&row, 0, "audit_id"))?;
+    let mut writing: Option<Vec<String>> = None;
+    loop {
+        let sql = "SELECT virtualtransaction FROM pg_locks
+            WHERE locktype = 'advisory' AND classid = $1::int::oid AND objid = $2::int::oid AND objsubid = 2 AND granted
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND ($3::text[] IS NULL OR virtualtransaction = ANY ($3))";
+        let (ours, writers) = Lock::Writers.numbers();
+        let rows = session.rows(step!(sql, ours, writers, writing)).await?;
+        if rows.is_empty() {
+            return Ok(last);
+        }
+        if Instant::now() >= end {
+            return Err(StoreError::Unavailable("those who write to the audit do not come to an end".to_owned()));
+        }
+        let still = rows.iter().map(|row| column(row, 0, "pg_locks.virtualtransaction")).collect::<Result<_, _>>()?;
+        writing = Some(still);
+        sleep(SETTLING).await;
+    }
+}
+
+/// Longer than any of them takes.
+const SETTLED: Duration = Duration::from_secs(30);
+const SETTLING: Duration = Duration::from_millis(10);
 
 /// Conditions; their values go to `asked`.
 async fn filter(session: &mut Session, query: &AuditQuery, asked: &mut Asked) -> Result<String, StoreError> {

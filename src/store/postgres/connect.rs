@@ -120,24 +120,29 @@ impl Options {
         self.patience
     }
 
-    /// A pool whose server gives up on a statement after `patience`. Nothing is connected yet.
+    /// A pool whose server gives up on a statement after `patience`, and on a lock after [`LOCKED`]. Nothing is connected
+    /// yet.
     pub(super) fn pool(&self, size: usize, patience: Duration) -> Result<Pool, TlsFault> {
         let mut config = self.config.clone();
         // A commit is on the disk before it is answered, whatever the database's default is. A replica that dies in the
         // middle of a transaction must not hold its locks for long.
         let given = self.config.get_options().unwrap_or_default();
         config.options(format!(
-            "{given} -c synchronous_commit=on -c statement_timeout={0} -c lock_timeout={0} \
+            "{given} -c synchronous_commit=on -c statement_timeout={} -c lock_timeout={} \
              -c idle_in_transaction_session_timeout=5000",
-            patience.as_millis()
+            patience.as_millis(),
+            patience.min(LOCKED).as_millis()
         ));
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = match &self.tls {
             Tls::Off => Manager::from_config(config, tokio_postgres::NoTls, manager),
             Tls::VerifyFull(roots) => Manager::from_config(config, tls(roots.as_deref())?, manager),
         };
-        let pool = Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).build();
-        // Only timeouts of its own would need a runtime, and it has none.
+        // Under more load than the server can take, who waited for long would get a connection only to run out of time in
+        // the middle of something, which costs the connection: the rest of the time is for what it is used for.
+        let wait = Some(patience.min(CONNECTION) / 2);
+        let pool = Pool::builder(manager).max_size(size).wait_timeout(wait).runtime(Runtime::Tokio1).build();
+        // Only timeouts without a runtime are refused.
         pool.map_err(|error| TlsFault::NoRoots(error.to_string()))
     }
 
@@ -156,6 +161,10 @@ impl Options {
 
 /// How long the server may take to accept.
 const CONNECT: Duration = Duration::from_secs(2);
+/// The most that is waited for a lock: less than an operator waits for an answer, and than those who wait behind.
+const LOCKED: Duration = Duration::from_secs(3);
+/// For a connection and what it is used for.
+const CONNECTION: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// A server that vanished without a word.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);

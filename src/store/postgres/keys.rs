@@ -22,7 +22,7 @@ const OURS: i32 = 0x534E_544C;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lock {
     /// Shared by whoever writes about keys or to the audit. Exclusive for whoever activates a pepper, so that no row of
-    /// yesterday's can be committed after it; and, for a moment, for whoever asks for the audit's last number.
+    /// yesterday's can be committed after it.
     Writers = 1,
     /// The schema.
     Migration = 2,

@@ -33,6 +33,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::time::timeout;
 
 use self::session::{Lane, Session};
 use super::{
@@ -49,6 +50,7 @@ pub use open::OpenError;
 const DECISION: Duration = Duration::from_secs(1);
 const CHANGE: Duration = Duration::from_secs(10);
 const SCAN: Duration = Duration::from_secs(60);
+const REFUSED: Duration = Duration::from_secs(2);
 
 /// A PostgreSQL store. Dropping it closes its connections.
 #[derive(Debug)]
@@ -120,10 +122,10 @@ impl Store for PostgresStore {
         let mut session = self.changing().await?;
         let applied = change::apply(&mut session, &change, actor, now).await;
         let applied = session.end(applied).await?;
-        // The change is made, whether or not this succeeds.
+        // The change is made, whether or not this succeeds, and its answer does not wait for somebody's long listing.
         let refused =
             async { audit::refused(&mut self.scanning().await?, applied.key_id, now.before(REFUSED_SINCE)).await };
-        let refused = refused.await.unwrap_or_default();
+        let refused = timeout(REFUSED, refused).await.unwrap_or(Ok(Vec::new())).unwrap_or_default();
         Ok(Applied { refused, ..applied })
     }
 

@@ -197,6 +197,10 @@ async fn migrate(client: Object) -> Result<(), Fault> {
 /// Only into a database without keys: those of another pepper would be orphaned, and free for anyone to claim.
 async fn record(session: &mut Session, peppers: &Peppers) -> Result<(), StoreError> {
     let Some(first) = peppers.iter().next() else { return Ok(()) };
+    // Whoever waits for the lock is waited for by everyone who writes, on all replicas.
+    if session.row(step!("SELECT FROM peppers LIMIT 1")).await?.is_some() {
+        return Ok(());
+    }
     let insert = step!(
         "INSERT INTO peppers (id, check_value, active) SELECT $1, $2, true
          WHERE NOT EXISTS (SELECT 1 FROM peppers) AND NOT EXISTS (SELECT 1 FROM known_keys)",

@@ -13,8 +13,11 @@ use crate::{
 /// So many days have their partition before they begin: a week in which nobody is started and no job runs.
 const AHEAD: i32 = 7;
 
+/// How long others may be held up for the lock on the whole audit, in milliseconds.
+const BUSY: &str = "200";
+
 /// Makes the partitions of today and the days to come. A day for which `audit_rest` holds records already, from a clock
-/// that ran ahead, stays there.
+/// that ran ahead, stays there; one whose turn the audit is too busy for is made by the next run.
 pub(super) async fn make(session: &mut Session) -> Result<(), StoreError> {
     // One statement for the server: names and bounds cannot be parameters of DDL.
     let sql = "
@@ -24,13 +27,15 @@ pub(super) async fn make(session: &mut Session) -> Result<(), StoreError> {
             first date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
         BEGIN
             PERFORM pg_advisory_xact_lock(OURS, RETENTION);
+            -- A partition is made while nobody reads or writes the audit, and whoever waits for that holds up the rest.
+            PERFORM set_config('lock_timeout', 'BUSY', true);
             FOR day IN SELECT first + days FROM generate_series(0, AHEAD) AS days LOOP
                 CONTINUE WHEN to_regclass('audit_' || to_char(day, 'YYYYMMDD')) IS NOT NULL;
                 BEGIN
                     EXECUTE format('CREATE TABLE %I PARTITION OF audit FOR VALUES FROM (%L) TO (%L)',
                         'audit_' || to_char(day, 'YYYYMMDD'),
                         day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
-                EXCEPTION WHEN check_violation THEN NULL;
+                EXCEPTION WHEN check_violation OR lock_not_available THEN NULL;
                 END;
             END LOOP;
         END $$";
@@ -38,7 +43,8 @@ pub(super) async fn make(session: &mut Session) -> Result<(), StoreError> {
     let sql = sql
         .replace("OURS", &ours.to_string())
         .replace("RETENTION", &retention.to_string())
-        .replace("AHEAD", &AHEAD.to_string());
+        .replace("AHEAD", &AHEAD.to_string())
+        .replace("BUSY", BUSY);
     session.script(&sql).await
 }
 
@@ -94,7 +100,7 @@ async fn drop_day(session: &mut Session, day: &str) -> Result<u64, StoreError> {
     }
     let counted = session.query(&format!("SELECT count(*) FROM {day}"), &[]).await?;
     let counted = counted.first().map_or(Ok(0), |row| count(row, 0, "audit"))?;
-    session.script(&format!("SET LOCAL lock_timeout = 200; DROP TABLE {day}")).await?;
+    session.script(&format!("SET LOCAL lock_timeout = {BUSY}; DROP TABLE {day}")).await?;
     session.commit(Vec::new()).await?;
     Ok(counted)
 }

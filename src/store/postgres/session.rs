@@ -208,6 +208,7 @@ impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => Self::Unavailable(told(&error)),
+            PoolError::Timeout(_) => unavailable("no connection came free"),
             other => Self::Unavailable(other.to_string()),
         }
     }
