@@ -1,9 +1,10 @@
 //! The store in a PostgreSQL database: the authority of many replicas.
 //!
 //! [`PostgresStore::new`] connects to nothing; [`PostgresStore::prepare`] brings the schema up to date and checks the
-//! pepper, and may be tried until the server is there. Three pools, so that nobody waits behind what takes longer:
-//! *decisions* for what requests wait for and the poll, *changes* for operators' changes and chores, *scans* for
-//! operators' questions.
+//! pepper, and may be tried until the server is there. Four pools, so that nobody waits behind what takes longer, or behind
+//! a crowd: *decisions* for what requests wait for, *changes* for operators' changes and chores, *scans* for operators'
+//! questions, and one connection for the *poll*. That one is proven every second; were it any of the decisions', a poll
+//! after a silent failover would meet one dead connection after another.
 //!
 //! Every statement sees what is committed when it begins (READ COMMITTED), so what is read under a lock is the last word.
 //! Locks are taken in one order: the pepper's, those of keys by their number, rows by their id, the revision.
@@ -64,6 +65,7 @@ struct Pools {
     decisions: Pool,
     changes: Pool,
     scans: Pool,
+    poll: Pool,
 }
 
 impl PostgresStore {
@@ -73,6 +75,7 @@ impl PostgresStore {
             decisions: options.pool(options.connections(), options.patience().max(DECISION))?,
             changes: options.pool(2, CHANGE)?,
             scans: options.pool(2, SCAN)?,
+            poll: options.pool(1, DECISION)?,
         };
         Ok(Self { pools, place: options.to_string(), prepared: AtomicBool::new(false) })
     }
@@ -127,7 +130,7 @@ impl Store for PostgresStore {
     }
 
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
-        facts::changes_after(&mut self.deciding().await?, applied).await
+        facts::changes_after(&mut self.session(&self.pools.poll).await?, applied).await
     }
 
     async fn keys(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
