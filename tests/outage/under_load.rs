@@ -14,7 +14,7 @@ use crate::{
     OWNER, THIEF,
     common::{Sentinel, eventually, postgres::Postgres},
     measure::keys,
-    metric, ready, replica,
+    metric, ready, replica, told,
 };
 
 /// Of each replica, in each second.
@@ -125,6 +125,11 @@ async fn a_kill_and_an_outage_under_load_lose_no_claim_and_no_denial() {
     let stored = async || postgres.query(&url, stored).await[0][0].parse::<u64>().unwrap();
     eventually("every denial is in the audit", async || (stored().await >= denials).then_some(())).await;
     for replica in [one, other] {
+        // The poll, the audit, and what was not in the cache; and each of them again.
+        let warnings = told(&replica, &["WARN"]);
+        assert!(warnings.len() <= 6, "lines for each connection or request: {warnings:#?}");
+        assert!(!told(&replica, &["the store does not answer; known keys are decided from cache"]).is_empty());
+        assert_eq!(told(&replica, &["\"target\":\"deadpool"]), [""; 0]);
         assert_eq!(metric(&replica, "sentinel_audit_events_total{outcome=\"lost\"}").await, 0.0);
         replica.stop().await;
     }
