@@ -116,9 +116,9 @@ async fn a_kill_and_an_outage_under_load_lose_no_claim_and_no_denial() {
         load.over.store(true, Ordering::SeqCst);
         acknowledged.len()
     };
-    let (told, others, claims) = tokio::join!(load.run(&one, &owned), load.run(&other, &owned), troubles);
-    for told in [told, others] {
-        assert_eq!(told, ["bound", "store_unavailable", "bound"]);
+    let (owners, others, claims) = tokio::join!(load.run(&one, &owned), load.run(&other, &owned), troubles);
+    for owners in [owners, others] {
+        assert_eq!(owners, ["bound", "store_unavailable", "bound"]);
     }
     let denials = load.denials.load(Ordering::SeqCst);
     let stored = "SELECT coalesce(sum(count), 0) FROM audit WHERE kind = 'denied'";
