@@ -93,9 +93,12 @@ pub async fn drain_histograms(exposition: PrometheusHandle) -> Infallible {
     }
 }
 
-/// Deletes audit records older than `retention`, once an hour, beginning when the server has come to rest; with none it
-/// deletes nothing, and a store that keeps its audit by day still makes the days to come.
-pub async fn prune_audit(
+/// How long an operator still sees that a key was banned until some day.
+const ENDED_KEPT: Duration = Duration::from_hours(24 * 30);
+
+/// Deletes once an hour, beginning when the server has come to rest: audit records older than `retention`, of which none
+/// is for ever (a store that keeps its audit by day still makes the days to come), and what ended a month ago.
+pub async fn delete_what_is_over(
     store: Arc<dyn Store>,
     retention: Option<Duration>,
     now: impl Fn() -> Option<Timestamp> + Send,
@@ -105,21 +108,27 @@ pub async fn prune_audit(
     loop {
         hour.tick().await;
         let Some(now) = now() else { continue };
-        let (deleted, done) = prune_audit_once(&*store, now.before(retention.unwrap_or(Duration::MAX))).await;
-        if deleted > 0 {
-            info!(records = deleted, "old audit records were deleted");
+        let (audit, ended) = (now.before(retention.unwrap_or(Duration::MAX)), now.before(ENDED_KEPT));
+        let (records, done) = prune_audit_once(&*store, audit).await;
+        let (bans, also_done) = in_steps(&*store, |limit| Chore::Expire { before: ended, limit }).await;
+        if records + bans > 0 {
+            info!(records, bans, "old audit records and bans that ended a month ago were deleted");
         }
-        if let Err(cause) = done {
-            warn!(%cause, "old audit records are left for the next run");
+        if let Err(cause) = done.and(also_done) {
+            warn!(%cause, "what is over is left for the next run");
         }
     }
 }
 
 /// Deletes the audit records of before `before` in small steps, and returns how many it were.
 pub async fn prune_audit_once(store: &dyn Store, before: Timestamp) -> (u64, Result<(), StoreError>) {
+    in_steps(store, |limit| Chore::PruneAudit { before, limit }).await
+}
+
+async fn in_steps(store: &dyn Store, step: impl Fn(u32) -> Chore) -> (u64, Result<(), StoreError>) {
     let mut deleted = 0;
     loop {
-        match store.tend(Chore::PruneAudit { before, limit: PRUNED }).await {
+        match store.tend(step(PRUNED)).await {
             Ok(Tended { rows, .. }) => {
                 deleted += rows;
                 if rows < u64::from(PRUNED) {

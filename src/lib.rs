@@ -26,7 +26,8 @@
 //! `sentinel ban` (the [`cli`]) calls the [`admin`] API on a unix socket. The operation becomes a
 //! [`store::Change`], which [`store::Store::apply`] carries out in one transaction: the row, its audit record, the
 //! change log and `revision + 1`. The [`changes::Heralds`] tell the Followers of all processes. A
-//! [`changes::Follower`] is woken by such a hint (and by a timer, which alone would be enough), asks what changed after the revision it knows, invalidates the cache, and raises the applied revision. The
+//! [`changes::Follower`] is woken by such a hint (and by a timer, which alone would be enough), asks what changed after the
+//! revision it knows, invalidates the cache, and raises the applied revision. The
 //! reply to the operator waits for that, so that a ban binds before the command returns.
 //!
 //! # The path from one pepper to the next
@@ -51,9 +52,9 @@
 //! | [`client_ip`] | whose word on the client's address counts; the walk through trusted proxies. Pure | domain |
 //! | [`credential`] | profiles: closed grammars from a request's carriers to one canonical key, in one table. Pure | domain |
 //! | [`metrics`] | every metric in one table | domain |
-//! | [`store`] | the `Store` contract; SQLite; the cache and its one rule; the process's view of the store's clock; the batch that re-keys | redis_link (the shared cache), domain, metrics |
+//! | [`store`] | the `Store` contract, its rules, SQLite and PostgreSQL; the cache and its one rule; the process's view of the store's clock; the batch that re-keys | redis_link (the shared cache), files (PostgreSQL's certificates), domain, metrics |
 //! | [`redis_link`] | where Redis is, the connection to it and its breaker | metrics |
-//! | [`changes`] | the Follower, and the feeds that wake it | store, redis_link, domain, metrics |
+//! | [`changes`] | the Follower, and the feeds that wake it | store (contract, cache, view, PostgreSQL's notifications), redis_link, domain, metrics |
 //! | [`limit`] | claim budgets, in bounded memory | domain |
 //! | [`engine`] | the decision | limit, store (contract, cache, view, re-keying), domain |
 //! | [`audit`] | the never-blocking pipeline, what waits for the store, and the JSON log | store (contract, view), domain, metrics |
@@ -66,7 +67,7 @@
 //! | [`doctor`] | what is wrong with a set-up, and the fix: of a machine, a server, a file of Envoy's. Pure | caller, client_ip, credential, domain |
 //! | [`files`] | small files, and nothing that is none | nothing of ours |
 //! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain, files (pepper) |
-//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, files, limit, listen, redis_link, domain |
+//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, files, limit, listen, redis_link, store (PostgreSQL's options), domain |
 //! | [`app`] | the only wiring | all of the above |
 //! | [`cli`] | the command line | app, config, admin (the messages), doctor, files, listen, pepper, domain |
 //!

@@ -2,8 +2,8 @@
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    Registry,
-    filter::LevelFilter,
+    Layer, Registry,
+    filter::{LevelFilter, filter_fn},
     fmt,
     layer::SubscriberExt,
     reload::{self, Handle},
@@ -23,8 +23,11 @@ pub fn init(level: LevelFilter) -> Log {
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("log").finish(std::io::stderr());
     let (filter, handle) = reload::Layer::new(level);
     let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
+    // Whoever lost the store says so, once; the pool of connections has two lines for each of them.
+    let ours = filter_fn(|line| !line.target().starts_with("deadpool"));
+    let lines = lines.with_writer(writer).with_filter(ours);
     // Somebody else's subscriber (a test's) is as good as ours.
-    let _ = tracing_subscriber::registry().with(filter).with(lines.with_writer(writer)).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     Log { level: handle, _writer: guard }
 }
 

@@ -225,17 +225,19 @@ pub enum Operation {
     Find,
     AppendAudit,
     PruneAudit,
+    Expire,
     Audit,
     NoteUses,
     Archive,
     Counts,
     Rekey,
+    Import,
     Peppers,
     Rotate,
 }
 
 impl Operation {
-    const ALL: [(Self, &'static str); 15] = [
+    const ALL: [(Self, &'static str); 17] = [
         (Self::Lookup, "lookup"),
         (Self::Claim, "claim"),
         (Self::Apply, "apply"),
@@ -244,11 +246,13 @@ impl Operation {
         (Self::Find, "find"),
         (Self::AppendAudit, "append_audit"),
         (Self::PruneAudit, "prune_audit"),
+        (Self::Expire, "expire"),
         (Self::Audit, "audit"),
         (Self::NoteUses, "note_uses"),
         (Self::Archive, "archive"),
         (Self::Counts, "counts"),
         (Self::Rekey, "rekey"),
+        (Self::Import, "import"),
         (Self::Peppers, "peppers"),
         (Self::Rotate, "rotate"),
     ];

@@ -203,6 +203,20 @@ async fn a_cut_refuses_swallows_and_mends() {
 }
 
 #[tokio::test]
+async fn a_cut_that_forgets_leaves_what_was_connected_silent_for_ever() {
+    let postgres = Postgres::shared().await;
+    let mut cut = Cut::before(postgres.address()).await;
+    let database = cut.through(&postgres.database().await);
+    let client = connect(&database).await.unwrap();
+    cut.forget().await;
+    let mut old = Box::pin(one(&client));
+    assert!(timeout(SILENCE, &mut old).await.is_err());
+    assert_eq!(one(&connect(&database).await.unwrap()).await.unwrap(), 1);
+    cut.mend().await;
+    assert!(timeout(SILENCE, &mut old).await.is_err());
+}
+
+#[tokio::test]
 async fn a_cut_is_slow_in_both_directions() {
     let postgres = Postgres::shared().await;
     let cut = Cut::before(postgres.address()).await;

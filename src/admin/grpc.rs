@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, transport::server::UdsConnectInfo};
+use tonic::{Request, Response, Status, Streaming, transport::server::UdsConnectInfo};
 
 use super::{
     Operations,
     api::{self, admin_server},
-    diagnosis, explain,
+    diagnosis, explain, export,
     follow::{self, Pages},
+    import,
     operations::{lost, not_done},
     pepper, promote, request, response,
 };
@@ -110,6 +111,23 @@ impl admin_server::Admin for Admin {
     async fn promote(&self, request: Request<api::PromoteRequest>) -> Result<Response<Self::PromoteStream>, Status> {
         let (actor, message) = open(request)?;
         Ok(Response::new(promote::promote(&self.operations, actor, message.dry_run)?))
+    }
+
+    type ExportKeysStream = export::Chunks;
+
+    async fn export_keys(&self, request: Request<api::ExportKeysRequest>) -> Result<Response<export::Chunks>, Status> {
+        open(request)?;
+        Ok(Response::new(export::export(Arc::clone(&self.operations)).await?))
+    }
+
+    type ImportKeysStream = ReceiverStream<Result<api::ImportKeysResponse, Status>>;
+
+    async fn import_keys(
+        &self,
+        request: Request<Streaming<api::ImportKeysRequest>>,
+    ) -> Result<Response<Self::ImportKeysStream>, Status> {
+        let (actor, chunks) = open(request)?;
+        Ok(Response::new(import::import(Arc::clone(&self.operations), actor, chunks)))
     }
 
     async fn undo(&self, request: Request<api::UndoRequest>) -> Result<Response<api::ChangeResponse>, Status> {

@@ -4,13 +4,17 @@
 //! carried out by the store in one transaction, and answered once this process decides by it. [`grpc`] is the thin
 //! edge: `request` reads the wire (and names the field that is wrong), `response` writes it. `explain` judges a request
 //! head as a Check would be judged, short of the claim; `promote` walks through what observe mode has seen; `diagnosis`
-//! gathers what `sentinel doctor` judges.
+//! gathers what `sentinel doctor` judges; `export` and `import` move keys, by the lines of `key_file`.
 
 mod diagnosis;
 mod explain;
+mod export;
+mod fields;
 mod follow;
 pub mod grpc;
 mod head;
+mod import;
+mod key_file;
 mod operations;
 mod pepper;
 mod promote;
@@ -42,6 +46,13 @@ pub mod api {
     impl fmt::Debug for Metadata {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("Metadata(…)")
+        }
+    }
+
+    /// A file of keys may be taken for the other kind.
+    impl fmt::Debug for ImportKeysRequest {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("ImportKeysRequest(…)")
         }
     }
 

@@ -32,18 +32,7 @@ const AT_ONCE: usize = 64;
 const LET_THROUGH: u32 = 1000;
 
 /// A page of the keys to promote, from the first.
-const OBSERVED: KeyQuery = KeyQuery {
-    state: None,
-    reserved_only: false,
-    hint: None,
-    banned_only: false,
-    observed_only: true,
-    let_through_only: false,
-    network: None,
-    limit: PAGE,
-    offset: 0,
-    order: Order::ById(None),
-};
+const OBSERVED: KeyQuery = KeyQuery { observed_only: true, limit: PAGE, order: Order::ById(None), ..KeyQuery::ALL };
 
 const BOUND: &str = "bound";
 const RESERVED: &str = "reserved";

@@ -18,7 +18,7 @@ use crate::{
         event::{DecisionId, EventKind},
         text::is_control,
     },
-    store::{Action, AuditQuery, Change, KeyQuery, Order, RecordId, Target},
+    store::{Action, AuditQuery, Change, KeyQuery, RecordId, Target},
 };
 
 const DEFAULT_LIMIT: u32 = 100;
@@ -95,11 +95,10 @@ pub(super) fn keys(request: &api::ListKeysRequest) -> Result<KeyQuery, Status> {
         hint: hint_part(hint)?,
         banned_only: *banned_only,
         observed_only: *observed_only,
-        let_through_only: false,
         network: if net.is_empty() { None } else { Some(network("network", net)?) },
         limit: limit(*rows)?,
         offset: *offset,
-        order: Order::Newest,
+        ..KeyQuery::ALL
     })
 }
 

@@ -264,7 +264,7 @@ impl Core {
         tasks.spawn(async move { match tokio::join!(count, upkeep, archive, rekey) {} });
         let view = Arc::clone(&self.view);
         let (store, retention) = (Arc::clone(&self.store), config.audit.retention);
-        let prune = jobs::prune_audit(store, retention, move || view.time(Instant::now()));
+        let prune = jobs::delete_what_is_over(store, retention, move || view.time(Instant::now()));
         tasks.spawn(async move { match prune.await {} });
         changes
     }

@@ -74,7 +74,8 @@ impl Keep {
                     prepared();
                     std::future::pending().await
                 }
-                Err(fault) => fault.into(),
+                Err(fault @ OpenError::Pepper(_)) => format!("pepper.secrets: {fault}").into(),
+                Err(fault) => format!("store.url: {fault}").into(),
             },
         }
     }

@@ -55,7 +55,8 @@ impl Follower {
                 }
                 Err(PollError::WrongPepper(wrong)) => return wrong,
                 // Who waits for a store that was never there says so himself.
-                Err(PollError::Store(_)) if self.view.since_poll(Instant::now()).is_none() => {}
+                Err(PollError::Store(StoreError::Unavailable(_))) if self.view.since_poll(Instant::now()).is_none() => {
+                }
                 Err(PollError::Store(cause)) => {
                     if !std::mem::replace(&mut lost, true) {
                         warn!(%cause, "the store does not answer; known keys are decided from cache");

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::{
     audit_args::AuditCommand,
-    bindings_args::{ClaimArgs, NoteArgs, PromoteArgs, SetArgs},
+    bindings_args::{ClaimArgs, ExportArgs, ImportArgs, NoteArgs, PromoteArgs, SetArgs},
     manual,
     pepper_args::PepperCommand,
     reference::Which,
@@ -285,6 +285,14 @@ Changes: nothing. Candidates are networks that used the key in observe mode; the
     /// Make owners of what observe mode has seen
     #[command(after_help = manual::PROMOTE)]
     Promote(PromoteArgs),
+
+    /// Write every key that the store knows to a file, for another store
+    #[command(after_help = manual::EXPORT)]
+    Export(ExportArgs),
+
+    /// Take in the keys of such a file; nothing that is there is overwritten
+    #[command(after_help = manual::IMPORT)]
+    Import(ImportArgs),
 }
 
 #[derive(Args)]

@@ -97,6 +97,20 @@ pub(super) struct PromoteArgs {
     pub(super) yes: bool,
 }
 
+#[derive(Args)]
+pub(super) struct ExportArgs {
+    /// The file to write, mode 0600, and in its place only once it is whole; - for standard output
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(super) file: PathBuf,
+}
+
+#[derive(Args)]
+pub(super) struct ImportArgs {
+    /// The file to read, - for standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+}
+
 enum Key {
     Id(KeyReference),
     File(PathBuf, Option<String>),

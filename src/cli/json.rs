@@ -1,6 +1,8 @@
 //! Answers for scripts: the proto's messages under the proto's names, except that a time `x_ms` is `x` in RFC 3339.
 //! What is absent is `null`, never left out.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,6 +16,7 @@ use crate::{
 };
 
 use super::{
+    moving::Imported,
     promote::Walked,
     show::{state, undo},
 };
@@ -27,6 +30,22 @@ pub(super) fn one(answer: &GetKeyResponse) -> Value {
         "key": answer.key.as_ref().map(key),
         "refused": answer.refused.iter().map(refused).collect::<Vec<_>>(),
         "now": time(answer.now_ms),
+    })
+}
+
+pub(super) fn exported(keys: u64, path: &Path) -> Value {
+    json!({ "exported": keys, "file": path.display().to_string() })
+}
+
+pub(super) fn imported(imported: &Imported) -> Value {
+    let last = &imported.last;
+    json!({
+        "keys": last.keys,
+        "imported": last.imported,
+        "identical": last.identical,
+        "skipped": last.skipped,
+        "skipped_key_ids": imported.skipped,
+        "other_realm": last.other_realm,
     })
 }
 

@@ -161,6 +161,30 @@ gone; the audit names each. --forget asks first, on a terminal; scripts say --ye
 To take it back: sentinel pepper activate makes a retired pepper active again, as long as its secret
 is listed. What was forgotten is not brought back.";
 
+pub(super) const EXPORT: &str = "\
+Examples:
+  sentinel bindings export keys.jsonl
+  sentinel bindings export | gzip > keys.jsonl.gz
+  sentinel bindings export | ssh other sentinel bindings import -
+
+JSON Lines, a key a line, archived and observed ones too. Holds no key and no pepper; digests that
+only the pepper's owner can make. What changes while it runs may or may not be in it: to move, stop
+the traffic or set binding.first_use = \"deny\" first. The audit is not in it (sentinel audit export).
+
+Changes: nothing in the server.";
+
+pub(super) const IMPORT: &str = "\
+Examples:
+  sentinel bindings import keys.jsonl
+  zcat keys.jsonl.gz | sentinel bindings import -
+
+Changes: keys that the store does not know are added as they were, with owner, ban, times, note,
+candidates and archive. A key that it knows, by its id or its digest, is left alone, and told if it
+differs. Every 500 keys are one transaction and one audit record; after a fault the same file can be
+imported again, and the rest is taken in. The server must list the peppers that the file's first
+line names; none of it is imported otherwise.
+To take it back: there is no undo of a whole import; each key has sentinel unbind and unban.";
+
 pub(super) const AUDIT_EXPORT: &str = "\
 Examples:
   sentinel audit export > audit.csv

@@ -13,6 +13,7 @@ mod csv;
 mod doctor;
 mod json;
 mod manual;
+mod moving;
 mod operate;
 mod pepper;
 mod pepper_args;

@@ -13,7 +13,7 @@ use super::{
     audit_args::{AuditArgs, AuditCommand},
     change,
     client::ask,
-    csv, json, print, promote,
+    csv, json, moving, print, promote,
     reference::{Which, by_file, by_id, read_bounded},
     running, say,
     screen::Screen,
@@ -81,6 +81,8 @@ async fn bindings(command: BindingsCommand, session: &Session<'_>) -> Result<(),
         BindingsCommand::Set(args) => change::set(session, args).await,
         BindingsCommand::Claim(args) => change::claim(session, args).await,
         BindingsCommand::Note(args) => change::note(session, args).await,
+        BindingsCommand::Export(args) => moving::export(session, &args.file).await,
+        BindingsCommand::Import(args) => moving::import(session, &args.file).await,
         BindingsCommand::Promote(args) => promote::run(session, args.dry_run, args.yes).await,
     }
 }

@@ -64,13 +64,15 @@ pub enum EventKind {
     PepperRetired,
     /// An operator retired a pepper with this key still under it: its binding and its ban are gone.
     Forgotten,
+    /// An operator took in keys of another store.
+    Imported,
     /// A run of the server did not end well: denials between the first time and the last may be missing.
     Gap,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Denied,
         Self::WouldDeny,
         Self::FirstUse,
@@ -87,6 +89,7 @@ impl EventKind {
         Self::PepperActivated,
         Self::PepperRetired,
         Self::Forgotten,
+        Self::Imported,
         Self::Gap,
     ];
 
@@ -109,6 +112,7 @@ impl EventKind {
             Self::PepperActivated => "pepper_activated",
             Self::PepperRetired => "pepper_retired",
             Self::Forgotten => "forgotten",
+            Self::Imported => "imported",
             Self::Gap => "gap",
         }
     }

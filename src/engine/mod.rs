@@ -419,7 +419,8 @@ impl Engine {
             now: case.time,
             decision_id: decision_id.to_string(),
         };
-        let claimed = match self.cached.claim(claim, move || charge.keep()).await {
+        let settles = |facts: &KeyFacts| self.known(case, facts).is_some();
+        let claimed = match self.cached.claim(claim, settles, move || charge.keep()).await {
             Err(StoreError::Behind(active)) => return Ok(Err(Behind(active))),
             claimed => claimed?,
         };

@@ -1,7 +1,7 @@
 //! What is asked of a store beside decisions and operators' questions and changes.
 
-use super::{BatchId, Rekey, Use};
-use crate::domain::{Timestamp, event::Record};
+use super::{BatchId, KnownPepper, Moving, Rekey, Use};
+use crate::domain::{KeyId, Timestamp, event::Record};
 
 /// A chore. First uses wait behind its transaction, so it should be a small one.
 #[derive(Clone, Debug)]
@@ -36,6 +36,14 @@ pub enum Chore {
         /// Now, on the store's clock.
         now: Timestamp,
     },
+    /// Deletes bans and provisional bindings that ended before `before`: they bind nobody any more, so no cached fact is
+    /// wrong for it.
+    Expire {
+        /// What ended at this moment stays.
+        before: Timestamp,
+        /// The most to delete, of each.
+        limit: u32,
+    },
     /// Re-keys rows: binding, ban, candidates and archived rows of a key get the digest that it has under the active
     /// pepper, and keep their id and all else. Each takes a revision and is logged under the digest that it leaves, which
     /// is the one that caches know. What is no longer there, is there under the new digest already or would leave the
@@ -46,13 +54,30 @@ pub enum Chore {
         /// Now, on the store's clock.
         now: Timestamp,
     },
+    /// Takes in keys of another store, in their order. A key that is known already, by its id or its digest, in whatever
+    /// table, is left alone: nothing is overwritten, and nobody's key goes to somebody else. Each key taken takes a
+    /// revision; one audit record tells of all. What they are under need not be active, but must be among `peppers`,
+    /// which the store knows from then on.
+    Import {
+        /// The keys, with peppers whose digests this process can make.
+        keys: Vec<Moving>,
+        /// What the process lists.
+        peppers: Vec<KnownPepper>,
+        /// Who asked for it.
+        actor: String,
+        /// Now, on the store's clock.
+        now: Timestamp,
+    },
 }
 
 /// A [`Chore`] that was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tended {
-    /// How much it was: bindings touched, records appended or deleted, keys archived or moved.
+    /// How much it was: bindings touched, records appended or deleted, keys archived, moved or imported.
     pub rows: u64,
-    /// The audit records written on the way, already stored: for the log. Only [`Chore::Archive`] has any.
+    /// The audit records written on the way, already stored: for the log. Only [`Chore::Archive`] and [`Chore::Import`]
+    /// have any.
     pub records: Vec<Record>,
+    /// Of an import: the keys that were known already, and otherwise than they came. Times of use make no difference.
+    pub kept: Vec<KeyId>,
 }

@@ -1,6 +1,6 @@
 //! What operators ask for: keys, the audit, counts.
 
-use super::{PepperRow, RefusedNetwork};
+use super::{PepperRow, RefusedNetwork, Whole};
 use crate::domain::{Hint, KeyFacts, KeyId, Network, Reason, State, Timestamp};
 
 /// Which keys to list.
@@ -19,6 +19,9 @@ pub struct KeyQuery {
     /// Only keys that have an owner and that only the mode let through in the last 24 h, the busiest first, with the
     /// networks that enforcing would refuse. Nothing else narrows or orders these.
     pub let_through_only: bool,
+    /// Every key that anything is known of, seen or archived ones too, by id and with [`KeyRow::whole`]; all of a page in
+    /// one snapshot. Nothing else narrows these.
+    pub whole: bool,
     /// Only keys that this network owns exactly.
     pub network: Option<Network>,
     /// At most so many rows.
@@ -27,6 +30,23 @@ pub struct KeyQuery {
     pub offset: u32,
     /// In which order.
     pub order: Order,
+}
+
+impl KeyQuery {
+    /// The first of all bindings and bans, the newest first.
+    pub const ALL: Self = Self {
+        state: None,
+        reserved_only: false,
+        hint: None,
+        banned_only: false,
+        observed_only: false,
+        let_through_only: false,
+        whole: false,
+        network: None,
+        limit: 1000,
+        offset: 0,
+        order: Order::Newest,
+    };
 }
 
 /// The order of a [`KeyQuery`].
@@ -53,6 +73,8 @@ pub struct KeyRow {
     /// The networks refused this key in the last 24 h, as for [`refused`](super::Applied::refused). Only [`find`](super::Store::find) looks for them, and
     /// [`KeyQuery::let_through_only`] for those that were let through.
     pub refused: Vec<RefusedNetwork>,
+    /// Only where [`KeyQuery::whole`] asks for it.
+    pub whole: Option<Box<Whole>>,
 }
 
 /// What has become of a binding. Written some seconds late, so no decision reads it.

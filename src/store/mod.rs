@@ -9,6 +9,7 @@ mod chore;
 mod claim;
 mod error;
 mod listing;
+mod moving;
 pub mod observed;
 pub mod postgres;
 mod records;
@@ -24,6 +25,7 @@ pub use chore::{Chore, Tended};
 pub use claim::{Claim, Claimed, MAX_CANDIDATES, Purpose, Slots, Use};
 pub use error::{ChangeError, PepperFault, Refusal, StoreError};
 pub use listing::{Archived, CountQuery, Counts, Crowded, Denied, KeyQuery, KeyRow, Life, Order};
+pub use moving::{Former, KnownPepper, Moving, Whole};
 pub use records::{AuditOrder, AuditQuery, BatchId, RecordId, SpoolId, Stored};
 pub use rotation::{FORGOTTEN_AT_ONCE, Left, PepperRow, Rekey, Rotated, Rotation};
 

@@ -86,7 +86,9 @@ fn operation(chore: &Chore) -> Operation {
         Chore::Deliver { .. } => Operation::AppendAudit,
         Chore::PruneAudit { .. } => Operation::PruneAudit,
         Chore::Archive { .. } => Operation::Archive,
+        Chore::Expire { .. } => Operation::Expire,
         Chore::Rekey { .. } => Operation::Rekey,
+        Chore::Import { .. } => Operation::Import,
     }
 }
 

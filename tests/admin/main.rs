@@ -10,6 +10,7 @@ mod explain;
 mod giving;
 mod in_process;
 mod lists;
+mod moving;
 mod observed;
 mod promoting;
 mod refusals;

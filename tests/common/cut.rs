@@ -1,4 +1,4 @@
-//! The network between a client and a server, which can be cut, go silent or be slow.
+//! The network between a client and a server, which can be cut, go silent, forget or be slow.
 
 use std::{
     io,
@@ -31,6 +31,8 @@ pub(crate) struct Cut {
 #[derive(Clone, Copy)]
 struct Link {
     silent: bool,
+    /// How often connections were lost; one of an earlier time is heard no more.
+    losses: u32,
     delay: Duration,
 }
 
@@ -41,7 +43,7 @@ struct Forwarding {
 
 impl Cut {
     pub(crate) async fn before(server: SocketAddr) -> Self {
-        let link = watch::Sender::new(Link { silent: false, delay: Duration::ZERO });
+        let link = watch::Sender::new(Link { silent: false, losses: 0, delay: Duration::ZERO });
         let address = (Ipv4Addr::LOCALHOST, free_port()).into();
         let mut cut = Self { address, server, link, forwarding: None };
         cut.listen().await;
@@ -79,6 +81,13 @@ impl Cut {
     pub(crate) async fn mend(&mut self) {
         self.link.send_modify(|link| link.silent = false);
         self.listen().await;
+    }
+
+    /// As when the other end is replaced by one that knows nothing, or when something in between forgets: the connections
+    /// of now stay silent for ever, without a word, and new ones pass.
+    pub(crate) async fn forget(&mut self) {
+        self.link.send_modify(|link| link.losses += 1);
+        self.mend().await;
     }
 
     /// What is read from now on, in either direction, is passed on so much later. One read at a time: it slows a
@@ -128,22 +137,28 @@ async fn forward(
 }
 
 async fn connect(client: TcpStream, server: SocketAddr, mut link: watch::Receiver<Link>) -> io::Result<()> {
-    until_heard(&mut link).await?;
+    let since = link.borrow().losses;
+    until_heard(&mut link, since).await?;
     let server = TcpStream::connect(server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    let asked = pass_on(from_client, to_server, link.clone());
-    tokio::try_join!(asked, pass_on(from_server, to_client, link)).map(drop)
+    let asked = pass_on(from_client, to_server, link.clone(), since);
+    tokio::try_join!(asked, pass_on(from_server, to_client, link, since)).map(drop)
 }
 
-async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut link: watch::Receiver<Link>) -> io::Result<()> {
+async fn pass_on(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut link: watch::Receiver<Link>,
+    since: u32,
+) -> io::Result<()> {
     let mut chunk = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut chunk).await;
         let delay = link.borrow().delay;
         sleep(delay).await;
-        until_heard(&mut link).await?;
+        until_heard(&mut link, since).await?;
         match read? {
             0 => return to.shutdown().await,
             count => to.write_all(&chunk[..count]).await?,
@@ -151,6 +166,6 @@ async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut link: watc
     }
 }
 
-async fn until_heard(link: &mut watch::Receiver<Link>) -> io::Result<()> {
-    link.wait_for(|link| !link.silent).await.map(drop).map_err(io::Error::other)
+async fn until_heard(link: &mut watch::Receiver<Link>, since: u32) -> io::Result<()> {
+    link.wait_for(|link| !link.silent && link.losses == since).await.map(drop).map_err(io::Error::other)
 }

@@ -145,6 +145,13 @@ impl Home {
 
     /// Starts the server and waits until it serves.
     pub(crate) async fn start(self) -> Sentinel {
+        let sentinel = self.listen().await;
+        eventually("sentinel is ready", async || (sentinel.get("/readyz").await.0 == 200).then_some(())).await;
+        sentinel
+    }
+
+    /// Starts the server and waits until it listens; its store may be away.
+    pub(crate) async fn listen(self) -> Sentinel {
         let home = self.with_store().await;
         let mut process = home.spawn();
         let listening = eventually("sentinel says where it listens", async || {
@@ -159,9 +166,7 @@ impl Home {
         let address = |field: &str| listening[field].as_str().unwrap_or_else(|| panic!("no {field} in {listening}"));
         let grpc = Target::parse(address("grpc"));
         let http: SocketAddr = address("http").parse().unwrap();
-        let sentinel = Sentinel { process, grpc, http, channel: OnceCell::new(), home };
-        eventually("sentinel is ready", async || (sentinel.get("/readyz").await.0 == 200).then_some(())).await;
-        sentinel
+        Sentinel { process, grpc, http, channel: OnceCell::new(), home }
     }
 
     /// With the store that tests run on, unless this one says otherwise.

@@ -155,7 +155,11 @@ impl Store for Switch {
                 self.check()?;
                 self.store.tend(chore).await
             }
-            Chore::PruneAudit { .. } | Chore::Archive { .. } | Chore::Rekey { .. } => self.store.tend(chore).await,
+            Chore::PruneAudit { .. }
+            | Chore::Archive { .. }
+            | Chore::Expire { .. }
+            | Chore::Rekey { .. }
+            | Chore::Import { .. } => self.store.tend(chore).await,
         }
     }
 

@@ -5,6 +5,7 @@
 mod claims;
 #[path = "../common/mod.rs"]
 mod common;
+mod drill;
 mod follower;
 mod health;
 mod process;

@@ -38,7 +38,7 @@ fn file_in(folder: &TempDir) -> PathBuf {
 }
 
 /// The peppers of these bytes.
-fn listed(bytes: &[u8]) -> Peppers {
+pub(crate) fn listed(bytes: &[u8]) -> Peppers {
     Peppers::new(bytes.iter().map(|byte| Pepper::new(&[*byte; 32]).unwrap()).collect()).unwrap()
 }
 
@@ -92,6 +92,13 @@ impl Process {
         Self::over(Arc::clone(&self.store), listed(peppers), self.place.clone(), options)
     }
 
+    /// One of a server's database, without a limit on claims.
+    pub(crate) async fn of_server(url: &str, peppers: Peppers) -> Self {
+        let mut options = Options { failsafe: Failsafe::Closed, stale_grace: GRACE, ..Options::default() };
+        options.claims.per_network = None;
+        Self::of(Database::Postgres(url.to_owned()), tempfile::tempdir().unwrap(), peppers, options).await
+    }
+
     fn over(store: Arc<Switch>, peppers: Peppers, place: (Arc<TempDir>, Database), options: Options) -> Self {
         let metrics = Metrics::new().unwrap();
         let observed = Arc::new(Observed::new(Arc::clone(&store) as _, metrics.store.clone()));
@@ -112,7 +119,7 @@ impl Process {
         self.store.rotate(step, "uid:0", self.now()).await.unwrap().revision
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.view.time(self.started).unwrap()
     }
 

@@ -101,7 +101,7 @@ impl Store for Memory {
 
     async fn tend(&self, chore: Chore) -> Result<Tended, StoreError> {
         match chore {
-            Chore::Deliver { records, .. } => Ok(Tended { rows: records.len() as u64, records: Vec::new() }),
+            Chore::Deliver { records, .. } => Ok(Tended { rows: records.len() as u64, ..Tended::default() }),
             _ => unused(),
         }
     }

@@ -14,7 +14,7 @@ use key_ip_sentinel::{
         ApiKey, Binding, Fingerprint, KeyDigest, KeyHasher, KeyIdPrefix, Network, Pepper, Timestamp, event::Record,
     },
     store::{
-        Action, Applied, AuditQuery, BatchId, Change, ChangeError, Chore, Claim, Claimed, CountQuery, KeyQuery, Order,
+        Action, Applied, AuditQuery, BatchId, Change, ChangeError, Chore, Claim, Claimed, CountQuery, KeyQuery,
         Purpose, Reading, Refusal, Revision, Slots, SpoolId, Store, Target,
     },
 };
@@ -151,18 +151,7 @@ pub(crate) async fn audit(store: &dyn Store, query: AuditQuery) -> Vec<Record> {
 pub(crate) const ONE: Purpose = Purpose::Own(Slots { networks: 1, window: Duration::ZERO });
 
 /// Every key, newest first.
-pub(crate) const ALL_KEYS: KeyQuery = KeyQuery {
-    state: None,
-    reserved_only: false,
-    hint: None,
-    banned_only: false,
-    observed_only: false,
-    let_through_only: false,
-    network: None,
-    limit: 1000,
-    offset: 0,
-    order: Order::Newest,
-};
+pub(crate) const ALL_KEYS: KeyQuery = KeyQuery::ALL;
 
 /// Bindings and bans alone.
 pub(crate) const TOTALS: CountQuery = CountQuery { crowded: 0, denied_since: None, peppers: false };

@@ -30,7 +30,7 @@ async fn note(store: &dyn Store, uses: Vec<Use>) -> u64 {
 }
 
 async fn archive(store: &dyn Store, unused_since: Timestamp, limit: u32, now: Timestamp) -> Vec<Record> {
-    let Tended { rows, records } = store.tend(Chore::Archive { unused_since, limit, now }).await.unwrap();
+    let Tended { rows, records, .. } = store.tend(Chore::Archive { unused_since, limit, now }).await.unwrap();
     assert_eq!(rows, records.len() as u64);
     records
 }
@@ -154,4 +154,31 @@ pub(crate) async fn an_archiving_can_be_undone(place: &impl Backend) {
     assert_eq!(undone.after, bound);
     assert_eq!(archive(&*store, at(hours(3)), 10, at(hours(3))).await, [], "or the next minute would undo the undoing");
     assert_eq!(archive(&*store, at(hours(4)), 10, at(hours(4))).await.len(), 1);
+}
+
+pub(crate) async fn what_has_ended_is_deleted_in_steps_and_nothing_else(place: &impl Backend) {
+    let store = place.open().await;
+    let ended: Vec<_> = (0..3).map(|number| key(&format!("ended-{number}"))).collect();
+    for (key, lasting) in ended.iter().zip([1, 2, 3]) {
+        change(&*store, key, ban_for(Some(hours(lasting)))).await;
+    }
+    let (lasting, owner, guest) = (key("lasting"), key("owner"), key("guest"));
+    change(&*store, &lasting, FOREVER).await;
+    bind(&*store, &owner, "203.0.113.7").await;
+    change(&*store, &owner, ban_for(Some(hours(1)))).await;
+    bind(&*store, &guest, "203.0.113.8").await;
+    place.make_provisional(&guest, at(hours(1))).await;
+    let before = revision(&*store).await;
+    let expire = async |before: Timestamp, limit: u32| store.tend(Chore::Expire { before, limit }).await.unwrap().rows;
+    assert_eq!(expire(at(hours(1)), 10).await, 0, "what ends at this very moment stays");
+    assert_eq!(expire(at(hours(4)), 1).await, 2, "one ban and one provisional binding");
+    assert_eq!(expire(at(hours(4)), 10).await, 3);
+    assert_eq!(expire(at(hours(4)), 10).await, 0);
+    for key in ended.iter().chain([&guest]) {
+        assert!(store.lookup(&key.digest.into()).await.unwrap().facts.is_empty());
+    }
+    assert!(store.lookup(&lasting.digest.into()).await.unwrap().facts.ban.is_some());
+    let owned = store.lookup(&owner.digest.into()).await.unwrap().facts;
+    assert!(owned.ban.is_none() && owned.binding.is_some(), "a ban takes no binding with it");
+    assert_eq!(revision(&*store).await, before, "no cached fact is wrong for it");
 }

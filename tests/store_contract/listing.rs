@@ -129,6 +129,7 @@ pub(crate) async fn a_key_is_found_by_prefix_and_by_itself(place: &impl Backend)
             facts,
             life: Life::default(),
             refused: Vec::new(),
+            whole: None,
         };
         let short = Target::Id(prefix(&key.digest.new_id().to_string()[..10]));
         for target in [Target::Key(key.clone()), by_id(key), short] {

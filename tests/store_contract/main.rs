@@ -10,6 +10,7 @@ mod claims;
 mod common;
 mod counts;
 mod fixture;
+mod import;
 mod learning;
 mod life;
 mod listing;
@@ -67,6 +68,7 @@ macro_rules! suite {
                 a_ban_outlives_the_archive,
                 the_archive_goes_in_steps_the_longest_unused_first,
                 an_archiving_can_be_undone,
+                what_has_ended_is_deleted_in_steps_and_nothing_else,
             },
             undo::{
                 every_change_can_be_undone_and_the_undoing_too,
@@ -147,6 +149,15 @@ macro_rules! suite {
                 what_is_forgotten_is_named_and_new_again,
                 forgetting_goes_in_bounded_steps,
                 claims_that_meet_an_activation_have_one_winner_a_key,
+            },
+            import::{
+                everything_that_is_known_of_a_key_moves,
+                an_import_takes_a_revision_a_key_and_one_record,
+                an_import_takes_no_key_from_its_owner,
+                a_key_that_comes_twice_is_taken_once,
+                an_import_is_done_whole_or_not_at_all,
+                keys_under_another_pepper_bring_it_along_and_are_moved_when_used,
+                an_import_that_meets_claims_leaves_one_owner_a_key,
             },
             reopened::{
                 everything_is_there_after_reopening,

@@ -5,6 +5,7 @@ mod change;
 mod diagnosis;
 mod explained;
 mod keys;
+mod moved;
 mod peppers;
 mod promoted;
 mod table;
@@ -17,6 +18,7 @@ pub(super) use change::{banned, done, given, unbanned, unbound, undone};
 pub(super) use diagnosis::report;
 pub(super) use explained::explained;
 pub(super) use keys::{list, one, subject};
+pub(super) use moved::{exported, imported};
 pub(super) use peppers::{activated, peppers, retired};
 pub(super) use promoted::{plan, promoted};
 

@@ -10,8 +10,10 @@
 //!
 //! Caches hold what is committed and never arbitrate: an absent key is not cached, and every claim goes to the store.
 
+mod complaint;
 mod entry;
 mod shared;
+mod turns;
 mod window;
 
 use std::{
@@ -37,9 +39,11 @@ use crate::{
     metrics::StoreMetrics,
 };
 
+use complaint::Complaint;
 pub use entry::Entry;
 use entry::Uses;
 pub use shared::{Shared, Writer};
+use turns::Turns;
 use window::Window;
 
 /// A [`Store`]'s facts with a cache in front.
@@ -53,9 +57,11 @@ pub struct Cached {
     window: Mutex<Window>,
     /// By the first digest, and whether Redis may answer.
     loading: Mutex<HashMap<(KeyDigest, bool), Loading>>,
+    claiming: Arc<Turns>,
     shared: Option<Shared>,
     patience: Duration,
     uses: Uses,
+    complaint: Complaint,
 }
 
 type Loading = future::Shared<BoxFuture<'static, Result<Loaded, StoreError>>>;
@@ -89,9 +95,11 @@ impl Cached {
             entries,
             window: Mutex::default(),
             loading: Mutex::default(),
+            claiming: Arc::default(),
             shared: None,
             patience: PATIENCE,
             uses: Uses::default(),
+            complaint: Complaint::default(),
         }
     }
 
@@ -137,15 +145,27 @@ impl Cached {
 
     /// Claims, and keeps what the store answered. `written` is called if the claim was written, whether or not its
     /// caller still waits; else it is dropped.
+    ///
+    /// Claims of one key take turns. What was learned meanwhile is the answer if it `settles` the matter: then the claim
+    /// is held, by the same facts that a request which came a little later would be judged by.
     pub async fn claim(
         self: &Arc<Self>,
         claim: Claim,
+        settles: impl Fn(&KeyFacts) -> bool,
         written: impl FnOnce() + Send + 'static,
     ) -> Result<Claimed, StoreError> {
+        let turn = self.claiming.wait(claim.key.digest).await;
+        let learned = claim.key.digests().iter().find_map(|digest| self.entries.get(&digest));
+        if let Some(entry) = learned.filter(|entry| settles(&entry.facts)) {
+            return Ok(Claimed::Held(Reading::clone(&entry)));
+        }
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
+            // Not the caller's to give up: the next one would only wait in the store for what this one does there.
+            let _turn = turn;
             let (key, generation) = (claim.key.digests(), locked(&this.window).generation);
-            let claimed = timeout(this.patience, this.store.claim(claim)).await.map_err(too_slow)??;
+            let claimed = timeout(this.patience, this.store.claim(claim)).await.unwrap_or_else(too_slow);
+            let claimed = claimed.inspect_err(|cause| this.complaint.hear(cause))?;
             match &claimed {
                 Claimed::Won { record, .. } => {
                     (this.first_use)(record);
@@ -193,7 +213,8 @@ impl Cached {
         let task = tokio::spawn(async move {
             let read = this.read(&key, generation, hearsay).await;
             locked(&this.loading).remove(&(key.first(), hearsay));
-            let loaded = Loaded { entry: Arc::new(read?), generation };
+            let read = read.inspect_err(|cause| this.complaint.hear(cause))?;
+            let loaded = Loaded { entry: Arc::new(read), generation };
             this.keep(key, &loaded);
             Ok(loaded)
         });
@@ -203,7 +224,7 @@ impl Cached {
     }
 
     async fn read(&self, key: &KeyDigests, generation: u64, hearsay: bool) -> Result<Entry, StoreError> {
-        let store = async { timeout(self.patience, self.store.lookup(key)).await.map_err(too_slow)? };
+        let store = async { timeout(self.patience, self.store.lookup(key)).await.unwrap_or_else(too_slow) };
         let Some(shared) = self.shared.as_ref().filter(|_| hearsay) else { return store.await.map(Entry::new) };
         let life = locked(&self.window).life;
         let counts = |found: &Reading| {
@@ -227,8 +248,8 @@ impl Cached {
     }
 }
 
-fn too_slow(_: Elapsed) -> StoreError {
-    StoreError::Unavailable("no answer in time".into())
+fn too_slow<T>(_: Elapsed) -> Result<T, StoreError> {
+    Err(StoreError::Unavailable("no answer in time".into()))
 }
 
 fn cut_off<T>(ended: JoinError) -> Result<T, StoreError> {

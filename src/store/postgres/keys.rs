@@ -30,6 +30,8 @@ pub(super) enum Lock {
     Archive = 3,
     /// Retention of the audit.
     Retention = 4,
+    /// The end of what has expired.
+    Expiry = 5,
 }
 
 impl Lock {
@@ -107,7 +109,8 @@ pub(super) async fn id_of(session: &mut Session, key: &Fingerprint) -> Result<Ke
     Ok(by_key(session, key).await?.map_or_else(|| key.digest.new_id(), |named| named.id))
 }
 
-fn named(row: &Row) -> Result<Named, StoreError> {
+/// The first five columns of a row.
+pub(super) fn named(row: &Row) -> Result<Named, StoreError> {
     Ok(Named {
         id: parsed(row, 0, "known_keys.key_id")?,
         fingerprint: Fingerprint {

@@ -94,6 +94,30 @@ pub(super) async fn archive(
     Ok(records)
 }
 
+/// Under the locks of the keys, because what has ended may be about to begin anew; and judged again for the same reason.
+pub(super) async fn expire(session: &mut Session, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    session.begin(vec![Lock::Writers.share()]).await?;
+    if !Lock::Expiry.try_take(session).await? {
+        return Ok(0);
+    }
+    let values = || (time(before), i64::from(limit));
+    let ((at, most), (same, as_many)) = (values(), values());
+    let asked = vec![
+        step!("SELECT key_id, digest FROM bans WHERE until < $1 ORDER BY until LIMIT $2", at, most),
+        step!("SELECT key_id, digest FROM bindings WHERE expires_at < $1 ORDER BY expires_at LIMIT $2", same, as_many),
+    ];
+    let rows = session.send(asked).await?.concat();
+    let ids: Vec<_> = facts::ids(&rows)?.iter().map(ToString::to_string).collect();
+    let digests = rows.iter().map(|row| digest(row, 1, "bans.digest")).collect::<Result<Vec<_>, _>>()?;
+    let steps = vec![
+        lock(digests),
+        step!("DELETE FROM bans WHERE key_id = ANY ($1) AND until < $2 RETURNING key_id", ids.clone(), time(before)),
+        step!("DELETE FROM bindings WHERE key_id = ANY ($1) AND expires_at < $2 RETURNING key_id", ids, time(before)),
+    ];
+    let deleted = session.send(steps).await?;
+    Ok(deleted.iter().skip(1).map(|rows| rows.len() as u64).sum())
+}
+
 fn archived(row: &Row) -> Result<(Named, Binding), StoreError> {
     let id = parsed(row, 0, "bindings.key_id")?;
     let hint = column::<Option<String>>(row, 4, "bindings.hint")?.map(Hint::from_stored);

@@ -3,6 +3,7 @@
 use super::{
     audit, facts,
     keys::{by_id, by_key, only_id},
+    moving,
     rows::{Asked, moment_or_null, parsed, step},
     session::Session,
 };
@@ -26,7 +27,14 @@ pub(super) async fn find(session: &mut Session, target: &Target) -> Result<KeyRo
 }
 
 async fn row(session: &mut Session, key_id: KeyId) -> Result<KeyRow, StoreError> {
-    let unknown = KeyRow { key_id, hint: None, facts: KeyFacts::default(), life: Life::default(), refused: Vec::new() };
+    let unknown = KeyRow {
+        key_id,
+        hint: None,
+        facts: KeyFacts::default(),
+        life: Life::default(),
+        refused: Vec::new(),
+        whole: None,
+    };
     let Some(named) = by_id(session, key_id).await? else { return Ok(unknown) };
     let life = step!("SELECT used_at, refused_at FROM bindings WHERE key_id = $1", key_id.to_string());
     let answers = session.send(vec![facts::step_of([named.fingerprint.digest]), life]).await?;
@@ -41,6 +49,9 @@ async fn row(session: &mut Session, key_id: KeyId) -> Result<KeyRow, StoreError>
 }
 
 pub(super) async fn keys(session: &mut Session, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+    if query.whole {
+        return moving::page(session, query).await;
+    }
     if query.let_through_only {
         return let_through(session, query).await;
     }
@@ -99,7 +110,7 @@ fn observed(query: &KeyQuery) -> (String, Asked) {
 }
 
 /// Every id comes after nothing.
-fn text(after: Option<KeyId>) -> String {
+pub(super) fn text(after: Option<KeyId>) -> String {
     after.map(|id| id.to_string()).unwrap_or_default()
 }
 

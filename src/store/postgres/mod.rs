@@ -1,9 +1,9 @@
 //! The store in a PostgreSQL database: the authority of many replicas.
 //!
 //! [`PostgresStore::new`] connects to nothing; [`PostgresStore::prepare`] brings the schema up to date and checks the
-//! pepper, and may be tried until the server is there. Three pools, so that nobody waits behind what takes longer:
-//! *decisions* for what requests wait for and the poll, *changes* for operators' changes and chores, *scans* for
-//! operators' questions.
+//! pepper, and may be tried until the server is there. Four lanes, so that nobody waits behind what takes longer:
+//! *decisions* for what requests wait for, *polls* for the change log, because a replica whose decisions all wait is not
+//! cut off, *changes* for operators' changes and chores, *scans* for operators' questions.
 //!
 //! Every statement sees what is committed when it begins (READ COMMITTED), so what is read under a lock is the last word.
 //! Locks are taken in one order: the pepper's, those of keys by their number, rows by their id, the revision.
@@ -18,6 +18,7 @@ mod keys;
 mod life;
 mod listen;
 mod listing;
+mod moving;
 mod open;
 mod owner;
 mod partitions;
@@ -32,10 +33,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use deadpool_postgres::Pool;
 use tokio::time::timeout;
 
-use self::session::Session;
+use self::session::{Lane, Session};
 use super::{
     Applied, AuditQuery, Change, ChangeError, Changes, Chore, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
     Reading, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Tended, rules::REFUSED_SINCE,
@@ -55,47 +55,54 @@ const REFUSED: Duration = Duration::from_secs(2);
 /// A PostgreSQL store. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct PostgresStore {
-    pools: Pools,
+    lanes: Lanes,
     place: String,
     /// Nothing is asked of a database before its schema and its pepper are known to be ours.
     prepared: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Pools {
-    decisions: Pool,
-    changes: Pool,
-    scans: Pool,
+struct Lanes {
+    decisions: Lane,
+    polls: Lane,
+    changes: Lane,
+    scans: Lane,
 }
 
 impl PostgresStore {
     /// A store at `options`; nothing is connected yet.
     pub fn new(options: &Options) -> Result<Self, TlsFault> {
-        let pools = Pools {
-            decisions: options.pool(options.connections(), options.patience().max(DECISION))?,
-            changes: options.pool(2, CHANGE)?,
-            scans: options.pool(2, SCAN)?,
+        let lane = |size, patience| options.pool(size, patience).map(|pool| Lane::new(pool, patience));
+        let lanes = Lanes {
+            decisions: lane(options.connections(), options.patience().max(DECISION))?,
+            polls: lane(1, DECISION)?,
+            changes: lane(2, CHANGE)?,
+            scans: lane(2, SCAN)?,
         };
-        Ok(Self { pools, place: options.to_string(), prepared: AtomicBool::new(false) })
+        Ok(Self { lanes, place: options.to_string(), prepared: AtomicBool::new(false) })
     }
 
-    async fn session(&self, pool: &Pool) -> Result<Session, StoreError> {
+    async fn session(&self, lane: &Lane) -> Result<Session, StoreError> {
         match self.prepared.load(Ordering::Acquire) {
-            true => Session::take(pool).await,
+            true => Session::take(lane).await,
             false => Err(StoreError::Unavailable(format!("{} was not reached yet", self.place))),
         }
     }
 
     async fn deciding(&self) -> Result<Session, StoreError> {
-        self.session(&self.pools.decisions).await
+        self.session(&self.lanes.decisions).await
+    }
+
+    async fn polling(&self) -> Result<Session, StoreError> {
+        self.session(&self.lanes.polls).await
     }
 
     async fn changing(&self) -> Result<Session, StoreError> {
-        self.session(&self.pools.changes).await
+        self.session(&self.lanes.changes).await
     }
 
     async fn scanning(&self) -> Result<Session, StoreError> {
-        self.session(&self.pools.scans).await
+        self.session(&self.lanes.scans).await
     }
 }
 
@@ -129,11 +136,13 @@ impl Store for PostgresStore {
     }
 
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
-        facts::changes_after(&mut self.deciding().await?, applied).await
+        facts::changes_after(&mut self.polling().await?, applied).await
     }
 
     async fn keys(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-        listing::keys(&mut self.scanning().await?, &query).await
+        let mut session = self.scanning().await?;
+        let found = listing::keys(&mut session, &query).await;
+        session.end(found).await
     }
 
     async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
@@ -158,12 +167,17 @@ impl Store for PostgresStore {
             Chore::Archive { unused_since, limit, now } => {
                 let records = life::archive(&mut session, unused_since, limit, now).await;
                 let records = session.end(records).await?;
-                return Ok(Tended { rows: records.len() as u64, records });
+                return Ok(Tended { rows: records.len() as u64, records, ..Tended::default() });
             }
+            Chore::Import { keys, peppers, actor, now } => {
+                let imported = moving::import(&mut session, &keys, &peppers, &actor, now).await;
+                return session.end(imported).await;
+            }
+            Chore::Expire { before, limit } => life::expire(&mut session, before, limit).await,
             Chore::Rekey { moves, now } => rekey::rekey(&mut session, &moves, now).await,
         };
         let rows = session.end(rows).await?;
-        Ok(Tended { rows, records: Vec::new() })
+        Ok(Tended { rows, ..Tended::default() })
     }
 
     async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {

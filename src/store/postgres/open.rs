@@ -11,7 +11,7 @@ use super::{
     keys::Lock,
     partitions, pepper,
     rows::step,
-    session::{Session, told},
+    session::{PATIENCE, Session, in_time, told, unavailable},
 };
 use crate::{
     domain::Peppers,
@@ -47,7 +47,7 @@ pub enum OpenError {
         detail: String,
     },
     /// Nothing can be written there.
-    #[error("{place} is read-only ({why}): store.url must name the primary")]
+    #[error("{place} is read-only ({why}): it must be the primary")]
     ReadOnly {
         /// The database.
         place: String,
@@ -96,10 +96,13 @@ impl PostgresStore {
     /// include the active one, and all that keys are still under. Replicas that start together take their turns.
     pub async fn prepare(&self, peppers: &Peppers) -> Result<(), OpenError> {
         let lost = |source: StoreError| OpenError::Store { place: self.place.clone(), source };
-        let client = self.pools.changes.get().await.map_err(|error| self.denied_or_lost(error))?;
-        self.check_server(&client).await?;
+        let connection = self.lanes.changes.connection().await.ok_or_else(|| lost(unavailable("no answer in time")))?;
+        let client = connection.map_err(|error| self.denied_or_lost(error))?;
+        in_time(PATIENCE, self.check_server(&client)).await.map_err(lost)??;
         migrate(client).await.map_err(|fault| fault.at(self.place.clone()))?;
-        let mut session = Session::take(&self.pools.changes).await.map_err(lost)?;
+        // The poll's, which holds it from now on: a server that has none for it is not there yet.
+        drop(Session::take(&self.lanes.polls).await.map_err(lost)?);
+        let mut session = Session::take(&self.lanes.changes).await.map_err(lost)?;
         record(&mut session, peppers).await.map_err(lost)?;
         let (active, check_value) = pepper::recorded(&mut session).await.map_err(lost)?;
         let known = pepper::peppers(&mut session).await.map_err(lost)?;

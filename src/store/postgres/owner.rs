@@ -80,6 +80,18 @@ fn write_of(key: &Named, write: &Write) -> Vec<Step> {
             candidate.network.to_string(),
             time(candidate.first_at),
         )],
+        Write::Archived(former) => vec![step!(
+            "INSERT INTO archive (key_id, digest, pepper, realm, hint, networks, created_at, archived_at)
+             VALUES ($1, $2, $3, $4, $5, $6::text[]::cidr[], $7, $8)",
+            id,
+            digest,
+            pepper,
+            realm,
+            fingerprint.hint.as_ref().map(|hint| hint.as_str().to_owned()),
+            texts(&former.networks),
+            time(former.created_at),
+            time(former.archived_at),
+        )],
         Write::ForgetCandidates => vec![step!("DELETE FROM candidates WHERE key_id = $1", id)],
     }
 }

@@ -127,7 +127,7 @@ pub(super) async fn recorded(session: &mut Session) -> Result<(PepperId, [u8; 32
     known.map(|known| (active, known.check_value)).ok_or_else(|| StoreError::Corrupt("peppers".to_owned()))
 }
 
-async fn known(session: &mut Session, id: &PepperId) -> Result<Option<Known>, StoreError> {
+pub(super) async fn known(session: &mut Session, id: &PepperId) -> Result<Option<Known>, StoreError> {
     let sql = "SELECT check_value, active, retired_at IS NOT NULL FROM peppers WHERE id = $1";
     let Some(row) = session.row(step!(sql, id.to_string())).await? else { return Ok(None) };
     let check_value: &[u8] = column(&row, 0, "peppers.check_value")?;

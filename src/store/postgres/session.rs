@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool, PoolError};
+use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
@@ -14,23 +14,45 @@ use tokio_postgres::{Row, error::SqlState, types::ToSql};
 use super::rows::Step;
 use crate::store::{ChangeError, StoreError};
 
+/// The connections of one kind of operation.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pool: Pool,
+    /// How long the server lets a statement run.
+    patience: Duration,
+}
+
+impl Lane {
+    /// Over a pool whose server gives up on a statement after `patience`.
+    pub(super) fn new(pool: Pool, patience: Duration) -> Self {
+        Self { pool, patience }
+    }
+
+    /// A connection. `None` if neither one came free nor a new one was made in time.
+    pub(super) async fn connection(&self) -> Option<Result<Object, PoolError>> {
+        timeout(self.patience.max(PATIENCE), self.pool.get()).await.ok()
+    }
+}
+
 /// A borrowed connection.
 pub(super) struct Session {
     /// `None` only while it is dropped.
     client: Option<Object>,
+    /// How long an answer is waited for: longer than the server lets a statement run, for a server that hangs keeps to no
+    /// limit of its own.
+    patience: Duration,
     clean: bool,
     in_transaction: bool,
 }
 
-/// How long an operation waits for a connection, if it has to be made as well: a server that hangs accepts it and is
-/// silent.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an operation waits for a connection that has to be made: a server that hangs accepts it and is silent.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Session {
-    /// A connection of `pool`, outside of a transaction.
-    pub(super) async fn take(pool: &Pool) -> Result<Self, StoreError> {
-        let client = timeout(PATIENCE, pool.get()).await.map_err(|_| unavailable("no connection came free"))??;
-        Ok(Self { client: Some(client), clean: true, in_transaction: false })
+    /// A connection of `lane`, outside of a transaction.
+    pub(super) async fn take(lane: &Lane) -> Result<Self, StoreError> {
+        let client = lane.connection().await.ok_or_else(|| unavailable("no connection came free"))??;
+        Ok(Self { client: Some(client), patience: lane.patience + PATIENCE, clean: true, in_transaction: false })
     }
 
     fn client(&self) -> Result<&Object, StoreError> {
@@ -58,32 +80,14 @@ impl Session {
 
     async fn exchange(&mut self, begin: bool, steps: Vec<Step>, commit: bool) -> Result<Vec<Vec<Row>>, StoreError> {
         self.clean = false;
-        let answers = self.answered(begin, steps, commit).await;
-        // A fault is an answer as well; only who did not wait for one leaves the connection in the middle of something.
-        self.clean = true;
-        answers
+        let answers = in_time(self.patience, answered(self.client()?, begin, steps, commit)).await?;
+        self.settle(answers)
     }
 
-    async fn answered(&self, begin: bool, steps: Vec<Step>, commit: bool) -> Result<Vec<Vec<Row>>, StoreError> {
-        let client = self.client()?;
-        // All of them before the first is sent: preparing waits, and what waits would come out of its order.
-        let mut prepared = Vec::with_capacity(steps.len());
-        for step in &steps {
-            prepared.push(client.prepare_cached(step.sql).await?);
-        }
-        let values: Vec<Vec<&(dyn ToSql + Sync)>> = steps
-            .iter()
-            .map(|step| step.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect())
-            .collect();
-        let begun = async { if begin { client.batch_execute("BEGIN").await } else { Ok(()) } };
-        let asked = join_all(prepared.iter().zip(&values).map(|(statement, values)| client.query(statement, values)));
-        let committed = async { if commit { client.batch_execute("COMMIT").await } else { Ok(()) } };
-        // Polled in this order, and each sends when it is first polled.
-        let (begun, answers, committed) = tokio::join!(biased; begun, asked, committed);
-        begun?;
-        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
-        committed?;
-        Ok(answers)
+    /// A fault is an answer as well; only who did not wait for one leaves the connection in the middle of something.
+    fn settle<T>(&mut self, answer: Result<T, tokio_postgres::Error>) -> Result<T, StoreError> {
+        self.clean = answer.as_ref().err().is_none_or(leaves_a_connection);
+        Ok(answer?)
     }
 
     /// The rows of one statement.
@@ -99,17 +103,15 @@ impl Session {
     /// The rows of a statement that is made for once.
     pub(super) async fn query(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         self.clean = false;
-        let rows = self.client()?.query(sql, values).await;
-        self.clean = true;
-        Ok(rows?)
+        let rows = in_time(self.patience, self.client()?.query(sql, values)).await?;
+        self.settle(rows)
     }
 
     /// Statements without values or answers.
     pub(super) async fn script(&mut self, sql: &str) -> Result<(), StoreError> {
         self.clean = false;
-        let done = self.client()?.batch_execute(sql).await;
-        self.clean = true;
-        Ok(done?)
+        let done = in_time(self.patience, self.client()?.batch_execute(sql)).await?;
+        self.settle(done)
     }
 
     /// Ends the transaction, if one is still open: kept if the result is good, else undone.
@@ -129,7 +131,7 @@ impl Session {
         }
         self.clean = false;
         if let Some(client) = &self.client {
-            self.clean = client.batch_execute("ROLLBACK").await.is_ok();
+            self.clean = matches!(in_time(self.patience, client.batch_execute("ROLLBACK")).await, Ok(Ok(())));
         }
     }
 }
@@ -143,7 +145,42 @@ impl Drop for Session {
     }
 }
 
-fn unavailable(why: &str) -> StoreError {
+async fn answered(
+    client: &ClientWrapper,
+    begin: bool,
+    steps: Vec<Step>,
+    commit: bool,
+) -> Result<Vec<Vec<Row>>, tokio_postgres::Error> {
+    // All of them before the first is sent: preparing waits, and what waits would come out of its order.
+    let mut prepared = Vec::with_capacity(steps.len());
+    for step in &steps {
+        prepared.push(client.prepare_cached(step.sql).await?);
+    }
+    let values: Vec<Vec<&(dyn ToSql + Sync)>> =
+        steps.iter().map(|step| step.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()).collect();
+    let begun = async { if begin { client.batch_execute("BEGIN").await } else { Ok(()) } };
+    let asked = join_all(prepared.iter().zip(&values).map(|(statement, values)| client.query(statement, values)));
+    let committed = async { if commit { client.batch_execute("COMMIT").await } else { Ok(()) } };
+    // Polled in this order, and each sends when it is first polled.
+    let (begun, answers, committed) = tokio::join!(biased; begun, asked, committed);
+    begun?;
+    let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+    committed?;
+    Ok(answers)
+}
+
+/// Bounds what a server that hangs would not.
+pub(super) async fn in_time<T>(patience: Duration, answer: impl Future<Output = T>) -> Result<T, StoreError> {
+    timeout(patience, answer).await.map_err(|_| unavailable("no answer in time"))
+}
+
+/// Whether a connection is as good as before after this. One that is lost is not, nor is one whose prepared statements
+/// are of a table that was altered since: it fails with each of them for as long as it lives.
+fn leaves_a_connection(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| *code != SqlState::FEATURE_NOT_SUPPORTED)
+}
+
+pub(super) fn unavailable(why: &str) -> StoreError {
     StoreError::Unavailable(why.to_owned())
 }
 

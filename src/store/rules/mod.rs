@@ -1,4 +1,4 @@
-//! What becomes of a key: the rules of claims, of operators' changes and of rotations, without a database.
+//! What becomes of a key: the rules of claims, of operators' changes, of rotations and of moves, without a database.
 //!
 //! A backend reads what is known of a key, under whatever lock makes that the last word; a rule here says what is to be
 //! written and told; the backend writes it in the same transaction. So no two backends can judge differently, and what
@@ -6,10 +6,12 @@
 
 pub(super) mod change;
 pub(super) mod claim;
+pub(super) mod import;
 pub(super) mod rotation;
 
 use std::time::Duration;
 
+use super::Former;
 use crate::domain::{Ban, Binding, Candidate, Fingerprint, KeyId, Network, Timestamp};
 
 /// A cache may trust a fact for 24 h if it knows every change since; an hour more for clocks that differ.
@@ -62,6 +64,8 @@ pub(super) enum Write {
     Unban,
     /// One more network used the key in observe mode.
     Observed(Candidate),
+    /// A binding that was archived elsewhere.
+    Archived(Former),
     /// What observe mode saw of a key that has an owner now.
     ForgetCandidates,
 }

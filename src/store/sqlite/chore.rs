@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{audit, life, rekey};
+use super::{audit, life, moving, rekey};
 use crate::store::{Chore, StoreError, Tended};
 
 pub(super) fn tend(conn: &Connection, chore: &Chore) -> Result<Tended, StoreError> {
@@ -19,9 +19,11 @@ pub(super) fn tend(conn: &Connection, chore: &Chore) -> Result<Tended, StoreErro
         Chore::PruneAudit { before, limit } => audit::prune(conn, *before, *limit)?,
         Chore::Archive { unused_since, limit, now } => {
             let records = life::archive(conn, *unused_since, *limit, *now)?;
-            return Ok(Tended { rows: records.len() as u64, records });
+            return Ok(Tended { rows: records.len() as u64, records, ..Tended::default() });
         }
+        Chore::Import { keys, peppers, actor, now } => return moving::import(conn, keys, peppers, actor, *now),
+        Chore::Expire { before, limit } => life::expire(conn, *before, *limit)?,
         Chore::Rekey { moves, now } => rekey::rekey(conn, moves, *now)?,
     };
-    Ok(Tended { rows, records: Vec::new() })
+    Ok(Tended { rows, ..Tended::default() })
 }

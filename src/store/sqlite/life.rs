@@ -1,6 +1,6 @@
 //! Last use, and the archive of what was not used for long.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::{
     audit, change, facts, names, owner,
@@ -8,10 +8,7 @@ use super::{
 };
 use crate::{
     domain::{KeyId, Network, Timestamp, event::Record},
-    store::{
-        Archived, StoreError, Use,
-        rules::{self, Named},
-    },
+    store::{Archived, Former, StoreError, Use, rules},
 };
 
 pub(super) fn note_uses(conn: &Connection, uses: &[Use]) -> Result<(), StoreError> {
@@ -51,23 +48,10 @@ fn archive_one(conn: &Connection, id: KeyId, now: Timestamp) -> Result<Option<Re
     let (Some(key), Some(binding)) = (names::by_id(conn, id)?, facts::facts_of_id(conn, id)?.binding) else {
         return Ok(None);
     };
-    let Named { fingerprint, .. } = &key;
-    conn.prepare_cached(
-        "INSERT INTO archive (key_id, digest, pepper, realm, hint, networks, created_at, archived_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?
-    .execute(params![
-        id.to_string(),
-        fingerprint.digest.as_bytes(),
-        fingerprint.pepper.as_str(),
-        fingerprint.realm,
-        binding.hint.as_ref().map(|hint| hint.as_str()),
-        binding.networks.iter().map(Network::to_string).collect::<Vec<_>>().join(" "),
-        binding.created_at.as_millis(),
-        now.as_millis(),
-    ])?;
+    let former = Former { networks: binding.networks.clone(), created_at: binding.created_at, archived_at: now };
+    owner::archived(conn, &key, &former)?;
     owner::remove(conn, id)?;
-    change::advance(conn, &fingerprint.digest, now)?;
+    change::advance(conn, &key.fingerprint.digest, now)?;
     let record = rules::change::archived(&key, binding, now);
     audit::append(conn, &record)?;
     Ok(Some(record))
@@ -75,13 +59,37 @@ fn archive_one(conn: &Connection, id: KeyId, now: Timestamp) -> Result<Option<Re
 
 /// The key's last archiving.
 pub(super) fn archived(conn: &Connection, id: KeyId) -> Result<Option<Archived>, StoreError> {
-    let sql = "SELECT networks, archived_at FROM archive WHERE key_id = ?1 ORDER BY id DESC LIMIT 1";
-    let found = conn.prepare_cached(sql)?.query_row([id.to_string()], |row| {
-        Ok(column::<String>(row, 0, "archive.networks")
-            .and_then(|networks| Ok((networks, moment(row, 1, "archive.archived_at")?))))
-    });
-    let Some((networks, at)) = found.optional()?.transpose()? else { return Ok(None) };
+    let sql = "SELECT networks, created_at, archived_at FROM archive WHERE key_id = ?1 ORDER BY id DESC LIMIT 1";
+    let mut statement = conn.prepare_cached(sql)?;
+    let last = statement.query_and_then([id.to_string()], former)?.next().transpose()?;
+    Ok(last.map(|Former { networks, archived_at: at, .. }| Archived { at, networks }))
+}
+
+/// All of them, the first first.
+pub(super) fn archive_of(conn: &Connection, id: KeyId) -> Result<Vec<Former>, StoreError> {
+    let sql = "SELECT networks, created_at, archived_at FROM archive WHERE key_id = ?1 ORDER BY id";
+    conn.prepare_cached(sql)?.query_and_then([id.to_string()], former)?.collect()
+}
+
+fn former(row: &rusqlite::Row<'_>) -> Result<Former, StoreError> {
     let unreadable = |fault| StoreError::Corrupt(format!("archive.networks: {fault}"));
+    let networks: String = column(row, 0, "archive.networks")?;
     let networks = networks.split_whitespace().map(|text| text.parse::<Network>().map_err(unreadable));
-    Ok(Some(Archived { at, networks: networks.collect::<Result<_, _>>()? }))
+    Ok(Former {
+        networks: networks.collect::<Result<_, _>>()?,
+        created_at: moment(row, 1, "archive.created_at")?,
+        archived_at: moment(row, 2, "archive.archived_at")?,
+    })
+}
+
+pub(super) fn expire(conn: &Connection, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let mut deleted = 0;
+    for sql in [
+        "DELETE FROM bans WHERE key_id IN (SELECT key_id FROM bans WHERE until < ?1 ORDER BY until LIMIT ?2)",
+        "DELETE FROM bindings WHERE key_id IN
+             (SELECT key_id FROM bindings WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)",
+    ] {
+        deleted += conn.prepare_cached(sql)?.execute((before.as_millis(), limit))?;
+    }
+    Ok(deleted as u64)
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, ToSql};
 use super::{
     audit,
     facts::{self, NOW},
-    life,
+    life, moving,
     names::{self, resolve},
     rows::{column, moment_or_null, parsed},
 };
@@ -20,7 +20,7 @@ pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeE
     Ok(KeyRow { refused: audit::refused(conn, named.id, since)?, ..row(conn, named.id)? })
 }
 
-fn row(conn: &Connection, key_id: KeyId) -> Result<KeyRow, StoreError> {
+pub(super) fn row(conn: &Connection, key_id: KeyId) -> Result<KeyRow, StoreError> {
     let sql = "SELECT used_at, refused_at, note FROM bindings WHERE key_id = ?1";
     let mut statement = conn.prepare_cached(sql)?;
     let archived = life::archived(conn, key_id)?;
@@ -34,10 +34,13 @@ fn row(conn: &Connection, key_id: KeyId) -> Result<KeyRow, StoreError> {
         None => Life { archived, ..Life::default() },
     };
     let hint = names::by_id(conn, key_id)?.and_then(|named| named.fingerprint.hint);
-    Ok(KeyRow { key_id, hint, facts: facts::facts_of_id(conn, key_id)?, life, refused: Vec::new() })
+    Ok(KeyRow { key_id, hint, facts: facts::facts_of_id(conn, key_id)?, life, refused: Vec::new(), whole: None })
 }
 
 pub(super) fn keys(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+    if query.whole {
+        return moving::page(conn, query);
+    }
     if query.let_through_only {
         return let_through(conn, query);
     }

@@ -11,6 +11,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/sqlite/0003_audit.sql"),
     include_str!("../migrations/sqlite/0004_peppers.sql"),
     include_str!("../migrations/sqlite/0005_activations.sql"),
+    include_str!("../migrations/sqlite/0006_expiry.sql"),
 ];
 
 /// Brings the database to this binary's schema; each step is one transaction. Changes nothing in a database that a

@@ -15,6 +15,7 @@ mod life;
 mod listing;
 mod lock;
 mod migrate;
+mod moving;
 mod names;
 mod open;
 mod owner;

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use crate::{
     domain::{Ban, Binding, Candidate, KeyId, Network, Timestamp},
     store::{
-        StoreError,
+        Former, StoreError,
         rules::{Named, Write},
     },
 };
@@ -29,6 +29,7 @@ pub(super) fn write(conn: &Connection, key: &Named, writes: &[Write]) -> Result<
         Write::Ban(ban) => put_ban(conn, key, ban),
         Write::Unban => of_key(conn, "DELETE FROM bans WHERE key_id = ?1", key.id),
         Write::Observed(candidate) => observed(conn, key, candidate),
+        Write::Archived(former) => archived(conn, key, former),
         Write::ForgetCandidates => of_key(conn, "DELETE FROM candidates WHERE key_id = ?1", key.id),
     })
 }
@@ -101,6 +102,25 @@ fn observed(conn: &Connection, key: &Named, candidate: &Candidate) -> Result<(),
         key.fingerprint.hint.as_ref().map(|hint| hint.as_str()),
         candidate.network.to_string(),
         candidate.first_at.as_millis(),
+    ])?;
+    Ok(())
+}
+
+/// A binding that was archived, in words that [`super::life`] reads.
+pub(super) fn archived(conn: &Connection, key: &Named, former: &Former) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "INSERT INTO archive (key_id, digest, pepper, realm, hint, networks, created_at, archived_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        key.id.to_string(),
+        key.fingerprint.digest.as_bytes(),
+        key.fingerprint.pepper.as_str(),
+        key.fingerprint.realm,
+        key.fingerprint.hint.as_ref().map(|hint| hint.as_str()),
+        former.networks.iter().map(Network::to_string).collect::<Vec<_>>().join(" "),
+        former.created_at.as_millis(),
+        former.archived_at.as_millis(),
     ])?;
     Ok(())
 }

@@ -102,7 +102,7 @@ fn retire(conn: &Connection, id: &PepperId, forget: bool, actor: &str, now: Time
     Ok(Rotated { revision: next(conn)?, records, done: true, left: self::left(conn, id)? })
 }
 
-fn known(conn: &Connection, id: &PepperId) -> Result<Option<Known>, StoreError> {
+pub(super) fn known(conn: &Connection, id: &PepperId) -> Result<Option<Known>, StoreError> {
     let found = conn
         .prepare_cached("SELECT check_value, active, retired_at IS NOT NULL FROM peppers WHERE id = ?1")?
         .query_row([id.as_str()], |row| {

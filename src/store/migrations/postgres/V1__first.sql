@@ -55,6 +55,7 @@ CREATE TABLE bindings (
 
 CREATE INDEX bindings_newest ON bindings (created_at, key_id);
 CREATE INDEX bindings_by_pepper ON bindings (pepper);
+CREATE INDEX bindings_by_end ON bindings (expires_at) WHERE expires_at IS NOT NULL;
 -- For the archiving job: the learned bindings that nobody came for, the longest first. greatest() ignores NULL.
 CREATE INDEX bindings_unused ON bindings (greatest(created_at, used_at, refused_at, restored_at))
     WHERE state = 'learned';
@@ -84,6 +85,7 @@ CREATE TABLE bans (
 
 CREATE INDEX bans_newest ON bans (created_at, key_id);
 CREATE INDEX bans_by_pepper ON bans (pepper);
+CREATE INDEX bans_by_end ON bans (until) WHERE until IS NOT NULL;
 
 -- What used a key in observe mode, in the order of `id`: the first would own it.
 CREATE TABLE candidates (

@@ -1,0 +1,197 @@
+//! Keys on their way out of this store, and in.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    audit,
+    change::advance,
+    facts,
+    keys::{Lock, lock, named},
+    life,
+    listing::text,
+    owner, pepper,
+    rows::{Step, digest, moment, moment_or_null, networks, parsed, step},
+    session::Session,
+};
+use crate::{
+    domain::{KeyDigest, KeyId, PepperId, Timestamp},
+    store::{
+        Former, KeyQuery, KeyRow, KnownPepper, Life, Moving, Order, StoreError, Tended, Whole,
+        rules::import::{self, Learn, Verdict},
+    },
+};
+
+/// Each table alone is read no further than the page goes: together they would be sorted whole for every page.
+const IDS: &str = "
+    (SELECT key_id FROM bindings WHERE key_id > $1 ORDER BY key_id LIMIT $2)
+    UNION (SELECT key_id FROM bans WHERE key_id > $1 ORDER BY key_id LIMIT $2)
+    UNION (SELECT DISTINCT key_id FROM candidates WHERE key_id > $1 ORDER BY key_id LIMIT $2)
+    UNION (SELECT DISTINCT key_id FROM archive WHERE key_id > $1 ORDER BY key_id LIMIT $2)
+    ORDER BY key_id LIMIT $2";
+
+/// A page is a few statements, and a key that is re-keyed between two of them would come out empty.
+pub(super) async fn page(session: &mut Session, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+    let after = match query.order {
+        Order::Newest => None,
+        Order::ById(after) => after,
+    };
+    let one_snapshot = step!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    let ids = step!(IDS, text(after), i64::from(query.limit));
+    let found = session.begin(vec![one_snapshot, ids]).await?.pop().unwrap_or_default();
+    rows(session, &facts::ids(&found)?).await
+}
+
+/// The keys of these ids, in the ids' order, whole.
+async fn rows(session: &mut Session, ids: &[KeyId]) -> Result<Vec<KeyRow>, StoreError> {
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    let known = step!(
+        "SELECT DISTINCT ON (known.key_id) known.key_id, known.digest, known.pepper, known.realm, known.hint,
+             binding.used_at, binding.refused_at, binding.restored_at
+         FROM known_keys AS known LEFT JOIN bindings AS binding ON binding.key_id = known.key_id
+         WHERE known.key_id = ANY ($1) ORDER BY known.key_id, known.source",
+        ids.clone()
+    );
+    let archive = step!(
+        "SELECT key_id, networks::text[], created_at, archived_at FROM archive WHERE key_id = ANY ($1) ORDER BY id",
+        ids
+    );
+    let answers = session.send(vec![known, archive]).await?;
+    let [known, archive] = &answers[..] else { return Ok(Vec::new()) };
+    let mut formers: HashMap<KeyId, Vec<Former>> = HashMap::new();
+    for row in archive {
+        formers.entry(parsed(row, 0, "archive.key_id")?).or_default().push(Former {
+            networks: networks(row, 1, "archive.networks")?,
+            created_at: moment(row, 2, "archive.created_at")?,
+            archived_at: moment(row, 3, "archive.archived_at")?,
+        });
+    }
+    let keys = known.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = session.rows(facts::step_of(keys.iter().map(|key| key.fingerprint.digest))).await?;
+    let mut rows = Vec::with_capacity(keys.len());
+    for ((row, key), found) in known.iter().zip(keys).zip(facts::found(&found)?) {
+        rows.push(KeyRow {
+            key_id: key.id,
+            hint: key.fingerprint.hint.clone(),
+            facts: found.facts,
+            life: Life {
+                used_at: moment_or_null(row, 5, "bindings.used_at")?,
+                refused_at: moment_or_null(row, 6, "bindings.refused_at")?,
+                note: found.note,
+                archived: found.archived,
+            },
+            refused: Vec::new(),
+            whole: Some(Box::new(Whole {
+                key: key.fingerprint,
+                restored_at: moment_or_null(row, 7, "bindings.restored_at")?,
+                archive: formers.remove(&key.id).unwrap_or_default(),
+            })),
+        });
+    }
+    Ok(rows)
+}
+
+pub(super) async fn import(
+    session: &mut Session,
+    keys: &[Moving],
+    peppers: &[KnownPepper],
+    actor: &str,
+    now: Timestamp,
+) -> Result<Tended, StoreError> {
+    let locks = vec![Lock::Writers.share(), lock(keys.iter().map(|key| key.whole.key.digest))];
+    session.begin(locks).await?;
+    let there = There::read(session, keys).await?;
+    let (mut met, mut taken, mut kept) = (there.view(), Vec::new(), Vec::new());
+    for key in keys {
+        match import::judge(key, &met.known(key)) {
+            Verdict::Same => {}
+            Verdict::Kept => kept.push(key.id),
+            Verdict::New => {
+                met.add(key);
+                taken.push(key);
+            }
+        }
+    }
+    let Some(record) = import::imported(&taken, kept.len(), actor, now) else {
+        return Ok(Tended { kept, ..Tended::default() });
+    };
+    let mut steps = learn(session, &taken, peppers).await?;
+    steps.extend(taken.iter().flat_map(|key| owner::steps(&import::named(key), &import::writes(key))));
+    session.send(steps).await?;
+    life::note_uses(session, import::uses(&taken)).await?;
+    let mut steps = vec![audit::append(&record)?];
+    steps.extend(advance(taken.iter().map(|key| key.whole.key.digest), now));
+    session.send(steps).await?;
+    Ok(Tended { rows: taken.len() as u64, records: vec![record], kept })
+}
+
+/// What the store knows under the ids and the digests of a batch.
+struct There {
+    keys: Vec<Moving>,
+    under: Vec<(KeyDigest, KeyId)>,
+}
+
+impl There {
+    async fn read(session: &mut Session, keys: &[Moving]) -> Result<Self, StoreError> {
+        let ids: Vec<_> = keys.iter().map(|key| key.id.to_string()).collect();
+        let digests: Vec<_> = keys.iter().map(|key| key.whole.key.digest.as_bytes().to_vec()).collect();
+        let sql = "SELECT DISTINCT key_id, digest FROM known_keys WHERE key_id = ANY ($1) OR digest = ANY ($2)";
+        let found = session.rows(step!(sql, ids, digests)).await?;
+        let under = facts::ids(&found)?.into_iter().zip(&found);
+        let under: Vec<_> =
+            under.map(|(id, row)| Ok((digest(row, 1, "known_keys.digest")?, id))).collect::<Result<_, StoreError>>()?;
+        let ids: Vec<_> = under.iter().map(|(_, id)| *id).collect();
+        let keys = rows(session, &ids).await?.into_iter().filter_map(KeyRow::moving).collect();
+        Ok(Self { keys, under })
+    }
+
+    fn view(&self) -> Met<'_> {
+        Met {
+            by_id: self.keys.iter().map(|key| (key.id, key)).collect(),
+            by_digest: self.under.iter().copied().collect(),
+        }
+    }
+}
+
+/// The same, with what the batch has brought so far: a file may hold a key twice.
+struct Met<'a> {
+    by_id: HashMap<KeyId, &'a Moving>,
+    by_digest: HashMap<KeyDigest, KeyId>,
+}
+
+impl<'a> Met<'a> {
+    fn known(&self, key: &Moving) -> Vec<&'a Moving> {
+        let mut ids = vec![key.id];
+        ids.extend(self.by_digest.get(&key.whole.key.digest));
+        ids.dedup();
+        ids.iter().filter_map(|id| self.by_id.get(id).copied()).collect()
+    }
+
+    fn add(&mut self, key: &'a Moving) {
+        self.by_id.insert(key.id, key);
+        self.by_digest.insert(key.whole.key.digest, key.id);
+    }
+}
+
+/// What the store has to be told of the peppers of these keys before they are written.
+async fn learn(session: &mut Session, keys: &[&Moving], listed: &[KnownPepper]) -> Result<Vec<Step>, StoreError> {
+    let peppers: HashSet<&PepperId> = keys.iter().map(|key| &key.whole.key.pepper).collect();
+    let mut steps = Vec::new();
+    for id in peppers {
+        match import::learn(id, pepper::known(session, id).await?.as_ref(), listed)? {
+            Learn::Nothing => {}
+            // Another import may be about to say the same.
+            Learn::Recorded(check_value) => steps.push(step!(
+                "INSERT INTO peppers (id, check_value, active) VALUES ($1, $2, false) ON CONFLICT (id) DO NOTHING",
+                id.to_string(),
+                check_value.to_vec()
+            )),
+            Learn::NotRetired => {
+                steps.push(step!("UPDATE peppers SET retired_at = NULL WHERE id = $1", id.to_string()));
+            }
+        }
+    }
+    Ok(steps)
+}

@@ -1,0 +1,156 @@
+//! A server that answers late, or nobody any more: what waits for it must not hold up what does not.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use tokio::time::interval;
+
+use crate::{
+    OWNER, THIEF, answers,
+    common::{Sentinel, eventually, postgres::Postgres, within},
+    is_ready,
+    measure::keys,
+    ready, reason, replica, told,
+};
+
+const KEY: &str = "sk-known-0123456789";
+
+/// Keeps so many checks of new keys under way, all the time; stops when it is dropped.
+async fn flood(sentinel: &Sentinel, name: &str, at_once: usize) {
+    let one = async |nth| {
+        for round in 0.. {
+            let key = format!("sk-{name}-{nth}-{round}-0123456789");
+            let answer = reason(sentinel, &key, THIEF).await;
+            assert!(["deadline_exceeded", "store_unavailable", "first_use"].contains(&&*answer), "{answer}");
+        }
+    };
+    join_all((0..at_once).map(one)).await;
+}
+
+/// Kilobytes of memory.
+fn resident(sentinel: &Sentinel) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", sentinel.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Somebody's lock on a table holds up every claim; the store is not lost for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_that_all_wait_do_not_keep_the_poll_from_the_store() {
+    const GRACE: u64 = 2;
+    let postgres = Postgres::shared().await;
+    let url = postgres.database().await;
+    let home = replica(&url).set("check_deadline", "\"150ms\"").set("store.stale_grace", &format!("\"{GRACE}s\""));
+    let sentinel = home.start().await;
+    answers(&sentinel, KEY, OWNER, "first_use").await;
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; LOCK TABLE bans IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let watched = async {
+        let mut second = interval(Duration::from_secs(1));
+        for _ in 0..3 * GRACE {
+            second.tick().await;
+            assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
+            assert!(is_ready(&sentinel).await, "{}", sentinel.log());
+        }
+    };
+    tokio::select! {
+        () = watched => {}
+        () = flood(&sentinel, "locked", 50) => {}
+    }
+    client.batch_execute("ROLLBACK").await.unwrap();
+    answers(&sentinel, "sk-after-0123456789", OWNER, "first_use").await;
+    let warnings = told(&sentinel, &["WARN"]);
+    assert!(warnings.len() <= 3, "a line for each cause, none for each request: {warnings:#?}");
+    sentinel.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_hangs_costs_no_flood_of_lines_connections_or_memory() {
+    const SECONDS: u64 = 8;
+    let mut postgres = Postgres::start().await;
+    let url = postgres.database().await;
+    let sentinel = replica(&url).set("check_deadline", "\"150ms\"").start().await;
+    answers(&sentinel, KEY, OWNER, "first_use").await;
+    let warm = async || {
+        tokio::select! {
+            () = flood(&sentinel, "before", 50) => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    };
+    warm().await;
+    let before = resident(&sentinel);
+    postgres.pause();
+    let watched = async {
+        let mut second = interval(Duration::from_secs(1));
+        for _ in 0..SECONDS {
+            second.tick().await;
+            assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
+            assert_eq!(reason(&sentinel, KEY, THIEF).await, "ip_mismatch");
+        }
+    };
+    tokio::select! {
+        () = watched => {}
+        () = flood(&sentinel, "hung", 200) => {}
+    }
+    let after = resident(&sentinel);
+    let resumed = Instant::now();
+    postgres.resume();
+    answers(&sentinel, "sk-after-0123456789", OWNER, "first_use").await;
+    println!(
+        "\nhung for {SECONDS} s under 200 checks at once: {before} kB before, {after} kB after, \
+         the first claim {:.2?} after its end",
+        resumed.elapsed()
+    );
+    assert!(after < before + 64 * 1024, "{before} kB, then {after} kB");
+    let ours = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'sentinel'";
+    eventually("only its own connections are left", async || {
+        let count: usize = postgres.query(&url, ours).await[0][0].parse().unwrap();
+        (count <= 8 + 6).then_some(())
+    })
+    .await;
+    let warnings = told(&sentinel, &["WARN"]);
+    assert!(warnings.len() <= 4, "{warnings:#?}");
+    sentinel.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_does_not_hang_an_operator_or_the_end() {
+    let mut postgres = Postgres::start().await;
+    let url = postgres.database().await;
+    let sentinel = replica(&url).start().await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+    let admin = sentinel.admin().await;
+    postgres.pause();
+    let banned = within("the operator is answered", admin.ban(KEY)).await;
+    assert!(banned.is_err(), "{banned:?}");
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
+    // Its last flush and its last writes wait for nobody either.
+    let home = within("it ends", sentinel.stop()).await;
+    postgres.resume();
+    home.start().await.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_without_a_free_connection_is_503_for_what_needs_one() {
+    let postgres = Postgres::start().await;
+    let url = postgres.database().await;
+    let sentinel = replica(&url).start().await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+    postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT 0").await;
+    postgres.end_sessions(&url).await;
+    answers(&sentinel, "sk-new-0123456789", OWNER, "store_unavailable").await;
+    for key in keys("crowded", 100) {
+        assert_eq!(reason(&sentinel, &key, OWNER).await, "store_unavailable");
+    }
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
+    let line = ["WARN", "decisions fail", "too many connections for role"];
+    assert_eq!(told(&sentinel, &line).len(), 1, "{}", sentinel.log());
+    postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT -1").await;
+    answers(&sentinel, "sk-new-0123456789", OWNER, "first_use").await;
+    ready(&sentinel, true).await;
+    sentinel.stop().await;
+}

@@ -1,0 +1,87 @@
+//! A process that is started while its store is away.
+
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::{
+    OWNER, THIEF, answers,
+    common::{postgres::Postgres, redis::Redis},
+    is_ready, metric, ready, reason, redis_is_up, replica, told,
+};
+
+const KEY: &str = "sk-known-0123456789";
+
+/// As long as it takes to be sure that it is not ready by and by: some tries to reach the store, and some polls.
+const TRIES: usize = 3;
+
+#[tokio::test]
+async fn a_store_that_is_away_is_waited_for_and_redis_is_not_believed_meanwhile() {
+    let mut postgres = Postgres::start().await;
+    let url = postgres.database().await;
+    let redis = Redis::start().await;
+    let home = || replica(&url).set("redis.url", &format!("\"{}\"", redis.url())).set("store.failsafe", "\"open\"");
+    let filler = home().start().await;
+    redis_is_up(&filler).await;
+    assert_eq!(reason(&filler, KEY, OWNER).await, "first_use");
+    while redis.command::<u64>(&["DBSIZE"]).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    filler.stop().await;
+    postgres.stop().await;
+
+    let late = home().listen().await;
+    redis_is_up(&late).await;
+    for _ in 0..TRIES {
+        assert!(!is_ready(&late).await);
+        assert_eq!(late.health("").await, ServingStatus::NotServing);
+        for (key, from) in [(KEY, OWNER), (KEY, THIEF), ("sk-unknown-0123456789", OWNER)] {
+            let answer = late.check().key(key).from(from).send().await;
+            assert_eq!((answer.reason(), answer.status()), ("store_unavailable", Some(503)));
+        }
+        // Each probe of Redis is a second after the one before it.
+        redis.command::<()>(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+        redis_is_up(&late).await;
+    }
+    let asked = metric(&late, "sentinel_cache_requests_total{tier=\"redis\",outcome=\"hit\"}").await;
+    assert_eq!(asked, 0.0);
+    assert_eq!(told(&late, &["WARN", "the store is not there yet", "onnection refused"]).len(), 1, "{}", late.log());
+
+    postgres.start_again().await;
+    ready(&late, true).await;
+    assert_eq!(late.health("").await, ServingStatus::Serving);
+    assert_eq!(reason(&late, KEY, THIEF).await, "ip_mismatch");
+    assert_eq!(reason(&late, KEY, OWNER).await, "bound");
+    assert_eq!(told(&late, &["INFO", "the store is there"]).len(), 1);
+    late.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_at_the_start_is_told_and_waited_for() {
+    let mut postgres = Postgres::start().await;
+    let url = postgres.database().await;
+    postgres.pause();
+    let sentinel = replica(&url).set("store.failsafe", "\"open\"").listen().await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "store_unavailable");
+    let line = ["WARN", "the store is not there yet", "no answer in time"];
+    crate::eventually("it is told", async || (told(&sentinel, &line).len() == 1).then_some(())).await;
+    assert!(!is_ready(&sentinel).await);
+    postgres.resume();
+    ready(&sentinel, true).await;
+    answers(&sentinel, KEY, OWNER, "first_use").await;
+    sentinel.stop().await;
+}
+
+/// The connection that is left for it is the one that the poll would need.
+#[tokio::test]
+async fn a_store_without_a_connection_for_us_is_told_and_waited_for() {
+    let postgres = Postgres::start().await;
+    let url = postgres.database().await;
+    postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT 1").await;
+    let sentinel = replica(&url).listen().await;
+    let line = ["WARN", "the store is not there yet", "too many connections for role"];
+    crate::eventually("it is told", async || (told(&sentinel, &line).len() == 1).then_some(())).await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "store_unavailable");
+    postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT -1").await;
+    ready(&sentinel, true).await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+    sentinel.stop().await;
+}

@@ -1,0 +1,178 @@
+//! What one replica was told, all do: soon by a hint, and without one within the poll interval.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, future::join_all, stream};
+use tokio::sync::watch;
+
+use crate::{
+    common::{Dice, PATIENCE, cut::Cut, eventually, postgres::Postgres, redis::Redis},
+    fleet::{REPLICAS, Replica, quantile, replica, start, stop, with_redis},
+    number, seed,
+};
+
+const OWNER: &str = "203.0.113.7";
+
+/// The poll interval is 1 s; the rest is this machine's.
+const WITHOUT_A_HINT: Duration = Duration::from_secs(3);
+
+fn bans() -> usize {
+    number("SENTINEL_REPLICA_BANS", 100)
+}
+
+fn key(index: usize) -> String {
+    format!("sk-known-{index:05}-0123456789")
+}
+
+/// Every replica has them in memory.
+async fn make_known(replicas: &[Replica], keys: usize) {
+    let learn = stream::iter(0..keys).map(async |index| {
+        assert_eq!(replicas[0].reason(&key(index), OWNER).await, "first_use");
+        for replica in &replicas[1..] {
+            assert_eq!(replica.reason(&key(index), OWNER).await, "bound");
+        }
+    });
+    learn.buffer_unordered(16).collect().await
+}
+
+/// Bans on the first replica; how long each other one went on to allow the key after the operator had his answer.
+async fn ban(replicas: &[Replica], index: usize) -> Vec<Duration> {
+    let key = key(index);
+    replicas[0].admin.ban(&key).await.unwrap();
+    let banned = Instant::now();
+    assert_eq!(replicas[0].reason(&key, OWNER).await, "key_banned", "where it was made it binds at once");
+    let obeyed = replicas[1..].iter().map(async |replica| {
+        loop {
+            match replica.reason(&key, OWNER).await.as_str() {
+                "key_banned" => break banned.elapsed(),
+                "bound" => assert!(banned.elapsed() < PATIENCE, "{key} is banned, and nobody hears of it"),
+                other => panic!("{key}: {other}"),
+            }
+            // As tight as leaves the rest of the machine something.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    join_all(obeyed).await
+}
+
+/// Bans all keys, so many at a time and then at any moment of a poll interval; the sorted times.
+async fn ban_all(replicas: &[Replica], what: &str, keys: usize, at_once: usize) -> Vec<Duration> {
+    let mut dice = Dice::new(seed());
+    let bans = stream::iter(0..keys).map(|index| {
+        let pause = Duration::from_millis(if at_once > 1 { dice.below(1000) as u64 } else { 0 });
+        async move {
+            tokio::time::sleep(pause).await;
+            ban(replicas, index).await
+        }
+    });
+    let times: Vec<Vec<Duration>> = bans.buffer_unordered(at_once).collect().await;
+    let mut times: Vec<Duration> = times.into_iter().flatten().collect();
+    times.sort();
+    eprintln!(
+        "{keys} bans, {at_once} at once, {what}: obeyed by {} others after p50 {:.1?}, p99 {:.1?}, max {:.1?}",
+        replicas.len() - 1,
+        quantile(&times, 0.5),
+        quantile(&times, 0.99),
+        quantile(&times, 1.0),
+    );
+    // None of them is forgotten.
+    for replica in replicas {
+        for index in 0..keys {
+            assert_eq!(replica.reason(&key(index), OWNER).await, "key_banned");
+        }
+    }
+    times
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ban_is_obeyed_everywhere_by_a_hint_of_redis_and_without_redis_within_the_poll_interval() {
+    let (replicas, mut redis) = with_redis().await;
+    make_known(&replicas, bans()).await;
+    ban_all(&replicas, "hints by Redis", bans(), 1).await;
+    for index in 0..bans() {
+        replicas[1].admin.unban(&key(index)).await.unwrap();
+    }
+    let revision = replicas[1].applied_revision().await;
+    for replica in &replicas {
+        eventually("all is undone", async || (replica.applied_revision().await >= revision).then_some(())).await;
+    }
+    redis.kill();
+    let times = ban_all(&replicas, "Redis dead", bans(), 16).await;
+    assert!(times.iter().all(|time| *time < WITHOUT_A_HINT), "{times:?}");
+    stop(replicas).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_a_ban_is_obeyed_everywhere_by_a_notification_of_postgresql() {
+    let url = Postgres::shared().await.database().await;
+    let replicas = start((0..REPLICAS).map(|_| replica(&url, None))).await;
+    make_known(&replicas, bans()).await;
+    let times = ban_all(&replicas, "hints by LISTEN and NOTIFY", bans(), 1).await;
+    assert!(times.iter().all(|time| *time < WITHOUT_A_HINT), "{times:?}");
+    stop(replicas).await;
+}
+
+/// First uses that wait for the store stand in line for its connections; the poll must not stand behind them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_new_keys_does_not_hold_up_a_ban() {
+    const FLOOD: usize = 2_000;
+    let url = Postgres::shared().await.database().await;
+    // Few connections stand for a server that is farther away than this one.
+    let flooded = replica(&url, None).set("store.connections", "1");
+    let replicas = start([replica(&url, None), flooded]).await;
+    make_known(&replicas, 1).await;
+    let strangers = join_all((0..FLOOD).map(async |index| {
+        let (key, from) = (format!("sk-flood-{index:05}-0123456789"), format!("10.7.{}.{}", index / 250, index % 250));
+        assert_eq!(replicas[1].reason(&key, &from).await, "first_use");
+        Instant::now()
+    }));
+    let banned = async {
+        eventually("the flood is on", async || (replicas[1].store_claims().await > 10.0).then_some(())).await;
+        let times = ban(&replicas, 0).await;
+        (times, Instant::now())
+    };
+    let (claimed, (times, obeyed)) = tokio::join!(strangers, banned);
+    let waiting = claimed.iter().filter(|at| **at > obeyed).count();
+    eprintln!("a ban in a flood of {FLOOD} new keys: obeyed after {times:.1?}, while {waiting} of them waited");
+    assert!(waiting > 0, "the flood was on");
+    assert!(times[0] < WITHOUT_A_HINT, "{times:?}");
+    stop(replicas).await;
+}
+
+/// The network before Redis is cut, swallows and comes back at random while bans are made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hints_that_are_lost_at_random_lose_no_ban() {
+    let (url, redis) = (Postgres::shared().await.database().await, Redis::start().await);
+    let mut cuts = [Cut::before(redis.address()).await, Cut::before(redis.address()).await];
+    // Who makes the bans is cut off as well: then nobody is told.
+    let ways = [cuts[0].through(&redis.url()), cuts[1].through(&redis.url()), redis.url()];
+    let replicas = start(ways.iter().map(|way| replica(&url, Some(way)))).await;
+    make_known(&replicas, bans()).await;
+    let (done, ended) = watch::channel(());
+    let mut dice = Dice::new(seed());
+    let troubles = async {
+        let mut troubles = 0;
+        while ended.has_changed().is_ok() {
+            let cut = &mut cuts[dice.below(2)];
+            match dice.below(3) {
+                0 => cut.refuse().await,
+                1 => cut.swallow().await,
+                _ => cut.mend().await,
+            }
+            troubles += 1;
+            tokio::time::sleep(Duration::from_millis(20 + dice.below(300) as u64)).await;
+        }
+        troubles
+    };
+    let (times, troubles) = tokio::join!(
+        async {
+            let times = ban_all(&replicas, "hints lost at random", bans(), 4).await;
+            drop(done);
+            times
+        },
+        troubles
+    );
+    eprintln!("the network before Redis changed {troubles} times");
+    assert!(times.iter().all(|time| *time < WITHOUT_A_HINT), "{times:?}");
+    stop(replicas).await;
+}

@@ -1,0 +1,189 @@
+//! Among any number of claimants at any number of replicas exactly one becomes the owner of a key.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, future::join_all, stream};
+use key_ip_sentinel::domain::Pepper;
+
+use crate::{
+    common::{Answer, Dice, PATIENCE, PEPPER, eventually, postgres::Postgres, redis::Redis},
+    fleet::{REPLICAS, Replica, replica, start, stop},
+    number, seed,
+};
+
+const CLAIMANTS: usize = 48;
+/// Keys that are fought for at the same time; so many times [`CLAIMANTS`] requests are under way.
+const KEYS_AT_ONCE: usize = 4;
+const NEW: &str = "another-pepper-for-tests-0123456789-abcd";
+
+fn key(index: usize) -> String {
+    format!("sk-race-{index:05}-0123456789")
+}
+
+/// A network of its own for each claimant: half of them IPv4 addresses, half IPv6 /64s.
+fn address(claimant: usize) -> String {
+    match claimant % 2 {
+        0 => format!("203.0.113.{}", claimant + 1),
+        _ => format!("2001:db8:0:{:x}::7", claimant + 1),
+    }
+}
+
+fn network(claimant: usize) -> String {
+    match claimant % 2 {
+        0 => format!("{}/32", address(claimant)),
+        _ => format!("2001:db8:0:{:x}::/64", claimant + 1),
+    }
+}
+
+/// A fight for many keys, in which answers may be put off but never contradict each other.
+struct Race {
+    replicas: Vec<Replica>,
+    seed: u64,
+    /// Keys that have an owner.
+    decided: AtomicUsize,
+    /// Answers that the store was away.
+    put_off: AtomicUsize,
+}
+
+/// Who got a key.
+struct Owner {
+    claimant: usize,
+    id: String,
+    /// He was told so by the claim itself. Else the store has it, but the answer of that claim was lost.
+    acknowledged: bool,
+}
+
+impl Race {
+    async fn on(url: &str, redis: &Redis, secrets: &[&str]) -> Self {
+        let secrets = format!("{secrets:?}");
+        let homes = (0..REPLICAS).map(|_| replica(url, Some(&redis.url())).set("pepper.secrets", &secrets));
+        let (decided, put_off) = Default::default();
+        Self { replicas: start(homes).await, seed: seed(), decided, put_off }
+    }
+
+    async fn run(&self, keys: usize) -> Vec<Owner> {
+        let started = Instant::now();
+        let fights = stream::iter(0..keys).map(|index| self.fight(index)).buffered(KEYS_AT_ONCE);
+        let owners: Vec<Owner> = fights.collect().await;
+        let claims = join_all(self.replicas.iter().map(Replica::store_claims)).await;
+        let unacknowledged = owners.iter().filter(|owner| !owner.acknowledged).count();
+        eprintln!(
+            "{keys} keys x {CLAIMANTS} claimants at {REPLICAS} replicas in {:.1?}: one owner each, {unacknowledged} of \
+             them not told so by their claim; {} answers were put off; claims sent to the store by replica: {claims:?}",
+            started.elapsed(),
+            self.put_off.load(Ordering::Relaxed),
+        );
+        owners
+    }
+
+    /// All claimants at once, each at some replica and none first by habit.
+    async fn fight(&self, index: usize) -> Owner {
+        let key = key(index);
+        let mut dice = Dice::new(self.seed ^ index as u64);
+        let mut order: Vec<usize> = (0..CLAIMANTS).collect();
+        (1..CLAIMANTS).rev().for_each(|last| order.swap(last, dice.below(last + 1)));
+        let claims = order.into_iter().map(|claimant| {
+            let (replica, key) = (&self.replicas[dice.below(REPLICAS)], &key);
+            async move { (claimant, self.decision(replica, key, claimant).await) }
+        });
+        let answers: Vec<(usize, Answer)> = join_all(claims).await;
+        let told: Vec<_> = answers.iter().map(|(claimant, answer)| (*claimant, answer.reason())).collect();
+        let owners: Vec<_> = answers.iter().filter(|(_, answer)| answer.is_allow()).collect();
+        let [(owner, answer)] = owners[..] else { panic!("{key} has {} owners: {told:?}", owners.len()) };
+        assert!(told.iter().all(|(claimant, reason)| claimant == owner || *reason == "ip_mismatch"), "{key}: {told:?}");
+        self.decided.fetch_add(1, Ordering::Relaxed);
+        let id = answer.key_id().unwrap().to_owned();
+        Owner { claimant: *owner, id, acknowledged: answer.reason() == "first_use" }
+    }
+
+    /// Asks again while the store is away, as clients do.
+    async fn decision(&self, replica: &Replica, key: &str, claimant: usize) -> Answer {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = replica.ask(key, &address(claimant)).await;
+            if !matches!(answer.reason(), "store_unavailable" | "deadline_exceeded") {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{key}: the store does not come back");
+            self.put_off.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn has_decided(&self, count: usize) {
+        eventually("the race is on", async || (self.decided.load(Ordering::Relaxed) >= count).then_some(())).await;
+    }
+
+    /// What the store holds is what the owners were told, and every replica says the same.
+    async fn assert_one_owner_each(self, owners: &[Owner], rows: Vec<Vec<String>>) {
+        let stored: Vec<(&str, &str)> = rows.iter().map(|row| (&*row[0], &*row[1])).collect();
+        let networks: HashMap<&str, &str> = stored.iter().copied().collect();
+        assert_eq!((stored.len(), networks.len()), (owners.len(), owners.len()), "one network of one row for each key");
+        for Owner { claimant, id, .. } in owners {
+            assert_eq!(networks.get(&**id), Some(&&*network(*claimant)), "{id}");
+        }
+        let again = stream::iter(owners.iter().enumerate()).map(async |(index, owner)| {
+            for replica in &self.replicas {
+                assert_eq!(replica.reason(&key(index), &address(owner.claimant)).await, "bound");
+                assert_eq!(replica.reason(&key(index), "198.51.100.66").await, "ip_mismatch");
+            }
+        });
+        again.buffer_unordered(CLAIMANTS).collect::<()>().await;
+        stop(self.replicas).await;
+    }
+}
+
+const STORED: &str = "SELECT key_id, network::text FROM bindings LEFT JOIN binding_networks USING (key_id)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_48_claimants_at_3_replicas_exactly_one_owns_each_key() {
+    let (postgres, redis) = (Postgres::shared().await, Redis::start().await);
+    let url = postgres.database().await;
+    let race = Race::on(&url, &redis, &[PEPPER]).await;
+    let owners = race.run(number("SENTINEL_REPLICA_KEYS", 300)).await;
+    assert!(owners.iter().all(|owner| owner.acknowledged));
+    assert_eq!(race.put_off.load(Ordering::Relaxed), 0, "a store that is there is never away");
+    race.assert_one_owner_each(&owners, postgres.query(&url, STORED).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_stops_and_dies_in_the_middle_leaves_one_owner_of_each_key() {
+    let (mut postgres, redis) = (Postgres::start().await, Redis::start().await);
+    let url = postgres.database().await;
+    let race = Race::on(&url, &redis, &[PEPPER]).await;
+    let keys = number("SENTINEL_REPLICA_KEYS", 150);
+    let (owners, ()) = tokio::join!(race.run(keys), async {
+        race.has_decided(keys / 4).await;
+        postgres.stop().await;
+        postgres.start_again().await;
+        race.has_decided(keys / 2).await;
+        postgres.kill();
+        postgres.start_again().await;
+        assert!(race.decided.load(Ordering::Relaxed) < keys, "it died in the middle");
+    });
+    assert!(race.put_off.load(Ordering::Relaxed) > 0, "claims met a store that was away");
+    assert!(postgres.log().contains("was not properly shut down"));
+    race.assert_one_owner_each(&owners, postgres.query(&url, STORED).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pepper_activated_on_one_replica_in_the_middle_leaves_one_owner_of_each_key() {
+    let (postgres, redis) = (Postgres::shared().await, Redis::start().await);
+    let url = postgres.database().await;
+    let race = Race::on(&url, &redis, &[PEPPER, NEW]).await;
+    let keys = number("SENTINEL_REPLICA_KEYS", 150);
+    let new = Pepper::new(NEW.as_bytes()).unwrap().id().to_string();
+    let (owners, under_old) = tokio::join!(race.run(keys), async {
+        race.has_decided(keys / 3).await;
+        assert!(race.replicas[1].admin.activate(&new).await.unwrap().in_effect);
+        let count = format!("SELECT count(*) FROM bindings WHERE pepper <> '{new}'");
+        postgres.query(&url, &count).await[0][0].parse::<usize>().unwrap()
+    });
+    assert!(under_old > 0 && under_old < keys, "{under_old} of {keys}: it came in the middle");
+    assert!(owners.iter().all(|owner| owner.acknowledged));
+    race.assert_one_owner_each(&owners, postgres.query(&url, STORED).await).await;
+}

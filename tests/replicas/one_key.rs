@@ -1,0 +1,98 @@
+//! A crowd with one key costs the store what one client does.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use futures_util::{
+    StreamExt,
+    future::{join, join_all},
+    stream,
+};
+
+use crate::{
+    common::{postgres::Postgres, redis::Redis},
+    fleet::{REPLICAS, Replica, quantile, replica, start, stop},
+};
+
+const KEY: &str = "sk-crowd-0123456789";
+const OWNER: &str = "203.0.113.7";
+const CROWD: usize = 10_000;
+
+fn stranger(index: usize) -> String {
+    format!("10.7.{}.{}", index / 250, index % 250)
+}
+
+/// All at once, dealt out to the replicas; how often each reason was told, by replica.
+async fn ask_at_once(replicas: &[Replica], from: impl Fn(usize) -> String) -> Vec<BTreeMap<String, usize>> {
+    let ask = async |(place, replica): (usize, &Replica)| {
+        let asked = (place..CROWD).step_by(replicas.len()).map(|index| (index, from(index)));
+        let asked = asked.map(async |(_, from)| replica.reason(KEY, &from).await);
+        let mut told = BTreeMap::new();
+        join_all(asked).await.into_iter().for_each(|reason| *told.entry(reason).or_default() += 1);
+        told
+    };
+    join_all(replicas.iter().enumerate().map(ask)).await
+}
+
+fn total(told: &[BTreeMap<String, usize>], reason: &str) -> usize {
+    told.iter().filter_map(|told| told.get(reason)).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_requests_of_one_uncached_key_are_one_read_of_each_replica() {
+    let (url, redis) = (Postgres::shared().await.database().await, Redis::start().await);
+    let learner = Replica::start(replica(&url, None)).await;
+    assert_eq!(learner.reason(KEY, OWNER).await, "first_use");
+    let silent = start([replica(&url, None), replica(&url, None)]).await;
+    let told = ask_at_once(&silent, |_| OWNER.to_owned()).await;
+    assert_eq!(total(&told, "bound"), CROWD, "{told:?}");
+    for replica in &silent {
+        assert_eq!(replica.store_reads().await, 1.0);
+    }
+    // With Redis the first read of all is the store's, and every other replica's is one of Redis.
+    let sharing = start((0..REPLICAS).map(|_| crate::fleet::replica(&url, Some(&redis.url())))).await;
+    assert_eq!(sharing[0].reason(KEY, OWNER).await, "bound");
+    crate::common::eventually("Redis has it", async || (redis.command::<usize>(&["DBSIZE"]).await > 0).then_some(()))
+        .await;
+    let told = ask_at_once(&sharing, |_| OWNER.to_owned()).await;
+    assert_eq!(total(&told, "bound"), CROWD, "{told:?}");
+    let mut reads = Vec::new();
+    for replica in &sharing {
+        let hits = replica.metric("sentinel_cache_requests_total", "tier=\"redis\",outcome=\"hit\"").await;
+        reads.push((replica.store_reads().await, hits));
+    }
+    eprintln!("one key, {CROWD} requests at {REPLICAS} replicas: (reads of the store, hits in Redis) {reads:?}");
+    assert_eq!(reads[0], (1.0, 0.0));
+    assert!(reads.iter().all(|(store, redis)| store + redis == 1.0), "{reads:?}");
+    stop([vec![learner], silent, sharing].into_iter().flatten().collect()).await;
+}
+
+/// A crowd that asks for one new key does not hold up the first uses of others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_claimants_of_one_new_key_are_all_answered_and_starve_nobody() {
+    let (url, redis) = (Postgres::shared().await.database().await, Redis::start().await);
+    let replicas = start((0..REPLICAS).map(|_| replica(&url, Some(&redis.url())))).await;
+    let started = Instant::now();
+    let others = stream::iter(0..100).then(async |index| {
+        let (key, asked) = (format!("sk-other-{index:03}-0123456789"), Instant::now());
+        (replicas[index % REPLICAS].reason(&key, OWNER).await, asked.elapsed())
+    });
+    let (told, others) = join(ask_at_once(&replicas, stranger), others.collect::<Vec<_>>()).await;
+    let mut claims = Vec::new();
+    for replica in &replicas {
+        claims.push(replica.store_claims().await);
+    }
+    let mut took: Vec<_> = others.iter().map(|(_, took)| *took).collect();
+    took.sort();
+    eprintln!(
+        "one key, {CROWD} claimants in {:.1?}: {told:?}; claims sent to the store by replica, 100 of other keys \
+         included: {claims:?}; those of other keys took p50 {:.1?}, p99 {:.1?}",
+        started.elapsed(),
+        quantile(&took, 0.5),
+        quantile(&took, 0.99),
+    );
+    assert_eq!((total(&told, "first_use"), total(&told, "ip_mismatch")), (1, CROWD - 1), "{told:?}");
+    assert!(others.iter().all(|(reason, _)| reason == "first_use"), "{others:?}");
+    // The first of each replica asks the store; the rest of its crowd is judged by what that one learned.
+    assert!(claims.iter().sum::<f64>() < 100.0 + 10.0 * REPLICAS as f64, "{claims:?}");
+    stop(replicas).await;
+}

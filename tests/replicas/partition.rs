@@ -1,0 +1,129 @@
+//! A replica that is cut off from PostgreSQL and from Redis goes on by what it knows; once it is back, it catches up
+//! before anything else.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+use crate::{
+    common::{cut::Cut, postgres::Postgres, redis::Redis},
+    fleet::{Replica, replica, start, stop},
+    number,
+};
+
+const OWNER: &str = "203.0.113.7";
+const KEYS: usize = 20;
+
+/// The poll interval is 1 s; the rest is this machine's.
+const CAUGHT_UP: Duration = Duration::from_secs(3);
+
+fn key(index: usize) -> String {
+    format!("sk-known-{index:05}-0123456789")
+}
+
+/// A healthy replica, and one whose network can be cut.
+struct Pair {
+    replicas: Vec<Replica>,
+    store: Cut,
+    hints: Cut,
+    /// Runs as long as they do.
+    _redis: Redis,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let (postgres, redis) = (Postgres::shared().await, Redis::start().await);
+        let url = postgres.database().await;
+        let (store, hints) = (Cut::before(postgres.address()).await, Cut::before(redis.address()).await);
+        let far = replica(&store.through(&url), Some(&hints.through(&redis.url())));
+        let replicas = start([replica(&url, Some(&redis.url())), far]).await;
+        // By as many connections as it may have, so that all of them are there when the network goes.
+        let learn = async |index| {
+            assert_eq!(replicas[1].reason(&key(index), OWNER).await, "first_use");
+            assert_eq!(replicas[0].reason(&key(index), OWNER).await, "bound");
+        };
+        join_all((0..KEYS).map(learn)).await;
+        Self { replicas, store, hints, _redis: redis }
+    }
+
+    /// Bans all keys at the healthy replica, while the other one still allows them; the last revision.
+    async fn ban_meanwhile(&self) -> i64 {
+        let cut = Instant::now();
+        let mut last = 0;
+        for index in 0..KEYS {
+            last = self.replicas[0].admin.ban(&key(index)).await.unwrap().revision;
+        }
+        let lasting = Duration::from_secs(number("SENTINEL_REPLICA_PARTITION", 3) as u64);
+        while cut.elapsed() < lasting {
+            for index in 0..KEYS {
+                assert_eq!(self.replicas[1].reason(&key(index), OWNER).await, "bound", "by what it knows");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        last
+    }
+
+    /// The network is there again since `healed`.
+    async fn catches_up(self, how: &str, last: i64, healed: Instant) {
+        let far = &self.replicas[1];
+        let mut denied = [false; KEYS];
+        let mut stale = 0;
+        while denied.contains(&false) {
+            // Asked before the checks: what it says that it has applied, they are judged by.
+            let applied = far.applied_revision().await >= last;
+            for (index, denied) in denied.iter_mut().enumerate() {
+                match far.reason(&key(index), OWNER).await.as_str() {
+                    "key_banned" => *denied = true,
+                    "bound" => {
+                        assert!(!applied, "{} is allowed at a revision that bans it", key(index));
+                        assert!(!*denied, "{} was denied already", key(index));
+                        stale += 1;
+                    }
+                    other => panic!("{}: {other}", key(index)),
+                }
+            }
+            assert!(healed.elapsed() < 10 * CAUGHT_UP, "{how}: it never catches up");
+        }
+        let took = healed.elapsed();
+        eprintln!("a partition that {how}: healed, and all bans obeyed after {took:.1?} and {stale} stale allows");
+        assert!(took < CAUGHT_UP, "{took:?}");
+        stop(self.replicas).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_whose_connections_were_refused_catches_up_when_it_is_back() {
+    let mut pair = Pair::start().await;
+    pair.store.refuse().await;
+    pair.hints.refuse().await;
+    let last = pair.ban_meanwhile().await;
+    pair.store.mend().await;
+    pair.hints.mend().await;
+    pair.catches_up("refuses", last, Instant::now()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_heard_nothing_catches_up_when_it_is_back() {
+    let mut pair = Pair::start().await;
+    pair.store.swallow().await;
+    pair.hints.swallow().await;
+    let last = pair.ban_meanwhile().await;
+    pair.store.mend().await;
+    pair.hints.mend().await;
+    pair.catches_up("swallows", last, Instant::now()).await;
+}
+
+/// As after a failover to another machine, or where a firewall has forgotten: all that the replica has are connections
+/// that nobody answers, and nobody closes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_whose_connections_all_died_without_a_word_makes_new_ones_and_catches_up() {
+    let mut pair = Pair::start().await;
+    pair.store.forget().await;
+    pair.hints.forget().await;
+    let healed = Instant::now();
+    let mut last = 0;
+    for index in 0..KEYS {
+        last = pair.replicas[0].admin.ban(&key(index)).await.unwrap().revision;
+    }
+    pair.catches_up("forgets", last, healed).await;
+}
