@@ -190,7 +190,7 @@ fn check_config_lists_every_fault_at_once_and_makes_nothing() {
     assert_eq!(check("credentials.missing = \"allow\"\n"), valid);
     let Seen { code, out, err } = check(
         "mode = \"no-such\"\nlisten.grpc = \"0.0.0.0:9191\"\nclient_ip.unclaimable = [\"10.0.0.1/8\"]\n\
-         store.url = \"postgres://u:SeCrEt@db/s\"\npepper.secrets = [\"SeCrEt\"]\nno_such = 1\n",
+         store.url = \"mysql://u:SeCrEt@db/s\"\npepper.secrets = [\"SeCrEt\"]\nno_such = 1\n",
     );
     assert_eq!((code, out.as_str()), (2, ""));
     let mut lines = err.lines();
@@ -204,6 +204,26 @@ fn check_config_lists_every_fault_at_once_and_makes_nothing() {
     assert!(!data.exists(), "a check makes nothing");
     let missing = run(&["check-config", "--config", "/nonexistent/sentinel.toml"], b"");
     assert!(missing.code == 2 && missing.err.contains("/nonexistent/sentinel.toml"), "{missing:?}");
+}
+
+#[test]
+fn migrate_makes_a_store_that_serve_would_make_and_can_be_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("sentinel.toml"), folder.path().join("data"));
+    fs::write(&file, format!("data_dir = {data:?}\n")).unwrap();
+    let migrate = || run(&["migrate", "--config", file.to_str().unwrap()], b"");
+    for _ in 0..2 {
+        let Seen { code, out, err } = migrate();
+        assert_eq!((code, out), (0, format!("sqlite:{}/sentinel.db is up to date.\n", data.display())), "{err}");
+    }
+    fs::write(
+        &file,
+        "store.url = \"postgres://u:SeCrEt@127.0.0.1:1/s\"\npepper.secrets = [\"0123456789abcdef0123456789abcdef\"]\n",
+    )
+    .unwrap();
+    let Seen { code, out, err } = migrate();
+    assert!(code == 1 && out.is_empty(), "{out}");
+    assert!(err.starts_with("error: 127.0.0.1:1/s: the store is unavailable") && !err.contains("SeCrEt"), "{err}");
 }
 
 #[test]

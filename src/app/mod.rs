@@ -44,6 +44,7 @@ pub use reload::Source;
 use replicas::Replicas;
 use shutdown::{Drain, Signals};
 use store::Opened;
+pub use store::migrate;
 
 /// Whatever ends the process; the text is for the operator.
 pub type Fatal = Box<dyn Error + Send + Sync>;

@@ -57,6 +57,18 @@ pub(super) fn open(config: &Config) -> Result<Opened, Fatal> {
     }
 }
 
+/// Brings the schema up to date, once; answers where it is.
+pub async fn migrate(config: &Config) -> Result<String, Fatal> {
+    if let Choice::Sqlite(_) = config.store {
+        super::doorstep::make_data_dir(&config.data_dir)?;
+    }
+    let Opened { place, keep, .. } = open(config)?;
+    if let Keep::Postgres(store, peppers) = keep {
+        store.prepare(&peppers).await?;
+    }
+    Ok(place)
+}
+
 /// Between two tries; twice as long each time, up to the longest, and never at the same moment as everyone else.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);

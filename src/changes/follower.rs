@@ -45,6 +45,7 @@ impl Follower {
         let started = Instant::now();
         let mut lost = false;
         loop {
+            let began = Instant::now();
             let polled = self.poll().await;
             let heard = polled.is_ok();
             match polled {
@@ -67,7 +68,8 @@ impl Follower {
             let silent = self.view.since_poll(now).unwrap_or_else(|| now - started);
             self.metrics.polled(self.view.applied().0, if heard { Duration::ZERO } else { silent });
             after_poll(now);
-            let _ = tokio::time::timeout(self.poll_interval, self.hint.given()).await;
+            // From its beginning: one that nobody answered has taken its interval already.
+            let _ = tokio::time::timeout_at(began + self.poll_interval, self.hint.given()).await;
         }
     }
 

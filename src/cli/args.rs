@@ -94,6 +94,15 @@ Examples:
 Changes: nothing, on disk or in a running server. Exit code 2 if there is any fault.")]
     CheckConfig,
 
+    /// Bring the store's schema up to date, as `serve` does at its start, and end
+    #[command(after_help = "\
+Examples:
+  sentinel migrate --config /etc/sentinel.toml    # before the first new replica, as a step of its own
+
+Changes: the schema, under a lock; replicas of before go on beside it. A new store is made, and takes the first pepper of
+pepper.secrets. A SQLite file must not be in use. Exit code 1 if the store does not answer or is not ours.")]
+    Migrate,
+
     /// Say what is wrong with the set-up, and the fix: addresses, permissions, Envoy's files
     #[command(after_help = manual::DOCTOR)]
     Doctor {

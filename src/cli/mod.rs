@@ -108,6 +108,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             }
             print("The configuration is valid.\n")
         }
+        Command::Migrate => migrate(&load()?),
         Command::Pepper(PepperCommand::New) => new_pepper(),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { command } => shell::man(&command),
@@ -129,6 +130,12 @@ fn serve(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
     runtime
         .block_on(app::serve(config, app::Source { file, load }))
         .map_err(|error| Failure::Refused(error.to_string()))
+}
+
+fn migrate(config: &Config) -> Result<(), Failure> {
+    let runtime = running(&mut tokio::runtime::Builder::new_current_thread())?;
+    let done = runtime.block_on(app::migrate(config)).map_err(|error| Failure::Refused(error.to_string()))?;
+    print(&format!("{done} is up to date.\n"))
 }
 
 fn running(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {

@@ -22,7 +22,7 @@ use crate::metrics::StoreMetrics;
 
 /// A connection that is there or not. Whoever finds none does without: only [`Link::run`] connects.
 ///
-/// The breaker is the connection's absence. It opens after [`FAULTS`] faults in a row, or when the connection broke, and
+/// The breaker is the connection's absence. It opens after some faults in a row, or when the connection broke, and
 /// closes when a probe on a new connection was answered in time. No request is ever a probe, and there is no lock.
 pub struct Link {
     options: Options,

@@ -23,7 +23,12 @@ impl Admin {
 
     /// Bans the key itself, for ever; it need not have been seen.
     pub(crate) async fn ban(&self, api_key: &str) -> Result<ChangeResponse, Refused> {
-        let request = BanRequest { key: by_key(api_key), lasting_ms: 0, reason: "a test".to_owned(), until_ms: 0 };
+        self.ban_for(api_key, 0).await
+    }
+
+    /// The same for so many milliseconds.
+    pub(crate) async fn ban_for(&self, api_key: &str, lasting_ms: i64) -> Result<ChangeResponse, Refused> {
+        let request = BanRequest { key: by_key(api_key), lasting_ms, reason: "a test".to_owned(), until_ms: 0 };
         self.0.unary("/sentinel.admin.v1.Admin/Ban", &request).await
     }
 

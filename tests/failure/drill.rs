@@ -4,16 +4,12 @@
 use std::{
     path::Path,
     process::Command,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use key_ip_sentinel::{
     domain::{Ban, Binding, Fingerprint, KeyFacts, Pepper, Reason, State},
-    store::{
-        Action, Chore, KnownPepper, Life, Moving, Store, Whole,
-        postgres::{Options, PostgresStore},
-    },
+    store::{Action, Chore, KnownPepper, Life, Moving, Store, Whole},
 };
 
 use super::{

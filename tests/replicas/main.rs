@@ -7,11 +7,13 @@
 
 mod bans;
 mod claims;
+mod clocks;
 #[path = "../common/mod.rs"]
 mod common;
 mod fleet;
 mod one_key;
 mod partition;
+mod upgrade;
 
 /// A whole number from the environment, or what `make test` takes.
 fn number(variable: &str, default: usize) -> usize {

@@ -3,7 +3,7 @@
 //! [`PostgresStore::new`] connects to nothing; [`PostgresStore::prepare`] brings the schema up to date and checks the
 //! pepper, and may be tried until the server is there. Four lanes, so that nobody waits behind what takes longer:
 //! *decisions* for what requests wait for, *polls* for the change log, because a replica whose decisions all wait is not
-//! cut off, *changes* for operators' changes and chores, *scans* for operators' questions.
+//! cut off, and because a connection that is proven every second is the last to be dead unnoticed, *changes* for operators' changes and chores, *scans* for operators' questions.
 //!
 //! Every statement sees what is committed when it begins (READ COMMITTED), so what is read under a lock is the last word.
 //! Locks are taken in one order: the pepper's, those of keys by their number, rows by their id, the revision.
