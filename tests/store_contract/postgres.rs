@@ -30,8 +30,7 @@ impl Backend for Database {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        let options = Options::parse(&self.url, 8).unwrap().with_patience(PATIENCE);
-        let store = PostgresStore::new(&options).unwrap();
+        let store = PostgresStore::new(&Options::parse(&self.url, 8).unwrap().with_patience(PATIENCE)).unwrap();
         store.prepare(&pepper().into()).await.unwrap();
         Arc::new(store)
     }

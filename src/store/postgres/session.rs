@@ -45,7 +45,7 @@ pub(super) struct Session {
     in_transaction: bool,
 }
 
-/// How long an operation waits for a connection: longer than any decision does.
+/// How long an operation waits for a connection that has to be made: a server that hangs accepts it and is silent.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Session {
