@@ -53,7 +53,7 @@ async fn a_claim_that_is_never_answered_is_counted_as_failed_without_its_caller(
 /// Each of them would take a connection to the store, only to wait there for the others.
 #[tokio::test]
 async fn of_a_crowd_with_one_new_key_one_claim_goes_to_the_store() {
-    let process = Process::new(Failsafe::Closed);
+    let process = Process::new(Failsafe::Closed).await;
     process.poll(Duration::ZERO).await;
     process.store.claims.close();
     let addresses: Vec<String> = (1..=20).map(|client| format!("198.51.100.{client}")).collect();
