@@ -21,25 +21,24 @@ pub(super) struct Replicas {
     pub(super) work: BoxFuture<'static, Infallible>,
 }
 
-/// With Redis its channel carries the hints, so that a fleet of sidecars does not hold one more connection each to
-/// PostgreSQL.
+/// PostgreSQL's NOTIFY is sent by the change's own commit, so it is the soonest and comes for whatever takes revisions;
+/// Redis carries hints beside it, for a replica whose listening connection is just being made anew.
 pub(super) fn join_them(config: &Config, ring: &Arc<KeyRing>, view: &Arc<View>, metrics: &StoreMetrics) -> Replicas {
-    let (feeds, shared, work): (Vec<Arc<dyn ChangeFeed>>, _, BoxFuture<'static, Infallible>) =
-        match (&config.redis, &config.store) {
-            (Some(options), _) => {
-                let link = Link::new(options.clone(), metrics.clone());
-                let feed = RedisFeed::new(Arc::clone(&link));
-                let grace = config.engine.stale_grace;
-                let (shared, writer) =
-                    Shared::new(Arc::clone(&link), Arc::clone(ring), Arc::clone(view), grace, metrics.clone());
-                let work = async move { join(link.run(), writer.run()).await.0 };
-                (vec![Arc::new(feed)], Some(shared), work.boxed())
-            }
-            (None, Store::Postgres(options)) => {
-                (vec![Arc::new(PostgresFeed::new((**options).clone()))], None, pending().boxed())
-            }
-            (None, Store::Sqlite(_)) => (Vec::new(), None, pending().boxed()),
-        };
+    let mut feeds: Vec<Arc<dyn ChangeFeed>> = Vec::new();
+    if let Store::Postgres(options) = &config.store {
+        feeds.push(Arc::new(PostgresFeed::new((**options).clone())));
+    }
+    let (shared, work): (_, BoxFuture<'static, Infallible>) = match &config.redis {
+        Some(options) => {
+            let link = Link::new(options.clone(), metrics.clone());
+            feeds.push(Arc::new(RedisFeed::new(Arc::clone(&link))));
+            let grace = config.engine.stale_grace;
+            let (shared, writer) =
+                Shared::new(Arc::clone(&link), Arc::clone(ring), Arc::clone(view), grace, metrics.clone());
+            (Some(shared), async move { join(link.run(), writer.run()).await.0 }.boxed())
+        }
+        None => (None, pending().boxed()),
+    };
     let heralds = Heralds::new(feeds);
     let listening = heralds.clone();
     let work = async move { join(listening.listen(), work).await.0 };

@@ -30,12 +30,23 @@ pub struct Follower {
     pub metrics: StoreMetrics,
 }
 
-/// The store's digests are made with a pepper that this process does not have: it must not decide anything.
+/// Keys of the store are under a pepper that this process does not have: it must not decide anything, for it would take
+/// them for new ones.
 #[derive(Debug, thiserror::Error)]
-#[error("the store's active pepper is {active}, this process has {ours}")]
-pub struct WrongPepper {
-    active: PepperId,
-    ours: String,
+pub enum WrongPepper {
+    /// The one that new rows are written with.
+    #[error("pepper.secrets: the store's active pepper is {active}, this process has {ours}")]
+    Active {
+        /// The store's.
+        active: PepperId,
+        /// What is listed.
+        ours: String,
+    },
+    /// One of before, or of an import.
+    #[error(
+        "pepper.secrets: keys of the store are under pepper {0}, which is not listed here: list it on every replica"
+    )]
+    InUse(PepperId),
 }
 
 impl Follower {
@@ -79,7 +90,11 @@ impl Follower {
         let changes = asked.await.map_err(|_| StoreError::Unavailable("poll timed out".into()))??;
         if !self.ring.activate(&changes.active_pepper) {
             let ours = self.ring.peppers().names();
-            return Err(PollError::WrongPepper(WrongPepper { active: changes.active_pepper, ours }));
+            return Err(PollError::WrongPepper(WrongPepper::Active { active: changes.active_pepper, ours }));
+        }
+        // An import, or a rotation there and back, may have brought keys under it while this process ran.
+        if let Some(missing) = changes.other_peppers.iter().find(|id| self.ring.peppers().find(id).is_none()) {
+            return Err(PollError::WrongPepper(WrongPepper::InUse(missing.clone())));
         }
         self.cached.absorb(&changes);
         self.view.polled(&changes, Instant::now());

@@ -134,4 +134,7 @@ pub struct Changes {
     pub life: StoreLife,
     /// The pepper that the store's digests are made with.
     pub active_pepper: PepperId,
+    /// The others that keys are under: who does not list one of them takes its keys for new ones. Empty for a file, whose
+    /// one process has checked it.
+    pub other_peppers: Vec<PepperId>,
 }

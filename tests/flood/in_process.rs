@@ -49,6 +49,7 @@ async fn no_flood_pushes_owners_out_or_fills_the_memory() {
         complete_from: Revision(0),
         life: StoreLife(0),
         active_pepper: ring.active(),
+        other_peppers: Vec::new(),
     };
     view.polled(&heard, started);
     let one_a_day = Rate { claims: 1, per: Duration::from_secs(86_400) };

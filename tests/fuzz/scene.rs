@@ -218,6 +218,7 @@ impl Stage {
             complete_from: Revision(0),
             life: StoreLife(0),
             active_pepper: ring.active(),
+            other_peppers: Vec::new(),
         };
         view.polled(&changes, Instant::now());
         let (stop, stopped) = oneshot::channel();

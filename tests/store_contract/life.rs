@@ -48,7 +48,8 @@ pub(crate) async fn times_of_use_never_go_back(place: &impl Backend) {
         (used(&key, early, early), (late, late)),
         (used(&key, None, None), (late, late)),
     ] {
-        assert_eq!(self::note(&*store, vec![note]).await, 1);
+        // A store may spare itself what changes nothing.
+        assert!(self::note(&*store, vec![note]).await <= 1);
         let Life { used_at, refused_at, .. } = life(&*store, &key).await;
         assert_eq!((used_at, refused_at), expected, "{note:?}");
     }

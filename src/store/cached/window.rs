@@ -79,6 +79,7 @@ mod tests {
             complete_from: Revision(complete_from),
             life: StoreLife(1),
             active_pepper: PepperId::from_stored(String::new()),
+            other_peppers: Vec::new(),
         }
     }
 

@@ -87,6 +87,18 @@ impl Options {
             others => format!("{place}?{}", others.join("&")).parse(),
         }
         .map_err(|error| UrlFault::Malformed(super::session::told(&error)))?;
+        let odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains(['@', ':', '/']));
+        if config.get_hosts().iter().any(odd) {
+            // It may be the end of a password, so it is not repeated.
+            return Err(UrlFault::Malformed(
+                "the host is none (in a password @ is %40, : is %3A, / is %2F)".to_owned(),
+            ));
+        }
+        if !config.get_hostaddrs().is_empty() {
+            return Err(UrlFault::Malformed(
+                "hostaddr is not offered: it would be another server than the one verified".to_owned(),
+            ));
+        }
         if config.get_hosts().is_empty() {
             return Err(UrlFault::Lacks("host"));
         }
@@ -261,7 +273,13 @@ mod tests {
         ] {
             assert_eq!(Options::parse(url, 8).unwrap_err(), fault, "{url}");
         }
-        for url in ["postgres://u:s3cret@h:port/d", "postgres://u:s3cret@h/d?what=ever", "mysql://u:s3cret@h/d"] {
+        for url in [
+            "postgres://u:p@s3cret@h/d",
+            "postgres://u@localhost/d?hostaddr=203.0.113.9",
+            "postgres://u:s3cret@h:port/d",
+            "postgres://u:s3cret@h/d?what=ever",
+            "mysql://u:s3cret@h/d",
+        ] {
             let fault = Options::parse(url, 8).unwrap_err().to_string();
             assert!(fault.starts_with("it is no postgres://") && !fault.contains("s3cret"), "{fault}");
         }

@@ -140,7 +140,11 @@ const CHANGES: &str = "
         (SELECT system_identifier FROM pg_control_system()),
         ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int,
         'revision'::regclass::oid,
-        change.revision, change.digest
+        change.revision, change.digest,
+        (SELECT array_agg(id) FROM peppers WHERE NOT active AND retired_at IS NULL
+            AND (EXISTS (SELECT FROM bindings WHERE pepper = peppers.id) OR EXISTS (SELECT FROM bans WHERE pepper = peppers.id)
+                OR EXISTS (SELECT FROM candidates WHERE pepper = peppers.id)
+                OR EXISTS (SELECT FROM archive WHERE pepper = peppers.id)))
     FROM (SELECT value, CASE WHEN $1 BETWEEN floor AND value THEN $1 ELSE floor END AS first FROM revision) AS log
         LEFT JOIN LATERAL
             (SELECT revision, digest FROM changes WHERE changes.revision > log.first
@@ -166,6 +170,7 @@ pub(super) async fn changes_after(session: &mut Session, applied: Revision) -> R
         complete_from = left_out;
     }
     changed.reverse();
+    let others: Option<Vec<String>> = column(state, 9, "peppers.id")?;
     Ok(Changes {
         now: moment(state, 3, "clock_timestamp")?,
         revision: Revision(column(state, 0, "revision.value")?),
@@ -175,6 +180,7 @@ pub(super) async fn changes_after(session: &mut Session, applied: Revision) -> R
         active_pepper: active
             .map(PepperId::from_stored)
             .ok_or_else(|| StoreError::Corrupt("peppers: none is active".to_owned()))?,
+        other_peppers: others.unwrap_or_default().into_iter().map(PepperId::from_stored).collect(),
     })
 }
 

@@ -18,7 +18,9 @@ use crate::{
     },
 };
 
-/// In the order of their ids, so that the batches of two replicas do not wait for each other in a circle.
+/// In the order of their ids, so that the batches of two replicas do not wait for each other in a circle. A time that is
+/// less than a minute later than the stored one is not worth a row version, of which every replica would write its own:
+/// the archive thinks in days.
 pub(super) async fn note_uses(session: &mut Session, mut uses: Vec<Use>) -> Result<u64, StoreError> {
     uses.sort_unstable_by_key(|it| it.key);
     let ids: Vec<_> = uses.iter().map(|it| it.key.to_string()).collect();
@@ -30,8 +32,10 @@ pub(super) async fn note_uses(session: &mut Session, mut uses: Vec<Use>) -> Resu
             FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS noted (key_id, used_at, refused_at)
             GROUP BY key_id),
         held AS MATERIALIZED (
-            SELECT bindings.key_id FROM bindings WHERE key_id = ANY ($1)
-            ORDER BY bindings.key_id FOR NO KEY UPDATE)
+            SELECT bindings.key_id FROM bindings JOIN noted USING (key_id)
+            WHERE noted.used_at >= coalesce(bindings.used_at + interval '1 minute', '-infinity')
+                OR noted.refused_at >= coalesce(bindings.refused_at + interval '1 minute', '-infinity')
+            ORDER BY bindings.key_id FOR NO KEY UPDATE OF bindings)
         UPDATE bindings SET used_at = greatest(bindings.used_at, noted.used_at),
             refused_at = greatest(bindings.refused_at, noted.refused_at)
         FROM noted JOIN held USING (key_id) WHERE bindings.key_id = noted.key_id

@@ -115,7 +115,7 @@ pub(super) fn text(after: Option<KeyId>) -> String {
 }
 
 /// A key with a binding and a ban is as new as the newer of the two and is listed there only. So each half is in the
-/// order of its own index and the server merges them, which stops at the limit and sorts nothing.
+/// order of its own index and stops at the limit; only what is left of both is sorted.
 fn newest(query: &KeyQuery) -> (String, Asked) {
     let mut asked = Asked::default();
     let mut filter = String::new();
@@ -156,15 +156,16 @@ fn newest(query: &KeyQuery) -> (String, Asked) {
         }
     };
     let (limit, offset) = (asked.with(i64::from(query.limit)), asked.with(i64::from(query.offset)));
+    let both = asked.with(i64::from(query.limit) + i64::from(query.offset));
     let sql = format!(
-        "SELECT key_id, created_at FROM bindings AS listed WHERE NOT EXISTS
+        "(SELECT key_id, created_at FROM bindings AS listed WHERE NOT EXISTS
              (SELECT 1 FROM bans AS other WHERE other.key_id = listed.key_id AND other.created_at > listed.created_at)
-             {filter}
+             {filter} ORDER BY {order} LIMIT {both})
          UNION ALL
-         SELECT key_id, created_at FROM bans AS listed WHERE NOT EXISTS
+         (SELECT key_id, created_at FROM bans AS listed WHERE NOT EXISTS
              (SELECT 1 FROM bindings AS other
               WHERE other.key_id = listed.key_id AND other.created_at >= listed.created_at)
-             {filter}
+             {filter} ORDER BY {order} LIMIT {both})
          ORDER BY {order} LIMIT {limit} OFFSET {offset}"
     );
     (sql, asked)

@@ -48,6 +48,10 @@ pub(super) struct Session {
 /// How long an operation waits for a connection that has to be made: a server that hangs accepts it and is silent.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// So many futures [`join_all`] polls in their order, which is the order in which they send; of more it promises none, and
+/// the COMMIT might go out before the last of them.
+const LOT: usize = 30;
+
 impl Session {
     /// A connection of `lane`, outside of a transaction.
     pub(super) async fn take(lane: &Lane) -> Result<Self, StoreError> {
@@ -78,7 +82,19 @@ impl Session {
         Ok(answers)
     }
 
+    /// In lots of [`LOT`], each sent after the one before was answered.
     async fn exchange(&mut self, begin: bool, steps: Vec<Step>, commit: bool) -> Result<Vec<Vec<Row>>, StoreError> {
+        let (mut begin, mut answers, mut steps) = (begin, Vec::with_capacity(steps.len()), steps);
+        while steps.len() > LOT {
+            let rest = steps.split_off(LOT);
+            answers.extend(self.exchange_lot(std::mem::take(&mut begin), steps, false).await?);
+            steps = rest;
+        }
+        answers.extend(self.exchange_lot(begin, steps, commit).await?);
+        Ok(answers)
+    }
+
+    async fn exchange_lot(&mut self, begin: bool, steps: Vec<Step>, commit: bool) -> Result<Vec<Vec<Row>>, StoreError> {
         self.clean = false;
         let answers = in_time(self.patience, answered(self.client()?, begin, steps, commit)).await?;
         self.settle(answers)

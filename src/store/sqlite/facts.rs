@@ -129,5 +129,13 @@ pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Chan
     changed.reverse();
     // A file has no life of its own: no Redis is shared over it, so nothing outlives the process but the file.
     let life = StoreLife::default();
-    Ok(Changes { now: now(conn)?, revision, changed, complete_from, life, active_pepper: pepper::active(conn)? })
+    Ok(Changes {
+        now: now(conn)?,
+        revision,
+        changed,
+        complete_from,
+        life,
+        active_pepper: pepper::active(conn)?,
+        other_peppers: Vec::new(),
+    })
 }

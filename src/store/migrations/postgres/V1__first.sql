@@ -117,7 +117,8 @@ CREATE TABLE archive (
 );
 
 CREATE INDEX archive_by_key_id ON archive (key_id);
-CREATE INDEX archive_by_digest ON archive (digest);
+-- With `id`, so that the last of a digest is found through it even before the table was ever analysed.
+CREATE INDEX archive_by_digest ON archive (digest, id);
 CREATE INDEX archive_by_pepper ON archive (pepper);
 
 -- Every key that an operator can name; the lowest `source` knows best.
@@ -154,6 +155,8 @@ CREATE TABLE audit_rest PARTITION OF audit DEFAULT;
 CREATE INDEX audit_by_id ON audit (id);
 CREATE INDEX audit_newest ON audit (last_at, id);
 CREATE INDEX audit_of_key ON audit (key_id, last_at);
+-- What a client that was refused has in its hands.
+CREATE INDEX audit_by_decision ON audit (decision_id) WHERE decision_id IS NOT NULL;
 
 -- A spool numbers its batches and sends them in that order, so that one number tells of all that came before it.
 CREATE TABLE audit_spools (
