@@ -97,6 +97,11 @@ async fn a_ban_is_obeyed_everywhere_by_a_hint_of_redis_and_without_redis_within_
     for replica in &replicas {
         eventually("all is undone", async || (replica.applied_revision().await >= revision).then_some(())).await;
     }
+    // What was known went with each change: it has to be in memory again.
+    for replica in &replicas {
+        let known = stream::iter(0..bans()).map(async |index| replica.reason(&key(index), OWNER).await);
+        assert!(known.buffer_unordered(16).all(async |reason| reason == "bound").await);
+    }
     redis.kill();
     let times = ban_all(&replicas, "Redis dead", bans(), 16).await;
     assert!(times.iter().all(|time| *time < WITHOUT_A_HINT), "{times:?}");
