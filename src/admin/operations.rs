@@ -156,7 +156,7 @@ pub(super) fn not_done(error: ChangeError) -> Failure {
 pub(super) fn lost(error: StoreError) -> Failure {
     tracing::warn!(%error, "the store failed an admin request");
     match error {
-        StoreError::Unavailable(_) => Failure::StoreLost,
+        StoreError::Unavailable(_) | StoreError::Late => Failure::StoreLost,
         StoreError::Behind(_) => Failure::Behind,
         StoreError::Corrupt(_) => Failure::Corrupt,
     }

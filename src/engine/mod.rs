@@ -399,8 +399,8 @@ impl Engine {
     ) -> Result<T, Verdict> {
         match timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(StoreError::Late)) | Err(_) => Err(deny(Reason::DeadlineExceeded, Some(case.digest.new_id()))),
             Ok(Err(_)) => Err(case.unsure(Some(case.digest.new_id()))),
-            Err(_) => Err(deny(Reason::DeadlineExceeded, Some(case.digest.new_id()))),
         }
     }
 

@@ -9,6 +9,9 @@ pub enum StoreError {
     /// It may work later: busy, disk full, connection lost, shutting down. For a decision the store is lost.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// It hangs without an error. For a decision that is the end of its time, however much of that was left.
+    #[error("the store does not answer in time")]
+    Late,
     /// Nothing was written: the caller's digests are made with another pepper than this, which is active now. It works
     /// with this one.
     #[error("the active pepper is {0} now")]

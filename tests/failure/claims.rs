@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use key_ip_sentinel::{domain::Reason, engine::Failsafe};
 
 use super::{OWNER, Process, THIEF, common::eventually, process::first_uses};
 
 const WON: &str = "sentinel_claims_total{outcome=\"won\"}";
+const HELD: &str = "sentinel_claims_total{outcome=\"held\"}";
 const FAILED: &str = "sentinel_claims_total{outcome=\"failed\"}";
 
 /// A process that has claimed `some-key` for its owner and is not answered, and whose caller has gone meanwhile.
@@ -46,4 +48,32 @@ async fn a_claim_that_is_never_answered_is_counted_as_failed_without_its_caller(
     let process = abandoned_claim().await;
     eventually("the claim is given up", async || (process.metric(FAILED) == "1").then_some(())).await;
     assert_eq!((process.metric(WON), first_uses().len()), ("0".to_owned(), 0));
+}
+
+/// Each of them would take a connection to the store, only to wait there for the others.
+#[tokio::test]
+async fn of_a_crowd_with_one_new_key_one_claim_goes_to_the_store() {
+    let process = Process::new(Failsafe::Closed).await;
+    process.poll(Duration::ZERO).await;
+    process.store.claims.close();
+    let addresses: Vec<String> = (1..=20).map(|client| format!("198.51.100.{client}")).collect();
+    let crowd = join_all(addresses.iter().map(|from| process.ask("some-key", from, Duration::ZERO)));
+    let (told, ()) = tokio::join!(crowd, async {
+        process.store.claims.arrival().await;
+        process.store.claims.open();
+    });
+    assert_eq!(told.iter().filter(|reason| **reason == Reason::FirstUse).count(), 1, "{told:?}");
+    assert_eq!(told.iter().filter(|reason| **reason == Reason::IpMismatch).count(), 19, "{told:?}");
+    assert_eq!((process.metric(WON), process.metric(HELD)), ("1".to_owned(), "0".to_owned()));
+}
+
+#[tokio::test]
+async fn whoever_comes_while_a_claim_is_under_way_waits_for_it_though_its_caller_is_gone() {
+    let process = abandoned_claim().await;
+    let (thief, ()) = tokio::join!(process.ask("some-key", THIEF, Duration::ZERO), async {
+        tokio::task::yield_now().await;
+        process.store.claims.open();
+    });
+    assert_eq!(thief, Reason::IpMismatch);
+    assert_eq!((process.metric(WON), process.metric(HELD)), ("1".to_owned(), "0".to_owned()));
 }

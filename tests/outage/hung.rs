@@ -117,6 +117,22 @@ async fn a_store_that_hangs_costs_no_flood_of_lines_connections_or_memory() {
     sentinel.stop().await;
 }
 
+/// Who asks again joins the read that is still under way, and hears of its end with much of his own time left.
+#[tokio::test]
+async fn a_key_that_is_asked_for_again_and_again_while_the_store_hangs_is_never_let_in() {
+    let mut postgres = Postgres::start().await;
+    let url = postgres.database().await;
+    let home = replica(&url).set("store.failsafe", "\"open\"").set("check_deadline", "\"150ms\"");
+    let sentinel = home.start().await;
+    postgres.pause();
+    for _ in 0..20 {
+        assert_eq!(reason(&sentinel, KEY, THIEF).await, "deadline_exceeded");
+    }
+    postgres.resume();
+    answers(&sentinel, KEY, OWNER, "first_use").await;
+    sentinel.stop().await;
+}
+
 #[tokio::test]
 async fn a_store_that_hangs_does_not_hang_an_operator_or_the_end() {
     let mut postgres = Postgres::start().await;

@@ -4,7 +4,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::{
     OWNER, THIEF, answers,
-    common::{postgres::Postgres, redis::Redis},
+    common::{eventually, postgres::Postgres, redis::Redis},
     is_ready, metric, ready, reason, redis_is_up, replica, told,
 };
 
@@ -62,7 +62,7 @@ async fn a_store_that_hangs_at_the_start_is_told_and_waited_for() {
     let sentinel = replica(&url).set("store.failsafe", "\"open\"").listen().await;
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "store_unavailable");
     let line = ["WARN", "the store is not there yet", "no answer in time"];
-    crate::eventually("it is told", async || (told(&sentinel, &line).len() == 1).then_some(())).await;
+    eventually("it is told", async || (told(&sentinel, &line).len() == 1).then_some(())).await;
     assert!(!is_ready(&sentinel).await);
     postgres.resume();
     ready(&sentinel, true).await;
@@ -78,7 +78,10 @@ async fn a_store_without_a_connection_for_us_is_told_and_waited_for() {
     postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT 1").await;
     let sentinel = replica(&url).listen().await;
     let line = ["WARN", "the store is not there yet", "too many connections for role"];
-    crate::eventually("it is told", async || (told(&sentinel, &line).len() == 1).then_some(())).await;
+    eventually("it is told", async || (told(&sentinel, &line).len() == 1).then_some(())).await;
+    let refusals = async || postgres.log().matches("FATAL:  too many connections for role").count();
+    eventually("it tries", async || (refusals().await >= 6).then_some(())).await;
+    assert_eq!(told(&sentinel, &["the store is there"]), [""; 0], "it is not, for the poll");
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "store_unavailable");
     postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT -1").await;
     ready(&sentinel, true).await;

@@ -14,7 +14,7 @@ use crate::{
     OWNER, THIEF,
     common::{Sentinel, eventually, postgres::Postgres},
     measure::keys,
-    metric, ready, replica,
+    metric, ready, replica, told,
 };
 
 /// Of each replica, in each second.
@@ -116,15 +116,20 @@ async fn a_kill_and_an_outage_under_load_lose_no_claim_and_no_denial() {
         load.over.store(true, Ordering::SeqCst);
         acknowledged.len()
     };
-    let (told, others, claims) = tokio::join!(load.run(&one, &owned), load.run(&other, &owned), troubles);
-    for told in [told, others] {
-        assert_eq!(told, ["bound", "store_unavailable", "bound"]);
+    let (owners, others, claims) = tokio::join!(load.run(&one, &owned), load.run(&other, &owned), troubles);
+    for owners in [owners, others] {
+        assert_eq!(owners, ["bound", "store_unavailable", "bound"]);
     }
     let denials = load.denials.load(Ordering::SeqCst);
     let stored = "SELECT coalesce(sum(count), 0) FROM audit WHERE kind = 'denied'";
     let stored = async || postgres.query(&url, stored).await[0][0].parse::<u64>().unwrap();
     eventually("every denial is in the audit", async || (stored().await >= denials).then_some(())).await;
     for replica in [one, other] {
+        // The poll, the audit, and what was not in the cache; and each of them again.
+        let warnings = told(&replica, &["WARN"]);
+        assert!(warnings.len() <= 6, "lines for each connection or request: {warnings:#?}");
+        assert!(!told(&replica, &["the store does not answer; known keys are decided from cache"]).is_empty());
+        assert_eq!(told(&replica, &["\"target\":\"deadpool"]), [""; 0]);
         assert_eq!(metric(&replica, "sentinel_audit_events_total{outcome=\"lost\"}").await, 0.0);
         replica.stop().await;
     }

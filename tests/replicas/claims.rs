@@ -187,3 +187,32 @@ async fn a_pepper_activated_on_one_replica_in_the_middle_leaves_one_owner_of_eac
     assert!(owners.iter().all(|owner| owner.acknowledged));
     race.assert_one_owner_each(&owners, postgres.query(&url, STORED).await).await;
 }
+
+/// Until its next poll it does not know that its pepper is yesterday's; a key that it thinks new may have an owner.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_does_not_list_the_new_pepper_claims_nothing_any_more_and_ends() {
+    let (postgres, mut redis) = (Postgres::shared().await, Redis::start().await);
+    let url = postgres.database().await;
+    let both = Replica::start(replica(&url, None).set("pepper.secrets", &format!("{:?}", [PEPPER, NEW]))).await;
+    // It hears by its polls alone, at most a second after the activation.
+    let left_out = replica(&url, Some(&redis.url())).start().await;
+    redis.kill();
+    let channel = left_out.connect().await;
+    let ask = async |key: &str| left_out.check().key(key).from("198.51.100.66").over(&channel).try_send().await;
+    assert!(ask("sk-before-0123456789").await.unwrap().is_allow());
+    let new = Pepper::new(NEW.as_bytes()).unwrap().id().to_string();
+    assert!(both.admin.activate(&new).await.unwrap().in_effect);
+    let mut refused = 0;
+    for index in 0.. {
+        assert_eq!(both.reason(&key(index), &address(0)).await, "first_use");
+        // The connection goes with the process.
+        let Some(answer) = ask(&key(index)).await else { break };
+        assert_eq!(answer.reason(), "store_unavailable", "{} has an owner under the new pepper", key(index));
+        refused += 1;
+    }
+    eprintln!("{refused} claims under yesterday's pepper were refused");
+    let (status, log, _) = left_out.ended().await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.lines().last().unwrap().contains(&format!("the store's active pepper is {new}")), "{log}");
+    both.sentinel.stop().await;
+}

@@ -44,7 +44,7 @@ fn off_by(log: &str) -> i64 {
     let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
     let told = humantime::parse_rfc3339(line["timestamp"].as_str().unwrap()).unwrap();
     let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
-    seconds(told) - seconds(SystemTime::now())
+    seconds(told) - seconds(SystemTime::UNIX_EPOCH + SystemTime::UNIX_EPOCH.elapsed().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -40,6 +40,7 @@ impl Complaint {
             StoreError::Behind(_) => return false,
             // The network has many words for one outage; a server that answers has a code for each.
             StoreError::Unavailable(cause) => cause.rsplit_once('(').map_or("", |(_, code)| code),
+            StoreError::Late => "late",
             StoreError::Corrupt(cause) => cause,
         };
         let mut said = locked(&self.0);

@@ -249,7 +249,7 @@ impl Cached {
 }
 
 fn too_slow<T>(_: Elapsed) -> Result<T, StoreError> {
-    Err(StoreError::Unavailable("no answer in time".into()))
+    Err(StoreError::Late)
 }
 
 fn cut_off<T>(ended: JoinError) -> Result<T, StoreError> {
