@@ -28,6 +28,7 @@ use std::{
 };
 
 use common::{PEPPER, Sentinel, sentinel};
+use futures_util::{StreamExt, stream};
 use key_ip_sentinel::{
     admin::api::{
         AuditRecord, KeyReference, ListAuditRequest, UnbindRequest, admin_client::AdminClient,
@@ -86,6 +87,11 @@ fn crafted(id: u128) -> Fingerprint {
 /// A server whose store was filled before it started.
 async fn seeded(fill: impl AsyncFnOnce(&dyn Store)) -> Sentinel {
     sentinel().filled(&pepper().into(), fill).await.start().await
+}
+
+/// Many at once, but no more than get their turn in good time at a store of few connections.
+async fn together(calls: impl IntoIterator<Item = impl Future<Output = ()>>) {
+    stream::iter(calls).buffer_unordered(64).collect().await
 }
 
 /// The key's first use.

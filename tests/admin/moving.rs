@@ -2,13 +2,12 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use futures_util::future::join_all;
 use key_ip_sentinel::store::Action;
 use serde_json::Value;
 
 use crate::{
     KEY, OWNER, Sentinel, THIEF, ago, ask, bind, change, common::PEPPER, common::postgres::Postgres, common::sentinel,
-    decide, fingerprint, hours, id_of, json, observe, run, run::Seen, says, seeded,
+    decide, fingerprint, hours, id_of, json, observe, run, run::Seen, says, seeded, together,
 };
 
 const BANNED: &str = "sk-banned-0123456789abcdef";
@@ -23,7 +22,7 @@ fn key(number: usize) -> String {
 async fn full(count: usize) -> Sentinel {
     seeded(async |store| {
         let keys: Vec<_> = (0..count).map(|number| fingerprint(&key(number))).collect();
-        join_all(keys.into_iter().map(|key| bind(store, key, OWNER, ago(hours(3))))).await;
+        together(keys.into_iter().map(|key| bind(store, key, OWNER, ago(hours(3))))).await;
     })
     .await
 }
@@ -246,7 +245,7 @@ async fn a_failed_export_leaves_what_was_there_and_a_failed_read_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let (file, name) = path(&folder, "keys.jsonl");
     fs::write(&file, "yesterday's").unwrap();
-    let lock = server.lock_store();
+    let lock = server.lock_store().await;
     let said = ask(&server, &["bindings", "export", "/dev/null"]);
     assert!(said.code == 2 && said.err.contains("is no regular file"), "{said:?}");
     drop(lock);
@@ -265,7 +264,7 @@ async fn a_failed_export_leaves_what_was_there_and_a_failed_read_is_said() {
 async fn a_store_that_is_lost_ends_the_import_and_what_was_stored_is_said() {
     let file = exported(&full(3).await).await;
     let to = sentinel().start().await;
-    let lock = to.lock_store();
+    let lock = to.lock_store().await;
     let seen = import(&to, &file);
     assert!(seen.code == 3 && seen.err.starts_with("error: the store did not answer"), "{seen:?}");
     drop(lock);

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Client, OWNER, Sentinel, THIEF, ago, append, ask, bind, change, client_of, common::eventually, common::sentinel,
-    crafted, decide, denied, fingerprint, hours, json, observe, says, seeded,
+    crafted, decide, denied, fingerprint, hours, json, observe, says, seeded, together,
 };
 
 const THEN: &str = "Then set mode = \"enforce\" (in the file it changes live, see \"Changes without a restart\"; \
@@ -47,7 +47,7 @@ async fn many_observed() -> Sentinel {
             let networks: &[&str] = if roams(number) { &[OWNER, "192.0.2.1"] } else { &[OWNER] };
             see(store, fingerprint(&key(number)), networks, ago(hours(1)))
         });
-        join_all(seen).await;
+        together(seen).await;
     })
     .await
 }
@@ -298,7 +298,7 @@ Before or after: sentinel bindings set KEY CIDR...
 async fn no_more_than_a_thousand_of_them_are_told_and_the_rest_is_said() {
     let sentinel = seeded(async |store| {
         let keys: Vec<_> = (1..=1001_u128).map(|number| crafted(number << 96)).collect();
-        join_all(keys.iter().map(|key| bind(store, key.clone(), OWNER, ago(hours(9))))).await;
+        together(keys.iter().map(|key| bind(store, key.clone(), OWNER, ago(hours(9))))).await;
         let record = |key| Record { kind: EventKind::WouldDeny, ..denied(key, 1, ago(hours(1))) };
         append(store, keys.iter().map(record).collect()).await;
     })

@@ -25,6 +25,10 @@ use super::{PATIENCE, eventually, postgres::Postgres};
 /// Which store tests run on that do not care: SQLite, or `postgres`.
 const STORE: &str = "SENTINEL_TEST_STORE";
 
+pub(crate) fn on_postgres() -> bool {
+    std::env::var_os(STORE).is_some_and(|store| store == "postgres")
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Database {
     Sqlite(PathBuf),
@@ -35,7 +39,7 @@ pub(crate) enum Database {
 impl Database {
     /// An empty one; `file` is where SQLite has it.
     pub(crate) async fn new(file: PathBuf) -> Self {
-        match std::env::var_os(STORE).is_some_and(|store| store == "postgres") {
+        match on_postgres() {
             true => Self::Postgres(Postgres::shared().await.database().await),
             false => Self::Sqlite(file),
         }

@@ -7,6 +7,7 @@ mod common;
 mod machine;
 mod rules;
 
+use common::database::on_postgres;
 use key_ip_sentinel::domain::Mode;
 use machine::Machine;
 use proptest::{collection::vec, prelude::*};
@@ -82,8 +83,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    // Each case opens a database of its own; 300 of them take some ten seconds.
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    // Each case opens a database of its own; 300 of them take some ten seconds on SQLite.
+    #![proptest_config(ProptestConfig { cases: if on_postgres() { 40 } else { 300 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_process_and_the_rules_agree(steps in vec(step(), 1..70)) {
