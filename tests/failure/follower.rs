@@ -6,7 +6,7 @@ use key_ip_sentinel::{domain::Reason, engine::Failsafe};
 
 use super::{
     BAN, OWNER, Process,
-    common::{database::Database, sentinel, within},
+    common::{database::Database, postgres::Postgres, sentinel, within},
 };
 
 /// Gives the store another active pepper, as a rotation by another process would.
@@ -50,7 +50,7 @@ async fn the_follower_of_a_store_with_another_pepper_ends() {
     let process = Arc::new(Process::new(Failsafe::Open).await);
     rotate_pepper(process.database()).await;
     let wrong = within("the follower ends", process.follower().run(|_| {})).await.to_string();
-    assert!(wrong.starts_with("the store's active pepper is another, this process has "), "{wrong}");
+    assert!(wrong.starts_with("pepper.secrets: the store's active pepper is another, this process has "), "{wrong}");
     assert_eq!(
         process.ask("some-key", OWNER, Duration::ZERO).await,
         Reason::StoreUnavailable,
@@ -67,5 +67,28 @@ async fn a_server_whose_store_gets_another_pepper_stops_and_says_why() {
     let (status, log, _) = sentinel.ended().await;
     assert_eq!(status.code(), Some(1), "{log}");
     let last = log.lines().last().unwrap();
-    assert_eq!(last, format!("error: the store's active pepper is another, this process has {own}"));
+    assert_eq!(last, format!("error: pepper.secrets: the store's active pepper is another, this process has {own}"));
+}
+
+/// An import through another replica, or a rotation there and back, brings keys under a pepper that only that one lists.
+/// Without this a thief who came here would be their first user.
+#[tokio::test]
+async fn a_server_that_does_not_list_a_pepper_with_keys_under_it_stops_and_says_which() {
+    let url = Postgres::shared().await.database().await;
+    let home = sentinel().set("store.url", &format!("\"{url}\""));
+    let sentinel = home.start().await;
+    let sql = "INSERT INTO peppers (id, check_value, active) VALUES ('01234567', sha256('x'), false)";
+    let store = sentinel.home().store();
+    store.query(sql).await;
+    assert_eq!(sentinel.check().key("sk-first-0123456789").from(OWNER).send().await.reason(), "first_use");
+    store
+        .query(
+            "INSERT INTO bans (key_id, digest, pepper, realm, actor, created_at)
+             VALUES ('k_0123456789abcdef0123456789abcdef', sha256('k'), '01234567', 'default', 'uid:0', now())",
+        )
+        .await;
+    let (status, log, _) = sentinel.ended().await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    let last = log.lines().last().unwrap();
+    assert!(last.starts_with("error: pepper.secrets: keys of the store are under pepper 01234567"), "{last}");
 }

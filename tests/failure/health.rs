@@ -34,6 +34,7 @@ fn serving_follows_the_polls_and_never_returns_from_a_drain() {
                 changed: Vec::new(),
                 complete_from: Revision(0),
                 life: StoreLife(0),
+                other_peppers: Vec::new(),
                 active_pepper,
             },
             at,
