@@ -141,10 +141,7 @@ const CHANGES: &str = "
         ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int,
         'revision'::regclass::oid,
         change.revision, change.digest,
-        (SELECT array_agg(id) FROM peppers WHERE NOT active AND retired_at IS NULL
-            AND (EXISTS (SELECT FROM bindings WHERE pepper = peppers.id) OR EXISTS (SELECT FROM bans WHERE pepper = peppers.id)
-                OR EXISTS (SELECT FROM candidates WHERE pepper = peppers.id)
-                OR EXISTS (SELECT FROM archive WHERE pepper = peppers.id)))
+        (SELECT array_agg(id) FROM peppers WHERE NOT active AND retired_at IS NULL)
     FROM (SELECT value, CASE WHEN $1 BETWEEN floor AND value THEN $1 ELSE floor END AS first FROM revision) AS log
         LEFT JOIN LATERAL
             (SELECT revision, digest FROM changes WHERE changes.revision > log.first
@@ -180,8 +177,21 @@ pub(super) async fn changes_after(session: &mut Session, applied: Revision) -> R
         active_pepper: active
             .map(PepperId::from_stored)
             .ok_or_else(|| StoreError::Corrupt("peppers: none is active".to_owned()))?,
-        other_peppers: others.unwrap_or_default().into_iter().map(PepperId::from_stored).collect(),
+        other_peppers: in_use(session, others.unwrap_or_default()).await?,
     })
+}
+
+/// Those of the peppers that keys are under. A statement of its own, and none at all between rotations: the poll must not
+/// wait because somebody locked a table of keys.
+async fn in_use(session: &mut Session, peppers: Vec<String>) -> Result<Vec<PepperId>, StoreError> {
+    if peppers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT name FROM unnest($1::text[]) AS asked (name)
+        WHERE EXISTS (SELECT FROM bindings WHERE pepper = name) OR EXISTS (SELECT FROM bans WHERE pepper = name)
+            OR EXISTS (SELECT FROM candidates WHERE pepper = name) OR EXISTS (SELECT FROM archive WHERE pepper = name)";
+    let rows = session.rows(step!(sql, peppers)).await?;
+    rows.iter().map(|row| column(row, 0, "peppers.id").map(PepperId::from_stored)).collect()
 }
 
 fn life(row: &Row) -> Result<StoreLife, StoreError> {
