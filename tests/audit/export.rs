@@ -24,7 +24,7 @@ const BEGIN: i64 = 1_767_225_600_000;
 async fn seed(home: &Home, records: u32) {
     let store = home.store();
     // Digits are hexadecimal digits as well.
-    let (at, network) = (store.moment(&format!("{BEGIN} + n * 1000")), "'2001:db8:1:' || n % 9999 + 1 || '::/64'");
+    let (at, network) = (store.moment(&format!("{BEGIN} + n * 1000")), "'2001:db8:1:' || (n % 9999 + 1) || '::/64'");
     let network = match store {
         Database::Sqlite(_) => network.to_owned(),
         Database::Postgres(_) => format!("({network})::cidr"),
