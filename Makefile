@@ -9,10 +9,10 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz flood check
+.PHONY: help setup run test fuzz flood scale replicas check
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what is missing (system packages as root, Envoy into .tools/); does nothing the second time
 	@.ci/setup
@@ -38,6 +38,20 @@ flood: export SENTINEL_FLOOD_KEYS ?= 1000000
 flood: export SENTINEL_FLOOD_IN_PROCESS ?= 10000000
 flood: setup ## a million new keys over gRPC and ten million in-process: memory, hit rate, rows (SENTINEL_FLOOD_KEYS, SENTINEL_FLOOD_IN_PROCESS)
 	cargo test --release --locked --test flood -- --nocapture --test-threads 1
+
+# `make test` has 20,000 of them, of which 1,000 idle.
+scale: export SENTINEL_SCALE_BINDINGS ?= 1000000
+scale: export SENTINEL_SCALE_IDLE ?= 200000
+scale: export SENTINEL_SCALE_ROUNDS ?= 5
+scale: setup ## a million bindings in PostgreSQL: start, memory, keys that are not cached, 200,000 archived beside them (SENTINEL_SCALE_BINDINGS, …)
+	cargo test --release --locked --test scale -- --nocapture
+
+# `make test` has 150 to 300 keys, 100 bans and a cut of 3 s.
+replicas: export SENTINEL_REPLICA_KEYS ?= 2000
+replicas: export SENTINEL_REPLICA_BANS ?= 1000
+replicas: export SENTINEL_REPLICA_PARTITION ?= 30
+replicas: setup ## three replicas on one PostgreSQL and one Redis: 2,000 keys x 48 claimants, 1,000 bans, a cut of 30 s (SENTINEL_REPLICA_KEYS, …)
+	cargo test --release --locked --test replicas -- --nocapture --test-threads 1
 
 # In the order of what fails fastest.
 check: setup ## what a change must pass: format, clippy, docs, licences, tests
