@@ -25,7 +25,7 @@ use std::{
 
 use futures_util::{
     FutureExt,
-    future::{self, BoxFuture},
+    future::{self, BoxFuture, ready},
 };
 use quick_cache::sync::Cache;
 use tokio::{
@@ -131,7 +131,7 @@ impl Cached {
     ) -> Result<Arc<Entry>, StoreError> {
         let mut hearsay = self.shared.is_some();
         loop {
-            let Loaded { entry, generation } = self.common_load(key, hearsay).await?;
+            let Loaded { entry, generation } = self.common_load(key, hearsay, &settles).await?;
             // The common read may have begun before a change that this caller must see.
             if !locked(&self.window).covers(&key, generation, entry.as_of) {
                 continue;
@@ -202,21 +202,27 @@ impl Cached {
         }
     }
 
-    fn common_load(self: &Arc<Self>, key: KeyDigests, hearsay: bool) -> Loading {
+    fn common_load(self: &Arc<Self>, key: KeyDigests, hearsay: bool, settles: impl Fn(&KeyFacts) -> bool) -> Loading {
         let mut loading = locked(&self.loading);
         // Two readers that share the first digest share them all: a process lists the same peppers all its life.
         if let Some(load) = loading.get(&(key.first(), hearsay)) {
             return load.clone();
         }
-        let this = Arc::clone(self);
         let generation = locked(&self.window).generation;
+        // A read that ended since this caller missed has left its entry before it left the list.
+        let learned = key.iter().find_map(|digest| self.entries.get(&digest));
+        if let Some(entry) = learned.filter(|entry| settles(&entry.facts)) {
+            return ready(Ok(Loaded { entry, generation })).boxed().shared();
+        }
+        let this = Arc::clone(self);
         let task = tokio::spawn(async move {
             let read = this.read(&key, generation, hearsay).await;
+            let loaded = read.map(|read| Loaded { entry: Arc::new(read), generation });
+            if let Ok(loaded) = &loaded {
+                this.keep(key, loaded);
+            }
             locked(&this.loading).remove(&(key.first(), hearsay));
-            let read = read.inspect_err(|cause| this.complaint.hear(cause))?;
-            let loaded = Loaded { entry: Arc::new(read), generation };
-            this.keep(key, &loaded);
-            Ok(loaded)
+            loaded.inspect_err(|cause| this.complaint.hear(cause))
         });
         let load = task.map(|done| done.unwrap_or_else(cut_off)).boxed().shared();
         loading.insert((key.first(), hearsay), load.clone());
