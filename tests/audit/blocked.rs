@@ -80,6 +80,11 @@ async fn a_full_disk_is_a_loss_that_is_counted_and_no_stop() {
     let lock = sentinel.lock_store().await;
     for nth in 0..DENIALS {
         deny(&sentinel, &format!("10.0.{}.{}", nth / 250, nth % 250)).await;
+        if nth == 100 {
+            // A fast machine would make one batch of them all, and a batch that does not fit is lost whole.
+            let waits = async || (metric(&sentinel, "sentinel_audit_spill_bytes").await > 0).then_some(());
+            eventually("the first of them are on the disk", waits).await;
+        }
     }
     eventually("the disk is full", async || (events(&sentinel, "lost").await > 0).then_some(())).await;
     assert_eq!(sentinel.check().key(KEY).from(OWNER).send().await.reason(), "bound", "it still decides");
