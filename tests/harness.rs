@@ -13,7 +13,7 @@ use std::{
 };
 
 use ::redis::{Client, RedisResult};
-use common::{certificates, cut::Cut, eventually, postgres, postgres::Postgres, redis, redis::Redis};
+use common::{certificates, cut::Cut, eventually, log::Log, postgres, postgres::Postgres, redis, redis::Redis};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_postgres::{Error, NoTls, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -251,4 +251,15 @@ async fn a_killed_test_leaves_no_server_and_no_folder() {
     eventually("the folder is gone", async || (!Path::new(folder).exists()).then_some(())).await;
     let refused = async || refusal(address.parse().unwrap()).await;
     eventually("the server is gone", refused).await;
+}
+
+/// As it was with a subscriber for each test: whoever had none and was first at a line took it from all.
+#[test]
+fn a_line_that_another_thread_reached_first_is_still_logged() {
+    let line = || tracing::warn!("a line of two threads");
+    let log = Log::begin();
+    std::thread::spawn(line).join().unwrap();
+    assert_eq!(log.taken(), "", "what other threads say is theirs");
+    line();
+    assert!(log.taken().contains("a line of two threads"));
 }

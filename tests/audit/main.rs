@@ -15,7 +15,6 @@ mod spilling;
 
 use std::{
     collections::BTreeMap,
-    io,
     net::{IpAddr, Ipv4Addr},
     ops::Range,
     path::PathBuf,
@@ -23,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use common::{eventually, sentinel, switch::Switch};
+use common::{eventually, log::Log, sentinel, switch::Switch};
 use futures_util::future::join_all;
 use key_ip_sentinel::{
     audit::{Audit, Options},
@@ -40,7 +39,6 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, advance, resume, sleep},
 };
-use tracing::subscriber::{DefaultGuard, set_default};
 
 const MOMENT: Duration = Duration::from_millis(1);
 /// Denials wait at most so long before they are handed to the store.
@@ -53,36 +51,6 @@ const QUEUE: u64 = 65_536;
 
 fn key_id(number: u8) -> KeyId {
     KeyDigest::from_bytes([number; 32]).new_id()
-}
-
-/// The log of this test, which has one thread.
-struct Log(Arc<Mutex<Vec<u8>>>, #[allow(dead_code, reason = "held, not read")] DefaultGuard);
-
-impl Log {
-    fn begin() -> Self {
-        #[derive(Clone)]
-        struct Writer(Arc<Mutex<Vec<u8>>>);
-        impl io::Write for Writer {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.lock().unwrap().write(bytes)
-            }
-
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let text = Arc::<Mutex<Vec<u8>>>::default();
-        let writer = Writer(Arc::clone(&text));
-        let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());
-        Self(text, set_default(lines.finish()))
-    }
-
-    /// The sum of this number over the lines that have it.
-    fn sum(&self, field: &str) -> u64 {
-        let text = self.0.lock().unwrap();
-        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.filter_map(|line| serde_json::from_slice::<Value>(line).unwrap()[field].as_u64()).sum()
-    }
 }
 
 /// What became of the denials, counted in every place that tells of them.

@@ -23,6 +23,7 @@ pub(crate) mod edge;
 pub(crate) mod envoy;
 pub(crate) mod grpc;
 pub(crate) mod http_client;
+pub(crate) mod log;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod redis;

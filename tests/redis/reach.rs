@@ -1,9 +1,6 @@
 //! How Redis is reached: with a password, over TLS, and not where either is wrong.
 
-use std::{
-    fs, io,
-    sync::{Arc, Mutex},
-};
+use std::{fs, sync::Arc};
 
 use key_ip_sentinel::{
     changes::{ChangeFeed, Heralds, RedisFeed},
@@ -13,36 +10,11 @@ use key_ip_sentinel::{
 };
 
 use super::{
-    common::{eventually, redis::Redis, within},
+    common::{eventually, log::Log, redis::Redis, within},
     replica::{OWNER, Place, Replica, Setup, written},
 };
 
 const KEY: &str = "sk-some-key-0123456789";
-
-/// What this process has logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// Everything since the last time, once it tells of a Redis that cannot be used.
-    fn taken(&self) -> Option<String> {
-        let mut bytes = self.0.lock().unwrap();
-        let text = String::from_utf8(bytes.clone()).unwrap();
-        let told = text.contains("Redis does not answer").then_some(text)?;
-        bytes.clear();
-        Some(told)
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(text)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// Facts and hints pass.
 async fn serves(redis: &Redis, setup: &Setup) {
@@ -75,17 +47,24 @@ async fn over_tls() {
     serves(&redis, &Setup { ca: Some(ca), ..Setup::of(&redis.url()) }).await;
 }
 
+/// What the log says, once it tells of a Redis that cannot be used.
+async fn told(log: &Log) -> String {
+    let mut text = String::new();
+    eventually("it was tried, and told", async || {
+        text += &log.taken();
+        text.contains("Redis does not answer").then_some(())
+    })
+    .await;
+    text
+}
+
 /// The store serves, and nothing is told to whoever listens there.
 #[tokio::test]
 async fn not_with_a_wrong_password_name_or_authority() {
     let (open, tls) = (Redis::with_password().await, Redis::with_tls().await);
     let ca = fs::read(&tls.certificates().ca).unwrap();
     let other_ca = fs::read(&tls.certificates().other_ca).unwrap();
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-    // Of this thread, on which all of this test runs.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::begin();
     for (url, ca) in [
         (format!("redis://:wrong@{}/", open.address()), None),
         (format!("redis://{}/", open.address()), None),
@@ -98,7 +77,7 @@ async fn not_with_a_wrong_password_name_or_authority() {
         let replica = Replica::new(&place, &Setup { ca, ..Setup::of(&url) });
         replica.poll().await;
         assert_eq!(replica.ask(KEY, OWNER).await, Reason::FirstUse, "{url}");
-        let tried = eventually("it was tried, and told", async || log.taken()).await;
+        let tried = told(&log).await;
         assert!(!tried.contains("wrong") && !tried.contains("password-for-tests"), "{tried}");
         assert_eq!(replica.shared("away"), 1, "{url}");
         assert_eq!(replica.metric("sentinel_redis_up"), "0", "{url}");
