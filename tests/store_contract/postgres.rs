@@ -7,14 +7,14 @@ use futures_util::future::{Either, select};
 use key_ip_sentinel::{
     domain::{Fingerprint, Timestamp},
     store::{
-        Action, AuditOrder, AuditQuery, Chore, Store, StoreError,
+        Action, AuditOrder, AuditQuery, Chore, Store, StoreError, Use,
         postgres::{Options, PostgresStore},
     },
 };
 use tokio_postgres::Client;
 
 use crate::{
-    common::{PATIENCE, postgres::Postgres},
+    common::{PATIENCE, eventually, postgres::Postgres},
     fixture::*,
 };
 
@@ -155,5 +155,30 @@ async fn a_change_is_answered_while_all_connections_for_listings_are_in_use() {
     writer.batch_execute("ROLLBACK").await.unwrap();
     for listing in listings {
         listing.await.unwrap().unwrap();
+    }
+}
+
+/// Two archives of a slow disk had both connections on which a ban could be made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_made_while_all_connections_for_chores_are_in_use() {
+    let place = Database::fresh().await;
+    let store = place.open().await;
+    let used = bind(&*store, &key("used"), "203.0.113.7").await.facts.binding.unwrap().id;
+    let stranger = place.in_the_middle_of("LOCK TABLE bindings IN SHARE ROW EXCLUSIVE MODE").await;
+    let chores = [(); 2].map(|()| {
+        let (store, key) = (Arc::clone(&store), used.clone());
+        let uses = vec![Use { key, used_at: Some(at(hours(1))), refused_at: None }];
+        tokio::spawn(async move { store.tend(Chore::NoteUses(uses)).await })
+    });
+    eventually("both chores wait for the lock", async || {
+        let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        (Postgres::shared().await.query(&place.url, waiting).await.len() == 2).then_some(())
+    })
+    .await;
+    change(&*store, &key("banned"), Action::Ban { lasting: None, reason: None }).await;
+    assert!(chores.iter().all(|chore| !chore.is_finished()));
+    stranger.batch_execute("ROLLBACK").await.unwrap();
+    for chore in chores {
+        chore.await.unwrap().unwrap();
     }
 }

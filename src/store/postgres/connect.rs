@@ -22,7 +22,7 @@ use crate::files;
 pub struct Options {
     config: tokio_postgres::Config,
     tls: Tls,
-    /// The most connections that decisions use; five more are for everything else.
+    /// The most connections that decisions use; seven more are for everything else.
     connections: usize,
     /// How long a decision waits.
     patience: Duration,

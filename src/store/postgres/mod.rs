@@ -1,9 +1,10 @@
 //! The store in a PostgreSQL database: the authority of many replicas.
 //!
 //! [`PostgresStore::new`] connects to nothing; [`PostgresStore::prepare`] brings the schema up to date and checks the
-//! pepper, and may be tried until the server is there. Four lanes, so that nobody waits behind what takes longer:
+//! pepper, and may be tried until the server is there. Five lanes, so that nobody waits behind what takes longer:
 //! *decisions* for what requests wait for, *polls* for the change log, because a replica whose decisions all wait is not
-//! cut off, and because a connection that is proven every second is the last to be dead unnoticed, *changes* for operators' changes and chores, *scans* for operators' questions.
+//! cut off, and because a connection that is proven every second is the last to be dead unnoticed, *changes* for what
+//! operators change, *chores* for what nobody waits for, *scans* for operators' questions.
 //!
 //! Every statement sees what is committed when it begins (READ COMMITTED), so what is read under a lock is the last word.
 //! Locks are taken in one order: the pepper's, those of keys by their number, rows by their id, the revision.
@@ -66,6 +67,7 @@ struct Lanes {
     decisions: Lane,
     polls: Lane,
     changes: Lane,
+    chores: Lane,
     scans: Lane,
 }
 
@@ -77,6 +79,7 @@ impl PostgresStore {
             decisions: lane(options.connections(), options.patience().max(DECISION))?,
             polls: lane(1, DECISION)?,
             changes: lane(2, CHANGE)?,
+            chores: lane(2, CHANGE)?,
             scans: lane(2, SCAN)?,
         };
         Ok(Self { lanes, place: options.to_string(), prepared: AtomicBool::new(false) })
@@ -99,6 +102,10 @@ impl PostgresStore {
 
     async fn changing(&self) -> Result<Session, StoreError> {
         self.session(&self.lanes.changes).await
+    }
+
+    async fn tending(&self) -> Result<Session, StoreError> {
+        self.session(&self.lanes.chores).await
     }
 
     async fn scanning(&self) -> Result<Session, StoreError> {
@@ -156,7 +163,7 @@ impl Store for PostgresStore {
     }
 
     async fn tend(&self, chore: Chore) -> Result<Tended, StoreError> {
-        let mut session = self.changing().await?;
+        let mut session = self.tending().await?;
         let rows = match chore {
             Chore::NoteUses(uses) => life::note_uses(&mut session, uses).await,
             Chore::Deliver { batch, records } => {
