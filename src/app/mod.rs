@@ -125,16 +125,7 @@ async fn run(
     let hint = core.heralds.hint().clone();
     tasks.spawn(async move { Err(keep.run(move || hint.give()).await) });
     let archive_after = core.spawn_upkeep(&config, rekeys, &mut tasks);
-    let hangup = signal(SignalKind::hangup())?;
-    let reload = Reload {
-        source,
-        running: config.clone(),
-        engine: Arc::clone(&core.engine),
-        manner: Arc::clone(&core.manner),
-        archive_after,
-        log,
-        metrics: core.metrics.reload.clone(),
-    };
+    let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, archive_after, log));
     tasks.spawn(async move { match reload.run(hangup).await {} });
     let admin = core.admin(&config);
     tasks.spawn(servers::admin(admin, listeners.admin));
@@ -268,6 +259,18 @@ impl Core {
         let prune = jobs::delete_what_is_over(store, retention, move || view.time(Instant::now()));
         tasks.spawn(async move { match prune.await {} });
         changes
+    }
+
+    fn reload(&self, running: &Config, source: Source, archive_after: watch::Sender<Duration>, log: Log) -> Reload {
+        Reload {
+            source,
+            running: running.clone(),
+            engine: Arc::clone(&self.engine),
+            manner: Arc::clone(&self.manner),
+            archive_after,
+            log,
+            metrics: self.metrics.reload.clone(),
+        }
     }
 
     fn admin(&self, config: &Config) -> Router {

@@ -166,7 +166,7 @@ async fn a_change_is_made_while_all_connections_for_chores_are_in_use() {
     let used = bind(&*store, &key("used"), "203.0.113.7").await.facts.binding.unwrap().id;
     let stranger = place.in_the_middle_of("LOCK TABLE bindings IN SHARE ROW EXCLUSIVE MODE").await;
     let chores = [(); 2].map(|()| {
-        let (store, key) = (Arc::clone(&store), used.clone());
+        let (store, key) = (Arc::clone(&store), used);
         let uses = vec![Use { key, used_at: Some(at(hours(1))), refused_at: None }];
         tokio::spawn(async move { store.tend(Chore::NoteUses(uses)).await })
     });

@@ -43,6 +43,26 @@ pub(super) async fn note_uses(session: &mut Session, mut uses: Vec<Use>) -> Resu
     Ok(session.rows(step!(sql, ids, used, refused)).await?.len() as u64)
 }
 
+/// Judges again, because until the lock was there anything could happen to them; a use takes no lock, so that the
+/// statement itself must look; rows are held in the order of their ids for its sake. The networks are read as they were
+/// before it.
+const MOVE: &str = "
+    WITH held AS MATERIALIZED (
+        SELECT key_id FROM bindings WHERE key_id = ANY ($1) ORDER BY key_id FOR UPDATE),
+    gone AS (
+        DELETE FROM bindings WHERE key_id IN (SELECT key_id FROM held) AND digest = ANY ($2) AND state = 'learned'
+            AND greatest(created_at, used_at, refused_at, restored_at) < $3
+        RETURNING key_id, digest, pepper, realm, hint, created_at, open_until),
+    owned AS (
+        SELECT gone.*, coalesce(
+            (SELECT array_agg(network ORDER BY network::text COLLATE \"C\") FROM binding_networks AS owner
+             WHERE owner.key_id = gone.key_id), '{}') AS networks
+        FROM gone),
+    kept AS (
+        INSERT INTO archive (key_id, digest, pepper, realm, hint, networks, created_at, archived_at)
+        SELECT key_id, digest, pepper, realm, hint, networks, created_at, $4 FROM owned)
+    SELECT key_id, digest, pepper, realm, hint, created_at, open_until, networks::text[] FROM owned";
+
 pub(super) async fn archive(
     session: &mut Session,
     unused_since: Timestamp,
@@ -60,27 +80,8 @@ pub(super) async fn archive(
     let rows = session.rows(step!(sql, time(unused_since), i64::from(limit))).await?;
     let ids: Vec<_> = facts::ids(&rows)?.iter().map(ToString::to_string).collect();
     let digests = rows.iter().map(|row| digest(row, 1, "bindings.digest")).collect::<Result<Vec<_>, _>>()?;
-    // Judged again, because until the lock was there anything could happen to them; a use takes no lock, so that the
-    // statement itself must look; rows are held in the order of their ids for its sake. The networks are read as they
-    // were before it.
-    let sql = "
-        WITH held AS MATERIALIZED (
-            SELECT key_id FROM bindings WHERE key_id = ANY ($1) ORDER BY key_id FOR UPDATE),
-        gone AS (
-            DELETE FROM bindings WHERE key_id IN (SELECT key_id FROM held) AND digest = ANY ($2) AND state = 'learned'
-                AND greatest(created_at, used_at, refused_at, restored_at) < $3
-            RETURNING key_id, digest, pepper, realm, hint, created_at, open_until),
-        owned AS (
-            SELECT gone.*, coalesce(
-                (SELECT array_agg(network ORDER BY network::text COLLATE \"C\") FROM binding_networks AS owner
-                 WHERE owner.key_id = gone.key_id), '{}') AS networks
-            FROM gone),
-        kept AS (
-            INSERT INTO archive (key_id, digest, pepper, realm, hint, networks, created_at, archived_at)
-            SELECT key_id, digest, pepper, realm, hint, networks, created_at, $4 FROM owned)
-        SELECT key_id, digest, pepper, realm, hint, created_at, open_until, networks::text[] FROM owned";
     let values = digests.iter().map(|digest| digest.as_bytes().to_vec()).collect::<Vec<_>>();
-    let steps = vec![lock(digests), step!(sql, ids, values, time(unused_since), time(now))];
+    let steps = vec![lock(digests), step!(MOVE, ids, values, time(unused_since), time(now))];
     let rows = session.send(steps).await?.pop().unwrap_or_default();
     let mut steps = Vec::new();
     let (mut records, mut changed) = (Vec::new(), Vec::new());

@@ -118,6 +118,29 @@ pub(super) fn text(after: Option<KeyId>) -> String {
 /// order of its own index and stops at the limit; only what is left of both is sorted.
 fn newest(query: &KeyQuery) -> (String, Asked) {
     let mut asked = Asked::default();
+    let filter = filter(query, &mut asked);
+    let order = match query.order {
+        Order::Newest => "created_at DESC, key_id DESC",
+        Order::ById(_) => "key_id",
+    };
+    let (limit, offset) = (asked.with(i64::from(query.limit)), asked.with(i64::from(query.offset)));
+    let both = asked.with(i64::from(query.limit) + i64::from(query.offset));
+    let sql = format!(
+        "(SELECT key_id, created_at FROM bindings AS listed WHERE NOT EXISTS
+             (SELECT 1 FROM bans AS other WHERE other.key_id = listed.key_id AND other.created_at > listed.created_at)
+             {filter} ORDER BY {order} LIMIT {both})
+         UNION ALL
+         (SELECT key_id, created_at FROM bans AS listed WHERE NOT EXISTS
+             (SELECT 1 FROM bindings AS other
+              WHERE other.key_id = listed.key_id AND other.created_at >= listed.created_at)
+             {filter} ORDER BY {order} LIMIT {both})
+         ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+    );
+    (sql, asked)
+}
+
+/// What a row of `listed` must be besides.
+fn filter(query: &KeyQuery, asked: &mut Asked) -> String {
     let mut filter = String::new();
     if let Some(state) = query.state {
         let state = asked.with(state.as_str());
@@ -148,25 +171,8 @@ fn newest(query: &KeyQuery) -> (String, Asked) {
                  WHERE network && {network}::text::cidr AND network = {network}::text::cidr)"
         ));
     }
-    let order = match query.order {
-        Order::Newest => "created_at DESC, key_id DESC",
-        Order::ById(after) => {
-            filter.push_str(&format!(" AND listed.key_id > {}", asked.with(text(after))));
-            "key_id"
-        }
-    };
-    let (limit, offset) = (asked.with(i64::from(query.limit)), asked.with(i64::from(query.offset)));
-    let both = asked.with(i64::from(query.limit) + i64::from(query.offset));
-    let sql = format!(
-        "(SELECT key_id, created_at FROM bindings AS listed WHERE NOT EXISTS
-             (SELECT 1 FROM bans AS other WHERE other.key_id = listed.key_id AND other.created_at > listed.created_at)
-             {filter} ORDER BY {order} LIMIT {both})
-         UNION ALL
-         (SELECT key_id, created_at FROM bans AS listed WHERE NOT EXISTS
-             (SELECT 1 FROM bindings AS other
-              WHERE other.key_id = listed.key_id AND other.created_at >= listed.created_at)
-             {filter} ORDER BY {order} LIMIT {both})
-         ORDER BY {order} LIMIT {limit} OFFSET {offset}"
-    );
-    (sql, asked)
+    if let Order::ById(after) = query.order {
+        filter.push_str(&format!(" AND listed.key_id > {}", asked.with(text(after))));
+    }
+    filter
 }

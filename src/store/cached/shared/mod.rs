@@ -129,22 +129,9 @@ impl Shared {
                 self.metrics.shared(SharedOutcome::Failed);
             }
         }
-        // Late, but perhaps still before the store. It is counted already: an answer that came late is no answer to the
-        // breaker.
+        // It is counted already: an answer that came late is no answer to the breaker.
         let late = async { shared.await.ok().and_then(|values| judge(values).1) };
-        let (mut late, mut store) = (pin!(late), pin!(store));
-        tokio::select! {
-            biased;
-            read = &mut store => match read {
-                Ok(reading) => Ok(Entry::new(reading)),
-                // The connection bounds how long this may take.
-                Err(lost) => late.await.map(Entry::hearsay).ok_or(lost),
-            },
-            found = &mut late => match found {
-                Some(reading) => Ok(Entry::hearsay(reading)),
-                None => store.await.map(Entry::new),
-            },
-        }
+        first(store, late).await
     }
 
     /// Has `entry` shared, soon, if there is room.
@@ -189,6 +176,25 @@ impl Shared {
 }
 
 type Values = Vec<Option<Vec<u8>>>;
+
+/// Redis is late, but perhaps still before the store; its connection bounds how long it may take.
+async fn first(
+    store: impl Future<Output = Result<Reading, StoreError>>,
+    late: impl Future<Output = Option<Reading>>,
+) -> Result<Entry, StoreError> {
+    let (mut late, mut store) = (pin!(late), pin!(store));
+    tokio::select! {
+        biased;
+        read = &mut store => match read {
+            Ok(reading) => Ok(Entry::new(reading)),
+            Err(lost) => late.await.map(Entry::hearsay).ok_or(lost),
+        },
+        found = &mut late => match found {
+            Some(reading) => Ok(Entry::hearsay(reading)),
+            None => store.await.map(Entry::new),
+        },
+    }
+}
 
 /// Whether these facts still say something: an expired binding is as good as none, and so is an expired ban alone.
 fn binds(facts: &KeyFacts, now: Timestamp) -> bool {
