@@ -258,6 +258,9 @@ fn binding(mut part: Fields, id: KeyId, hint: Option<Hint>) -> Result<Binding, F
     let created_at = part.moment("created_at_ms")?;
     let open_until = part.maybe_moment("open_until_ms")?;
     let expires_at = part.maybe_moment("expires_at_ms")?;
+    if open_until.is_some() && state == State::Pinned {
+        return Err(Fault::new(part.name("open_until_ms"), "does not belong to a pinned binding, which nobody joins"));
+    }
     if expires_at.is_some() != (state == State::Provisional) {
         return Err(Fault::new(part.name("expires_at_ms"), "belongs to provisional bindings, to each of them"));
     }

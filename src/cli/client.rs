@@ -89,8 +89,5 @@ fn no_server(socket: &Path, error: &io::Error) -> Failure {
 }
 
 fn broken(socket: &Path, why: &dyn std::fmt::Display) -> Failure {
-    let socket = socket.display();
-    Failure::Unreachable(format!(
-        "the server at unix:{socket} broke off ({why}); if this was a change, `sentinel audit list` says whether it was made"
-    ))
+    Failure::BrokenOff(format!("the server at unix:{} broke off ({why})", socket.display()))
 }

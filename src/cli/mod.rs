@@ -63,6 +63,9 @@ enum Failure {
     /// 3: nobody could be asked.
     #[error("{0}")]
     Unreachable(String),
+    /// 3: asked, but no whole answer came.
+    #[error("{0}; if this was a change, `sentinel audit list` says whether it was made")]
+    BrokenOff(String),
     /// The answer could not be written. A reader that went away (`sentinel audit list | head`) is no failure.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -74,7 +77,7 @@ impl Failure {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Refused(_) | Self::Found | Self::Output(_) => 1,
             Self::Usage(_) | Self::Config(_) => 2,
-            Self::Unreachable(_) => 3,
+            Self::Unreachable(_) | Self::BrokenOff(_) => 3,
         }
     }
 }

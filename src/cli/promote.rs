@@ -64,11 +64,13 @@ async fn walk(session: &Session<'_>, dry_run: bool) -> Result<Walked, Failure> {
     let again = |why: &str| {
         let done = keys.iter().filter(|key| key.record > 0).count();
         let hint = if dry_run { "" } else { "; what is done stays done, and running it again goes on with the rest" };
-        Failure::Unreachable(format!("{why} after {done} changes{hint}"))
+        Failure::Unreachable(format!("{why} after it told of {done} changes{hint}"))
     };
     match (result, end) {
         (Ok(()), Some(end)) => Ok(Walked { dry_run, keys, let_through, end }),
         (Ok(()), None) => Err(again("the server ended its answer")),
+        // A change may be made before it is told, so that nothing told does not mean nothing done.
+        (Err(Failure::BrokenOff(why)), _) => Err(again(&why)),
         (Err(Failure::Unreachable(why)), _) if !keys.is_empty() => Err(again(&why)),
         (Err(failure), _) => Err(failure),
     }

@@ -170,6 +170,10 @@ async fn a_bad_line_is_named_with_its_field_and_nothing_of_its_batch_is_written(
         (changed(&owner, &format!("[\"{KEY}\"]")), "line 9: binding.networks[0]: not an IP address or CIDR"),
         (changed(&owner, "[\"10.0.0.0/8\",\"10.0.0.0/8\"]"), "line 9: binding.networks[1]: is there twice"),
         (changed(&owner, "[]"), "line 9: binding.networks: has none; only a pinned key is reserved so"),
+        (
+            changed("\"state\":\"learned\"", "\"state\":\"pinned\",\"open_until_ms\":1"),
+            "line 9: binding.open_until_ms: does not belong to a pinned binding",
+        ),
         (changed("\"created_at_ms\":", "\"created_at\":"), "line 9: binding.created_at_ms: is missing"),
         (changed("\"created_at_ms\":", "\"created_at_ms\":-"), "line 9: binding.created_at_ms: must be a whole number"),
         (changed("\"realm\":", &format!("\"{KEY}\":1,\"realm\":")), "line 9: has a field that this version does not"),

@@ -55,6 +55,8 @@ impl Gate {
 pub(crate) struct Switch {
     store: Arc<dyn Store>,
     lost: AtomicBool,
+    /// The next `lookup` panics.
+    broken: AtomicBool,
     /// How many more batches of the audit are taken.
     audit_room: AtomicUsize,
     /// What `lookup` has read.
@@ -70,8 +72,8 @@ pub(crate) struct Switch {
 impl Switch {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         let gate = Gate::open_from_the_start;
-        let (lost, audit_room) = (AtomicBool::new(false), AtomicUsize::new(usize::MAX));
-        Self { store, lost, audit_room, reads: gate(), claims: gate(), appends: gate(), appended: gate() }
+        let (lost, broken, audit_room) = (AtomicBool::new(false), AtomicBool::new(false), AtomicUsize::new(usize::MAX));
+        Self { store, lost, broken, audit_room, reads: gate(), claims: gate(), appends: gate(), appended: gate() }
     }
 
     /// Lost to decisions and polls.
@@ -81,6 +83,11 @@ impl Switch {
 
     pub(crate) fn find_again(&self) {
         self.lost.store(false, Ordering::SeqCst);
+    }
+
+    /// Panics in the next read of a key.
+    pub(crate) fn break_once(&self) {
+        self.broken.store(true, Ordering::SeqCst);
     }
 
     /// Takes so many more batches of the audit, then refuses.
@@ -111,6 +118,7 @@ impl Switch {
 impl Store for Switch {
     async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
         self.check()?;
+        assert!(!self.broken.swap(false, Ordering::SeqCst), "as the test has asked for");
         let reading = self.store.lookup(key).await;
         self.reads.pass().await;
         reading

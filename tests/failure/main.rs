@@ -171,3 +171,13 @@ async fn a_store_restored_from_a_backup_empties_the_cache() {
     process.store.lose();
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::StoreUnavailable);
 }
+
+/// It left its place among the reads under way, and whoever came later was given its end for their own.
+#[tokio::test]
+async fn a_read_that_panics_does_not_fail_the_next() {
+    let process = Process::new(Failsafe::Closed).await;
+    process.poll(Duration::ZERO).await;
+    process.store.break_once();
+    assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::StoreUnavailable);
+    assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
+}

@@ -55,14 +55,16 @@ pub struct Cached {
     entries: Cache<KeyDigest, Arc<Entry>, quick_cache::UnitWeighter, BuildHasherDefault<DigestHasher>>,
     /// Locked to fill, to invalidate and to check a cold read; a warm read only asks `entries`.
     window: Mutex<Window>,
-    /// By the first digest, and whether Redis may answer.
-    loading: Mutex<HashMap<(KeyDigest, bool), Loading>>,
+    loading: Mutex<Reads>,
     claiming: Arc<Turns>,
     shared: Option<Shared>,
     patience: Duration,
     uses: Uses,
     complaint: Complaint,
 }
+
+/// What is being read, by the first digest and whether Redis may answer.
+type Reads = HashMap<(KeyDigest, bool), Loading>;
 
 type Loading = future::Shared<BoxFuture<'static, Result<Loaded, StoreError>>>;
 
@@ -216,12 +218,12 @@ impl Cached {
         }
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
+            let _listed = Listed { loading: &this.loading, read: (key.first(), hearsay) };
             let read = this.read(&key, generation, hearsay).await;
             let loaded = read.map(|read| Loaded { entry: Arc::new(read), generation });
             if let Ok(loaded) = &loaded {
                 this.keep(key, loaded);
             }
-            locked(&this.loading).remove(&(key.first(), hearsay));
             loaded.inspect_err(|cause| this.complaint.hear(cause))
         });
         let load = task.map(|done| done.unwrap_or_else(cut_off)).boxed().shared();
@@ -251,6 +253,18 @@ impl Cached {
                 shared.offer(life, entry);
             }
         }
+    }
+}
+
+/// A read that is under way, and no longer when it ends, however it does.
+struct Listed<'a> {
+    loading: &'a Mutex<Reads>,
+    read: (KeyDigest, bool),
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        locked(self.loading).remove(&self.read);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The audit: written in the transaction of what it records.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Row;
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        KeyId, Network, Reason, Timestamp,
+        KeyId, Reason, Timestamp,
         event::{Delta, EventKind, Part, Record},
     },
     store::{
@@ -214,32 +214,35 @@ pub(super) async fn refused(
     id: KeyId,
     since: Timestamp,
 ) -> Result<Vec<RefusedNetwork>, StoreError> {
-    refusals(session, id, since, Some(REFUSED as i64)).await
+    Ok(refusals(session, &[id], since, Some(REFUSED as i64)).await?.remove(&id).unwrap_or_default())
 }
 
-async fn refusals(
+/// Who was refused each of these keys since `since`, the busiest first; at most `most` of all of them.
+pub(super) async fn refusals(
     session: &mut Session,
-    id: KeyId,
+    ids: &[KeyId],
     since: Timestamp,
     most: Option<i64>,
-) -> Result<Vec<RefusedNetwork>, StoreError> {
+) -> Result<HashMap<KeyId, Vec<RefusedNetwork>>, StoreError> {
     let sql = "
         SELECT network::text, least(coalesce(sum(count) FILTER (WHERE kind = 'denied'), 0), 9223372036854775807)::bigint,
-            least(coalesce(sum(count) FILTER (WHERE kind = 'would_deny'), 0), 9223372036854775807)::bigint, max(last_at) AS latest
+            least(coalesce(sum(count) FILTER (WHERE kind = 'would_deny'), 0), 9223372036854775807)::bigint, max(last_at) AS latest,
+            key_id
         FROM audit
-        WHERE key_id = $1 AND last_at >= $2 AND network IS NOT NULL
+        WHERE key_id = ANY ($1) AND last_at >= $2 AND network IS NOT NULL
             AND kind IN ('denied', 'would_deny') AND reason IN ('ip_mismatch', 'not_claimed', 'key_banned')
-        GROUP BY network ORDER BY sum(count) DESC, latest DESC, network::text COLLATE \"C\" LIMIT $3";
-    let rows = session.rows(step!(sql, id.to_string(), time(since), most)).await?;
-    let refused = rows.iter().map(|row| {
-        Ok(RefusedNetwork {
-            network: parsed(row, 0, "audit.network")?,
-            count: count(row, 1, "audit.count")?,
-            would_deny: count(row, 2, "audit.count")?,
-            last_at: moment(row, 3, "audit.last_at")?,
-        })
-    });
-    refused.collect()
+        GROUP BY key_id, network ORDER BY sum(count) DESC, latest DESC, network::text COLLATE \"C\" LIMIT $3";
+    let asked: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    let mut refused: HashMap<KeyId, Vec<RefusedNetwork>> = HashMap::new();
+    for row in session.rows(step!(sql, asked, time(since), most)).await? {
+        refused.entry(parsed(&row, 4, "audit.key_id")?).or_default().push(RefusedNetwork {
+            network: parsed(&row, 0, "audit.network")?,
+            count: count(&row, 1, "audit.count")?,
+            would_deny: count(&row, 2, "audit.count")?,
+            last_at: moment(&row, 3, "audit.last_at")?,
+        });
+    }
+    Ok(refused)
 }
 
 /// The keys with a binding that only the mode let through since `since`, the busiest first.
@@ -250,17 +253,4 @@ pub(super) async fn let_through(session: &mut Session, since: Timestamp) -> Resu
             AND EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = audit.key_id)
         GROUP BY key_id ORDER BY sum(count) DESC, key_id";
     ids(&session.rows(step!(sql, time(since))).await?)
-}
-
-/// The networks that this key was let through from since `since` and that none of `owners` covers, the busiest first.
-pub(super) async fn strangers(
-    session: &mut Session,
-    id: KeyId,
-    since: Timestamp,
-    owners: &[Network],
-) -> Result<Vec<RefusedNetwork>, StoreError> {
-    let mut found = refusals(session, id, since, None).await?;
-    found.retain(|it| it.would_deny > 0 && !owners.iter().any(|owner| owner.covers(it.network)));
-    found.truncate(REFUSED);
-    Ok(found)
 }

@@ -1,54 +1,39 @@
 //! What operators ask for. May be slow: it runs on connections that no decision waits for.
 
+use std::collections::HashMap;
+
+use tokio_postgres::Row;
+
 use super::{
-    audit, facts,
-    keys::{by_id, by_key, only_id},
+    audit,
+    facts::{self, Found},
+    keys::{by_key, named, only_id},
     moving,
-    rows::{Asked, moment_or_null, parsed, step},
+    rows::{Asked, moment, moment_or_null, networks, parsed, step},
     session::Session,
 };
 use crate::{
-    domain::{KeyFacts, KeyId},
-    store::{ChangeError, KeyQuery, KeyRow, Life, Order, Refusal, StoreError, Target, rules::REFUSED_SINCE},
+    domain::{KeyFacts, KeyId, Timestamp},
+    store::{
+        ChangeError, Former, KeyQuery, KeyRow, Life, Order, Refusal, RefusedNetwork, StoreError, Target, Whole,
+        rules::{Named, REFUSED, REFUSED_SINCE},
+    },
 };
 
 pub(super) async fn find(session: &mut Session, target: &Target) -> Result<KeyRow, ChangeError> {
-    let named = match target {
-        Target::Id(prefix) => {
-            let id = only_id(session, prefix).await?;
-            by_id(session, id).await?
-        }
-        Target::Key(key) => by_key(session, key).await?,
+    let id = match target {
+        Target::Id(prefix) => only_id(session, prefix).await?,
+        Target::Key(key) => by_key(session, key).await?.ok_or(Refusal::NotFound)?.id,
     };
-    let id = named.ok_or(Refusal::NotFound)?.id;
     let since = facts::now(session).await?.before(REFUSED_SINCE);
     let refused = audit::refused(session, id, since).await?;
-    Ok(KeyRow { refused, ..row(session, id).await? })
+    let row = rows(session, &[id]).await?.pop().ok_or(Refusal::NotFound)?;
+    Ok(KeyRow { refused, whole: None, ..row })
 }
 
-async fn row(session: &mut Session, key_id: KeyId) -> Result<KeyRow, StoreError> {
-    let unknown = KeyRow {
-        key_id,
-        hint: None,
-        facts: KeyFacts::default(),
-        life: Life::default(),
-        refused: Vec::new(),
-        whole: None,
-    };
-    let Some(named) = by_id(session, key_id).await? else { return Ok(unknown) };
-    let life = step!("SELECT used_at, refused_at FROM bindings WHERE key_id = $1", key_id.to_string());
-    let answers = session.send(vec![facts::step_of([named.fingerprint.digest]), life]).await?;
-    let [known, life] = &answers[..] else { return Ok(unknown) };
-    let Some(known) = facts::found(known)?.into_iter().next() else { return Ok(unknown) };
-    let (used_at, refused_at) = match life.first() {
-        Some(row) => (moment_or_null(row, 0, "bindings.used_at")?, moment_or_null(row, 1, "bindings.refused_at")?),
-        None => (None, None),
-    };
-    let life = Life { used_at, refused_at, note: known.note, archived: known.archived };
-    Ok(KeyRow { hint: named.fingerprint.hint, facts: known.facts, life, ..unknown })
-}
-
+/// A listing is a few statements, and a key that is re-keyed between two of them would be missing.
 pub(super) async fn keys(session: &mut Session, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+    session.begin(vec![step!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")]).await?;
     if query.whole {
         return moving::page(session, query).await;
     }
@@ -57,35 +42,104 @@ pub(super) async fn keys(session: &mut Session, query: &KeyQuery) -> Result<Vec<
     }
     let (sql, asked) = if query.observed_only { observed(query) } else { newest(query) };
     let found = session.query(&sql, &asked.values()).await?;
-    let mut rows = Vec::with_capacity(found.len());
-    for found in &found {
-        rows.push(row(session, parsed(found, 0, "known_keys.key_id")?).await?);
-    }
-    Ok(rows)
+    let rows = rows(session, &facts::ids(&found)?).await?;
+    Ok(rows.into_iter().map(|row| KeyRow { whole: None, ..row }).collect())
 }
+
+/// What is known of these keys, in their order. All of it in two trips, however many they are.
+pub(super) async fn rows(session: &mut Session, ids: &[KeyId]) -> Result<Vec<KeyRow>, StoreError> {
+    let asked: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    let known = step!(
+        "SELECT DISTINCT ON (known.key_id) known.key_id, known.digest, known.pepper, known.realm, known.hint,
+             binding.used_at, binding.refused_at, binding.restored_at
+         FROM known_keys AS known LEFT JOIN bindings AS binding ON binding.key_id = known.key_id
+         WHERE known.key_id = ANY ($1) ORDER BY known.key_id, known.source",
+        asked.clone()
+    );
+    let archive = step!(
+        "SELECT key_id, networks::text[], created_at, archived_at FROM archive WHERE key_id = ANY ($1) ORDER BY id",
+        asked
+    );
+    let answers = session.send(vec![known, archive]).await?;
+    let [known, archive] = &answers[..] else { return Ok(Vec::new()) };
+    let mut formers: HashMap<KeyId, Vec<Former>> = HashMap::new();
+    for row in archive {
+        formers.entry(parsed(row, 0, "archive.key_id")?).or_default().push(Former {
+            networks: networks(row, 1, "archive.networks")?,
+            created_at: moment(row, 2, "archive.created_at")?,
+            archived_at: moment(row, 3, "archive.archived_at")?,
+        });
+    }
+    let keys = known.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = session.rows(facts::step_of(keys.iter().map(|key| key.fingerprint.digest))).await?;
+    let mut rows = HashMap::with_capacity(keys.len());
+    for ((row, key), found) in known.iter().zip(keys).zip(facts::found(&found)?) {
+        rows.insert(key.id, key_row(row, key, found, &mut formers)?);
+    }
+    Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
+}
+
+fn key_row(
+    row: &Row,
+    key: Named,
+    found: Found,
+    formers: &mut HashMap<KeyId, Vec<Former>>,
+) -> Result<KeyRow, StoreError> {
+    Ok(KeyRow {
+        key_id: key.id,
+        hint: key.fingerprint.hint.clone(),
+        facts: found.facts,
+        life: Life {
+            used_at: moment_or_null(row, 5, "bindings.used_at")?,
+            refused_at: moment_or_null(row, 6, "bindings.refused_at")?,
+            note: found.note,
+            archived: found.archived,
+        },
+        refused: Vec::new(),
+        whole: Some(Box::new(Whole {
+            key: key.fingerprint,
+            restored_at: moment_or_null(row, 7, "bindings.restored_at")?,
+            archive: formers.remove(&key.id).unwrap_or_default(),
+        })),
+    })
+}
+
+/// So many keys are judged at once.
+const JUDGED: usize = 256;
 
 /// What was refused under a ban binds in every mode, and what its owners cover by now will not be refused.
 async fn let_through(session: &mut Session, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
     let now = facts::now(session).await?;
     let since = now.before(REFUSED_SINCE);
-    let (mut skip, mut rows) = (query.offset, Vec::new());
-    for id in audit::let_through(session, since).await? {
-        if rows.len() == query.limit as usize {
-            break;
-        }
-        let row = row(session, id).await?;
-        let banned = row.facts.ban.as_ref().is_some_and(|ban| ban.in_force(now));
-        let refused = match row.facts.binding_at(now) {
-            Some(binding) if !banned => audit::strangers(session, id, since, &binding.networks).await?,
-            _ => Vec::new(),
-        };
-        match (refused.is_empty(), skip) {
-            (true, _) => {}
-            (false, 0) => rows.push(KeyRow { refused, ..row }),
-            (false, _) => skip -= 1,
+    let (mut skip, mut wanted) = (query.offset, Vec::new());
+    for ids in audit::let_through(session, since).await?.chunks(JUDGED) {
+        let mut refused = audit::refusals(session, ids, since, None).await?;
+        for row in rows(session, ids).await? {
+            if wanted.len() == query.limit as usize {
+                return Ok(wanted);
+            }
+            let refused = refused.remove(&row.key_id).unwrap_or_default();
+            let refused = strangers(refused, &row.facts, now);
+            match (refused.is_empty(), skip) {
+                (true, _) => {}
+                (false, 0) => wanted.push(KeyRow { refused, whole: None, ..row }),
+                (false, _) => skip -= 1,
+            }
         }
     }
-    Ok(rows)
+    Ok(wanted)
+}
+
+/// The networks that the key was let through from and that no owner covers; none of a banned key.
+fn strangers(mut refused: Vec<RefusedNetwork>, facts: &KeyFacts, now: Timestamp) -> Vec<RefusedNetwork> {
+    let banned = facts.ban.as_ref().is_some_and(|ban| ban.in_force(now));
+    let Some(binding) = facts.binding_at(now).filter(|_| !banned) else { return Vec::new() };
+    refused.retain(|it| it.would_deny > 0 && !binding.networks.iter().any(|owner| owner.covers(it.network)));
+    refused.truncate(REFUSED);
+    refused
 }
 
 /// What observe mode has seen, and nobody owns yet.

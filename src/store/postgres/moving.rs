@@ -6,17 +6,17 @@ use super::{
     audit,
     change::advance,
     facts,
-    keys::{Lock, lock, named},
+    keys::{Lock, lock},
     life,
-    listing::text,
+    listing::{self, text},
     owner, pepper,
-    rows::{Step, digest, moment, moment_or_null, networks, parsed, step},
+    rows::{Step, digest, step},
     session::Session,
 };
 use crate::{
     domain::{KeyDigest, KeyId, PepperId, Timestamp},
     store::{
-        Former, KeyQuery, KeyRow, KnownPepper, Life, Moving, Order, StoreError, Tended, Whole,
+        KeyQuery, KeyRow, KnownPepper, Moving, Order, StoreError, Tended,
         rules::import::{self, Learn, Verdict},
     },
 };
@@ -29,68 +29,13 @@ const IDS: &str = "
     UNION (SELECT DISTINCT key_id FROM archive WHERE key_id > $1 ORDER BY key_id LIMIT $2)
     ORDER BY key_id LIMIT $2";
 
-/// A page is a few statements, and a key that is re-keyed between two of them would come out empty.
 pub(super) async fn page(session: &mut Session, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
     let after = match query.order {
         Order::Newest => None,
         Order::ById(after) => after,
     };
-    let one_snapshot = step!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY");
-    let ids = step!(IDS, text(after), i64::from(query.limit));
-    let found = session.begin(vec![one_snapshot, ids]).await?.pop().unwrap_or_default();
-    rows(session, &facts::ids(&found)?).await
-}
-
-/// The keys of these ids, in the ids' order, whole.
-async fn rows(session: &mut Session, ids: &[KeyId]) -> Result<Vec<KeyRow>, StoreError> {
-    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    let known = step!(
-        "SELECT DISTINCT ON (known.key_id) known.key_id, known.digest, known.pepper, known.realm, known.hint,
-             binding.used_at, binding.refused_at, binding.restored_at
-         FROM known_keys AS known LEFT JOIN bindings AS binding ON binding.key_id = known.key_id
-         WHERE known.key_id = ANY ($1) ORDER BY known.key_id, known.source",
-        ids.clone()
-    );
-    let archive = step!(
-        "SELECT key_id, networks::text[], created_at, archived_at FROM archive WHERE key_id = ANY ($1) ORDER BY id",
-        ids
-    );
-    let answers = session.send(vec![known, archive]).await?;
-    let [known, archive] = &answers[..] else { return Ok(Vec::new()) };
-    let mut formers: HashMap<KeyId, Vec<Former>> = HashMap::new();
-    for row in archive {
-        formers.entry(parsed(row, 0, "archive.key_id")?).or_default().push(Former {
-            networks: networks(row, 1, "archive.networks")?,
-            created_at: moment(row, 2, "archive.created_at")?,
-            archived_at: moment(row, 3, "archive.archived_at")?,
-        });
-    }
-    let keys = known.iter().map(named).collect::<Result<Vec<_>, _>>()?;
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let found = session.rows(facts::step_of(keys.iter().map(|key| key.fingerprint.digest))).await?;
-    let mut rows = Vec::with_capacity(keys.len());
-    for ((row, key), found) in known.iter().zip(keys).zip(facts::found(&found)?) {
-        rows.push(KeyRow {
-            key_id: key.id,
-            hint: key.fingerprint.hint.clone(),
-            facts: found.facts,
-            life: Life {
-                used_at: moment_or_null(row, 5, "bindings.used_at")?,
-                refused_at: moment_or_null(row, 6, "bindings.refused_at")?,
-                note: found.note,
-                archived: found.archived,
-            },
-            refused: Vec::new(),
-            whole: Some(Box::new(Whole {
-                key: key.fingerprint,
-                restored_at: moment_or_null(row, 7, "bindings.restored_at")?,
-                archive: formers.remove(&key.id).unwrap_or_default(),
-            })),
-        });
-    }
-    Ok(rows)
+    let found = session.rows(step!(IDS, text(after), i64::from(query.limit))).await?;
+    listing::rows(session, &facts::ids(&found)?).await
 }
 
 pub(super) async fn import(
@@ -143,7 +88,7 @@ impl There {
         let under: Vec<_> =
             under.map(|(id, row)| Ok((digest(row, 1, "known_keys.digest")?, id))).collect::<Result<_, StoreError>>()?;
         let ids: Vec<_> = under.iter().map(|(_, id)| *id).collect();
-        let keys = rows(session, &ids).await?.into_iter().filter_map(KeyRow::moving).collect();
+        let keys = listing::rows(session, &ids).await?.into_iter().filter_map(KeyRow::moving).collect();
         Ok(Self { keys, under })
     }
 
