@@ -97,13 +97,16 @@ impl Postgres {
         found.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
     }
 
+    /// What sessions of this database that begin from now on are set to.
+    pub(crate) async fn alter(&self, url: &str, setting: &str) {
+        let alter = format!("EXECUTE format('ALTER DATABASE %I SET {setting}', current_database())");
+        self.query(url, &format!("SET transaction_read_only = off; DO $$ BEGIN {alter}; END $$")).await;
+    }
+
     /// Whether sessions that begin from now on can only read, as on a standby. Those under way are as they were.
     pub(crate) async fn read_only(&self, url: &str, only: bool) {
         let only = if only { "on" } else { "off" };
-        let alter = format!(
-            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {only}', current_database()); END $$"
-        );
-        self.query(url, &format!("SET transaction_read_only = off; {alter}")).await;
+        self.alter(url, &format!("default_transaction_read_only = {only}")).await;
     }
 
     /// Ends every session of this database, as an administrator or a failover does.

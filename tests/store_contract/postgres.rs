@@ -7,7 +7,7 @@ use futures_util::future::{Either, select};
 use key_ip_sentinel::{
     domain::{Fingerprint, Timestamp},
     store::{
-        Action, AuditOrder, AuditQuery, Chore, Store, StoreError, Use,
+        Action, AuditOrder, AuditQuery, Chore, KeyQuery, Store, StoreError, Use,
         postgres::{Options, PostgresStore},
     },
 };
@@ -181,4 +181,21 @@ async fn a_change_is_made_while_all_connections_for_chores_are_in_use() {
     for chore in chores {
         chore.await.unwrap().unwrap();
     }
+}
+
+/// In a new database, a look-up of a key under two peppers was compiled, which took longer than a request waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_compiled() {
+    let place = Database::fresh().await;
+    let server = Postgres::shared().await;
+    for setting in ["jit = on", "jit_above_cost = 0", "log_min_messages = debug1"] {
+        server.alter(&place.url, setting).await;
+    }
+    let store = place.open().await;
+    bind(&*store, &key("some"), "203.0.113.7").await;
+    assert_eq!(store.keys(KeyQuery { limit: 10, ..KeyQuery::ALL }).await.unwrap().len(), 1);
+    let compiled = || server.log().contains("JIT provider");
+    assert!(!compiled());
+    server.query(&place.url, "SELECT count(*) FROM bindings").await;
+    assert!(compiled(), "the server tells when it compiles");
 }

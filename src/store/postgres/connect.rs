@@ -136,11 +136,12 @@ impl Options {
     /// yet.
     pub(super) fn pool(&self, size: usize, patience: Duration) -> Result<Pool, TlsFault> {
         let mut config = self.config.clone();
+        // Compiling a look-up takes 300 ms, and of tables that were never analysed the server may think that it pays.
         // A commit is on the disk before it is answered, whatever the database's default is. A replica that dies in the
         // middle of a transaction must not hold its locks for long.
         let given = self.config.get_options().unwrap_or_default();
         config.options(format!(
-            "{given} -c synchronous_commit=on -c statement_timeout={} -c lock_timeout={} \
+            "{given} -c jit=off -c synchronous_commit=on -c statement_timeout={} -c lock_timeout={} \
              -c idle_in_transaction_session_timeout=5000",
             patience.as_millis(),
             patience.min(LOCKED).as_millis()
