@@ -39,7 +39,7 @@ const PLACE: &str = "
         CASE WHEN pg_is_in_recovery() THEN 0
             ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END,
         (SELECT oid FROM pg_database WHERE datname = current_database()),
-        pg_is_in_recovery() OR current_setting('transaction_read_only')::bool";
+        pg_is_in_recovery()";
 
 impl Server {
     /// Asks each new connection.
@@ -49,8 +49,8 @@ impl Server {
             let (this, made) = (Arc::clone(&this), metrics.created);
             Box::pin(async move {
                 let found = client.query_typed_one(PLACE, &[]).await.and_then(|row| read(&row));
-                let (place, read_only) = found.map_err(HookError::Backend)?;
-                this.meet(place, read_only, made)
+                let (place, standby) = found.map_err(HookError::Backend)?;
+                this.meet(place, standby, made)
             })
         })
     }
@@ -64,11 +64,12 @@ impl Server {
         })
     }
 
-    /// The first place may be read-only: what becomes of a start on it is for the start to say.
-    fn meet(&self, place: Place, read_only: bool, made: Instant) -> Result<(), HookError> {
+    /// The first place may be a standby: what becomes of a start on it is for the start to say. A primary that takes no
+    /// writes for a while is none; it answers for known keys.
+    fn meet(&self, place: Place, standby: bool, made: Instant) -> Result<(), HookError> {
         let mut known = self.known();
         match &*known {
-            Some(_) if read_only => return Err(HookError::message("the server is read-only, as a standby is")),
+            Some(_) if standby => return Err(HookError::message("the server is a standby")),
             Some(known) if known.place == place => return Ok(()),
             Some(_) => warn!("store.url leads to another server than before; all connections to it are made anew"),
             None => {}
