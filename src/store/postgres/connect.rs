@@ -290,6 +290,7 @@ mod tests {
         for url in [
             "postgres://u:p@s3cret@h/d",
             "postgres://u@localhost/d?hostaddr=203.0.113.9",
+            "postgres://u@localhost/d?target_session_attrs=read-only",
             "postgres://u:s3cret@h:port/d",
             "postgres://u:s3cret@h/d?what=ever",
             "mysql://u:s3cret@h/d",
