@@ -11,7 +11,7 @@ use std::{
 use key_ip_sentinel::{
     domain::Peppers,
     store::{
-        Store,
+        Changes, Revision, Store, StoreError,
         postgres::{Options, PostgresStore},
         sqlite,
     },
@@ -145,6 +145,15 @@ pub(crate) fn open_sqlite(file: &Path) -> sqlite::Database {
             opened => return opened.unwrap(),
         }
     }
+}
+
+/// What has changed since; asked again of a server that a busy machine keeps from answering a poll within its second.
+pub(crate) async fn heard(store: &dyn Store, applied: Revision) -> Changes {
+    eventually("a poll is answered", async || match store.changes_after(applied).await {
+        Err(StoreError::Unavailable(_)) => None,
+        changes => Some(changes.unwrap()),
+    })
+    .await
 }
 
 /// What keeps writers out.

@@ -20,7 +20,11 @@ use tokio::time::Instant;
 
 use super::{
     GRACE, SECOND,
-    common::{PATIENCE, database::Database, switch::Switch},
+    common::{
+        PATIENCE,
+        database::{Database, heard},
+        switch::Switch,
+    },
 };
 
 thread_local! {
@@ -145,7 +149,7 @@ impl Process {
 
     /// One successful poll, answered `at` after the start.
     pub(crate) async fn poll(&self, at: Duration) {
-        let changes = self.store.changes_after(self.view.applied()).await.unwrap();
+        let changes = heard(&*self.store, self.view.applied()).await;
         assert!(self.ring.activate(&changes.active_pepper));
         self.cached.absorb(&changes);
         self.view.polled(&changes, self.started + at);

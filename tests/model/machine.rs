@@ -20,7 +20,10 @@ use tokio::time::Instant;
 
 use crate::{
     KEYS, NETWORKS, Step,
-    common::{PATIENCE, database::Database},
+    common::{
+        PATIENCE,
+        database::{Database, heard},
+    },
 };
 
 /// The store's clock at the beginning, in milliseconds.
@@ -120,7 +123,7 @@ impl Machine {
     /// What the Follower does, by the test's clock.
     async fn poll(&self) {
         let Process { store, cached, view, ring, started, .. } = self.process();
-        let heard: Changes = store.changes_after(view.applied()).await.unwrap();
+        let heard = heard(&**store, view.applied()).await;
         assert!(ring.activate(&heard.active_pepper));
         cached.absorb(&heard);
         view.polled(&Changes { now: self.time(), ..heard }, *started);
