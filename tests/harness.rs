@@ -160,7 +160,7 @@ async fn a_redis_with_tls_wants_it_a_password_and_shows_who_it_is() {
     assert_eq!(redis.command::<String>(&["PING"]).await, "PONG");
     let files = redis.certificates();
     let ping = async |client: RedisResult<Client>| -> RedisResult<String> {
-        ::redis::cmd("PING").query_async(&mut client?.get_multiplexed_async_connection().await?).await
+        ::redis::cmd("PING").query_async(&mut redis::connect(&client?).await?).await
     };
     let url = redis.url();
     let (plain, by_name) = (url.replace("rediss", "redis"), url.replace("127.0.0.1", "localhost"));

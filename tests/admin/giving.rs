@@ -158,7 +158,7 @@ async fn show_tells_everything_that_is_known_of_a_key() {
     let sentinel = seeded(async |store| {
         observe(store, fingerprint(KEY), OWNER, ago(hours(3))).await;
         observe(store, fingerprint(KEY), THIEF, ago(hours(2))).await;
-        crate::append(store, vec![crate::denied(&fingerprint(KEY), 7, ago(hours(1) / 2))]).await;
+        crate::append(store, vec![crate::denied(&fingerprint(KEY), 7, ago(hours(3) / 2))]).await;
     })
     .await;
     let (first, second) = [ago(hours(3)), ago(hours(2))].map(|time| time.to_string().replace(".000Z", "Z")).into();
@@ -173,7 +173,7 @@ candidate  198.51.100.9/32 since {second} (2h ago)
 ban        -
 Refused this key in the last 24 hours:
   NETWORK          DENIED  WOULD-DENY  LAST
-  198.51.100.9/32       7           0  30m ago
+  198.51.100.9/32       7           0  1h ago
 ",
         id_of(KEY)
     );

@@ -32,7 +32,15 @@ use tokio::{
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::{Code, transport::Server};
 
-use crate::{KEY, by_key, client, common::database::Database, pepper, run::run};
+use crate::{
+    KEY, by_key, client,
+    common::{
+        PATIENCE,
+        database::{Database, heard},
+    },
+    pepper,
+    run::run,
+};
 
 /// The API over a real store, without the Follower: its view of the store is what the test gives it.
 struct Parts {
@@ -55,7 +63,7 @@ impl Parts {
     fn operations(&self) -> Operations {
         let profile = Profile::by_name("generic").unwrap();
         let metrics = Metrics::new().unwrap().store;
-        let cached = Arc::new(Cached::new(self.store.clone(), 16, metrics, |_| {}));
+        let cached = Arc::new(Cached::new(self.store.clone(), 16, metrics, |_| {}).with_patience(PATIENCE));
         let options = engine::Options::default();
         Operations {
             client_ip: Resolver { source: Source::Peer, trusted_proxies: Vec::new(), nat64: Vec::new() },
@@ -124,7 +132,7 @@ async fn before_the_first_poll_there_is_no_clock_and_no_change() {
 #[tokio::test]
 async fn a_change_that_is_not_read_back_says_so() {
     let parts = Parts::new().await;
-    parts.view.polled(&parts.store.changes_after(Revision(0)).await.unwrap(), Instant::now());
+    parts.view.polled(&heard(&*parts.store, Revision(0)).await, Instant::now());
     let socket = parts.serve();
     assert!(!client(&socket).await.ban(ban()).await.unwrap().into_inner().in_effect);
     let seen = sentinel_ban(&socket).await;

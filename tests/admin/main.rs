@@ -27,7 +27,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use common::{PEPPER, Sentinel, sentinel};
+use common::{PEPPER, Sentinel, database::Database, sentinel};
 use futures_util::{StreamExt, stream};
 use key_ip_sentinel::{
     admin::api::{
@@ -118,6 +118,36 @@ async fn observe(store: &dyn Store, key: Fingerprint, from: &str, now: Timestamp
     assert!(matches!(store.claim(claim).await, Ok(Claimed::Noted(_))), "{from}");
 }
 
+/// Has each audit record of this kind take so many milliseconds, or thereabouts. A disk could be as slow.
+async fn slow_down(store: &Database, kind: &str, millis: u32) {
+    let statements = match store {
+        Database::Sqlite(_) => vec![format!(
+            "CREATE TRIGGER slow AFTER INSERT ON audit WHEN NEW.kind = '{kind}' BEGIN SELECT count(*) FROM
+                (WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number LIMIT {millis} * 4000)
+                SELECT n FROM number); END"
+        )],
+        Database::Postgres(_) => vec![
+            format!(
+                "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+                    'BEGIN PERFORM pg_sleep({millis} / 1000.0); RETURN NEW; END'"
+            ),
+            format!(
+                "CREATE TRIGGER slow AFTER INSERT ON audit FOR EACH ROW WHEN (NEW.kind = '{kind}')
+                    EXECUTE FUNCTION slow()"
+            ),
+        ],
+    };
+    for statement in statements {
+        store.query(&statement).await;
+    }
+}
+
+/// Undoes [`slow_down`].
+async fn speed_up(store: &Database) {
+    let on = if matches!(store, Database::Postgres(_)) { " ON audit" } else { "" };
+    store.query(&format!("DROP TRIGGER slow{on}")).await;
+}
+
 /// So many denials of the thief, for [`Reason::IpMismatch`].
 fn denied(key: &Fingerprint, count: u64, at: Timestamp) -> Record {
     Record {
@@ -176,12 +206,29 @@ fn my_uid() -> String {
     format!("uid:{}", nix::unistd::Uid::effective())
 }
 
-/// A command that asks this server, with [`KEY`] on standard input; it may never show the key.
+/// A command that asks this server, with [`KEY`] on standard input; it may never show the key. What it changed is in
+/// effect.
 fn ask(sentinel: &Sentinel, args: &[&str]) -> Seen {
     let socket = format!("unix:{}", sentinel.home().admin_socket().display());
-    let seen = run(&[&["--admin", &socket], args].concat(), format!("{KEY}\n").as_bytes());
+    let mut seen = run(&[&["--admin", &socket], args].concat(), format!("{KEY}\n").as_bytes());
     assert!(!seen.out.contains(KEY) && !seen.err.contains(KEY), "{args:?} shows the key: {seen:?}");
+    if let Some(said) = seen.err.split_inclusive('\n').find(|line| line.ends_with(LATE)).map(str::to_owned) {
+        seen.err = seen.err.replace(&said, "");
+        catches_up(sentinel);
+    }
     seen
+}
+
+/// What a command says that had its answer before the server read its own change back, as from a busy one.
+const LATE: &str = "it follows with its next poll\n";
+
+fn catches_up(sentinel: &Sentinel) {
+    let caught_up = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(sentinel.catches_up());
+    };
+    // The test's own runtime waits for this very call.
+    std::thread::scope(|scope| scope.spawn(caught_up).join().unwrap());
 }
 
 /// The answer of a command that has nothing to complain of.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use futures_util::future::join_all;
@@ -15,10 +16,12 @@ use key_ip_sentinel::{
     store::{Action, Store},
 };
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::{
-    Client, OWNER, Sentinel, THIEF, ago, append, ask, bind, change, client_of, common::eventually, common::sentinel,
-    crafted, decide, denied, fingerprint, hours, json, observe, says, seeded, together,
+    Client, LATE, OWNER, Sentinel, THIEF, ago, append, ask, bind, change, client_of, common::eventually,
+    common::sentinel, crafted, decide, denied, fingerprint, hours, json, observe, says, seeded, slow_down, speed_up,
+    together,
 };
 
 const THEN: &str = "Then set mode = \"enforce\" (in the file it changes live, see \"Changes without a restart\"; \
@@ -99,7 +102,7 @@ Before or after: sentinel bindings set KEY CIDR...
     assert_eq!(before, after, "a dry run changes nothing");
 
     let mut document = json(&sentinel, &["bindings", "promote", "--yes"]);
-    assert!(document["now"].take().is_string());
+    assert!(document["now"].take().is_string() && document["in_effect"].take().is_boolean());
     let row = |id: &str, outcome: &str, networks: Value, record: u32| {
         json!({ "key_id": id, "hint": "sk-l…cdef", "outcome": outcome, "networks": networks,
             "undo": format!("sentinel undo {record}") })
@@ -119,7 +122,7 @@ Before or after: sentinel bindings set KEY CIDR...
     assert_eq!(
         document,
         json!({ "dry_run": false, "keys": null, "bound": 1, "reserved": 1, "skipped": 0, "let_through": [],
-            "let_through_cut": false, "in_effect": true, "now": null })
+            "let_through_cut": false, "in_effect": null, "now": null })
     );
     assert_eq!(says(&sentinel, &["bindings", "promote", "--yes"]), "No observed key waits for an owner.\n");
     let csv = says(&sentinel, &["bindings", "promote", "--yes", "--output", "csv"]);
@@ -145,7 +148,8 @@ async fn two_thousand_keys_race_with_claims_and_none_is_owned_twice() {
         reasons.extend(join_all(checks).await);
     }
     let seen = promote.await.unwrap();
-    assert_eq!((seen.code, seen.err.as_str()), (0, ""));
+    assert!(seen.code == 0 && (seen.err.is_empty() || seen.err.ends_with(LATE)), "{seen:?}");
+    sentinel.catches_up().await;
     let document: Value = serde_json::from_str(&seen.out).unwrap();
 
     let (promoted, claimed) =
@@ -180,6 +184,8 @@ async fn two_thousand_keys_race_with_claims_and_none_is_owned_twice() {
 async fn a_walk_that_is_killed_goes_on_when_it_is_run_again() {
     let sentinel = many_observed().await;
     let mut api = client_of(&sentinel).await;
+    // So that it takes some ten seconds, and is met in the middle by whoever comes within them.
+    slow_down(&sentinel.home().store(), "promote", 5).await;
     let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel"));
     let socket = format!("unix:{}", sentinel.home().admin_socket().display());
     command.env_clear().args(["--admin", &socket, "bindings", "promote", "--yes"]);
@@ -190,14 +196,10 @@ async fn a_walk_that_is_killed_goes_on_when_it_is_run_again() {
     client.kill().unwrap();
     client.wait().unwrap();
     let left = eventually("the walk has ended with its client", async || {
-        // A walk under way changes several keys between two questions.
+        // A walk under way changes hundreds of keys between the two questions.
         let before = observed(&mut api).await;
-        for _ in 0..50 {
-            if observed(&mut api).await != before {
-                return None;
-            }
-        }
-        Some(before)
+        sleep(Duration::from_secs(2)).await;
+        (observed(&mut api).await == before).then_some(before)
     })
     .await;
     assert!(0 < left && left < MANY as u64, "{left} left: not in the middle");
@@ -211,6 +213,7 @@ async fn a_walk_that_is_killed_goes_on_when_it_is_run_again() {
     assert!(said.contains("what is done stays done, and running it again goes on with the rest"), "{said}");
 
     let sentinel = sentinel.kill().start().await;
+    speed_up(&sentinel.home().store()).await;
     let mut api = client_of(&sentinel).await;
     let left = observed(&mut api).await;
     assert!(0 < left, "not in the middle");

@@ -13,7 +13,7 @@ use super::*;
 const KEY: &str = "sk-owned-0123456789";
 const OWNER: &str = "203.0.113.7";
 /// What a kill may take with it.
-const LOST: i64 = 2_000;
+const LOST: Duration = Duration::from_secs(2);
 
 /// Milliseconds since the epoch, which is the clock of the store as well.
 #[allow(clippy::disallowed_methods, reason = "SQLite's clock, which is the store's, is this machine's")]
@@ -87,13 +87,18 @@ fn segments(home: &Home) -> Vec<PathBuf> {
     files.filter(|path| path.extension().is_some_and(|it| it == "spill")).collect()
 }
 
+/// The earliest moment of which anything may be lost. A machine that stands still writes nothing down.
+fn law(killed: i64, pauses: &Pauses) -> i64 {
+    killed - (LOST + pauses.most_within(2 * LOST)).as_millis() as i64
+}
+
 /// Nothing that was answered earlier than the law allows is missing, nor anything from before what the gap names.
-fn assert_young(load: &Load, stored: &HashSet<String>, gap: &AuditRecord, killed: i64) {
-    assert!(gap.first_at_ms <= killed && gap.first_at_ms >= killed - LOST, "{gap:?}, killed at {killed}");
+fn assert_young(load: &Load, stored: &HashSet<String>, gap: &AuditRecord, killed: i64, law: i64) {
+    assert!(gap.first_at_ms <= killed && gap.first_at_ms >= law, "{gap:?}, killed at {killed}, the law is {law}");
     let answered = load.answered.lock().unwrap();
     let missing: Vec<_> = answered.iter().filter(|(network, _)| !stored.contains(*network)).collect();
     let oldest = missing.iter().map(|(_, at)| **at).min().unwrap_or(killed);
-    assert!(oldest >= killed - LOST, "answered {} ms before the kill", killed - oldest);
+    assert!(oldest >= law, "answered {} ms before the kill", killed - oldest);
     assert!(oldest >= gap.first_at_ms, "answered {} ms before the gap", gap.first_at_ms - oldest);
     assert!(missing.len() < answered.len(), "something is there");
 }
@@ -105,15 +110,17 @@ async fn a_kill_at_any_moment_costs_at_most_the_last_two_seconds_and_leaves_a_ga
     let load = Load::default();
     for nth in 0..3 {
         let life = Duration::from_millis(2_500 + dice.below(1_500) as u64);
+        let pauses = Pauses::watched();
         let killed = async {
             sleep(life).await;
             sentinel.kill_now();
             now()
         };
         let ((), killed) = tokio::join!(load.run(&sentinel), killed);
+        let law = law(killed, &pauses);
         sentinel = settled(sentinel.kill(), nth).await;
         let gap = gaps(&sentinel).await.remove(0);
-        assert_young(&load, &stored(sentinel.home()).await, &gap, killed);
+        assert_young(&load, &stored(sentinel.home()).await, &gap, killed, law);
         // What this kill took is not the next one's.
         load.answered.lock().unwrap().clear();
         assert_eq!(sentinel.check().key(KEY).from(OWNER).send().await.reason(), "bound");
@@ -126,6 +133,7 @@ async fn a_kill_while_spilling_and_another_while_delivering_lose_nothing_old_and
     let sentinel = owned().await;
     let load = Load::default();
     let lock = sentinel.lock_store().await;
+    let pauses = Pauses::watched();
     let killed = async {
         sleep(Duration::from_secs(6)).await;
         assert!(!segments(sentinel.home()).is_empty(), "the store is locked, so the disk has them");
@@ -133,6 +141,7 @@ async fn a_kill_while_spilling_and_another_while_delivering_lose_nothing_old_and
         now()
     };
     let ((), killed) = tokio::join!(load.run(&sentinel), killed);
+    let law = law(killed, &pauses);
     drop(lock);
     let home = sentinel.kill();
     assert_eq!(stored(&home).await.len(), 0);
@@ -147,7 +156,7 @@ async fn a_kill_while_spilling_and_another_while_delivering_lose_nothing_old_and
     let all = stored(sentinel.home()).await;
     assert!(delivered <= all.len() && all.len() <= load.sent() + 4, "{delivered}, then {}", all.len());
     let gap = gaps(&sentinel).await.into_iter().min_by_key(|gap| gap.first_at_ms).unwrap();
-    assert_young(&load, &all, &gap, killed);
+    assert_young(&load, &all, &gap, killed, law);
     sentinel.stop().await;
 }
 
@@ -156,13 +165,16 @@ async fn a_gap_follows_every_run_that_was_cut_off_and_no_other() {
     let sentinel = sentinel().start().await;
     assert_eq!(gaps(&sentinel).await, [], "there was no run before the first");
     let sentinel = sentinel.stop().await.start().await;
+    let pauses = Pauses::watched();
     sleep(2 * FLUSH).await;
     assert_eq!(gaps(&sentinel).await, [], "it had stopped well");
+    let home = sentinel.kill();
     let killed = now();
+    let law = law(killed, &pauses);
     // Nothing happened at all, but who can know?
-    let sentinel = settled(sentinel.kill(), 0).await;
+    let sentinel = settled(home, 0).await;
     let [gap] = &gaps(&sentinel).await[..] else { panic!("one gap") };
-    assert!(gap.first_at_ms <= killed && gap.first_at_ms >= killed - LOST, "{gap:?}, killed at {killed}");
+    assert!(gap.first_at_ms <= killed && gap.first_at_ms >= law, "{gap:?}, killed at {killed}, the law is {law}");
     assert!(gap.last_at_ms >= killed && gap.count == 1 && gap.network.is_empty() && gap.actor.is_empty(), "{gap:?}");
     let sentinel = sentinel.stop().await.start().await;
     sleep(2 * FLUSH).await;

@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use common::{eventually, log::Log, sentinel, switch::Switch};
+use common::{database::open_sqlite, eventually, log::Log, pauses::Pauses, sentinel, switch::Switch};
 use futures_util::future::join_all;
 use key_ip_sentinel::{
     audit::{Audit, Options},
@@ -31,7 +31,7 @@ use key_ip_sentinel::{
         event::{DecisionId, EventKind, Record},
     },
     metrics::Metrics,
-    store::{AuditOrder, AuditQuery, RecordId, Revision, Store, sqlite::Database, view::View},
+    store::{AuditOrder, AuditQuery, RecordId, Revision, Store, view::View},
 };
 use serde_json::Value;
 use tokio::{
@@ -98,7 +98,7 @@ impl Pipeline {
     fn over(folder: tempfile::TempDir, spill_max: u64) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let pepper = Pepper::new(&[7; 32]).unwrap();
         // Under a paused clock a server that takes its time would be one that never answers.
-        let sqlite = Database::open(&folder.path().join("sentinel.db")).unwrap().start(&pepper.into()).unwrap();
+        let sqlite = open_sqlite(&folder.path().join("sentinel.db")).start(&pepper.into()).unwrap();
         let store = Arc::new(Switch::new(Arc::new(sqlite)));
         let (view, metrics) = (Arc::new(View::new(Instant::now())), Metrics::new().unwrap());
         let (stop, stopped) = oneshot::channel();

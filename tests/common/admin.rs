@@ -1,8 +1,14 @@
-//! The admin API, as its proto says.
+//! The admin API, as its proto says; but a change is waited for until it is in effect, which a busy server's own answer
+//! does not.
 
 pub(crate) use key_ip_sentinel::admin::api as proto;
 
-use super::grpc::Channel;
+use std::time::Duration;
+
+use prost::Message;
+use tokio::time::sleep;
+
+use super::{grpc::Channel, within};
 
 use proto::{
     ActivatePepperRequest, BanRequest, ChangeResponse, GetStatusRequest, GetStatusResponse, KeyReference,
@@ -29,16 +35,16 @@ impl Admin {
     /// The same for so many milliseconds.
     pub(crate) async fn ban_for(&self, api_key: &str, lasting_ms: i64) -> Result<ChangeResponse, Refused> {
         let request = BanRequest { key: by_key(api_key), lasting_ms, reason: "a test".to_owned(), until_ms: 0 };
-        self.0.unary("/sentinel.admin.v1.Admin/Ban", &request).await
+        self.change("Ban", &request).await
     }
 
     pub(crate) async fn unban(&self, api_key: &str) -> Result<ChangeResponse, Refused> {
-        self.0.unary("/sentinel.admin.v1.Admin/Unban", &UnbanRequest { key: by_key(api_key) }).await
+        self.change("Unban", &UnbanRequest { key: by_key(api_key) }).await
     }
 
     /// Without a mode the key is reserved.
     pub(crate) async fn unbind(&self, api_key: &str, mode: Option<Mode>) -> Result<ChangeResponse, Refused> {
-        self.0.unary("/sentinel.admin.v1.Admin/Unbind", &UnbindRequest { key: by_key(api_key), mode }).await
+        self.change("Unbind", &UnbindRequest { key: by_key(api_key), mode }).await
     }
 
     pub(crate) async fn keys(&self) -> Result<ListKeysResponse, Refused> {
@@ -57,11 +63,32 @@ impl Admin {
 
     pub(crate) async fn activate(&self, pepper: &str) -> Result<RotationResponse, Refused> {
         let request = ActivatePepperRequest { id: pepper.to_owned() };
-        self.0.unary("/sentinel.admin.v1.Admin/ActivatePepper", &request).await
+        let done: RotationResponse = self.0.unary("/sentinel.admin.v1.Admin/ActivatePepper", &request).await?;
+        let in_effect = done.in_effect || self.applies(done.revision).await;
+        Ok(RotationResponse { in_effect, ..done })
     }
 
     pub(crate) async fn status(&self) -> Result<GetStatusResponse, Refused> {
         self.0.unary("/sentinel.admin.v1.Admin/GetStatus", &GetStatusRequest {}).await
+    }
+
+    async fn change(&self, method: &str, request: &impl Message) -> Result<ChangeResponse, Refused> {
+        let done: ChangeResponse = self.0.unary(&format!("/sentinel.admin.v1.Admin/{method}"), request).await?;
+        let in_effect = done.in_effect || self.applies(done.revision).await;
+        Ok(ChangeResponse { in_effect, ..done })
+    }
+
+    /// Waits until the server decides by this revision; false if it goes before.
+    pub(crate) async fn applies(&self, revision: i64) -> bool {
+        let applied = async {
+            loop {
+                match self.status().await {
+                    Ok(status) if status.applied_revision < revision => sleep(Duration::from_millis(5)).await,
+                    answer => return answer.is_ok(),
+                }
+            }
+        };
+        within("the change is in effect", applied).await
     }
 }
 

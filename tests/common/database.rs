@@ -4,14 +4,14 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    thread::JoinHandle,
-    time::Duration,
+    thread::{JoinHandle, sleep},
+    time::{Duration, Instant},
 };
 
 use key_ip_sentinel::{
     domain::Peppers,
     store::{
-        Store,
+        Changes, Revision, Store, StoreError,
         postgres::{Options, PostgresStore},
         sqlite,
     },
@@ -64,7 +64,7 @@ impl Database {
     /// The store of one process.
     pub(crate) async fn open(&self, peppers: &Peppers) -> Arc<dyn Store> {
         match self {
-            Self::Sqlite(file) => Arc::new(sqlite::Database::open(file).unwrap().start(peppers).unwrap()),
+            Self::Sqlite(file) => Arc::new(open_sqlite(file).start(peppers).unwrap()),
             Self::Postgres(url) => {
                 // A busy machine takes longer than a decision's second.
                 let options = Options::parse(url, 8).unwrap().with_patience(PATIENCE);
@@ -133,6 +133,27 @@ impl Database {
             Self::Postgres(url) => Lock::Postgres(Stranger::new(Postgres::shared().await, url.clone()).await),
         }
     }
+}
+
+/// SQLite's file, once nobody owns it: a child that another test is just forking holds our lock until it is a program of
+/// its own.
+pub(crate) fn open_sqlite(file: &Path) -> sqlite::Database {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match sqlite::Database::open(file) {
+            Err(sqlite::OpenError::Owned { .. }) if Instant::now() < deadline => sleep(Duration::from_millis(5)),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+/// What has changed since; asked again of a server that a busy machine keeps from answering a poll within its second.
+pub(crate) async fn heard(store: &dyn Store, applied: Revision) -> Changes {
+    eventually("a poll is answered", async || match store.changes_after(applied).await {
+        Err(StoreError::Unavailable(_)) => None,
+        changes => Some(changes.unwrap()),
+    })
+    .await
 }
 
 /// What keeps writers out.

@@ -27,15 +27,26 @@ impl Edge {
         Self { sentinel, upstream, envoy }
     }
 
-    /// A shipped file and the lines of `sentinel.toml` at its top, as that pair: nothing but the literals that the file
-    /// names is replaced. `balancer` stands for the network of the proxies in front.
+    /// A shipped file and the lines of `sentinel.toml` at its top, as that pair, on a machine that may be slow: nothing
+    /// but the deadlines and the literals that the file names is replaced. `balancer` stands for the network of the proxies
+    /// in front.
     pub(crate) async fn pair(file: &str, balancer: &str) -> Self {
-        let mut config = EnvoyConfig::file(file);
-        let home = config.settings().into_iter().fold(sentinel().unset("check_deadline"), |home, (key, value)| {
+        Self::paired(file, balancer, sentinel(), EnvoyConfig::patient).await
+    }
+
+    /// The same with the pair's own deadlines, which a busy machine may miss.
+    pub(crate) async fn strict_pair(file: &str, balancer: &str) -> Self {
+        Self::paired(file, balancer, sentinel().unset("check_deadline"), |config| config).await
+    }
+
+    async fn paired(file: &str, balancer: &str, home: Home, adjust: fn(EnvoyConfig) -> EnvoyConfig) -> Self {
+        let config = EnvoyConfig::file(file);
+        let home = config.settings().into_iter().fold(home, |home, (key, value)| {
             let socket = home.path().join("ext_authz.sock").display().to_string();
             let value = value.replace("/run/sentinel/ext_authz.sock", &socket);
             home.set(&key, &value.replace("10.0.0.0/24", &format!("{balancer}/32")))
         });
+        let mut config = adjust(config);
         let listed = "address_prefix: 10.0.0.0, prefix_len: 24";
         if config.code().iter().any(|line| line.contains(listed)) {
             config = config.replace(listed, &format!("address_prefix: {balancer}, prefix_len: 32"));

@@ -89,7 +89,8 @@ impl EnvoyConfig {
 
     /// Envoy waits as long for Sentinel as a busy machine may need. (The shipped 250 ms stay in the test of the pair.)
     pub(crate) fn patient(self) -> Self {
-        self.replace("timeout: 0.25s", "timeout: 10s")
+        let calls = self.replace("timeout: 0.25s", "timeout: 10s");
+        calls.replace("connect_timeout: 0.1s", "connect_timeout: 10s").replace("{ timeout: 0.3s", "{ timeout: 10s")
     }
 
     /// Clients come over a unix socket, so that no client has an IP address.

@@ -24,6 +24,7 @@ pub(crate) mod envoy;
 pub(crate) mod grpc;
 pub(crate) mod http_client;
 pub(crate) mod log;
+pub(crate) mod pauses;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod redis;
@@ -40,7 +41,7 @@ pub(crate) use check::{Check, Encoding};
 pub(crate) use sentinel::{CALLER_TOKEN, Home, PEPPER, Sentinel, sentinel};
 
 /// How long anything may take before a test gives up. Generous: it bounds a hang, it does not measure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Polls until `probe` has a value; panics with `what` when it does not come.
 pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {

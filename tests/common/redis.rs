@@ -7,7 +7,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisResult, TlsCertificates};
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisResult, TlsCertificates, aio::MultiplexedConnection};
 
 use super::{
     PATIENCE,
@@ -77,10 +77,7 @@ impl Redis {
             None => Client::open(self.url())?,
             Some(files) => trusting(&self.url(), &files.ca)?,
         };
-        // The client's own limits are far shorter than what a busy machine may need.
-        let limits = AsyncConnectionConfig::new();
-        let limits = limits.set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE));
-        let mut connection = client.get_multiplexed_async_connection_with_config(&limits).await?;
+        let mut connection = connect(&client).await?;
         let (name, arguments) = words.split_first().expect("a command");
         redis::cmd(name).arg(arguments).query_async(&mut connection).await
     }
@@ -132,6 +129,13 @@ impl Redis {
     pub(crate) fn log(&self) -> String {
         self.daemon.log()
     }
+}
+
+/// A connection without the client's own limits, which are far shorter than what a busy machine may need.
+pub(crate) async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
+    let limits = AsyncConnectionConfig::new();
+    let limits = limits.set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE));
+    client.get_multiplexed_async_connection_with_config(&limits).await
 }
 
 /// A client that trusts the authority of this file and no other.

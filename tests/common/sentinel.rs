@@ -290,6 +290,12 @@ impl Sentinel {
         self.process.pid()
     }
 
+    /// Waits until it decides by all that the store has been told.
+    pub(crate) async fn catches_up(&self) {
+        let stored = self.home.store().number("SELECT value FROM revision").await;
+        assert!(self.admin().await.applies(stored).await);
+    }
+
     /// Keeps writers out of the store until the guard goes: to every writer it is lost.
     pub(crate) async fn lock_store(&self) -> Lock {
         self.home.store().lock().await

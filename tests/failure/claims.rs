@@ -11,9 +11,9 @@ const WON: &str = "sentinel_claims_total{outcome=\"won\"}";
 const HELD: &str = "sentinel_claims_total{outcome=\"held\"}";
 const FAILED: &str = "sentinel_claims_total{outcome=\"failed\"}";
 
-/// A process that has claimed `some-key` for its owner and is not answered, and whose caller has gone meanwhile.
-async fn abandoned_claim() -> Arc<Process> {
-    let process = Arc::new(Process::new(Failsafe::Closed).await);
+/// The process has claimed `some-key` for its owner and is not answered, and the caller has gone meanwhile.
+async fn abandoned_claim(process: Process) -> Arc<Process> {
+    let process = Arc::new(process);
     process.poll(Duration::ZERO).await;
     process.store.claims.close();
     let caller = tokio::spawn({
@@ -29,7 +29,7 @@ async fn abandoned_claim() -> Arc<Process> {
 
 #[tokio::test]
 async fn a_claim_whose_caller_is_gone_is_counted_and_told_once() {
-    let process = abandoned_claim().await;
+    let process = abandoned_claim(Process::new(Failsafe::Closed).await).await;
     process.store.claims.open();
     eventually("the claim is counted", async || (process.metric(WON) == "1").then_some(())).await;
     assert_eq!(process.metric(FAILED), "0");
@@ -45,7 +45,7 @@ async fn a_claim_whose_caller_is_gone_is_counted_and_told_once() {
 
 #[tokio::test]
 async fn a_claim_that_is_never_answered_is_counted_as_failed_without_its_caller() {
-    let process = abandoned_claim().await;
+    let process = abandoned_claim(Process::impatient(Failsafe::Closed).await).await;
     eventually("the claim is given up", async || (process.metric(FAILED) == "1").then_some(())).await;
     assert_eq!((process.metric(WON), first_uses().len()), ("0".to_owned(), 0));
 }
@@ -69,7 +69,7 @@ async fn of_a_crowd_with_one_new_key_one_claim_goes_to_the_store() {
 
 #[tokio::test]
 async fn whoever_comes_while_a_claim_is_under_way_waits_for_it_though_its_caller_is_gone() {
-    let process = abandoned_claim().await;
+    let process = abandoned_claim(Process::new(Failsafe::Closed).await).await;
     let (thief, ()) = tokio::join!(process.ask("some-key", THIEF, Duration::ZERO), async {
         tokio::task::yield_now().await;
         process.store.claims.open();

@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 use key_ip_sentinel::{
     domain::Reason,
     engine::Failsafe,
-    store::{Action, Revision, Store, StoreLife},
+    store::{Action, Revision, StoreLife},
 };
 use process::Process;
 use tokio::task::JoinHandle;
@@ -165,7 +165,7 @@ async fn a_store_restored_from_a_backup_empties_the_cache() {
     let process = Process::new(Failsafe::Closed).await;
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
-    let mut changes = process.store.changes_after(Revision(0)).await.unwrap();
+    let mut changes = common::database::heard(&*process.store, Revision(0)).await;
     changes.life = StoreLife(1);
     process.cached.absorb(&changes);
     process.store.lose();

@@ -20,7 +20,11 @@ use tokio::time::Instant;
 
 use super::{
     GRACE, SECOND,
-    common::{database::Database, switch::Switch},
+    common::{
+        PATIENCE,
+        database::{Database, heard},
+        switch::Switch,
+    },
 };
 
 thread_local! {
@@ -74,6 +78,13 @@ impl Process {
         Self::of(database, folder, listed(peppers), options).await
     }
 
+    /// One that gives up a read and a claim as soon as the product does, which a busy store may be too slow for.
+    pub(crate) async fn impatient(failsafe: Failsafe) -> Self {
+        let Process { store, place, .. } = Self::new(failsafe).await;
+        let options = Options { failsafe, stale_grace: GRACE, ..Options::default() };
+        Self::over(store, listed(&[7]), place, options, Duration::ZERO)
+    }
+
     /// One on SQLite, whatever the other tests run on.
     pub(crate) async fn on_sqlite(failsafe: Failsafe) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -83,13 +94,13 @@ impl Process {
 
     async fn of(database: Database, folder: TempDir, peppers: Peppers, options: Options) -> Self {
         let store = Arc::new(Switch::new(database.open(&peppers).await));
-        Self::over(store, peppers, (Arc::new(folder), database), options)
+        Self::over(store, peppers, (Arc::new(folder), database), options, PATIENCE)
     }
 
     /// Another process of the same store, which has not heard of it yet.
     pub(crate) fn beside(&self, failsafe: Failsafe, peppers: &[u8]) -> Self {
         let options = Options { failsafe, stale_grace: GRACE, ..Options::default() };
-        Self::over(Arc::clone(&self.store), listed(peppers), self.place.clone(), options)
+        Self::over(Arc::clone(&self.store), listed(peppers), self.place.clone(), options, PATIENCE)
     }
 
     /// One of a server's database, without a limit on claims.
@@ -99,11 +110,17 @@ impl Process {
         Self::of(Database::Postgres(url.to_owned()), tempfile::tempdir().unwrap(), peppers, options).await
     }
 
-    fn over(store: Arc<Switch>, peppers: Peppers, place: (Arc<TempDir>, Database), options: Options) -> Self {
+    fn over(
+        store: Arc<Switch>,
+        peppers: Peppers,
+        place: (Arc<TempDir>, Database),
+        options: Options,
+        patience: Duration,
+    ) -> Self {
         let metrics = Metrics::new().unwrap();
         let observed = Arc::new(Observed::new(Arc::clone(&store) as _, metrics.store.clone()));
         let tell = |record: &Record| FIRST_USES.with_borrow_mut(|told| told.push(record.clone()));
-        let cached = Arc::new(Cached::new(observed, 1000, metrics.store.clone(), tell));
+        let cached = Arc::new(Cached::new(observed, 1000, metrics.store.clone(), tell).with_patience(patience));
         let started = Instant::now();
         let view = Arc::new(View::new(started));
         let ring = Arc::new(KeyRing::new(peppers, "default", true));
@@ -132,7 +149,7 @@ impl Process {
 
     /// One successful poll, answered `at` after the start.
     pub(crate) async fn poll(&self, at: Duration) {
-        let changes = self.store.changes_after(self.view.applied()).await.unwrap();
+        let changes = heard(&*self.store, self.view.applied()).await;
         assert!(self.ring.activate(&changes.active_pepper));
         self.cached.absorb(&changes);
         self.view.polled(&changes, self.started + at);
@@ -164,8 +181,7 @@ impl Process {
             mode: Mode::Enforce,
             decision_id: DecisionId(1),
         };
-        let patience = Instant::now() + Duration::from_secs(30);
-        match self.engine.decide(request, self.started + at, patience).await {
+        match self.engine.decide(request, self.started + at, Instant::now() + PATIENCE).await {
             Decision::Allow(permit) => permit.reason(),
             Decision::Deny(denial) => denial.reason,
         }

@@ -27,6 +27,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     common::{
+        check::CHECK,
         envoy::EnvoyConfig,
         eventually,
         grpc::{Target, frame},
@@ -125,8 +126,12 @@ async fn recorder() -> (Target, Arc<Mutex<Vec<Bytes>>>) {
             let service = service_fn(move |request: Request<Incoming>| {
                 let keep = Arc::clone(&keep);
                 async move {
+                    // Envoy asks each second whether this server is well, too.
+                    let is_check = request.uri().path() == CHECK;
                     let body = request.into_body().collect().await.unwrap().to_bytes();
-                    keep.lock().unwrap().push(body.slice(5..));
+                    if is_check {
+                        keep.lock().unwrap().push(body.slice(5..));
+                    }
                     let allow = CheckResponse {
                         status: Some(Status::default()),
                         http_response: Some(HttpResponse::OkResponse(OkHttpResponse::default())),

@@ -18,7 +18,13 @@ use key_ip_sentinel::{
 };
 use tokio::time::Instant;
 
-use crate::{KEYS, NETWORKS, Step, common::database::Database};
+use crate::{
+    KEYS, NETWORKS, Step,
+    common::{
+        PATIENCE,
+        database::{Database, heard},
+    },
+};
 
 /// The store's clock at the beginning, in milliseconds.
 const START: i64 = 1_767_225_600_000;
@@ -87,7 +93,8 @@ impl Machine {
         let listed = key_ip_sentinel::domain::Peppers::new(peppers().to_vec()).unwrap();
         let store = self.database.open(&listed).await;
         let metrics = Metrics::new().unwrap();
-        let cached = Arc::new(Cached::new(Arc::clone(&store), 1000, metrics.store.clone(), |_| {}));
+        let cached = Cached::new(Arc::clone(&store), 1000, metrics.store.clone(), |_| {}).with_patience(PATIENCE);
+        let cached = Arc::new(cached);
         let started = Instant::now();
         let view = Arc::new(View::new(started));
         let ring = Arc::new(KeyRing::new(listed, "default", true));
@@ -116,7 +123,7 @@ impl Machine {
     /// What the Follower does, by the test's clock.
     async fn poll(&self) {
         let Process { store, cached, view, ring, started, .. } = self.process();
-        let heard: Changes = store.changes_after(view.applied()).await.unwrap();
+        let heard = heard(&**store, view.applied()).await;
         assert!(ring.activate(&heard.active_pepper));
         cached.absorb(&heard);
         view.polled(&Changes { now: self.time(), ..heard }, *started);

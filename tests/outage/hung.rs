@@ -9,22 +9,25 @@ use futures_util::future::join_all;
 use tokio::time::interval;
 
 use crate::{
-    OWNER, THIEF, answers,
+    LINES, OWNER, THIEF, answers,
     common::{Sentinel, eventually, postgres::Postgres, within},
     is_ready,
     measure::keys,
-    ready, reason, replica, told,
+    ready, reason, replica, tells, told, wins_a_key,
 };
 
 const KEY: &str = "sk-known-0123456789";
 
 /// Keeps so many checks of new keys under way, all the time; stops when it is dropped.
+///
+/// Each is given up soon, by the caller's own word: what is asked beside them has all the time that a busy machine needs.
 async fn flood(sentinel: &Sentinel, name: &str, at_once: usize) {
     let one = async |nth| {
         for round in 0.. {
             let key = format!("sk-{name}-{nth}-{round}-0123456789");
-            let answer = reason(sentinel, &key, THIEF).await;
-            assert!(["deadline_exceeded", "store_unavailable", "first_use"].contains(&&*answer), "{answer}");
+            let answer = sentinel.check().key(&key).from(THIEF).metadata("grpc-timeout", "190m").send().await;
+            let reasons = ["deadline_exceeded", "store_unavailable", "first_use"];
+            assert!(reasons.contains(&answer.reason()), "{answer:?}");
         }
     };
     join_all((0..at_once).map(one)).await;
@@ -40,18 +43,19 @@ fn resident(sentinel: &Sentinel) -> u64 {
 /// Somebody's lock on a table holds up every claim; the store is not lost for that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn decisions_that_all_wait_do_not_keep_the_poll_from_the_store() {
-    const GRACE: u64 = 2;
+    // Of a second each, so that a busy machine may be late with some polls, but not with all.
+    const GRACE: u64 = 10;
     let postgres = Postgres::shared().await;
     let url = postgres.database().await;
-    let home = replica(&url).set("check_deadline", "\"150ms\"").set("store.stale_grace", &format!("\"{GRACE}s\""));
+    let home = replica(&url).set("check_deadline", "\"2s\"").set("store.stale_grace", &format!("\"{GRACE}s\""));
     let sentinel = home.start().await;
-    answers(&sentinel, KEY, OWNER, "first_use").await;
+    answers(&sentinel, KEY, OWNER, "bound").await;
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute("BEGIN; LOCK TABLE bans IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let watched = async {
         let mut second = interval(Duration::from_secs(1));
-        for _ in 0..3 * GRACE {
+        for _ in 0..GRACE * 3 / 2 {
             second.tick().await;
             assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
             assert!(is_ready(&sentinel).await, "{}", sentinel.log());
@@ -62,9 +66,9 @@ async fn decisions_that_all_wait_do_not_keep_the_poll_from_the_store() {
         () = flood(&sentinel, "locked", 50) => {}
     }
     client.batch_execute("ROLLBACK").await.unwrap();
-    answers(&sentinel, "sk-after-0123456789", OWNER, "first_use").await;
+    wins_a_key(&sentinel, "after").await;
     let warnings = told(&sentinel, &["WARN"]);
-    assert!(warnings.len() <= 3, "a line for each cause, none for each request: {warnings:#?}");
+    assert!(warnings.len() < LINES, "some lines for each cause, none for each request: {warnings:#?}");
     sentinel.stop().await;
 }
 
@@ -73,8 +77,8 @@ async fn a_store_that_hangs_costs_no_flood_of_lines_connections_or_memory() {
     const SECONDS: u64 = 8;
     let mut postgres = Postgres::start().await;
     let url = postgres.database().await;
-    let sentinel = replica(&url).set("check_deadline", "\"150ms\"").start().await;
-    answers(&sentinel, KEY, OWNER, "first_use").await;
+    let sentinel = replica(&url).set("check_deadline", "\"2s\"").start().await;
+    answers(&sentinel, KEY, OWNER, "bound").await;
     let warm = async || {
         tokio::select! {
             () = flood(&sentinel, "before", 50) => {}
@@ -99,7 +103,7 @@ async fn a_store_that_hangs_costs_no_flood_of_lines_connections_or_memory() {
     let after = resident(&sentinel);
     let resumed = Instant::now();
     postgres.resume();
-    answers(&sentinel, "sk-after-0123456789", OWNER, "first_use").await;
+    wins_a_key(&sentinel, "after").await;
     println!(
         "\nhung for {SECONDS} s under 200 checks at once: {before} kB before, {after} kB after, \
          the first claim {:.2?} after its end",
@@ -113,7 +117,7 @@ async fn a_store_that_hangs_costs_no_flood_of_lines_connections_or_memory() {
     })
     .await;
     let warnings = told(&sentinel, &["WARN"]);
-    assert!(warnings.len() <= 4, "{warnings:#?}");
+    assert!(warnings.len() < LINES, "{warnings:#?}");
     sentinel.stop().await;
 }
 
@@ -129,7 +133,7 @@ async fn a_key_that_is_asked_for_again_and_again_while_the_store_hangs_is_never_
         assert_eq!(reason(&sentinel, KEY, THIEF).await, "deadline_exceeded");
     }
     postgres.resume();
-    answers(&sentinel, KEY, OWNER, "first_use").await;
+    answers(&sentinel, KEY, OWNER, "bound").await;
     sentinel.stop().await;
 }
 
@@ -164,9 +168,10 @@ async fn a_server_without_a_free_connection_is_503_for_what_needs_one() {
     }
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
     let line = ["WARN", "decisions fail", "too many connections for role"];
-    assert_eq!(told(&sentinel, &line).len(), 1, "{}", sentinel.log());
+    tells(&sentinel, &line).await;
+    assert!(told(&sentinel, &line).len() < LINES, "{}", sentinel.log());
     postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT -1").await;
-    answers(&sentinel, "sk-new-0123456789", OWNER, "first_use").await;
+    wins_a_key(&sentinel, "after").await;
     ready(&sentinel, true).await;
     sentinel.stop().await;
 }

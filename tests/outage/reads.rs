@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::{
     OWNER, THIEF, answers,
-    common::{Sentinel, cut::Cut, eventually, postgres::Postgres, redis::Redis},
+    common::{Sentinel, cut::Cut, postgres::Postgres, redis::Redis},
     measure::{Times, keys, measure},
-    metric, reason, redis_is_up, replica,
+    metric, reason, redis_is_up, replica, share,
 };
 
 const KEYS: usize = 2_000;
@@ -64,8 +64,9 @@ async fn garbage_at_our_places_in_redis_is_not_used() {
     for key in &keys {
         assert_eq!(reason(&filler, key, OWNER).await, "first_use");
     }
-    let places = async || redis.command::<Vec<String>>(&["KEYS", "*"]).await;
-    let places = eventually("all are shared", async || Some(places().await).filter(|it| it.len() == keys.len())).await;
+    share(&redis, filler, &keys).await;
+    let places = redis.command::<Vec<String>>(&["KEYS", "*"]).await;
+    assert_eq!(places.len(), keys.len());
     let (other_version, cut_off) = ("\u{9}and a body", "\u{1}and no more");
     let commands: [&[&str]; 6] = [
         &["SET", "", "garbage"],

@@ -5,7 +5,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use crate::{
     OWNER, THIEF, answers,
     common::{eventually, postgres::Postgres, redis::Redis},
-    is_ready, metric, ready, reason, redis_is_up, replica, told,
+    is_ready, metric, ready, reason, redis_is_up, replica, share, told,
 };
 
 const KEY: &str = "sk-known-0123456789";
@@ -22,10 +22,7 @@ async fn a_store_that_is_away_is_waited_for_and_redis_is_not_believed_meanwhile(
     let filler = home().start().await;
     redis_is_up(&filler).await;
     assert_eq!(reason(&filler, KEY, OWNER).await, "first_use");
-    while redis.command::<u64>(&["DBSIZE"]).await == 0 {
-        tokio::task::yield_now().await;
-    }
-    filler.stop().await;
+    share(&redis, filler, &[KEY.to_owned()]).await;
     postgres.stop().await;
 
     let late = home().listen().await;
@@ -66,7 +63,7 @@ async fn a_store_that_hangs_at_the_start_is_told_and_waited_for() {
     assert!(!is_ready(&sentinel).await);
     postgres.resume();
     ready(&sentinel, true).await;
-    answers(&sentinel, KEY, OWNER, "first_use").await;
+    answers(&sentinel, KEY, OWNER, "bound").await;
     sentinel.stop().await;
 }
 

@@ -11,14 +11,15 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    OWNER, THIEF,
-    common::{Sentinel, eventually, postgres::Postgres},
+    LINES, OWNER, THIEF,
+    common::{Sentinel, eventually, pauses::Pauses, postgres::Postgres},
     measure::keys,
     metric, ready, replica, told,
 };
 
 /// Of each replica, in each second.
 const CHECKS: u32 = 200;
+const GRACE: u64 = 5;
 const OUTAGE: u64 = 20;
 /// Claims that a replica has acknowledged when it is killed.
 const ACKNOWLEDGED: usize = 300;
@@ -81,10 +82,10 @@ async fn claim_until_killed(sentinel: Sentinel) -> (crate::Home, Vec<String>) {
 async fn a_kill_and_an_outage_under_load_lose_no_claim_and_no_denial() {
     let mut postgres = Postgres::start().await;
     let url = postgres.database().await;
-    let start = async || replica(&url).set("store.stale_grace", "\"5s\"").start().await;
+    let start = async || replica(&url).set("store.stale_grace", &format!("\"{GRACE}s\"")).start().await;
     let (one, other, killed) = tokio::join!(start(), start(), start());
     let owned = keys("owned", 20);
-    let load = Load::default();
+    let (load, pauses) = (Load::default(), Pauses::watched());
     for key in &owned {
         assert_eq!(load.ask(&one, key, OWNER).await, "first_use");
         assert_eq!(load.ask(&other, key, OWNER).await, "bound");
@@ -118,7 +119,13 @@ async fn a_kill_and_an_outage_under_load_lose_no_claim_and_no_denial() {
     };
     let (owners, others, claims) = tokio::join!(load.run(&one, &owned), load.run(&other, &owned), troubles);
     for owners in [owners, others] {
-        assert_eq!(owners, ["bound", "store_unavailable", "bound"]);
+        let phases = ["bound", "store_unavailable", "bound"];
+        // A replica that stood still itself has missed polls, and finds the store away until the next.
+        let excused = pauses.most_within(Duration::from_secs(GRACE)) > Duration::from_secs(GRACE) / 3
+            && owners.starts_with(&phases.map(str::to_owned))
+            && owners.iter().all(|reason| phases.contains(&&**reason))
+            && owners.last().is_some_and(|last| last == "bound");
+        assert!(owners == phases || excused, "{owners:?}");
     }
     let denials = load.denials.load(Ordering::SeqCst);
     let stored = "SELECT coalesce(sum(count), 0) FROM audit WHERE kind = 'denied'";
@@ -127,7 +134,7 @@ async fn a_kill_and_an_outage_under_load_lose_no_claim_and_no_denial() {
     for replica in [one, other] {
         // The poll, the audit, and what was not in the cache; and each of them again.
         let warnings = told(&replica, &["WARN"]);
-        assert!(warnings.len() <= 6, "lines for each connection or request: {warnings:#?}");
+        assert!(warnings.len() < LINES, "lines for each connection or request: {warnings:#?}");
         assert!(!told(&replica, &["the store does not answer; known keys are decided from cache"]).is_empty());
         assert_eq!(told(&replica, &["\"target\":\"deadpool"]), [""; 0]);
         assert_eq!(metric(&replica, "sentinel_audit_events_total{outcome=\"lost\"}").await, 0.0);

@@ -122,7 +122,7 @@ async fn telling_waits_for_nobody() {
     for revision in 0..10_000 {
         process.heralds.tell(Revision(revision));
     }
-    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     process.hinted().await;
     redis.resume();
 }

@@ -19,13 +19,17 @@ use key_ip_sentinel::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
-use super::common::{eventually, redis::Redis, switch::Switch};
+use super::common::{
+    PATIENCE, eventually,
+    redis::{Redis, connect},
+    switch::Switch,
+};
 
 pub(crate) const OWNER: &str = "203.0.113.7";
 pub(crate) const GRACE: Duration = Duration::from_secs(600);
 pub(crate) const BAN: Action = Action::Ban { lasting: None, reason: None };
-/// Far more than a Redis on this machine needs, however busy it is.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+/// More than a Redis on this machine needs, however busy it is.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// A store of its own for a test.
 pub(crate) struct Place {
@@ -87,7 +91,7 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn of(url: &str) -> Self {
-        let times = Some((PATIENCE, Duration::from_millis(20)));
+        let times = Some((ANSWER, Duration::from_millis(20)));
         let options = Options { stale_grace: GRACE, ..Options::default() };
         Self { url: url.to_owned(), ca: None, prefix: "sentinel", peppers: vec![7], realm: "default", options, times }
     }
@@ -108,8 +112,8 @@ impl Replica {
         let (shared, writer) =
             Shared::new(Arc::clone(&link), Arc::clone(&ring), Arc::clone(&view), GRACE, metrics.store.clone());
         let store = Arc::clone(&place.store);
-        let cached = Cached::new(Arc::clone(&store) as _, 1000, metrics.store.clone(), |_| ()).with_shared(shared);
-        let cached = Arc::new(cached);
+        let cached = Cached::new(Arc::clone(&store) as _, 1000, metrics.store.clone(), |_| ());
+        let cached = Arc::new(cached.with_patience(PATIENCE).with_shared(shared));
         tasks.spawn(async move { match tokio::join!(link.run(), writer.run()) {} });
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
         let engine = Engine::new(peppers, rekey::Queue::new().0, keys, clock, setup.options.clone());
@@ -177,7 +181,7 @@ impl Replica {
             decision_id: DecisionId(1),
         };
         let now = Instant::now();
-        match self.engine.decide(request, now + later, now + Duration::from_secs(30)).await {
+        match self.engine.decide(request, now + later, now + PATIENCE).await {
             Decision::Allow(permit) => permit.reason(),
             Decision::Deny(denial) => denial.reason,
         }
@@ -209,7 +213,7 @@ pub(crate) async fn value_of(redis: &Redis, prefix: &str, key: &str) -> Option<V
 
 pub(crate) async fn put(redis: &Redis, key: &str, value: &[u8]) {
     let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut connection = connect(&client).await.unwrap();
     redis::cmd("SET").arg(key).arg(value).exec_async(&mut connection).await.unwrap();
 }
 

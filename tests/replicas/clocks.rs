@@ -7,13 +7,18 @@ use std::{
 };
 
 use crate::{
-    common::{eventually, postgres::Postgres, redis::Redis},
+    common::{PATIENCE, eventually, postgres::Postgres, redis::Redis},
     fleet::{replica, start, stop},
 };
 
 const OWNER: &str = "203.0.113.7";
 const SECOND: &str = "198.51.100.9";
 const KEY: &str = "sk-timed-0123456789";
+
+/// Short beside what the clocks are wrong by.
+const BAN: Duration = Duration::from_secs(5);
+/// Each process knows the store's clock by its last poll, and not to the moment.
+const NEARLY: Duration = Duration::from_secs(4);
 
 /// Seconds by which the processes' clocks are wrong.
 const WRONG_BY: [i64; 3] = [-600, 0, 600];
@@ -60,9 +65,12 @@ async fn replicas_whose_clocks_are_minutes_apart_agree_on_every_moment() {
     };
     let replicas = start(WRONG_BY.map(home)).await;
     for (replica, seconds) in replicas.iter().zip(WRONG_BY) {
-        // The log was begun some seconds ago.
+        // The log was begun some time ago.
         let off = off_by(&replica.sentinel.log());
-        assert!((seconds - 60..=seconds).contains(&off), "{off}: the clock of this process is not wrong by {seconds}");
+        assert!(
+            (seconds - PATIENCE.as_secs() as i64..=seconds).contains(&off),
+            "{off}: the clock of this process is not wrong by {seconds}"
+        );
     }
     let (slow, right, fast) = (&replicas[0], &replicas[1], &replicas[2]);
 
@@ -74,27 +82,28 @@ async fn replicas_whose_clocks_are_minutes_apart_agree_on_every_moment() {
     // A short ban by the clock that is ahead is no long one elsewhere, and by the one behind it is not over at once.
     for banning in [fast, slow] {
         let began = Instant::now();
-        let banned = banning.admin.ban_for(KEY, 5_000).await.unwrap();
+        let banned = banning.admin.ban_for(KEY, BAN.as_millis() as i64).await.unwrap();
         for replica in &replicas {
             eventually("it has heard of the ban", async || {
                 (replica.applied_revision().await >= banned.revision).then_some(())
             })
             .await;
-            assert!(began.elapsed() > Duration::from_secs(4) || replica.reason(KEY, OWNER).await == "key_banned");
+            let told = replica.reason(KEY, OWNER).await;
+            assert!(told == "key_banned" || began.elapsed() > NEARLY, "{told}");
         }
         for replica in &replicas {
             eventually("the ban is over", async || (replica.reason(KEY, OWNER).await == "bound").then_some(())).await;
-            assert!(began.elapsed() > Duration::from_secs(4), "the ban was over after {:?}", began.elapsed());
+            assert!(began.elapsed() > NEARLY, "the ban was over after {:?}", began.elapsed());
         }
     }
 
     // Nothing that they wrote is of another time than the database's.
-    let far = "SELECT count(*) FROM bindings WHERE abs(extract(epoch FROM clock_timestamp() - created_at)) > 120
-        OR used_at > clock_timestamp() + interval '1 minute'";
+    let far = "SELECT count(*) FROM bindings WHERE abs(extract(epoch FROM clock_timestamp() - created_at)) > 300
+        OR used_at > clock_timestamp() + interval '5 minutes'";
     assert_eq!(postgres.query(&url, far).await, [["0"]]);
-    let used = "SELECT used_at FROM bindings WHERE used_at > clock_timestamp() - interval '1 minute'";
+    let used = "SELECT used_at FROM bindings WHERE used_at > clock_timestamp() - interval '5 minutes'";
     eventually("a use is written", async || (postgres.query(&url, used).await.len() == 1).then_some(())).await;
-    let far = "SELECT kind, last_at FROM audit WHERE abs(extract(epoch FROM clock_timestamp() - last_at)) > 120";
+    let far = "SELECT kind, last_at FROM audit WHERE abs(extract(epoch FROM clock_timestamp() - last_at)) > 300";
     assert_eq!(postgres.query(&url, far).await, [[""; 0]; 0]);
     assert_eq!(postgres.query(&url, "SELECT count(*) FROM audit WHERE kind = 'ban'").await, [["2"]]);
     stop(replicas).await;

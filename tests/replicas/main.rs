@@ -2,7 +2,7 @@
 //! everywhere.
 //!
 //! `make test` takes some hundreds of keys and bans; the full numbers are in the environment (`SENTINEL_REPLICA_KEYS`,
-//! `SENTINEL_REPLICA_BANS`, `SENTINEL_REPLICA_PARTITION`). Figures are printed.
+//! `SENTINEL_REPLICA_BANS`, `SENTINEL_REPLICA_CROWD`, `SENTINEL_REPLICA_PARTITION`). Figures are printed.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics; figures are printed")]
 
 mod bans;

@@ -14,11 +14,11 @@ use crate::{
 const OWNER: &str = "203.0.113.7";
 const KEYS: usize = 20;
 
-/// The poll interval is 1 s; the rest is this machine's.
-const CAUGHT_UP: Duration = Duration::from_secs(3);
+/// The poll interval is 1 s; the rest is this machine's, which can be busy.
+const CAUGHT_UP: Duration = Duration::from_secs(15);
 
 /// A poll that is not answered for a second has to find it out first.
-const FOUND_OUT: Duration = Duration::from_secs(6);
+const FOUND_OUT: Duration = Duration::from_secs(30);
 
 fn key(index: usize) -> String {
     format!("sk-known-{index:05}-0123456789")

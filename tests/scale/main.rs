@@ -125,10 +125,7 @@ async fn a_store_of_many_bindings_is_ready_at_once_and_archived_beside_the_traff
     eprintln!("{bindings} bindings, {idle} of them idle, written in {:.1?}", began.elapsed());
 
     let home = |archive: &str| {
-        sentinel()
-            .set("store.url", &format!("\"{url}\""))
-            .set("binding.archive_after", &format!("\"{archive}\""))
-            .set("store.stale_grace", "\"2s\"")
+        sentinel().set("store.url", &format!("\"{url}\"")).set("binding.archive_after", &format!("\"{archive}\""))
     };
     let began = Instant::now();
     let before = home("0s").start().await;
