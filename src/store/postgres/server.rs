@@ -21,7 +21,7 @@ pub(super) struct Server(Mutex<Option<Known>>);
 #[derive(Debug)]
 struct Known {
     place: Place,
-    /// No connection that was made before leads there for sure.
+    /// A connection that was made before may lead elsewhere.
     since: Instant,
 }
 
@@ -45,12 +45,12 @@ impl Server {
     /// Asks each new connection.
     pub(super) fn on_connect(self: &Arc<Self>) -> Hook {
         let this = Arc::clone(self);
-        Hook::async_fn(move |client: &mut ClientWrapper, metrics: &Metrics| {
-            let (this, made) = (Arc::clone(&this), metrics.created);
+        Hook::async_fn(move |client: &mut ClientWrapper, _| {
+            let this = Arc::clone(&this);
             Box::pin(async move {
                 let found = client.query_typed_one(PLACE, &[]).await.and_then(|row| read(&row));
                 let (place, standby) = found.map_err(HookError::Backend)?;
-                this.meet(place, standby, made)
+                this.meet(place, standby)
             })
         })
     }
@@ -66,7 +66,7 @@ impl Server {
 
     /// The first place may be a standby: what becomes of a start on it is for the start to say. A primary that takes no
     /// writes for a while is none; it answers for known keys.
-    fn meet(&self, place: Place, standby: bool, made: Instant) -> Result<(), HookError> {
+    fn meet(&self, place: Place, standby: bool) -> Result<(), HookError> {
         let mut known = self.known();
         match &*known {
             Some(_) if standby => return Err(HookError::message("the server is a standby")),
@@ -74,7 +74,8 @@ impl Server {
             Some(_) => warn!("store.url leads to another server than before; all connections to it are made anew"),
             None => {}
         }
-        *known = Some(Known { place, since: made });
+        // Now, which is after this very connection was made: if both servers answer for a while, it is the next that tells.
+        *known = Some(Known { place, since: Instant::now() });
         Ok(())
     }
 
