@@ -1,11 +1,10 @@
 //! First use, and those who join it: two trips to the server, of which the second is the commit.
 
 use super::{
-    audit,
-    change::{advance, revision},
-    facts,
+    audit, facts,
     keys::{Lock, lock},
     owner, rekey,
+    revision::{advance, revision},
     session::Session,
 };
 use crate::store::{

@@ -25,6 +25,7 @@ mod owner;
 mod partitions;
 mod pepper;
 mod rekey;
+mod revision;
 mod rows;
 mod server;
 mod session;

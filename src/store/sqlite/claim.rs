@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use super::{audit, change::advance, facts, life, names, owner, pepper, rekey};
+use super::{audit, facts, life, names, owner, pepper, rekey, revision::advance};
 use crate::store::{
     Claim, Claimed, StoreError,
     rules::{
