@@ -1,22 +1,17 @@
 //! What operators ask for. May be slow: it runs on connections that no decision waits for.
 
-use std::collections::HashMap;
-
-use tokio_postgres::Row;
-
 use super::{
-    audit,
-    facts::{self, Found},
-    keys::{by_key, named, only_id},
-    moving,
-    rows::{Asked, moment, moment_or_null, networks, parsed, step},
+    audit, facts,
+    keys::{by_key, only_id},
+    rows::{Asked, step},
     session::Session,
+    whole::{page, rows, text},
 };
 use crate::{
-    domain::{KeyFacts, KeyId, Timestamp},
+    domain::{KeyFacts, Timestamp},
     store::{
-        ChangeError, Former, KeyQuery, KeyRow, Life, Order, Refusal, RefusedNetwork, StoreError, Target, Whole,
-        rules::{Named, REFUSED, REFUSED_SINCE},
+        ChangeError, KeyQuery, KeyRow, Order, Refusal, RefusedNetwork, StoreError, Target,
+        rules::{REFUSED, REFUSED_SINCE},
     },
 };
 
@@ -34,9 +29,11 @@ pub(super) async fn find(session: &mut Session, target: &Target) -> Result<KeyRo
 /// A listing is a few statements, and a key that is re-keyed between two of them would be missing.
 pub(super) async fn keys(session: &mut Session, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
     session.begin(vec![step!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")]).await?;
-    if query.whole {
-        return moving::page(session, query).await;
-    }
+    if query.whole { page(session, query).await } else { told(session, query).await }
+}
+
+/// For operators.
+async fn told(session: &mut Session, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
     if query.let_through_only {
         return let_through(session, query).await;
     }
@@ -44,67 +41,6 @@ pub(super) async fn keys(session: &mut Session, query: &KeyQuery) -> Result<Vec<
     let found = session.query(&sql, &asked.values()).await?;
     let rows = rows(session, &facts::ids(&found)?).await?;
     Ok(rows.into_iter().map(|row| KeyRow { whole: None, ..row }).collect())
-}
-
-/// What is known of these keys, in their order. All of it in two trips, however many they are.
-pub(super) async fn rows(session: &mut Session, ids: &[KeyId]) -> Result<Vec<KeyRow>, StoreError> {
-    let asked: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    let known = step!(
-        "SELECT DISTINCT ON (known.key_id) known.key_id, known.digest, known.pepper, known.realm, known.hint,
-             binding.used_at, binding.refused_at, binding.restored_at
-         FROM known_keys AS known LEFT JOIN bindings AS binding ON binding.key_id = known.key_id
-         WHERE known.key_id = ANY ($1) ORDER BY known.key_id, known.source",
-        asked.clone()
-    );
-    let archive = step!(
-        "SELECT key_id, networks::text[], created_at, archived_at FROM archive WHERE key_id = ANY ($1) ORDER BY id",
-        asked
-    );
-    let answers = session.send(vec![known, archive]).await?;
-    let [known, archive] = &answers[..] else { return Ok(Vec::new()) };
-    let mut formers: HashMap<KeyId, Vec<Former>> = HashMap::new();
-    for row in archive {
-        formers.entry(parsed(row, 0, "archive.key_id")?).or_default().push(Former {
-            networks: networks(row, 1, "archive.networks")?,
-            created_at: moment(row, 2, "archive.created_at")?,
-            archived_at: moment(row, 3, "archive.archived_at")?,
-        });
-    }
-    let keys = known.iter().map(named).collect::<Result<Vec<_>, _>>()?;
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let found = session.rows(facts::step_of(keys.iter().map(|key| key.fingerprint.digest))).await?;
-    let mut rows = HashMap::with_capacity(keys.len());
-    for ((row, key), found) in known.iter().zip(keys).zip(facts::found(&found)?) {
-        rows.insert(key.id, key_row(row, key, found, &mut formers)?);
-    }
-    Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
-}
-
-fn key_row(
-    row: &Row,
-    key: Named,
-    found: Found,
-    formers: &mut HashMap<KeyId, Vec<Former>>,
-) -> Result<KeyRow, StoreError> {
-    Ok(KeyRow {
-        key_id: key.id,
-        hint: key.fingerprint.hint.clone(),
-        facts: found.facts,
-        life: Life {
-            used_at: moment_or_null(row, 5, "bindings.used_at")?,
-            refused_at: moment_or_null(row, 6, "bindings.refused_at")?,
-            note: found.note,
-            archived: found.archived,
-        },
-        refused: Vec::new(),
-        whole: Some(Box::new(Whole {
-            key: key.fingerprint,
-            restored_at: moment_or_null(row, 7, "bindings.restored_at")?,
-            archive: formers.remove(&key.id).unwrap_or_default(),
-        })),
-    })
 }
 
 /// So many keys are judged at once.
@@ -161,11 +97,6 @@ fn observed(query: &KeyQuery) -> (String, Asked) {
          GROUP BY key_id ORDER BY {order} LIMIT {limit} OFFSET {offset}"
     );
     (sql, asked)
-}
-
-/// Every id comes after nothing.
-pub(super) fn text(after: Option<KeyId>) -> String {
-    after.map(|id| id.to_string()).unwrap_or_default()
 }
 
 /// A key with a binding and a ban is as new as the newer of the two and is listed there only. So each half is in the

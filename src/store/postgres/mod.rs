@@ -29,6 +29,7 @@ mod revision;
 mod rows;
 mod server;
 mod session;
+mod whole;
 
 use std::{
     sync::{

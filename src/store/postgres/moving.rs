@@ -5,37 +5,19 @@ use std::collections::{HashMap, HashSet};
 use super::{
     audit, facts,
     keys::{Lock, lock},
-    life,
-    listing::{self, text},
-    owner, pepper,
+    life, owner, pepper,
     revision::advance,
     rows::{Step, digest, step},
     session::Session,
+    whole,
 };
 use crate::{
     domain::{KeyDigest, KeyId, PepperId, Timestamp},
     store::{
-        KeyQuery, KeyRow, KnownPepper, Moving, Order, StoreError, Tended,
+        KeyRow, KnownPepper, Moving, StoreError, Tended,
         rules::import::{self, Learn, Verdict},
     },
 };
-
-/// Each table alone is read no further than the page goes: together they would be sorted whole for every page.
-const IDS: &str = "
-    (SELECT key_id FROM bindings WHERE key_id > $1 ORDER BY key_id LIMIT $2)
-    UNION (SELECT key_id FROM bans WHERE key_id > $1 ORDER BY key_id LIMIT $2)
-    UNION (SELECT DISTINCT key_id FROM candidates WHERE key_id > $1 ORDER BY key_id LIMIT $2)
-    UNION (SELECT DISTINCT key_id FROM archive WHERE key_id > $1 ORDER BY key_id LIMIT $2)
-    ORDER BY key_id LIMIT $2";
-
-pub(super) async fn page(session: &mut Session, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-    let after = match query.order {
-        Order::Newest => None,
-        Order::ById(after) => after,
-    };
-    let found = session.rows(step!(IDS, text(after), i64::from(query.limit))).await?;
-    listing::rows(session, &facts::ids(&found)?).await
-}
 
 pub(super) async fn import(
     session: &mut Session,
@@ -87,7 +69,7 @@ impl There {
         let under: Vec<_> =
             under.map(|(id, row)| Ok((digest(row, 1, "known_keys.digest")?, id))).collect::<Result<_, StoreError>>()?;
         let ids: Vec<_> = under.iter().map(|(_, id)| *id).collect();
-        let keys = listing::rows(session, &ids).await?.into_iter().filter_map(KeyRow::moving).collect();
+        let keys = whole::rows(session, &ids).await?.into_iter().filter_map(KeyRow::moving).collect();
         Ok(Self { keys, under })
     }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, ToSql};
 use super::{
     audit,
     facts::{self, NOW},
-    life, moving,
+    life,
     names::{self, resolve},
     rows::{column, moment_or_null, parsed},
 };
@@ -38,9 +38,6 @@ pub(super) fn row(conn: &Connection, key_id: KeyId) -> Result<KeyRow, StoreError
 }
 
 pub(super) fn keys(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-    if query.whole {
-        return moving::page(conn, query);
-    }
     if query.let_through_only {
         return let_through(conn, query);
     }

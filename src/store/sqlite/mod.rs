@@ -116,7 +116,8 @@ impl Store for SqliteStore {
     }
 
     async fn keys(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-        self.scan.call(move |conn| listing::keys(conn, &query)).await
+        let read = if query.whole { moving::page } else { listing::keys };
+        self.scan.call(move |conn| read(conn, &query)).await
     }
 
     async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
