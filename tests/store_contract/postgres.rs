@@ -6,16 +6,13 @@ use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use key_ip_sentinel::{
     domain::{Fingerprint, Timestamp},
-    store::{
-        Action, AuditOrder, AuditQuery, Chore, KeyQuery, Store, StoreError, Use,
-        postgres::{Options, PostgresStore},
-    },
+    store::{Action, AuditOrder, AuditQuery, Chore, KeyQuery, Store, StoreError, Use, postgres::Options},
 };
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 use crate::{
-    common::{PATIENCE, eventually, postgres::Postgres},
+    common::{PATIENCE, database::open_postgres, eventually, postgres::Postgres},
     fixture::*,
 };
 
@@ -31,9 +28,8 @@ impl Backend for Database {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        let store = PostgresStore::new(&Options::parse(&self.url, 8).unwrap().with_patience(PATIENCE)).unwrap();
-        store.prepare(&pepper().into()).await.unwrap();
-        Arc::new(store)
+        let options = Options::parse(&self.url, 8).unwrap().with_patience(PATIENCE);
+        Arc::new(open_postgres(&options, &pepper().into()).await)
     }
 
     async fn make_provisional(&self, key: &Fingerprint, expires_at: Timestamp) {
@@ -128,8 +124,7 @@ async fn a_day_that_cannot_be_made_beside_a_long_listing_is_made_later() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_for_a_connection_gives_up_before_who_has_one() {
     let place = Database::fresh().await;
-    let store = PostgresStore::new(&Options::parse(&place.url, 1).unwrap()).unwrap();
-    store.prepare(&pepper().into()).await.unwrap();
+    let store = open_postgres(&Options::parse(&place.url, 1).unwrap(), &pepper().into()).await;
     let _stranger = place.in_the_middle_of("LOCK TABLE bindings IN EXCLUSIVE MODE").await;
     let (one, other) = (key("one"), key("other"));
     for _ in 0..TRIES {
