@@ -6,7 +6,7 @@ use tokio::{
     sync::oneshot,
     time::{MissedTickBehavior, interval},
 };
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
 use crate::store::{Chore, Store, Use, cached::Cached};
 
@@ -23,7 +23,7 @@ const MAX_WAITING: usize = 1_000_000;
 pub async fn write(store: Arc<dyn Store>, cached: Arc<Cached>, mut stop: oneshot::Receiver<()>) {
     let mut tick = interval(BATCH_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut waiting = Vec::new();
+    let (mut waiting, mut failing) = (Vec::new(), false);
     loop {
         let last = tokio::select! {
             _ = &mut stop => true,
@@ -34,21 +34,30 @@ pub async fn write(store: Arc<dyn Store>, cached: Arc<Cached>, mut stop: oneshot
             warn!(keys = waiting.len(), "the store does not take the times of last use; they are forgotten");
             waiting.clear();
         }
-        waiting = store_all(&*store, waiting).await;
+        waiting = store_all(&*store, waiting, &mut failing).await;
         if last {
             return;
         }
     }
 }
 
-/// What the store did not take.
-async fn store_all(store: &dyn Store, mut uses: Vec<Use>) -> Vec<Use> {
+/// What the store did not take. `failing` says whether it took the last batch.
+async fn store_all(store: &dyn Store, mut uses: Vec<Use>, failing: &mut bool) -> Vec<Use> {
     while !uses.is_empty() {
         let batch = uses.split_off(uses.len().saturating_sub(BATCH));
-        if let Err(cause) = store.tend(Chore::NoteUses(batch.clone())).await {
-            debug!(%cause, "times of last use were not written; they wait");
-            uses.extend(batch);
-            return uses;
+        let written = store.tend(Chore::NoteUses(batch.clone())).await;
+        let has_failed = std::mem::replace(failing, written.is_err());
+        match written {
+            Ok(_) if has_failed => info!("times of last use are written again"),
+            Ok(_) => {}
+            Err(cause) => {
+                // Once: it is tried every few seconds, and whoever archives by what is written may be another replica.
+                if !has_failed {
+                    warn!(%cause, "times of last use are not written; binding.archive_after may take keys that are in use");
+                }
+                uses.extend(batch);
+                return uses;
+            }
         }
     }
     uses

@@ -111,7 +111,10 @@ fn describe() {
         REDIS_UP,
         "1 while Redis answers in time; 0 where none is set. Worry at 0 where one is: the store does its work."
     );
-    describe_histogram!(STORE_DURATION, "Store operations, in seconds. Worry when claim's p99 nears check_deadline.");
+    describe_histogram!(
+        STORE_DURATION,
+        "Store operations, in seconds. Worry when claim's p99 nears check_deadline, and when note_uses ends in error for hours: keys in use may be archived."
+    );
     describe_counter!(
         AUDIT,
         "Audited events: stored, or lost because neither the store nor the spill took them. Worry at any lost."

@@ -57,6 +57,9 @@ pub trait Store: Send + Sync + 'static {
     /// whose window is over or whose slots are taken is sealed on the way: what is sealed was sealed by a transaction,
     /// so that no two clocks can disagree on it.
     ///
+    /// A claim takes no revision, because caches never say that a key is nobody's. Only one that forgets candidates does:
+    /// caches tell those that the key is theirs.
+    ///
     /// Nothing is written under a pepper that is not the active one: that is [`StoreError::Behind`]. Claims hold a lock
     /// on the active pepper to the end of their transaction, shared among them and exclusive for [`Store::rotate`]
     /// (SQLite has one writer, which is that lock; in PostgreSQL it is a transaction-level advisory lock), so no claim

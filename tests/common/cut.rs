@@ -30,6 +30,7 @@ pub(crate) struct Cut {
 
 #[derive(Clone, Copy)]
 struct Link {
+    server: SocketAddr,
     silent: bool,
     /// How often connections were lost; one of an earlier time is heard no more.
     losses: u32,
@@ -43,7 +44,7 @@ struct Forwarding {
 
 impl Cut {
     pub(crate) async fn before(server: SocketAddr) -> Self {
-        let link = watch::Sender::new(Link { silent: false, losses: 0, delay: Duration::ZERO });
+        let link = watch::Sender::new(Link { server, silent: false, losses: 0, delay: Duration::ZERO });
         let address = (Ipv4Addr::LOCALHOST, free_port()).into();
         let mut cut = Self { address, server, link, forwarding: None };
         cut.listen().await;
@@ -90,6 +91,12 @@ impl Cut {
         self.mend().await;
     }
 
+    /// From now on new connections lead to `server`; those of now stay where they are.
+    pub(crate) fn lead_to(&mut self, server: SocketAddr) {
+        self.server = server;
+        self.link.send_modify(|link| link.server = server);
+    }
+
     /// What is read from now on, in either direction, is passed on so much later. One read at a time: it slows a
     /// stream of bytes down as well.
     pub(crate) fn delay(&self, delay: Duration) {
@@ -100,7 +107,7 @@ impl Cut {
         if self.forwarding.is_none() {
             let listener = TcpListener::bind(self.address).await.unwrap();
             let (end, ended) = oneshot::channel();
-            let task = tokio::spawn(forward(listener, self.server, self.link.subscribe(), ended));
+            let task = tokio::spawn(forward(listener, self.link.subscribe(), ended));
             self.forwarding = Some(Forwarding { task, end });
         }
     }
@@ -115,18 +122,13 @@ impl Drop for Cut {
     }
 }
 
-async fn forward(
-    listener: TcpListener,
-    server: SocketAddr,
-    link: watch::Receiver<Link>,
-    mut ended: oneshot::Receiver<()>,
-) {
+async fn forward(listener: TcpListener, link: watch::Receiver<Link>, mut ended: oneshot::Receiver<()>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let (client, _) = accepted.unwrap();
-                connections.spawn(connect(client, server, link.clone()));
+                connections.spawn(connect(client, link.clone()));
             }
             Some(_) = connections.join_next() => {}
             _ = &mut ended => break,
@@ -136,9 +138,10 @@ async fn forward(
     connections.shutdown().await;
 }
 
-async fn connect(client: TcpStream, server: SocketAddr, mut link: watch::Receiver<Link>) -> io::Result<()> {
+async fn connect(client: TcpStream, mut link: watch::Receiver<Link>) -> io::Result<()> {
     let since = link.borrow().losses;
     until_heard(&mut link, since).await?;
+    let server = link.borrow().server;
     let server = TcpStream::connect(server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;

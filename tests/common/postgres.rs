@@ -53,12 +53,30 @@ impl Postgres {
     async fn with(certificates: Option<Certificates>, daemon: Daemon) -> Self {
         initialise(&daemon);
         let host = if certificates.is_some() { "hostssl" } else { "host" };
-        let rules = format!("local all all trust\n{host} all all 127.0.0.1/32 scram-sha-256\n");
+        let rules = format!("local all,replication all trust\n{host} all all 127.0.0.1/32 scram-sha-256\n");
         fs::write(daemon.path().join("data/pg_hba.conf"), rules).unwrap();
         let mut postgres = Self { daemon, port: free_port(), certificates, databases: AtomicU32::new(0) };
         postgres.start_again().await;
         postgres.administer(&format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")).await;
         postgres
+    }
+
+    /// A standby that follows this server, and can be read.
+    pub(crate) async fn standby(&self) -> Self {
+        let daemon = Daemon::new(NAME);
+        let mut copy = daemon.command(&program("pg_basebackup"));
+        copy.args(["--pgdata", "data", "--write-recovery-conf", "--checkpoint", "fast", "--no-sync"]);
+        copy.args(["--username", SUPERUSER, "--port", &self.port.to_string(), "--host"]).arg(self.path());
+        let output = copy.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
+        let mut standby = Self { daemon, port: free_port(), certificates: None, databases: AtomicU32::new(0) };
+        standby.start_again().await;
+        standby
+    }
+
+    /// Makes a standby a primary; the one that it followed does not hear of it.
+    pub(crate) async fn promote(&self) {
+        self.administer("SELECT pg_promote()").await;
     }
 
     /// The server that all tests of a binary share: each has a database of its own, and none can stop it.

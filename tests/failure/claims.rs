@@ -78,3 +78,34 @@ async fn whoever_comes_while_a_claim_is_under_way_waits_for_it_though_its_caller
     eventually("the claim is counted", async || (process.metric(WON) == "1").then_some(())).await;
     assert_eq!(process.metric(HELD), "0");
 }
+
+/// The observing replica answers a candidate from its cache, and would say `bound` to a stranger for as long as that lives.
+#[tokio::test]
+async fn a_candidate_is_a_stranger_as_soon_as_another_replica_gives_the_key_away() {
+    let observing = Process::new(Failsafe::Closed).await;
+    let enforcing = observing.beside(Failsafe::Closed, &[7]);
+    for process in [&observing, &enforcing] {
+        process.poll(Duration::ZERO).await;
+    }
+    assert_eq!(observing.watch("some-key", THIEF).await, (Reason::FirstUse, false));
+    assert_eq!(observing.watch("some-key", THIEF).await, (Reason::Bound, false));
+    assert_eq!(enforcing.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
+    observing.poll(Duration::ZERO).await;
+    assert_eq!(observing.watch("some-key", THIEF).await, (Reason::IpMismatch, true));
+}
+
+/// It is found in the store, for the cache does not know it; and those that the cache knows keep their places.
+#[tokio::test]
+async fn a_candidate_that_another_replica_noted_is_found_without_a_change() {
+    let one = Process::new(Failsafe::Closed).await;
+    let other = one.beside(Failsafe::Closed, &[7]);
+    for process in [&one, &other] {
+        process.poll(Duration::ZERO).await;
+    }
+    assert_eq!(one.watch("some-key", OWNER).await, (Reason::FirstUse, false));
+    assert_eq!(other.watch("some-key", THIEF).await, (Reason::IpMismatch, true));
+    for process in [&one, &other] {
+        assert_eq!(process.watch("some-key", OWNER).await, (Reason::Bound, false));
+        assert_eq!(process.watch("some-key", THIEF).await, (Reason::IpMismatch, true));
+    }
+}

@@ -160,6 +160,28 @@ async fn a_slow_reader_that_was_cancelled_does_not_bring_a_banned_key_back() {
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::KeyBanned);
 }
 
+/// What is read is older than the changes that are logged, however often it is read.
+#[tokio::test]
+async fn a_revision_that_was_set_back_is_a_fault_and_not_read_for_ever() {
+    let process = Process::new(Failsafe::Closed).await;
+    process.poll(Duration::ZERO).await;
+    assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
+    process.change("some-key", BAN).await;
+    process.change("some-key", Action::Unban).await;
+    process.database().query("UPDATE revision SET value = 0").await;
+    process.poll(Duration::ZERO).await;
+    let reads = || {
+        let reads = process.metric(r#"sentinel_store_request_duration_seconds_count{operation="lookup",outcome="ok"}"#);
+        reads.parse::<u32>().unwrap()
+    };
+    let before = reads();
+    assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::StoreUnavailable);
+    assert!(reads() - before < 10, "{} reads", reads() - before);
+    process.database().query("UPDATE revision SET value = 2").await;
+    process.poll(Duration::ZERO).await;
+    assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::Bound);
+}
+
 #[tokio::test]
 async fn a_store_restored_from_a_backup_empties_the_cache() {
     let process = Process::new(Failsafe::Closed).await;

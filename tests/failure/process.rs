@@ -174,17 +174,29 @@ impl Process {
     }
 
     pub(crate) async fn ask(&self, key: &str, from: &str, at: Duration) -> Reason {
+        match self.decide(key, from, Mode::Enforce, at).await {
+            Decision::Allow(permit) => permit.reason(),
+            Decision::Deny(denial) => denial.reason,
+        }
+    }
+
+    /// What observe mode says, which lets everybody here pass, and whether it would deny.
+    pub(crate) async fn watch(&self, key: &str, from: &str) -> (Reason, bool) {
+        match self.decide(key, from, Mode::Observe, Duration::ZERO).await {
+            Decision::Allow(permit) => (permit.reason(), permit.would_deny()),
+            Decision::Deny(denial) => panic!("observe mode denied: {denial:?}"),
+        }
+    }
+
+    async fn decide(&self, key: &str, from: &str, mode: Mode, at: Duration) -> Decision {
         let request = Request {
             ip: from.parse().unwrap(),
             key: Some(ApiKey::new(key.to_owned())),
             missing: None,
-            mode: Mode::Enforce,
+            mode,
             decision_id: DecisionId(1),
         };
-        match self.engine.decide(request, self.started + at, Instant::now() + PATIENCE).await {
-            Decision::Allow(permit) => permit.reason(),
-            Decision::Deny(denial) => denial.reason,
-        }
+        self.engine.decide(request, self.started + at, Instant::now() + PATIENCE).await
     }
 
     pub(crate) fn fingerprint(&self, key: &str) -> Fingerprint {

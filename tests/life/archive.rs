@@ -36,6 +36,30 @@ async fn a_clean_stop_writes_what_is_left() {
     assert_eq!(life(&home).await, [true, false]);
 }
 
+/// Another replica archives what nobody seems to use.
+#[tokio::test]
+async fn who_cannot_write_the_last_use_warns_once_and_tells_when_it_can_again() {
+    let sentinel = sentinel().start().await;
+    let failures = r#"sentinel_store_request_duration_seconds_count{operation="note_uses",outcome="error"} "#;
+    let failed = async || {
+        let page = sentinel.get("/metrics").await.1;
+        page.lines().find_map(|line| line.strip_prefix(failures)?.parse().ok()).unwrap_or(0)
+    };
+    let told = |words: [&str; 2]| {
+        sentinel.log().lines().filter(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned).collect()
+    };
+    sentinel.home().store().query("ALTER TABLE bindings RENAME COLUMN refused_at TO was_refused_at").await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
+    eventually("it has failed more than once", async || (failed().await > 1).then_some(())).await;
+    let warnings: Vec<String> = told(["WARN", "times of last use"]);
+    assert!(warnings.len() == 1 && warnings[0].contains("binding.archive_after"), "{}", sentinel.log());
+    assert!(warnings[0].contains("refused_at"), "the cause is named: {warnings:?}");
+    sentinel.home().store().query("ALTER TABLE bindings RENAME COLUMN was_refused_at TO refused_at").await;
+    eventually("it is written", async || (life(sentinel.home()).await == [true, false]).then_some(())).await;
+    eventually("it is told", async || (told(["INFO", "times of last use"]).len() == 1).then_some(())).await;
+}
+
 /// As if it had been made, used and refused so many days ago.
 async fn age(home: &Home, days: u64) {
     let days = home.store().span(Duration::from_hours(24 * days));

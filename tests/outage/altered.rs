@@ -158,6 +158,24 @@ async fn a_revision_without_its_row() {
     sentinel.stop().await;
 }
 
+#[tokio::test]
+async fn a_revision_that_was_set_back() {
+    let Scene { postgres, url, sentinel } = Scene::new().await;
+    let admin = sentinel.admin().await;
+    admin.ban(&elsewhere(0)).await.unwrap();
+    admin.unban(&elsewhere(0)).await.unwrap();
+    postgres.query(&url, "UPDATE revision SET value = 0").await;
+    for _ in 0..20 {
+        assert_eq!(reason(&sentinel, &elsewhere(0), OWNER).await, "store_unavailable");
+    }
+    let line = ["WARN", "decisions fail", "revision: it is behind the changes"];
+    assert_eq!(told(&sentinel, &line).len(), 1, "{}", sentinel.log());
+    assert_eq!(reason(&sentinel, &elsewhere(1), OWNER).await, "bound", "other keys are as they were");
+    postgres.query(&url, "UPDATE revision SET value = 2").await;
+    answers(&sentinel, &elsewhere(0), OWNER, "bound").await;
+    sentinel.stop().await;
+}
+
 /// As after a failover to a server that is no primary yet: it answers the poll, and takes no claim.
 #[tokio::test]
 async fn a_database_that_becomes_read_only() {

@@ -7,6 +7,7 @@
 mod altered;
 #[path = "../common/mod.rs"]
 mod common;
+mod failover;
 mod hung;
 mod matrix;
 mod measure;

@@ -108,3 +108,14 @@ async fn an_address_that_is_none() {
         assert!(log.contains("store.url: ") && log.contains(why) && !log.contains("s3cret"), "{log}");
     }
 }
+
+#[tokio::test]
+async fn a_database_that_cannot_hold_every_text() {
+    let postgres = Postgres::shared().await;
+    let url = postgres.database().await;
+    let latin = "CREATE DATABASE latin OWNER sentinel ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0";
+    postgres.query(&url, latin).await;
+    let place = url.rsplit_once('/').unwrap().0;
+    assert_refused(&replica(&format!("{place}/latin")), "store.url", &["has the encoding LATIN1: it must be UTF8"])
+        .await;
+}

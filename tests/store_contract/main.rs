@@ -55,6 +55,7 @@ macro_rules! suite {
                 a_key_has_at_most_so_many_candidates,
                 an_owned_key_gets_no_candidates,
                 a_claim_forgets_the_candidates,
+                a_claim_that_forgets_candidates_takes_a_revision,
                 observed_keys_are_listed_until_they_have_an_owner,
                 promote_binds_one_candidate_and_reserves_several,
                 a_walk_by_id_meets_everybody_though_rows_leave_the_list,

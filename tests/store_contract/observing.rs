@@ -72,6 +72,18 @@ pub(crate) async fn a_claim_forgets_the_candidates(place: &impl Backend) {
     assert!(store.lookup(&key.digest.into()).await.unwrap().facts.is_empty());
 }
 
+/// Another replica may say `bound` to a candidate from its cache; a key that nobody observed costs nobody a look.
+pub(crate) async fn a_claim_that_forgets_candidates_takes_a_revision(place: &impl Backend) {
+    let store = place.open().await;
+    let key = key("enforced elsewhere");
+    observe(&*store, &key, "203.0.113.7").await;
+    let before = revision(&*store).await;
+    let won = bind(&*store, &key, "198.51.100.9").await;
+    assert_eq!(store.changes_after(before).await.unwrap().changed, [(won.as_of, key.digest)]);
+    assert_eq!((won.as_of, revision(&*store).await), (Revision(before.0 + 1), won.as_of));
+    assert_eq!(store.lookup(&key.digest.into()).await.unwrap(), won);
+}
+
 pub(crate) async fn observed_keys_are_listed_until_they_have_an_owner(place: &impl Backend) {
     let store = place.open().await;
     let keys = ["one", "two", "three"].map(key);

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use key_ip_sentinel::{
     domain::{Fingerprint, Timestamp},
-    store::{Action, AuditOrder, AuditQuery, Chore, KeyQuery, Store, StoreError, Use, postgres::Options},
+    store::{Action, AuditOrder, AuditQuery, Chore, Claimed, KeyQuery, Store, StoreError, Use, postgres::Options},
 };
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -213,4 +213,33 @@ async fn nothing_is_compiled() {
     assert!(!compiled());
     server.query(&place.url, "SELECT count(*) FROM bindings").await;
     assert!(compiled(), "the server tells when it compiles");
+}
+
+/// Under the database's own isolation, what was read under a lock was as old as the wait for it: a key got more networks
+/// than it may have, and a first use beside a ban.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_isolation_that_the_database_defaults_to_does_not_matter() {
+    let place = Database::fresh().await;
+    Postgres::shared().await.alter(&place.url, "default_transaction_isolation = serializable").await;
+    let store = place.open().await;
+    let one = key("one");
+    let claims = join_all((0..32).map(|nth| {
+        let claim = claim(&one, &format!("203.0.113.{nth}"), START);
+        let store = Arc::clone(&store);
+        async move { store.claim(claim).await.unwrap() }
+    }))
+    .await;
+    assert_eq!(claims.iter().filter(|claimed| matches!(claimed, Claimed::Won { .. })).count(), 1);
+}
+
+/// A ban that somebody's policy hid was none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_policy_hides_a_ban() {
+    let place = Database::fresh().await;
+    let store = place.open().await;
+    change(&*store, &key("banned"), Action::Ban { lasting: None, reason: None }).await;
+    let policy = "ALTER TABLE bans ENABLE ROW LEVEL SECURITY; ALTER TABLE bans FORCE ROW LEVEL SECURITY";
+    Postgres::shared().await.query(&place.url, policy).await;
+    store.lookup(&key("banned").digest.into()).await.unwrap_err();
+    store.claim(claim(&key("banned"), "203.0.113.7", START)).await.unwrap_err();
 }

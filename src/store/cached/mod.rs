@@ -79,6 +79,10 @@ struct Loaded {
 /// lives longer than this, unless a request may wait longer: a hung store must not collect them without bound.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// So often a key is read again because it was changed meanwhile. A store whose revision was set back says what is older
+/// than its changes for ever.
+const ROUNDS: usize = 8;
+
 impl Cached {
     /// A cache of at most `capacity` keys before `store`; `first_use` is told of every claim that was won.
     pub fn new(store: Arc<dyn Store>, capacity: usize, metrics: StoreMetrics, first_use: fn(&Record)) -> Self {
@@ -132,7 +136,7 @@ impl Cached {
         settles: impl Fn(&KeyFacts) -> bool,
     ) -> Result<Arc<Entry>, StoreError> {
         let mut hearsay = self.shared.is_some();
-        loop {
+        for _ in 0..ROUNDS {
             let Loaded { entry, generation } = self.common_load(key, hearsay, &settles).await?;
             // The common read may have begun before a change that this caller must see.
             if !locked(&self.window).covers(&key, generation, entry.as_of) {
@@ -143,6 +147,9 @@ impl Cached {
             }
             hearsay = false;
         }
+        let cause = StoreError::Corrupt("revision: it is behind the changes that are logged".to_owned());
+        self.complaint.hear(&cause);
+        Err(cause)
     }
 
     /// Claims, and keeps what the store answered. `written` is called if the claim was written, whether or not its

@@ -4,13 +4,14 @@ use super::{
     audit, facts,
     keys::{Lock, lock},
     owner, rekey,
+    revision::{advance, revision},
     session::Session,
 };
 use crate::store::{
     Claim, Claimed, StoreError,
     rules::{
         Named,
-        claim::{Met, judge},
+        claim::{Met, judge, takes_a_revision},
     },
 };
 
@@ -33,11 +34,21 @@ pub(super) async fn claim(session: &mut Session, claim: &Claim) -> Result<Claime
         archived,
     };
     let key = met.key.clone();
-    let (writes, claimed) = judge(claim, met);
+    let (writes, mut claimed) = judge(claim, met);
     let mut steps = owner::steps(&key, &writes);
-    if let Claimed::Won { record, .. } = &claimed {
-        steps.push(audit::append(record)?);
+    let Claimed::Won { record, reading } = &mut claimed else {
+        session.commit(steps).await?;
+        return Ok(claimed);
+    };
+    steps.push(audit::append(record)?);
+    let written = steps.len();
+    if takes_a_revision(&writes) {
+        steps.extend(advance([reading.digest], claim.now));
     }
-    session.commit(steps).await?;
+    let answers = session.commit(steps).await?;
+    if let answer @ Some(_) = answers.get(written) {
+        // Nobody else has changed the key since it was read, under its lock.
+        reading.as_of = revision(answer)?;
+    }
     Ok(claimed)
 }

@@ -12,9 +12,10 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::server::Server;
 use crate::files;
 
 /// Where the server is and how it is spoken to. Prints without the password.
@@ -117,6 +118,14 @@ impl Options {
         };
         config.ssl_mode(if matches!(tls, Tls::Off) { SslMode::Disable } else { SslMode::Require });
         config.connect_timeout(CONNECT).keepalives_idle(KEEPALIVE).tcp_user_timeout(UNACKNOWLEDGED);
+        if config.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
+            return Err(UrlFault::Malformed(
+                "target_session_attrs is read-write: the store must be the primary".to_owned(),
+            ));
+        }
+        if config.get_hosts().len() > 1 {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         if config.get_application_name().is_none() {
             config.application_name("sentinel");
         }
@@ -132,17 +141,13 @@ impl Options {
         self.patience
     }
 
-    /// A pool whose server gives up on a statement after `patience`, and on a lock after [`LOCKED`]. Nothing is connected
-    /// yet.
-    pub(super) fn pool(&self, size: usize, patience: Duration) -> Result<Pool, TlsFault> {
+    /// A pool of connections to `server`, which gives up on a statement after `patience`, and on a lock after [`LOCKED`].
+    /// Nothing is connected yet.
+    pub(super) fn pool(&self, size: usize, patience: Duration, server: &Arc<Server>) -> Result<Pool, TlsFault> {
         let mut config = self.config.clone();
-        // Compiling a look-up takes 300 ms, and of tables that were never analysed the server may think that it pays.
-        // A commit is on the disk before it is answered, whatever the database's default is. A replica that dies in the
-        // middle of a transaction must not hold its locks for long.
         let given = self.config.get_options().unwrap_or_default();
         config.options(format!(
-            "{given} -c jit=off -c synchronous_commit=on -c statement_timeout={} -c lock_timeout={} \
-             -c idle_in_transaction_session_timeout=5000",
+            "{given} {OURS} -c statement_timeout={} -c lock_timeout={}",
             patience.as_millis(),
             patience.min(LOCKED).as_millis()
         ));
@@ -154,7 +159,8 @@ impl Options {
         // Under more load than the server can take, who waited for long would get a connection only to run out of time in
         // the middle of something, which costs the connection: the rest of the time is for what it is used for.
         let wait = Some(patience.min(CONNECTION) / 2);
-        let pool = Pool::builder(manager).max_size(size).wait_timeout(wait).runtime(Runtime::Tokio1).build();
+        let pool = Pool::builder(manager).max_size(size).wait_timeout(wait).runtime(Runtime::Tokio1);
+        let pool = pool.post_create(server.on_connect()).pre_recycle(server.on_reuse()).build();
         // Only timeouts without a runtime are refused.
         pool.map_err(|error| TlsFault::NoRoots(error.to_string()))
     }
@@ -171,6 +177,13 @@ impl Options {
         &self.tls
     }
 }
+
+/// Whatever the defaults of the role and the database are. A commit is on the disk before it is answered. What is read
+/// under a lock is what is committed when the lock is there. Nobody's policy hides a ban: it is an error. Compiling a
+/// look-up takes 300 ms, and of tables that were never analysed the server may think that it pays. A replica that dies in
+/// the middle of a transaction does not hold its locks for long.
+const OURS: &str = "-c synchronous_commit=on -c default_transaction_isolation=read\\ committed -c row_security=off \
+    -c jit=off -c idle_in_transaction_session_timeout=5000";
 
 /// How long the server may take to accept.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -277,6 +290,7 @@ mod tests {
         for url in [
             "postgres://u:p@s3cret@h/d",
             "postgres://u@localhost/d?hostaddr=203.0.113.9",
+            "postgres://u@localhost/d?target_session_attrs=read-only",
             "postgres://u:s3cret@h:port/d",
             "postgres://u:s3cret@h/d?what=ever",
             "mysql://u:s3cret@h/d",

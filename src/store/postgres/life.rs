@@ -3,10 +3,9 @@
 use tokio_postgres::Row;
 
 use super::{
-    audit,
-    change::advance,
-    facts,
+    audit, facts,
     keys::{Lock, lock},
+    revision::advance,
     rows::{column, digest, moment, moment_or_null, networks, parsed, step, time},
     session::Session,
 };

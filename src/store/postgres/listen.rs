@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, NoTls, Socket, tls::MakeTlsConnect};
 
 use super::{
-    change::CHANNEL,
     connect::{Options, Tls, tls},
+    revision::CHANNEL,
     session::told,
 };
 use crate::store::StoreError;

@@ -25,11 +25,16 @@ mod owner;
 mod partitions;
 mod pepper;
 mod rekey;
+mod revision;
 mod rows;
+mod server;
 mod session;
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -74,7 +79,8 @@ struct Lanes {
 impl PostgresStore {
     /// A store at `options`; nothing is connected yet.
     pub fn new(options: &Options) -> Result<Self, TlsFault> {
-        let lane = |size, patience| options.pool(size, patience).map(|pool| Lane::new(pool, patience));
+        let server = Arc::default();
+        let lane = |size, patience| options.pool(size, patience, &server).map(|pool| Lane::new(pool, patience));
         let lanes = Lanes {
             decisions: lane(options.connections(), options.patience().max(DECISION))?,
             polls: lane(1, DECISION)?,

@@ -3,13 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    audit,
-    change::advance,
-    facts,
+    audit, facts,
     keys::{Lock, lock},
     life,
     listing::{self, text},
     owner, pepper,
+    revision::advance,
     rows::{Step, digest, step},
     session::Session,
 };

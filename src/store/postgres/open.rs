@@ -62,6 +62,16 @@ pub enum OpenError {
         /// The server's.
         version: String,
     },
+    /// It cannot hold all that is written.
+    #[error(
+        "{place} has the encoding {encoding}: it must be UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)"
+    )]
+    Encoding {
+        /// The database.
+        place: String,
+        /// Its encoding.
+        encoding: String,
+    },
     /// It does not let us in.
     #[error("{place}: {detail}")]
     Denied {
@@ -126,10 +136,10 @@ impl PostgresStore {
 
     async fn check_server(&self, client: &Client) -> Result<(), OpenError> {
         let sql = "SELECT current_setting('server_version_num')::int, current_setting('server_version'),
-            pg_is_in_recovery(), current_setting('transaction_read_only')::bool";
+            pg_is_in_recovery(), current_setting('transaction_read_only')::bool, current_setting('server_encoding')";
         let lost = |error: tokio_postgres::Error| OpenError::Store { place: self.place.clone(), source: error.into() };
         let row = client.query_one(sql, &[]).await.map_err(lost)?;
-        let [number, version, standby, read_only] = [0, 1, 2, 3];
+        let [number, version, standby, read_only, encoding] = [0, 1, 2, 3, 4];
         let read_only_because = |why| OpenError::ReadOnly { place: self.place.clone(), why };
         if row.try_get::<_, i32>(number).map_err(lost)? < OLDEST {
             let version = row.try_get(version).map_err(lost)?;
@@ -140,6 +150,10 @@ impl PostgresStore {
         }
         if row.try_get(read_only).map_err(lost)? {
             return Err(read_only_because("default_transaction_read_only is on"));
+        }
+        let encoding: String = row.try_get(encoding).map_err(lost)?;
+        if encoding != "UTF8" {
+            return Err(OpenError::Encoding { place: self.place.clone(), encoding });
         }
         Ok(())
     }

@@ -1,10 +1,9 @@
 //! Which pepper is active, what is under the others, and the steps from one to the next.
 
 use super::{
-    audit,
-    change::{advance, next, revision},
-    facts,
+    audit, facts,
     keys::{self, Lock},
+    revision::{advance, next, revision},
     rows::{column, count, moment_or_null, step, time},
     session::Session,
 };

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::{
-    change::advance,
     facts::{self, Found},
     keys::{Lock, lock},
+    revision::advance,
     rows::{Step, step},
     session::Session,
 };

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError};
+use deadpool_postgres::{ClientWrapper, HookError, Object, Pool, PoolError};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
@@ -140,12 +140,11 @@ impl Session {
         result
     }
 
-    /// Undoes the transaction, if there is one.
+    /// Undoes the transaction, if there is one. A connection that is spent stays so; the server undoes what it did.
     pub(super) async fn roll_back(&mut self) {
-        if !std::mem::take(&mut self.in_transaction) {
+        if !std::mem::take(&mut self.in_transaction) || !std::mem::take(&mut self.clean) {
             return;
         }
-        self.clean = false;
         if let Some(client) = &self.client {
             self.clean = matches!(in_time(self.patience, client.batch_execute("ROLLBACK")).await, Ok(Ok(())));
         }
@@ -191,9 +190,12 @@ pub(super) async fn in_time<T>(patience: Duration, answer: impl Future<Output = 
 }
 
 /// Whether a connection is as good as before after this. One that is lost is not, nor is one whose prepared statements
-/// are of a table that was altered since: it fails with each of them for as long as it lives.
+/// are of a table that was altered since, nor one to a server that takes no writes: they fail for as long as they live.
 fn leaves_a_connection(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| *code != SqlState::FEATURE_NOT_SUPPORTED)
+    // Not supported, transaction state (as read-only), prerequisite state (as recovery), shutdown, system and internal
+    // errors.
+    const SPENT: [&str; 6] = ["0A", "25", "55000", "57P", "58", "XX"];
+    error.code().is_some_and(|code| !SPENT.iter().any(|class| code.code().starts_with(class)))
 }
 
 pub(super) fn unavailable(why: &str) -> StoreError {
@@ -224,6 +226,8 @@ impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => Self::Unavailable(told(&error)),
+            PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
+            PoolError::PostCreateHook(HookError::Message(why)) => unavailable(&why),
             PoolError::Timeout(_) => unavailable("no connection came free"),
             other => Self::Unavailable(other.to_string()),
         }

@@ -36,6 +36,12 @@ pub(in crate::store) fn judge(claim: &Claim, met: Met) -> (Vec<Write>, Claimed) 
     }
 }
 
+/// Whether what a claim writes makes a cached fact wrong, so that it takes a revision: who was only observed is told
+/// `bound` from a cache, and is a stranger from now on. Nothing else that a claim writes is decided without the store.
+pub(in crate::store) fn takes_a_revision(writes: &[Write]) -> bool {
+    writes.contains(&Write::ForgetCandidates)
+}
+
 fn first_use(claim: &Claim, slots: Slots, Met { key, mut known, archived }: Met) -> (Vec<Write>, Claimed) {
     let mut writes = Vec::new();
     if known.facts.binding.is_some() {

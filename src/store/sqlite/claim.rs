@@ -5,12 +5,12 @@
 
 use rusqlite::Connection;
 
-use super::{audit, facts, life, names, owner, pepper, rekey};
+use super::{audit, facts, life, names, owner, pepper, rekey, revision::advance};
 use crate::store::{
     Claim, Claimed, StoreError,
     rules::{
         Named,
-        claim::{Met, judge},
+        claim::{Met, judge, takes_a_revision},
     },
 };
 
@@ -23,10 +23,13 @@ pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Claimed, StoreEr
         Some(_) => None,
         None => life::archived(conn, key.id)?,
     };
-    let (writes, claimed) = judge(claim, Met { key: key.clone(), known, archived });
+    let (writes, mut claimed) = judge(claim, Met { key: key.clone(), known, archived });
     owner::write(conn, &key, &writes)?;
-    if let Claimed::Won { record, .. } = &claimed {
+    if let Claimed::Won { record, reading } = &mut claimed {
         audit::append(conn, record)?;
+        if takes_a_revision(&writes) {
+            reading.as_of = advance(conn, &reading.digest, claim.now)?;
+        }
     }
     Ok(claimed)
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    audit, change, facts, names, owner,
+    audit, facts, names, owner, revision,
     rows::{column, moment, parsed},
 };
 use crate::{
@@ -51,7 +51,7 @@ fn archive_one(conn: &Connection, id: KeyId, now: Timestamp) -> Result<Option<Re
     let former = Former { networks: binding.networks.clone(), created_at: binding.created_at, archived_at: now };
     owner::archived(conn, &key, &former)?;
     owner::remove(conn, id)?;
-    change::advance(conn, &key.fingerprint.digest, now)?;
+    revision::advance(conn, &key.fingerprint.digest, now)?;
     let record = rules::change::archived(&key, binding, now);
     audit::append(conn, &record)?;
     Ok(Some(record))

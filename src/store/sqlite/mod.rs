@@ -21,6 +21,7 @@ mod open;
 mod owner;
 mod pepper;
 mod rekey;
+mod revision;
 mod rows;
 mod worker;
 

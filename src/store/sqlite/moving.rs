@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 
 use super::{
-    audit, change, life, listing, names, owner, pepper,
+    audit, life, listing, names, owner, pepper, revision,
     rows::{moment_or_null, parsed},
 };
 use crate::{
@@ -66,7 +66,7 @@ pub(super) fn import(
                     learn(conn, key, peppers)?;
                 }
                 owner::write(conn, &import::named(key), &import::writes(key))?;
-                change::advance(conn, &key.whole.key.digest, now)?;
+                revision::advance(conn, &key.whole.key.digest, now)?;
                 taken.push(key);
             }
         }

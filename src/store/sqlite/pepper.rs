@@ -3,9 +3,8 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    audit,
-    change::advance,
-    facts, names,
+    audit, facts, names,
+    revision::advance,
     rows::{column, count, moment_or_null, parsed},
 };
 use crate::{

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{change::advance, names, pepper};
+use super::{names, pepper, revision::advance};
 use crate::{
     domain::{Fingerprint, KeyDigest, Timestamp},
     store::{Rekey, StoreError},

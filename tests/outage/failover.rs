@@ -1,0 +1,95 @@
+//! What stays behind of a server that was the primary, or that could not be written to for a while: nothing.
+//!
+//! Pools keep a connection for as long as it works. One that had come to a standby worked for ever: it answered, and each
+//! ban was obeyed nowhere.
+
+use crate::{
+    OWNER, THIEF, answers,
+    common::{Sentinel, cut::Cut, eventually, postgres::Postgres},
+    is_ready, ready, reason, replica,
+};
+
+const BANNED: &str = "sk-banned-0123456789abcdef";
+
+/// First uses of keys that nobody has seen, as many as it takes to meet every connection; the last of them.
+async fn first_uses_pass(sentinel: &Sentinel, name: &str) -> String {
+    let mut number = 0;
+    eventually("twenty first uses in a row", async || {
+        let mut key = String::new();
+        for _ in 0..20 {
+            number += 1;
+            key = format!("sk-{name}-{number:06}-0123456789");
+            if reason(sentinel, &key, OWNER).await != "first_use" {
+                return None;
+            }
+        }
+        Some(key)
+    })
+    .await
+}
+
+/// As many at once as there are connections for decisions.
+async fn use_all_connections(sentinel: &Sentinel, name: &str) {
+    let keys: Vec<_> = (0..8).map(|number| format!("sk-{name}-{number}-0123456789")).collect();
+    futures_util::future::join_all(keys.iter().map(|key| reason(sentinel, key, OWNER))).await;
+}
+
+#[tokio::test]
+async fn a_database_that_could_only_be_read_for_a_while_is_written_to_again() {
+    let postgres = Postgres::shared().await;
+    let url = postgres.database().await;
+    let sentinel = replica(&url).start().await;
+    assert_eq!(reason(&sentinel, BANNED, OWNER).await, "first_use");
+    postgres.read_only(&url, true).await;
+    postgres.end_sessions(&url).await;
+    for round in 0..5 {
+        use_all_connections(&sentinel, &format!("read-only-{round}")).await;
+    }
+    sentinel.admin().await.ban(BANNED).await.unwrap_err();
+    postgres.read_only(&url, false).await;
+    first_uses_pass(&sentinel, "written").await;
+    sentinel.admin().await.ban(BANNED).await.unwrap();
+    answers(&sentinel, BANNED, OWNER, "key_banned").await;
+}
+
+#[tokio::test]
+async fn a_primary_that_was_restarted_leaves_nobody_at_its_standby() {
+    let mut primary = Postgres::start().await;
+    let url = primary.database().await;
+    let standby = primary.standby().await;
+    let both = url.replace(&primary.address().to_string(), &format!("{},{}", primary.address(), standby.address()));
+    let sentinel = replica(&both).start().await;
+    assert_eq!(reason(&sentinel, BANNED, OWNER).await, "first_use");
+    primary.stop().await;
+    for round in 0..5 {
+        use_all_connections(&sentinel, &format!("stopped-{round}")).await;
+    }
+    primary.start_again().await;
+    first_uses_pass(&sentinel, "restarted").await;
+    sentinel.admin().await.ban(BANNED).await.unwrap();
+    answers(&sentinel, BANNED, OWNER, "key_banned").await;
+    assert!(is_ready(&sentinel).await);
+}
+
+/// The old primary still runs, and a poll that stayed with it would never hear of what happens at the new one.
+#[tokio::test]
+async fn an_address_that_leads_to_a_promoted_standby_leaves_nobody_at_the_old_primary() {
+    let primary = Postgres::start().await;
+    let url = primary.database().await;
+    let standby = primary.standby().await;
+    let mut address = Cut::before(primary.address()).await;
+    let sentinel = replica(&address.through(&url)).start().await;
+    assert_eq!(reason(&sentinel, BANNED, OWNER).await, "first_use");
+    standby.promote().await;
+    address.lead_to(standby.address());
+
+    let polls = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND query NOT LIKE '%clock_timestamp(),%'";
+    primary.query(&url, polls).await;
+    let used = first_uses_pass(&sentinel, "promoted").await;
+    let other = replica(&url.replace(&primary.address().to_string(), &standby.address().to_string())).start().await;
+    other.admin().await.ban(BANNED).await.unwrap();
+    answers(&sentinel, BANNED, OWNER, "key_banned").await;
+    assert_eq!(reason(&other, &used, THIEF).await, "ip_mismatch");
+    ready(&sentinel, true).await;
+}
