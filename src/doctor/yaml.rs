@@ -284,7 +284,7 @@ mod tests {
         let fields: String = (0..200_000).map(|nth| format!("a{nth}: 1\n")).collect();
         let started = std::time::Instant::now();
         parse(&fields).unwrap();
-        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+        assert!(started.elapsed().as_secs() < 120, "{:?}", started.elapsed());
     }
 
     #[test]

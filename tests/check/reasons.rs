@@ -43,7 +43,11 @@ async fn provoke(reason: Reason, encoding: Encoding) -> (Sentinel, Answer) {
             sentinel.admin().await.unbind(KEY, None).await.unwrap();
             check().key(KEY).from(OWNER).send().await
         }
-        Reason::StoreUnavailable | Reason::FailsafeOpen | Reason::DeadlineExceeded => {
+        Reason::DeadlineExceeded => {
+            let _lock = sentinel.lock_store().await;
+            is_too_late(&sentinel, encoding, "60S").await
+        }
+        Reason::StoreUnavailable | Reason::FailsafeOpen => {
             let _lock = sentinel.lock_store().await;
             check().key(KEY).from(OWNER).send().await
         }

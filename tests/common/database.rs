@@ -12,7 +12,7 @@ use key_ip_sentinel::{
     domain::Peppers,
     store::{
         Changes, Revision, Store, StoreError,
-        postgres::{Options, PostgresStore},
+        postgres::{OpenError, Options, PostgresStore},
         sqlite,
     },
 };
@@ -68,9 +68,7 @@ impl Database {
             Self::Postgres(url) => {
                 // A busy machine takes longer than a decision's second.
                 let options = Options::parse(url, 8).unwrap().with_patience(PATIENCE);
-                let store = PostgresStore::new(&options).unwrap();
-                store.prepare(peppers).await.unwrap();
-                Arc::new(store)
+                Arc::new(open_postgres(&options, peppers).await)
             }
         }
     }
@@ -145,6 +143,16 @@ pub(crate) fn open_sqlite(file: &Path) -> sqlite::Database {
             opened => return opened.unwrap(),
         }
     }
+}
+
+/// A server's database, brought up to date; tried again where a busy machine is too slow for it.
+pub(crate) async fn open_postgres(options: &Options, peppers: &Peppers) -> PostgresStore {
+    let store = PostgresStore::new(options).unwrap();
+    let is_known =
+        |prepared: &Result<_, _>| !matches!(prepared, Err(OpenError::Store { source: StoreError::Unavailable(_), .. }));
+    let prepared = eventually("the store is prepared", async || Some(store.prepare(peppers).await).filter(is_known));
+    prepared.await.unwrap();
+    store
 }
 
 /// What has changed since; asked again of a server that a busy machine keeps from answering a poll within its second.

@@ -173,7 +173,7 @@ impl Postgres {
         postgres.arg("-D").arg(folder.join("data")).args(["-p", &self.port.to_string(), "-k"]).arg(folder);
         let settings = [
             "listen_addresses=127.0.0.1",
-            "max_connections=200",
+            "max_connections=1000",
             "shared_buffers=16MB",
             // In the server's folder instead of /dev/shm, where a killed server would leave it.
             "dynamic_shared_memory_type=mmap",

@@ -14,11 +14,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use common::{Dice, PEPPER, Sentinel, eventually, postgres::Postgres, sentinel};
+use common::{Dice, PEPPER, Sentinel, database::open_postgres, eventually, postgres::Postgres, sentinel};
 use futures_util::{SinkExt, StreamExt, stream};
 use key_ip_sentinel::{
     domain::{ApiKey, KeyHasher, Pepper},
-    store::postgres::{Options, PostgresStore},
+    store::postgres::Options,
 };
 use tokio_postgres::NoTls;
 
@@ -118,8 +118,7 @@ async fn a_store_of_many_bindings_is_ready_at_once_and_archived_beside_the_traff
     let (bindings, idle) = (number("SENTINEL_SCALE_BINDINGS", 20_000), number("SENTINEL_SCALE_IDLE", 1_000));
     let postgres = Postgres::shared().await;
     let url = postgres.database().await;
-    let store = PostgresStore::new(&Options::parse(&url, 2).unwrap()).unwrap();
-    store.prepare(&Pepper::written(PEPPER).unwrap().into()).await.unwrap();
+    open_postgres(&Options::parse(&url, 2).unwrap(), &Pepper::written(PEPPER).unwrap().into()).await;
     let began = Instant::now();
     fill(&url, bindings, idle).await;
     eprintln!("{bindings} bindings, {idle} of them idle, written in {:.1?}", began.elapsed());

@@ -23,7 +23,7 @@ async fn check(store: &dyn Store, key: &KeyDigest, before: &KeyFacts, applied: &
     assert_eq!(applied.record.actor.as_deref(), Some(ADMIN));
     assert_eq!((applied.record.count, applied.record.reason), (1, None));
     assert_eq!(applied.record.first_at, applied.record.last_at);
-    let Some((last, changed)) = store.changes_after(Revision(0)).await.unwrap().changed.pop() else {
+    let Some((last, changed)) = heard(store, Revision(0)).await.changed.pop() else {
         panic!("the change is not in the log")
     };
     assert_eq!((last, changed), (applied.revision, *key));
@@ -323,7 +323,7 @@ pub(crate) async fn revisions_are_in_order_and_without_gaps(place: &impl Backend
     applied.sort_by_key(|(revision, _)| *revision);
     let revisions: Vec<_> = applied.iter().map(|(revision, _)| revision.0).collect();
     assert_eq!(revisions, (1..=66).collect::<Vec<_>>());
-    assert_eq!(store.changes_after(Revision(0)).await.unwrap().changed, applied);
+    assert_eq!(heard(&*store, Revision(0)).await.changed, applied);
 }
 
 /// A denial of `key` from `from`.

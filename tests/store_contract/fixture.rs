@@ -19,6 +19,8 @@ use key_ip_sentinel::{
     },
 };
 
+pub(crate) use crate::common::database::heard;
+
 /// A place where stores of one kind can live.
 #[async_trait(?Send)]
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -119,7 +121,7 @@ pub(crate) async fn binding(store: &dyn Store, key: &Fingerprint) -> Option<Bind
 }
 
 pub(crate) async fn revision(store: &dyn Store) -> Revision {
-    store.changes_after(Revision(0)).await.unwrap().revision
+    heard(store, Revision(0)).await.revision
 }
 
 /// Every audit record, newest first.

@@ -140,7 +140,7 @@ pub(crate) async fn an_import_takes_a_revision_a_key_and_one_record(place: &impl
     let known = revision(&*store).await;
     let keys: Vec<_> = ["a", "mine", "b"].map(|name| owned(key(name), "198.51.100.9")).into();
     let tended = import(&*store, keys).await.unwrap();
-    let news = store.changes_after(known).await.unwrap();
+    let news = heard(&*store, known).await;
     let changed: Vec<_> = news.changed.iter().map(|(_, digest)| *digest).collect();
     assert_eq!(changed, [key("a").digest, key("b").digest]);
     let told = &audit(&*store, WHOLE_AUDIT).await[0];

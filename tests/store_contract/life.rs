@@ -96,7 +96,7 @@ pub(crate) async fn an_archived_key_is_new_and_its_next_owner_is_told_of_the_las
     let [record] = &archive(&*store, at(hours(1)), 10, at(hours(2))).await[..] else { panic!("not one") };
     assert_eq!((record.kind, record.last_at), (EventKind::Archived, at(hours(2))));
     assert_eq!(audit(&*store, AuditQuery { limit: 1, ..WHOLE_AUDIT }).await, std::slice::from_ref(record));
-    assert_eq!(store.changes_after(Revision(0)).await.unwrap().changed, [(Revision(1), key.digest)]);
+    assert_eq!(heard(&*store, Revision(0)).await.changed, [(Revision(1), key.digest)]);
     assert!(store.lookup(&key.digests()).await.unwrap().facts.is_empty());
 
     let row = store.find(by_id(&key)).await.unwrap();

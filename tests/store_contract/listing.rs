@@ -49,7 +49,7 @@ pub(crate) async fn keys_come_newest_first_and_once(place: &impl Backend) {
 /// Of each sort one key, the newest last.
 pub(crate) async fn one_of_each(store: &dyn Store) -> [Fingerprint; 6] {
     let keys = ["learned", "pinned", "reserved", "banned", "expired", "learned-banned"].map(key);
-    let now = store.changes_after(Revision(0)).await.unwrap().now;
+    let now = heard(store, Revision(0)).await.now;
     for (number, key) in (0u32..).zip(&keys) {
         let now = now.before(hours(1)).after(Duration::from_millis(number.into()));
         let bans = [("banned", None), ("expired", Some(Duration::from_secs(1))), ("learned-banned", Some(hours(1000)))];
@@ -153,7 +153,7 @@ pub(crate) async fn a_key_is_found_with_who_was_refused_it(place: &impl Backend)
     let store = place.open().await;
     let key = key("refused");
     bind(&*store, &key, "203.0.113.7").await;
-    let now = store.changes_after(Revision(0)).await.unwrap().now;
+    let now = heard(&*store, Revision(0)).await.now;
     let record = |count, at| Record {
         kind: EventKind::Denied,
         reason: Some(Reason::IpMismatch),

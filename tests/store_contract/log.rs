@@ -41,7 +41,7 @@ pub(crate) async fn changes_come_oldest_first(place: &impl Backend) {
 
     let all = [(Revision(1), one.digest), (Revision(2), two.digest), (Revision(3), one.digest)];
     for applied in 0..=3 {
-        let changes = store.changes_after(Revision(applied)).await.unwrap();
+        let changes = heard(&*store, Revision(applied)).await;
         assert_eq!(changes.changed, all[usize::try_from(applied).unwrap()..]);
         assert_eq!((changes.revision, changes.complete_from), (Revision(3), Revision(applied)));
     }
@@ -49,7 +49,7 @@ pub(crate) async fn changes_come_oldest_first(place: &impl Backend) {
 
 /// Asks what changed after `applied`: from which revision on that is complete, and the revisions.
 async fn log_after(store: &dyn Store, applied: i64) -> (i64, Vec<i64>) {
-    let changes = store.changes_after(Revision(applied)).await.unwrap();
+    let changes = heard(store, Revision(applied)).await;
     (changes.complete_from.0, changes.changed.iter().map(|(revision, _)| revision.0).collect())
 }
 
@@ -95,26 +95,26 @@ pub(crate) async fn a_caller_ahead_of_the_store_is_told_all(place: &impl Backend
     let store = place.open().await;
     change(&*store, &key("one"), FOREVER).await;
     assert_eq!(log_after(&*store, 1).await, (1, vec![]));
-    let ahead = store.changes_after(Revision(2)).await.unwrap();
+    let ahead = heard(&*store, Revision(2)).await;
     assert_eq!((ahead.revision, ahead.complete_from), (Revision(1), Revision(0)));
     assert_eq!(ahead.changed, [(Revision(1), key("one").digest)]);
 }
 
 pub(crate) async fn a_store_has_one_life_while_nobody_restores_it(place: &impl Backend) {
     let store = place.open().await;
-    let life = store.changes_after(Revision(0)).await.unwrap().life;
+    let life = heard(&*store, Revision(0)).await.life;
     change(&*store, &key("one"), FOREVER).await;
-    assert_eq!(store.changes_after(Revision(1)).await.unwrap().life, life);
+    assert_eq!(heard(&*store, Revision(1)).await.life, life);
     drop(store);
-    assert_eq!(place.open().await.changes_after(Revision(0)).await.unwrap().life, life);
+    assert_eq!(heard(&*place.open().await, Revision(0)).await.life, life);
 }
 
 pub(crate) async fn the_clock_and_the_pepper_are_the_stores(place: &impl Backend) {
     let store = place.open().await;
     // A change's own time is not the store's clock.
     change_at(&*store, &key("future"), FOREVER, at(hours(1_000_000))).await;
-    let first = store.changes_after(Revision(0)).await.unwrap();
-    let second = store.changes_after(Revision(0)).await.unwrap();
+    let first = heard(&*store, Revision(0)).await;
+    let second = heard(&*store, Revision(0)).await;
     assert_eq!(first.active_pepper, pepper().id());
     assert!(START < first.now && first.now <= second.now && second.now < at(hours(1_000_000)), "{first:?} {second:?}");
 }

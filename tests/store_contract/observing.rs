@@ -165,7 +165,7 @@ pub(crate) async fn keys_with_an_owner_that_only_the_mode_lets_through_are_found
         bind(&*store, key, "203.0.113.7").await;
     }
     change(&*store, &reserved, Action::Reserve).await;
-    let now = store.changes_after(Revision(0)).await.unwrap().now;
+    let now = heard(&*store, Revision(0)).await.now;
     let record = |key: &Fingerprint, kind, reason, from: &str, count, age| Record {
         kind,
         reason: Some(reason),

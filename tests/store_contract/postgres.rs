@@ -6,15 +6,13 @@ use async_trait::async_trait;
 use futures_util::future::{Either, join_all, select};
 use key_ip_sentinel::{
     domain::{Fingerprint, Timestamp},
-    store::{
-        Action, AuditOrder, AuditQuery, Chore, Claimed, KeyQuery, Store, StoreError, Use,
-        postgres::{Options, PostgresStore},
-    },
+    store::{Action, AuditOrder, AuditQuery, Chore, Claimed, KeyQuery, Store, StoreError, Use, postgres::Options},
 };
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 use crate::{
-    common::{PATIENCE, eventually, postgres::Postgres},
+    common::{PATIENCE, database::open_postgres, eventually, postgres::Postgres},
     fixture::*,
 };
 
@@ -30,9 +28,8 @@ impl Backend for Database {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        let store = PostgresStore::new(&Options::parse(&self.url, 8).unwrap().with_patience(PATIENCE)).unwrap();
-        store.prepare(&pepper().into()).await.unwrap();
-        Arc::new(store)
+        let options = Options::parse(&self.url, 8).unwrap().with_patience(PATIENCE);
+        Arc::new(open_postgres(&options, &pepper().into()).await)
     }
 
     async fn make_provisional(&self, key: &Fingerprint, expires_at: Timestamp) {
@@ -57,6 +54,9 @@ impl Database {
 
 /// What a replica holds that is in the middle of a long write, such as archiving thousands.
 const WRITING: &str = "SELECT pg_advisory_xact_lock_shared(x'534E544C'::int, 1)";
+
+/// How often a busy machine may spoil what depends on who is first.
+const TRIES: usize = 5;
 
 const LAST: AuditQuery = AuditQuery { order: AuditOrder::LastStored, limit: 1, ..AuditQuery::ALL };
 
@@ -116,26 +116,31 @@ async fn a_day_that_cannot_be_made_beside_a_long_listing_is_made_later() {
     place.open().await;
     listing.batch_execute("ROLLBACK").await.unwrap();
     prune().await.unwrap();
-    assert_eq!(days().await, all);
+    // At midnight a day more is made.
+    assert!(days().await.contains(last));
 }
 
 /// Under more load than the server can take, everybody got a connection in time to lose it, and with it half its claim.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_for_a_connection_gives_up_before_who_has_one() {
     let place = Database::fresh().await;
-    let store = PostgresStore::new(&Options::parse(&place.url, 1).unwrap()).unwrap();
-    store.prepare(&pepper().into()).await.unwrap();
+    let store = open_postgres(&Options::parse(&place.url, 1).unwrap(), &pepper().into()).await;
     let _stranger = place.in_the_middle_of("LOCK TABLE bindings IN EXCLUSIVE MODE").await;
     let (one, other) = (key("one"), key("other"));
-    let having = Box::pin(store.claim(claim(&one, "203.0.113.7", START)));
-    let waiting = Box::pin(store.claim(claim(&other, "203.0.113.7", START)));
-    match select(having, waiting).await {
-        Either::Right((Err(StoreError::Unavailable(why)), having)) => {
-            assert_eq!(why, "no connection came free");
-            having.await.unwrap_err();
+    for _ in 0..TRIES {
+        let having = Box::pin(store.claim(claim(&one, "203.0.113.7", START)));
+        let waiting = Box::pin(store.claim(claim(&other, "203.0.113.7", START)));
+        match select(having, waiting).await {
+            Either::Right((Err(StoreError::Unavailable(why)), having)) => {
+                assert_eq!(why, "no connection came free");
+                having.await.unwrap_err();
+                return;
+            }
+            Either::Left((Err(_), waiting)) => drop(waiting.await.unwrap_err()),
+            Either::Right((other, _)) | Either::Left((other, _)) => panic!("{other:?}"),
         }
-        Either::Right((other, _)) | Either::Left((other, _)) => panic!("{other:?}"),
     }
+    panic!("who had the connection gave up first, each time");
 }
 
 /// Bans that are made are told to be made, whatever else operators look at.
@@ -164,23 +169,33 @@ async fn a_change_is_made_while_all_connections_for_chores_are_in_use() {
     let place = Database::fresh().await;
     let store = place.open().await;
     let used = bind(&*store, &key("used"), "203.0.113.7").await.facts.binding.unwrap().id;
-    let stranger = place.in_the_middle_of("LOCK TABLE bindings IN SHARE ROW EXCLUSIVE MODE").await;
-    let chores = [(); 2].map(|()| {
-        let (store, key) = (Arc::clone(&store), used);
-        let uses = vec![Use { key, used_at: Some(at(hours(1))), refused_at: None }];
-        tokio::spawn(async move { store.tend(Chore::NoteUses(uses)).await })
-    });
-    eventually("both chores wait for the lock", async || {
-        let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        (Postgres::shared().await.query(&place.url, waiting).await.len() == 2).then_some(())
-    })
-    .await;
-    change(&*store, &key("banned"), Action::Ban { lasting: None, reason: None }).await;
-    assert!(chores.iter().all(|chore| !chore.is_finished()));
-    stranger.batch_execute("ROLLBACK").await.unwrap();
-    for chore in chores {
-        chore.await.unwrap().unwrap();
+    for _ in 0..TRIES {
+        let stranger = place.in_the_middle_of("LOCK TABLE bindings IN SHARE ROW EXCLUSIVE MODE").await;
+        let chores = [(); 2].map(|()| {
+            let (store, key) = (Arc::clone(&store), used);
+            let uses = vec![Use { key, used_at: Some(at(hours(1))), refused_at: None }];
+            tokio::spawn(async move { store.tend(Chore::NoteUses(uses)).await })
+        });
+        eventually("both chores wait for the lock", async || {
+            let waiting =
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            let both_wait = Postgres::shared().await.query(&place.url, waiting).await.len() == 2;
+            // Nobody waits for a lock for long.
+            (both_wait || chores.iter().any(JoinHandle::is_finished)).then_some(())
+        })
+        .await;
+        change(&*store, &key("banned"), Action::Ban { lasting: None, reason: None }).await;
+        let made_beside_them = chores.iter().all(|chore| !chore.is_finished());
+        stranger.batch_execute("ROLLBACK").await.unwrap();
+        for chore in chores {
+            let tended = chore.await.unwrap();
+            assert!(matches!(tended, Ok(_) | Err(StoreError::Unavailable(_))), "{tended:?}");
+        }
+        if made_beside_them {
+            return;
+        }
     }
+    panic!("no change was made beside the chores");
 }
 
 /// In a new database, a look-up of a key under two peppers was compiled, which took longer than a request waits.

@@ -15,7 +15,7 @@ pub(crate) async fn everything_is_there_after_reopening(place: &impl Backend) {
         store.keys(ALL_KEYS).await.unwrap(),
         audit(&*store, WHOLE_AUDIT).await,
         store.counts(TOTALS).await.unwrap(),
-        store.changes_after(Revision(0)).await.unwrap().changed,
+        heard(&*store, Revision(0)).await.changed,
         store.lookup(&learned.digest.into()).await.unwrap(),
     );
     drop(store);
@@ -25,7 +25,7 @@ pub(crate) async fn everything_is_there_after_reopening(place: &impl Backend) {
         store.keys(ALL_KEYS).await.unwrap(),
         audit(&*store, WHOLE_AUDIT).await,
         store.counts(TOTALS).await.unwrap(),
-        store.changes_after(Revision(0)).await.unwrap().changed,
+        heard(&*store, Revision(0)).await.changed,
         store.lookup(&learned.digest.into()).await.unwrap(),
     );
     assert_eq!(again, known);

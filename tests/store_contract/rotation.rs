@@ -1,5 +1,6 @@
 //! From one pepper to the next: one key, one row, whichever pepper found it.
 
+use futures_util::{StreamExt, stream};
 use key_ip_sentinel::{
     domain::{ApiKey, Fingerprint, KeyDigests, KeyFacts, KeyRing, Pepper, Peppers, event::EventKind},
     store::{
@@ -68,7 +69,7 @@ fn move_to(from: &Fingerprint, to: &Fingerprint) -> Vec<Rekey> {
 }
 
 async fn changes(store: &dyn Store, since: Revision) -> Changes {
-    store.changes_after(since).await.unwrap()
+    heard(store, since).await
 }
 
 pub(crate) async fn activation_is_audited_and_takes_a_revision_that_no_key_changed_in(place: &impl Backend) {
@@ -342,7 +343,7 @@ pub(crate) async fn claims_that_meet_an_activation_have_one_winner_a_key(place: 
         tokio::task::yield_now().await;
         activate(&*store, &next_pepper()).await.unwrap();
     };
-    let (claimed, ()) = tokio::join!(futures_util::future::join_all(claims), turn);
+    let (claimed, ()) = tokio::join!(stream::iter(claims).buffer_unordered(64).collect::<Vec<_>>(), turn);
     let won = claimed.iter().filter(|claimed| matches!(claimed, Claimed::Won { .. })).count();
     assert_eq!((won, store.counts(TOTALS).await.unwrap().learned), (40, 40));
 }
