@@ -244,6 +244,19 @@ fn check_config_names_what_serve_would_refuse() {
 }
 
 #[test]
+fn check_config_names_the_authorities_of_the_store_that_serve_would_not_find() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("sentinel.toml"), folder.path().join("data"));
+    let url = "postgres://u:SeCrEt@db.example/s?sslrootcert=/nonexistent.pem";
+    let pepper = "0123456789abcdef0123456789abcdef";
+    fs::write(&file, format!("data_dir = {data:?}\nstore.url = \"{url}\"\npepper.secrets = [\"{pepper}\"]\n")).unwrap();
+    let Seen { code, out, err } = run(&["check-config", "--config", file.to_str().unwrap()], b"");
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("\nstore.url: sslrootcert /nonexistent.pem: No such file"), "{err}");
+    assert!(!err.contains("SeCrEt") && !data.exists(), "{err}");
+}
+
+#[test]
 fn a_variable_that_is_no_text_is_named_and_never_shown() {
     let folder = tempfile::tempdir().unwrap();
     for variable in ["SENTINEL_HMAC_SECRET", "SENTINEL_PEPPER__SECRETS", "SENTINEL_DATA_DIR", "SENTINEL_NO_SUCH"] {

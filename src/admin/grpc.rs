@@ -11,7 +11,7 @@ use super::{
     diagnosis, explain, export,
     follow::{self, Pages},
     import,
-    operations::{lost, not_done},
+    operations::{lost, not_found},
     pepper, promote, request, response,
 };
 use crate::store::{Change, CountQuery};
@@ -57,7 +57,7 @@ impl admin_server::Admin for Admin {
         let (_, message) = open(request)?;
         let target = request::target(&self.operations, message.key)?;
         let now = self.operations.now()?;
-        let row = self.operations.store.find(target).await.map_err(not_done)?;
+        let row = self.operations.store.find(target).await.map_err(not_found)?;
         Ok(Response::new(api::GetKeyResponse {
             key: Some(response::key(&row, now)),
             now_ms: now.as_millis(),

@@ -11,7 +11,7 @@ use super::{
     Operations, api,
     fields::Fault,
     key_file::{self, Line},
-    operations::lost,
+    operations::not_done,
     request::invalid,
 };
 use crate::{
@@ -183,7 +183,7 @@ impl Import {
         let elsewhere = keys.iter().filter(|key| key.whole.key.realm != here).count() as u64;
         let now = self.operations.now()?;
         let chore = Chore::Import { keys, peppers, actor: self.actor.clone(), now };
-        let tended = self.operations.store.tend(chore).await.map_err(lost).map_err(Status::from)?;
+        let tended = self.operations.store.tend(chore).await.map_err(not_done).map_err(Status::from)?;
         tended.records.iter().for_each(audit::log);
         // A chore tells no revision; where the store does not tell the other replicas either, they poll within a second.
         self.operations.heralds.hint().give();

@@ -68,8 +68,11 @@ pub(super) enum Failure {
     #[error("this server has not reached its store since it started; try again once `sentinel status` says serving")]
     NotReady,
     /// The store did not answer.
-    #[error("the store did not answer (a change was made or not); the server's log says why")]
+    #[error("the store did not answer; the server's log says why")]
     StoreLost,
+    /// It did not answer to a change.
+    #[error("the store did not answer (a change was made or not); the server's log says why")]
+    MadeOrNot,
     /// The store holds what this version cannot read.
     #[error("the store holds what this version cannot read; the server's log says what")]
     Corrupt,
@@ -132,7 +135,7 @@ impl Operations {
         });
         work.await.unwrap_or_else(|ended| {
             tracing::error!(error = %ended, "an admin change was cut off");
-            Err(Failure::StoreLost)
+            Err(Failure::MadeOrNot)
         })
     }
 
@@ -146,13 +149,23 @@ impl Operations {
     }
 }
 
-pub(super) fn not_done(error: ChangeError) -> Failure {
+/// A change was not made, or nobody knows.
+pub(super) fn not_done(error: impl Into<ChangeError>) -> Failure {
+    match not_found(error.into()) {
+        Failure::StoreLost => Failure::MadeOrNot,
+        failure => failure,
+    }
+}
+
+/// A key was not found, or not looked for.
+pub(super) fn not_found(error: ChangeError) -> Failure {
     match error {
         ChangeError::Refused(refusal) => Failure::Refused(refusal),
         ChangeError::Store(error) => lost(error),
     }
 }
 
+/// Nothing was read.
 pub(super) fn lost(error: StoreError) -> Failure {
     tracing::warn!(%error, "the store failed an admin request");
     match error {

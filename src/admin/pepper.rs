@@ -81,7 +81,7 @@ async fn rotate(operations: &Arc<Operations>, step: Rotation, actor: String) -> 
     });
     let done = work.await.unwrap_or_else(|ended| {
         tracing::error!(error = %ended, "a step of a rotation was cut off");
-        Err(Failure::StoreLost)
+        Err(Failure::MadeOrNot)
     });
     let (Rotated { revision, records, done, left }, in_effect) = done?;
     let forgotten = records.iter().filter(|record| record.kind == EventKind::Forgotten).count();

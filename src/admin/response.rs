@@ -142,7 +142,7 @@ impl From<Failure> for Status {
             }
             Failure::Refused(_) => Self::failed_precondition(text),
             Failure::Unlisted(_) => Self::failed_precondition(text),
-            Failure::NotReady | Failure::StoreLost | Failure::Behind => Self::unavailable(text),
+            Failure::NotReady | Failure::StoreLost | Failure::MadeOrNot | Failure::Behind => Self::unavailable(text),
             Failure::Corrupt => Self::data_loss(text),
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use nix::unistd::Uid;
 
 use crate::{
-    config::Config,
+    config::{Config, Store},
     listen::{self, Address},
 };
 
@@ -28,6 +28,9 @@ pub fn refusals(config: &Config) -> Vec<String> {
         {
             refusals.extend(listen::check_folder(&path).err().map(|fault| format!("{setting}: {fault}")));
         }
+    }
+    if let Store::Postgres(options) = &config.store {
+        refusals.extend(super::store::postgres(config, options).err());
     }
     refusals
 }

@@ -14,7 +14,7 @@ use crate::{
     pepper,
     store::{
         Store,
-        postgres::{OpenError, PostgresStore},
+        postgres::{OpenError, Options, PostgresStore},
         sqlite::Database,
     },
 };
@@ -49,12 +49,17 @@ pub(super) fn open(config: &Config) -> Result<Opened, Fatal> {
         }
         Choice::Postgres(options) => {
             let peppers = pepper::resolve(config.peppers.clone(), None, &config.data_dir)?;
-            let options = options.as_ref().clone().with_patience(config.check_deadline);
-            let store = Arc::new(PostgresStore::new(&options).map_err(|fault| format!("store.url: {fault}"))?);
+            let store = Arc::new(postgres(config, options)?);
             let keep = Keep::Postgres(Arc::clone(&store), peppers.clone());
             Ok(Opened { store, peppers, place: format!("postgres://{options}"), keep })
         }
     }
+}
+
+/// A store that is not connected to anything yet.
+pub(super) fn postgres(config: &Config, options: &Options) -> Result<PostgresStore, String> {
+    let options = options.clone().with_patience(config.check_deadline);
+    PostgresStore::new(&options).map_err(|fault| format!("store.url: {fault}"))
 }
 
 /// Brings the schema up to date, once; answers where it is.

@@ -162,7 +162,7 @@ fn open(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
     }
     match File::open(path) {
         Ok(file) => Ok(Box::new(file)),
-        Err(error) => Err(Failure::Usage(format!("<FILE>: cannot be read ({error}); --help shows how"))),
+        Err(error) => Err(Failure::Usage(format!("{}: cannot be read ({error}); --help shows how", path.display()))),
     }
 }
 

@@ -104,9 +104,15 @@ impl fmt::Debug for Options {
     }
 }
 
-/// What may be logged of an error: Redis quotes the commands that it does not take, and one of them is the password's.
+/// What may be logged of an error. Redis quotes the commands that it does not take, and one of them is the password's, so
+/// nothing is repeated from the first quotation mark on.
 pub(crate) fn told(cause: &redis::RedisError) -> String {
-    if cause.is_io_error() { cause.to_string() } else { cause.category().to_owned() }
+    if cause.is_io_error() {
+        return cause.to_string();
+    }
+    let kind = cause.code().unwrap_or_else(|| cause.category());
+    let said = cause.detail().and_then(|said| said.split(['\'', '"', '`']).next()).unwrap_or_default().trim_end();
+    if said.is_empty() { kind.to_owned() } else { format!("{kind}: {said}") }
 }
 
 #[cfg(test)]
@@ -136,6 +142,20 @@ mod tests {
         ] {
             assert_eq!(Options::new(url, None, "sentinel").unwrap_err(), fault, "{url}");
         }
+    }
+
+    #[test]
+    fn what_redis_said_is_told_up_to_what_it_quotes() {
+        let error = |detail: &str| {
+            let kind = redis::ErrorKind::Server(redis::ServerErrorKind::ResponseError);
+            redis::RedisError::from((kind, "refused", detail.to_owned()))
+        };
+        assert_eq!(told(&error("DB index is out of range")), "ERR: DB index is out of range");
+        for mark in ['\'', '"', '`'] {
+            let quoted = format!("unknown command {mark}AUTH{mark}, with args beginning with: {mark}s3cret{mark}");
+            assert_eq!(told(&error(&quoted)), "ERR: unknown command");
+        }
+        assert_eq!(told(&error("'s3cret'")), "ERR");
     }
 
     #[test]

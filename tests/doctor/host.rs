@@ -113,7 +113,7 @@ async fn without_a_server_what_is_here_is_told_and_the_exit_code_is_3() {
     let home = home().start().await.stop().await;
     let quiet = doctor(&home, &[]);
     assert_eq!(quiet.code, 3);
-    assert!(quiet.out.ends_with("nothing found. The server was not asked.\n"), "{quiet:?}");
+    assert!(quiet.out.ends_with("nothing found. The server has not answered.\n"), "{quiet:?}");
     assert!(quiet.err.starts_with("error: no server at unix:") && quiet.err.lines().count() == 1, "{quiet:?}");
     // A start that fails on this has said so in its log; here is the way out.
     chmod(&home.data_dir(), 0o755);
@@ -123,7 +123,7 @@ async fn without_a_server_what_is_here_is_told_and_the_exit_code_is_3() {
     assert_eq!(found.code, 3);
     let fix = format!("  fix: chmod 0700 {}\n", home.data_dir().display());
     assert!(found.out.starts_with("data_dir_permissions (error)\n") && found.out.contains(&fix), "{found:?}");
-    assert!(found.out.ends_with("1 finding. The server was not asked.\n"), "{found:?}");
+    assert!(found.out.ends_with("1 finding. The server has not answered.\n"), "{found:?}");
     let found = told(&home, &[]);
     found.assert_only(Code::DataDirPermissions, "error", 1);
     assert!(!found.checked.contains("many_keys_on_one_network"), "{found:?}");

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on panics, and tables are told")]
 
 mod altered;
+mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod failover;

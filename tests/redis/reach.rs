@@ -83,3 +83,12 @@ async fn not_with_a_wrong_password_name_or_authority() {
         assert_eq!(replica.metric("sentinel_redis_up"), "0", "{url}");
     }
 }
+
+#[tokio::test]
+async fn a_database_that_does_not_exist_is_told_in_the_words_of_redis() {
+    let (redis, log) = (Redis::with_password().await, Log::begin());
+    let place = Place::new(&[7]);
+    let _replica = Replica::new(&place, &Setup::of(&format!("{}/99", redis.url().trim_end_matches('/'))));
+    let told = told(&log).await;
+    assert!(told.contains("DB index is out of range") && !told.contains("password-for-tests"), "{told}");
+}

@@ -6,10 +6,10 @@ use crate::doctor::{Finding, Report};
 /// As wide as the help is.
 const WIDTH: usize = 100;
 
-/// What `doctor` found; where that is nothing, what it looked at. `asked` says whether a server answered.
-pub(in crate::cli) fn report(report: &Report, asked: bool) -> String {
+/// What `doctor` found; where that is nothing, what it looked at. `answered` says whether a server has.
+pub(in crate::cli) fn report(report: &Report, answered: bool) -> String {
     let checks = report.checked().count();
-    let alone = if asked { "" } else { " The server was not asked." };
+    let alone = if answered { "" } else { " The server has not answered." };
     if report.findings().is_empty() {
         let pairs: Vec<_> = report.checked().map(|code| (code.as_str(), code.promise().to_owned())).collect();
         return format!("{}\n{checks} checks, nothing found.{alone}\n", vertical(&pairs));

@@ -1,6 +1,7 @@
 //! From `store.url` to connections.
 
 use std::{
+    collections::HashSet,
     fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -46,6 +47,12 @@ pub enum UrlFault {
     /// libpq's modes in between protect from nobody who can answer for the server.
     #[error("sslmode={0} is not offered: it is disable, or verify-full (the default beyond this machine)")]
     Mode(String),
+    /// Only one of them would count.
+    #[error("{0} is given twice")]
+    Twice(String),
+    /// Whoever names authorities believes that they are asked.
+    #[error("sslmode=disable verifies nobody, so that sslrootcert would not be read; leave one of the two out")]
+    Unverified,
     /// Without it the server would decide.
     #[error("it names no {0}")]
     Lacks(&'static str),
@@ -74,7 +81,10 @@ impl Options {
     /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?…` with libpq's parameters; `sslmode` is `disable` or
     /// `verify-full`, `sslrootcert` the file of the authorities.
     pub fn parse(url: &str, connections: usize) -> Result<Self, UrlFault> {
-        let (place, query) = url.split_once('?').unwrap_or((url, ""));
+        // The password may have a question mark.
+        let host = url.find('@').unwrap_or(0);
+        let (place, query) =
+            url[host..].find('?').map_or((url, ""), |mark| (&url[..host + mark], &url[host + mark + 1..]));
         let (mut mode, mut roots, mut others) = (None, None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
@@ -109,13 +119,11 @@ impl Options {
         if config.get_dbname().is_none() {
             return Err(UrlFault::Lacks("database"));
         }
-        let tls = match mode {
-            Some("disable") => Tls::Off,
-            Some("verify-full") => Tls::VerifyFull(roots),
-            None if roots.is_none() && config.get_hosts().iter().all(is_here) => Tls::Off,
-            None => Tls::VerifyFull(roots),
-            Some(other) => return Err(UrlFault::Mode(other.to_owned())),
-        };
+        // Every name in it is one of PostgreSQL's by now, and no part of a password.
+        if let Some(name) = given_twice(query) {
+            return Err(UrlFault::Twice(name.to_owned()));
+        }
+        let tls = tls_of(mode, roots, config.get_hosts())?;
         config.ssl_mode(if matches!(tls, Tls::Off) { SslMode::Disable } else { SslMode::Require });
         config.connect_timeout(CONNECT).keepalives_idle(KEEPALIVE).tcp_user_timeout(UNACKNOWLEDGED);
         if config.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
@@ -195,6 +203,23 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// A server that vanished without a word.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 
+/// The last of two would win without a word.
+fn given_twice(query: &str) -> Option<&str> {
+    let mut names = HashSet::new();
+    query.split('&').filter_map(|pair| Some(pair.split_once('=')?.0)).find(|name| !names.insert(*name))
+}
+
+fn tls_of(mode: Option<&str>, roots: Option<PathBuf>, hosts: &[Host]) -> Result<Tls, UrlFault> {
+    match mode {
+        Some("disable") if roots.is_some() => Err(UrlFault::Unverified),
+        Some("disable") => Ok(Tls::Off),
+        Some("verify-full") => Ok(Tls::VerifyFull(roots)),
+        None if roots.is_none() && hosts.iter().all(is_here) => Ok(Tls::Off),
+        None => Ok(Tls::VerifyFull(roots)),
+        Some(other) => Err(UrlFault::Mode(other.to_owned())),
+    }
+}
+
 fn is_here(host: &Host) -> bool {
     match host {
         Host::Unix(_) => true,
@@ -273,8 +298,24 @@ mod tests {
         assert!(off("postgres://u@%2Frun%2Fpostgresql/d"));
         assert!(off("postgres://u@db.example/d?sslmode=disable"));
         assert!(!off("postgres://u@db.example/d"));
+        assert!(!off("postgres://u:a?sslmode=disable&sslmode=disable@db.example/d"), "that is the password");
         assert!(!off("postgres://u@127.0.0.1,db.example/d"));
         assert!(!off("postgres://u@127.0.0.1/d?sslmode=verify-full&sslrootcert=/ca.pem&application_name=x"));
+    }
+
+    #[test]
+    fn a_parameter_that_would_be_ignored_is_refused() {
+        let twice = |name: &str| UrlFault::Twice(name.to_owned());
+        for (parameters, fault) in [
+            ("sslmode=verify-full&sslmode=disable", twice("sslmode")),
+            ("sslrootcert=/a.pem&sslrootcert=/b.pem", twice("sslrootcert")),
+            ("connect_timeout=1&connect_timeout=2", twice("connect_timeout")),
+            ("sslmode=disable&sslrootcert=/ca.pem", UrlFault::Unverified),
+            ("sslrootcert=/ca.pem&sslmode=disable", UrlFault::Unverified),
+        ] {
+            let url = format!("postgres://u@h/d?{parameters}");
+            assert_eq!(Options::parse(&url, 8).unwrap_err(), fault, "{url}");
+        }
     }
 
     #[test]
