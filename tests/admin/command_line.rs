@@ -1,14 +1,17 @@
 //! What people and scripts see.
 
 use key_ip_sentinel::{
-    domain::{Fingerprint, Timestamp},
+    domain::{Fingerprint, Pepper, Timestamp},
     store::Action,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    KEY, OWNER, THIEF, ago, append, ask, bind, change, common::sentinel, crafted, decide, denied, hours, id_of, json,
-    my_uid, run::Seen, says, seeded,
+    KEY, LATE, OWNER, Sentinel, THIEF, ago, append, ask, ask_of, bind, change,
+    common::{PEPPER, eventually, sentinel},
+    crafted, decide, denied, hours, id_of, json, my_uid,
+    run::Seen,
+    says, seeded,
 };
 
 const ONE: &str = "k_0a1b2c3d000000000000000000000001";
@@ -171,6 +174,44 @@ async fn each_command_binds_before_it_ends() {
         assert_eq!(decide(&sentinel, KEY, OWNER).await, owner, "{command:?}");
         assert_eq!(decide(&sentinel, KEY, THIEF).await, thief, "{command:?}");
     }
+}
+
+/// Each kind of change to a new key; nothing if a busy server was too slow to read one back.
+async fn each_is_in_effect(sentinel: &Sentinel, key: &str, peppers: &[String]) -> Option<()> {
+    let by_key = ["--key-file", "-"];
+    let ask = |args: &[&str]| {
+        let seen = ask_of(sentinel, key, args);
+        assert_eq!(seen.code, 0, "{args:?}: {seen:?}");
+        (!seen.err.contains(LATE)).then_some(seen.out)
+    };
+    decide(sentinel, &format!("{key}-observed"), OWNER).await;
+    ask(&["bindings", "promote", "--yes"])?;
+    ask(&[&["bindings", "claim", OWNER][..], &by_key].concat())?;
+    ask(&[&["bindings", "set", THIEF][..], &by_key].concat())?;
+    ask(&[&["bindings", "note", "a note"][..], &by_key].concat())?;
+    ask(&[&["ban"], &by_key[..]].concat())?;
+    ask(&[&["unban"], &by_key[..]].concat())?;
+    let unbound = ask(&[&["unbind", "--yes"][..], &by_key].concat())?;
+    ask(&["undo", unbound.trim_end().rsplit(' ').next().unwrap(), "--yes"])?;
+    for pepper in peppers {
+        ask(&["pepper", "activate", pepper])?;
+    }
+    Some(())
+}
+
+/// What [`ask`] forgives a busy server is not how it always is.
+#[tokio::test]
+async fn each_kind_of_change_is_in_effect_when_it_is_answered() {
+    let secrets = [PEPPER, "another-pepper-for-tests-0123456789-abcd"];
+    let home = sentinel().set("pepper.secrets", &format!("{secrets:?}")).set("mode", "\"observe\"");
+    let sentinel = home.start().await;
+    let [old, new] = secrets.map(|secret| Pepper::new(secret.as_bytes()).unwrap().id().to_string());
+    let mut tries = 0;
+    eventually("each is", async || {
+        tries += 1;
+        each_is_in_effect(&sentinel, &format!("{KEY}-{tries}"), &[new.clone(), old.clone()]).await
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -206,11 +206,16 @@ fn my_uid() -> String {
     format!("uid:{}", nix::unistd::Uid::effective())
 }
 
+/// A command that asks this server, with this key on standard input.
+fn ask_of(sentinel: &Sentinel, key: &str, args: &[&str]) -> Seen {
+    let socket = format!("unix:{}", sentinel.home().admin_socket().display());
+    run(&[&["--admin", &socket], args].concat(), format!("{key}\n").as_bytes())
+}
+
 /// A command that asks this server, with [`KEY`] on standard input; it may never show the key. What it changed is in
 /// effect.
 fn ask(sentinel: &Sentinel, args: &[&str]) -> Seen {
-    let socket = format!("unix:{}", sentinel.home().admin_socket().display());
-    let mut seen = run(&[&["--admin", &socket], args].concat(), format!("{KEY}\n").as_bytes());
+    let mut seen = ask_of(sentinel, KEY, args);
     assert!(!seen.out.contains(KEY) && !seen.err.contains(KEY), "{args:?} shows the key: {seen:?}");
     if let Some(said) = seen.err.split_inclusive('\n').find(|line| line.ends_with(LATE)).map(str::to_owned) {
         seen.err = seen.err.replace(&said, "");

@@ -13,26 +13,40 @@ const BEAT: Duration = Duration::from_millis(25);
 /// A thread that does next to nothing, but again and again, and writes down when even that took long. Ends when this is
 /// dropped.
 pub(crate) struct Pauses {
-    /// When each ended, and how long it was.
-    seen: Arc<Mutex<Vec<(Instant, Duration)>>>,
+    seen: Arc<Mutex<Seen>>,
     _end: mpsc::Sender<()>,
+}
+
+struct Seen {
+    /// When the beat began that is under way.
+    began: Instant,
+    /// When each pause ended, and how long it was.
+    pauses: Vec<(Instant, Duration)>,
+}
+
+impl Seen {
+    /// What the beat under way is late by.
+    fn late(&self) -> (Instant, Duration) {
+        let now = Instant::now();
+        (now, now.saturating_duration_since(self.began + BEAT))
+    }
 }
 
 impl Pauses {
     pub(crate) fn watched() -> Self {
         let (end, ended) = mpsc::channel::<()>();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (pauses, mut file) = (Arc::clone(&seen), tempfile::tempfile().unwrap());
+        let seen = Arc::new(Mutex::new(Seen { began: Instant::now(), pauses: Vec::new() }));
+        let (watched, mut file) = (Arc::clone(&seen), tempfile::tempfile().unwrap());
         thread::spawn(move || {
-            let mut began = Instant::now();
             while ended.recv_timeout(BEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
                 // A disk can stand still by itself.
                 file.write_all(b".").and_then(|()| file.sync_data()).unwrap();
-                let late = began.elapsed().saturating_sub(BEAT);
-                if late > BEAT {
-                    pauses.lock().unwrap().push((Instant::now(), late));
+                let mut seen = watched.lock().unwrap();
+                let beat = seen.late();
+                if beat.1 > BEAT {
+                    seen.pauses.push(beat);
                 }
-                began = Instant::now();
+                seen.began = beat.0;
             }
         });
         Self { seen, _end: end }
@@ -41,10 +55,11 @@ impl Pauses {
     /// The most that was lost to pauses in any time so long.
     pub(crate) fn most_within(&self, time: Duration) -> Duration {
         let seen = self.seen.lock().unwrap();
-        let lost = |until: &Instant| {
-            let near = seen.iter().filter(|(ended, _)| ended <= until && *until - *ended <= time);
+        let pauses: Vec<_> = seen.pauses.iter().copied().chain([seen.late()]).collect();
+        let lost = |until: Instant| {
+            let near = pauses.iter().filter(|(ended, _)| *ended <= until && until - *ended <= time);
             near.map(|(_, late)| *late).sum()
         };
-        seen.iter().map(|(ended, _)| lost(ended)).max().unwrap_or_default()
+        pauses.iter().map(|(ended, _)| lost(*ended)).max().unwrap_or_default()
     }
 }

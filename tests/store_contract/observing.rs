@@ -79,7 +79,7 @@ pub(crate) async fn a_claim_that_forgets_candidates_takes_a_revision(place: &imp
     observe(&*store, &key, "203.0.113.7").await;
     let before = revision(&*store).await;
     let won = bind(&*store, &key, "198.51.100.9").await;
-    assert_eq!(store.changes_after(before).await.unwrap().changed, [(won.as_of, key.digest)]);
+    assert_eq!(heard(&*store, before).await.changed, [(won.as_of, key.digest)]);
     assert_eq!((won.as_of, revision(&*store).await), (Revision(before.0 + 1), won.as_of));
     assert_eq!(store.lookup(&key.digest.into()).await.unwrap(), won);
 }
