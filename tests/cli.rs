@@ -223,7 +223,10 @@ fn migrate_makes_a_store_that_serve_would_make_and_can_be_repeated() {
     .unwrap();
     let Seen { code, out, err } = migrate();
     assert!(code == 1 && out.is_empty(), "{out}");
-    assert!(err.starts_with("error: 127.0.0.1:1/s: the store is unavailable") && !err.contains("SeCrEt"), "{err}");
+    assert!(
+        err.starts_with("error: store.url: 127.0.0.1:1/s: the store is unavailable") && !err.contains("SeCrEt"),
+        "{err}"
+    );
 }
 
 #[test]

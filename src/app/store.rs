@@ -69,7 +69,7 @@ pub async fn migrate(config: &Config) -> Result<String, Fatal> {
     }
     let Opened { place, keep, .. } = open(config)?;
     if let Keep::Postgres(store, peppers) = keep {
-        store.prepare(&peppers).await?;
+        store.prepare(&peppers).await.map_err(refusal)?;
     }
     Ok(place)
 }
@@ -91,10 +91,17 @@ impl Keep {
                     prepared();
                     std::future::pending().await
                 }
-                Err(fault @ OpenError::Pepper(_)) => format!("pepper.secrets: {fault}").into(),
-                Err(fault) => format!("store.url: {fault}").into(),
+                Err(fault) => refusal(fault),
             },
         }
+    }
+}
+
+/// Names the setting to mend.
+fn refusal(fault: OpenError) -> Fatal {
+    match fault {
+        OpenError::Pepper(_) => format!("pepper.secrets: {fault}").into(),
+        _ => format!("store.url: {fault}").into(),
     }
 }
 
@@ -110,7 +117,7 @@ async fn prepare(store: &PostgresStore, peppers: &Peppers) -> Result<(), OpenErr
             }
             Err(cause) if cause.may_pass() => {
                 if !std::mem::replace(&mut told, true) {
-                    warn!(%cause, "the store is not there yet; nothing is decided until it is");
+                    warn!(%cause, "store.url: the store is not there yet; nothing is decided until it is");
                 }
                 let part = rand::rng().random_range(0.5..1.0);
                 sleep(retry.mul_f64(part)).await;

@@ -1,5 +1,7 @@
 //! Why a store did not do what it was asked.
 
+use std::fmt;
+
 use super::{Left, RecordId};
 use crate::domain::{KeyId, PepperId};
 
@@ -19,6 +21,16 @@ pub enum StoreError {
     /// It will not work later: a row that this version cannot read. For a decision the store is lost as well.
     #[error("the store holds what this version cannot read: {0}")]
     Corrupt(String),
+}
+
+impl StoreError {
+    /// The same, of the one row of many that cannot be read.
+    pub(super) fn of(self, row: impl fmt::Display) -> Self {
+        match self {
+            Self::Corrupt(cause) => Self::Corrupt(format!("{row}: {cause}")),
+            Self::Unavailable(_) | Self::Late | Self::Behind(_) => self,
+        }
+    }
 }
 
 /// Why a change was not made.

@@ -40,7 +40,12 @@ async fn a_store_that_is_away_is_waited_for_and_redis_is_not_believed_meanwhile(
     }
     let asked = metric(&late, "sentinel_cache_requests_total{tier=\"redis\",outcome=\"hit\"}").await;
     assert_eq!(asked, 0.0);
-    assert_eq!(told(&late, &["WARN", "the store is not there yet", "onnection refused"]).len(), 1, "{}", late.log());
+    assert_eq!(
+        told(&late, &["WARN", "store.url: the store is not there yet", "onnection refused"]).len(),
+        1,
+        "{}",
+        late.log()
+    );
 
     postgres.start_again().await;
     ready(&late, true).await;

@@ -7,7 +7,10 @@ use key_ip_sentinel::{
         Fingerprint, Reason, State, Timestamp,
         event::{EventKind, Record},
     },
-    store::{Action, ChangeError, KeyQuery, KeyRow, Life, Order, Refusal, RefusedNetwork, Revision, Store, Target},
+    store::{
+        Action, ChangeError, KeyQuery, KeyRow, Life, Order, Refusal, RefusedNetwork, Revision, Store, StoreError,
+        Target,
+    },
 };
 
 use crate::fixture::*;
@@ -201,4 +204,18 @@ pub(crate) async fn a_walk_by_id_goes_through_bindings_and_bans(place: &impl Bac
     let mut ids: Vec<_> = keys.iter().map(|key| key.digest.new_id()).collect();
     ids.sort();
     assert_eq!(met, ids);
+}
+
+/// Of two keys and two records the first of each was made unreadable. Whoever has a million of them must know which.
+pub(crate) async fn names_what_it_cannot_read(store: &dyn Store, broken: &Fingerprint) {
+    let id = broken.digest.new_id().to_string();
+    for query in [ALL_KEYS, KeyQuery { whole: true, order: Order::ById(None), ..ALL_KEYS }] {
+        let listed = store.keys(query).await;
+        assert!(
+            matches!(&listed, Err(StoreError::Corrupt(text)) if text.contains(&id) && text.contains("bindings.state")),
+            "{listed:?}"
+        );
+    }
+    let read = store.audit(WHOLE_AUDIT).await;
+    assert!(matches!(&read, Err(StoreError::Corrupt(text)) if text.starts_with("record 1: audit.kind")), "{read:?}");
 }

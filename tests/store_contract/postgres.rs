@@ -243,3 +243,20 @@ async fn no_policy_hides_a_ban() {
     store.lookup(&key("banned").digest.into()).await.unwrap_err();
     store.claim(claim(&key("banned"), "203.0.113.7", START)).await.unwrap_err();
 }
+
+#[tokio::test]
+async fn the_one_row_of_many_that_cannot_be_read_is_named() {
+    let place = Database::fresh().await;
+    let store = place.open().await;
+    let keys = ["broken", "sound"].map(key);
+    for key in &keys {
+        bind(&*store, key, "203.0.113.7").await;
+    }
+    let breaks = format!(
+        "ALTER TABLE bindings DROP CONSTRAINT bindings_state_check, DROP CONSTRAINT bindings_check;
+         UPDATE bindings SET state = 'owned' WHERE key_id = '{}'; UPDATE audit SET kind = 'gossip' WHERE id = 1",
+        keys[0].digest.new_id()
+    );
+    Postgres::shared().await.query(&place.url, &breaks).await;
+    crate::listing::names_what_it_cannot_read(&*store, &keys[0]).await;
+}

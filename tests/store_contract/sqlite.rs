@@ -218,6 +218,21 @@ async fn a_store_in_use_is_not_closed() {
 }
 
 #[tokio::test]
+async fn the_one_row_of_many_that_cannot_be_read_is_named() {
+    let place = File::new();
+    let store = place.start();
+    let keys = ["broken", "sound"].map(key);
+    for key in &keys {
+        bind(&store, key, "203.0.113.7").await;
+    }
+    let shell = place.shell();
+    shell.execute_batch("PRAGMA ignore_check_constraints = ON; UPDATE audit SET kind = 'gossip' WHERE id = 1").unwrap();
+    let id = keys[0].digest.new_id().to_string();
+    shell.execute("UPDATE bindings SET state = 'owned' WHERE key_id = ?1", [id]).unwrap();
+    crate::listing::names_what_it_cannot_read(&store, &keys[0]).await;
+}
+
+#[tokio::test]
 async fn unreadable_values_are_corrupt_and_named() {
     let place = File::new();
     let store = place.start();

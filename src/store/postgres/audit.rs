@@ -182,7 +182,9 @@ async fn filter(session: &mut Session, query: &AuditQuery, asked: &mut Asked) ->
 }
 
 fn stored(row: &Row) -> Result<Stored, StoreError> {
-    Ok(Stored { id: RecordId(column(row, 11, "audit.id")?), record: record(row)? })
+    let id = column(row, 11, "audit.id")?;
+    let record = record(row).map_err(|fault| fault.of(format_args!("record {id}")))?;
+    Ok(Stored { id: RecordId(id), record })
 }
 
 fn record(row: &Row) -> Result<Record, StoreError> {

@@ -82,11 +82,10 @@ fn one(row: &Row) -> Result<Found, StoreError> {
         as_of: Revision(as_of.ok_or_else(|| missing("revision: its row is missing"))?),
         active: PepperId::from_stored(active.ok_or_else(|| missing("peppers: none is active"))?),
         digest: digest(row, 2, "bindings.digest")?,
-        facts: KeyFacts {
-            binding: binding.map(|id| read_binding(row, id)).transpose()?,
-            ban: ban.map(|id| read_ban(row, id)).transpose()?,
-            candidates: candidates(row)?,
-        },
+        facts: read_facts(row, binding, ban).map_err(|fault| match id {
+            Some(id) => fault.of(id),
+            None => fault,
+        })?,
         id,
         note: column(row, 10, "bindings.note")?,
         archived: match archived {
@@ -96,6 +95,14 @@ fn one(row: &Row) -> Result<Found, StoreError> {
             }),
             None => None,
         },
+    })
+}
+
+fn read_facts(row: &Row, binding: Option<KeyId>, ban: Option<KeyId>) -> Result<KeyFacts, StoreError> {
+    Ok(KeyFacts {
+        binding: binding.map(|id| read_binding(row, id)).transpose()?,
+        ban: ban.map(|id| read_ban(row, id)).transpose()?,
+        candidates: candidates(row)?,
     })
 }
 

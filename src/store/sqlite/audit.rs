@@ -160,7 +160,9 @@ pub(super) fn later(conn: &Connection, record: RecordId, key: KeyId, part: &Part
 }
 
 fn stored(row: &rusqlite::Row<'_>) -> Result<Stored, StoreError> {
-    Ok(Stored { id: RecordId(column(row, 11, "audit.id")?), record: record(row)? })
+    let id = column(row, 11, "audit.id")?;
+    let record = record(row).map_err(|fault| fault.of(format_args!("record {id}")))?;
+    Ok(Stored { id: RecordId(id), record })
 }
 
 fn record(row: &rusqlite::Row<'_>) -> Result<Record, StoreError> {

@@ -21,6 +21,10 @@ pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeE
 }
 
 pub(super) fn row(conn: &Connection, key_id: KeyId) -> Result<KeyRow, StoreError> {
+    read(conn, key_id).map_err(|fault| fault.of(key_id))
+}
+
+fn read(conn: &Connection, key_id: KeyId) -> Result<KeyRow, StoreError> {
     let sql = "SELECT used_at, refused_at, note FROM bindings WHERE key_id = ?1";
     let mut statement = conn.prepare_cached(sql)?;
     let archived = life::archived(conn, key_id)?;

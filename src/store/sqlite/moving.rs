@@ -39,6 +39,10 @@ pub(super) fn page(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, S
 }
 
 fn whole(conn: &Connection, id: KeyId) -> Result<Option<Whole>, StoreError> {
+    read(conn, id).map_err(|fault| fault.of(id))
+}
+
+fn read(conn: &Connection, id: KeyId) -> Result<Option<Whole>, StoreError> {
     let Some(named) = names::by_id(conn, id)? else { return Ok(None) };
     let mut statement = conn.prepare_cached("SELECT restored_at FROM bindings WHERE key_id = ?1")?;
     let restored_at = match statement.query([id.to_string()])?.next()? {
