@@ -41,24 +41,21 @@ pub async fn write(store: Arc<dyn Store>, cached: Arc<Cached>, mut stop: oneshot
     }
 }
 
-/// What the store did not take. `failing` says whether it took the last batch.
+/// What the store did not take. `failing` is whether something was left the last time.
 async fn store_all(store: &dyn Store, mut uses: Vec<Use>, failing: &mut bool) -> Vec<Use> {
     while !uses.is_empty() {
         let batch = uses.split_off(uses.len().saturating_sub(BATCH));
-        let written = store.tend(Chore::NoteUses(batch.clone())).await;
-        let has_failed = std::mem::replace(failing, written.is_err());
-        match written {
-            Ok(_) if has_failed => info!("times of last use are written again"),
-            Ok(_) => {}
-            Err(cause) => {
-                // Once: it is tried every few seconds, and whoever archives by what is written may be another replica.
-                if !has_failed {
-                    warn!(%cause, "times of last use are not written; binding.archive_after may take keys that are in use");
-                }
-                uses.extend(batch);
-                return uses;
+        if let Err(cause) = store.tend(Chore::NoteUses(batch.clone())).await {
+            // Once: it is tried every few seconds, and whoever archives by what is written may be another replica.
+            if !std::mem::replace(failing, true) {
+                warn!(%cause, "times of last use are not written; binding.archive_after may take keys that are in use");
             }
+            uses.extend(batch);
+            return uses;
         }
+    }
+    if std::mem::take(failing) {
+        info!("times of last use are written again");
     }
     uses
 }

@@ -62,9 +62,12 @@ async fn walk(session: &Session<'_>, dry_run: bool) -> Result<Walked, Failure> {
     .await;
     progress.clear();
     let again = |why: &str| {
-        let done = keys.iter().filter(|key| key.record > 0).count();
-        let hint = if dry_run { "" } else { "; what is done stays done, and running it again goes on with the rest" };
-        Failure::Unreachable(format!("{why} after it told of {done} changes{hint}"))
+        let (told, hint) = match dry_run {
+            true => ("keys", ""),
+            false => ("changes", "; what is done stays done, and running it again goes on with the rest"),
+        };
+        let done = keys.iter().filter(|key| dry_run || key.record > 0).count();
+        Failure::Unreachable(format!("{why} after it told of {done} {told}{hint}"))
     };
     match (result, end) {
         (Ok(()), Some(end)) => Ok(Walked { dry_run, keys, let_through, end }),

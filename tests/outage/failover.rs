@@ -3,6 +3,16 @@
 //! Pools keep a connection for as long as it works. One that had come to a standby worked for ever: it answered, and each
 //! ban was obeyed nowhere.
 
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::timeout,
+};
+
 use crate::{
     OWNER, THIEF, answers,
     common::{Sentinel, cut::Cut, eventually, postgres::Postgres},
@@ -92,4 +102,49 @@ async fn an_address_that_leads_to_a_promoted_standby_leaves_nobody_at_the_old_pr
     answers(&sentinel, BANNED, OWNER, "key_banned").await;
     assert_eq!(reason(&other, &used, THIEF).await, "ip_mismatch");
     ready(&sentinel, true).await;
+
+    address.lead_to(primary.address());
+    standby.end_sessions(&url).await;
+    for round in 0..5 {
+        use_all_connections(&sentinel, &format!("former-{round}")).await;
+    }
+    let claimed = "SELECT count(*) FROM bindings WHERE created_at > now() - interval '1 hour'";
+    assert_eq!(primary.query(&url, claimed).await, [["1"]], "only the key that was used before the promotion");
+    address.lead_to(standby.address());
+    first_uses_pass(&sentinel, "found-again").await;
+}
+
+/// Whoever waits for a host that is silent has no time left for the next, and would begin with the silent one again.
+#[tokio::test]
+async fn a_first_host_that_drops_packets_is_passed_over() {
+    let postgres = Postgres::shared().await;
+    let url = postgres.database().await;
+    let dead = Dead::host().await;
+    let both = url.replace(&postgres.address().to_string(), &format!("{},{}", dead.address, postgres.address()));
+    let sentinel = replica(&both).set("check_deadline", "\"2s\"").start().await;
+    ready(&sentinel, true).await;
+    first_uses_pass(&sentinel, "passed-over").await;
+    sentinel.admin().await.ban(BANNED).await.unwrap();
+    answers(&sentinel, BANNED, OWNER, "key_banned").await;
+}
+
+/// An address whose server takes no connection and refuses none.
+struct Dead {
+    address: SocketAddr,
+    _queue: (TcpListener, Vec<TcpStream>),
+}
+
+impl Dead {
+    async fn host() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let (address, mut waiting) = (listener.local_addr().unwrap(), Vec::new());
+        // Until its queue is full.
+        while let Ok(connected) = timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+            waiting.push(connected.unwrap());
+            assert!(waiting.len() < 100, "the queue has no end");
+        }
+        Self { address, _queue: (listener, waiting) }
+    }
 }

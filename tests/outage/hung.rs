@@ -113,7 +113,7 @@ async fn a_store_that_hangs_costs_no_flood_of_lines_connections_or_memory() {
     let ours = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'sentinel'";
     eventually("only its own connections are left", async || {
         let count: usize = postgres.query(&url, ours).await[0][0].parse().unwrap();
-        (count <= 8 + 6).then_some(())
+        (count <= 8 + 8).then_some(())
     })
     .await;
     let warnings = told(&sentinel, &["WARN"]);

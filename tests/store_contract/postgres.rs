@@ -260,3 +260,17 @@ async fn the_one_row_of_many_that_cannot_be_read_is_named() {
     Postgres::shared().await.query(&place.url, &breaks).await;
     crate::listing::names_what_it_cannot_read(&*store, &keys[0]).await;
 }
+
+/// A statement whose values did not fit the column was never sent, and the COMMIT after it was: a binding without its
+/// record in the audit.
+#[tokio::test]
+async fn what_could_not_be_sent_whole_is_not_kept() {
+    let place = Database::fresh().await;
+    place.open().await;
+    let server = Postgres::shared().await;
+    server.query(&place.url, "ALTER TABLE audit ALTER COLUMN count TYPE int").await;
+    let store = place.open().await;
+    store.claim(claim(&key("some"), "203.0.113.7", START)).await.unwrap_err();
+    server.query(&place.url, "ALTER TABLE audit ALTER COLUMN count TYPE bigint").await;
+    assert_eq!(binding(&*place.open().await, &key("some")).await, None);
+}

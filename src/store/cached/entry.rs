@@ -44,7 +44,7 @@ impl Entry {
         Self { firsthand: false, ..Self::new(reading) }
     }
 
-    /// Whether it includes every claim too, which take no revision, up to the moment when it was asked for.
+    /// Whether it includes every claim too, most of which take no revision, up to the moment when it was asked for.
     pub(super) fn is_firsthand(&self) -> bool {
         self.firsthand
     }

@@ -128,7 +128,7 @@ impl Cached {
     }
 
     /// Reads `key` from the store, or from Redis where the fact that is found there `settles` the matter. A fact from
-    /// Redis includes every operator's change, but claims take no revision: that a key is nobody's, or nobody else's, is
+    /// Redis includes every operator's change, but hardly a claim takes a revision: that a key is nobody's, or nobody else's, is
     /// for the store to say. Concurrent readers of one key share one read.
     pub async fn load(
         self: &Arc<Self>,
@@ -147,7 +147,7 @@ impl Cached {
             }
             hearsay = false;
         }
-        let cause = StoreError::Corrupt("revision: it is behind the changes that are logged".to_owned());
+        let cause = StoreError::Unavailable("what it says is older than the changes that were heard of".to_owned());
         self.complaint.hear(&cause);
         Err(cause)
     }

@@ -65,7 +65,7 @@ async fn locked(session: &mut Session, id: KeyId) -> Result<Option<Named>, Store
         session.begin(vec![Lock::Writers.share(), lock([seen.fingerprint.digest])]).await?;
         match keys::by_id(session, id).await? {
             Some(key) if key.fingerprint.digest == seen.fingerprint.digest => return Ok(Some(key)),
-            _ => session.roll_back().await,
+            _ => drop(session.roll_back().await),
         }
     }
 }

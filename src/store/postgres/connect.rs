@@ -53,6 +53,9 @@ pub enum UrlFault {
     /// Whoever names authorities believes that they are asked.
     #[error("sslmode=disable verifies nobody, so that sslrootcert would not be read; leave one of the two out")]
     Unverified,
+    /// What the store needs of its connections is not the operator's to say.
+    #[error("{0} is not offered: Sentinel sets it")]
+    Ours(&'static str),
     /// Without it the server would decide.
     #[error("it names no {0}")]
     Lacks(&'static str),
@@ -125,14 +128,14 @@ impl Options {
         }
         let tls = tls_of(mode, roots, config.get_hosts())?;
         config.ssl_mode(if matches!(tls, Tls::Off) { SslMode::Disable } else { SslMode::Require });
-        config.connect_timeout(CONNECT).keepalives_idle(KEEPALIVE).tcp_user_timeout(UNACKNOWLEDGED);
-        if config.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
-            return Err(UrlFault::Malformed(
-                "target_session_attrs is read-write: the store must be the primary".to_owned(),
-            ));
+        if let Some(name) =
+            OURS.into_iter().find(|ours| query.split('&').any(|pair| pair.split('=').next() == Some(ours)))
+        {
+            return Err(UrlFault::Ours(name));
         }
-        if config.get_hosts().len() > 1 {
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        config.keepalives_idle(KEEPALIVE).tcp_user_timeout(UNACKNOWLEDGED).connect_timeout(CONNECT);
+        if let hosts @ 2.. = config.get_hosts().len() {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite).connect_timeout(CONNECT_ALL / hosts as u32);
         }
         if config.get_application_name().is_none() {
             config.application_name("sentinel");
@@ -155,7 +158,7 @@ impl Options {
         let mut config = self.config.clone();
         let given = self.config.get_options().unwrap_or_default();
         config.options(format!(
-            "{given} {OURS} -c statement_timeout={} -c lock_timeout={}",
+            "{given} {SETTINGS} -c statement_timeout={} -c lock_timeout={}",
             patience.as_millis(),
             patience.min(LOCKED).as_millis()
         ));
@@ -168,7 +171,7 @@ impl Options {
         // the middle of something, which costs the connection: the rest of the time is for what it is used for.
         let wait = Some(patience.min(CONNECTION) / 2);
         let pool = Pool::builder(manager).max_size(size).wait_timeout(wait).runtime(Runtime::Tokio1);
-        let pool = pool.post_create(server.on_connect()).pre_recycle(server.on_reuse()).build();
+        let pool = pool.post_create(server.on_connect()).pre_recycle(server.on_reuse(OLDEST)).build();
         // Only timeouts without a runtime are refused.
         pool.map_err(|error| TlsFault::NoRoots(error.to_string()))
     }
@@ -190,11 +193,27 @@ impl Options {
 /// under a lock is what is committed when the lock is there. Nobody's policy hides a ban: it is an error. Compiling a
 /// look-up takes 300 ms, and of tables that were never analysed the server may think that it pays. A replica that dies in
 /// the middle of a transaction does not hold its locks for long.
-const OURS: &str = "-c synchronous_commit=on -c default_transaction_isolation=read\\ committed -c row_security=off \
+const SETTINGS: &str = "-c synchronous_commit=on -c default_transaction_isolation=read\\ committed -c row_security=off \
     -c jit=off -c idle_in_transaction_session_timeout=5000";
 
+/// A replica that decides all by its cache makes no new connection for days, and would not hear of another server.
+const OLDEST: Duration = Duration::from_mins(5);
 /// How long the server may take to accept.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long all of several hosts together may take, of which the last is the primary: less than any operation waits, or
+/// nobody would ever get past a first one that drops packets.
+const CONNECT_ALL: Duration = Duration::from_millis(750);
+/// Parameters of libpq's that would only be overwritten.
+const OURS: [&str; 8] = [
+    "connect_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "load_balance_hosts",
+    "target_session_attrs",
+    "tcp_user_timeout",
+];
 /// The most that is waited for a lock: less than an operator waits for an answer, and than those who wait behind.
 const LOCKED: Duration = Duration::from_secs(3);
 /// For a connection and what it is used for.
@@ -322,6 +341,8 @@ mod tests {
     fn a_url_that_is_none_is_refused_without_its_password() {
         for (url, fault) in [
             ("postgres://u:s3cret@h/d?sslmode=require", UrlFault::Mode("require".to_owned())),
+            ("postgres://u@h/d?target_session_attrs=read-only", UrlFault::Ours("target_session_attrs")),
+            ("postgres://u@h/d?connect_timeout=9", UrlFault::Ours("connect_timeout")),
             ("postgres:///d", UrlFault::Lacks("host")),
             ("postgres://h/d", UrlFault::Lacks("user")),
             ("postgres://u@h", UrlFault::Lacks("database")),
@@ -331,7 +352,6 @@ mod tests {
         for url in [
             "postgres://u:p@s3cret@h/d",
             "postgres://u@localhost/d?hostaddr=203.0.113.9",
-            "postgres://u@localhost/d?target_session_attrs=read-only",
             "postgres://u:s3cret@h:port/d",
             "postgres://u:s3cret@h/d?what=ever",
             "mysql://u:s3cret@h/d",

@@ -15,7 +15,13 @@ use crate::{
     },
 };
 
+/// A row is a few statements, and a key that is re-keyed between two of them would come out empty.
+async fn of_one_snapshot(session: &mut Session) -> Result<(), StoreError> {
+    session.begin(vec![step!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")]).await.map(drop)
+}
+
 pub(super) async fn find(session: &mut Session, target: &Target) -> Result<KeyRow, ChangeError> {
+    of_one_snapshot(session).await?;
     let id = match target {
         Target::Id(prefix) => only_id(session, prefix).await?,
         Target::Key(key) => by_key(session, key).await?.ok_or(Refusal::NotFound)?.id,
@@ -26,9 +32,8 @@ pub(super) async fn find(session: &mut Session, target: &Target) -> Result<KeyRo
     Ok(KeyRow { refused, whole: None, ..row })
 }
 
-/// A listing is a few statements, and a key that is re-keyed between two of them would be missing.
 pub(super) async fn keys(session: &mut Session, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-    session.begin(vec![step!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")]).await?;
+    of_one_snapshot(session).await?;
     if query.whole { page(session, query).await } else { told(session, query).await }
 }
 
@@ -43,71 +48,6 @@ async fn told(session: &mut Session, query: &KeyQuery) -> Result<Vec<KeyRow>, St
     Ok(rows.into_iter().map(|row| KeyRow { whole: None, ..row }).collect())
 }
 
-<<<<<<< HEAD
-=======
-/// What is known of these keys, in their order. All of it in two trips, however many they are.
-pub(super) async fn rows(session: &mut Session, ids: &[KeyId]) -> Result<Vec<KeyRow>, StoreError> {
-    let asked: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    let known = step!(
-        "SELECT DISTINCT ON (known.key_id) known.key_id, known.digest, known.pepper, known.realm, known.hint,
-             binding.used_at, binding.refused_at, binding.restored_at
-         FROM known_keys AS known LEFT JOIN bindings AS binding ON binding.key_id = known.key_id
-         WHERE known.key_id = ANY ($1) ORDER BY known.key_id, known.source",
-        asked.clone()
-    );
-    let archive = step!(
-        "SELECT key_id, networks::text[], created_at, archived_at FROM archive WHERE key_id = ANY ($1) ORDER BY id",
-        asked
-    );
-    let answers = session.send(vec![known, archive]).await?;
-    let [known, archive] = &answers[..] else { return Ok(Vec::new()) };
-    let mut formers: HashMap<KeyId, Vec<Former>> = HashMap::new();
-    for row in archive {
-        formers.entry(parsed(row, 0, "archive.key_id")?).or_default().push(Former {
-            networks: networks(row, 1, "archive.networks")?,
-            created_at: moment(row, 2, "archive.created_at")?,
-            archived_at: moment(row, 3, "archive.archived_at")?,
-        });
-    }
-    let keys = known.iter().map(named).collect::<Result<Vec<_>, _>>()?;
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let found = session.rows(facts::step_of(keys.iter().map(|key| key.fingerprint.digest))).await?;
-    let mut rows = HashMap::with_capacity(keys.len());
-    for ((row, key), found) in known.iter().zip(keys).zip(facts::found(&found)?) {
-        let id = key.id;
-        rows.insert(id, key_row(row, key, found, &mut formers).map_err(|fault| fault.of(id))?);
-    }
-    Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
-}
-
-fn key_row(
-    row: &Row,
-    key: Named,
-    found: Found,
-    formers: &mut HashMap<KeyId, Vec<Former>>,
-) -> Result<KeyRow, StoreError> {
-    Ok(KeyRow {
-        key_id: key.id,
-        hint: key.fingerprint.hint.clone(),
-        facts: found.facts,
-        life: Life {
-            used_at: moment_or_null(row, 5, "bindings.used_at")?,
-            refused_at: moment_or_null(row, 6, "bindings.refused_at")?,
-            note: found.note,
-            archived: found.archived,
-        },
-        refused: Vec::new(),
-        whole: Some(Box::new(Whole {
-            key: key.fingerprint,
-            restored_at: moment_or_null(row, 7, "bindings.restored_at")?,
-            archive: formers.remove(&key.id).unwrap_or_default(),
-        })),
-    })
-}
-
->>>>>>> wt-small
 /// So many keys are judged at once.
 const JUDGED: usize = 256;
 

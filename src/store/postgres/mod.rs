@@ -160,7 +160,9 @@ impl Store for PostgresStore {
     }
 
     async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
-        listing::find(&mut self.scanning().await?, &target).await
+        let mut session = self.scanning().await?;
+        let found = listing::find(&mut session, &target).await;
+        session.end(found).await
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {

@@ -60,10 +60,12 @@ pub(super) async fn prune(session: &mut Session, before: Timestamp, limit: u32) 
     for day in over(session, before).await? {
         match drop_day(session, &day).await {
             Ok(records) => dropped += records,
-            // The audit is busy, or the connection gone; the other days and the rest are not the worse for it.
+            // The audit is busy; the other days and the rest are not the worse for it.
             Err(cause) => {
                 debug!(%day, %cause, "a day of the audit was not dropped; it is tried again");
-                session.roll_back().await;
+                if !session.roll_back().await {
+                    return Err(cause);
+                }
             }
         }
     }

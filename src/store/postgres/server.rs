@@ -1,12 +1,12 @@
 //! Which server the connections lead to.
 //!
 //! A pool keeps a connection for as long as it works, and one to yesterday's primary works: it answers, and knows nothing
-//! of what is banned since. So each new connection is asked where it leads; when it is another place than before, all
-//! older ones are closed as they come back.
+//! of what is banned since. So each new connection is asked where it leads; when it is another place than before, no older
+//! one is used again.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use deadpool_postgres::{ClientWrapper, Hook, HookError, Metrics};
@@ -33,13 +33,25 @@ struct Place {
     database: u32,
 }
 
-/// A standby does not know its timeline before it is promoted.
+/// A standby has no timeline before it is promoted.
 const PLACE: &str = "
     SELECT (SELECT system_identifier FROM pg_control_system()),
         CASE WHEN pg_is_in_recovery() THEN 0
             ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END,
-        (SELECT oid FROM pg_database WHERE datname = current_database()),
-        pg_is_in_recovery()";
+        (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+const FORMER: &str = "the server is of an older timeline, as a former primary is; if it is the restored store, restart";
+
+impl Place {
+    fn is_standby(&self) -> bool {
+        self.timeline == 0
+    }
+
+    /// Whether this is what `later` was promoted from, or a relative of it.
+    fn was_before(&self, later: &Self) -> bool {
+        (self.system, self.database) == (later.system, later.database) && self.timeline < later.timeline
+    }
+}
 
 impl Server {
     /// Asks each new connection.
@@ -49,16 +61,17 @@ impl Server {
             let this = Arc::clone(&this);
             Box::pin(async move {
                 let found = client.query_typed_one(PLACE, &[]).await.and_then(|row| read(&row));
-                let (place, standby) = found.map_err(HookError::Backend)?;
-                this.meet(place, standby)
+                this.meet(found.map_err(HookError::Backend)?)
             })
         })
     }
 
-    /// Lets no connection be used again that was made before the latest place was known.
-    pub(super) fn on_reuse(self: &Arc<Self>) -> Hook {
+    /// Lets no connection be used again that was made before the latest place was known, nor one that is older than this:
+    /// who never makes a new one would not hear of another server.
+    pub(super) fn on_reuse(self: &Arc<Self>, oldest: Duration) -> Hook {
         let this = Arc::clone(self);
         Hook::sync_fn(move |_, metrics: &Metrics| match &*this.known() {
+            _ if metrics.age() > oldest => Err(HookError::message("it is to be asked again where it leads")),
             Some(known) if metrics.created < known.since => Err(HookError::message("it leads to another server")),
             _ => Ok(()),
         })
@@ -66,16 +79,24 @@ impl Server {
 
     /// The first place may be a standby: what becomes of a start on it is for the start to say. A primary that takes no
     /// writes for a while is none; it answers for known keys.
-    fn meet(&self, place: Place, standby: bool) -> Result<(), HookError> {
-        let mut known = self.known();
-        match &*known {
-            Some(_) if standby => return Err(HookError::message("the server is a standby")),
-            Some(known) if known.place == place => return Ok(()),
-            Some(_) => warn!("store.url leads to another server than before; all connections to it are made anew"),
-            None => {}
+    fn meet(&self, place: Place) -> Result<(), HookError> {
+        let before = {
+            let mut known = self.known();
+            let before = known.as_ref().map(|known| known.place);
+            match before {
+                Some(before) if before == place => return Ok(()),
+                Some(_) if place.is_standby() => return Err(HookError::message("the server is a standby")),
+                Some(before) if place.was_before(&before) => return Err(HookError::message(FORMER)),
+                _ => {}
+            }
+            // Now, which is after this very connection was made: if both servers answer for a while, it is the next
+            // that tells.
+            *known = Some(Known { place, since: Instant::now() });
+            before
+        };
+        if before.is_some() {
+            warn!("store.url leads to another server than before; all connections to it are made anew");
         }
-        // Now, which is after this very connection was made: if both servers answer for a while, it is the next that tells.
-        *known = Some(Known { place, since: Instant::now() });
         Ok(())
     }
 
@@ -84,6 +105,6 @@ impl Server {
     }
 }
 
-fn read(row: &Row) -> Result<(Place, bool), Error> {
-    Ok((Place { system: row.try_get(0)?, timeline: row.try_get(1)?, database: row.try_get(2)? }, row.try_get(3)?))
+fn read(row: &Row) -> Result<Place, Error> {
+    Ok(Place { system: row.try_get(0)?, timeline: row.try_get(1)?, database: row.try_get(2)? })
 }

@@ -4,7 +4,10 @@
 //! a first use costs two trips to the server. A connection goes back to its pool only after its operation came to an
 //! end; one whose caller gave up is closed, because nobody knows what it is in the middle of.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use deadpool_postgres::{ClientWrapper, HookError, Object, Pool, PoolError};
 use futures_util::future::join_all;
@@ -135,19 +138,23 @@ impl Session {
         match &result {
             Ok(_) if self.in_transaction => drop(self.commit(Vec::new()).await?),
             Ok(_) => {}
-            Err(_) => self.roll_back().await,
+            Err(_) => {
+                self.roll_back().await;
+            }
         }
         result
     }
 
-    /// Undoes the transaction, if there is one. A connection that is spent stays so; the server undoes what it did.
-    pub(super) async fn roll_back(&mut self) {
+    /// Undoes the transaction, if there is one; whether the connection is as good as before. One that is spent stays so,
+    /// and the server undoes what it did.
+    pub(super) async fn roll_back(&mut self) -> bool {
         if !std::mem::take(&mut self.in_transaction) || !std::mem::take(&mut self.clean) {
-            return;
+            return self.clean;
         }
         if let Some(client) = &self.client {
             self.clean = matches!(in_time(self.patience, client.batch_execute("ROLLBACK")).await, Ok(Ok(())));
         }
+        self.clean
     }
 }
 
@@ -173,9 +180,19 @@ async fn answered(
     }
     let values: Vec<Vec<&(dyn ToSql + Sync)>> =
         steps.iter().map(|step| step.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()).collect();
+    let all_sent = AtomicBool::new(true);
     let begun = async { if begin { client.batch_execute("BEGIN").await } else { Ok(()) } };
-    let asked = join_all(prepared.iter().zip(&values).map(|(statement, values)| client.query(statement, values)));
-    let committed = async { if commit { client.batch_execute("COMMIT").await } else { Ok(()) } };
+    let asked = join_all(prepared.iter().zip(&values).map(async |(statement, values)| {
+        let answer = client.query(statement, values).await;
+        // Values of another type than the column has by now are never sent, and the server knows of no fault.
+        if answer.as_ref().is_err_and(|fault| fault.as_db_error().is_none()) {
+            all_sent.store(false, Ordering::Relaxed);
+        }
+        answer
+    }));
+    let committed = async {
+        if commit && all_sent.load(Ordering::Relaxed) { client.batch_execute("COMMIT").await } else { Ok(()) }
+    };
     // Polled in this order, and each sends when it is first polled.
     let (begun, answers, committed) = tokio::join!(biased; begun, asked, committed);
     begun?;

@@ -69,7 +69,8 @@ pub(super) async fn rows(session: &mut Session, ids: &[KeyId]) -> Result<Vec<Key
     let found = session.rows(facts::step_of(keys.iter().map(|key| key.fingerprint.digest))).await?;
     let mut rows = HashMap::with_capacity(keys.len());
     for ((row, key), found) in known.iter().zip(keys).zip(facts::found(&found)?) {
-        rows.insert(key.id, key_row(row, key, found, &mut formers)?);
+        let id = key.id;
+        rows.insert(id, key_row(row, key, found, &mut formers).map_err(|fault| fault.of(id))?);
     }
     Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
 }
