@@ -84,10 +84,7 @@ impl Options {
     /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?…` with libpq's parameters; `sslmode` is `disable` or
     /// `verify-full`, `sslrootcert` the file of the authorities.
     pub fn parse(url: &str, connections: usize) -> Result<Self, UrlFault> {
-        // The password may have a question mark.
-        let host = url.find('@').unwrap_or(0);
-        let (place, query) =
-            url[host..].find('?').map_or((url, ""), |mark| (&url[..host + mark], &url[host + mark + 1..]));
+        let (place, query) = split(url);
         let (mut mode, mut roots, mut others) = (None, None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
@@ -221,6 +218,12 @@ const CONNECTION: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// A server that vanished without a word.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+
+/// In front of the parameters, and the parameters. A password may have a question mark, too.
+fn split(url: &str) -> (&str, &str) {
+    let host = url.find('@').unwrap_or(0);
+    url[host..].find('?').map_or((url, ""), |mark| (&url[..host + mark], &url[host + mark + 1..]))
+}
 
 /// The last of two would win without a word.
 fn given_twice(query: &str) -> Option<&str> {
