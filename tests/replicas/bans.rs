@@ -13,8 +13,9 @@ use crate::{
 
 const OWNER: &str = "203.0.113.7";
 
-/// The poll interval is 1 s; the rest is this machine's, which can be busy. Who waits behind a flood waits for minutes.
+/// The poll interval is 1 s; the rest is this machine's, which can stand still for a while, but not each time.
 const WITHOUT_A_HINT: Duration = Duration::from_secs(15);
+const ON_AVERAGE: Duration = Duration::from_millis(1500);
 
 fn bans() -> usize {
     number("SENTINEL_REPLICA_BANS", 100)
@@ -33,6 +34,11 @@ async fn make_known(replicas: &[Replica], keys: usize) {
         }
     });
     learn.buffer_unordered(16).collect().await
+}
+
+fn assert_obeyed_soon(times: &[Duration]) {
+    let average = times.iter().sum::<Duration>() / times.len() as u32;
+    assert!(average < ON_AVERAGE && times.iter().all(|time| *time < WITHOUT_A_HINT), "{average:?}: {times:?}");
 }
 
 /// Bans on the first replica; how long each other one went on to allow the key after the operator had his answer.
@@ -104,7 +110,7 @@ async fn a_ban_is_obeyed_everywhere_by_a_hint_of_redis_and_without_redis_within_
     }
     redis.kill();
     let times = ban_all(&replicas, "Redis dead", bans(), 16).await;
-    assert!(times.iter().all(|time| *time < WITHOUT_A_HINT), "{times:?}");
+    assert_obeyed_soon(&times);
     stop(replicas).await;
 }
 
@@ -114,7 +120,7 @@ async fn without_redis_a_ban_is_obeyed_everywhere_by_a_notification_of_postgresq
     let replicas = start((0..REPLICAS).map(|_| replica(&url, None))).await;
     make_known(&replicas, bans()).await;
     let times = ban_all(&replicas, "hints by LISTEN and NOTIFY", bans(), 1).await;
-    assert!(times.iter().all(|time| *time < WITHOUT_A_HINT), "{times:?}");
+    assert_obeyed_soon(&times);
     stop(replicas).await;
 }
 
@@ -122,11 +128,12 @@ async fn without_redis_a_ban_is_obeyed_everywhere_by_a_notification_of_postgresq
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_new_keys_does_not_hold_up_a_ban() {
     const CLIENTS: usize = 500;
+    const BANS: usize = 20;
     let url = Postgres::shared().await.database().await;
     // One connection stands for a server that is farther away than this one.
     let flooded = replica(&url, None).set("store.connections", "1").unset("check_deadline");
     let replicas = start([replica(&url, None), flooded]).await;
-    make_known(&replicas, 10).await;
+    make_known(&replicas, BANS).await;
     let (done, ended) = watch::channel(());
     let flood = join_all((0..CLIENTS).map(async |client| {
         let mut keys = 0;
@@ -144,15 +151,15 @@ async fn a_flood_of_new_keys_does_not_hold_up_a_ban() {
             async || (replicas[1].metric("sentinel_checks_total", "deadline_exceeded").await > 0.0).then_some(());
         eventually("the flood is more than the store can take", flooded).await;
         let mut times = Vec::new();
-        for index in 0..10 {
+        for index in 0..BANS {
             times.extend(ban(&replicas, index).await);
         }
         drop(done);
         times
     };
     let (keys, times) = tokio::join!(flood, bans);
-    eprintln!("10 bans in a flood of {} new keys: obeyed after {times:.1?}", keys.iter().sum::<usize>());
-    assert!(times.iter().all(|time| *time < WITHOUT_A_HINT), "{times:?}");
+    eprintln!("{BANS} bans in a flood of {} new keys: obeyed after {times:.1?}", keys.iter().sum::<usize>());
+    assert_obeyed_soon(&times);
     stop(replicas).await;
 }
 
@@ -190,6 +197,6 @@ async fn hints_that_are_lost_at_random_lose_no_ban() {
         troubles
     );
     eprintln!("the network before Redis changed {troubles} times");
-    assert!(times.iter().all(|time| *time < WITHOUT_A_HINT), "{times:?}");
+    assert_obeyed_soon(&times);
     stop(replicas).await;
 }
