@@ -98,38 +98,16 @@ impl Options {
             others => format!("{place}?{}", others.join("&")).parse(),
         }
         .map_err(|error| UrlFault::Malformed(super::session::told(&error)))?;
-        let odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains(['@', ':', '/']));
-        if config.get_hosts().iter().any(odd) {
-            // It may be the end of a password, so it is not repeated.
-            return Err(UrlFault::Malformed(
-                "the host is none (in a password @ is %40, : is %3A, / is %2F)".to_owned(),
-            ));
-        }
-        if !config.get_hostaddrs().is_empty() {
-            return Err(UrlFault::Malformed(
-                "hostaddr is not offered: it would be another server than the one verified".to_owned(),
-            ));
-        }
-        if config.get_hosts().is_empty() {
-            return Err(UrlFault::Lacks("host"));
-        }
-        if config.get_user().is_none() {
-            return Err(UrlFault::Lacks("user"));
-        }
-        if config.get_dbname().is_none() {
-            return Err(UrlFault::Lacks("database"));
-        }
+        check(&config)?;
         // Every name in it is one of PostgreSQL's by now, and no part of a password.
         if let Some(name) = given_twice(query) {
             return Err(UrlFault::Twice(name.to_owned()));
         }
-        let tls = tls_of(mode, roots, config.get_hosts())?;
-        config.ssl_mode(if matches!(tls, Tls::Off) { SslMode::Disable } else { SslMode::Require });
-        if let Some(name) =
-            OURS.into_iter().find(|ours| query.split('&').any(|pair| pair.split('=').next() == Some(ours)))
-        {
+        if let Some(name) = OURS.into_iter().find(|ours| names(query).any(|name| name == *ours)) {
             return Err(UrlFault::Ours(name));
         }
+        let tls = tls_of(mode, roots, config.get_hosts())?;
+        config.ssl_mode(if matches!(tls, Tls::Off) { SslMode::Disable } else { SslMode::Require });
         config.keepalives_idle(KEEPALIVE).tcp_user_timeout(UNACKNOWLEDGED).connect_timeout(CONNECT);
         if let hosts @ 2.. = config.get_hosts().len() {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite).connect_timeout(CONNECT_ALL / hosts as u32);
@@ -186,6 +164,30 @@ impl Options {
     }
 }
 
+/// Whether it says where the server is and who asks.
+fn check(config: &tokio_postgres::Config) -> Result<(), UrlFault> {
+    let odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains(['@', ':', '/']));
+    if config.get_hosts().iter().any(odd) {
+        // It may be the end of a password, so it is not repeated.
+        return Err(UrlFault::Malformed("the host is none (in a password @ is %40, : is %3A, / is %2F)".to_owned()));
+    }
+    if !config.get_hostaddrs().is_empty() {
+        return Err(UrlFault::Malformed(
+            "hostaddr is not offered: it would be another server than the one verified".to_owned(),
+        ));
+    }
+    if config.get_hosts().is_empty() {
+        return Err(UrlFault::Lacks("host"));
+    }
+    if config.get_user().is_none() {
+        return Err(UrlFault::Lacks("user"));
+    }
+    if config.get_dbname().is_none() {
+        return Err(UrlFault::Lacks("database"));
+    }
+    Ok(())
+}
+
 /// Whatever the defaults of the role and the database are. A commit is on the disk before it is answered. What is read
 /// under a lock is what is committed when the lock is there. Nobody's policy hides a ban: it is an error. Compiling a
 /// look-up takes 300 ms, and of tables that were never analysed the server may think that it pays. A replica that dies in
@@ -227,8 +229,12 @@ fn split(url: &str) -> (&str, &str) {
 
 /// The last of two would win without a word.
 fn given_twice(query: &str) -> Option<&str> {
-    let mut names = HashSet::new();
-    query.split('&').filter_map(|pair| Some(pair.split_once('=')?.0)).find(|name| !names.insert(*name))
+    let mut seen = HashSet::new();
+    names(query).find(|name| !seen.insert(*name))
+}
+
+fn names(query: &str) -> impl Iterator<Item = &str> {
+    query.split('&').filter_map(|pair| Some(pair.split_once('=')?.0))
 }
 
 fn tls_of(mode: Option<&str>, roots: Option<PathBuf>, hosts: &[Host]) -> Result<Tls, UrlFault> {
