@@ -26,7 +26,7 @@ use crate::{
     audit::{self, Audit},
     caller::Callers,
     changes::{Follower, Heralds},
-    config::Config,
+    config::{self, Config},
     domain::{KeyRing, Peppers},
     engine::Engine,
     ext_authz::{Authorization, Manner, SERVICE, Server},
@@ -44,7 +44,6 @@ pub use reload::Source;
 use replicas::Replicas;
 use shutdown::{Drain, Signals};
 use store::Opened;
-pub use store::migrate;
 
 /// Whatever ends the process; the text is for the operator.
 pub type Fatal = Box<dyn Error + Send + Sync>;
@@ -77,6 +76,14 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
         );
     }
     run(config, opened, listeners, Signals::new()?, (source, log)).await
+}
+
+/// Brings the store's schema up to date, once; answers where the store is.
+pub async fn migrate(config: &Config) -> Result<String, Fatal> {
+    if let config::Store::Sqlite(_) = config.store {
+        doorstep::make_data_dir(&config.data_dir)?;
+    }
+    store::migrate(config).await
 }
 
 /// The bound sockets.

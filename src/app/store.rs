@@ -63,10 +63,7 @@ pub(super) fn postgres(config: &Config, options: &Options) -> Result<PostgresSto
 }
 
 /// Brings the schema up to date, once; answers where it is.
-pub async fn migrate(config: &Config) -> Result<String, Fatal> {
-    if let Choice::Sqlite(_) = config.store {
-        super::doorstep::make_data_dir(&config.data_dir)?;
-    }
+pub(super) async fn migrate(config: &Config) -> Result<String, Fatal> {
     let Opened { place, keep, .. } = open(config)?;
     if let Keep::Postgres(store, peppers) = keep {
         store.prepare(&peppers).await.map_err(refusal)?;
