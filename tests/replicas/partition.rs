@@ -35,10 +35,15 @@ struct Pair {
 
 impl Pair {
     async fn start() -> Self {
+        Self::with_grace("10m").await
+    }
+
+    async fn with_grace(grace: &str) -> Self {
         let (postgres, redis) = (Postgres::shared().await, Redis::start().await);
         let url = postgres.database().await;
         let (store, hints) = (Cut::before(postgres.address()).await, Cut::before(redis.address()).await);
         let far = replica(&store.through(&url), Some(&hints.through(&redis.url()))).set("check_deadline", "\"2s\"");
+        let far = far.set("store.stale_grace", &format!("\"{grace}\""));
         let replicas = start([replica(&url, Some(&redis.url())), far]).await;
         // By as many connections as it may have, so that all of them are there when the network goes.
         let learn = async |index| {
@@ -133,4 +138,33 @@ async fn a_replica_whose_connections_all_died_without_a_word_makes_new_ones_and_
         last = pair.replicas[0].admin.ban(&key(index)).await.unwrap().revision;
     }
     pair.catches_up("forgets", last, healed, FOUND_OUT).await;
+}
+
+/// By its cache it may answer for the grace; after that it has to hear of every ban before it does so again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_was_cut_off_for_longer_than_the_grace_never_allows_a_key_that_was_banned_meanwhile() {
+    let mut pair = Pair::with_grace("2s").await;
+    pair.store.swallow().await;
+    pair.hints.swallow().await;
+    let cut = Instant::now();
+    for index in 0..KEYS {
+        pair.replicas[0].admin.ban(&key(index)).await.unwrap();
+    }
+    let lasting = Duration::from_secs(number("SENTINEL_REPLICA_PARTITION", 3) as u64);
+    let far = &pair.replicas[1];
+    let answers = async || join_all((0..KEYS).map(async |index| far.reason(&key(index), OWNER).await)).await;
+    eventually("the grace is over, and so is the cut", async || {
+        let over = answers().await.iter().all(|reason| reason == "store_unavailable");
+        (over && cut.elapsed() >= lasting).then_some(())
+    })
+    .await;
+    pair.store.mend().await;
+    pair.hints.mend().await;
+    eventually("every ban is obeyed", async || {
+        let answers = answers().await;
+        assert!(!answers.iter().any(|reason| reason == "bound"), "{answers:?}");
+        answers.iter().all(|reason| reason == "key_banned").then_some(())
+    })
+    .await;
+    stop(pair.replicas).await;
 }
