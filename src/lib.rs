@@ -7,7 +7,7 @@
 //! and not a gRPC error, which Envoy may be told to let through), and finds the client's address, by the one party whose
 //! word [`client_ip`] takes, and, through the route's [`credential`] profile, the one canonical
 //! key of headers, query and cookies.
-//! [`engine`] hashes the key with the pepper (the key itself goes no further) and asks [`store::cached`]:
+//! [`engine`] hashes the key with the pepper (the key itself goes no further) and asks [`cache`]:
 //!
 //! - **known**, the warm path: a ban denies; an owner's address is allowed; any other is `ip_mismatch`. No await, no
 //!   I/O, no global lock, no log line.
@@ -25,8 +25,8 @@
 //!
 //! `sentinel ban` (the [`cli`]) calls the [`admin`] API on a unix socket. The operation becomes a
 //! [`store::Change`], which [`store::Store::apply`] carries out in one transaction: the row, its audit record, the
-//! change log and `revision + 1`. The [`changes::Heralds`] tell the Followers of all processes. A
-//! [`changes::Follower`] is woken by such a hint (and by a timer, which alone would be enough), asks what changed after the
+//! change log and `revision + 1`. The [`replication::ChangeNotifier`] tell the Followers of all processes. A
+//! [`replication::Follower`] is woken by such a hint (and by a timer, which alone would be enough), asks what changed after the
 //! revision it knows, invalidates the cache, and raises the applied revision. The
 //! reply to the operator waits for that, so that a ban binds before the command returns.
 //!
@@ -54,7 +54,7 @@
 //! | [`metrics`] | every metric in one table | domain |
 //! | [`store`] | the `Store` contract, its rules, SQLite and PostgreSQL; the cache and its one rule; the process's view of the store's clock; the batch that re-keys | redis_link (the shared cache), files (PostgreSQL's certificates), domain, metrics |
 //! | [`redis_link`] | where Redis is, the connection to it and its breaker | metrics |
-//! | [`changes`] | the Follower, and the feeds that wake it | store (contract, cache, view, PostgreSQL's notifications), redis_link, domain, metrics |
+//! | [`replication`] | the Follower, and the feeds that wake it | store (contract, cache, view, PostgreSQL's notifications), redis_link, domain, metrics |
 //! | [`limit`] | claim budgets, in bounded memory | domain |
 //! | [`engine`] | the decision | limit, store (contract, cache, view, re-keying), domain |
 //! | [`audit`] | the never-blocking pipeline, what waits for the store, and the JSON log | store (contract, view), domain, metrics |
@@ -75,9 +75,7 @@
 
 pub mod admin;
 pub mod app;
-pub mod audit;
-pub mod caller;
-pub mod changes;
+pub mod cache;
 pub mod cli;
 pub mod client_ip;
 pub mod config;
@@ -85,15 +83,11 @@ pub mod credential;
 pub mod doctor;
 pub mod domain;
 pub mod engine;
+pub mod events;
 pub mod ext_authz;
 pub mod files;
-pub mod health;
-pub mod jobs;
-pub mod last_seen;
-pub mod limit;
-pub mod listen;
-pub mod logging;
-pub mod metrics;
-pub mod pepper;
-pub mod redis_link;
+pub mod maintenance;
+pub mod net;
+pub mod replication;
 pub mod store;
+pub mod telemetry;

@@ -22,7 +22,7 @@ use std::{
 
 use common::Dice;
 use key_ip_sentinel::{
-    client_ip::{Resolver, Said, Source},
+    client_ip::{AddressInputs, Resolver, Source},
     domain::ClientIp,
 };
 use serde_json::json;
@@ -122,7 +122,7 @@ fn ours(case: &Case) -> Option<ClientIp> {
     let trusted_proxies = case.trusted.iter().map(|text| text.parse().unwrap()).collect();
     let resolver = Resolver { source: Source::Xff, trusted_proxies, nat64: Vec::new() };
     let lines: Vec<_> = case.lines.iter().map(String::as_bytes).collect();
-    resolver.resolve(&Said { peer: Some(&case.peer.to_string()), lines: &lines, ..Said::default() })
+    resolver.resolve(&AddressInputs { peer: Some(&case.peer.to_string()), lines: &lines, ..AddressInputs::default() })
 }
 
 /// One node process for all cases; its standard input is a file, so neither side can wait for the other.

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{Operations, api, head::Head, request::invalid, response};
 use crate::{
-    client_ip::{Found, Origin, Said, Source, Unknown, once},
+    client_ip::{AddressInputs, Found, Origin, Source, Unknown, once},
     credential::{Profile, Seen},
     domain::{ApiKey, ClientIp, Mode, Reason, Timestamp},
     engine::{Explained, Missing},
@@ -38,7 +38,7 @@ pub(super) async fn explain(
     check_addresses(&peer, &metadata)?;
     let entry = |name| once(metadata.iter().filter(|entry| entry.name.eq_ignore_ascii_case(name)));
     let lines = operations.client_ip.header().map(|name| head.values(name)).unwrap_or_default();
-    let found = operations.client_ip.find(&Said {
+    let found = operations.client_ip.find(&AddressInputs {
         peer: Some(peer.as_str()).filter(|peer| !peer.is_empty()),
         resolved: entry("x-client-ip").map(|entry| entry.value.as_str()),
         direct_peer: entry("x-peer-ip").map(|entry| entry.value.as_str()),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::KeyId,
-    store::{CountQuery, KeyQuery, KeyRow, KnownPepper, Left, Order},
+    store::{CountQuery, KeyQuery, KeyRow, KnownPepper, Order, PepperUsage},
 };
 
 /// What the method answers with.
@@ -50,7 +50,7 @@ pub(super) async fn export(operations: Arc<Operations>) -> Result<Chunks, Failur
 async fn peppers(operations: &Operations) -> Result<Vec<(KnownPepper, bool)>, Failure> {
     let query = CountQuery { peppers: true, ..CountQuery::default() };
     let rows = operations.store.counts(query).await.map_err(lost)?.peppers;
-    let needed = rows.into_iter().filter(|row| row.active || row.left != Left::default());
+    let needed = rows.into_iter().filter(|row| row.active || row.left != PepperUsage::default());
     let named = needed.map(|row| match operations.ring.peppers().find(&row.id) {
         Some(pepper) => Ok((KnownPepper { id: row.id, check_value: *pepper.check_value() }, row.active)),
         None => Err(Failure::Unlisted(row.id)),

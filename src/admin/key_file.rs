@@ -10,7 +10,7 @@ use crate::{
         Ban, Binding, Candidate, Fingerprint, Hint, KeyDigest, KeyFacts, KeyId, Network, PepperId, State, Timestamp,
         addr::NetworkError,
     },
-    store::{Former, KnownPepper, Life, MAX_CANDIDATES, Moving, Whole},
+    store::{ArchivedBinding, ExportedKey, KnownPepper, Life, MAX_CANDIDATES, Moving},
 };
 
 const FORMAT: &str = "key-ip-sentinel keys";
@@ -228,7 +228,7 @@ pub(super) fn read(line: &[u8], peppers: &[KnownPepper]) -> Result<Line, Fault> 
     }
     fields.end()?;
     let key = Fingerprint { digest, pepper, realm, hint, others: Vec::new() };
-    let whole = Whole { key, restored_at, archive };
+    let whole = ExportedKey { key, restored_at, archive };
     Ok(Line::Key(Box::new(Moving { id, whole, facts: KeyFacts { binding, ban, candidates }, life })))
 }
 
@@ -292,11 +292,11 @@ fn candidates(fields: &mut Fields) -> Result<Vec<Candidate>, Fault> {
     }
 }
 
-fn former(mut part: Fields) -> Result<Former, Fault> {
+fn former(mut part: Fields) -> Result<ArchivedBinding, Fault> {
     let networks = networks(&mut part)?;
     let (created_at, archived_at) = (part.moment("created_at_ms")?, part.moment("archived_at_ms")?);
     part.end()?;
-    Ok(Former { networks, created_at, archived_at })
+    Ok(ArchivedBinding { networks, created_at, archived_at })
 }
 
 /// In the order that stores give them in.

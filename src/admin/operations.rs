@@ -5,15 +5,15 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    audit,
-    caller::Callers,
-    changes::Heralds,
     client_ip::Resolver,
     credential::Credentials,
     domain::{KeyRing, PepperId, Timestamp},
     engine::Engine,
-    health::Health,
-    store::{Applied, Change, ChangeError, Refusal, Revision, Store, StoreError, view::View},
+    events,
+    net::caller::Callers,
+    replication::ChangeNotifier,
+    store::{Applied, Change, ChangeError, Refusal, ReplicaState, Revision, Store, StoreError},
+    telemetry::health::Health,
 };
 
 /// How long a change that is already durable waits for this process to decide by it.
@@ -36,9 +36,9 @@ pub struct Operations {
     /// How long it may think.
     pub check_deadline: Duration,
     /// Told of every change.
-    pub heralds: Heralds,
+    pub notifier: ChangeNotifier,
     /// The store's clock, and what this process decides by.
-    pub view: Arc<View>,
+    pub view: Arc<ReplicaState>,
     /// What health checks are told.
     pub health: Arc<Health>,
     /// The store as an operator calls it, for the status command.
@@ -123,14 +123,14 @@ impl Operations {
         let work = tokio::spawn(async move {
             let applied = this.store.apply(change, &actor, now).await;
             match &applied {
-                Ok(applied) => this.heralds.tell(applied.revision),
+                Ok(applied) => this.notifier.notify(applied.revision),
                 // The poll learns of the pepper that forbade it; the key is gone by then, so only its operator can ask
                 // again.
-                Err(ChangeError::Store(StoreError::Behind(_))) => this.heralds.hint().give(),
+                Err(ChangeError::Store(StoreError::Behind(_))) => this.notifier.signal().wake(),
                 Err(_) => {}
             }
             let applied = applied.map_err(not_done)?;
-            audit::log(&applied.record);
+            events::log(&applied.record);
             Ok(applied)
         });
         work.await.unwrap_or_else(|ended| {

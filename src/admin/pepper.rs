@@ -10,9 +10,9 @@ use super::{
     request::invalid,
 };
 use crate::{
-    audit,
     domain::{PepperId, Timestamp, event::EventKind},
-    store::{CountQuery, Left, Rotated, Rotation},
+    events,
+    store::{CountQuery, PepperUsage, Rotated, Rotation},
 };
 
 /// What the store knows, then what this process lists beside it.
@@ -41,7 +41,7 @@ pub(super) async fn list(operations: &Operations) -> Result<api::ListPeppersResp
         id: id.to_string(),
         state: VERIFY_ONLY.to_owned(),
         listed: true,
-        left: Some(rows(Left::default())),
+        left: Some(rows(PepperUsage::default())),
         retired_at_ms: None,
     }));
     Ok(api::ListPeppersResponse { peppers, now_ms: now.as_millis() })
@@ -74,8 +74,8 @@ async fn rotate(operations: &Arc<Operations>, step: Rotation, actor: String) -> 
     let this = Arc::clone(operations);
     let work = tokio::spawn(async move {
         let rotated = this.store.rotate(step, &actor, now).await.map_err(not_done)?;
-        rotated.records.iter().for_each(audit::log);
-        this.heralds.tell(rotated.revision);
+        rotated.records.iter().for_each(events::log);
+        this.notifier.notify(rotated.revision);
         let in_effect = this.settled(rotated.revision).await;
         Ok::<_, Failure>((rotated, in_effect))
     });
@@ -99,7 +99,7 @@ fn id(text: &str) -> Result<PepperId, Status> {
     text.parse().map_err(|error| invalid("id", error))
 }
 
-fn rows(left: Left) -> api::PepperRows {
-    let Left { bindings, bans, observed, archived } = left;
+fn rows(left: PepperUsage) -> api::PepperRows {
+    let PepperUsage { bindings, bans, observed, archived } = left;
     api::PepperRows { bindings, bans, observed, archived }
 }

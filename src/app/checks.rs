@@ -21,7 +21,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::Service;
 use tracing::{debug, warn};
 
-use crate::{ext_authz::Server, listen::Listener};
+use crate::{ext_authz::Server, net::listen::Listener};
 
 /// Envoy has one connection a worker and resets the calls of clients that hang up. hyper's limits (20 resets not yet
 /// accepted, 200 streams) are for strangers: here a crowd of hanging-up clients would cost Envoy the connection, and

@@ -1,7 +1,8 @@
 //! The only wiring: [`Config`] → store → engine → servers, and their end.
 
 mod checks;
-mod doorstep;
+pub mod pepper;
+mod preflight;
 mod reload;
 mod replicas;
 mod servers;
@@ -23,22 +24,27 @@ use tracing::{info, warn};
 
 use crate::{
     admin,
-    audit::{self, Audit},
-    caller::Callers,
-    changes::{Follower, Heralds},
+    cache::Cached,
     config::{self, Config},
     domain::{KeyRing, Peppers},
     engine::Engine,
+    events::{self, Audit},
     ext_authz::{Authorization, Manner, SERVICE, Server},
-    health::{self, Health},
-    jobs, last_seen,
-    listen::{Access, Address, Listener},
-    logging::{self, Log},
-    metrics::Metrics,
-    store::{Revision, Store, cached::Cached, observed::Observed, rekey, view::View},
+    maintenance::{self, jobs, last_seen},
+    net::{
+        caller::Callers,
+        listen::{Access, Address, Listener},
+    },
+    replication::{ChangeNotifier, Follower},
+    store::{ReplicaState, Revision, Store, observed::Observed, rekey},
+    telemetry::{
+        health::{self, Health},
+        logs::{self, Log},
+        metrics::Metrics,
+    },
 };
 
-pub use doorstep::refusals;
+pub use preflight::refusals;
 use reload::Reload;
 pub use reload::Source;
 use replicas::Replicas;
@@ -62,10 +68,10 @@ const FIRST_POLL: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
-    let log = logging::init(config.log_level);
+    let log = logs::init(config.log_level);
     // Before any file or socket exists: what is made is ours alone until a mode is set.
     umask(Mode::from_bits_truncate(0o077));
-    doorstep::make_data_dir(&config.data_dir)?;
+    preflight::make_data_dir(&config.data_dir)?;
     let opened = store::open(&config)?;
     let listeners = Listeners::bind(&config).await?;
     listeners.announce()?;
@@ -81,7 +87,7 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
 /// Brings the store's schema up to date, once; answers where the store is.
 pub async fn migrate(config: &Config) -> Result<String, Fatal> {
     if let config::Store::Sqlite(_) = config.store {
-        doorstep::make_data_dir(&config.data_dir)?;
+        preflight::make_data_dir(&config.data_dir)?;
     }
     store::migrate(config).await
 }
@@ -129,8 +135,8 @@ async fn run(
     let last_seen =
         tokio::spawn(last_seen::write(Arc::clone(&core.store), Arc::clone(&core.cached), last_seen_stopped));
 
-    let hint = core.heralds.hint().clone();
-    tasks.spawn(async move { Err(keep.run(move || hint.give()).await) });
+    let hint = core.notifier.signal().clone();
+    tasks.spawn(async move { Err(keep.run(move || hint.wake()).await) });
     let archive_after = core.spawn_upkeep(&config, rekeys, &mut tasks);
     let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, archive_after, log));
     tasks.spawn(async move { match reload.run(hangup).await {} });
@@ -165,10 +171,10 @@ async fn run(
 struct Core {
     metrics: Metrics,
     store: Arc<dyn Store>,
-    view: Arc<View>,
+    view: Arc<ReplicaState>,
     cached: Arc<Cached>,
     engine: Arc<Engine>,
-    heralds: Heralds,
+    notifier: ChangeNotifier,
     health: Arc<Health>,
     ring: Arc<KeyRing>,
     /// The store, as an operator calls it.
@@ -188,11 +194,11 @@ impl Core {
         let metrics = Metrics::new()?;
         let store: Arc<dyn Store> = Arc::new(Observed::new(store, metrics.store.clone()));
         let started = Instant::now();
-        let view = Arc::new(View::new(started));
+        let view = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
-        let Replicas { heralds, shared, work } = replicas::join_them(config, &ring, &view, &metrics.store);
+        let Replicas { notifier, shared, work } = replicas::join_them(config, &ring, &view, &metrics.store);
         tasks.spawn(async move { match work.await {} });
-        let cached = Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), audit::log)
+        let cached = Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), events::log)
             .with_patience(config.check_deadline);
         let cached = Arc::new(match shared {
             Some(shared) => cached.with_shared(shared),
@@ -204,7 +210,7 @@ impl Core {
             engine: Arc::new(Engine::new(peppers, rekeys, keys, clock, config.engine.clone())),
             cached,
             health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
-            heralds,
+            notifier,
             metrics,
             store,
             view,
@@ -225,7 +231,7 @@ impl Core {
         stop: oneshot::Receiver<()>,
     ) -> Result<(Audit, impl Future<Output = ()> + Send + use<>), Fatal> {
         let folder = config.data_dir.join("audit");
-        let options = audit::Options {
+        let options = events::Options {
             folder: folder.clone(),
             spill_max: config.audit.spill_max,
             mask_addresses: config.audit.mask_addresses,
@@ -246,7 +252,7 @@ impl Core {
             store: Arc::clone(&self.store),
             cached: Arc::clone(&self.cached),
             view: Arc::clone(&self.view),
-            hint: self.heralds.hint().clone(),
+            signal: self.notifier.signal().clone(),
             poll_interval: POLL_INTERVAL,
             ring: Arc::clone(&self.ring),
             metrics: self.metrics.store.clone(),
@@ -259,7 +265,7 @@ impl Core {
         let (changes, archive_after) = watch::channel(config.archive_after);
         let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
         let archive = jobs::archive(store, view, archive_after, config.engine.stale_grace);
-        let rekey = rekeys.run(Arc::clone(&self.store), Arc::clone(&self.view));
+        let rekey = maintenance::rekey::run(rekeys, Arc::clone(&self.store), Arc::clone(&self.view));
         tasks.spawn(async move { match tokio::join!(count, upkeep, archive, rekey) {} });
         let view = Arc::clone(&self.view);
         let (store, retention) = (Arc::clone(&self.store), config.audit.retention);
@@ -289,7 +295,7 @@ impl Core {
             callers: config.callers.clone(),
             engine: Arc::clone(&self.engine),
             check_deadline: config.check_deadline,
-            heralds: self.heralds.clone(),
+            notifier: self.notifier.clone(),
             view: Arc::clone(&self.view),
             health: Arc::clone(&self.health),
             place: self.place.clone(),

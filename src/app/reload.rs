@@ -21,8 +21,7 @@ use crate::{
     config::{Config, Faults, Setting},
     engine::Engine,
     ext_authz::Manner,
-    logging::Log,
-    metrics::ReloadMetrics,
+    telemetry::{logs::Log, metrics::ReloadMetrics},
 };
 
 /// How often the file is looked at. A look is one stat: inotify would miss the swapped links of a Kubernetes ConfigMap

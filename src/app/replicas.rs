@@ -5,17 +5,18 @@ use std::{convert::Infallible, sync::Arc};
 use futures_util::future::{BoxFuture, FutureExt, join, pending};
 
 use crate::{
-    changes::{ChangeFeed, Heralds, PostgresFeed, RedisFeed},
+    cache::Shared,
     config::{Config, Store},
     domain::KeyRing,
-    metrics::StoreMetrics,
-    redis_link::Link,
-    store::{cached::Shared, view::View},
+    net::redis_link::Link,
+    replication::{ChangeNotifier, ChangeTransport, PostgresTransport, RedisTransport},
+    store::ReplicaState,
+    telemetry::metrics::StoreMetrics,
 };
 
 /// How this process hears of the others, and they of it.
 pub(super) struct Replicas {
-    pub(super) heralds: Heralds,
+    pub(super) notifier: ChangeNotifier,
     pub(super) shared: Option<Shared>,
     /// Runs beside the requests, for ever.
     pub(super) work: BoxFuture<'static, Infallible>,
@@ -23,15 +24,20 @@ pub(super) struct Replicas {
 
 /// PostgreSQL's NOTIFY is sent by the change's own commit, so it is the soonest and comes for whatever takes revisions;
 /// Redis carries hints beside it, for a replica whose listening connection is just being made anew.
-pub(super) fn join_them(config: &Config, ring: &Arc<KeyRing>, view: &Arc<View>, metrics: &StoreMetrics) -> Replicas {
-    let mut feeds: Vec<Arc<dyn ChangeFeed>> = Vec::new();
+pub(super) fn join_them(
+    config: &Config,
+    ring: &Arc<KeyRing>,
+    view: &Arc<ReplicaState>,
+    metrics: &StoreMetrics,
+) -> Replicas {
+    let mut feeds: Vec<Arc<dyn ChangeTransport>> = Vec::new();
     if let Store::Postgres(options) = &config.store {
-        feeds.push(Arc::new(PostgresFeed::new((**options).clone())));
+        feeds.push(Arc::new(PostgresTransport::new((**options).clone())));
     }
     let (shared, work): (_, BoxFuture<'static, Infallible>) = match &config.redis {
         Some(options) => {
             let link = Link::new(options.clone(), metrics.clone());
-            feeds.push(Arc::new(RedisFeed::new(Arc::clone(&link))));
+            feeds.push(Arc::new(RedisTransport::new(Arc::clone(&link))));
             let grace = config.engine.stale_grace;
             let (shared, writer) =
                 Shared::new(Arc::clone(&link), Arc::clone(ring), Arc::clone(view), grace, metrics.clone());
@@ -39,8 +45,8 @@ pub(super) fn join_them(config: &Config, ring: &Arc<KeyRing>, view: &Arc<View>, 
         }
         None => (None, pending().boxed()),
     };
-    let heralds = Heralds::new(feeds);
-    let listening = heralds.clone();
+    let notifier = ChangeNotifier::new(feeds);
+    let listening = notifier.clone();
     let work = async move { join(listening.listen(), work).await.0 };
-    Replicas { heralds, shared, work: work.boxed() }
+    Replicas { notifier, shared, work: work.boxed() }
 }

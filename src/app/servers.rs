@@ -6,7 +6,7 @@ use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::server::Router;
 
 use super::Fatal;
-use crate::listen::Listener;
+use crate::net::listen::Listener;
 
 /// The admin API.
 pub(super) async fn admin(router: Router, listener: Listener) -> Result<(), Fatal> {

@@ -11,7 +11,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::Fatal;
-use crate::health::Health;
+use crate::telemetry::health::Health;
 
 /// SIGTERM and SIGINT.
 pub(super) struct Signals {
@@ -95,10 +95,10 @@ mod tests {
     use tokio::{sync::oneshot, time::Instant};
 
     use super::*;
-    use crate::store::view::View;
+    use crate::store::ReplicaState;
 
     fn drain() -> Drain {
-        let view = Arc::new(View::new(Instant::now()));
+        let view = Arc::new(ReplicaState::new(Instant::now()));
         let health = Arc::new(Health::new(view, Duration::from_secs(600)));
         let start = watch::Sender::new(false);
         Drain { delay: Duration::from_secs(2), deadline: Duration::from_secs(15), health, start }

@@ -9,9 +9,9 @@ use tracing::{info, warn};
 
 use super::Fatal;
 use crate::{
+    app::pepper,
     config::{Config, Store as Choice},
     domain::Peppers,
-    pepper,
     store::{
         Store,
         postgres::{OpenError, Options, PostgresStore},

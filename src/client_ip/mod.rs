@@ -35,7 +35,7 @@ pub struct Resolver {
 
 /// What a Check says of addresses. Nothing of it is believed yet.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Said<'a> {
+pub struct AddressInputs<'a> {
     /// `attributes.source.address`, where that is an IP address.
     pub peer: Option<&'a str>,
     /// The call's metadata `x-client-ip`, where it is there exactly once: the client as Envoy resolved it.
@@ -136,12 +136,12 @@ impl Resolver {
     }
 
     /// The client's address; `None` if it cannot be established.
-    pub fn resolve(&self, said: &Said<'_>) -> Option<ClientIp> {
+    pub fn resolve(&self, said: &AddressInputs<'_>) -> Option<ClientIp> {
         self.find(said).ok().map(|found| found.client)
     }
 
     /// The client's address and where it was found, or why it cannot be established.
-    pub fn find<'a>(&self, said: &Said<'a>) -> Result<Found<'a>, Unknown> {
+    pub fn find<'a>(&self, said: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
         match &self.source {
             Source::Peer => self.peer(said),
             Source::Metadata => self.metadata(said),
@@ -151,7 +151,7 @@ impl Resolver {
     }
 
     /// Strict, unlike a hop: Envoy writes a bare address and its port in a field of its own.
-    fn peer<'a>(&self, said: &Said<'a>) -> Result<Found<'a>, Unknown> {
+    fn peer<'a>(&self, said: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
         let written = said.peer.ok_or(Unknown::Peer)?;
         let client = written.parse().ok().and_then(|ip| self.fold(ip)).ok_or(Unknown::Peer)?;
         Ok(Found { client, written: written.as_bytes(), origin: Origin::Peer })
@@ -159,7 +159,7 @@ impl Resolver {
 
     /// As good as Envoy's own resolution, which under its default settings is the client's own `x-forwarded-for`. So
     /// another address than the peer's counts only from a proxy that we know; everyone else speaks for himself alone.
-    fn metadata<'a>(&self, said: &Said<'a>) -> Result<Found<'a>, Unknown> {
+    fn metadata<'a>(&self, said: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
         let peer = said.direct_peer.ok_or(Unknown::DirectPeer)?;
         let peer = self.address(peer.as_bytes()).ok_or(Unknown::DirectPeer)?;
         let written = said.resolved.ok_or(Unknown::Resolved)?.as_bytes();
@@ -170,7 +170,7 @@ impl Resolver {
         self.if_no_proxy(Found { client, written, origin: Origin::Metadata })
     }
 
-    fn told_by_header<'a>(&self, said: &Said<'a>) -> Result<Found<'a>, Unknown> {
+    fn told_by_header<'a>(&self, said: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
         if !self.trusts(self.peer(said)?.client) {
             return Err(Unknown::NotByAProxy);
         }

@@ -14,13 +14,18 @@ fn shown(client: Option<ClientIp>) -> String {
 }
 
 fn by_metadata(client: &str, peer: &str) -> String {
-    let said = Said { peer: Some("192.0.2.9"), resolved: Some(client), direct_peer: Some(peer), ..Said::default() };
+    let said = AddressInputs {
+        peer: Some("192.0.2.9"),
+        resolved: Some(client),
+        direct_peer: Some(peer),
+        ..AddressInputs::default()
+    };
     shown(resolver(Source::Metadata).resolve(&said))
 }
 
 fn by_lines(source: Source, peer: &str, lines: &[&str]) -> String {
     let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
-    shown(resolver(source).resolve(&Said { peer: Some(peer), lines: &lines, ..Said::default() }))
+    shown(resolver(source).resolve(&AddressInputs { peer: Some(peer), lines: &lines, ..AddressInputs::default() }))
 }
 
 #[test]
@@ -95,9 +100,9 @@ fn metadata_counts_from_a_known_proxy_and_otherwise_only_for_oneself() {
         assert_eq!(by_metadata(client, peer), expected, "{client} by {peer}");
     }
     for said in [
-        Said { resolved: Some(CLIENT), ..Said::default() },
-        Said { direct_peer: Some(LB), ..Said::default() },
-        Said { peer: Some(CLIENT), ..Said::default() },
+        AddressInputs { resolved: Some(CLIENT), ..AddressInputs::default() },
+        AddressInputs { direct_peer: Some(LB), ..AddressInputs::default() },
+        AddressInputs { peer: Some(CLIENT), ..AddressInputs::default() },
     ] {
         assert_eq!(resolver(Source::Metadata).resolve(&said), None, "{said:?}");
     }
@@ -159,7 +164,11 @@ fn an_address_below_a_nat64_prefix_that_no_translator_makes_is_none() {
     for (peer, expected) in
         [("2001:db8:122:344:cb:71:700::", "203.0.113.7"), ("2001:db8:122:344:1cb:71:700::", "unknown")]
     {
-        assert_eq!(shown(resolver.resolve(&Said { peer: Some(peer), ..Said::default() })), expected, "{peer}");
+        assert_eq!(
+            shown(resolver.resolve(&AddressInputs { peer: Some(peer), ..AddressInputs::default() })),
+            expected,
+            "{peer}"
+        );
     }
 }
 

@@ -5,8 +5,10 @@ use std::{ops::RangeInclusive, time::Duration};
 use super::{duration, source::Source, word};
 use crate::{
     domain::{Network, Shape, shape::Override},
-    engine::FirstUse,
-    limit::{Options as Claims, Rate},
+    engine::{
+        FirstUse,
+        limit::{Options as Claims, Rate},
+    },
 };
 
 /// Wider networks than these are no one client's.

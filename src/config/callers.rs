@@ -4,9 +4,11 @@ use std::path::Path;
 
 use super::{source::Source, word};
 use crate::{
-    caller::{CallerToken, Callers},
     files,
-    listen::Address,
+    net::{
+        caller::{CallerToken, Callers},
+        listen::Address,
+    },
 };
 
 /// Whoever reaches the port can claim any client address. So beyond this machine nothing starts by default.
@@ -47,7 +49,7 @@ fn token(file: &str) -> Result<CallerToken, String> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::load_text;
-    use crate::caller::Callers;
+    use crate::net::caller::Callers;
 
     const TOKEN: &str = "a-token-of-32-bytes-or-more-0123456789";
 

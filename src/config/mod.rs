@@ -27,15 +27,17 @@ pub use source::{Faults, SecretFile, Written};
 pub use store::Store;
 
 use crate::{
-    caller::Callers,
     client_ip::Resolver,
     credential::Credentials,
     domain::{Mode, Pepper, Peppers, RingFault},
     engine::{self, Failsafe, Missing},
     ext_authz::Help,
     files,
-    listen::{Access, Address},
-    redis_link,
+    net::{
+        caller::Callers,
+        listen::{Access, Address},
+        redis_link,
+    },
 };
 use source::{HMAC_SECRET_FILE, Source};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::source::Source;
-use crate::{files, redis_link::Options};
+use crate::{files, net::redis_link::Options};
 
 /// `Some(None)` without Redis.
 pub(super) fn take(source: &mut Source) -> Option<Option<Options>> {

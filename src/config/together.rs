@@ -6,7 +6,7 @@ use super::source::{Faults, SecretFile};
 use crate::{
     client_ip::{Resolver, Source},
     credential::{CREDENTIAL_HEADERS, Credentials, Place, same_name},
-    listen::Address,
+    net::listen::Address,
 };
 
 /// Two listeners on one address: the second would be refused it at the start.

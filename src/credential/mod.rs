@@ -129,11 +129,11 @@ impl Profile {
     ///
     /// The listed names are removed whether or not they are there; these only where they are, since there are dozens of
     /// them.
-    pub fn disguised<'a>(&self, headers: impl Iterator<Item = Header<'a>>) -> Vec<String> {
-        let disguised = headers
+    pub fn lookalikes<'a>(&self, headers: impl Iterator<Item = Header<'a>>) -> Vec<String> {
+        let lookalikes = headers
             .map(|header| header.name)
             .filter(|name| !self.unread.contains(name) && self.unread.iter().any(|unread| same_name(name, unread)));
-        disguised.map(str::to_owned).collect()
+        lookalikes.map(str::to_owned).collect()
     }
 }
 

@@ -150,9 +150,9 @@ fn what_an_upstream_may_read_as_a_removed_header_goes_too() {
         "litellm_user_api_key",
         "litellm-user-api-key",
     ];
-    let disguised = profile.disguised(names.iter().map(|name| Header { name, value: b"" }));
+    let lookalikes = profile.lookalikes(names.iter().map(|name| Header { name, value: b"" }));
     assert_eq!(
-        disguised,
+        lookalikes,
         ["x_api_key", "x-api_key", "X_Goog_Api_Key", "x.api.key", "proxy!authorization", "litellm-user-api-key"]
     );
 }

@@ -18,7 +18,7 @@ pub use host::{Entry, Group, Host, Place, Secret, Socket};
 pub use server::{Denials, Diagnosis};
 pub use yaml::Fault;
 
-use crate::{caller::Callers, client_ip::Resolver, credential::Credentials};
+use crate::{client_ip::Resolver, credential::Credentials, net::caller::Callers};
 
 /// The settings that Envoy and this machine have to fit.
 #[derive(Clone, Debug)]

@@ -182,16 +182,16 @@ pub struct Delta {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The owner.
-    Binding(Touched<Binding>),
+    Binding(Transition<Binding>),
     /// The ban.
-    Ban(Touched<Ban>),
+    Ban(Transition<Ban>),
     /// The operator's note.
-    Note(Touched<String>),
+    Note(Transition<String>),
 }
 
 /// Before and after; `None` is "there was none".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Touched<T> {
+pub struct Transition<T> {
     /// As it was.
     pub before: Option<T>,
     /// As it became.

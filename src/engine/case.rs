@@ -9,7 +9,7 @@ use crate::{
     domain::{
         Binding, Candidate, ClientIp, KeyDigest, KeyFacts, KeyId, Mode, Network, Reason, Shape, Standing, Timestamp,
     },
-    limit::Exhausted,
+    engine::limit::Exhausted,
     store::{Purpose, Slots},
 };
 

@@ -4,6 +4,7 @@
 //! is judged only where a claim would be made). No wire format, no driver, no metric.
 
 mod case;
+pub mod limit;
 
 use std::{iter, sync::Arc, time::Duration};
 
@@ -11,20 +12,16 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    cache::{Cached, Entry},
     domain::{
         ApiKey, ClientIp, KeyDigest, KeyFacts, KeyId, KeyRing, Mode, Network, PepperId, Reason, Shape, Timestamp,
         event::{DecisionId, EventKind},
     },
-    limit::{self, Charge, Exhausted, Limiter},
-    store::{
-        Claim, Claimed, Rekey, StoreError,
-        cached::{Cached, Entry},
-        rekey,
-        view::View,
-    },
+    store::{Claim, Claimed, Rekey, ReplicaState, StoreError, rekey},
 };
 
 use case::{Case, Step, Verdict, allow, deny};
+use limit::{Charge, Exhausted, Limiter};
 
 /// What to do while the store is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,7 +194,7 @@ pub struct Engine {
     ring: Arc<KeyRing>,
     rekeys: rekey::Queue,
     cached: Arc<Cached>,
-    view: Arc<View>,
+    view: Arc<ReplicaState>,
     limiter: Limiter,
     options: ArcSwap<Options>,
 }
@@ -208,7 +205,7 @@ impl Engine {
         ring: Arc<KeyRing>,
         rekeys: rekey::Queue,
         cached: Arc<Cached>,
-        view: Arc<View>,
+        view: Arc<ReplicaState>,
         options: Options,
     ) -> Self {
         let limiter = Limiter::new(Instant::now());
@@ -242,7 +239,7 @@ impl Engine {
         let case = Case { options: &options, mode, ip, digest, now, time };
         if let Some((entry, verdict)) = self.warm(case, &key) {
             self.mark(&entry, verdict, time);
-            self.keep_active(case, &key, &entry);
+            self.enqueue_rekey(case, &key, &entry);
             return answer(verdict, mode);
         }
         // From here on there are awaits, which must not hold a place in the swap.
@@ -281,7 +278,7 @@ impl Engine {
         };
         if let Some(entry) = entry {
             self.mark(&entry, verdict, case.time);
-            self.keep_active(case, key, &entry);
+            self.enqueue_rekey(case, key, &entry);
         }
         Ok(verdict)
     }
@@ -297,7 +294,7 @@ impl Engine {
     }
 
     /// Has the row that `entry` found under another pepper moved to the active one, soon.
-    fn keep_active(&self, case: Case<'_>, key: &ApiKey, entry: &Entry) {
+    fn enqueue_rekey(&self, case: Case<'_>, key: &ApiKey, entry: &Entry) {
         let moves = entry.digest != case.digest && !entry.facts.is_empty();
         if moves && self.rekeys.has_room() {
             self.rekeys.put(Rekey { from: entry.digest, to: self.ring.fingerprint(key) });

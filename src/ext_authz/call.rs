@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
 
-use crate::{caller::Callers, client_ip::once};
+use crate::{client_ip::once, net::caller::Callers};
 
 /// The metadata of a Check call.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::caller::CallerToken;
+    use crate::net::caller::CallerToken;
 
     fn call(entries: &[(&'static str, &str)]) -> Call {
         let mut metadata = MetadataMap::new();

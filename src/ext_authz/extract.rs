@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::{call::Call, overrides::Overrides};
 use crate::{
-    client_ip::{Resolver, Said},
+    client_ip::{AddressInputs, Resolver},
     credential::{Credentials, Header, Profile},
     domain::{ApiKey, ClientIp, Mode, Reason},
     engine::Missing,
@@ -25,8 +25,8 @@ pub(super) struct Extracted<'a> {
     pub(super) mode: Option<Mode>,
     /// The profile that read the key.
     pub(super) profile: &'a Profile,
-    /// See [`Profile::disguised`].
-    pub(super) disguised: Vec<String>,
+    /// See [`Profile::lookalikes`].
+    pub(super) lookalikes: Vec<String>,
 }
 
 /// Why it says nothing that can be judged.
@@ -39,14 +39,14 @@ pub(super) struct Rejected<'a> {
     pub(super) profile: Option<&'a Profile>,
     /// The route's mode, if it has one and that much is known.
     pub(super) mode: Option<Mode>,
-    /// See [`Profile::disguised`]: not every fault is a denial in every mode.
-    pub(super) disguised: Vec<String>,
+    /// See [`Profile::lookalikes`]: not every fault is a denial in every mode.
+    pub(super) lookalikes: Vec<String>,
 }
 
 impl Rejected<'_> {
     /// Of a message of which nothing is known.
     pub(super) fn unread(reason: Reason) -> Self {
-        Self { reason, ip: None, profile: None, mode: None, disguised: Vec::new() }
+        Self { reason, ip: None, profile: None, mode: None, lookalikes: Vec::new() }
     }
 }
 
@@ -70,12 +70,12 @@ pub(super) fn extract<'a>(
         false => Overrides::read(frame, credentials).ok_or_else(malformed)?,
     };
     let Overrides { profile, missing, mode } = overrides;
-    let disguised = || profile.disguised(headers.iter());
-    let rejected = |reason, ip| Rejected { reason, ip, profile: Some(profile), mode, disguised: disguised() };
+    let lookalikes = || profile.lookalikes(headers.iter());
+    let rejected = |reason, ip| Rejected { reason, ip, profile: Some(profile), mode, lookalikes: lookalikes() };
     let ip = client(&attributes, &headers, call, client_ip);
     let ip = ip.ok_or_else(|| rejected(Reason::ClientIpUnknown, None))?;
     match credentials.key(profile, headers.iter(), path) {
-        Ok(key) => Ok(Extracted { ip, key, missing, mode, profile, disguised: disguised() }),
+        Ok(key) => Ok(Extracted { ip, key, missing, mode, profile, lookalikes: lookalikes() }),
         Err(fault) => Err(rejected(fault.reason(), Some(ip))),
     }
 }
@@ -85,7 +85,7 @@ fn client(attributes: &AttributeContext, headers: &Headers<'_>, call: &Call, cli
     // Envoy sends names in lower case, so that a name in another case is not its, and not read.
     let lines = |name| headers.iter().filter(move |header| header.name == name).map(|header| header.value).collect();
     let lines: Vec<&[u8]> = client_ip.header().map(lines).unwrap_or_default();
-    client_ip.resolve(&Said {
+    client_ip.resolve(&AddressInputs {
         peer: peer(attributes),
         resolved: call.once("x-client-ip"),
         direct_peer: call.once("x-peer-ip"),

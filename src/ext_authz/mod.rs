@@ -21,13 +21,13 @@ pub use wire::{SERVICE, Server};
 use call::Call;
 
 use crate::{
-    audit::Audit,
-    caller::Callers,
     client_ip,
     credential::{Credentials, Profile},
     domain::{ClientIp, Mode, Reason, event::DecisionId},
     engine::{Decision, Denial, Engine, Request},
-    metrics::CheckMetrics,
+    events::Audit,
+    net::caller::Callers,
+    telemetry::metrics::CheckMetrics,
 };
 
 /// Answers Checks.
@@ -65,8 +65,8 @@ struct Answer<'a> {
     ip: Option<ClientIp>,
     /// The profile that judged, or the configured one where none came to judge.
     profile: &'a Profile,
-    /// See [`Profile::disguised`].
-    disguised: Vec<String>,
+    /// See [`Profile::lookalikes`].
+    lookalikes: Vec<String>,
 }
 
 impl Authorization {
@@ -93,11 +93,11 @@ impl Authorization {
 
     async fn answer(&self, frame: impl Future<Output = Option<Bytes>>, call: &Call, now: Instant) -> Answer<'_> {
         let decision_id = DecisionId(rand::random());
-        let fault = |extract::Rejected { reason, ip, profile, mode, disguised }| {
+        let fault = |extract::Rejected { reason, ip, profile, mode, lookalikes }| {
             let mode = mode.unwrap_or_else(|| self.engine.mode());
             let profile = profile.unwrap_or(&self.credentials.profile);
             let decision = self.engine.fault(reason, mode);
-            Answer { decision, decision_id, mode, ip, profile, disguised }
+            Answer { decision, decision_id, mode, ip, profile, lookalikes }
         };
         let unread = extract::Rejected::unread;
         if !call.is_from(&self.callers) {
@@ -115,11 +115,11 @@ impl Authorization {
             },
         };
         match extract::extract(frame.as_deref(), call, &self.client_ip, &self.credentials) {
-            Ok(extract::Extracted { ip, key, missing, mode, profile, disguised }) => {
+            Ok(extract::Extracted { ip, key, missing, mode, profile, lookalikes }) => {
                 let mode = mode.unwrap_or_else(|| self.engine.mode());
                 let request = Request { ip, key, missing, mode, decision_id };
                 let decision = self.engine.decide(request, now, deadline).await;
-                Answer { decision, decision_id, mode, ip: Some(ip), profile, disguised }
+                Answer { decision, decision_id, mode, ip: Some(ip), profile, lookalikes }
             }
             Err(rejected) => fault(rejected),
         }

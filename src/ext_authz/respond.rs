@@ -43,7 +43,10 @@ fn allowed(permit: &Permit, answer: &Answer<'_>) -> CheckResponse {
         status: Some(Status { code: 0, ..Status::default() }),
         dynamic_metadata: Some(metadata("allow", permit.reason(), permit.key_id(), answer, permit.would_deny())),
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
-            headers_to_remove: unread.chain(answer.disguised.iter().cloned()).chain(OWNED.map(str::to_owned)).collect(),
+            headers_to_remove: unread
+                .chain(answer.lookalikes.iter().cloned())
+                .chain(OWNED.map(str::to_owned))
+                .collect(),
             ..OkHttpResponse::default()
         })),
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Left, RecordId};
+use super::{PepperUsage, RecordId};
 use crate::domain::{KeyId, PepperId};
 
 /// The store did not do it. Driver details are in the text for the log; callers decide by the variant alone.
@@ -95,7 +95,7 @@ pub enum Refusal {
     AlreadyRetired(PepperId),
     /// Keys would be taken for new ones.
     #[error("{1} are still under pepper {0}; each moves when its key is next used")]
-    StillInUse(PepperId, Left),
+    StillInUse(PepperId, PepperUsage),
 }
 
 /// The peppers that are listed are not those that a store was filled with. Waiting does not help.
@@ -122,7 +122,7 @@ pub enum PepperFault {
         /// The pepper.
         missing: PepperId,
         /// What is under it.
-        left: Left,
+        left: PepperUsage,
     },
 }
 

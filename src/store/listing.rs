@@ -1,6 +1,6 @@
 //! What operators ask for: keys, the audit, counts.
 
-use super::{PepperRow, RefusedNetwork, Whole};
+use super::{ExportedKey, PepperRow, RefusedNetwork};
 use crate::domain::{Hint, KeyFacts, KeyId, Network, Reason, State, Timestamp};
 
 /// Which keys to list.
@@ -74,7 +74,7 @@ pub struct KeyRow {
     /// [`KeyQuery::let_through_only`] for those that were let through.
     pub refused: Vec<RefusedNetwork>,
     /// Only where [`KeyQuery::whole`] asks for it.
-    pub whole: Option<Box<Whole>>,
+    pub whole: Option<Box<ExportedKey>>,
 }
 
 /// What has become of a binding. Written some seconds late, so no decision reads it.

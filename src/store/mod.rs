@@ -3,7 +3,6 @@
 //! [`Store`] is the contract that every backend keeps; `tests/store_contract/` runs one suite over all of them.
 //! Operations are whole: there is no get-then-put, so no caller can lose a race that the backend has not decided.
 
-pub mod cached;
 mod change;
 mod chore;
 mod claim;
@@ -14,20 +13,21 @@ pub mod observed;
 pub mod postgres;
 mod records;
 pub mod rekey;
+mod replica_state;
 mod rotation;
 mod rules;
-mod snapshot;
+pub(crate) mod snapshot;
 pub mod sqlite;
-pub mod view;
 
 pub use change::{Action, Applied, Change, RefusedNetwork, Target};
 pub use chore::{Chore, Tended};
 pub use claim::{Claim, Claimed, MAX_CANDIDATES, Purpose, Slots, Use};
 pub use error::{ChangeError, PepperFault, Refusal, StoreError};
 pub use listing::{Archived, CountQuery, Counts, Crowded, Denied, KeyQuery, KeyRow, Life, Order};
-pub use moving::{Former, KnownPepper, Moving, Whole};
+pub use moving::{ArchivedBinding, ExportedKey, KnownPepper, Moving};
 pub use records::{AuditOrder, AuditQuery, BatchId, RecordId, SpoolId, Stored};
-pub use rotation::{FORGOTTEN_AT_ONCE, Left, PepperRow, Rekey, Rotated, Rotation};
+pub use replica_state::ReplicaState;
+pub use rotation::{FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, Rekey, Rotated, Rotation};
 
 use std::fmt;
 

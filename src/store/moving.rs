@@ -5,18 +5,18 @@ use crate::domain::{Fingerprint, KeyFacts, KeyId, Network, PepperId, Timestamp};
 
 /// All that a store keeps of one key beside what operators see of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whole {
+pub struct ExportedKey {
     /// The digest it is found by, the pepper that digest was made with, its realm and its hint.
     pub key: Fingerprint,
     /// When an operator brought the binding back.
     pub restored_at: Option<Timestamp>,
     /// Every archived binding of the key, in the order in which they were archived.
-    pub archive: Vec<Former>,
+    pub archive: Vec<ArchivedBinding>,
 }
 
 /// A binding that was archived, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Former {
+pub struct ArchivedBinding {
     /// Its owners.
     pub networks: Vec<Network>,
     /// When the key was first used.
@@ -31,7 +31,7 @@ pub struct Moving {
     /// The key's printed name, which it keeps.
     pub id: KeyId,
     /// How it is found, and what became of it before.
-    pub whole: Whole,
+    pub whole: ExportedKey,
     /// Its binding, its ban, its candidates.
     pub facts: KeyFacts,
     /// Of its binding. `archived` is not read: the last of the archive is.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{KeyDigests, Timestamp},
-    metrics::{ClaimOutcome, Operation, StoreMetrics},
+    telemetry::metrics::{ClaimOutcome, Operation, StoreMetrics},
 };
 
 /// A store whose operations are counted and timed.

@@ -1,15 +1,13 @@
 //! Keys found under an older pepper, on their way to the active one: in batches, and never on a request's path.
 
-use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
+use super::Rekey;
+use crate::domain::KeyDigest;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
 };
-use tracing::{debug, info};
-
-use super::{Chore, Rekey, Store, StoreError, view::View};
-use crate::domain::KeyDigest;
 
 /// How long a batch gathers.
 const EVERY: Duration = Duration::from_secs(5);
@@ -47,25 +45,8 @@ impl Queue {
 }
 
 impl Batches {
-    /// Moves what is put into the queue of the same name, for ever.
-    pub async fn run(mut self, store: Arc<dyn Store>, view: Arc<View>) -> Infallible {
-        loop {
-            let batch = self.gather().await;
-            let (keys, now) = (batch.len(), view.time(Instant::now()));
-            let moved = match now {
-                Some(now) => store.tend(Chore::Rekey { moves: batch, now }).await.map(|tended| tended.rows),
-                None => Err(StoreError::Unavailable("never heard".to_owned())),
-            };
-            match moved {
-                Ok(0) => {}
-                Ok(moved) => info!(moved, "keys found under an older pepper are under the active one now"),
-                Err(cause) => debug!(%cause, keys, "keys stay under their older pepper until they are next used"),
-            }
-        }
-    }
-
     /// One entry a key, however often it was used.
-    async fn gather(&mut self) -> Vec<Rekey> {
+    pub async fn gather(&mut self) -> Vec<Rekey> {
         let mut batch: HashMap<KeyDigest, Rekey> = HashMap::new();
         let mut end = None;
         loop {

@@ -46,7 +46,7 @@ pub struct Rotated {
     /// Whether there is nothing left to do; a step that forgot as many keys as it may has to be repeated.
     pub done: bool,
     /// What is left under the pepper.
-    pub left: Left,
+    pub left: PepperUsage,
 }
 
 /// A pepper that the store knows.
@@ -59,12 +59,12 @@ pub struct PepperRow {
     /// Since when nothing is under it.
     pub retired_at: Option<Timestamp>,
     /// What is under it.
-    pub left: Left,
+    pub left: PepperUsage,
 }
 
 /// How much is still under a pepper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Left {
+pub struct PepperUsage {
     /// Bindings in any state.
     pub bindings: u64,
     /// Bans, in force or expired.
@@ -75,14 +75,14 @@ pub struct Left {
     pub archived: u64,
 }
 
-impl Left {
+impl PepperUsage {
     /// Whether a key would be taken for a new one without the pepper.
     pub fn lives(&self) -> bool {
         self.bindings + self.bans + self.observed > 0
     }
 }
 
-impl std::fmt::Display for Left {
+impl std::fmt::Display for PepperUsage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { bindings, bans, observed, archived } = self;
         write!(f, "{bindings} bindings, {bans} bans, {observed} observed and {archived} archived keys")

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::StoreError;
 use crate::domain::{
     Ban, Binding, Fingerprint, Hint, KeyDigest, KeyId, PepperId, State, Timestamp,
-    event::{Delta, Part, Touched},
+    event::{Delta, Part, Transition},
 };
 
 #[derive(Serialize, Deserialize)]
@@ -32,7 +32,7 @@ enum PartRow {
 
 /// A binding without its id and hint.
 #[derive(Serialize, Deserialize)]
-pub(super) struct BindingRow {
+pub(crate) struct BindingRow {
     state: String,
     networks: Vec<String>,
     created_at: i64,
@@ -44,7 +44,7 @@ pub(super) struct BindingRow {
 
 /// A ban without its id and hint.
 #[derive(Serialize, Deserialize)]
-pub(super) struct BanRow {
+pub(crate) struct BanRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ pub(super) struct BanRow {
 }
 
 /// The JSON of `delta`, which is of the key `id`.
-pub(super) fn to_json(id: KeyId, delta: &Delta) -> Result<String, StoreError> {
+pub(crate) fn to_json(id: KeyId, delta: &Delta) -> Result<String, StoreError> {
     let Delta { key, part } = delta;
     let row = Row {
         digest: key.digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -63,20 +63,20 @@ pub(super) fn to_json(id: KeyId, delta: &Delta) -> Result<String, StoreError> {
         hint: key.hint.as_ref().map(|hint| hint.as_str().to_owned()),
         key_id: id.to_string(),
         part: match part {
-            Part::Binding(Touched { before, after }) => {
+            Part::Binding(Transition { before, after }) => {
                 PartRow::Binding { before: before.as_ref().map(binding_row), after: after.as_ref().map(binding_row) }
             }
-            Part::Ban(Touched { before, after }) => {
+            Part::Ban(Transition { before, after }) => {
                 PartRow::Ban { before: before.as_ref().map(ban_row), after: after.as_ref().map(ban_row) }
             }
-            Part::Note(Touched { before, after }) => PartRow::Note { before: before.clone(), after: after.clone() },
+            Part::Note(Transition { before, after }) => PartRow::Note { before: before.clone(), after: after.clone() },
         },
     };
     serde_json::to_string(&row).map_err(unreadable)
 }
 
 /// The delta of a row that [`to_json`] wrote.
-pub(super) fn from_json(text: &str) -> Result<Delta, StoreError> {
+pub(crate) fn from_json(text: &str) -> Result<Delta, StoreError> {
     let Row { digest, pepper, realm, hint, key_id, part } = serde_json::from_str(text).map_err(unreadable)?;
     let id: KeyId = key_id.parse().map_err(unreadable)?;
     let hint = hint.map(Hint::from_stored);
@@ -84,10 +84,10 @@ pub(super) fn from_json(text: &str) -> Result<Delta, StoreError> {
     let ban = |row: Option<BanRow>| row.map(|row| row.read(id, hint.clone()));
     let part = match part {
         PartRow::Binding { before, after } => {
-            Part::Binding(Touched { before: binding(before)?, after: binding(after)? })
+            Part::Binding(Transition { before: binding(before)?, after: binding(after)? })
         }
-        PartRow::Ban { before, after } => Part::Ban(Touched { before: ban(before), after: ban(after) }),
-        PartRow::Note { before, after } => Part::Note(Touched { before, after }),
+        PartRow::Ban { before, after } => Part::Ban(Transition { before: ban(before), after: ban(after) }),
+        PartRow::Note { before, after } => Part::Note(Transition { before, after }),
     };
     let key = Fingerprint {
         digest: digest_of(&digest)?,
@@ -99,7 +99,7 @@ pub(super) fn from_json(text: &str) -> Result<Delta, StoreError> {
     Ok(Delta { key, part })
 }
 
-pub(super) fn binding_row(binding: &Binding) -> BindingRow {
+pub(crate) fn binding_row(binding: &Binding) -> BindingRow {
     BindingRow {
         state: binding.state.as_str().to_owned(),
         networks: binding.networks.iter().map(ToString::to_string).collect(),
@@ -110,7 +110,7 @@ pub(super) fn binding_row(binding: &Binding) -> BindingRow {
 }
 
 impl BindingRow {
-    pub(super) fn read(self, id: KeyId, hint: Option<Hint>) -> Result<Binding, StoreError> {
+    pub(crate) fn read(self, id: KeyId, hint: Option<Hint>) -> Result<Binding, StoreError> {
         Ok(Binding {
             id,
             hint,
@@ -123,7 +123,7 @@ impl BindingRow {
     }
 }
 
-pub(super) fn ban_row(ban: &Ban) -> BanRow {
+pub(crate) fn ban_row(ban: &Ban) -> BanRow {
     BanRow {
         until: ban.until.map(Timestamp::as_millis),
         reason: ban.reason.clone(),
@@ -133,7 +133,7 @@ pub(super) fn ban_row(ban: &Ban) -> BanRow {
 }
 
 impl BanRow {
-    pub(super) fn read(self, id: KeyId, hint: Option<Hint>) -> Ban {
+    pub(crate) fn read(self, id: KeyId, hint: Option<Hint>) -> Ban {
         Ban {
             id,
             hint,

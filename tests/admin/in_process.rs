@@ -15,15 +15,15 @@ use key_ip_sentinel::{
             note_request::Note,
         },
     },
-    caller::Callers,
-    changes::Heralds,
+    cache::Cached,
     client_ip::{Resolver, Source},
     credential::{Credentials, Options, Profile},
     domain::KeyRing,
     engine::{self, Engine},
-    health::Health,
-    metrics::Metrics,
-    store::{AuditQuery, Revision, Store, cached::Cached, rekey, view::View},
+    net::caller::Callers,
+    replication::ChangeNotifier,
+    store::{AuditQuery, ReplicaState, Revision, Store, rekey},
+    telemetry::{health::Health, metrics::Metrics},
 };
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -46,7 +46,7 @@ use crate::{
 struct Parts {
     folder: tempfile::TempDir,
     store: Arc<dyn Store>,
-    view: Arc<View>,
+    view: Arc<ReplicaState>,
 }
 
 fn ring() -> Arc<KeyRing> {
@@ -57,7 +57,7 @@ impl Parts {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Database::new(folder.path().join("sentinel.db")).await.open(&pepper().into()).await;
-        Self { folder, store, view: Arc::new(View::new(Instant::now())) }
+        Self { folder, store, view: Arc::new(ReplicaState::new(Instant::now())) }
     }
 
     fn operations(&self) -> Operations {
@@ -73,7 +73,7 @@ impl Parts {
             store: self.store.clone(),
             ring: ring(),
             credentials: Credentials { profile, route_profiles: Vec::new(), options: Options::default() },
-            heralds: Heralds::default(),
+            notifier: ChangeNotifier::default(),
             view: self.view.clone(),
             health: Arc::new(Health::new(self.view.clone(), Duration::from_mins(10))),
             place: "sqlite:sentinel.db".to_owned(),

@@ -25,13 +25,13 @@ use std::{
 use common::{database::open_sqlite, eventually, log::Log, pauses::Pauses, sentinel, switch::Switch};
 use futures_util::future::join_all;
 use key_ip_sentinel::{
-    audit::{Audit, Options},
     domain::{
         ClientIp, KeyDigest, KeyId, Network, Pepper, Reason,
         event::{DecisionId, EventKind, Record},
     },
-    metrics::Metrics,
-    store::{AuditOrder, AuditQuery, RecordId, Revision, Store, view::View},
+    events::{Audit, Options},
+    store::{AuditOrder, AuditQuery, RecordId, ReplicaState, Revision, Store},
+    telemetry::metrics::Metrics,
 };
 use serde_json::Value;
 use tokio::{
@@ -81,7 +81,7 @@ impl Accounts {
 struct Pipeline {
     audit: Audit,
     store: Arc<Switch>,
-    view: Arc<View>,
+    view: Arc<ReplicaState>,
     metrics: Metrics,
     stop: Option<oneshot::Sender<()>>,
     log: Log,
@@ -100,7 +100,7 @@ impl Pipeline {
         // Under a paused clock a server that takes its time would be one that never answers.
         let sqlite = open_sqlite(&folder.path().join("sentinel.db")).start(&pepper.into()).unwrap();
         let store = Arc::new(Switch::new(Arc::new(sqlite)));
-        let (view, metrics) = (Arc::new(View::new(Instant::now())), Metrics::new().unwrap());
+        let (view, metrics) = (Arc::new(ReplicaState::new(Instant::now())), Metrics::new().unwrap());
         let (stop, stopped) = oneshot::channel();
         let options = Options { folder: folder.path().join("audit"), spill_max, mask_addresses: false };
         let audit = Audit::new(Arc::clone(&store) as _, Arc::clone(&view), metrics.audit.clone(), &options, stopped);

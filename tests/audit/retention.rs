@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use common::{database::Database, sentinel};
 use key_ip_sentinel::{
     domain::{ApiKey, KeyHasher, Timestamp},
-    jobs,
+    maintenance::jobs,
     store::{Action, BatchId, Change, ChangeError, Chore, Claim, Claimed, Purpose, Refusal, Slots, SpoolId, Target},
 };
 

@@ -9,7 +9,7 @@ use std::{
 
 use key_ip_sentinel::{
     domain::{Ban, Binding, Fingerprint, KeyFacts, Pepper, Reason, State},
-    store::{Action, Chore, KnownPepper, Life, Moving, Store, Whole},
+    store::{Action, Chore, ExportedKey, KnownPepper, Life, Moving, Store},
 };
 
 use super::{
@@ -42,7 +42,7 @@ fn moving(process: &Process, number: usize) -> Moving {
     };
     let ban = Ban { id, hint, until: None, reason: None, actor: "uid:0".to_owned(), created_at };
     let facts = KeyFacts { binding: Some(binding), ban: number.is_multiple_of(10).then_some(ban), candidates: vec![] };
-    let whole = Whole { key: Fingerprint { others: vec![], ..key }, restored_at: None, archive: vec![] };
+    let whole = ExportedKey { key: Fingerprint { others: vec![], ..key }, restored_at: None, archive: vec![] };
     Moving { id, whole, facts, life: Life::default() }
 }
 

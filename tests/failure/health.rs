@@ -5,8 +5,8 @@ use std::sync::Arc;
 use key_ip_sentinel::{
     domain::{PepperId, Timestamp},
     ext_authz::SERVICE,
-    health::Health,
-    store::{Changes, Revision, StoreLife, view::View},
+    store::{Changes, ReplicaState, Revision, StoreLife},
+    telemetry::health::Health,
 };
 use tokio::time::Instant;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -19,7 +19,7 @@ use super::{
 #[test]
 fn serving_follows_the_polls_and_never_returns_from_a_drain() {
     let start = Instant::now();
-    let view = Arc::new(View::new(start));
+    let view = Arc::new(ReplicaState::new(start));
     let health = Health::new(Arc::clone(&view), GRACE);
     let judged = |at: Instant| {
         health.judge(at);

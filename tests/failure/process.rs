@@ -3,17 +3,15 @@
 use std::{cell::RefCell, path::PathBuf, sync::Arc, time::Duration};
 
 use key_ip_sentinel::{
-    changes::{Follower, Hint},
+    cache::Cached,
     domain::{
         ApiKey, Fingerprint, KeyDigest, KeyRing, Mode, Pepper, Peppers, Reason, Timestamp,
         event::{DecisionId, Record},
     },
     engine::{Decision, Engine, Failsafe, Options, Request},
-    metrics::Metrics,
-    store::{
-        Action, Change, Chore, Rekey, Revision, Rotation, Store, Target, cached::Cached, observed::Observed, rekey,
-        view::View,
-    },
+    replication::{Follower, PollSignal},
+    store::{Action, Change, Chore, Rekey, ReplicaState, Revision, Rotation, Store, Target, observed::Observed, rekey},
+    telemetry::metrics::Metrics,
 };
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -49,7 +47,7 @@ pub(crate) fn listed(bytes: &[u8]) -> Peppers {
 pub(crate) struct Process {
     pub(crate) store: Arc<Switch>,
     pub(crate) cached: Arc<Cached>,
-    pub(crate) view: Arc<View>,
+    pub(crate) view: Arc<ReplicaState>,
     metrics: Metrics,
     pub(crate) ring: Arc<KeyRing>,
     engine: Arc<Engine>,
@@ -122,7 +120,7 @@ impl Process {
         let tell = |record: &Record| FIRST_USES.with_borrow_mut(|told| told.push(record.clone()));
         let cached = Arc::new(Cached::new(observed, 1000, metrics.store.clone(), tell).with_patience(patience));
         let started = Instant::now();
-        let view = Arc::new(View::new(started));
+        let view = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(peppers, "default", true));
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
         let engine = Arc::new(Engine::new(peppers, rekey::Queue::new().0, keys, clock, options));
@@ -161,7 +159,7 @@ impl Process {
             store: Arc::clone(&self.store) as _,
             cached: Arc::clone(&self.cached),
             view: Arc::clone(&self.view),
-            hint: Hint::default(),
+            signal: PollSignal::default(),
             poll_interval: 30 * SECOND,
             ring: Arc::clone(&self.ring),
             metrics: self.metrics.store.clone(),

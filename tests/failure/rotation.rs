@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use key_ip_sentinel::{
     domain::Reason,
     engine::Failsafe,
-    store::{CountQuery, Left, Store},
+    store::{CountQuery, PepperUsage, Store},
 };
 
 use tokio::task::JoinHandle;
@@ -24,7 +24,7 @@ async fn replicas() -> [Arc<Process>; 2] {
     [Arc::new(one), Arc::new(other)]
 }
 
-async fn left_under_the_old(process: &Process) -> Left {
+async fn left_under_the_old(process: &Process) -> PepperUsage {
     let query = CountQuery { peppers: true, ..CountQuery::default() };
     let rows = process.store.counts(query).await.unwrap().peppers;
     rows.into_iter().filter(|row| !row.active).map(|row| row.left).next().unwrap()
@@ -39,7 +39,7 @@ async fn a_replica_that_is_behind_learns_of_the_activation_by_its_claim() {
     assert_ne!(one.ring.active(), old);
     assert_eq!(other.ask("a-new-key", THIEF, Duration::ZERO).await, Reason::IpMismatch);
     assert_eq!(other.ring.active(), old, "nothing told it yet, and it finds the key all the same");
-    assert_eq!(left_under_the_old(&one).await, Left::default(), "nothing was written under the old pepper");
+    assert_eq!(left_under_the_old(&one).await, PepperUsage::default(), "nothing was written under the old pepper");
 }
 
 #[tokio::test]

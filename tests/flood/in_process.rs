@@ -3,11 +3,14 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use key_ip_sentinel::{
+    cache::Cached,
     domain::{ApiKey, ClientIp, KeyRing, Mode, Pepper, Reason, Timestamp, event::DecisionId},
-    engine::{Decision, Engine, Options, Request},
-    limit::{self, Rate},
-    metrics::Metrics,
-    store::{Changes, Revision, StoreLife, cached::Cached, rekey, view::View},
+    engine::{
+        Decision, Engine, Options, Request,
+        limit::{self, Rate},
+    },
+    store::{Changes, ReplicaState, Revision, StoreLife, rekey},
+    telemetry::metrics::Metrics,
 };
 use tokio::time::Instant;
 
@@ -41,7 +44,7 @@ async fn no_flood_pushes_owners_out_or_fills_the_memory() {
     let ring = Arc::new(KeyRing::new(Pepper::new(&[7; 32]).unwrap().into(), "default", true));
     let cached = Arc::new(Cached::new(Arc::new(Memory::default()), CAPACITY, metrics.store.clone(), |_| {}));
     let started = Instant::now();
-    let view = Arc::new(View::new(started));
+    let view = Arc::new(ReplicaState::new(started));
     let heard = Changes {
         now: Timestamp::from_millis(1_767_225_600_000),
         revision: Revision(0),

@@ -6,14 +6,14 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use key_ip_sentinel::{
-    audit::{Audit, Options},
+    cache::Cached,
     config::{self, Config},
     domain::{ApiKey, KeyId, KeyRing, Pepper, Timestamp},
-    engine::Engine,
+    engine::{Engine, limit},
+    events::{Audit, Options},
     ext_authz::{Authorization, Manner, Server},
-    limit,
-    metrics::Metrics,
-    store::{Changes, Revision, StoreLife, cached::Cached, rekey, view::View},
+    store::{Changes, ReplicaState, Revision, StoreLife, rekey},
+    telemetry::metrics::Metrics,
 };
 use tokio::{sync::oneshot, time::Instant};
 use tonic::body::Body;
@@ -209,7 +209,7 @@ impl Stage {
         let pepper = Pepper::new(PEPPER.as_bytes()).unwrap();
         let ring = Arc::new(KeyRing::new(pepper.into(), &config.realm, config.hint));
         let (store, metrics, view) =
-            (Arc::new(Memory::default()), Metrics::new().unwrap(), Arc::new(View::new(Instant::now())));
+            (Arc::new(Memory::default()), Metrics::new().unwrap(), Arc::new(ReplicaState::new(Instant::now())));
         let cached = Arc::new(Cached::new(store.clone(), 10_000, metrics.store.clone(), |_| ()));
         let changes = Changes {
             now: Timestamp::from_millis(1_800_000_000_000),

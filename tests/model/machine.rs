@@ -4,17 +4,17 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use key_ip_sentinel::{
+    cache::Cached,
     domain::{
         ApiKey, Fingerprint, KeyRing, Mode, Network, Pepper, Shape, State, Timestamp,
         event::{DecisionId, EventKind},
     },
-    engine::{Decision, Engine, Options, Request},
-    limit,
-    metrics::Metrics,
+    engine::{Decision, Engine, Options, Request, limit},
     store::{
-        Action, AuditQuery, Change, ChangeError, Changes, Chore, RecordId, Rekey, Rotation, Store, Target,
-        cached::Cached, rekey, view::View,
+        Action, AuditQuery, Change, ChangeError, Changes, Chore, RecordId, Rekey, ReplicaState, Rotation, Store,
+        Target, rekey,
     },
+    telemetry::metrics::Metrics,
 };
 use tokio::time::Instant;
 
@@ -46,7 +46,7 @@ pub(crate) struct Machine {
 struct Process {
     store: Arc<dyn Store>,
     cached: Arc<Cached>,
-    view: Arc<View>,
+    view: Arc<ReplicaState>,
     ring: Arc<KeyRing>,
     engine: Arc<Engine>,
     started: Instant,
@@ -96,7 +96,7 @@ impl Machine {
         let cached = Cached::new(Arc::clone(&store), 1000, metrics.store.clone(), |_| {}).with_patience(PATIENCE);
         let cached = Arc::new(cached);
         let started = Instant::now();
-        let view = Arc::new(View::new(started));
+        let view = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(listed, "default", true));
         let (keys, clock) = (Arc::clone(&cached), Arc::clone(&view));
         let engine = Engine::new(Arc::clone(&ring), rekey::Queue::new().0, keys, clock, self.options());

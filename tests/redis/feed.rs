@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use key_ip_sentinel::{
-    changes::{ChangeFeed, Heralds, RedisFeed},
-    metrics::Metrics,
-    redis_link::{Link, Options},
+    net::redis_link::{Link, Options},
+    replication::{ChangeNotifier, ChangeTransport, RedisTransport},
     store::Revision,
+    telemetry::metrics::Metrics,
 };
 use tokio::{task::JoinSet, time::Instant};
 
@@ -14,7 +14,7 @@ use super::common::{cut::Cut, redis::Redis, within};
 
 /// A process that tells and hears of changes.
 struct Process {
-    heralds: Heralds,
+    notifier: ChangeNotifier,
     _tasks: JoinSet<()>,
 }
 
@@ -23,11 +23,11 @@ impl Process {
         let options = Options::new(url, None, "sentinel").unwrap();
         let options = options.with_times(Duration::from_secs(2), Duration::from_millis(20));
         let link = Link::new(options, Metrics::new().unwrap().store);
-        let feed: Arc<dyn ChangeFeed> = Arc::new(RedisFeed::new(Arc::clone(&link)));
-        let (heralds, mut tasks) = (Heralds::new(vec![feed]), JoinSet::new());
-        let heard = heralds.clone();
+        let feed: Arc<dyn ChangeTransport> = Arc::new(RedisTransport::new(Arc::clone(&link)));
+        let (notifier, mut tasks) = (ChangeNotifier::new(vec![feed]), JoinSet::new());
+        let heard = notifier.clone();
         tasks.spawn(async move { match tokio::join!(link.run(), heard.listen()) {} });
-        Self { heralds, _tasks: tasks }
+        Self { notifier, _tasks: tasks }
     }
 
     /// One that listens; that it does is a hint.
@@ -38,7 +38,7 @@ impl Process {
     }
 
     async fn hinted(&self) {
-        within("a hint is given", self.heralds.hint().given()).await;
+        within("a hint is given", self.notifier.signal().woken()).await;
     }
 }
 
@@ -53,7 +53,7 @@ async fn a_change_is_heard_of_everywhere() {
     };
     let tell = async {
         loop {
-            processes[0].heralds.tell(Revision(1));
+            processes[0].notifier.notify(Revision(1));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -120,7 +120,7 @@ async fn telling_waits_for_nobody() {
     redis.pause();
     let began = Instant::now();
     for revision in 0..10_000 {
-        process.heralds.tell(Revision(revision));
+        process.notifier.notify(Revision(revision));
     }
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     process.hinted().await;

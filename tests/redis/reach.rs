@@ -3,10 +3,10 @@
 use std::{fs, sync::Arc};
 
 use key_ip_sentinel::{
-    changes::{ChangeFeed, Heralds, RedisFeed},
     domain::Reason,
-    metrics::Metrics,
-    redis_link::{Link, Options},
+    net::redis_link::{Link, Options},
+    replication::{ChangeNotifier, ChangeTransport, RedisTransport},
+    telemetry::metrics::Metrics,
 };
 
 use super::{
@@ -26,11 +26,11 @@ async fn serves(redis: &Redis, setup: &Setup) {
 
     let link =
         Link::new(Options::new(&setup.url, setup.ca.as_deref(), setup.prefix).unwrap(), Metrics::new().unwrap().store);
-    let feed: Arc<dyn ChangeFeed> = Arc::new(RedisFeed::new(link));
-    let heralds = Heralds::new(vec![feed]);
+    let feed: Arc<dyn ChangeTransport> = Arc::new(RedisTransport::new(link));
+    let notifier = ChangeNotifier::new(vec![feed]);
     tokio::select! {
-        _ = heralds.listen() => {}
-        () = within("a listener's first hint", heralds.hint().given()) => {}
+        _ = notifier.listen() => {}
+        () = within("a listener's first hint", notifier.signal().woken()) => {}
     }
 }
 

@@ -3,19 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use key_ip_sentinel::{
+    cache::{Cached, Entry, Shared},
     domain::{
         ApiKey, Fingerprint, KeyFacts, KeyHasher, KeyRing, Mode, Pepper, Peppers, Reason, Timestamp, event::DecisionId,
     },
     engine::{Decision, Engine, Options, Request},
-    metrics::Metrics,
-    redis_link::{self, Link},
-    store::{
-        Action, Change, Revision, Store, Target,
-        cached::{Cached, Entry, Shared},
-        rekey,
-        sqlite::Database,
-        view::View,
-    },
+    net::redis_link::{self, Link},
+    store::{Action, Change, ReplicaState, Revision, Store, Target, rekey, sqlite::Database},
+    telemetry::metrics::Metrics,
 };
 use tokio::{task::JoinSet, time::Instant};
 
@@ -67,7 +62,7 @@ pub(crate) fn fingerprint(key: &str) -> Fingerprint {
 pub(crate) struct Replica {
     pub(crate) store: Arc<Switch>,
     pub(crate) cached: Arc<Cached>,
-    pub(crate) view: Arc<View>,
+    pub(crate) view: Arc<ReplicaState>,
     ring: Arc<KeyRing>,
     engine: Engine,
     metrics: Metrics,
@@ -101,7 +96,7 @@ impl Replica {
     /// One that has not heard of the store yet; Redis it may have.
     pub(crate) fn new(place: &Place, setup: &Setup) -> Self {
         let (metrics, started, mut tasks) = (Metrics::new().unwrap(), Instant::now(), JoinSet::new());
-        let view = Arc::new(View::new(started));
+        let view = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(listed(&setup.peppers), setup.realm, true));
         let link = redis_link::Options::new(&setup.url, setup.ca.as_deref(), setup.prefix).unwrap();
         let link = match setup.times {

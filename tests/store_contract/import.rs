@@ -4,8 +4,8 @@ use futures_util::future::join_all;
 use key_ip_sentinel::{
     domain::{ApiKey, Binding, Fingerprint, KeyFacts, KeyRing, Pepper, Peppers, State, event::EventKind},
     store::{
-        Action, Change, Chore, Claim, Claimed, CountQuery, Former, KeyQuery, KnownPepper, Moving, Order, PepperRow,
-        Purpose, Rekey, Rotation, Store, StoreError, Target, Tended, Use, Whole,
+        Action, ArchivedBinding, Change, Chore, Claim, Claimed, CountQuery, ExportedKey, KeyQuery, KnownPepper, Moving,
+        Order, PepperRow, Purpose, Rekey, Rotation, Store, StoreError, Target, Tended, Use,
     },
 };
 
@@ -63,7 +63,7 @@ fn owned(key: Fingerprint, owner: &str) -> Moving {
     };
     let facts = KeyFacts { binding: Some(binding), ..Default::default() };
     let id = key.digest.new_id();
-    Moving { id, whole: Whole { key, restored_at: None, archive: Vec::new() }, facts, life: Default::default() }
+    Moving { id, whole: ExportedKey { key, restored_at: None, archive: Vec::new() }, facts, life: Default::default() }
 }
 
 async fn archive(store: &dyn Store) {
@@ -112,7 +112,8 @@ pub(crate) async fn everything_that_is_known_of_a_key_moves<B: Backend>(place: &
     assert_eq!(keys.len(), count);
     assert!(keys.is_sorted_by_key(|key| key.id));
     let restored = one(&*source, &key("restored")).await;
-    let former = Former { networks: vec![network("203.0.113.1")], created_at: START, archived_at: at(hours(5)) };
+    let former =
+        ArchivedBinding { networks: vec![network("203.0.113.1")], created_at: START, archived_at: at(hours(5)) };
     assert_eq!((restored.whole.restored_at, restored.whole.archive), (Some(at(hours(6))), vec![former]));
 
     let target = elsewhere.open().await;

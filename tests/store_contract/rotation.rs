@@ -4,8 +4,8 @@ use futures_util::{StreamExt, stream};
 use key_ip_sentinel::{
     domain::{ApiKey, Fingerprint, KeyDigests, KeyFacts, KeyRing, Pepper, Peppers, event::EventKind},
     store::{
-        Action, Change, ChangeError, Changes, Chore, Claim, Claimed, CountQuery, FORGOTTEN_AT_ONCE, Left, PepperRow,
-        Purpose, Refusal, Rekey, Revision, Rotated, Rotation, Store, StoreError, Target,
+        Action, Change, ChangeError, Changes, Chore, Claim, Claimed, CountQuery, FORGOTTEN_AT_ONCE, PepperRow,
+        PepperUsage, Purpose, Refusal, Rekey, Revision, Rotated, Rotation, Store, StoreError, Target,
     },
 };
 
@@ -55,7 +55,7 @@ async fn row(store: &dyn Store, pepper: &Pepper) -> PepperRow {
     counts.peppers.into_iter().find(|row| row.id == pepper.id()).unwrap()
 }
 
-async fn left(store: &dyn Store, pepper: &Pepper) -> Left {
+async fn left(store: &dyn Store, pepper: &Pepper) -> PepperUsage {
     row(store, pepper).await.left
 }
 
@@ -188,7 +188,7 @@ pub(crate) async fn a_moved_key_keeps_its_id_and_all_else(place: &impl Backend) 
     assert_eq!(logged, [keys[0].digest, keys[1].digest], "by what caches know them");
     assert_eq!(
         (left(&*store, &pepper()).await, left(&*store, &next_pepper()).await),
-        (Left::default(), Left { bindings: 1, bans: 1, observed: 1, archived: 0 })
+        (PepperUsage::default(), PepperUsage { bindings: 1, bans: 1, observed: 1, archived: 0 })
     );
     let again = [move_to(&keys[0], &after("owned")), move_to(&keys[1], &after("seen"))].concat();
     let known = revision(&*store).await;
@@ -220,7 +220,7 @@ pub(crate) async fn what_is_done_to_a_key_of_the_old_pepper_moves_it(place: &imp
     let logged: Vec<_> = changes(&*store, known).await.changed.into_iter().map(|(_, digest)| digest).collect();
     assert_eq!(logged, [before("some").digest, after("some").digest], "no cache keeps what it was");
     assert!(facts(&*store, after("some").digest).await.ban.is_some());
-    assert_eq!(left(&*store, &pepper()).await, Left::default());
+    assert_eq!(left(&*store, &pepper()).await, PepperUsage::default());
     // A refused change moves nothing.
     activate(&*store, &pepper()).await.unwrap();
     let known = revision(&*store).await;
@@ -267,10 +267,10 @@ pub(crate) async fn a_pepper_in_use_is_not_retired(place: &impl Backend) {
     assert_eq!(refused(retire(&*store, &next_pepper(), false).await), Refusal::UnknownPepper(next_pepper().id()));
     activate(&*store, &next_pepper()).await.unwrap();
     let known = revision(&*store).await;
-    let all = Left { bindings: 1, bans: 1, observed: 1, archived: 0 };
+    let all = PepperUsage { bindings: 1, bans: 1, observed: 1, archived: 0 };
     assert_eq!(refused(retire(&*store, &pepper(), false).await), Refusal::StillInUse(id.clone(), all));
     rekey(&*store, move_to(&owned, &after("owned"))).await;
-    let seen_left = Left { observed: 1, ..Left::default() };
+    let seen_left = PepperUsage { observed: 1, ..PepperUsage::default() };
     assert_eq!(refused(retire(&*store, &pepper(), false).await), Refusal::StillInUse(id.clone(), seen_left));
     rekey(&*store, move_to(&seen, &after("seen"))).await;
     let done = retire(&*store, &pepper(), false).await.unwrap();
@@ -289,7 +289,7 @@ pub(crate) async fn what_is_forgotten_is_named_and_new_again(place: &impl Backen
     bind(&*store, &after("stays"), "203.0.113.1").await;
     let known = revision(&*store).await;
     let done = retire(&*store, &pepper(), true).await.unwrap();
-    assert!(done.done && done.left == Left::default());
+    assert!(done.done && done.left == PepperUsage::default());
     let mut named: Vec<_> = done.records.iter().filter_map(|record| record.key_id).collect();
     named.sort();
     let mut expected = [owned.digest.new_id(), seen.digest.new_id()];
@@ -321,7 +321,7 @@ pub(crate) async fn forgetting_goes_in_bounded_steps(place: &impl Backend) {
     assert_eq!((first.done, first.left.bindings, first.records.len()), (false, 5, FORGOTTEN_AT_ONCE as usize));
     assert_eq!(first.revision, revision(&*store).await);
     let last = retire(&*store, &pepper(), true).await.unwrap();
-    assert_eq!((last.done, last.left, last.records.len()), (true, Left::default(), 6));
+    assert_eq!((last.done, last.left, last.records.len()), (true, PepperUsage::default(), 6));
 }
 
 /// Each claimant is of a process that has heard of the activation, or not yet, and tries again when it is told.

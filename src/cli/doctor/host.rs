@@ -9,10 +9,10 @@ use std::{
 use nix::unistd::{self, Gid, Uid};
 
 use crate::{
+    app::pepper,
     config::{Config, SecretFile, Store},
     doctor::{Code, Entry, Group, Host, Place, Secret, Socket},
-    listen::{Access, Address},
-    pepper,
+    net::listen::{Access, Address},
 };
 
 pub(super) fn look(config: &Config) -> Host {

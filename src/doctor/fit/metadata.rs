@@ -2,9 +2,9 @@
 
 use super::Case;
 use crate::{
-    caller::Callers,
     client_ip::Source,
     doctor::{Code, Report, yaml::Node},
+    net::caller::Callers,
 };
 
 /// What `client_ip.source = "metadata"` reads, and Envoy's names for it; the second of each has a port, which is read too.

@@ -31,7 +31,7 @@ pub(super) async fn apply(
         Change::Key { target: Target::Id(prefix), action } => {
             let id = keys::only_id(session, prefix).await?;
             let key = locked(session, id).await?.ok_or(Refusal::NotFound)?;
-            let met = Met::read(session, key).await?;
+            let met = ClaimState::read(session, key).await?;
             let done = change::perform(&met.subject(actor, now), action)?;
             made(session, met, done, actor, now).await
         }
@@ -50,7 +50,7 @@ async fn undo(session: &mut Session, record: RecordId, actor: &str, now: Timesta
         Some(key) => key,
         None => opened(session, record, id, key, &part).await?,
     };
-    let met = Met::read(session, key).await?;
+    let met = ClaimState::read(session, key).await?;
     match change::undo(&met.subject(actor, now), record, &part)? {
         Some(done) => made(session, met, done, actor, now).await,
         None => Err(Refusal::ChangedSince(id, audit::later(session, record, id, &part).await?).into()),
@@ -90,13 +90,13 @@ async fn opened(
 }
 
 /// A key that is locked, and all that is known of it.
-struct Met {
+struct ClaimState {
     key: Named,
     before: KeyFacts,
     note: Option<String>,
 }
 
-impl Met {
+impl ClaimState {
     async fn read(session: &mut Session, key: Named) -> Result<Self, StoreError> {
         let rows = session.rows(facts::step_of([key.fingerprint.digest])).await?;
         let found = facts::found(&rows)?.into_iter().next();
@@ -117,7 +117,7 @@ async fn met_by_key(
     key: &Fingerprint,
     action: &Action,
     now: Timestamp,
-) -> Result<Met, ChangeError> {
+) -> Result<ClaimState, ChangeError> {
     let digests = key.digests();
     let asked = vec![Lock::Writers.share(), lock(digests.iter()), facts::step_of(digests.iter())];
     let answers = session.begin(asked).await?;
@@ -135,13 +135,13 @@ async fn met_by_key(
         }
         None => return Err(Refusal::NotFound.into()),
     };
-    Ok(Met::read(session, named).await?)
+    Ok(ClaimState::read(session, named).await?)
 }
 
 /// Writes the change and commits it, in one trip.
 async fn made(
     session: &mut Session,
-    met: Met,
+    met: ClaimState,
     done: Done,
     actor: &str,
     now: Timestamp,

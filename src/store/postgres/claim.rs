@@ -11,7 +11,7 @@ use crate::store::{
     Claim, Claimed, StoreError,
     rules::{
         Named,
-        claim::{Met, judge, takes_a_revision},
+        claim::{ClaimState, judge, takes_a_revision},
     },
 };
 
@@ -28,7 +28,7 @@ pub(super) async fn claim(session: &mut Session, claim: &Claim) -> Result<Claime
     }
     let id = found.iter().find_map(|found| found.id).unwrap_or_else(|| claim.key.digest.new_id());
     let archived = found.iter_mut().find_map(|found| found.archived.take());
-    let met = Met {
+    let met = ClaimState {
         key: Named { id, fingerprint: claim.key.clone() },
         known: facts::first(found, claim.key.digest),
         archived,

@@ -73,8 +73,8 @@ impl There {
         Ok(Self { keys, under })
     }
 
-    fn view(&self) -> Met<'_> {
-        Met {
+    fn view(&self) -> ClaimState<'_> {
+        ClaimState {
             by_id: self.keys.iter().map(|key| (key.id, key)).collect(),
             by_digest: self.under.iter().copied().collect(),
         }
@@ -82,12 +82,12 @@ impl There {
 }
 
 /// The same, with what the batch has brought so far: a file may hold a key twice.
-struct Met<'a> {
+struct ClaimState<'a> {
     by_id: HashMap<KeyId, &'a Moving>,
     by_digest: HashMap<KeyDigest, KeyId>,
 }
 
-impl<'a> Met<'a> {
+impl<'a> ClaimState<'a> {
     fn known(&self, key: &Moving) -> Vec<&'a Moving> {
         let mut ids = vec![key.id];
         ids.extend(self.by_digest.get(&key.whole.key.digest));

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{KeyId, PepperId, Timestamp, event::Record},
     store::{
-        ChangeError, FORGOTTEN_AT_ONCE, Left, PepperRow, RecordId, Rotated, Rotation, StoreError,
+        ChangeError, FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, RecordId, Rotated, Rotation, StoreError,
         rules::rotation::{self, Known},
     },
 };
@@ -34,12 +34,12 @@ pub(super) async fn peppers(session: &mut Session) -> Result<Vec<PepperRow>, Sto
     Ok(peppers)
 }
 
-async fn left(session: &mut Session, id: &PepperId) -> Result<Left, StoreError> {
+async fn left(session: &mut Session, id: &PepperId) -> Result<PepperUsage, StoreError> {
     let sql = "SELECT (SELECT count(*) FROM bindings WHERE pepper = $1), (SELECT count(*) FROM bans WHERE pepper = $1),
         (SELECT count(DISTINCT key_id) FROM candidates WHERE pepper = $1),
         (SELECT count(*) FROM archive WHERE pepper = $1)";
-    let Some(row) = session.row(step!(sql, id.to_string())).await? else { return Ok(Left::default()) };
-    Ok(Left {
+    let Some(row) = session.row(step!(sql, id.to_string())).await? else { return Ok(PepperUsage::default()) };
+    Ok(PepperUsage {
         bindings: count(&row, 0, "bindings.pepper")?,
         bans: count(&row, 1, "bans.pepper")?,
         observed: count(&row, 2, "candidates.pepper")?,
@@ -116,7 +116,7 @@ async fn retire(
     steps.extend(next());
     let answers = session.commit(steps).await?;
     records.push(retired);
-    Ok(Rotated { revision: revision(answers.get(taken))?, records, done: true, left: Left::default() })
+    Ok(Rotated { revision: revision(answers.get(taken))?, records, done: true, left: PepperUsage::default() })
 }
 
 /// The active pepper and its check value.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::KeyId,
-    store::{Former, KeyQuery, KeyRow, Life, Order, StoreError, Whole, rules::Named},
+    store::{ArchivedBinding, ExportedKey, KeyQuery, KeyRow, Life, Order, StoreError, rules::Named},
 };
 
 /// Each table alone is read no further than the page goes: together they would be sorted whole for every page.
@@ -54,9 +54,9 @@ pub(super) async fn rows(session: &mut Session, ids: &[KeyId]) -> Result<Vec<Key
     );
     let answers = session.send(vec![known, archive]).await?;
     let [known, archive] = &answers[..] else { return Ok(Vec::new()) };
-    let mut formers: HashMap<KeyId, Vec<Former>> = HashMap::new();
+    let mut formers: HashMap<KeyId, Vec<ArchivedBinding>> = HashMap::new();
     for row in archive {
-        formers.entry(parsed(row, 0, "archive.key_id")?).or_default().push(Former {
+        formers.entry(parsed(row, 0, "archive.key_id")?).or_default().push(ArchivedBinding {
             networks: networks(row, 1, "archive.networks")?,
             created_at: moment(row, 2, "archive.created_at")?,
             archived_at: moment(row, 3, "archive.archived_at")?,
@@ -79,7 +79,7 @@ fn key_row(
     row: &Row,
     key: Named,
     found: Found,
-    formers: &mut HashMap<KeyId, Vec<Former>>,
+    formers: &mut HashMap<KeyId, Vec<ArchivedBinding>>,
 ) -> Result<KeyRow, StoreError> {
     Ok(KeyRow {
         key_id: key.id,
@@ -92,7 +92,7 @@ fn key_row(
             archived: found.archived,
         },
         refused: Vec::new(),
-        whole: Some(Box::new(Whole {
+        whole: Some(Box::new(ExportedKey {
             key: key.fingerprint,
             restored_at: moment_or_null(row, 7, "bindings.restored_at")?,
             archive: formers.remove(&key.id).unwrap_or_default(),

@@ -4,7 +4,7 @@ use super::{Named, Write, in_words};
 use crate::{
     domain::{
         Ban, Binding, KeyFacts, Network, State, Timestamp,
-        event::{Delta, EventKind, Part, Record, Touched},
+        event::{Delta, EventKind, Part, Record, Transition},
     },
     store::{Action, RecordId, Refusal},
 };
@@ -79,18 +79,18 @@ pub(in crate::store) fn perform(subject: &Subject<'_>, action: &Action) -> Resul
 pub(in crate::store) fn undo(subject: &Subject<'_>, record: RecordId, part: &Part) -> Result<Option<Done>, Refusal> {
     let Subject { key, before: is, now, .. } = subject;
     let done = match part {
-        Part::Binding(Touched { before, after }) => same_owner(is.binding.as_ref(), after.as_ref()).then(|| {
+        Part::Binding(Transition { before, after }) => same_owner(is.binding.as_ref(), after.as_ref()).then(|| {
             let mut done = subject.bind(EventKind::Undo, before.clone());
             if before.is_some() {
                 done.writes.push(Write::Restored(*now));
             }
             done
         }),
-        Part::Ban(Touched { before, after }) => {
+        Part::Ban(Transition { before, after }) => {
             same_ban(is.ban.as_ref(), after.as_ref()).then(|| subject.ban(EventKind::Undo, before.clone()))
         }
         Part::Note(_) if is.binding.is_none() => return Err(Refusal::NotBound(key.id)),
-        Part::Note(Touched { before, after }) => {
+        Part::Note(Transition { before, after }) => {
             (subject.note == *after).then(|| subject.note(EventKind::Undo, before.clone()))
         }
     };
@@ -104,7 +104,7 @@ pub(in crate::store) fn archived(key: &Named, binding: Binding, now: Timestamp) 
         detail: Some(format!("networks {} -> open to the next first use", in_words(&binding.networks))),
         delta: Some(Box::new(Delta {
             key: key.fingerprint.clone(),
-            part: Part::Binding(Touched { before: Some(binding), after: None }),
+            part: Part::Binding(Transition { before: Some(binding), after: None }),
         })),
         ..Record::new(EventKind::Archived, now)
     }
@@ -169,7 +169,7 @@ impl Subject<'_> {
             Some(binding) => in_words(&binding.networks),
             None => "open to the next first use".to_owned(),
         };
-        let part = Part::Binding(Touched { before, after });
+        let part = Part::Binding(Transition { before, after });
         Done { writes, kind, detail: format!("networks {was} -> {is}"), part }
     }
 
@@ -181,14 +181,14 @@ impl Subject<'_> {
             None => format!("was {was}"),
         };
         let writes = vec![after.clone().map_or(Write::Unban, Write::Ban)];
-        Done { writes, kind, detail, part: Part::Ban(Touched { before, after }) }
+        Done { writes, kind, detail, part: Part::Ban(Transition { before, after }) }
     }
 
     fn note(&self, kind: EventKind, after: Option<String>) -> Done {
         let before = self.note.clone();
         let words = |note: &Option<String>| note.as_ref().map_or_else(|| "none".to_owned(), |text| format!("{text:?}"));
         let detail = format!("note {} -> {}", words(&before), words(&after));
-        Done { writes: vec![Write::Note(after.clone())], kind, detail, part: Part::Note(Touched { before, after }) }
+        Done { writes: vec![Write::Note(after.clone())], kind, detail, part: Part::Note(Transition { before, after }) }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What a claim meets: all of it read where no other claim or change of the key can come between this and the writes.
-pub(in crate::store) struct Met {
+pub(in crate::store) struct ClaimState {
     /// The key, by the id that its rows have or would get.
     pub(in crate::store) key: Named,
     /// What is known of it.
@@ -21,7 +21,7 @@ pub(in crate::store) struct Met {
 
 /// What to write for `claim`, and what to answer once that is committed. The record of a [`Claimed::Won`] is to be
 /// stored with it.
-pub(in crate::store) fn judge(claim: &Claim, met: Met) -> (Vec<Write>, Claimed) {
+pub(in crate::store) fn judge(claim: &Claim, met: ClaimState) -> (Vec<Write>, Claimed) {
     if met.known.facts.ban.as_ref().is_some_and(|ban| ban.in_force(claim.now)) {
         return (Vec::new(), Claimed::Held(met.known));
     }
@@ -42,7 +42,11 @@ pub(in crate::store) fn takes_a_revision(writes: &[Write]) -> bool {
     writes.contains(&Write::ForgetCandidates)
 }
 
-fn first_use(claim: &Claim, slots: Slots, Met { key, mut known, archived }: Met) -> (Vec<Write>, Claimed) {
+fn first_use(
+    claim: &Claim,
+    slots: Slots,
+    ClaimState { key, mut known, archived }: ClaimState,
+) -> (Vec<Write>, Claimed) {
     let mut writes = Vec::new();
     if known.facts.binding.is_some() {
         // An expired provisional binding: what it was used for is another client's story.
@@ -74,7 +78,12 @@ fn first_use(claim: &Claim, slots: Slots, Met { key, mut known, archived }: Met)
     (writes, Claimed::Won { reading: known, record })
 }
 
-fn join(claim: &Claim, slots: Slots, Met { key, mut known, .. }: Met, mut binding: Binding) -> (Vec<Write>, Claimed) {
+fn join(
+    claim: &Claim,
+    slots: Slots,
+    ClaimState { key, mut known, .. }: ClaimState,
+    mut binding: Binding,
+) -> (Vec<Write>, Claimed) {
     let mut writes = Vec::new();
     let taken = binding.networks.len();
     let room = taken < usize::from(slots.networks) && binding.open_until.is_some_and(|end| claim.now < end);

@@ -11,7 +11,7 @@ pub(super) mod rotation;
 
 use std::time::Duration;
 
-use super::Former;
+use super::ArchivedBinding;
 use crate::domain::{Ban, Binding, Candidate, Fingerprint, KeyId, Network, Timestamp};
 
 /// A cache may trust a fact for 24 h if it knows every change since; an hour more for clocks that differ.
@@ -65,7 +65,7 @@ pub(super) enum Write {
     /// One more network used the key in observe mode.
     Observed(Candidate),
     /// A binding that was archived elsewhere.
-    Archived(Former),
+    Archived(ArchivedBinding),
     /// What observe mode saw of a key that has an owner now.
     ForgetCandidates,
 }

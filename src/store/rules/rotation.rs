@@ -6,7 +6,7 @@ use crate::{
         KeyFacts, KeyId, PepperId, Peppers, Timestamp,
         event::{EventKind, Record},
     },
-    store::{Left, PepperFault, PepperRow, Refusal},
+    store::{PepperFault, PepperRow, PepperUsage, Refusal},
 };
 
 /// A pepper as the store knows it.
@@ -27,7 +27,7 @@ pub(in crate::store) fn may_start(
     if given.find(active).is_none_or(|found| found.check_value() != check_value) {
         return Err(PepperFault::Wrong { recorded: active.clone(), given: given.names() });
     }
-    match known.iter().find(|known| known.left != Left::default() && given.find(&known.id).is_none()) {
+    match known.iter().find(|known| known.left != PepperUsage::default() && given.find(&known.id).is_none()) {
         Some(missing) => Err(PepperFault::Missing { missing: missing.id.clone(), left: missing.left }),
         None => Ok(()),
     }
@@ -53,7 +53,7 @@ pub(in crate::store) fn may_activate(
 pub(in crate::store) fn may_retire(
     id: &PepperId,
     known: Option<&Known>,
-    left: Left,
+    left: PepperUsage,
     forget: bool,
 ) -> Result<(), Refusal> {
     match known {
@@ -69,7 +69,7 @@ pub(in crate::store) fn activated(before: &PepperId, id: &PepperId, actor: &str,
     record(EventKind::PepperActivated, None, format!("pepper {before} -> {id}"), actor, now)
 }
 
-pub(in crate::store) fn retired(id: &PepperId, left: Left, actor: &str, now: Timestamp) -> Record {
+pub(in crate::store) fn retired(id: &PepperId, left: PepperUsage, actor: &str, now: Timestamp) -> Record {
     let detail = format!("pepper {id}; {} archived rows went with it", left.archived);
     record(EventKind::PepperRetired, None, detail, actor, now)
 }

@@ -10,7 +10,7 @@ use crate::store::{
     Claim, Claimed, StoreError,
     rules::{
         Named,
-        claim::{Met, judge, takes_a_revision},
+        claim::{ClaimState, judge, takes_a_revision},
     },
 };
 
@@ -23,7 +23,7 @@ pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Claimed, StoreEr
         Some(_) => None,
         None => life::archived(conn, key.id)?,
     };
-    let (writes, mut claimed) = judge(claim, Met { key: key.clone(), known, archived });
+    let (writes, mut claimed) = judge(claim, ClaimState { key: key.clone(), known, archived });
     owner::write(conn, &key, &writes)?;
     if let Claimed::Won { record, reading } = &mut claimed {
         audit::append(conn, record)?;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{KeyId, Network, Timestamp, event::Record},
-    store::{Archived, Former, StoreError, Use, rules},
+    store::{Archived, ArchivedBinding, StoreError, Use, rules},
 };
 
 pub(super) fn note_uses(conn: &Connection, uses: &[Use]) -> Result<(), StoreError> {
@@ -48,7 +48,8 @@ fn archive_one(conn: &Connection, id: KeyId, now: Timestamp) -> Result<Option<Re
     let (Some(key), Some(binding)) = (names::by_id(conn, id)?, facts::facts_of_id(conn, id)?.binding) else {
         return Ok(None);
     };
-    let former = Former { networks: binding.networks.clone(), created_at: binding.created_at, archived_at: now };
+    let former =
+        ArchivedBinding { networks: binding.networks.clone(), created_at: binding.created_at, archived_at: now };
     owner::archived(conn, &key, &former)?;
     owner::remove(conn, id)?;
     revision::advance(conn, &key.fingerprint.digest, now)?;
@@ -62,20 +63,20 @@ pub(super) fn archived(conn: &Connection, id: KeyId) -> Result<Option<Archived>,
     let sql = "SELECT networks, created_at, archived_at FROM archive WHERE key_id = ?1 ORDER BY id DESC LIMIT 1";
     let mut statement = conn.prepare_cached(sql)?;
     let last = statement.query_and_then([id.to_string()], former)?.next().transpose()?;
-    Ok(last.map(|Former { networks, archived_at: at, .. }| Archived { at, networks }))
+    Ok(last.map(|ArchivedBinding { networks, archived_at: at, .. }| Archived { at, networks }))
 }
 
 /// All of them, the first first.
-pub(super) fn archive_of(conn: &Connection, id: KeyId) -> Result<Vec<Former>, StoreError> {
+pub(super) fn archive_of(conn: &Connection, id: KeyId) -> Result<Vec<ArchivedBinding>, StoreError> {
     let sql = "SELECT networks, created_at, archived_at FROM archive WHERE key_id = ?1 ORDER BY id";
     conn.prepare_cached(sql)?.query_and_then([id.to_string()], former)?.collect()
 }
 
-fn former(row: &rusqlite::Row<'_>) -> Result<Former, StoreError> {
+fn former(row: &rusqlite::Row<'_>) -> Result<ArchivedBinding, StoreError> {
     let unreadable = |fault| StoreError::Corrupt(format!("archive.networks: {fault}"));
     let networks: String = column(row, 0, "archive.networks")?;
     let networks = networks.split_whitespace().map(|text| text.parse::<Network>().map_err(unreadable));
-    Ok(Former {
+    Ok(ArchivedBinding {
         networks: networks.collect::<Result<_, _>>()?,
         created_at: moment(row, 1, "archive.created_at")?,
         archived_at: moment(row, 2, "archive.archived_at")?,

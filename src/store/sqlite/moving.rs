@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{KeyId, Timestamp},
     store::{
-        KeyQuery, KeyRow, KnownPepper, Moving, Order, StoreError, Tended, Whole,
+        ExportedKey, KeyQuery, KeyRow, KnownPepper, Moving, Order, StoreError, Tended,
         rules::import::{self, Learn, Verdict},
     },
 };
@@ -38,18 +38,18 @@ pub(super) fn page(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, S
     ids.map(whole).collect()
 }
 
-fn whole(conn: &Connection, id: KeyId) -> Result<Option<Whole>, StoreError> {
+fn whole(conn: &Connection, id: KeyId) -> Result<Option<ExportedKey>, StoreError> {
     read(conn, id).map_err(|fault| fault.of(id))
 }
 
-fn read(conn: &Connection, id: KeyId) -> Result<Option<Whole>, StoreError> {
+fn read(conn: &Connection, id: KeyId) -> Result<Option<ExportedKey>, StoreError> {
     let Some(named) = names::by_id(conn, id)? else { return Ok(None) };
     let mut statement = conn.prepare_cached("SELECT restored_at FROM bindings WHERE key_id = ?1")?;
     let restored_at = match statement.query([id.to_string()])?.next()? {
         Some(row) => moment_or_null(row, 0, "bindings.restored_at")?,
         None => None,
     };
-    Ok(Some(Whole { key: named.fingerprint, restored_at, archive: life::archive_of(conn, id)? }))
+    Ok(Some(ExportedKey { key: named.fingerprint, restored_at, archive: life::archive_of(conn, id)? }))
 }
 
 pub(super) fn import(

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use crate::{
     domain::{Ban, Binding, Candidate, KeyId, Network, Timestamp},
     store::{
-        Former, StoreError,
+        ArchivedBinding, StoreError,
         rules::{Named, Write},
     },
 };
@@ -107,7 +107,7 @@ fn observed(conn: &Connection, key: &Named, candidate: &Candidate) -> Result<(),
 }
 
 /// A binding that was archived, in words that [`super::life`] reads.
-pub(super) fn archived(conn: &Connection, key: &Named, former: &Former) -> Result<(), StoreError> {
+pub(super) fn archived(conn: &Connection, key: &Named, former: &ArchivedBinding) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT INTO archive (key_id, digest, pepper, realm, hint, networks, created_at, archived_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",

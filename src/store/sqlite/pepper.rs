@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{KeyId, PepperId, Timestamp, event::Record},
     store::{
-        ChangeError, FORGOTTEN_AT_ONCE, Left, PepperRow, RecordId, Revision, Rotated, Rotation, StoreError,
+        ChangeError, FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, RecordId, Revision, Rotated, Rotation, StoreError,
         rules::rotation::{self, Known},
     },
 };
@@ -40,14 +40,14 @@ pub(super) fn peppers(conn: &Connection) -> Result<Vec<PepperRow>, StoreError> {
         .collect()
 }
 
-fn left(conn: &Connection, id: &PepperId) -> Result<Left, StoreError> {
+fn left(conn: &Connection, id: &PepperId) -> Result<PepperUsage, StoreError> {
     let sql = "SELECT (SELECT count(*) FROM bindings WHERE pepper = ?1), (SELECT count(*) FROM bans WHERE pepper = ?1),
         (SELECT count(DISTINCT key_id) FROM candidates WHERE pepper = ?1),
         (SELECT count(*) FROM archive WHERE pepper = ?1)";
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query([id.as_str()])?;
-    let Some(row) = rows.next()? else { return Ok(Left::default()) };
-    Ok(Left {
+    let Some(row) = rows.next()? else { return Ok(PepperUsage::default()) };
+    Ok(PepperUsage {
         bindings: count(row, 0, "bindings.pepper")?,
         bans: count(row, 1, "bans.pepper")?,
         observed: count(row, 2, "candidates.pepper")?,

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     Denial, Lost, QUEUE,
-    courier::{Courier, Load},
+    audit_writer::{AuditWriter, Load},
     log,
     run::Before,
 };
@@ -23,7 +23,7 @@ use crate::{
         KeyId, Network, Reason, Timestamp,
         event::{DecisionId, EventKind, Record},
     },
-    store::view::View,
+    store::ReplicaState,
 };
 
 /// Denials with the same key, network and reason within this time are one record with an exact count.
@@ -45,8 +45,8 @@ struct Denials {
 }
 
 pub(super) struct Pipeline {
-    courier: Arc<Courier>,
-    view: Arc<View>,
+    audit_writer: Arc<AuditWriter>,
+    view: Arc<ReplicaState>,
     lost: Lost,
     mask: bool,
     waiting: HashMap<Same, Denials>,
@@ -57,8 +57,14 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn new(courier: Courier, before: Before, view: Arc<View>, lost: Lost, mask: bool) -> Self {
-        Self { courier: Arc::new(courier), view, lost, mask, waiting: HashMap::new(), flush: None, before }
+    pub(super) fn new(
+        audit_writer: AuditWriter,
+        before: Before,
+        view: Arc<ReplicaState>,
+        lost: Lost,
+        mask: bool,
+    ) -> Self {
+        Self { audit_writer: Arc::new(audit_writer), view, lost, mask, waiting: HashMap::new(), flush: None, before }
     }
 
     pub(super) async fn run(mut self, mut denials: mpsc::Receiver<Denial>, mut stop: oneshot::Receiver<()>) {
@@ -87,7 +93,7 @@ impl Pipeline {
         self.lost.add(self.waiting.values().map(|denials| denials.count).sum());
         // A gap that could not be told yet is left to the next start.
         if self.before == Before::Clean {
-            self.courier.stop(self.view.time(Instant::now())).await;
+            self.audit_writer.stop(self.view.time(Instant::now())).await;
         }
         self.lost.log();
     }
@@ -123,9 +129,9 @@ impl Pipeline {
         let records: Vec<Record> = gap.into_iter().chain(waiting).collect();
         records.iter().for_each(log);
         let held = records.iter().filter(|record| record.reason.is_some()).map(|record| record.count).sum();
-        let courier = Arc::clone(&self.courier);
+        let audit_writer = Arc::clone(&self.audit_writer);
         let load = Load { records, at, has_gap };
-        self.flush = Some((tokio::spawn(async move { courier.flush(load, patience).await }), held));
+        self.flush = Some((tokio::spawn(async move { audit_writer.flush(load, patience).await }), held));
     }
 
     /// Waits for the flush.
@@ -162,7 +168,7 @@ fn gap(before: Before, now: Timestamp) -> Option<Record> {
     })
 }
 
-fn record(view: &View, (kind, reason, key_id, network): Same, denials: &Denials) -> Option<Record> {
+fn record(view: &ReplicaState, (kind, reason, key_id, network): Same, denials: &Denials) -> Option<Record> {
     Some(Record {
         kind,
         reason: Some(reason),

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 
 /// What has been said lately.
 #[derive(Debug, Default)]
-pub(super) struct Complaint(Mutex<Said>);
+pub(super) struct RecentFailures(Mutex<Said>);
 
 #[derive(Debug, Default)]
 struct Said {
@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// So many causes in that time: a row that cannot be read may be named in the text.
 const CAUSES: usize = 8;
 
-impl Complaint {
+impl RecentFailures {
     /// A decision could not be made for this cause.
     pub(super) fn hear(&self, cause: &StoreError) {
         if self.is_news(cause, Instant::now()) {
@@ -61,18 +61,18 @@ mod tests {
 
     #[test]
     fn an_outage_is_one_line_and_what_cannot_be_read_is_named() {
-        let (complaint, now) = (Complaint::default(), Instant::now());
+        let (recent_failures, now) = (RecentFailures::default(), Instant::now());
         let away = |text: &str| StoreError::Unavailable(text.to_owned());
         let corrupt = |text: &str| StoreError::Corrupt(text.to_owned());
-        assert!(complaint.is_news(&away("no answer in time"), now));
-        assert!(!complaint.is_news(&away("connection refused"), now));
-        assert!(complaint.is_news(&away("cannot write now (25006)"), now));
-        assert!(complaint.is_news(&corrupt("bindings.state"), now));
-        assert!(!complaint.is_news(&corrupt("bindings.state"), now));
-        assert!(complaint.is_news(&away("connection refused"), now + 2 * AGAIN), "it still lasts");
+        assert!(recent_failures.is_news(&away("no answer in time"), now));
+        assert!(!recent_failures.is_news(&away("connection refused"), now));
+        assert!(recent_failures.is_news(&away("cannot write now (25006)"), now));
+        assert!(recent_failures.is_news(&corrupt("bindings.state"), now));
+        assert!(!recent_failures.is_news(&corrupt("bindings.state"), now));
+        assert!(recent_failures.is_news(&away("connection refused"), now + 2 * AGAIN), "it still lasts");
         for row in 0..100 {
-            complaint.is_news(&corrupt(&format!("row {row}")), now + 2 * AGAIN);
+            recent_failures.is_news(&corrupt(&format!("row {row}")), now + 2 * AGAIN);
         }
-        assert!(!complaint.is_news(&corrupt("bindings.state"), now + 2 * AGAIN), "there is an end to it");
+        assert!(!recent_failures.is_news(&corrupt("bindings.state"), now + 2 * AGAIN), "there is an end to it");
     }
 }

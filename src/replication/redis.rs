@@ -11,16 +11,16 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{ChangeFeed, Hint};
+use super::{ChangeTransport, PollSignal};
 use crate::{
-    redis_link::{Link, told},
+    net::redis_link::{Link, told},
     store::Revision,
 };
 
 /// A channel of one Redis.
-pub struct RedisFeed {
+pub struct RedisTransport {
     link: Arc<Link>,
-    /// `<prefix>:changes`. Not one for each life of a store: a process listens before it knows that one, and a hint that
+    /// `<prefix>:changes`. Not one for each life of a store: a process listens before it knows that one, and a signal that
     /// was meant for somebody else costs one poll.
     channel: String,
     /// The last one only: whoever looks because of it sees the earlier ones too.
@@ -33,13 +33,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the silence of a connection is believed: nothing else tells of a peer that is gone without a word.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// How soon after a hint the next one may be given: whoever may publish must not have every replica poll without pause.
+/// How soon after a signal the next one may be given: whoever may publish must not have every replica poll without pause.
 const SPACING: Duration = Duration::from_millis(10);
 
 /// Between two attempts to connect.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-impl RedisFeed {
+impl RedisTransport {
     /// Publishes over `link`, which must run, and hears over a connection of its own.
     pub fn new(link: Arc<Link>) -> Self {
         let channel = format!("{}:changes", link.options().prefix());
@@ -54,18 +54,18 @@ impl RedisFeed {
             let revision = published.borrow_and_update().0;
             let mut command = redis::cmd("PUBLISH");
             command.arg(&self.channel).arg(revision);
-            self.link.behind_the_scenes(async |to| command.query_async::<redis::Value>(to).await).await;
+            self.link.run_in_background(async |to| command.query_async::<redis::Value>(to).await).await;
         }
     }
 
-    async fn hear(&self, hint: &Hint) -> Infallible {
+    async fn hear(&self, signal: &PollSignal) -> Infallible {
         let mut pause = BACK_OFF.0;
         loop {
             match timeout(PATIENCE, self.link.options().subscribe(&self.channel)).await {
                 Ok(Ok(connection)) => {
                     pause = BACK_OFF.0;
-                    hint.give();
-                    let lost = pass_on(connection, hint).await.map_err(|cause| told(&cause));
+                    signal.wake();
+                    let lost = pass_on(connection, signal).await.map_err(|cause| told(&cause));
                     debug!(?lost, "changes are no longer heard of by Redis");
                 }
                 Ok(Err(cause)) => debug!(cause = told(&cause), "changes are not heard of by Redis"),
@@ -78,20 +78,20 @@ impl RedisFeed {
 }
 
 /// Gives hints until the connection is lost. What a message says does not matter: anybody may have sent it.
-async fn pass_on(connection: PubSub, hint: &Hint) -> RedisResult<()> {
+async fn pass_on(connection: PubSub, signal: &PollSignal) -> RedisResult<()> {
     let (mut sink, mut messages) = connection.split();
     loop {
         match timeout(SILENCE, messages.next()).await {
             Ok(Some(_)) => {
-                hint.give();
+                signal.wake();
                 sleep(SPACING).await;
-                // Told before the next hint, so told by it.
+                // Told before the next signal, so told by it.
                 let mut more = false;
                 while let Some(Some(_)) = messages.next().now_or_never() {
                     more = true;
                 }
                 if more {
-                    hint.give();
+                    signal.wake();
                 }
             }
             Ok(None) => return Ok(()),
@@ -104,12 +104,12 @@ async fn pass_on(connection: PubSub, hint: &Hint) -> RedisResult<()> {
 }
 
 #[async_trait]
-impl ChangeFeed for RedisFeed {
+impl ChangeTransport for RedisTransport {
     fn publish(&self, revision: Revision) {
         self.published.send_replace(revision);
     }
 
-    async fn listen(&self, hint: &Hint) -> Infallible {
-        match tokio::join!(self.tell(), self.hear(hint)) {}
+    async fn listen(&self, signal: &PollSignal) -> Infallible {
+        match tokio::join!(self.tell(), self.hear(signal)) {}
     }
 }

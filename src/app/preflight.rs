@@ -10,7 +10,7 @@ use nix::unistd::Uid;
 
 use crate::{
     config::{Config, Store},
-    listen::{self, Address},
+    net::listen::{self, Address},
 };
 
 /// What `serve` would refuse, as far as that can be known without making or changing anything.

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     domain::{Timestamp, event::Record},
-    metrics::AuditMetrics,
     store::{BatchId, Chore, SpoolId, Store, Tended},
+    telemetry::metrics::AuditMetrics,
 };
 
 /// Records in one transaction: first uses wait behind it.
@@ -44,7 +44,7 @@ pub(super) struct Load {
 }
 
 /// One for each run. Its flushes must not overlap.
-pub(super) struct Courier {
+pub(super) struct AuditWriter {
     store: Arc<dyn Store>,
     metrics: AuditMetrics,
     lost: Lost,
@@ -60,7 +60,7 @@ struct Disk {
     taken: bool,
 }
 
-impl Courier {
+impl AuditWriter {
     pub(super) fn begin(
         folder: &Path,
         spill_max: u64,

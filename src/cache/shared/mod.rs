@@ -19,16 +19,16 @@ use tokio::{
 use super::Entry;
 use crate::{
     domain::{KeyDigest, KeyDigests, KeyFacts, KeyRing, Timestamp},
-    metrics::{SharedOutcome, StoreMetrics},
-    redis_link::Link,
-    store::{Reading, StoreError, StoreLife, view::View},
+    net::redis_link::Link,
+    store::{Reading, ReplicaState, StoreError, StoreLife},
+    telemetry::metrics::{SharedOutcome, StoreMetrics},
 };
 use value::{Seals, Unsound};
 
 /// Facts in Redis.
 pub struct Shared {
     link: Arc<Link>,
-    view: Arc<View>,
+    view: Arc<ReplicaState>,
     /// How long after a poll what is cached may be used.
     grace: Duration,
     seals: Arc<Seals>,
@@ -81,7 +81,7 @@ impl Shared {
     pub fn new(
         link: Arc<Link>,
         ring: Arc<KeyRing>,
-        view: Arc<View>,
+        view: Arc<ReplicaState>,
         grace: Duration,
         metrics: StoreMetrics,
     ) -> (Self, Writer) {
@@ -222,7 +222,7 @@ impl Writer {
                 }
             }
             if !commands.is_empty() {
-                self.link.behind_the_scenes(async |to| commands.query_async::<()>(to).await).await;
+                self.link.run_in_background(async |to| commands.query_async::<()>(to).await).await;
             }
         }
     }

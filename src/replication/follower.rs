@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::Hint;
+use super::PollSignal;
 use crate::{
+    cache::Cached,
     domain::{KeyRing, PepperId},
-    metrics::StoreMetrics,
-    store::{Store, StoreError, cached::Cached, view::View},
+    store::{ReplicaState, Store, StoreError},
+    telemetry::metrics::StoreMetrics,
 };
 
 /// Polls the change log, applies it in order and keeps the store's clock.
@@ -19,10 +20,10 @@ pub struct Follower {
     /// What is invalidated.
     pub cached: Arc<Cached>,
     /// What learns the clock and the applied revision.
-    pub view: Arc<View>,
+    pub view: Arc<ReplicaState>,
     /// Woken early by.
-    pub hint: Hint,
-    /// How often to poll without a hint.
+    pub signal: PollSignal,
+    /// How often to poll without a signal.
     pub poll_interval: Duration,
     /// The peppers that this process lists; the store says which of them is active.
     pub ring: Arc<KeyRing>,
@@ -80,7 +81,7 @@ impl Follower {
             self.metrics.polled(self.view.applied().0, if heard { Duration::ZERO } else { silent });
             after_poll(now);
             // From its beginning: one that nobody answered has taken its interval already.
-            let _ = tokio::time::timeout_at(began + self.poll_interval, self.hint.given()).await;
+            let _ = tokio::time::timeout_at(began + self.poll_interval, self.signal.woken()).await;
         }
     }
 

@@ -18,12 +18,12 @@ use tonic_health::{
     server::HealthReporter,
 };
 
-use crate::store::view::View;
+use crate::store::ReplicaState;
 
 /// SERVING from the first successful poll of the store until drain begins, or until the store has been silent for
 /// longer than `store.stale_grace`. A cache or a hint bus never changes it.
 pub struct Health {
-    view: Arc<View>,
+    view: Arc<ReplicaState>,
     stale_grace: Duration,
     draining: AtomicBool,
     serving: watch::Sender<bool>,
@@ -31,7 +31,7 @@ pub struct Health {
 
 impl Health {
     /// Not serving yet.
-    pub fn new(view: Arc<View>, stale_grace: Duration) -> Self {
+    pub fn new(view: Arc<ReplicaState>, stale_grace: Duration) -> Self {
         Self { view, stale_grace, draining: AtomicBool::new(false), serving: watch::Sender::new(false) }
     }
 

@@ -18,7 +18,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{Options, told};
-use crate::metrics::StoreMetrics;
+use crate::telemetry::metrics::StoreMetrics;
 
 /// A connection that is there or not. Whoever finds none does without: only [`Link::run`] connects.
 ///
@@ -84,7 +84,7 @@ impl Link {
     }
 
     /// Does something that no request waits for, if Redis answers, and tells the breaker how it ended.
-    pub(crate) async fn behind_the_scenes<T>(
+    pub(crate) async fn run_in_background<T>(
         &self,
         work: impl AsyncFnOnce(&mut MultiplexedConnection) -> redis::RedisResult<T>,
     ) {

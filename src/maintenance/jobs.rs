@@ -10,10 +10,10 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    audit,
     domain::Timestamp,
-    metrics::BindingMetrics,
-    store::{Chore, CountQuery, Revision, Store, StoreError, Tended, view::View},
+    events,
+    store::{Chore, CountQuery, ReplicaState, Revision, Store, StoreError, Tended},
+    telemetry::metrics::BindingMetrics,
 };
 
 /// Audit records in one transaction: first uses wait behind it.
@@ -23,7 +23,7 @@ const PRUNED: u32 = 1_000;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Counts the bindings once a minute: a count scans, so it must not happen at scrape.
-pub async fn count_bindings(store: Arc<dyn Store>, view: Arc<View>, metrics: BindingMetrics) -> Infallible {
+pub async fn count_bindings(store: Arc<dyn Store>, view: Arc<ReplicaState>, metrics: BindingMetrics) -> Infallible {
     // A server that is away at the start would else be counted a minute after it is there.
     view.has_applied(Revision::default()).await;
     let mut minute = interval(Duration::from_secs(60));
@@ -51,7 +51,7 @@ const ARCHIVED: u32 = 200;
 /// Zero is never.
 pub async fn archive(
     store: Arc<dyn Store>,
-    view: Arc<View>,
+    view: Arc<ReplicaState>,
     archive_after: watch::Receiver<Duration>,
     stale_grace: Duration,
 ) -> Infallible {
@@ -65,7 +65,7 @@ pub async fn archive(
             let unused_since = now.before(archive_after).before(stale_grace);
             match store.tend(Chore::Archive { unused_since, limit: ARCHIVED, now }).await {
                 Ok(Tended { records, .. }) => {
-                    records.iter().for_each(audit::log);
+                    records.iter().for_each(events::log);
                     archived += records.len();
                     if records.len() < ARCHIVED as usize {
                         break;

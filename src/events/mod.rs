@@ -1,12 +1,12 @@
 //! Who was refused, who came first, who changed what: stored, and logged as JSON.
 //!
 //! Denials pass a bounded queue into the pipeline, a task of its own that makes one record of those that are alike and
-//! flushes them every second; a decision never waits for it. The courier brings each batch of records to the store, by
+//! flushes them every second; a decision never waits for it. The audit_writer brings each batch of records to the store, by
 //! way of the spill when the store does not take it, and writes down when it did, so that the next start knows what a
 //! kill may have taken. First uses and operators' changes are stored by the transaction that makes them; here is only
 //! their log line.
 
-mod courier;
+mod audit_writer;
 mod log;
 mod pipeline;
 mod run;
@@ -37,10 +37,10 @@ use crate::{
         ClientIp, KeyId, Reason,
         event::{DecisionId, EventKind},
     },
-    metrics::AuditMetrics,
-    store::{Store, view::View},
+    store::{ReplicaState, Store},
+    telemetry::metrics::AuditMetrics,
 };
-use courier::Courier;
+use audit_writer::AuditWriter;
 use pipeline::Pipeline;
 
 /// How the audit is kept.
@@ -80,15 +80,16 @@ impl Audit {
     /// what was reported until then is durable, or counted as lost. Fails if the folder is not to be had.
     pub fn new(
         store: Arc<dyn Store>,
-        view: Arc<View>,
+        view: Arc<ReplicaState>,
         metrics: AuditMetrics,
         options: &Options,
         stop: oneshot::Receiver<()>,
     ) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let (queue, denials) = mpsc::channel(QUEUE);
         let lost = Lost { counter: metrics.lost.clone(), unlogged: Arc::default() };
-        let (courier, before) = Courier::begin(&options.folder, options.spill_max, store, metrics, lost.clone())?;
-        let pipeline = Pipeline::new(courier, before, view, lost.clone(), options.mask_addresses);
+        let (audit_writer, before) =
+            AuditWriter::begin(&options.folder, options.spill_max, store, metrics, lost.clone())?;
+        let pipeline = Pipeline::new(audit_writer, before, view, lost.clone(), options.mask_addresses);
         Ok((Self { queue, lost }, pipeline.run(denials, stop)))
     }
 

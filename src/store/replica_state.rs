@@ -15,7 +15,7 @@ use crate::domain::Timestamp;
 ///
 /// Read on every request: plain atomics, no lock.
 #[derive(Debug)]
-pub struct View {
+pub struct ReplicaState {
     /// Where the monotonic milliseconds below start.
     origin: Instant,
     /// Store clock minus monotonic milliseconds, or [`NEVER`].
@@ -28,7 +28,7 @@ pub struct View {
 
 const NEVER: i64 = i64::MIN;
 
-impl View {
+impl ReplicaState {
     /// A view that has never heard from the store. `now` is any moment not after the first use.
     pub fn new(now: Instant) -> Self {
         Self {

@@ -8,7 +8,10 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::store::{Chore, Store, Use, cached::Cached};
+use crate::{
+    cache::Cached,
+    store::{Chore, Store, Use},
+};
 
 /// How often the marks are written. A process that is killed loses so much of them.
 const BATCH_EVERY: Duration = Duration::from_secs(5);

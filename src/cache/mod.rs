@@ -10,8 +10,8 @@
 //!
 //! Caches hold what is committed and never arbitrate: an absent key is not cached, and every claim goes to the store.
 
-mod complaint;
 mod entry;
+mod recent_failures;
 mod shared;
 mod turns;
 mod window;
@@ -33,15 +33,15 @@ use tokio::{
     time::{error::Elapsed, timeout},
 };
 
-use super::{Changes, Claim, Claimed, Reading, Store, StoreError, Use};
 use crate::{
     domain::{KeyDigest, KeyDigests, KeyFacts, Timestamp, event::Record},
-    metrics::StoreMetrics,
+    store::{Changes, Claim, Claimed, Reading, Store, StoreError, Use},
+    telemetry::metrics::StoreMetrics,
 };
 
-use complaint::Complaint;
 pub use entry::Entry;
 use entry::Uses;
+use recent_failures::RecentFailures;
 pub use shared::{Shared, Writer};
 use turns::Turns;
 use window::Window;
@@ -60,7 +60,7 @@ pub struct Cached {
     shared: Option<Shared>,
     patience: Duration,
     uses: Uses,
-    complaint: Complaint,
+    recent_failures: RecentFailures,
 }
 
 /// What is being read, by the first digest and whether Redis may answer.
@@ -105,7 +105,7 @@ impl Cached {
             shared: None,
             patience: PATIENCE,
             uses: Uses::default(),
-            complaint: Complaint::default(),
+            recent_failures: RecentFailures::default(),
         }
     }
 
@@ -148,7 +148,7 @@ impl Cached {
             hearsay = false;
         }
         let cause = StoreError::Unavailable("what it says is older than the changes that were heard of".to_owned());
-        self.complaint.hear(&cause);
+        self.recent_failures.hear(&cause);
         Err(cause)
     }
 
@@ -174,7 +174,7 @@ impl Cached {
             let _turn = turn;
             let (key, generation) = (claim.key.digests(), locked(&this.window).generation);
             let claimed = timeout(this.patience, this.store.claim(claim)).await.unwrap_or_else(too_slow);
-            let claimed = claimed.inspect_err(|cause| this.complaint.hear(cause))?;
+            let claimed = claimed.inspect_err(|cause| this.recent_failures.hear(cause))?;
             match &claimed {
                 Claimed::Won { record, .. } => {
                     (this.first_use)(record);
@@ -231,7 +231,7 @@ impl Cached {
             if let Ok(loaded) = &loaded {
                 this.keep(key, loaded);
             }
-            loaded.inspect_err(|cause| this.complaint.hear(cause))
+            loaded.inspect_err(|cause| this.recent_failures.hear(cause))
         });
         let load = task.map(|done| done.unwrap_or_else(cut_off)).boxed().shared();
         loading.insert((key.first(), hearsay), load.clone());

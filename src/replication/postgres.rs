@@ -6,22 +6,22 @@ use async_trait::async_trait;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::{ChangeFeed, Hint};
+use super::{ChangeTransport, PollSignal};
 use crate::store::{Revision, StoreError, postgres::Options};
 
 /// What every commit that takes a revision tells.
-pub struct PostgresFeed(Options);
+pub struct PostgresTransport(Options);
 
 /// How long connecting may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How soon after a hint the next one may be given: an archive of thousands is one poll, not one each.
+/// How soon after a signal the next one may be given: an archive of thousands is one poll, not one each.
 const SPACING: Duration = Duration::from_millis(10);
 
 /// Between two attempts to connect.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-impl PostgresFeed {
+impl PostgresTransport {
     /// Listens at the store itself.
     pub fn new(store: Options) -> Self {
         Self(store)
@@ -29,20 +29,20 @@ impl PostgresFeed {
 }
 
 #[async_trait]
-impl ChangeFeed for PostgresFeed {
+impl ChangeTransport for PostgresTransport {
     /// The NOTIFY is part of the change's transaction.
     fn publish(&self, _: Revision) {}
 
-    async fn listen(&self, hint: &Hint) -> Infallible {
+    async fn listen(&self, signal: &PollSignal) -> Infallible {
         let mut pause = BACK_OFF.0;
         loop {
             let began = timeout(PATIENCE, self.0.listen()).await;
             match began.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
                 Ok(mut notifications) => {
                     pause = BACK_OFF.0;
-                    hint.give();
+                    signal.wake();
                     while notifications.next().await.is_some() {
-                        hint.give();
+                        signal.wake();
                         sleep(SPACING).await;
                     }
                     debug!("changes are no longer heard of by PostgreSQL");

@@ -1,0 +1,25 @@
+//! Moves the rows of keys that were found under an older pepper to the active one.
+
+use std::{convert::Infallible, sync::Arc};
+
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use crate::store::{Chore, ReplicaState, Store, StoreError, rekey::Batches};
+
+/// Moves what is put into the queue of `batches`, indefinitely.
+pub async fn run(mut batches: Batches, store: Arc<dyn Store>, state: Arc<ReplicaState>) -> Infallible {
+    loop {
+        let batch = batches.gather().await;
+        let (keys, now) = (batch.len(), state.time(Instant::now()));
+        let moved = match now {
+            Some(now) => store.tend(Chore::Rekey { moves: batch, now }).await.map(|tended| tended.rows),
+            None => Err(StoreError::Unavailable("the store was never reached".to_owned())),
+        };
+        match moved {
+            Ok(0) => {}
+            Ok(moved) => info!(moved, "keys found under an older pepper are under the active one now"),
+            Err(cause) => debug!(%cause, keys, "keys stay under their older pepper until they are next used"),
+        }
+    }
+}
