@@ -15,7 +15,7 @@ use super::{
     request::invalid,
 };
 use crate::{
-    events,
+    events::Event,
     store::{Chore, KnownPepper, Moving},
 };
 
@@ -184,7 +184,7 @@ impl Import {
         let now = self.operations.now()?;
         let chore = Chore::Import { keys, peppers, actor: self.actor.clone(), now };
         let tended = self.operations.store.tend(chore).await.map_err(not_done).map_err(Status::from)?;
-        tended.records.iter().for_each(events::log);
+        tended.records.iter().for_each(|record| self.operations.events.publish(Event::Stored(record)));
         // A chore tells no revision; where the store does not tell the other replicas either, they poll within a second.
         self.operations.notifier.signal().wake();
         let skipped = tended.kept.len() as u64;

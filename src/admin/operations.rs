@@ -9,7 +9,7 @@ use crate::{
     credential::Credentials,
     domain::{KeyRing, PepperId, Timestamp},
     engine::Engine,
-    events,
+    events::{Event, Events},
     net::caller::Callers,
     replication::ChangeNotifier,
     store::{Applied, Change, ChangeError, Refusal, ReplicaState, Revision, Store, StoreError},
@@ -35,6 +35,8 @@ pub struct Operations {
     pub engine: Arc<Engine>,
     /// How long it may think.
     pub check_deadline: Duration,
+    /// Where every change is published.
+    pub events: Events,
     /// Told of every change.
     pub notifier: ChangeNotifier,
     /// The store's clock, and what this process decides by.
@@ -130,7 +132,7 @@ impl Operations {
                 Err(_) => {}
             }
             let applied = applied.map_err(not_done)?;
-            events::log(&applied.record);
+            this.events.publish(Event::Stored(&applied.record));
             Ok(applied)
         });
         work.await.unwrap_or_else(|ended| {

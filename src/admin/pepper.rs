@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{PepperId, Timestamp, event::EventKind},
-    events,
+    events::Event,
     store::{CountQuery, PepperUsage, Rotated, Rotation},
 };
 
@@ -74,7 +74,7 @@ async fn rotate(operations: &Arc<Operations>, step: Rotation, actor: String) -> 
     let this = Arc::clone(operations);
     let work = tokio::spawn(async move {
         let rotated = this.store.rotate(step, &actor, now).await.map_err(not_done)?;
-        rotated.records.iter().for_each(events::log);
+        rotated.records.iter().for_each(|record| this.events.publish(Event::Stored(record)));
         this.notifier.notify(rotated.revision);
         let in_effect = this.settled(rotated.revision).await;
         Ok::<_, Failure>((rotated, in_effect))

@@ -36,7 +36,7 @@ pub(super) fn join_them(
     }
     let (shared, work): (_, BoxFuture<'static, Infallible>) = match &config.redis {
         Some(options) => {
-            let link = Link::new(options.clone(), metrics.clone());
+            let link = Link::new(options.clone(), metrics.redis_up.clone());
             feeds.push(Arc::new(RedisTransport::new(Arc::clone(&link))));
             let grace = config.engine.stale_grace;
             let (shared, writer) =

@@ -17,7 +17,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Lost,
+    queue::Lost,
     run::{Before, Run},
     spill::Spill,
 };

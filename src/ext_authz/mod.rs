@@ -25,7 +25,7 @@ use crate::{
     credential::{Credentials, Profile},
     domain::{ClientIp, Mode, Reason, event::DecisionId},
     engine::{Decision, Denial, Engine, Request},
-    events::Audit,
+    events::{self, Event, Events},
     net::caller::Callers,
     telemetry::metrics::CheckMetrics,
 };
@@ -43,7 +43,7 @@ pub struct Authorization {
     /// Decides.
     pub engine: Arc<Engine>,
     /// Learns of denials.
-    pub audit: Audit,
+    pub events: Events,
     /// Counts.
     pub metrics: CheckMetrics,
 }
@@ -74,15 +74,17 @@ impl Authorization {
         let now = Instant::now();
         let guard = self.metrics.begin(now);
         let answer = self.answer(frame, &call, now).await;
+        let Answer { ip, decision_id, .. } = answer;
+        let denial = |reason, key_id| events::Denial { reason, key_id, ip, decision_id };
         let (allowed, reason) = match &answer.decision {
             Decision::Allow(permit) => {
                 if permit.would_deny() {
-                    self.audit.would_deny(permit.reason(), permit.key_id(), answer.ip, answer.decision_id);
+                    self.events.publish(Event::WouldDeny(denial(permit.reason(), permit.key_id())));
                 }
                 (true, permit.reason())
             }
             Decision::Deny(Denial { reason, key_id, .. }) => {
-                self.audit.denied(*reason, *key_id, answer.ip, answer.decision_id);
+                self.events.publish(Event::Denied(denial(*reason, *key_id)));
                 (false, *reason)
             }
         };

@@ -20,13 +20,18 @@ use key_ip_sentinel::{
     credential::{Credentials, Options, Profile},
     domain::KeyRing,
     engine::{self, Engine},
+    events::{self, Events},
     net::caller::Callers,
     replication::ChangeNotifier,
     store::{AuditQuery, ReplicaState, Revision, Store, rekey},
-    telemetry::{health::Health, metrics::Metrics},
+    telemetry::{
+        health::{Health, LastPoll},
+        metrics::Metrics,
+    },
 };
 use tokio::{
     net::{TcpListener, UnixListener},
+    sync::oneshot,
     time::Instant,
 };
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
@@ -73,12 +78,20 @@ impl Parts {
             store: self.store.clone(),
             ring: ring(),
             credentials: Credentials { profile, route_profiles: Vec::new(), options: Options::default() },
+            events: self.events(),
             notifier: ChangeNotifier::default(),
             view: self.view.clone(),
-            health: Arc::new(Health::new(self.view.clone(), Duration::from_mins(10))),
+            health: Arc::new(Health::new(|_| LastPoll::default())),
             place: "sqlite:sentinel.db".to_owned(),
             started: Instant::now(),
         }
+    }
+
+    /// To be stored by nobody: operators' changes are published as stored.
+    fn events(&self) -> Events {
+        let options = events::Options { folder: self.folder.path().join("audit"), spill_max: 0, mask_addresses: false };
+        let (metrics, stop) = (Metrics::new().unwrap().audit, oneshot::channel().1);
+        Events::new(self.store.clone(), self.view.clone(), metrics, &options, Vec::new(), stop).unwrap().0
     }
 
     fn serve(&self) -> PathBuf {

@@ -10,7 +10,7 @@ use key_ip_sentinel::{
     config::{self, Config},
     domain::{ApiKey, KeyId, KeyRing, Pepper, Timestamp},
     engine::{Engine, limit},
-    events::{Audit, Options},
+    events::{Events, Options},
     ext_authz::{Authorization, Manner, Server},
     store::{Changes, ReplicaState, Revision, StoreLife, rekey},
     telemetry::metrics::Metrics,
@@ -224,8 +224,8 @@ impl Stage {
         let (stop, stopped) = oneshot::channel();
         let folder = tempfile::tempdir().unwrap();
         let options = Options { folder: folder.path().join("audit"), spill_max: 1 << 20, mask_addresses: false };
-        let audit = Audit::new(store, Arc::clone(&view), metrics.audit.clone(), &options, stopped);
-        let (audit, pipeline) = audit.unwrap();
+        let (audit, sinks) = (metrics.audit.clone(), Vec::new());
+        let (events, pipeline) = Events::new(store, Arc::clone(&view), audit, &options, sinks, stopped).unwrap();
         tokio::spawn(pipeline);
         let mut engine = config.engine.clone();
         engine.stale_grace = Duration::from_secs(86_400);
@@ -240,7 +240,7 @@ impl Stage {
                 check_deadline: config.check_deadline,
             })),
             engine: Arc::new(Engine::new(Arc::clone(&ring), rekey::Queue::new().0, cached, view, engine)),
-            audit,
+            events,
             metrics: metrics.checks.clone(),
         };
         Self { server: Server::new(Arc::new(authorization)), ring, metrics, _stop: stop, _folder: folder }

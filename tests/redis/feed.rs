@@ -22,7 +22,7 @@ impl Process {
     fn new(url: &str) -> Self {
         let options = Options::new(url, None, "sentinel").unwrap();
         let options = options.with_times(Duration::from_secs(2), Duration::from_millis(20));
-        let link = Link::new(options, Metrics::new().unwrap().store);
+        let link = Link::new(options, Metrics::new().unwrap().store.redis_up);
         let feed: Arc<dyn ChangeTransport> = Arc::new(RedisTransport::new(Arc::clone(&link)));
         let (notifier, mut tasks) = (ChangeNotifier::new(vec![feed]), JoinSet::new());
         let heard = notifier.clone();

@@ -103,7 +103,7 @@ impl Replica {
             Some((patience, pause)) => link.with_times(patience, pause),
             None => link,
         };
-        let link = Link::new(link, metrics.store.clone());
+        let link = Link::new(link, metrics.store.redis_up.clone());
         let (shared, writer) =
             Shared::new(Arc::clone(&link), Arc::clone(&ring), Arc::clone(&view), GRACE, metrics.store.clone());
         let store = Arc::clone(&place.store);

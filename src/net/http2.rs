@@ -1,12 +1,16 @@
-//! The HTTP/2 server that Envoy connects to.
+//! An HTTP/2 server for Envoy.
 //!
-//! hyper itself, not `tonic::transport::Server`: that one answers a call whose `grpc-timeout` has passed with a gRPC
-//! status, which Envoy takes for our failure, and no option turns it off.
+//! hyper itself, not tonic's server: that one answers a call whose `grpc-timeout` has passed with a gRPC status, which
+//! Envoy takes for our failure, and no option turns it off.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{error::Error, io, time::Duration};
 
-use futures_util::future::BoxFuture;
-use hyper::{body::Incoming, server::conn::http2};
+use http::{Request, Response};
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::http2,
+    service::Service,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -16,12 +20,9 @@ use tokio::{
     task::JoinSet,
     time::sleep,
 };
-use tonic::body::Body;
-use tonic_health::pb::health_server::{Health, HealthServer};
-use tower::Service;
 use tracing::{debug, warn};
 
-use crate::{ext_authz::Server, net::listen::Listener};
+use super::listen::Listener;
 
 /// Envoy has one connection a worker and resets the calls of clients that hang up. hyper's limits (20 resets not yet
 /// accepted, 200 streams) are for strangers: here a crowd of hanging-up clients would cost Envoy the connection, and
@@ -31,34 +32,15 @@ const MAX_RESETS: usize = 65_536;
 /// The process's file limit is reached: accepting again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Checks, and gRPC health on the same port: what is probed is what serves.
-pub(super) struct Services<H: Health> {
-    pub(super) checks: Server,
-    pub(super) health: HealthServer<H>,
-}
-
-impl<H: Health> Clone for Services<H> {
-    fn clone(&self) -> Self {
-        Self { checks: self.checks.clone(), health: self.health.clone() }
-    }
-}
-
-impl<H: Health> hyper::service::Service<http::Request<Incoming>> for Services<H> {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
-        let request = request.map(Body::new);
-        match request.uri().path().starts_with("/grpc.health.v1.Health/") {
-            true => self.health.clone().call(request),
-            false => self.checks.clone().call(request),
-        }
-    }
-}
+type Fault = Box<dyn Error + Send + Sync>;
 
 /// Serves until `stop` resolves; then sends GOAWAY and waits for the last call. Dropped, it cuts what is open.
-pub(super) async fn serve<H: Health>(services: Services<H>, listener: Listener, stop: impl Future<Output = ()>) {
+pub async fn serve<S, B>(service: S, listener: Listener, stop: impl Future<Output = ()>)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Fault>, Future: Send> + Clone + Send + 'static,
+    S::Future: 'static,
+    B: Body<Data: Send, Error: Into<Fault>> + Send + 'static,
+{
     let mut connections = JoinSet::new();
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
@@ -75,7 +57,7 @@ pub(super) async fn serve<H: Health>(services: Services<H>, listener: Listener, 
                     .auto_date_header(false)
                     .max_concurrent_streams(None)
                     .max_pending_accept_reset_streams(MAX_RESETS)
-                    .serve_connection(TokioIo::new(stream), services.clone());
+                    .serve_connection(TokioIo::new(stream), service.clone());
                 let connection = graceful.watch(connection);
                 connections.spawn(async move {
                     if let Err(cause) = connection.await {
