@@ -132,8 +132,7 @@ async fn run(
     let (audit, pipeline) = core.audit(&config, audit_stopped)?;
     let pipeline = tokio::spawn(pipeline);
     let (stop_last_seen, last_seen_stopped) = oneshot::channel();
-    let last_seen =
-        tokio::spawn(last_seen::write(Arc::clone(&core.store), Arc::clone(&core.cached), last_seen_stopped));
+    let last_seen = tokio::spawn(last_seen::write(core.store.clone(), Arc::clone(&core.cached), last_seen_stopped));
 
     let hint = core.notifier.signal().clone();
     tasks.spawn(async move { Err(keep.run(move || hint.wake()).await) });
@@ -198,7 +197,7 @@ impl Core {
         let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
         let Replicas { notifier, shared, work } = replicas::join_them(config, &ring, &view, &metrics.store);
         tasks.spawn(async move { match work.await {} });
-        let cached = Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), events::log)
+        let cached = Cached::new(store.clone(), CACHED_KEYS, metrics.store.clone(), events::log)
             .with_patience(config.check_deadline);
         let cached = Arc::new(match shared {
             Some(shared) => cached.with_shared(shared),
@@ -236,7 +235,7 @@ impl Core {
             spill_max: config.audit.spill_max,
             mask_addresses: config.audit.mask_addresses,
         };
-        let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
+        let (store, view) = (self.store.clone(), Arc::clone(&self.view));
         Audit::new(store, view, self.metrics.audit.clone(), &options, stop)
             .map_err(|cause| format!("{}: {cause}", folder.display()).into())
     }
@@ -249,7 +248,7 @@ impl Core {
         tasks: &mut JoinSet<Result<(), Fatal>>,
     ) -> watch::Sender<Duration> {
         let follower = Follower {
-            store: Arc::clone(&self.store),
+            store: self.store.clone(),
             cached: Arc::clone(&self.cached),
             view: Arc::clone(&self.view),
             signal: self.notifier.signal().clone(),
@@ -259,16 +258,15 @@ impl Core {
         };
         let health = Arc::clone(&self.health);
         tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
-        let count =
-            jobs::count_bindings(Arc::clone(&self.store), Arc::clone(&self.view), self.metrics.bindings.clone());
+        let count = jobs::count_bindings(self.store.clone(), Arc::clone(&self.view), self.metrics.bindings.clone());
         let upkeep = jobs::drain_histograms(self.metrics.exposition.clone());
         let (changes, archive_after) = watch::channel(config.archive_after);
-        let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
+        let (store, view) = (self.store.clone(), Arc::clone(&self.view));
         let archive = jobs::archive(store, view, archive_after, config.engine.stale_grace);
-        let rekey = maintenance::rekey::run(rekeys, Arc::clone(&self.store), Arc::clone(&self.view));
+        let rekey = maintenance::rekey::run(rekeys, self.store.clone(), Arc::clone(&self.view));
         tasks.spawn(async move { match tokio::join!(count, upkeep, archive, rekey) {} });
         let view = Arc::clone(&self.view);
-        let (store, retention) = (Arc::clone(&self.store), config.audit.retention);
+        let (store, retention) = (self.store.clone(), config.audit.retention);
         let prune = jobs::delete_what_is_over(store, retention, move || view.time(Instant::now()));
         tasks.spawn(async move { match prune.await {} });
         changes
@@ -288,7 +286,8 @@ impl Core {
 
     fn admin(&self, config: &Config) -> Router {
         let operations = admin::Operations {
-            store: Arc::clone(&self.store),
+            store: self.store.clone(),
+            upkeep: self.store.clone(),
             ring: Arc::clone(&self.ring),
             credentials: config.credentials.clone(),
             client_ip: config.client_ip.clone(),

@@ -35,7 +35,7 @@ use tokio::{
 
 use crate::{
     domain::{KeyDigest, KeyDigests, KeyFacts, Timestamp, event::Record},
-    store::{Changes, Claim, Claimed, Reading, Store, StoreError, Use},
+    store::{Changes, Claim, Claimed, Decisions, Reading, StoreError, Use},
     telemetry::metrics::StoreMetrics,
 };
 
@@ -46,9 +46,9 @@ pub use shared::{Shared, Writer};
 use turns::Turns;
 use window::Window;
 
-/// A [`Store`]'s facts with a cache in front.
+/// A store's facts with a cache in front.
 pub struct Cached {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Decisions>,
     metrics: StoreMetrics,
     /// Told of every first use, whether or not its caller still waits.
     first_use: fn(&Record),
@@ -85,7 +85,7 @@ const ROUNDS: usize = 8;
 
 impl Cached {
     /// A cache of at most `capacity` keys before `store`; `first_use` is told of every claim that was won.
-    pub fn new(store: Arc<dyn Store>, capacity: usize, metrics: StoreMetrics, first_use: fn(&Record)) -> Self {
+    pub fn new(store: Arc<dyn Decisions>, capacity: usize, metrics: StoreMetrics, first_use: fn(&Record)) -> Self {
         let entries = Cache::with(
             // Room for the first keys only: an idle process stays small, the tables grow with use.
             1024.min(capacity),

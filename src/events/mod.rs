@@ -37,7 +37,7 @@ use crate::{
         ClientIp, KeyId, Reason,
         event::{DecisionId, EventKind},
     },
-    store::{ReplicaState, Store},
+    store::{ReplicaState, Upkeep},
     telemetry::metrics::AuditMetrics,
 };
 use audit_writer::AuditWriter;
@@ -79,7 +79,7 @@ impl Audit {
     /// A pipeline into `store`, and the future that drives it. The future ends after `stop` is sent (or dropped) and
     /// what was reported until then is durable, or counted as lost. Fails if the folder is not to be had.
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Upkeep>,
         view: Arc<ReplicaState>,
         metrics: AuditMetrics,
         options: &Options,

@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use crate::{
     domain::Timestamp,
     events,
-    store::{Chore, CountQuery, ReplicaState, Revision, Store, StoreError, Tended},
+    store::{Operators, ReplicaState, Revision, StoreError, Upkeep},
     telemetry::metrics::BindingMetrics,
 };
 
@@ -23,14 +23,14 @@ const PRUNED: u32 = 1_000;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Counts the bindings once a minute: a count scans, so it must not happen at scrape.
-pub async fn count_bindings(store: Arc<dyn Store>, view: Arc<ReplicaState>, metrics: BindingMetrics) -> Infallible {
+pub async fn count_bindings(store: Arc<dyn Operators>, view: Arc<ReplicaState>, metrics: BindingMetrics) -> Infallible {
     // A server that is away at the start would else be counted a minute after it is there.
     view.has_applied(Revision::default()).await;
     let mut minute = interval(Duration::from_secs(60));
     minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         minute.tick().await;
-        match store.counts(CountQuery::default()).await {
+        match store.counts().await {
             Ok(counts) => {
                 metrics.provisional.set(counts.provisional as f64);
                 metrics.learned.set(counts.learned as f64);
@@ -50,7 +50,7 @@ const ARCHIVED: u32 = 200;
 /// may still allow by what it remembers. Looks once a minute; what a stop leaves is found by the next look.
 /// Zero is never.
 pub async fn archive(
-    store: Arc<dyn Store>,
+    store: Arc<dyn Upkeep>,
     view: Arc<ReplicaState>,
     archive_after: watch::Receiver<Duration>,
     stale_grace: Duration,
@@ -63,8 +63,8 @@ pub async fn archive(
         let (mut archived, archive_after) = (0, *archive_after.borrow());
         while let Some(now) = view.time(Instant::now()).filter(|_| !archive_after.is_zero()) {
             let unused_since = now.before(archive_after).before(stale_grace);
-            match store.tend(Chore::Archive { unused_since, limit: ARCHIVED, now }).await {
-                Ok(Tended { records, .. }) => {
+            match store.archive(unused_since, ARCHIVED, now).await {
+                Ok(records) => {
                     records.iter().for_each(events::log);
                     archived += records.len();
                     if records.len() < ARCHIVED as usize {
@@ -99,7 +99,7 @@ const ENDED_KEPT: Duration = Duration::from_hours(24 * 30);
 /// Deletes once an hour, beginning when the server has come to rest: audit records older than `retention`, of which none
 /// is for ever (a store that keeps its audit by day still makes the days to come), and what ended a month ago.
 pub async fn delete_what_is_over(
-    store: Arc<dyn Store>,
+    store: Arc<dyn Upkeep>,
     retention: Option<Duration>,
     now: impl Fn() -> Option<Timestamp> + Send,
 ) -> Infallible {
@@ -110,7 +110,7 @@ pub async fn delete_what_is_over(
         let Some(now) = now() else { continue };
         let (audit, ended) = (now.before(retention.unwrap_or(Duration::MAX)), now.before(ENDED_KEPT));
         let (records, done) = prune_audit_once(&*store, audit).await;
-        let (bans, also_done) = in_steps(&*store, |limit| Chore::Expire { before: ended, limit }).await;
+        let (bans, also_done) = in_steps(|limit| store.expire(ended, limit)).await;
         if records + bans > 0 {
             info!(records, bans, "old audit records and bans that ended a month ago were deleted");
         }
@@ -121,15 +121,18 @@ pub async fn delete_what_is_over(
 }
 
 /// Deletes the audit records of before `before` in small steps, and returns how many it were.
-pub async fn prune_audit_once(store: &dyn Store, before: Timestamp) -> (u64, Result<(), StoreError>) {
-    in_steps(store, |limit| Chore::PruneAudit { before, limit }).await
+pub async fn prune_audit_once(store: &dyn Upkeep, before: Timestamp) -> (u64, Result<(), StoreError>) {
+    in_steps(|limit| store.prune_audit(before, limit)).await
 }
 
-async fn in_steps(store: &dyn Store, step: impl Fn(u32) -> Chore) -> (u64, Result<(), StoreError>) {
+async fn in_steps<S>(step: impl Fn(u32) -> S) -> (u64, Result<(), StoreError>)
+where
+    S: Future<Output = Result<u64, StoreError>>,
+{
     let mut deleted = 0;
     loop {
-        match store.tend(step(PRUNED)).await {
-            Ok(Tended { rows, .. }) => {
+        match step(PRUNED).await {
+            Ok(rows) => {
                 deleted += rows;
                 if rows < u64::from(PRUNED) {
                     return (deleted, Ok(()));
