@@ -6,7 +6,7 @@ use super::{
     Operations, api,
     operations::{Failure, lost},
 };
-use crate::store::{CountQuery, Crowded, Denied};
+use crate::store::{Crowded, Denied};
 
 /// As far back as the audit is read.
 const RECENT: Duration = Duration::from_hours(24);
@@ -16,8 +16,9 @@ const MOST_CROWDED: u32 = 5;
 
 pub(super) async fn diagnosis(operations: &Operations) -> Result<api::GetDiagnosisResponse, Failure> {
     let now = operations.now()?;
-    let query = CountQuery { crowded: MOST_CROWDED, denied_since: Some(now.before(RECENT)), ..CountQuery::default() };
-    let counts = operations.store.counts(query).await.map_err(lost)?;
+    let counts = operations.store.counts().await.map_err(lost)?;
+    let crowded_networks = operations.store.crowded_networks(MOST_CROWDED).await.map_err(lost)?;
+    let denials = operations.store.denials_since(now.before(RECENT)).await.map_err(lost)?;
     let Operations { client_ip, credentials, callers, .. } = operations;
     Ok(api::GetDiagnosisResponse {
         source: client_ip.source.as_str().to_owned(),
@@ -27,8 +28,8 @@ pub(super) async fn diagnosis(operations: &Operations) -> Result<api::GetDiagnos
         callers: callers.as_str().to_owned(),
         // Observing is when a wrong address source is still cheap to find.
         learned: counts.learned + counts.provisional + counts.observed,
-        crowded: counts.crowded.iter().map(crowded).collect(),
-        denied: counts.denied.iter().map(denied).collect(),
+        crowded: crowded_networks.iter().map(crowded).collect(),
+        denied: denials.iter().map(denied).collect(),
         now_ms: now.as_millis(),
     })
 }

@@ -120,7 +120,7 @@ fn row(operations: &Operations, key: &ApiKey, explained: &Explained) -> api::Key
     let fingerprint = operations.ring.fingerprint(key);
     let key_id = explained.key_id.unwrap_or_else(|| fingerprint.digest.new_id());
     let (hint, facts) = (fingerprint.hint, explained.facts.clone().unwrap_or_default());
-    let row = KeyRow { key_id, hint, facts, life: Life::default(), refused: Vec::new(), whole: None };
+    let row = KeyRow { key_id, hint, facts, life: Life::default(), refused: Vec::new() };
     response::key(&row, operations.now().unwrap_or(Timestamp::from_millis(0)))
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::KeyId,
-    store::{CountQuery, KeyQuery, KeyRow, KnownPepper, Order, PepperUsage},
+    store::{KnownPepper, PepperUsage},
 };
 
 /// What the method answers with.
@@ -48,8 +48,7 @@ pub(super) async fn export(operations: Arc<Operations>) -> Result<Chunks, Failur
 
 /// Those that keys are under, and the active one. What a process runs with it lists: each digest of theirs it can make.
 async fn peppers(operations: &Operations) -> Result<Vec<(KnownPepper, bool)>, Failure> {
-    let query = CountQuery { peppers: true, ..CountQuery::default() };
-    let rows = operations.store.counts(query).await.map_err(lost)?.peppers;
+    let rows = operations.store.peppers().await.map_err(lost)?;
     let needed = rows.into_iter().filter(|row| row.active || row.left != PepperUsage::default());
     let named = needed.map(|row| match operations.ring.peppers().find(&row.id) {
         Some(pepper) => Ok((KnownPepper { id: row.id, check_value: *pepper.check_value() }, row.active)),
@@ -83,19 +82,18 @@ impl Export {
     }
 
     async fn page(&self, after: Option<KeyId>, keys: u64) -> Result<Part, Failure> {
-        let query = KeyQuery { whole: true, limit: PAGE, order: Order::ById(after), ..KeyQuery::ALL };
-        let rows = self.operations.store.keys(query).await.map_err(lost)?;
-        let Some(last) = rows.last().map(|row| row.key_id) else {
+        let page = self.operations.store.export_page(after, PAGE).await.map_err(lost)?;
+        let Some(last) = page.last().map(|key| key.id) else {
             return Ok(Part { text: key_file::trailer(keys), keys, next: Next::Nothing });
         };
         let mut text = String::new();
-        let keys = keys + rows.len() as u64;
-        for key in rows.into_iter().filter_map(KeyRow::moving) {
+        let keys = keys + page.len() as u64;
+        for key in &page {
             // The first line names the peppers, and has been told.
-            if self.peppers.iter().all(|(named, _)| named.id != key.whole.key.pepper) {
+            if self.peppers.iter().all(|(named, _)| named.id != key.key.pepper) {
                 return Err(Failure::Behind);
             }
-            text.push_str(&key_file::key(&key));
+            text.push_str(&key_file::key(key));
         }
         Ok(Part { text, keys, next: Next::Keys(Some(last)) })
     }

@@ -12,7 +12,7 @@ use super::{
     operations::{Failure, lost},
     response,
 };
-use crate::store::{AuditOrder, AuditQuery, RecordId, Store, StoreError, Stored};
+use crate::store::{AuditOrder, AuditQuery, Operators, RecordId, StoreError, Stored};
 
 /// What the two methods answer with.
 pub(super) type Pages = BoxStream<'static, Result<api::AuditPage, Status>>;
@@ -59,7 +59,7 @@ pub(super) async fn tail(operations: Arc<Operations>, query: AuditQuery) -> Resu
 }
 
 /// The next page after `after`, which moves on over what does not match.
-async fn new(store: &dyn Store, query: &AuditQuery, after: &mut RecordId) -> Result<Vec<Stored>, StoreError> {
+async fn new(store: &dyn Operators, query: &AuditQuery, after: &mut RecordId) -> Result<Vec<Stored>, StoreError> {
     let upto = last(store).await?;
     let found = page(store, query.clone(), *after, upto).await?;
     *after = found.last().filter(|_| found.len() == PAGE as usize).map_or(upto, |stored| stored.id);
@@ -67,7 +67,7 @@ async fn new(store: &dyn Store, query: &AuditQuery, after: &mut RecordId) -> Res
 }
 
 async fn page(
-    store: &dyn Store,
+    store: &dyn Operators,
     query: AuditQuery,
     after: RecordId,
     upto: RecordId,
@@ -75,7 +75,7 @@ async fn page(
     store.audit(AuditQuery { order: AuditOrder::Stored { after, upto }, limit: PAGE, ..query }).await
 }
 
-async fn last(store: &dyn Store) -> Result<RecordId, StoreError> {
+async fn last(store: &dyn Operators) -> Result<RecordId, StoreError> {
     let last = store.audit(AuditQuery { order: AuditOrder::LastStored, limit: 1, ..AuditQuery::ALL }).await?;
     Ok(last.first().map_or(RecordId(0), |stored| stored.id))
 }

@@ -14,7 +14,7 @@ use super::{
     operations::{lost, not_found},
     pepper, promote, request, response,
 };
-use crate::store::{Change, CountQuery};
+use crate::store::Change;
 
 /// Above the longest request head to explain, far below what could hurt.
 const MAX_REQUEST_BYTES: usize = 80 * 1024;
@@ -48,7 +48,7 @@ impl admin_server::Admin for Admin {
         let (_, message) = open(request)?;
         let query = request::keys(&message)?;
         let now = self.operations.now()?;
-        let rows = self.operations.store.keys(query).await.map_err(lost)?;
+        let rows = self.operations.store.list(query).await.map_err(lost)?;
         let keys = rows.iter().map(|row| response::key(row, now)).collect();
         Ok(Response::new(api::ListKeysResponse { keys, now_ms: now.as_millis() }))
     }
@@ -169,7 +169,7 @@ impl admin_server::Admin for Admin {
         request: Request<api::GetStatusRequest>,
     ) -> Result<Response<api::GetStatusResponse>, Status> {
         open(request)?;
-        let counts = self.operations.store.counts(CountQuery::default()).await.map_err(lost).ok();
+        let counts = self.operations.store.counts().await.map_err(lost).ok();
         Ok(Response::new(response::status(&self.operations, counts.as_ref())))
     }
 

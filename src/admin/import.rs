@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     events::Event,
-    store::{Chore, KnownPepper, Moving},
+    store::{ExportedKey, KnownPepper},
 };
 
 /// Keys taken in at once: first uses wait for the transaction.
@@ -66,7 +66,7 @@ struct Import {
     line: u64,
     /// What the first line named.
     peppers: Option<Vec<KnownPepper>>,
-    batch: Vec<Moving>,
+    batch: Vec<ExportedKey>,
     /// The last line came.
     whole: bool,
     so_far: api::ImportKeysResponse,
@@ -180,19 +180,19 @@ impl Import {
         let keys = std::mem::take(&mut self.batch);
         let Some(peppers) = self.peppers.clone().filter(|_| !keys.is_empty()) else { return Ok(()) };
         let (count, here) = (keys.len() as u64, self.operations.ring.realm());
-        let elsewhere = keys.iter().filter(|key| key.whole.key.realm != here).count() as u64;
+        let elsewhere = keys.iter().filter(|key| key.key.realm != here).count() as u64;
         let now = self.operations.now()?;
-        let chore = Chore::Import { keys, peppers, actor: self.actor.clone(), now };
-        let tended = self.operations.store.tend(chore).await.map_err(not_done).map_err(Status::from)?;
-        tended.records.iter().for_each(|record| self.operations.events.publish(Event::Stored(record)));
-        // A chore tells no revision; where the store does not tell the other replicas either, they poll within a second.
+        let imported = self.operations.upkeep.import(keys, peppers, &self.actor, now).await;
+        let imported = imported.map_err(not_done).map_err(Status::from)?;
+        imported.record.iter().for_each(|record| self.operations.events.publish(Event::Stored(record)));
+        // An import tells no revision; where the store does not tell the other replicas either, they poll within a second.
         self.operations.notifier.signal().wake();
-        let skipped = tended.kept.len() as u64;
+        let skipped = imported.kept.len() as u64;
         self.so_far.keys += count;
-        self.so_far.imported += tended.rows;
-        self.so_far.identical += count - tended.rows - skipped;
+        self.so_far.imported += imported.taken;
+        self.so_far.identical += count - imported.taken - skipped;
         self.so_far.skipped += skipped;
-        self.so_far.skipped_key_ids = tended.kept.iter().map(ToString::to_string).collect();
+        self.so_far.skipped_key_ids = imported.kept.iter().map(ToString::to_string).collect();
         self.so_far.other_realm += elsewhere;
         // A client that hung up sends no more, either; what it sent is done.
         let _ = self.answers.send(Ok(self.so_far.clone())).await;

@@ -12,7 +12,7 @@ use crate::{
     events::{Event, Events},
     net::caller::Callers,
     replication::ChangeNotifier,
-    store::{Applied, Change, ChangeError, Refusal, ReplicaState, Revision, Store, StoreError},
+    store::{Applied, Change, ChangeError, Operators, Refusal, ReplicaState, Revision, StoreError, Upkeep},
     telemetry::health::Health,
 };
 
@@ -22,7 +22,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// What operators can do, and with what.
 pub struct Operations {
     /// Where changes are made.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Operators>,
+    /// Where keys of another store come in.
+    pub upkeep: Arc<dyn Upkeep>,
     /// Turns a key into what may be kept of it.
     pub ring: Arc<KeyRing>,
     /// Reads a key as a client would show it, in a bare carrier or in a request to explain.

@@ -12,14 +12,13 @@ use super::{
 use crate::{
     domain::{PepperId, Timestamp, event::EventKind},
     events::Event,
-    store::{CountQuery, PepperUsage, Rotated, Rotation},
+    store::{PepperUsage, Rotated, Rotation},
 };
 
 /// What the store knows, then what this process lists beside it.
 pub(super) async fn list(operations: &Operations) -> Result<api::ListPeppersResponse, Status> {
     let now = operations.now()?;
-    let query = CountQuery { peppers: true, ..CountQuery::default() };
-    let known = operations.store.counts(query).await.map_err(lost)?.peppers;
+    let known = operations.store.peppers().await.map_err(lost)?;
     let listed = operations.ring.peppers();
     let mut peppers: Vec<_> = known
         .iter()

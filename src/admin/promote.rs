@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{KeyFacts, KeyIdPrefix, Network},
-    store::{Action, Change, CountQuery, KeyQuery, KeyRow, Order, Refusal, Revision, Target},
+    store::{Action, Change, KeyFilter, KeyQuery, KeyRow, Order, Refusal, Revision, Target},
 };
 
 /// Keys read at once.
@@ -32,7 +32,8 @@ const AT_ONCE: usize = 64;
 const LET_THROUGH: u32 = 1000;
 
 /// A page of the keys to promote, from the first.
-const OBSERVED: KeyQuery = KeyQuery { observed_only: true, limit: PAGE, order: Order::ById(None), ..KeyQuery::ALL };
+const OBSERVED: KeyQuery =
+    KeyQuery { filter: KeyFilter::Observed, limit: PAGE, order: Order::ById(None), ..KeyQuery::ALL };
 
 const BOUND: &str = "bound";
 const RESERVED: &str = "reserved";
@@ -82,11 +83,11 @@ impl From<Failure> for Stop {
 impl Walk {
     async fn run(&mut self) -> Result<(), Stop> {
         let store = Arc::clone(&self.operations.store);
-        let counts = store.counts(CountQuery::default()).await.map_err(lost)?;
+        let counts = store.counts().await.map_err(lost)?;
         self.tell(api::promote_response::Event::Start(api::PromoteStart { observed: counts.observed })).await?;
         let mut after = None;
         loop {
-            let page = store.keys(KeyQuery { order: Order::ById(after), ..OBSERVED }).await.map_err(lost)?;
+            let page = store.list(KeyQuery { order: Order::ById(after), ..OBSERVED }).await.map_err(lost)?;
             let Some(last) = page.last() else { break };
             after = Some(last.key_id);
             self.turn(page).await?;
@@ -104,8 +105,7 @@ impl Walk {
 
     /// A key that has an owner is none to promote, but whoever is about to enforce must hear of it.
     async fn tell_let_through(&mut self) -> Result<(), Stop> {
-        let query = KeyQuery { observed_only: false, let_through_only: true, limit: LET_THROUGH + 1, ..OBSERVED };
-        let mut rows = self.operations.store.keys(query).await.map_err(lost)?;
+        let mut rows = self.operations.store.would_deny_keys(LET_THROUGH + 1).await.map_err(lost)?;
         self.end.let_through_cut = rows.len() > LET_THROUGH as usize;
         rows.truncate(LET_THROUGH as usize);
         let now = self.operations.now()?;

@@ -18,7 +18,7 @@ use crate::{
         event::{DecisionId, EventKind},
         text::is_control,
     },
-    store::{Action, AuditQuery, Change, KeyQuery, RecordId, Target},
+    store::{Action, AuditQuery, Change, KeyFilter, KeyQuery, RecordId, StateFilter, Target},
 };
 
 const DEFAULT_LIMIT: u32 = 100;
@@ -88,18 +88,17 @@ pub(super) fn keys(request: &api::ListKeysRequest) -> Result<KeyQuery, Status> {
             "an observed key has no binding; leave out state, banned_only and network",
         ));
     }
-    let reserved_only = state == RESERVED;
-    Ok(KeyQuery {
-        state: if reserved_only { None } else { word("state", state, State::from_word, &STATES)? },
-        reserved_only,
-        hint: hint_part(hint)?,
-        banned_only: *banned_only,
-        observed_only: *observed_only,
-        network: if net.is_empty() { None } else { Some(network("network", net)?) },
-        limit: limit(*rows)?,
-        offset: *offset,
-        ..KeyQuery::ALL
-    })
+    let state = match state.as_str() {
+        RESERVED => Some(StateFilter::Reserved),
+        _ => word("state", state, State::from_word, &STATES)?.map(StateFilter::In),
+    };
+    let hint = hint_part(hint)?;
+    let network = if net.is_empty() { None } else { Some(network("network", net)?) };
+    let filter = match observed_only {
+        true => KeyFilter::Observed,
+        false => KeyFilter::BoundOrBanned { state, network, banned_only: *banned_only },
+    };
+    Ok(KeyQuery { filter, hint, limit: limit(*rows)?, offset: *offset, ..KeyQuery::ALL })
 }
 
 pub(super) fn unbind(operations: &Operations, request: api::UnbindRequest) -> Result<Change, Status> {

@@ -132,8 +132,7 @@ async fn run(
     let (core, rekeys, pipeline) = Core::new(store, peppers, place, &config, &mut tasks, events_stopped)?;
     let (stop_last_seen, last_seen_stopped) = oneshot::channel();
     let cached = Arc::clone(&core.cached);
-    let last_seen =
-        tokio::spawn(last_seen::write(Arc::clone(&core.store), move || cached.take_uses(), last_seen_stopped));
+    let last_seen = tokio::spawn(last_seen::write(core.store.clone(), move || cached.take_uses(), last_seen_stopped));
 
     let hint = core.notifier.signal().clone();
     tasks.spawn(async move { Err(keep.run(move || hint.wake()).await) });
@@ -202,7 +201,7 @@ impl Core {
         let (events, pipeline) = publish_events(&store, &view, &metrics, config, stop_events)?;
         let first_uses = events.clone();
         let first_use = move |record: &Record| first_uses.publish(Event::Stored(record));
-        let cached = Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), first_use)
+        let cached = Cached::new(store.clone(), CACHED_KEYS, metrics.store.clone(), first_use)
             .with_patience(config.check_deadline);
         let cached = Arc::new(match shared {
             Some(shared) => cached.with_shared(shared),
@@ -238,7 +237,7 @@ impl Core {
         tasks: &mut JoinSet<Result<(), Fatal>>,
     ) -> watch::Sender<Duration> {
         let follower = Follower {
-            store: Arc::clone(&self.store),
+            store: self.store.clone(),
             cached: Arc::clone(&self.cached),
             view: Arc::clone(&self.view),
             signal: self.notifier.signal().clone(),
@@ -250,18 +249,18 @@ impl Core {
         tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
         let (changes, archive_after) = watch::channel(config.archive_after);
         let archive = Archive {
-            store: Arc::clone(&self.store),
+            store: self.store.clone(),
             state: Arc::clone(&self.view),
             events: self.events.clone(),
             archive_after,
             stale_grace: config.engine.stale_grace,
         };
-        let (store, state) = (|| Arc::clone(&self.store), || Arc::clone(&self.view));
-        let count = counts::run(store(), state(), self.metrics.bindings.clone());
-        let rekey = rekey_job::run(rekeys, store(), state());
+        let state = || Arc::clone(&self.view);
+        let count = counts::run(self.store.clone(), state(), self.metrics.bindings.clone());
+        let rekey = rekey_job::run(rekeys, self.store.clone(), state());
         let upkeep = metrics::drain_histograms(self.metrics.exposition.clone());
         tasks.spawn(async move { match tokio::join!(count, upkeep, archive.run(), rekey) {} });
-        let prune = retention::run(store(), state(), config.audit.retention);
+        let prune = retention::run(self.store.clone(), state(), config.audit.retention);
         tasks.spawn(async move { match prune.await {} });
         changes
     }
@@ -280,7 +279,8 @@ impl Core {
 
     fn operations(&self, config: &Config) -> Operations {
         Operations {
-            store: Arc::clone(&self.store),
+            store: self.store.clone(),
+            upkeep: self.store.clone(),
             ring: Arc::clone(&self.ring),
             credentials: config.credentials.clone(),
             client_ip: config.client_ip.clone(),
@@ -323,7 +323,7 @@ fn publish_events(
         spill_max: config.audit.spill_max,
         mask_addresses: config.audit.mask_addresses,
     };
-    let (store, view, sinks) = (Arc::clone(store), Arc::clone(view), vec![Box::new(JsonLog) as _]);
+    let (store, view, sinks) = (store.clone(), Arc::clone(view), vec![Box::new(JsonLog) as _]);
     Events::new(store, view, metrics.audit.clone(), &options, sinks, stop)
         .map_err(|cause| format!("{}: {cause}", folder.display()).into())
 }

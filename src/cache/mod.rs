@@ -36,7 +36,7 @@ use tokio::time::timeout;
 
 use crate::{
     domain::{KeyDigest, KeyDigests, Timestamp, event::Record},
-    store::{Changes, Store, StoreError, Use},
+    store::{Changes, Decisions, StoreError, Use},
     telemetry::metrics::StoreMetrics,
 };
 
@@ -51,9 +51,9 @@ use recent_failures::RecentFailures;
 use turns::Turns;
 use window::Window;
 
-/// A [`Store`]'s facts with a cache in front.
+/// A store's facts with a cache in front.
 pub struct Cached {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Decisions>,
     metrics: StoreMetrics,
     /// Called with the record of every claim that was won, whether or not its caller still waits.
     first_use: Box<dyn Fn(&Record) + Send + Sync>,
@@ -76,7 +76,7 @@ impl Cached {
     /// A cache of at most `capacity` keys before `store`; `first_use` is called for every claim that was won. It must not
     /// block.
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Decisions>,
         capacity: usize,
         metrics: StoreMetrics,
         first_use: impl Fn(&Record) + Send + Sync + 'static,

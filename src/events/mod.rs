@@ -26,7 +26,7 @@ pub use sink::EventSink;
 
 use crate::{
     domain::event::EventKind,
-    store::{ReplicaState, Store},
+    store::{ReplicaState, Upkeep},
     telemetry::metrics::AuditMetrics,
 };
 use audit_writer::AuditWriter;
@@ -57,7 +57,7 @@ impl Events {
     /// after `stop` is sent (or dropped) and the denials published until then are durable, or counted as lost. Fails if
     /// the folder cannot be used.
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Upkeep>,
         view: Arc<ReplicaState>,
         metrics: AuditMetrics,
         options: &Options,

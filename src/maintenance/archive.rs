@@ -10,7 +10,7 @@ use tracing::{debug, info};
 
 use crate::{
     events::{Event, Events},
-    store::{Chore, ReplicaState, Revision, Store, Tended},
+    store::{ReplicaState, Revision, Upkeep},
 };
 
 /// Bindings in one transaction, each of them several rows.
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The job.
 pub struct Archive {
     /// Where the bindings are.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Upkeep>,
     /// The store's clock.
     pub state: Arc<ReplicaState>,
     /// Where each archived binding is published.
@@ -55,8 +55,8 @@ impl Archive {
         let mut archived = 0;
         while let Some(now) = self.state.time(Instant::now()) {
             let unused_since = now.before(archive_after).before(self.stale_grace);
-            match self.store.tend(Chore::Archive { unused_since, limit: BATCH, now }).await {
-                Ok(Tended { records, .. }) => {
+            match self.store.archive(unused_since, BATCH, now).await {
+                Ok(records) => {
                     records.iter().for_each(|record| self.events.publish(Event::Stored(record)));
                     archived += records.len();
                     if records.len() < BATCH as usize {

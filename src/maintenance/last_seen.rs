@@ -8,7 +8,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::store::{Chore, Store, Use};
+use crate::store::{Upkeep, Use};
 
 /// How often the marks are written. A process that is killed loses so much of them.
 const BATCH_EVERY: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ const BATCH: usize = 500;
 const MAX_WAITING: usize = 1_000_000;
 
 /// Writes what `take` returns until `stop` is sent or dropped, and then what is left, once.
-pub async fn write(store: Arc<dyn Store>, take: impl Fn() -> Vec<Use>, mut stop: oneshot::Receiver<()>) {
+pub async fn write(store: Arc<dyn Upkeep>, take: impl Fn() -> Vec<Use>, mut stop: oneshot::Receiver<()>) {
     let mut tick = interval(BATCH_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut waiting, mut failing) = (Vec::new(), false);
@@ -42,10 +42,10 @@ pub async fn write(store: Arc<dyn Store>, take: impl Fn() -> Vec<Use>, mut stop:
 }
 
 /// What the store did not take. `failing` is whether something was left the last time.
-async fn store_all(store: &dyn Store, mut uses: Vec<Use>, failing: &mut bool) -> Vec<Use> {
+async fn store_all(store: &dyn Upkeep, mut uses: Vec<Use>, failing: &mut bool) -> Vec<Use> {
     while !uses.is_empty() {
         let batch = uses.split_off(uses.len().saturating_sub(BATCH));
-        if let Err(cause) = store.tend(Chore::NoteUses(batch.clone())).await {
+        if let Err(cause) = store.note_uses(batch.clone()).await {
             // Once: it is tried every few seconds, and whoever archives by what is written may be another replica.
             if !std::mem::replace(failing, true) {
                 warn!(%cause, "times of last use are not written; binding.archive_after may take keys that are in use");

@@ -76,6 +76,7 @@ impl Parts {
             engine: Arc::new(Engine::new(ring(), rekey::Queue::new().0, cached, self.view.clone(), options)),
             check_deadline: Duration::from_secs(10),
             store: self.store.clone(),
+            upkeep: self.store.clone(),
             ring: ring(),
             credentials: Credentials { profile, route_profiles: Vec::new(), options: Options::default() },
             events: self.events(),

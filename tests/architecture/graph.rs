@@ -62,7 +62,8 @@ impl<'a> Graph<'a> {
         let mut foreign = Vec::new();
         for (module, (file, names)) in &self.modules {
             let used = names.uses.iter().map(|it| &it.path);
-            let paths: BTreeSet<_> = used.chain(&names.paths).filter(|path| self.find(module, path, 0).is_none()).collect();
+            let paths: BTreeSet<_> =
+                used.chain(&names.paths).filter(|path| self.find(module, path, 0).is_none()).collect();
             foreign.extend(paths.into_iter().map(|path| (&self.sources[*file], path.clone())));
         }
         foreign

@@ -19,7 +19,10 @@ const IMPORTS: &[(&str, &str)] = &[
     ("cli", "app config admin doctor net files domain"),
     ("app", "*"),
     // Each module's own options.
-    ("config", "client_ip credential engine engine::limit ext_authz net net::caller policy settings store::postgres files domain"),
+    (
+        "config",
+        "client_ip credential engine engine::limit ext_authz net net::caller policy settings store::postgres files domain",
+    ),
     ("doctor", "client_ip credential policy net net::caller domain"),
     ("ext_authz", "credential client_ip engine events settings net::caller domain telemetry::metrics"),
     // `net::caller` for the diagnosis, `telemetry::health` for the status.
@@ -88,7 +91,8 @@ fn every_module_is_listed() {
     let tops = sources.iter().filter(|source| !source.module.is_empty());
     let unlisted = tops.map(module).filter(|name| {
         let leaf = ["domain", "files"];
-        !leaf.contains(&name.as_str()) && !IMPORTS.iter().any(|(importers, _)| importers.split(' ').any(|it| it == name))
+        !leaf.contains(&name.as_str())
+            && !IMPORTS.iter().any(|(importers, _)| importers.split(' ').any(|it| it == name))
     });
     assert_none(unlisted, "modules are not in the table");
 }

@@ -30,7 +30,7 @@ use key_ip_sentinel::{
         event::{DecisionId, EventKind, Record},
     },
     events::{Denial, Event, Events, JsonLog, Options},
-    store::{AuditOrder, AuditQuery, RecordId, ReplicaState, Revision, Store},
+    store::{AuditOrder, AuditQuery, Decisions, Operators, RecordId, ReplicaState, Revision},
     telemetry::metrics::Metrics,
 };
 use serde_json::Value;

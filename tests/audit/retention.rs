@@ -6,7 +6,7 @@ use common::{database::Database, sentinel};
 use key_ip_sentinel::{
     domain::{ApiKey, KeyHasher, Timestamp},
     maintenance::retention::prune_audit_once,
-    store::{Action, BatchId, Change, ChangeError, Chore, Claim, Claimed, Purpose, Refusal, Slots, SpoolId, Target},
+    store::{Action, BatchId, Change, ChangeError, Claim, Claimed, Purpose, Refusal, Slots, SpoolId, Target},
 };
 
 use super::*;
@@ -54,9 +54,9 @@ async fn old_records_go_while_claims_go_on_and_bindings_and_bans_stay() {
     store.apply(change("old".into(), ban), "uid:0", OLD).await.unwrap();
     let undoable = store.audit(AuditQuery { kind: Some(EventKind::Ban), ..AuditQuery::ALL }).await.unwrap()[0].id;
     let batch = BatchId { spool: SpoolId(1), number: 1 };
-    store.tend(Chore::Deliver { batch, records: vec![denied(OLD); RECORDS] }).await.unwrap();
+    store.deliver(batch, vec![denied(OLD); RECORDS]).await.unwrap();
     let batch = BatchId { number: 2, ..batch };
-    store.tend(Chore::Deliver { batch, records: vec![denied(NEW); 7] }).await.unwrap();
+    store.deliver(batch, vec![denied(NEW); 7]).await.unwrap();
 
     let won = AtomicU64::new(0);
     let claiming = async {

@@ -10,7 +10,9 @@ use key_ip_sentinel::{
     },
     engine::{Decision, Engine, Failsafe, Options, Request},
     replication::{Follower, PollSignal},
-    store::{Action, Change, Chore, Rekey, ReplicaState, Revision, Rotation, Store, Target, observed::Observed, rekey},
+    store::{
+        Action, Change, Operators, Rekey, ReplicaState, Revision, Rotation, Target, Upkeep, observed::Observed, rekey,
+    },
     telemetry::metrics::Metrics,
 };
 use tempfile::TempDir;
@@ -141,8 +143,7 @@ impl Process {
     /// Moves the row of `key` from `from` to where this process sees it.
     pub(crate) async fn move_key(&self, key: &str, from: KeyDigest) {
         let to = self.fingerprint(key);
-        let chore = Chore::Rekey { moves: vec![Rekey { from, to }], now: self.now() };
-        assert_eq!(self.store.tend(chore).await.unwrap().rows, 1);
+        assert_eq!(self.store.rekey(vec![Rekey { from, to }], self.now()).await.unwrap(), 1);
     }
 
     /// One successful poll, answered `at` after the start.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use key_ip_sentinel::{
     domain::{Reason, Shape},
     engine::{Failsafe, Options},
-    store::{Claim, Claimed, Purpose, Slots, Store},
+    store::{Claim, Claimed, Decisions, Purpose, Slots},
 };
 
 use super::{GRACE, OWNER, Process, THIEF};

@@ -11,8 +11,7 @@ use key_ip_sentinel::{
     },
     engine::{Decision, Engine, Options, Request, limit},
     store::{
-        Action, AuditQuery, Change, ChangeError, Changes, Chore, RecordId, Rekey, ReplicaState, Rotation, Store,
-        Target, rekey,
+        Action, AuditQuery, Change, ChangeError, Changes, RecordId, Rekey, ReplicaState, Rotation, Store, Target, rekey,
     },
     telemetry::metrics::Metrics,
 };
@@ -93,7 +92,7 @@ impl Machine {
         let listed = key_ip_sentinel::domain::Peppers::new(peppers().to_vec()).unwrap();
         let store = self.database.open(&listed).await;
         let metrics = Metrics::new().unwrap();
-        let cached = Cached::new(Arc::clone(&store), 1000, metrics.store.clone(), |_| {}).with_patience(PATIENCE);
+        let cached = Cached::new(store.clone(), 1000, metrics.store.clone(), |_| {}).with_patience(PATIENCE);
         let cached = Arc::new(cached);
         let started = Instant::now();
         let view = Arc::new(ReplicaState::new(started));
@@ -229,10 +228,9 @@ impl Machine {
     async fn archive(&mut self, after: i64) -> Vec<String> {
         self.poll().await;
         let Process { store, cached, .. } = self.process();
-        store.tend(Chore::NoteUses(cached.take_uses())).await.unwrap();
+        store.note_uses(cached.take_uses()).await.unwrap();
         let unused_since = self.time().before(Duration::from_secs(after.unsigned_abs()));
-        let chore = Chore::Archive { unused_since, limit: 100, now: self.time() };
-        let records = store.tend(chore).await.unwrap().records;
+        let records = store.archive(unused_since, 100, self.time()).await.unwrap();
         let archived: BTreeSet<_> = records.iter().map(|record| record.key_id.unwrap()).collect();
         assert!(records.iter().all(|record| record.kind == EventKind::Archived));
         self.note_records().await;
@@ -261,7 +259,7 @@ impl Machine {
         self.poll().await;
         let to = self.fingerprint(key);
         let moves = to.others.iter().map(|from| Rekey { from: *from, to: to.clone() }).collect();
-        self.process().store.tend(Chore::Rekey { moves, now: self.time() }).await.unwrap();
+        self.process().store.rekey(moves, self.time()).await.unwrap();
         self.poll().await;
         Vec::new()
     }
@@ -283,7 +281,7 @@ impl Machine {
     /// A clean stop, what happens meanwhile, and a start.
     async fn restart_around(&mut self, meanwhile: impl AsyncFnOnce(&Self)) -> Vec<String> {
         let process = self.process.take().unwrap();
-        process.store.tend(Chore::NoteUses(process.cached.take_uses())).await.unwrap();
+        process.store.note_uses(process.cached.take_uses()).await.unwrap();
         // What loads and claims left behind holds the store for a moment longer.
         let Process { store, cached, engine, .. } = process;
         drop((engine, cached));

@@ -9,7 +9,7 @@ use key_ip_sentinel::{
     },
     engine::{Decision, Engine, Options, Request},
     net::redis_link::{self, Link},
-    store::{Action, Change, ReplicaState, Revision, Store, Target, rekey, sqlite::Database},
+    store::{Action, Change, Decisions, Operators, ReplicaState, Revision, Target, rekey, sqlite::Database},
     telemetry::metrics::Metrics,
 };
 use tokio::{task::JoinSet, time::Instant};

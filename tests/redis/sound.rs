@@ -3,7 +3,7 @@
 use key_ip_sentinel::{
     domain::{Network, Reason, Shape},
     engine::Options,
-    store::{Action, Store},
+    store::{Action, Decisions},
 };
 use std::{sync::Arc, time::Duration};
 

@@ -1,32 +1,31 @@
-//! Keys on their way out of this store, and in.
+//! Keys of another store.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    audit, facts,
+    audit, exported, facts,
     keys::{Lock, lock},
     life, owner, pepper,
     revision::advance,
     rows::{Step, digest, step},
     session::Session,
-    whole,
 };
 use crate::{
     domain::{KeyDigest, KeyId, PepperId, Timestamp},
     store::{
-        KeyRow, KnownPepper, Moving, StoreError, Tended,
+        ExportedKey, Imported, KnownPepper, StoreError,
         rules::import::{self, Learn, Verdict},
     },
 };
 
 pub(super) async fn import(
     session: &mut Session,
-    keys: &[Moving],
+    keys: &[ExportedKey],
     peppers: &[KnownPepper],
     actor: &str,
     now: Timestamp,
-) -> Result<Tended, StoreError> {
-    let locks = vec![Lock::Writers.share(), lock(keys.iter().map(|key| key.whole.key.digest))];
+) -> Result<Imported, StoreError> {
+    let locks = vec![Lock::Writers.share(), lock(keys.iter().map(|key| key.key.digest))];
     session.begin(locks).await?;
     let there = There::read(session, keys).await?;
     let (mut met, mut taken, mut kept) = (there.view(), Vec::new(), Vec::new());
@@ -41,35 +40,35 @@ pub(super) async fn import(
         }
     }
     let Some(record) = import::imported(&taken, kept.len(), actor, now) else {
-        return Ok(Tended { kept, ..Tended::default() });
+        return Ok(Imported { kept, ..Imported::default() });
     };
     let mut steps = learn(session, &taken, peppers).await?;
     steps.extend(taken.iter().flat_map(|key| owner::steps(&import::named(key), &import::writes(key))));
     session.send(steps).await?;
     life::note_uses(session, import::uses(&taken)).await?;
     let mut steps = vec![audit::append(&record)?];
-    steps.extend(advance(taken.iter().map(|key| key.whole.key.digest), now));
+    steps.extend(advance(taken.iter().map(|key| key.key.digest), now));
     session.send(steps).await?;
-    Ok(Tended { rows: taken.len() as u64, records: vec![record], kept })
+    Ok(Imported { taken: taken.len() as u64, kept, record: Some(record) })
 }
 
 /// What the store knows under the ids and the digests of a batch.
 struct There {
-    keys: Vec<Moving>,
+    keys: Vec<ExportedKey>,
     under: Vec<(KeyDigest, KeyId)>,
 }
 
 impl There {
-    async fn read(session: &mut Session, keys: &[Moving]) -> Result<Self, StoreError> {
+    async fn read(session: &mut Session, keys: &[ExportedKey]) -> Result<Self, StoreError> {
         let ids: Vec<_> = keys.iter().map(|key| key.id.to_string()).collect();
-        let digests: Vec<_> = keys.iter().map(|key| key.whole.key.digest.as_bytes().to_vec()).collect();
+        let digests: Vec<_> = keys.iter().map(|key| key.key.digest.as_bytes().to_vec()).collect();
         let sql = "SELECT DISTINCT key_id, digest FROM known_keys WHERE key_id = ANY ($1) OR digest = ANY ($2)";
         let found = session.rows(step!(sql, ids, digests)).await?;
         let under = facts::ids(&found)?.into_iter().zip(&found);
         let under: Vec<_> =
             under.map(|(id, row)| Ok((digest(row, 1, "known_keys.digest")?, id))).collect::<Result<_, StoreError>>()?;
         let ids: Vec<_> = under.iter().map(|(_, id)| *id).collect();
-        let keys = whole::rows(session, &ids).await?.into_iter().filter_map(KeyRow::moving).collect();
+        let keys = exported::keys(session, &ids).await?;
         Ok(Self { keys, under })
     }
 
@@ -83,27 +82,27 @@ impl There {
 
 /// The same, with what the batch has brought so far: a file may hold a key twice.
 struct ClaimState<'a> {
-    by_id: HashMap<KeyId, &'a Moving>,
+    by_id: HashMap<KeyId, &'a ExportedKey>,
     by_digest: HashMap<KeyDigest, KeyId>,
 }
 
 impl<'a> ClaimState<'a> {
-    fn known(&self, key: &Moving) -> Vec<&'a Moving> {
+    fn known(&self, key: &ExportedKey) -> Vec<&'a ExportedKey> {
         let mut ids = vec![key.id];
-        ids.extend(self.by_digest.get(&key.whole.key.digest));
+        ids.extend(self.by_digest.get(&key.key.digest));
         ids.dedup();
         ids.iter().filter_map(|id| self.by_id.get(id).copied()).collect()
     }
 
-    fn add(&mut self, key: &'a Moving) {
+    fn add(&mut self, key: &'a ExportedKey) {
         self.by_id.insert(key.id, key);
-        self.by_digest.insert(key.whole.key.digest, key.id);
+        self.by_digest.insert(key.key.digest, key.id);
     }
 }
 
 /// What the store has to be told of the peppers of these keys before they are written.
-async fn learn(session: &mut Session, keys: &[&Moving], listed: &[KnownPepper]) -> Result<Vec<Step>, StoreError> {
-    let peppers: HashSet<&PepperId> = keys.iter().map(|key| &key.whole.key.pepper).collect();
+async fn learn(session: &mut Session, keys: &[&ExportedKey], listed: &[KnownPepper]) -> Result<Vec<Step>, StoreError> {
+    let peppers: HashSet<&PepperId> = keys.iter().map(|key| &key.key.pepper).collect();
     let mut steps = Vec::new();
     for id in peppers {
         match import::learn(id, pepper::known(session, id).await?.as_ref(), listed)? {
