@@ -12,6 +12,7 @@ use crate::{
     events,
     net::caller::Callers,
     replication::ChangeNotifier,
+    settings::LiveSettings,
     store::{Applied, Change, ChangeError, Refusal, ReplicaState, Revision, Store, StoreError},
     telemetry::health::Health,
 };
@@ -33,8 +34,8 @@ pub struct Operations {
     pub callers: Callers,
     /// Says what it would decide.
     pub engine: Arc<Engine>,
-    /// How long it may think.
-    pub check_deadline: Duration,
+    /// What it decides by.
+    pub settings: Arc<LiveSettings>,
     /// Told of every change.
     pub notifier: ChangeNotifier,
     /// The store's clock, and what this process decides by.

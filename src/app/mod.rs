@@ -11,7 +11,6 @@ mod store;
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use nix::sys::stat::{Mode, umask};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -29,13 +28,14 @@ use crate::{
     domain::{KeyRing, Peppers},
     engine::Engine,
     events::{self, Audit},
-    ext_authz::{Authorization, Manner, SERVICE, Server},
+    ext_authz::{Authorization, SERVICE, Server},
     maintenance::{self, jobs, last_seen},
     net::{
         caller::Callers,
         listen::{Access, Address, Listener},
     },
     replication::{ChangeNotifier, Follower},
+    settings::LiveSettings,
     store::{ReplicaState, Revision, Store, observed::Observed, rekey},
     telemetry::{
         health::{self, Health},
@@ -137,8 +137,8 @@ async fn run(
 
     let hint = core.notifier.signal().clone();
     tasks.spawn(async move { Err(keep.run(move || hint.wake()).await) });
-    let archive_after = core.spawn_upkeep(&config, rekeys, &mut tasks);
-    let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, archive_after, log));
+    core.spawn_upkeep(&config, rekeys, &mut tasks);
+    let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, log));
     tasks.spawn(async move { match reload.run(hangup).await {} });
     let admin = core.admin(&config);
     tasks.spawn(servers::admin(admin, listeners.admin));
@@ -179,7 +179,7 @@ struct Core {
     ring: Arc<KeyRing>,
     /// The store, as an operator calls it.
     place: String,
-    manner: Arc<ArcSwap<Manner>>,
+    settings: Arc<LiveSettings>,
     started: Instant,
 }
 
@@ -199,7 +199,7 @@ impl Core {
         let Replicas { notifier, shared, work } = replicas::join_them(config, &ring, &view, &metrics.store);
         tasks.spawn(async move { match work.await {} });
         let cached = Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), events::log)
-            .with_patience(config.check_deadline);
+            .with_patience(config.settings.check_deadline);
         let cached = Arc::new(match shared {
             Some(shared) => cached.with_shared(shared),
             None => cached,
@@ -207,19 +207,16 @@ impl Core {
         let (rekeys, batches) = rekey::Queue::new();
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
         let core = Self {
-            engine: Arc::new(Engine::new(peppers, rekeys, keys, clock, config.engine.clone())),
+            engine: Arc::new(Engine::new(peppers, rekeys, keys, clock)),
             cached,
-            health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
+            health: Arc::new(Health::new(Arc::clone(&view), config.settings.stale_grace)),
             notifier,
             metrics,
             store,
             view,
             ring,
             place,
-            manner: Arc::new(ArcSwap::from_pointee(Manner {
-                help: config.help.clone(),
-                check_deadline: config.check_deadline,
-            })),
+            settings: Arc::new(LiveSettings::new(config.settings.clone())),
             started,
         };
         Ok((core, batches))
@@ -241,13 +238,8 @@ impl Core {
             .map_err(|cause| format!("{}: {cause}", folder.display()).into())
     }
 
-    /// Starts what runs beside the requests. What is returned changes `binding.archive_after`.
-    fn spawn_upkeep(
-        &self,
-        config: &Config,
-        rekeys: rekey::Batches,
-        tasks: &mut JoinSet<Result<(), Fatal>>,
-    ) -> watch::Sender<Duration> {
+    /// Starts what runs beside the requests.
+    fn spawn_upkeep(&self, config: &Config, rekeys: rekey::Batches, tasks: &mut JoinSet<Result<(), Fatal>>) {
         let follower = Follower {
             store: Arc::clone(&self.store),
             cached: Arc::clone(&self.cached),
@@ -262,25 +254,21 @@ impl Core {
         let count =
             jobs::count_bindings(Arc::clone(&self.store), Arc::clone(&self.view), self.metrics.bindings.clone());
         let upkeep = jobs::drain_histograms(self.metrics.exposition.clone());
-        let (changes, archive_after) = watch::channel(config.archive_after);
         let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
-        let archive = jobs::archive(store, view, archive_after, config.engine.stale_grace);
+        let archive = jobs::archive(store, view, Arc::clone(&self.settings));
         let rekey = maintenance::rekey::run(rekeys, Arc::clone(&self.store), Arc::clone(&self.view));
         tasks.spawn(async move { match tokio::join!(count, upkeep, archive, rekey) {} });
         let view = Arc::clone(&self.view);
         let (store, retention) = (Arc::clone(&self.store), config.audit.retention);
         let prune = jobs::delete_what_is_over(store, retention, move || view.time(Instant::now()));
         tasks.spawn(async move { match prune.await {} });
-        changes
     }
 
-    fn reload(&self, running: &Config, source: Source, archive_after: watch::Sender<Duration>, log: Log) -> Reload {
+    fn reload(&self, running: &Config, source: Source, log: Log) -> Reload {
         Reload {
             source,
             running: running.clone(),
-            engine: Arc::clone(&self.engine),
-            manner: Arc::clone(&self.manner),
-            archive_after,
+            settings: Arc::clone(&self.settings),
             log,
             metrics: self.metrics.reload.clone(),
         }
@@ -294,7 +282,7 @@ impl Core {
             client_ip: config.client_ip.clone(),
             callers: config.callers.clone(),
             engine: Arc::clone(&self.engine),
-            check_deadline: config.check_deadline,
+            settings: Arc::clone(&self.settings),
             notifier: self.notifier.clone(),
             view: Arc::clone(&self.view),
             health: Arc::clone(&self.health),
@@ -309,7 +297,7 @@ impl Core {
             callers: config.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
-            manner: Arc::clone(&self.manner),
+            settings: Arc::clone(&self.settings),
             engine: Arc::clone(&self.engine),
             audit,
             metrics: self.metrics.checks.clone(),

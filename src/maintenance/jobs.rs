@@ -3,15 +3,13 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{
-    sync::watch,
-    time::{Instant, MissedTickBehavior, interval, interval_at, sleep},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep};
 use tracing::{debug, info, warn};
 
 use crate::{
     domain::Timestamp,
     events,
+    settings::{LiveSettings, Settings},
     store::{Chore, CountQuery, ReplicaState, Revision, Store, StoreError, Tended},
     telemetry::metrics::BindingMetrics,
 };
@@ -49,18 +47,14 @@ const ARCHIVED: u32 = 200;
 /// Archives what was neither used nor refused for `archive_after` and `stale_grace`: so long a replica that is cut off
 /// may still allow by what it remembers. Looks once a minute; what a stop leaves is found by the next look.
 /// Zero is never.
-pub async fn archive(
-    store: Arc<dyn Store>,
-    view: Arc<ReplicaState>,
-    archive_after: watch::Receiver<Duration>,
-    stale_grace: Duration,
-) -> Infallible {
+pub async fn archive(store: Arc<dyn Store>, view: Arc<ReplicaState>, settings: Arc<LiveSettings>) -> Infallible {
     let mut minute = interval(Duration::from_secs(60));
     minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         minute.tick().await;
         view.has_applied(Revision::default()).await;
-        let (mut archived, archive_after) = (0, *archive_after.borrow());
+        let (mut archived, settings) = (0, settings.load());
+        let Settings { archive_after, stale_grace, .. } = *settings;
         while let Some(now) = view.time(Instant::now()).filter(|_| !archive_after.is_zero()) {
             let unused_since = now.before(archive_after).before(stale_grace);
             match store.tend(Chore::Archive { unused_since, limit: ARCHIVED, now }).await {
