@@ -17,8 +17,8 @@ use super::{Operations, api, head::Head, request::invalid, response};
 use crate::{
     client_ip::{AddressInputs, Found, Origin, Source, Unknown, once},
     credential::{Profile, Seen},
-    domain::{ApiKey, ClientIp, Mode, Reason, Timestamp},
-    engine::{Explained, Missing},
+    domain::{Fingerprint, Missing, Mode, Reason, Timestamp, event::DecisionId},
+    engine::{Explained, Request},
     store::{KeyRow, Life},
 };
 
@@ -33,8 +33,9 @@ pub(super) async fn explain(
     let head = Zeroizing::new(head);
     let head = Head::parse(&head).map_err(|why| invalid("head", why))?;
     let profile = route_profile(operations, &profile)?;
-    let missing = route_missing(&missing)?;
-    let mode = route_mode(&mode)?.unwrap_or_else(|| operations.engine.mode());
+    let settings = operations.settings.load();
+    let missing = route_missing(&missing)?.unwrap_or(settings.missing);
+    let mode = route_mode(&mode)?.unwrap_or(settings.mode);
     check_addresses(&peer, &metadata)?;
     let entry = |name| once(metadata.iter().filter(|entry| entry.name.eq_ignore_ascii_case(name)));
     let lines = operations.client_ip.header().map(|name| head.values(name)).unwrap_or_default();
@@ -45,13 +46,13 @@ pub(super) async fn explain(
         lines: &lines,
     });
     let (key, carriers) = operations.credentials.explain(profile, head.iter(), head.path);
-    // The order of the reasons is the edge's: whose address, which key, and only then the engine.
-    let explained = match (&found, &key) {
-        (Err(_), _) => operations.engine.explain_fault(Reason::ClientIpUnknown, mode),
-        (_, Err(fault)) => operations.engine.explain_fault(fault.reason(), mode),
-        (Ok(found), Ok(key)) => ask(operations, found.client, key.as_ref(), missing, mode).await,
-    };
-    let key = key.ok().flatten().map(|key| row(operations, &key, &explained));
+    let ip = found.as_ref().ok().map(|found| found.client);
+    let shown = key.as_ref().ok().and_then(Option::as_ref).map(|key| operations.ring.fingerprint(key));
+    let key = if ip.is_some() { key.map_err(|fault| fault.reason()) } else { Err(Reason::ClientIpUnknown) };
+    let request = Request { ip, key, missing, mode, decision_id: DecisionId(rand::random()) };
+    let now = Instant::now();
+    let explained = operations.engine.explain(&settings, &request, now, now + settings.check_deadline).await;
+    let key = shown.map(|key| row(operations, key, &explained));
     Ok(api::ExplainResponse {
         address: Some(address(&operations.client_ip.source, found)),
         profile: profile.name.to_owned(),
@@ -65,17 +66,6 @@ pub(super) async fn explain(
         mode: mode.to_string(),
         would_deny: explained.would_deny,
     })
-}
-
-async fn ask(
-    operations: &Operations,
-    ip: ClientIp,
-    key: Option<&ApiKey>,
-    missing: Option<Missing>,
-    mode: Mode,
-) -> Explained {
-    let now = Instant::now();
-    operations.engine.explain(ip, key, missing, mode, now, now + operations.check_deadline).await
 }
 
 /// A route with another profile denies everything as `malformed_request`, whatever the request.
@@ -116,8 +106,7 @@ fn check_addresses(peer: &str, metadata: &[api::Metadata]) -> Result<(), Status>
 }
 
 /// The key as the engine saw it; where no row says how it is called, as a new row would.
-fn row(operations: &Operations, key: &ApiKey, explained: &Explained) -> api::Key {
-    let fingerprint = operations.ring.fingerprint(key);
+fn row(operations: &Operations, fingerprint: Fingerprint, explained: &Explained) -> api::Key {
     let key_id = explained.key_id.unwrap_or_else(|| fingerprint.digest.new_id());
     let (hint, facts) = (fingerprint.hint, explained.facts.clone().unwrap_or_default());
     let row = KeyRow { key_id, hint, facts, life: Life::default(), refused: Vec::new() };

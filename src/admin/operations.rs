@@ -12,6 +12,7 @@ use crate::{
     events::{Event, Events},
     net::caller::Callers,
     replication::ChangeNotifier,
+    settings::LiveSettings,
     store::{Applied, Change, ChangeError, Operators, Refusal, ReplicaState, Revision, StoreError, Upkeep},
     telemetry::health::Health,
 };
@@ -35,8 +36,8 @@ pub struct Operations {
     pub callers: Callers,
     /// Says what it would decide.
     pub engine: Arc<Engine>,
-    /// How long it may think.
-    pub check_deadline: Duration,
+    /// What it decides by.
+    pub settings: Arc<LiveSettings>,
     /// Where every change is published.
     pub events: Events,
     /// Told of every change.

@@ -108,7 +108,7 @@ pub(super) fn record(Stored { id, record }: Stored) -> api::AuditRecord {
 
 /// The state of the process, and how full the store is, if it answered: a lost store is when an operator asks.
 pub(super) fn status(operations: &Operations, counts: Option<&Counts>) -> api::GetStatusResponse {
-    let Operations { view, health, ring, place, started, engine, .. } = operations;
+    let Operations { view, health, ring, place, started, settings, .. } = operations;
     let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let now = Instant::now();
     api::GetStatusResponse {
@@ -116,7 +116,7 @@ pub(super) fn status(operations: &Operations, counts: Option<&Counts>) -> api::G
         pid: std::process::id(),
         uptime_ms: millis(now - *started),
         serving: health.is_serving(),
-        mode: engine.mode().to_string(),
+        mode: settings.load().mode.to_string(),
         store: place.clone(),
         applied_revision: view.applied().0,
         since_poll_ms: view.since_poll(now).map(millis),

@@ -10,7 +10,6 @@ mod store;
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use nix::sys::stat::{Mode, umask};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -27,7 +26,7 @@ use crate::{
     domain::{KeyRing, Peppers, event::Record},
     engine::Engine,
     events::{self, Event, Events, JsonLog},
-    ext_authz::{Authorization, Manner, SERVICE, Server},
+    ext_authz::{Authorization, SERVICE, Server},
     maintenance::{archive::Archive, counts, last_seen, rekey as rekey_job, retention},
     net::{
         caller::Callers,
@@ -35,6 +34,7 @@ use crate::{
         listen::{Access, Address, Listener},
     },
     replication::{ChangeNotifier, Follower},
+    settings::LiveSettings,
     store::{ReplicaState, Revision, Store, observed::Observed, rekey},
     telemetry::{
         health::{Health, LastPoll},
@@ -136,8 +136,8 @@ async fn run(
 
     let hint = core.notifier.signal().clone();
     tasks.spawn(async move { Err(keep.run(move || hint.wake()).await) });
-    let archive_after = core.spawn_upkeep(&config, rekeys, &mut tasks);
-    let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, archive_after, log));
+    core.spawn_upkeep(&config, rekeys, &mut tasks);
+    let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, log));
     tasks.spawn(async move { match reload.run(hangup).await {} });
     tasks.spawn(servers::admin(core.operations(&config), listeners.admin));
     tasks.spawn(servers::http(probes::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
@@ -178,7 +178,7 @@ struct Core {
     ring: Arc<KeyRing>,
     /// The store, as an operator calls it.
     place: String,
-    manner: Arc<ArcSwap<Manner>>,
+    settings: Arc<LiveSettings>,
     started: Instant,
 }
 
@@ -202,7 +202,7 @@ impl Core {
         let first_uses = events.clone();
         let first_use = move |record: &Record| first_uses.publish(Event::Stored(record));
         let cached = Cached::new(store.clone(), CACHED_KEYS, metrics.store.clone(), first_use)
-            .with_patience(config.check_deadline);
+            .with_patience(config.settings.check_deadline);
         let cached = Arc::new(match shared {
             Some(shared) => cached.with_shared(shared),
             None => cached,
@@ -210,32 +210,24 @@ impl Core {
         let (rekeys, batches) = rekey::Queue::new();
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
         let core = Self {
-            engine: Arc::new(Engine::new(peppers, rekeys, keys, clock, config.engine.clone())),
+            engine: Arc::new(Engine::new(peppers, rekeys, keys, clock)),
             cached,
             events,
-            health: Arc::new(health(Arc::clone(&view), config.engine.stale_grace)),
+            health: Arc::new(health(Arc::clone(&view), config.settings.stale_grace)),
             notifier,
             metrics,
             store,
             view,
             ring,
             place,
-            manner: Arc::new(ArcSwap::from_pointee(Manner {
-                help: config.help.clone(),
-                check_deadline: config.check_deadline,
-            })),
+            settings: Arc::new(LiveSettings::new(config.settings.clone())),
             started,
         };
         Ok((core, batches, tokio::spawn(pipeline)))
     }
 
-    /// Starts what runs beside the requests. What is returned changes `binding.archive_after`.
-    fn spawn_upkeep(
-        &self,
-        config: &Config,
-        rekeys: rekey::Batches,
-        tasks: &mut JoinSet<Result<(), Fatal>>,
-    ) -> watch::Sender<Duration> {
+    /// Starts what runs beside the requests.
+    fn spawn_upkeep(&self, config: &Config, rekeys: rekey::Batches, tasks: &mut JoinSet<Result<(), Fatal>>) {
         let follower = Follower {
             store: self.store.clone(),
             cached: Arc::clone(&self.cached),
@@ -247,13 +239,11 @@ impl Core {
         };
         let health = Arc::clone(&self.health);
         tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
-        let (changes, archive_after) = watch::channel(config.archive_after);
         let archive = Archive {
             store: self.store.clone(),
             state: Arc::clone(&self.view),
             events: self.events.clone(),
-            archive_after,
-            stale_grace: config.engine.stale_grace,
+            settings: Arc::clone(&self.settings),
         };
         let state = || Arc::clone(&self.view);
         let count = counts::run(self.store.clone(), state(), self.metrics.bindings.clone());
@@ -262,16 +252,13 @@ impl Core {
         tasks.spawn(async move { match tokio::join!(count, upkeep, archive.run(), rekey) {} });
         let prune = retention::run(self.store.clone(), state(), config.audit.retention);
         tasks.spawn(async move { match prune.await {} });
-        changes
     }
 
-    fn reload(&self, running: &Config, source: Source, archive_after: watch::Sender<Duration>, log: Log) -> Reload {
+    fn reload(&self, running: &Config, source: Source, log: Log) -> Reload {
         Reload {
             source,
             running: running.clone(),
-            engine: Arc::clone(&self.engine),
-            manner: Arc::clone(&self.manner),
-            archive_after,
+            settings: Arc::clone(&self.settings),
             log,
             metrics: self.metrics.reload.clone(),
         }
@@ -286,7 +273,7 @@ impl Core {
             client_ip: config.client_ip.clone(),
             callers: config.callers.clone(),
             engine: Arc::clone(&self.engine),
-            check_deadline: config.check_deadline,
+            settings: Arc::clone(&self.settings),
             events: self.events.clone(),
             notifier: self.notifier.clone(),
             view: Arc::clone(&self.view),
@@ -301,7 +288,7 @@ impl Core {
             callers: config.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
-            manner: Arc::clone(&self.manner),
+            settings: Arc::clone(&self.settings),
             engine: Arc::clone(&self.engine),
             events: self.events.clone(),
             metrics: self.metrics.checks.clone(),

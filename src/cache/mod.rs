@@ -123,7 +123,7 @@ impl Cached {
         found
     }
 
-    /// The same, without counting: for `explain`, which shows in no metric, and for another look within one request.
+    /// As [`Cached::get`], but not counted as a request: for an operator's question, and for a second look.
     pub fn peek(&self, digests: impl IntoIterator<Item = KeyDigest>) -> Option<Arc<Entry>> {
         digests.into_iter().find_map(|digest| self.entries.get(&digest))
     }

@@ -2,14 +2,12 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    time::{Instant, MissedTickBehavior, interval, sleep},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, info};
 
 use crate::{
     events::{Event, Events},
+    settings::{LiveSettings, Settings},
     store::{ReplicaState, Revision, Upkeep},
 };
 
@@ -27,10 +25,8 @@ pub struct Archive {
     pub state: Arc<ReplicaState>,
     /// Where each archived binding is published.
     pub events: Events,
-    /// `binding.archive_after`; zero is never.
-    pub archive_after: watch::Receiver<Duration>,
-    /// `store.stale_grace`.
-    pub stale_grace: Duration,
+    /// `binding.archive_after`, where zero is never, and `store.stale_grace`.
+    pub settings: Arc<LiveSettings>,
 }
 
 impl Archive {
@@ -42,8 +38,8 @@ impl Archive {
         loop {
             minute.tick().await;
             self.state.has_applied(Revision::default()).await;
-            let archive_after = *self.archive_after.borrow();
-            let archived = if archive_after.is_zero() { 0 } else { self.archive_all(archive_after).await };
+            let Settings { archive_after, stale_grace, .. } = *self.settings.load();
+            let archived = if archive_after.is_zero() { 0 } else { self.archive_all(archive_after, stale_grace).await };
             if archived > 0 {
                 info!(archived, "bindings that were not used for long were archived");
             }
@@ -51,10 +47,10 @@ impl Archive {
     }
 
     /// Returns how many were archived.
-    async fn archive_all(&self, archive_after: Duration) -> usize {
+    async fn archive_all(&self, archive_after: Duration, stale_grace: Duration) -> usize {
         let mut archived = 0;
         while let Some(now) = self.state.time(Instant::now()) {
-            let unused_since = now.before(archive_after).before(self.stale_grace);
+            let unused_since = now.before(archive_after).before(stale_grace);
             match self.store.archive(unused_since, BATCH, now).await {
                 Ok(records) => {
                     records.iter().for_each(|record| self.events.publish(Event::Stored(record)));

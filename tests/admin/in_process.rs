@@ -19,10 +19,11 @@ use key_ip_sentinel::{
     client_ip::{Resolver, Source},
     credential::{Credentials, Options, Profile},
     domain::KeyRing,
-    engine::{self, Engine},
+    engine::Engine,
     events::{self, Events},
     net::caller::Callers,
     replication::ChangeNotifier,
+    settings::{LiveSettings, Settings},
     store::{AuditQuery, ReplicaState, Revision, Store, rekey},
     telemetry::{
         health::{Health, LastPoll},
@@ -69,12 +70,12 @@ impl Parts {
         let profile = Profile::by_name("generic").unwrap();
         let metrics = Metrics::new().unwrap().store;
         let cached = Arc::new(Cached::new(self.store.clone(), 16, metrics, |_| {}).with_patience(PATIENCE));
-        let options = engine::Options::default();
+        let settings = Settings { check_deadline: Duration::from_secs(10), ..Settings::default() };
         Operations {
             client_ip: Resolver { source: Source::Peer, trusted_proxies: Vec::new(), nat64: Vec::new() },
             callers: Callers::ByPlace,
-            engine: Arc::new(Engine::new(ring(), rekey::Queue::new().0, cached, self.view.clone(), options)),
-            check_deadline: Duration::from_secs(10),
+            engine: Arc::new(Engine::new(ring(), rekey::Queue::new().0, cached, self.view.clone())),
+            settings: Arc::new(LiveSettings::new(settings)),
             store: self.store.clone(),
             upkeep: self.store.clone(),
             ring: ring(),

@@ -6,10 +6,11 @@ use futures_util::future::join_all;
 use key_ip_sentinel::{
     cache::Cached,
     domain::{
-        ApiKey, Fingerprint, KeyRing, Mode, Network, Pepper, Shape, State, Timestamp,
+        ApiKey, BindingRules, Fingerprint, KeyRing, Missing, Mode, Network, Pepper, Shape, State, Timestamp,
         event::{DecisionId, EventKind},
     },
-    engine::{Decision, Engine, Options, Request, limit},
+    engine::{Decision, Engine, Request},
+    settings::{ClaimLimits, Settings},
     store::{
         Action, AuditQuery, Change, ChangeError, Changes, RecordId, Rekey, ReplicaState, Rotation, Store, Target, rekey,
     },
@@ -98,16 +99,16 @@ impl Machine {
         let view = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(listed, "default", true));
         let (keys, clock) = (Arc::clone(&cached), Arc::clone(&view));
-        let engine = Engine::new(Arc::clone(&ring), rekey::Queue::new().0, keys, clock, self.options());
+        let engine = Engine::new(Arc::clone(&ring), rekey::Queue::new().0, keys, clock);
         Process { store, cached, view, ring, engine: Arc::new(engine), started }
     }
 
-    fn options(&self) -> Options {
-        Options {
+    fn settings(&self) -> Settings {
+        Settings {
             stale_grace: FOR_EVER,
-            shape: self.shape.clone(),
-            claims: limit::Options::default(),
-            ..Options::default()
+            binding: BindingRules { shape: self.shape.clone(), ..BindingRules::default() },
+            claims: ClaimLimits::default(),
+            ..Settings::default()
         }
     }
 
@@ -131,14 +132,14 @@ impl Machine {
     async fn ask(&self, key: usize, from: usize, mode: Mode) -> String {
         let Process { engine, started, .. } = self.process();
         let request = Request {
-            ip: address(from).parse().unwrap(),
-            key: Some(api_key(key)),
-            missing: None,
+            ip: Some(address(from).parse().unwrap()),
+            key: Ok(Some(api_key(key))),
+            missing: Missing::Deny,
             mode,
             decision_id: DecisionId(1),
         };
         let patience = Instant::now() + Duration::from_secs(60);
-        let (reason, passes) = match engine.decide(request, *started, patience).await {
+        let (reason, passes) = match engine.decide(&self.settings(), &request, *started, patience).await {
             Decision::Allow(permit) => (permit.reason(), permit.would_deny() || permit.reason().allows()),
             Decision::Deny(denial) => (denial.reason, !denial.reason.allows()),
         };
@@ -186,7 +187,6 @@ impl Machine {
             Step::Reconfigure(networks, window) => {
                 let learn_window = Duration::from_secs(window.unsigned_abs());
                 self.shape = Shape { max_networks: *networks, learn_window, ..Shape::default() };
-                self.process().engine.reconfigure(self.options());
                 Vec::new()
             }
             Step::Rotate => self.rotate().await,
