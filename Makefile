@@ -9,7 +9,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz flood scale replicas check
+.PHONY: help setup run test fuzz flood scale replicas gates check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,9 +57,12 @@ replicas: setup ## three replicas on one PostgreSQL and one Redis: 2,000 keys x 
 	cargo test --release --locked --test replicas -- --nocapture --test-threads 1
 
 # In the order of what fails fastest.
-check: setup ## what a change must pass: format, clippy, docs, licences, tests
+gates: setup ## format, licences, the admin API against the version before, clippy, docs
 	cargo fmt --check
 	.tools/bin/cargo-deny --locked check licenses bans sources
+	.tools/bin/buf lint --config .ci/buf.yaml
+	previous=$$(.ci/previous commit) && .tools/bin/buf breaking --config .ci/buf.yaml --against ".git#ref=$$previous" --against-config .ci/buf.yaml
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
-	$(MAKE) --no-print-directory test
+
+check: gates test ## what a change must pass: the gates, then every test
