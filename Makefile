@@ -22,11 +22,12 @@ run: setup ## the whole thing on this machine: Envoy on 127.0.0.1:10000, Sentine
 
 # What reaches the store in more than one way. The store's contract has both stores in one run; what is about SQLite's file
 # says so and is on SQLite in both.
-on_postgres := admin audit bodies callers check client_ip drain failure leaks life model race reload rotation
+on_postgres := admin audit failure model server
 
 # Properties are tried on the same cases each time: what is red here is red again. Another number is another set.
 test: export PROPTEST_RNG_SEED ?= 1
 test: setup ## every test, against the real Envoy; what reaches the store once more on a real PostgreSQL
+	.ci/previous build
 	cargo test --locked
 	SENTINEL_TEST_STORE=postgres cargo test --locked $(on_postgres:%=--test %)
 
