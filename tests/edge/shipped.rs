@@ -50,7 +50,7 @@ fn sentinel_accepts_the_lines_at_the_top_of_every_file() {
         let settings = EnvoyConfig::file(&file).settings();
         let text: String = settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         fs::write(&path, &text).unwrap();
-        let seen = run::run(&["check-config", "--config", path.to_str().unwrap()], b"");
+        let seen = crate::run::run(&["check-config", "--config", path.to_str().unwrap()], b"");
         assert_eq!(seen.code, 0, "{file}: {text}{}", seen.err);
         assert!(text.contains("listen.grpc = ") && text.contains("client_ip.source = "), "{file}: {text}");
     }
@@ -217,7 +217,7 @@ fn sentinel_accepts_every_toml_example_of_the_readme() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sentinel.toml");
         fs::write(&path, text).unwrap();
-        let seen = run::run(&["check-config", "--config", path.to_str().unwrap()], b"");
+        let seen = crate::run::run(&["check-config", "--config", path.to_str().unwrap()], b"");
         assert_eq!(seen.code, 0, "{text}{}", seen.err);
     }
 }
