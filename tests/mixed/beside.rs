@@ -51,10 +51,10 @@ async fn they_decide_and_change_as_one_and_the_old_one_goes_on_with_the_schema_o
             let reads = async || (shared(replica, "hit").await > 0.0).then_some(());
             eventually("each reads what the other wrote to Redis", reads).await;
         }
-        // New connections prepare their statements against the new schema.
-        postgres.end_sessions(&url).await;
         drop(stop_them);
     });
+    // New connections prepare their statements against the new schema.
+    postgres.end_sessions(&url).await;
     for replica in &replicas {
         assert_eq!((shared(replica, "forged").await, shared(replica, "foreign").await), (0.0, 0.0));
         eventually("it decides over new connections", async || {

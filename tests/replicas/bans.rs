@@ -94,10 +94,7 @@ async fn a_ban_is_obeyed_everywhere_by_a_hint_of_redis_and_without_redis_by_the_
         eventually("all is undone", async || (replica.applied_revision().await >= revision).then_some(())).await;
     }
     // What was known went with each change: it has to be in memory again.
-    for replica in &replicas {
-        let known = stream::iter(0..bans()).map(async |index| replica.reason(&key(index), OWNER).await);
-        assert!(known.buffer_unordered(16).all(async |reason| reason == "bound").await);
-    }
+    make_known(&replicas, bans()).await;
     redis.kill();
     ban_all(&replicas, "Redis dead", bans(), 16).await;
     stop(replicas).await;
