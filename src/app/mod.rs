@@ -287,7 +287,7 @@ impl Core {
     }
 
     fn admin(&self, config: &Config) -> Router {
-        let operations = admin::Operations {
+        let service = admin::service::Service {
             store: Arc::clone(&self.store),
             ring: Arc::clone(&self.ring),
             credentials: config.credentials.clone(),
@@ -301,7 +301,7 @@ impl Core {
             place: self.place.clone(),
             started: self.started,
         };
-        tonic::transport::Server::builder().add_service(admin::grpc::service(operations))
+        tonic::transport::Server::builder().add_service(admin::grpc::server(Arc::new(service)))
     }
 
     fn checks(&self, config: &Config, audit: Audit) -> Server {

@@ -8,12 +8,13 @@ use std::{
 
 use key_ip_sentinel::{
     admin::{
-        self, Operations,
+        self,
         api::{
             BanRequest, ClaimKeyRequest, ExplainRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest,
             NoteRequest, PromoteRequest, SetNetworksRequest, UndoRequest, admin_client::AdminClient,
             note_request::Note,
         },
+        service::Service,
     },
     cache::Cached,
     client_ip::{Resolver, Source},
@@ -60,12 +61,12 @@ impl Parts {
         Self { folder, store, view: Arc::new(ReplicaState::new(Instant::now())) }
     }
 
-    fn operations(&self) -> Operations {
+    fn service(&self) -> Arc<Service> {
         let profile = Profile::by_name("generic").unwrap();
         let metrics = Metrics::new().unwrap().store;
         let cached = Arc::new(Cached::new(self.store.clone(), 16, metrics, |_| {}).with_patience(PATIENCE));
         let options = engine::Options::default();
-        Operations {
+        Arc::new(Service {
             client_ip: Resolver { source: Source::Peer, trusted_proxies: Vec::new(), nat64: Vec::new() },
             callers: Callers::ByPlace,
             engine: Arc::new(Engine::new(ring(), rekey::Queue::new().0, cached, self.view.clone(), options)),
@@ -78,13 +79,13 @@ impl Parts {
             health: Arc::new(Health::new(self.view.clone(), Duration::from_mins(10))),
             place: "sqlite:sentinel.db".to_owned(),
             started: Instant::now(),
-        }
+        })
     }
 
     fn serve(&self) -> PathBuf {
         let socket = self.folder.path().join("admin.sock");
         let incoming = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
-        let service = admin::grpc::service(self.operations());
+        let service = admin::grpc::server(self.service());
         tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
         socket
     }
@@ -145,7 +146,7 @@ async fn a_peer_without_credentials_is_refused() {
     let parts = Parts::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let service = admin::grpc::service(parts.operations());
+    let service = admin::grpc::server(parts.service());
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
     let mut api = AdminClient::connect(address).await.unwrap();
     let networks = vec!["10.0.0.0/8".to_owned()];
