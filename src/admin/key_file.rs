@@ -10,7 +10,7 @@ use crate::{
         Ban, Binding, Candidate, Fingerprint, Hint, KeyDigest, KeyFacts, KeyId, Network, PepperId, State, Timestamp,
         addr::NetworkError,
     },
-    store::{ArchivedBinding, ExportedKey, KnownPepper, Life, MAX_CANDIDATES, Moving},
+    store::{ArchivedBinding, ExportedKey, KnownPepper, MAX_CANDIDATES},
 };
 
 const FORMAT: &str = "key-ip-sentinel keys";
@@ -30,24 +30,24 @@ pub(super) fn trailer(keys: u64) -> String {
 }
 
 /// A key's line.
-pub(super) fn key(key: &Moving) -> String {
-    let Moving { id, whole, facts: KeyFacts { binding, ban, candidates }, life } = key;
+pub(super) fn key(exported: &ExportedKey) -> String {
+    let ExportedKey { id, key, facts: KeyFacts { binding, ban, candidates }, .. } = exported;
     line(&KeyLine {
         key_id: id.to_string(),
-        digest: hex(whole.key.digest.as_bytes()),
-        pepper: whole.key.pepper.as_str(),
-        realm: &whole.key.realm,
-        hint: whole.key.hint.as_ref().map(Hint::as_str),
+        digest: hex(key.digest.as_bytes()),
+        pepper: key.pepper.as_str(),
+        realm: &key.realm,
+        hint: key.hint.as_ref().map(Hint::as_str),
         binding: binding.as_ref().map(|binding| BindingPart {
             state: binding.state.as_str(),
             networks: texts(&binding.networks),
             created_at_ms: binding.created_at.as_millis(),
             open_until_ms: millis(binding.open_until),
             expires_at_ms: millis(binding.expires_at),
-            used_at_ms: millis(life.used_at),
-            refused_at_ms: millis(life.refused_at),
-            restored_at_ms: millis(whole.restored_at),
-            note: life.note.as_deref(),
+            used_at_ms: millis(exported.used_at),
+            refused_at_ms: millis(exported.refused_at),
+            restored_at_ms: millis(exported.restored_at),
+            note: exported.note.as_deref(),
         }),
         ban: ban.as_ref().map(|ban| BanPart {
             until_ms: millis(ban.until),
@@ -59,7 +59,7 @@ pub(super) fn key(key: &Moving) -> String {
             .iter()
             .map(|it| CandidatePart { network: it.network.to_string(), first_at_ms: it.first_at.as_millis() })
             .collect(),
-        archived: whole
+        archived: exported
             .archive
             .iter()
             .map(|former| FormerPart {
@@ -160,7 +160,7 @@ fn millis(at: Option<Timestamp>) -> Option<i64> {
 
 /// A line after the first.
 pub(super) enum Line {
-    Key(Box<Moving>),
+    Key(Box<ExportedKey>),
     /// How many keys there were.
     End(u64),
 }
@@ -208,13 +208,12 @@ pub(super) fn read(line: &[u8], peppers: &[KnownPepper]) -> Result<Line, Fault> 
     }
     let realm = fields.text("realm")?;
     let hint = hint(&mut fields)?;
-    let mut life = Life::default();
-    let mut restored_at = None;
+    let (mut used_at, mut refused_at, mut restored_at, mut note) = (None, None, None, None);
     let binding = match fields.maybe_object("binding")? {
         Some(mut part) => {
-            life.used_at = part.maybe_moment("used_at_ms")?;
-            life.refused_at = part.maybe_moment("refused_at_ms")?;
-            life.note = part.maybe_text("note")?;
+            used_at = part.maybe_moment("used_at_ms")?;
+            refused_at = part.maybe_moment("refused_at_ms")?;
+            note = part.maybe_text("note")?;
             restored_at = part.maybe_moment("restored_at_ms")?;
             Some(binding(part, id, hint.clone())?)
         }
@@ -228,8 +227,8 @@ pub(super) fn read(line: &[u8], peppers: &[KnownPepper]) -> Result<Line, Fault> 
     }
     fields.end()?;
     let key = Fingerprint { digest, pepper, realm, hint, others: Vec::new() };
-    let whole = ExportedKey { key, restored_at, archive };
-    Ok(Line::Key(Box::new(Moving { id, whole, facts: KeyFacts { binding, ban, candidates }, life })))
+    let facts = KeyFacts { binding, ban, candidates };
+    Ok(Line::Key(Box::new(ExportedKey { id, key, facts, used_at, refused_at, restored_at, note, archive })))
 }
 
 fn pepper_id(fields: &mut Fields, name: &str) -> Result<PepperId, Fault> {

@@ -1,6 +1,5 @@
 //! The only wiring: [`Config`] → store → engine → servers, and their end.
 
-mod checks;
 pub mod pepper;
 mod preflight;
 mod reload;
@@ -11,36 +10,37 @@ mod store;
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use nix::sys::stat::{Mode, umask};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
     time::{Instant, timeout},
 };
-use tonic::transport::server::Router;
 use tracing::{info, warn};
 
 use crate::{
-    admin,
+    admin::service::Service,
     cache::Cached,
     config::{self, Config},
-    domain::{KeyRing, Peppers},
+    domain::{KeyRing, Peppers, event::Record},
     engine::Engine,
-    events::{self, Audit},
-    ext_authz::{Authorization, Manner, SERVICE, Server},
-    maintenance::{self, jobs, last_seen},
+    events::{self, Event, Events, JsonLog},
+    ext_authz::{Authorization, SERVICE, Server},
+    maintenance::{archive::Archive, counts, last_seen, rekey as rekey_job, retention},
     net::{
         caller::Callers,
+        http2,
         listen::{Access, Address, Listener},
     },
     replication::{ChangeNotifier, Follower},
+    settings::LiveSettings,
     store::{ReplicaState, Revision, Store, observed::Observed, rekey},
     telemetry::{
-        health::{self, Health},
+        health::{Health, LastPoll},
         logs::{self, Log},
-        metrics::Metrics,
+        metrics::{self, Metrics},
+        probes,
     },
 };
 
@@ -48,6 +48,7 @@ pub use preflight::refusals;
 use reload::Reload;
 pub use reload::Source;
 use replicas::Replicas;
+use servers::ChecksAndHealth;
 use shutdown::{Drain, Signals};
 use store::Opened;
 
@@ -127,23 +128,20 @@ async fn run(
 ) -> Result<(), Fatal> {
     let Opened { store, peppers, place, keep } = opened;
     let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
-    let (core, rekeys) = Core::new(store, peppers, place, &config, &mut tasks)?;
-    let (stop_audit, audit_stopped) = oneshot::channel();
-    let (audit, pipeline) = core.audit(&config, audit_stopped)?;
-    let pipeline = tokio::spawn(pipeline);
+    let (stop_events, events_stopped) = oneshot::channel();
+    let (core, rekeys, pipeline) = Core::new(store, peppers, place, &config, &mut tasks, events_stopped)?;
     let (stop_last_seen, last_seen_stopped) = oneshot::channel();
-    let last_seen =
-        tokio::spawn(last_seen::write(Arc::clone(&core.store), Arc::clone(&core.cached), last_seen_stopped));
+    let cached = Arc::clone(&core.cached);
+    let last_seen = tokio::spawn(last_seen::write(core.store.clone(), move || cached.take_uses(), last_seen_stopped));
 
     let hint = core.notifier.signal().clone();
     tasks.spawn(async move { Err(keep.run(move || hint.wake()).await) });
-    let archive_after = core.spawn_upkeep(&config, rekeys, &mut tasks);
-    let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, archive_after, log));
+    core.spawn_upkeep(&config, rekeys, &mut tasks);
+    let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, log));
     tasks.spawn(async move { match reload.run(hangup).await {} });
-    let admin = core.admin(&config);
-    tasks.spawn(servers::admin(admin, listeners.admin));
-    tasks.spawn(servers::http(health::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
-    let (health_service, keep_health) = health::grpc(Arc::clone(&core.health), SERVICE).await;
+    tasks.spawn(servers::admin(core.service(&config), listeners.admin));
+    tasks.spawn(servers::http(probes::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
+    let (health, keep_health) = probes::grpc(Arc::clone(&core.health), SERVICE).await;
     tasks.spawn(async move {
         keep_health.await;
         Ok(())
@@ -151,14 +149,14 @@ async fn run(
     let (drain, mut draining) = watch::channel(false);
     // Calls that came meanwhile wait in the socket's backlog: better than telling owners that the store is unavailable.
     let _ = timeout(FIRST_POLL, core.view.has_applied(Revision::default())).await;
-    let services = checks::Services { checks: core.checks(&config, audit), health: health_service };
-    let checks = checks::serve(services, listeners.grpc, async move {
+    let services = ChecksAndHealth { checks: core.checks(&config), health };
+    let checks = http2::serve(services, listeners.grpc, async move {
         // The sender outlives the server; if it did not, ending would still be right.
         let _ = draining.wait_for(|draining| *draining).await;
     });
     let drain = Drain { delay: config.drain_delay, deadline: config.drain_deadline, health: core.health, start: drain };
     let ended = drain.serve_until_signal(tokio::spawn(checks), tasks, signals).await;
-    let _ = stop_audit.send(());
+    let _ = stop_events.send(());
     let _ = stop_last_seen.send(());
     pipeline.await?;
     // A store that hangs has held up the audit already; when keys were last used is not worth more.
@@ -172,6 +170,7 @@ struct Core {
     metrics: Metrics,
     store: Arc<dyn Store>,
     view: Arc<ReplicaState>,
+    events: Events,
     cached: Arc<Cached>,
     engine: Arc<Engine>,
     notifier: ChangeNotifier,
@@ -179,7 +178,7 @@ struct Core {
     ring: Arc<KeyRing>,
     /// The store, as an operator calls it.
     place: String,
-    manner: Arc<ArcSwap<Manner>>,
+    settings: Arc<LiveSettings>,
     started: Instant,
 }
 
@@ -190,7 +189,8 @@ impl Core {
         place: String,
         config: &Config,
         tasks: &mut JoinSet<Result<(), Fatal>>,
-    ) -> Result<(Self, rekey::Batches), Fatal> {
+        stop_events: oneshot::Receiver<()>,
+    ) -> Result<(Self, rekey::Batches, JoinHandle<()>), Fatal> {
         let metrics = Metrics::new()?;
         let store: Arc<dyn Store> = Arc::new(Observed::new(store, metrics.store.clone()));
         let started = Instant::now();
@@ -198,8 +198,11 @@ impl Core {
         let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
         let Replicas { notifier, shared, work } = replicas::join_them(config, &ring, &view, &metrics.store);
         tasks.spawn(async move { match work.await {} });
-        let cached = Cached::new(Arc::clone(&store), CACHED_KEYS, metrics.store.clone(), events::log)
-            .with_patience(config.check_deadline);
+        let (events, pipeline) = publish_events(&store, &view, &metrics, config, stop_events)?;
+        let first_uses = events.clone();
+        let first_use = move |record: &Record| first_uses.publish(Event::Stored(record));
+        let cached = Cached::new(store.clone(), CACHED_KEYS, metrics.store.clone(), first_use)
+            .with_patience(config.settings.check_deadline);
         let cached = Arc::new(match shared {
             Some(shared) => cached.with_shared(shared),
             None => cached,
@@ -207,49 +210,26 @@ impl Core {
         let (rekeys, batches) = rekey::Queue::new();
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
         let core = Self {
-            engine: Arc::new(Engine::new(peppers, rekeys, keys, clock, config.engine.clone())),
+            engine: Arc::new(Engine::new(peppers, rekeys, keys, clock)),
             cached,
-            health: Arc::new(Health::new(Arc::clone(&view), config.engine.stale_grace)),
+            events,
+            health: Arc::new(health(Arc::clone(&view), config.settings.stale_grace)),
             notifier,
             metrics,
             store,
             view,
             ring,
             place,
-            manner: Arc::new(ArcSwap::from_pointee(Manner {
-                help: config.help.clone(),
-                check_deadline: config.check_deadline,
-            })),
+            settings: Arc::new(LiveSettings::new(config.settings.clone())),
             started,
         };
-        Ok((core, batches))
+        Ok((core, batches, tokio::spawn(pipeline)))
     }
 
-    fn audit(
-        &self,
-        config: &Config,
-        stop: oneshot::Receiver<()>,
-    ) -> Result<(Audit, impl Future<Output = ()> + Send + use<>), Fatal> {
-        let folder = config.data_dir.join("audit");
-        let options = events::Options {
-            folder: folder.clone(),
-            spill_max: config.audit.spill_max,
-            mask_addresses: config.audit.mask_addresses,
-        };
-        let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
-        Audit::new(store, view, self.metrics.audit.clone(), &options, stop)
-            .map_err(|cause| format!("{}: {cause}", folder.display()).into())
-    }
-
-    /// Starts what runs beside the requests. What is returned changes `binding.archive_after`.
-    fn spawn_upkeep(
-        &self,
-        config: &Config,
-        rekeys: rekey::Batches,
-        tasks: &mut JoinSet<Result<(), Fatal>>,
-    ) -> watch::Sender<Duration> {
+    /// Starts what runs beside the requests.
+    fn spawn_upkeep(&self, config: &Config, rekeys: rekey::Batches, tasks: &mut JoinSet<Result<(), Fatal>>) {
         let follower = Follower {
-            store: Arc::clone(&self.store),
+            store: self.store.clone(),
             cached: Arc::clone(&self.cached),
             view: Arc::clone(&self.view),
             signal: self.notifier.signal().clone(),
@@ -259,61 +239,86 @@ impl Core {
         };
         let health = Arc::clone(&self.health);
         tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
-        let count =
-            jobs::count_bindings(Arc::clone(&self.store), Arc::clone(&self.view), self.metrics.bindings.clone());
-        let upkeep = jobs::drain_histograms(self.metrics.exposition.clone());
-        let (changes, archive_after) = watch::channel(config.archive_after);
-        let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
-        let archive = jobs::archive(store, view, archive_after, config.engine.stale_grace);
-        let rekey = maintenance::rekey::run(rekeys, Arc::clone(&self.store), Arc::clone(&self.view));
-        tasks.spawn(async move { match tokio::join!(count, upkeep, archive, rekey) {} });
-        let view = Arc::clone(&self.view);
-        let (store, retention) = (Arc::clone(&self.store), config.audit.retention);
-        let prune = jobs::delete_what_is_over(store, retention, move || view.time(Instant::now()));
+        let archive = Archive {
+            store: self.store.clone(),
+            state: Arc::clone(&self.view),
+            events: self.events.clone(),
+            settings: Arc::clone(&self.settings),
+        };
+        let state = || Arc::clone(&self.view);
+        let count = counts::run(self.store.clone(), state(), self.metrics.bindings.clone());
+        let rekey = rekey_job::run(rekeys, self.store.clone(), state());
+        let upkeep = metrics::drain_histograms(self.metrics.exposition.clone());
+        tasks.spawn(async move { match tokio::join!(count, upkeep, archive.run(), rekey) {} });
+        let prune = retention::run(self.store.clone(), state(), config.audit.retention);
         tasks.spawn(async move { match prune.await {} });
-        changes
     }
 
-    fn reload(&self, running: &Config, source: Source, archive_after: watch::Sender<Duration>, log: Log) -> Reload {
+    fn reload(&self, running: &Config, source: Source, log: Log) -> Reload {
         Reload {
             source,
             running: running.clone(),
-            engine: Arc::clone(&self.engine),
-            manner: Arc::clone(&self.manner),
-            archive_after,
+            settings: Arc::clone(&self.settings),
             log,
             metrics: self.metrics.reload.clone(),
         }
     }
 
-    fn admin(&self, config: &Config) -> Router {
-        let service = admin::service::Service {
-            store: Arc::clone(&self.store),
+    fn service(&self, config: &Config) -> Arc<Service> {
+        Arc::new(Service {
+            store: self.store.clone(),
+            upkeep: self.store.clone(),
             ring: Arc::clone(&self.ring),
             credentials: config.credentials.clone(),
             client_ip: config.client_ip.clone(),
             callers: config.callers.clone(),
             engine: Arc::clone(&self.engine),
-            check_deadline: config.check_deadline,
+            settings: Arc::clone(&self.settings),
+            events: self.events.clone(),
             notifier: self.notifier.clone(),
             view: Arc::clone(&self.view),
             health: Arc::clone(&self.health),
             place: self.place.clone(),
             started: self.started,
-        };
-        tonic::transport::Server::builder().add_service(admin::grpc::server(Arc::new(service)))
+        })
     }
 
-    fn checks(&self, config: &Config, audit: Audit) -> Server {
+    fn checks(&self, config: &Config) -> Server {
         let authorization = Authorization {
             callers: config.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
-            manner: Arc::clone(&self.manner),
+            settings: Arc::clone(&self.settings),
             engine: Arc::clone(&self.engine),
-            audit,
+            events: self.events.clone(),
             metrics: self.metrics.checks.clone(),
         };
         Server::new(Arc::new(authorization))
     }
+}
+
+fn publish_events(
+    store: &Arc<dyn Store>,
+    view: &Arc<ReplicaState>,
+    metrics: &Metrics,
+    config: &Config,
+    stop: oneshot::Receiver<()>,
+) -> Result<(Events, impl Future<Output = ()> + Send + use<>), Fatal> {
+    let folder = config.data_dir.join("audit");
+    let options = events::Options {
+        folder: folder.clone(),
+        spill_max: config.audit.spill_max,
+        mask_addresses: config.audit.mask_addresses,
+    };
+    let (store, view, sinks) = (store.clone(), Arc::clone(view), vec![Box::new(JsonLog) as _]);
+    Events::new(store, view, metrics.audit.clone(), &options, sinks, stop)
+        .map_err(|cause| format!("{}: {cause}", folder.display()).into())
+}
+
+fn health(view: Arc<ReplicaState>, stale_grace: Duration) -> Health {
+    Health::new(move |now| LastPoll {
+        since: view.since_poll(now),
+        fresh: view.is_fresh(now, stale_grace),
+        applied_revision: view.applied().0,
+    })
 }

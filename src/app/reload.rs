@@ -9,18 +9,15 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use tokio::{
     signal::unix::Signal,
-    sync::watch,
     time::{MissedTickBehavior, interval},
 };
 use tracing::{error, info, warn};
 
 use crate::{
     config::{Config, Faults, Setting},
-    engine::Engine,
-    ext_authz::Manner,
+    settings::LiveSettings,
     telemetry::{logs::Log, metrics::ReloadMetrics},
 };
 
@@ -40,9 +37,7 @@ pub struct Source {
 pub(super) struct Reload {
     pub(super) source: Source,
     pub(super) running: Config,
-    pub(super) engine: Arc<Engine>,
-    pub(super) manner: Arc<ArcSwap<Manner>>,
-    pub(super) archive_after: watch::Sender<Duration>,
+    pub(super) settings: Arc<LiveSettings>,
     pub(super) log: Log,
     pub(super) metrics: ReloadMetrics,
 }
@@ -80,11 +75,8 @@ impl Reload {
         };
         let changed = self.running.written.changed(&config.written);
         let (live, fixed): (Vec<_>, Vec<_>) = changed.into_iter().partition(|key| is_live(key));
-        self.engine.reconfigure(config.engine.clone());
-        let Config { help, check_deadline, archive_after, log_level, .. } = &config;
-        self.manner.store(Arc::new(Manner { help: help.clone(), check_deadline: *check_deadline }));
-        self.archive_after.send_replace(*archive_after);
-        self.log.set_level(*log_level);
+        self.settings.replace(config.settings.clone());
+        self.log.set_level(config.log_level);
         self.metrics.applied();
         info!(changed = live.join(", "), "the configuration was read again");
         if !fixed.is_empty() {

@@ -36,9 +36,9 @@ pub(super) fn join_them(
     }
     let (shared, work): (_, BoxFuture<'static, Infallible>) = match &config.redis {
         Some(options) => {
-            let link = Link::new(options.clone(), metrics.clone());
+            let link = Link::new(options.clone(), metrics.redis_up.clone());
             feeds.push(Arc::new(RedisTransport::new(Arc::clone(&link))));
-            let grace = config.engine.stale_grace;
+            let grace = config.settings.stale_grace;
             let (shared, writer) =
                 Shared::new(Arc::clone(&link), Arc::clone(ring), Arc::clone(view), grace, metrics.clone());
             (Some(shared), async move { join(link.run(), writer.run()).await.0 }.boxed())

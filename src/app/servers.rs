@@ -1,15 +1,47 @@
-//! The operators' server and the probes' server, each on whichever kind of socket it got. They live as long as the
-//! process.
+//! Which service is on which listener. The operators' and the probes' servers live as long as the process.
 
-use axum::Router as HttpRouter;
+use std::{convert::Infallible, sync::Arc};
+
+use axum::Router;
+use futures_util::future::BoxFuture;
+use hyper::body::Incoming;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tonic::transport::server::Router;
+use tonic::{body::Body, transport};
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tower::Service;
 
 use super::Fatal;
-use crate::net::listen::Listener;
+use crate::{admin, ext_authz::Server, net::listen::Listener};
 
-/// The admin API.
-pub(super) async fn admin(router: Router, listener: Listener) -> Result<(), Fatal> {
+/// `listen.grpc`: checks, and gRPC health on the same port, so that what is probed is what serves.
+pub(super) struct ChecksAndHealth<H: Health> {
+    pub(super) checks: Server,
+    pub(super) health: HealthServer<H>,
+}
+
+impl<H: Health> Clone for ChecksAndHealth<H> {
+    fn clone(&self) -> Self {
+        Self { checks: self.checks.clone(), health: self.health.clone() }
+    }
+}
+
+impl<H: Health> hyper::service::Service<http::Request<Incoming>> for ChecksAndHealth<H> {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
+        let request = request.map(Body::new);
+        match request.uri().path().starts_with("/grpc.health.v1.Health/") {
+            true => self.health.clone().call(request),
+            false => self.checks.clone().call(request),
+        }
+    }
+}
+
+/// `listen.admin`.
+pub(super) async fn admin(service: Arc<admin::service::Service>, listener: Listener) -> Result<(), Fatal> {
+    let router = transport::Server::builder().add_service(admin::grpc::server(service));
     match listener {
         Listener::Tcp(tcp) => router.serve_with_incoming(TcpListenerStream::new(tcp)).await?,
         Listener::Unix(unix) => router.serve_with_incoming(UnixListenerStream::new(unix)).await?,
@@ -18,7 +50,7 @@ pub(super) async fn admin(router: Router, listener: Listener) -> Result<(), Fata
 }
 
 /// `listen.http`.
-pub(super) async fn http(router: HttpRouter, listener: Listener) -> Result<(), Fatal> {
+pub(super) async fn http(router: Router, listener: Listener) -> Result<(), Fatal> {
     match listener {
         Listener::Tcp(tcp) => axum::serve(tcp, router).await?,
         Listener::Unix(unix) => axum::serve(unix, router).await?,

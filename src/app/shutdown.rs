@@ -92,14 +92,13 @@ fn fault(ended: Result<Result<(), Fatal>, tokio::task::JoinError>) -> Fatal {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{sync::oneshot, time::Instant};
+    use tokio::sync::oneshot;
 
     use super::*;
-    use crate::store::ReplicaState;
+    use crate::telemetry::health::LastPoll;
 
     fn drain() -> Drain {
-        let view = Arc::new(ReplicaState::new(Instant::now()));
-        let health = Arc::new(Health::new(view, Duration::from_secs(600)));
+        let health = Arc::new(Health::new(|_| LastPoll::default()));
         let start = watch::Sender::new(false);
         Drain { delay: Duration::from_secs(2), deadline: Duration::from_secs(15), health, start }
     }

@@ -58,7 +58,7 @@ pub(super) fn open(config: &Config) -> Result<Opened, Fatal> {
 
 /// A store that is not connected to anything yet.
 pub(super) fn postgres(config: &Config, options: &Options) -> Result<PostgresStore, String> {
-    let options = options.clone().with_patience(config.check_deadline);
+    let options = options.clone().with_patience(config.settings.check_deadline);
     PostgresStore::new(&options).map_err(|fault| format!("store.url: {fault}"))
 }
 

@@ -8,18 +8,27 @@ use std::{
     },
 };
 
-use super::locked;
+use super::lock::locked;
 use crate::{
     domain::Timestamp,
     store::{Reading, Use},
 };
 
-/// A fact, and what has become of it since the last batch.
+/// Where a fact was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// In the store, by this process: the fact includes every claim up to the moment when the store was asked.
+    Store,
+    /// In Redis: another process read it in the store, at most as long ago as Redis keeps it. It may lack claims since
+    /// then, most of which take no revision.
+    SharedCache,
+}
+
+/// A fact, and when its key was used since the last batch.
 #[derive(Debug)]
 pub struct Entry {
     reading: Reading,
-    /// Whether the store said so itself.
-    firsthand: bool,
+    pub(super) source: Source,
     /// Milliseconds, or [`NEVER`].
     used: AtomicI64,
     refused: AtomicI64,
@@ -33,20 +42,17 @@ const NEVER: i64 = i64::MIN;
 const STEP: i64 = 1000;
 
 impl Entry {
-    /// What the store said.
-    pub(super) fn new(reading: Reading) -> Self {
+    pub(super) fn from_store(reading: Reading) -> Self {
+        Self::new(reading, Source::Store)
+    }
+
+    pub(super) fn from_shared_cache(reading: Reading) -> Self {
+        Self::new(reading, Source::SharedCache)
+    }
+
+    fn new(reading: Reading, source: Source) -> Self {
         let (used, refused) = (AtomicI64::new(NEVER), AtomicI64::new(NEVER));
-        Self { reading, firsthand: true, used, refused, waits: AtomicBool::new(false) }
-    }
-
-    /// What another process read there, up to so long ago as Redis keeps it.
-    pub(super) fn hearsay(reading: Reading) -> Self {
-        Self { firsthand: false, ..Self::new(reading) }
-    }
-
-    /// Whether it includes every claim too, most of which take no revision, up to the moment when it was asked for.
-    pub(super) fn is_firsthand(&self) -> bool {
-        self.firsthand
+        Self { reading, source, used, refused, waits: AtomicBool::new(false) }
     }
 }
 
@@ -119,7 +125,7 @@ mod tests {
             expires_at: None,
         };
         let facts = KeyFacts { binding: Some(binding), ..KeyFacts::default() };
-        Arc::new(Entry::new(Reading { facts, as_of: Revision(0), digest }))
+        Arc::new(Entry::from_store(Reading { facts, as_of: Revision(0), digest }))
     }
 
     fn at(millis: i64) -> Timestamp {

@@ -10,49 +10,54 @@
 //!
 //! Caches hold what is committed and never arbitrate: an absent key is not cached, and every claim goes to the store.
 
+mod claim;
+mod digest_hasher;
 mod entry;
+mod load;
+mod lock;
+mod reads;
 mod recent_failures;
 mod shared;
 mod turns;
 mod window;
 
 use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    hash::BuildHasherDefault,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use futures_util::{
-    FutureExt,
-    future::{self, BoxFuture, ready},
+use futures_util::FutureExt;
+use quick_cache::{
+    UnitWeighter,
+    sync::{Cache, DefaultLifecycle},
 };
-use quick_cache::sync::Cache;
-use tokio::{
-    task::JoinError,
-    time::{error::Elapsed, timeout},
-};
+use tokio::time::timeout;
 
 use crate::{
-    domain::{KeyDigest, KeyDigests, KeyFacts, Timestamp, event::Record},
-    store::{Changes, Claim, Claimed, Reading, Store, StoreError, Use},
+    domain::{KeyDigest, KeyDigests, Timestamp, event::Record},
+    store::{Changes, Decisions, StoreError, Use},
     telemetry::metrics::StoreMetrics,
 };
 
 pub use entry::Entry;
-use entry::Uses;
-use recent_failures::RecentFailures;
 pub use shared::{Shared, Writer};
+
+use digest_hasher::DigestHasher;
+use entry::Uses;
+use lock::locked;
+use reads::{Loaded, Reads};
+use recent_failures::RecentFailures;
 use turns::Turns;
 use window::Window;
 
-/// A [`Store`]'s facts with a cache in front.
+/// A store's facts with a cache in front.
 pub struct Cached {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Decisions>,
     metrics: StoreMetrics,
-    /// Told of every first use, whether or not its caller still waits.
-    first_use: fn(&Record),
-    entries: Cache<KeyDigest, Arc<Entry>, quick_cache::UnitWeighter, BuildHasherDefault<DigestHasher>>,
+    /// Called with the record of every claim that was won, whether or not its caller still waits.
+    first_use: Box<dyn Fn(&Record) + Send + Sync>,
+    entries: Cache<KeyDigest, Arc<Entry>, UnitWeighter, BuildHasherDefault<DigestHasher>>,
     /// Locked to fill, to invalidate and to check a cold read; a warm read only asks `entries`.
     window: Mutex<Window>,
     loading: Mutex<Reads>,
@@ -63,41 +68,31 @@ pub struct Cached {
     recent_failures: RecentFailures,
 }
 
-/// What is being read, by the first digest and whether Redis may answer.
-type Reads = HashMap<(KeyDigest, bool), Loading>;
-
-type Loading = future::Shared<BoxFuture<'static, Result<Loaded, StoreError>>>;
-
-/// A reading, and the window's generation when it began.
-#[derive(Clone)]
-struct Loaded {
-    entry: Arc<Entry>,
-    generation: u64,
-}
-
 /// Reads and claims are tasks of their own, because what they learn is worth keeping when their caller is gone. No task
 /// lives longer than this, unless a request may wait longer: a hung store must not collect them without bound.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// So often a key is read again because it was changed meanwhile. A store whose revision was set back says what is older
-/// than its changes for ever.
-const ROUNDS: usize = 8;
-
 impl Cached {
-    /// A cache of at most `capacity` keys before `store`; `first_use` is told of every claim that was won.
-    pub fn new(store: Arc<dyn Store>, capacity: usize, metrics: StoreMetrics, first_use: fn(&Record)) -> Self {
+    /// A cache of at most `capacity` keys before `store`; `first_use` is called for every claim that was won. It must not
+    /// block.
+    pub fn new(
+        store: Arc<dyn Decisions>,
+        capacity: usize,
+        metrics: StoreMetrics,
+        first_use: impl Fn(&Record) + Send + Sync + 'static,
+    ) -> Self {
         let entries = Cache::with(
             // Room for the first keys only: an idle process stays small, the tables grow with use.
             1024.min(capacity),
             capacity as u64,
-            quick_cache::UnitWeighter,
+            UnitWeighter,
             BuildHasherDefault::default(),
-            quick_cache::sync::DefaultLifecycle::default(),
+            DefaultLifecycle::default(),
         );
         Self {
             store,
             metrics,
-            first_use,
+            first_use: Box::new(first_use),
             entries,
             window: Mutex::default(),
             loading: Mutex::default(),
@@ -119,74 +114,18 @@ impl Cached {
         Self { shared: Some(shared), ..self }
     }
 
-    /// The cached fact of a key, by the first of its digests that has one. Synchronous, without I/O or a global lock.
+    /// The cached fact of a key, by the first of its digests that has one; counts a cache request. Synchronous, without
+    /// I/O or a global lock.
     pub fn get(&self, digests: impl IntoIterator<Item = KeyDigest>) -> Option<Arc<Entry>> {
-        let found = digests.into_iter().find_map(|digest| self.entries.get(&digest));
+        let found = self.peek(digests);
         let counter = if found.is_some() { &self.metrics.cache_hit } else { &self.metrics.cache_miss };
         counter.increment(1);
         found
     }
 
-    /// Reads `key` from the store, or from Redis where the fact that is found there `settles` the matter. A fact from
-    /// Redis includes every operator's change, but hardly a claim takes a revision: that a key is nobody's, or nobody else's, is
-    /// for the store to say. Concurrent readers of one key share one read.
-    pub async fn load(
-        self: &Arc<Self>,
-        key: KeyDigests,
-        settles: impl Fn(&KeyFacts) -> bool,
-    ) -> Result<Arc<Entry>, StoreError> {
-        let mut hearsay = self.shared.is_some();
-        for _ in 0..ROUNDS {
-            let Loaded { entry, generation } = self.common_load(key, hearsay, &settles).await?;
-            // The common read may have begun before a change that this caller must see.
-            if !locked(&self.window).covers(&key, generation, entry.as_of) {
-                continue;
-            }
-            if entry.is_firsthand() || settles(&entry.facts) {
-                return Ok(entry);
-            }
-            hearsay = false;
-        }
-        let cause = StoreError::Unavailable("what it says is older than the changes that were heard of".to_owned());
-        self.recent_failures.hear(&cause);
-        Err(cause)
-    }
-
-    /// Claims, and keeps what the store answered. `written` is called if the claim was written, whether or not its
-    /// caller still waits; else it is dropped.
-    ///
-    /// Claims of one key take turns. What was learned meanwhile is the answer if it `settles` the matter: then the claim
-    /// is held, by the same facts that a request which came a little later would be judged by.
-    pub async fn claim(
-        self: &Arc<Self>,
-        claim: Claim,
-        settles: impl Fn(&KeyFacts) -> bool,
-        written: impl FnOnce() + Send + 'static,
-    ) -> Result<Claimed, StoreError> {
-        let turn = self.claiming.wait(claim.key.digest).await;
-        let learned = claim.key.digests().iter().find_map(|digest| self.entries.get(&digest));
-        if let Some(entry) = learned.filter(|entry| settles(&entry.facts)) {
-            return Ok(Claimed::Held(Reading::clone(&entry)));
-        }
-        let this = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            // Not the caller's to give up: the next one would only wait in the store for what this one does there.
-            let _turn = turn;
-            let (key, generation) = (claim.key.digests(), locked(&this.window).generation);
-            let claimed = timeout(this.patience, this.store.claim(claim)).await.unwrap_or_else(too_slow);
-            let claimed = claimed.inspect_err(|cause| this.recent_failures.hear(cause))?;
-            match &claimed {
-                Claimed::Won { record, .. } => {
-                    (this.first_use)(record);
-                    written();
-                }
-                Claimed::Noted(_) => written(),
-                Claimed::Held(_) => {}
-            }
-            this.keep(key, &Loaded { entry: Arc::new(Entry::new(claimed.reading().clone())), generation });
-            Ok(claimed)
-        });
-        task.await.unwrap_or_else(cut_off)
+    /// As [`Cached::get`], but not counted as a request: for an operator's question, and for a second look.
+    pub fn peek(&self, digests: impl IntoIterator<Item = KeyDigest>) -> Option<Arc<Entry>> {
+        digests.into_iter().find_map(|digest| self.entries.get(&digest))
     }
 
     /// The key of `entry` was used, or refused, at `time`. Synchronous, without I/O or a global lock.
@@ -211,45 +150,6 @@ impl Cached {
         }
     }
 
-    fn common_load(self: &Arc<Self>, key: KeyDigests, hearsay: bool, settles: impl Fn(&KeyFacts) -> bool) -> Loading {
-        let mut loading = locked(&self.loading);
-        // Two readers that share the first digest share them all: a process lists the same peppers all its life.
-        if let Some(load) = loading.get(&(key.first(), hearsay)) {
-            return load.clone();
-        }
-        let generation = locked(&self.window).generation;
-        // A read that ended since this caller missed has left its entry before it left the list.
-        let learned = key.iter().find_map(|digest| self.entries.get(&digest));
-        if let Some(entry) = learned.filter(|entry| settles(&entry.facts)) {
-            return ready(Ok(Loaded { entry, generation })).boxed().shared();
-        }
-        let this = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            let _listed = Listed { loading: &this.loading, read: (key.first(), hearsay) };
-            let read = this.read(&key, generation, hearsay).await;
-            let loaded = read.map(|read| Loaded { entry: Arc::new(read), generation });
-            if let Ok(loaded) = &loaded {
-                this.keep(key, loaded);
-            }
-            loaded.inspect_err(|cause| this.recent_failures.hear(cause))
-        });
-        let load = task.map(|done| done.unwrap_or_else(cut_off)).boxed().shared();
-        loading.insert((key.first(), hearsay), load.clone());
-        load
-    }
-
-    async fn read(&self, key: &KeyDigests, generation: u64, hearsay: bool) -> Result<Entry, StoreError> {
-        let store = async { timeout(self.patience, self.store.lookup(key)).await.unwrap_or_else(too_slow) };
-        let Some(shared) = self.shared.as_ref().filter(|_| hearsay) else { return store.await.map(Entry::new) };
-        let life = locked(&self.window).life;
-        let counts = |found: &Reading| {
-            let window = locked(&self.window);
-            // What is ahead of this process it will know to be right with its next poll, if it is of this life at all.
-            found.as_of <= window.applied && life == window.life && window.covers(key, generation, found.as_of)
-        };
-        shared.or_store(key, life, counts, store).await
-    }
-
     /// Fills under the window's lock, so that no change can be absorbed between the check and the insert.
     fn keep(&self, key: KeyDigests, loaded: &Loaded) {
         let window = locked(&self.window);
@@ -261,48 +161,17 @@ impl Cached {
             }
         }
     }
-}
 
-/// A read that is under way, and no longer when it ends, however it does.
-struct Listed<'a> {
-    loading: &'a Mutex<Reads>,
-    read: (KeyDigest, bool),
-}
-
-impl Drop for Listed<'_> {
-    fn drop(&mut self) {
-        locked(self.loading).remove(&self.read);
+    /// What the store answers, or that it is too late.
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        timeout(self.patience, answer).await.unwrap_or(Err(StoreError::Late))
     }
 }
 
-fn too_slow<T>(_: Elapsed) -> Result<T, StoreError> {
-    Err(StoreError::Late)
-}
-
-fn cut_off<T>(ended: JoinError) -> Result<T, StoreError> {
-    Err(StoreError::Unavailable(ended.to_string()))
-}
-
-/// Nothing here can panic while it holds a lock, so a poisoned lock guards sound data.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A digest is an HMAC: its first eight bytes are as good a hash as any, and no attacker can choose them.
-#[derive(Default)]
-pub(crate) struct DigestHasher(u64);
-
-impl Hasher for DigestHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_ne_bytes(*first);
-        }
-    }
-
-    /// The length prefix of a hashed slice says nothing about it.
-    fn write_usize(&mut self, _length: usize) {}
+/// Starts `work` as a task, which goes on when its caller is gone, and waits for it.
+fn run_detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> impl Future<Output = Result<T, StoreError>> {
+    let task = tokio::spawn(work);
+    task.map(|ended| ended.unwrap_or_else(|panicked| Err(StoreError::Unavailable(panicked.to_string()))))
 }

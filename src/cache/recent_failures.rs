@@ -7,7 +7,7 @@ use std::{
 
 use tracing::warn;
 
-use super::locked;
+use super::lock::locked;
 use crate::store::StoreError;
 
 /// What has been said lately.

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::{Mutex as Line, OwnedMutexGuard};
 
-use super::locked;
+use super::lock::locked;
 use crate::domain::KeyDigest;
 
 /// The claims of one key take turns, in the order in which they came: a crowd with one key would else hold every

@@ -3,7 +3,7 @@
 use http::Uri;
 
 use super::source::Source;
-use crate::{domain::text, ext_authz::Help};
+use crate::{domain::text, settings::Help};
 
 /// The longest text, in characters, and the longest URL. With them every body stays below the 8 KiB at which the shipped
 /// Envoy files cut.

@@ -4,11 +4,8 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use super::{duration, source::Source, word};
 use crate::{
-    domain::{Network, Shape, shape::Override},
-    engine::{
-        FirstUse,
-        limit::{Options as Claims, Rate},
-    },
+    domain::{FirstUse, Network, Shape, shape::Override},
+    settings::{ClaimLimits, Rate},
 };
 
 /// Wider networks than these are no one client's.
@@ -40,11 +37,11 @@ pub(super) fn take(source: &mut Source) -> Option<(FirstUse, Shape)> {
     Some((first_use?, shape))
 }
 
-pub(super) fn claims(source: &mut Source) -> Option<Claims> {
+pub(super) fn claims(source: &mut Source) -> Option<ClaimLimits> {
     let per_network = source.take("claims.per_network", rate);
     let global = source.take("claims.global", rate);
     let exempt = source.take_list("claims.exempt", |text| text.parse::<Network>().map_err(|fault| fault.to_string()));
-    Some(Claims { per_network: per_network?, global: global?, exempt })
+    Some(ClaimLimits { per_network: per_network?, global: global?, exempt })
 }
 
 fn bits(text: &str, range: RangeInclusive<u8>) -> Result<u8, String> {

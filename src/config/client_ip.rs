@@ -99,8 +99,11 @@ mod tests {
             let config = config.unwrap();
             assert_eq!(config.client_ip.source, source);
             assert_eq!(config.client_ip.trusted_proxies.len(), 2);
-            assert_eq!(config.engine.unclaimable.len(), 1);
-            assert_eq!(config.engine.proxies, config.client_ip.trusted_proxies, "they never own a key either");
+            assert_eq!(config.settings.binding.unclaimable.len(), 1);
+            assert_eq!(
+                config.settings.binding.trusted_proxies, config.client_ip.trusted_proxies,
+                "they never own a key either"
+            );
         }
     }
 

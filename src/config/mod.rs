@@ -29,23 +29,21 @@ pub use store::Store;
 use crate::{
     client_ip::Resolver,
     credential::Credentials,
-    domain::{Mode, Pepper, Peppers, RingFault},
-    engine::{self, Failsafe, Missing},
-    ext_authz::Help,
+    domain::{BindingRules, Failsafe, Missing, Mode, Pepper, Peppers, RingFault},
     files,
     net::{
         caller::Callers,
         listen::{Access, Address},
         redis_link,
     },
+    policy::PolicySet,
+    settings::Settings,
 };
 use source::{HMAC_SECRET_FILE, Source};
 
 /// The resolved settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `check_deadline`.
-    pub check_deadline: Duration,
     /// `data_dir`.
     pub data_dir: PathBuf,
     /// `listen.grpc`.
@@ -75,15 +73,10 @@ pub struct Config {
     pub realm: String,
     /// `credentials.hint`.
     pub hint: bool,
-    /// `mode`, `credentials.missing`, `store.failsafe`, `store.stale_grace`, `client_ip.unclaimable` with the trusted
-    /// proxies, `binding.*`, `claims.*`.
-    pub engine: engine::Options,
-    /// `binding.archive_after`; zero is never.
-    pub archive_after: Duration,
+    /// What may change while serving.
+    pub settings: Settings,
     /// `audit.*`.
     pub audit: Audit,
-    /// `answers.help`.
-    pub help: Help,
     /// `drain.delay`.
     pub drain_delay: Duration,
     /// `drain.deadline`.
@@ -164,7 +157,6 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let drain_deadline = source.take("drain.deadline", duration(Duration::ZERO..=Duration::from_secs(3600)));
     let log_level = source.take("log.level", word(&LEVELS));
     Some(Config {
-        check_deadline: check_deadline?,
         data_dir: data_dir?,
         grpc: grpc?,
         grpc_access: Access { mode: grpc_mode?, group: group? },
@@ -179,20 +171,24 @@ fn resolve(source: &mut Source) -> Option<Config> {
         credentials: credentials?,
         realm: realm?,
         hint: hint?,
-        engine: engine::Options {
+        settings: Settings {
+            mode: mode?,
             missing: missing?,
             failsafe: failsafe?,
             stale_grace: stale_grace?,
-            unclaimable: unclaimable?,
-            proxies: proxies?,
-            mode: mode?,
-            first_use: first_use?,
-            shape: shape?,
+            binding: BindingRules {
+                first_use: first_use?,
+                shape: shape?,
+                unclaimable: unclaimable?,
+                trusted_proxies: proxies?,
+            },
             claims: claims?,
+            policy: PolicySet,
+            help: help?,
+            check_deadline: check_deadline?,
+            archive_after: archive_after?,
         },
-        archive_after: archive_after?,
         audit: audit?,
-        help: help?,
         drain_delay: drain_delay?,
         drain_deadline: drain_deadline?,
         log_level: log_level?,

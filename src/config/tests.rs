@@ -1,5 +1,9 @@
 use super::*;
-use crate::credential::{Alphabet, CREDENTIAL_HEADERS, Dialect, PROFILES, Plus, Profile};
+use crate::{
+    credential::{Alphabet, CREDENTIAL_HEADERS, Dialect, PROFILES, Plus, Profile},
+    domain::FirstUse,
+    settings::Help,
+};
 
 mod secrets;
 
@@ -18,8 +22,8 @@ fn nothing_written_is_the_embedded_default() {
     assert_eq!(config.http.to_string(), "127.0.0.1:9192");
     assert_eq!(config.admin, Path::new("./sentinel-data/admin.sock"));
     assert!(matches!(&config.store, Store::Sqlite(path) if path == Path::new("./sentinel-data/sentinel.db")));
-    assert_eq!(config.check_deadline, Duration::from_millis(150));
-    assert_eq!(config.engine.stale_grace, Duration::from_secs(600));
+    assert_eq!(config.settings.check_deadline, Duration::from_millis(150));
+    assert_eq!(config.settings.stale_grace, Duration::from_secs(600));
     assert!(config.peppers.is_none());
 }
 
@@ -37,7 +41,7 @@ fn the_environment_overrides_the_file() {
     assert_eq!(config.data_dir, Path::new("/b"));
     assert_eq!(config.grpc.to_string(), "unix:/run/x.sock");
     assert_eq!(config.admin, Path::new("/b/admin.sock"));
-    assert_eq!(config.engine.unclaimable.len(), 2);
+    assert_eq!(config.settings.binding.unclaimable.len(), 2);
 }
 
 #[test]
@@ -118,13 +122,13 @@ fn help_is_checked_before_a_client_reads_it() {
         "[answers.help]\ntext = 'Frag den Schlüsseldienst: 1 \"x\"'\nurl = 'https://help.example:8443/a?b=c#d'",
         &[("SENTINEL_ANSWERS__HELP__TEXT", "Ask \u{1f511}.")],
     );
-    let help = config.unwrap().help;
+    let help = config.unwrap().settings.help;
     assert_eq!(help.text.as_deref(), Some("Ask \u{1f511}."));
     assert_eq!(help.url.as_deref(), Some("https://help.example:8443/a?b=c#d"));
     let (text, url) = ("é".repeat(500), format!("http://h/{}", "x".repeat(491)));
     let longest = load_text(&format!("answers.help.text = '{text}'\nanswers.help.url = '{url}'"), &[]).unwrap();
-    assert_eq!((longest.help.text, longest.help.url), (Some(text), Some(url)));
-    assert_eq!(load_text("", &[]).unwrap().help, Help::default());
+    assert_eq!((longest.settings.help.text, longest.settings.help.url), (Some(text), Some(url)));
+    assert_eq!(load_text("", &[]).unwrap().settings.help, Help::default());
     for (key, value, fault) in [
         ("text", "x".repeat(501), "the text has 501 characters; at most 500 are possible"),
         ("text", "a\u{7f}b".into(), "the text has a control character"),
@@ -329,7 +333,7 @@ fn every_fault_of_a_custom_profile_is_told_at_once() {
 #[test]
 fn the_engines_defaults_are_the_settings_defaults() {
     let config = load_text("", &[]).unwrap();
-    assert_eq!(config.engine, engine::Options::default());
+    assert_eq!(config.settings, Settings::default());
 }
 
 #[test]
@@ -341,10 +345,11 @@ fn the_shape_of_bindings_is_read_and_contradictions_are_faults() {
         &[],
     )
     .unwrap();
-    let engine::Options { shape, first_use, claims, .. } = config.engine;
+    let Settings { binding, claims, .. } = config.settings;
+    let BindingRules { shape, first_use, .. } = binding;
     assert_eq!((shape.prefix_v4, shape.prefix_v6, shape.max_networks), (24, 56, 2));
     assert_eq!(shape.overrides.iter().map(|entry| entry.bits).collect::<Vec<_>>(), [128, 32]);
-    assert_eq!((shape.learn_window, first_use), (Duration::from_secs(600), engine::FirstUse::Deny));
+    assert_eq!((shape.learn_window, first_use), (Duration::from_secs(600), FirstUse::Deny));
     assert_eq!(claims.per_network.unwrap().claims, 5);
     assert_eq!(claims.global.unwrap().per, Duration::from_secs(60));
     assert_eq!(claims.exempt.len(), 1);

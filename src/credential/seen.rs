@@ -38,7 +38,7 @@ impl What {
 pub struct Seen {
     /// [`Carrier::label`].
     pub carrier: String,
-    /// How it is written: `bare` or `bearer`, `lookalikes` where its name is spelled in another way, empty where no single
+    /// How it is written: `bare` or `bearer`, `disguised` where its name is spelled in another way, empty where no single
     /// text is there.
     pub form: &'static str,
     /// What it holds.
@@ -51,7 +51,7 @@ impl Seen {
         let form = match slot {
             Slot::Absent => return None,
             Slot::Repeated | Slot::Broken => "",
-            Slot::Disguised(_) => "lookalikes",
+            Slot::Disguised(_) => "disguised",
             Slot::One(value) => match (carrier.place, carrier.form) {
                 (Place::Header(_), Form::Bearer) => "bearer",
                 (Place::Header(_), Form::BearerOrBare) if value.contains(&b' ') => "bearer",

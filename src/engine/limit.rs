@@ -15,41 +15,18 @@ use std::{
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use crate::domain::{ClientIp, Network};
+use crate::{
+    decision::Exhausted,
+    domain::{ClientIp, Network},
+    settings::{ClaimLimits, Rate},
+};
 
 /// Networks whose budgets are remembered; the least used make room. Whoever can come from more than these has a fresh
 /// budget for every network anyway.
 const NETWORKS: usize = 65_536;
 
-/// So many claims in so long a time, all at once or one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// How many; at least 1.
-    pub claims: u32,
-    /// In which time.
-    pub per: Duration,
-}
-
-impl Rate {
-    /// What one claim costs, in nanoseconds.
-    fn cost(self) -> u64 {
-        (nanos(self.per) / u64::from(self.claims.max(1))).max(1)
-    }
-}
-
-/// `claims.*`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// `claims.per_network`: for each IPv4 address and each IPv6 /64.
-    pub per_network: Option<Rate>,
-    /// `claims.global`: for all of them together.
-    pub global: Option<Rate>,
-    /// `claims.exempt`: networks without a budget.
-    pub exempt: Vec<Network>,
-}
-
 /// The budgets of this process.
-pub struct Limiter {
+pub(super) struct Limiter {
     origin: Instant,
     networks: Cache<Network, Arc<Bucket>>,
     global: Arc<Bucket>,
@@ -62,37 +39,30 @@ struct Bucket(AtomicU64);
 /// The price of a claim that may still fail: given back when dropped, unless [`Charge::keep`] was called.
 #[must_use]
 #[derive(Debug)]
-pub struct Charge(Vec<(Arc<Bucket>, u64)>);
-
-/// The budget is used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exhausted {
-    /// After how long one claim is possible.
-    pub retry_after: Duration,
-}
+pub(super) struct Charge(Vec<(Arc<Bucket>, u64)>);
 
 impl Limiter {
     /// Full budgets. `now` is any moment not after the first charge.
-    pub fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self { origin: now, networks: Cache::new(NETWORKS), global: Arc::default() }
     }
 
     /// Charges one claim from `ip`.
-    pub fn charge(&self, options: &Options, ip: ClientIp, now: Instant) -> Result<Charge, Exhausted> {
+    pub(super) fn charge(&self, limits: &ClaimLimits, ip: ClientIp, now: Instant) -> Result<Charge, Exhausted> {
         let mut charge = Charge(Vec::new());
-        if options.exempt.iter().any(|network| network.contains(ip)) {
+        if limits.exempt.iter().any(|network| network.contains(ip)) {
             return Ok(charge);
         }
         let now = nanos(now.saturating_duration_since(self.origin));
-        if let Some(rate) = options.per_network {
+        if let Some(rate) = limits.per_network {
             let bucket = self.of(Network::owning(ip));
             bucket.take(rate, now)?;
-            charge.0.push((bucket, rate.cost()));
+            charge.0.push((bucket, cost(rate)));
         }
-        if let Some(rate) = options.global {
+        if let Some(rate) = limits.global {
             // A refusal here drops `charge`, which gives the network's part back.
             self.global.take(rate, now)?;
-            charge.0.push((Arc::clone(&self.global), rate.cost()));
+            charge.0.push((Arc::clone(&self.global), cost(rate)));
         }
         Ok(charge)
     }
@@ -107,7 +77,7 @@ impl Limiter {
 
 impl Bucket {
     fn take(&self, rate: Rate, now: u64) -> Result<(), Exhausted> {
-        let (cost, most) = (rate.cost(), nanos(rate.per));
+        let (cost, most) = (cost(rate), nanos(rate.per));
         // What was charged by a slower rate weighs no more than the whole of this one, from now on.
         let mut wait = None;
         let charged = |empty_at: u64| {
@@ -131,12 +101,12 @@ impl Bucket {
 
 impl Charge {
     /// For what costs nothing.
-    pub fn none() -> Self {
+    pub(super) fn none() -> Self {
         Self(Vec::new())
     }
 
     /// The claim was made: the price is paid.
-    pub fn keep(mut self) {
+    pub(super) fn keep(mut self) {
         self.0.clear();
     }
 }
@@ -149,6 +119,11 @@ impl Drop for Charge {
     }
 }
 
+/// What one claim costs, in nanoseconds.
+fn cost(rate: Rate) -> u64 {
+    (nanos(rate.per) / u64::from(rate.claims.max(1))).max(1)
+}
+
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -159,8 +134,8 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn per_minute(claims: u32) -> Options {
-        Options { per_network: Some(Rate { claims, per: MINUTE }), ..Options::default() }
+    fn per_minute(claims: u32) -> ClaimLimits {
+        ClaimLimits { per_network: Some(Rate { claims, per: MINUTE }), ..ClaimLimits::default() }
     }
 
     fn ip(text: &str) -> ClientIp {
@@ -186,7 +161,7 @@ mod tests {
     fn a_rate_that_was_raised_counts_from_then_on() {
         let start = Instant::now();
         let limiter = Limiter::new(start);
-        let day = Options { per_network: Some(Rate { claims: 1, per: 1440 * MINUTE }), ..Options::default() };
+        let day = ClaimLimits { per_network: Some(Rate { claims: 1, per: 1440 * MINUTE }), ..ClaimLimits::default() };
         limiter.charge(&day, ip("203.0.113.7"), start).unwrap().keep();
         limiter.charge(&day, ip("203.0.113.7"), start).unwrap_err();
         let spent = limiter.charge(&per_minute(60), ip("203.0.113.7"), start).unwrap_err();
@@ -206,7 +181,7 @@ mod tests {
     #[test]
     fn a_claim_that_failed_costs_nothing() {
         let start = Instant::now();
-        let both = Options { global: Some(Rate { claims: 1, per: MINUTE }), ..per_minute(2) };
+        let both = ClaimLimits { global: Some(Rate { claims: 1, per: MINUTE }), ..per_minute(2) };
         let limiter = Limiter::new(start);
         drop(limiter.charge(&both, ip("203.0.113.7"), start).unwrap());
         limiter.charge(&both, ip("203.0.113.7"), start).unwrap().keep();
@@ -221,10 +196,10 @@ mod tests {
     fn exempt_networks_and_absent_budgets_are_free() {
         let start = Instant::now();
         let limiter = Limiter::new(start);
-        let exempt = Options { exempt: vec!["203.0.113.0/24".parse().unwrap()], ..per_minute(1) };
+        let exempt = ClaimLimits { exempt: vec!["203.0.113.0/24".parse().unwrap()], ..per_minute(1) };
         for _ in 0..10 {
             limiter.charge(&exempt, ip("203.0.113.7"), start).unwrap().keep();
-            limiter.charge(&Options::default(), ip("198.51.100.9"), start).unwrap().keep();
+            limiter.charge(&ClaimLimits::default(), ip("198.51.100.9"), start).unwrap().keep();
         }
     }
 

@@ -17,13 +17,13 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Lost,
+    queue::Lost,
     run::{Before, Run},
     spill::Spill,
 };
 use crate::{
     domain::{Timestamp, event::Record},
-    store::{BatchId, Chore, SpoolId, Store, Tended},
+    store::{BatchId, SpoolId, Upkeep},
     telemetry::metrics::AuditMetrics,
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Load {
 
 /// One for each run. Its flushes must not overlap.
 pub(super) struct AuditWriter {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Upkeep>,
     metrics: AuditMetrics,
     lost: Lost,
     spool: SpoolId,
@@ -64,7 +64,7 @@ impl AuditWriter {
     pub(super) fn begin(
         folder: &Path,
         spill_max: u64,
-        store: Arc<dyn Store>,
+        store: Arc<dyn Upkeep>,
         metrics: AuditMetrics,
         lost: Lost,
     ) -> io::Result<(Self, Before)> {
@@ -136,11 +136,11 @@ impl AuditWriter {
     }
 
     async fn append(&self, batch: BatchId, records: &[Record], deadline: Instant) -> bool {
-        let asked = timeout_at(deadline, self.store.tend(Chore::Deliver { batch, records: records.to_vec() }));
+        let asked = timeout_at(deadline, self.store.deliver(batch, records.to_vec()));
         let taken = match asked.await {
-            Ok(Ok(Tended { rows, .. })) => {
+            Ok(Ok(appended)) => {
                 // What an earlier run has delivered, that run has counted.
-                if rows > 0 || batch.spool == self.spool {
+                if appended > 0 || batch.spool == self.spool {
                     self.metrics.stored.increment(denials(records));
                 }
                 Ok(())

@@ -13,10 +13,11 @@ use tokio::{
 };
 
 use super::{
-    Denial, Lost, QUEUE,
+    Denial,
     audit_writer::{AuditWriter, Load},
-    log,
+    queue::{Lost, QUEUE, Queued},
     run::Before,
+    sink::Sinks,
 };
 use crate::{
     domain::{
@@ -48,6 +49,7 @@ pub(super) struct Pipeline {
     audit_writer: Arc<AuditWriter>,
     view: Arc<ReplicaState>,
     lost: Lost,
+    sinks: Sinks,
     mask: bool,
     waiting: HashMap<Same, Denials>,
     /// What is under way, and how many denials it holds.
@@ -62,12 +64,14 @@ impl Pipeline {
         before: Before,
         view: Arc<ReplicaState>,
         lost: Lost,
+        sinks: Sinks,
         mask: bool,
     ) -> Self {
-        Self { audit_writer: Arc::new(audit_writer), view, lost, mask, waiting: HashMap::new(), flush: None, before }
+        let (audit_writer, waiting) = (Arc::new(audit_writer), HashMap::new());
+        Self { audit_writer, view, lost, sinks, mask, waiting, flush: None, before }
     }
 
-    pub(super) async fn run(mut self, mut denials: mpsc::Receiver<Denial>, mut stop: oneshot::Receiver<()>) {
+    pub(super) async fn run(mut self, mut denials: mpsc::Receiver<Queued>, mut stop: oneshot::Receiver<()>) {
         let mut tick = interval(FLUSH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_due = false;
@@ -98,8 +102,8 @@ impl Pipeline {
         self.lost.log();
     }
 
-    fn take(&mut self, denial: Denial) {
-        let Denial { kind, reason, key_id, ip, decision_id, at } = denial;
+    fn take(&mut self, queued: Queued) {
+        let Queued { kind, denial: Denial { reason, key_id, ip, decision_id }, at } = queued;
         let network = ip.map(Network::owning).map(|network| if self.mask { network.masked() } else { network });
         let pending = self.waiting.len();
         match self.waiting.entry((kind, reason, key_id, network)) {
@@ -116,7 +120,7 @@ impl Pipeline {
     }
 
     /// Sends off everything that was reported until now, unless there is no clock yet to date it by.
-    fn start_flush(&mut self, denials: &mut mpsc::Receiver<Denial>, patience: Duration) {
+    fn start_flush(&mut self, denials: &mut mpsc::Receiver<Queued>, patience: Duration) {
         let now = Instant::now();
         for _ in 0..QUEUE {
             let Ok(denial) = denials.try_recv() else { break };
@@ -127,7 +131,7 @@ impl Pipeline {
         let has_gap = gap.is_some();
         let waiting = self.waiting.drain().filter_map(|(same, denials)| record(&self.view, same, &denials));
         let records: Vec<Record> = gap.into_iter().chain(waiting).collect();
-        records.iter().for_each(log);
+        records.iter().for_each(|record| self.sinks.receive(record));
         let held = records.iter().filter(|record| record.reason.is_some()).map(|record| record.count).sum();
         let audit_writer = Arc::clone(&self.audit_writer);
         let load = Load { records, at, has_gap };

@@ -4,8 +4,7 @@ use prost::{Message, bytes::Bytes};
 
 use crate::{
     credential::{Credentials, Profile},
-    domain::Mode,
-    engine::Missing,
+    domain::{Missing, Mode},
 };
 
 /// A route's own rules.

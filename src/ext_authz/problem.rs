@@ -19,24 +19,8 @@ use serde::Serialize;
 use crate::{
     credential::Dialect,
     domain::{Reason, event::DecisionId},
+    settings::Help,
 };
-
-/// How a locked-out owner gets back: `answers.help`. Part of every denial.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Help {
-    /// `answers.help.text`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// `answers.help.url`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-}
-
-impl Help {
-    fn as_option(&self) -> Option<&Self> {
-        (self.text.is_some() || self.url.is_some()).then_some(self)
-    }
-}
 
 /// One HTTP status, and what each dialect calls it.
 pub(super) struct Refusal {

@@ -16,35 +16,36 @@ use envoy_types::pb::{
 };
 
 use super::{
-    Answer,
-    problem::{Help, Problem, Refusal},
+    context::CheckContext,
+    problem::{Problem, Refusal},
 };
 use crate::{
     credential::Dialect,
     domain::{ClientIp, KeyId, Reason},
     engine::{Decision, Denial, Permit},
+    settings::Help,
 };
 
 /// Request headers that only Sentinel may set. This version sets none; a client's own never reach the upstream.
 const OWNED: [&str; 1] = ["x-sentinel-key-id"];
 
-/// Envoy's answer for `answer`.
-pub(super) fn response(answer: &Answer<'_>, help: &Help) -> CheckResponse {
-    match &answer.decision {
-        Decision::Allow(permit) => allowed(permit, answer),
-        Decision::Deny(denial) => denied(denial, answer, help),
+/// Envoy's answer for `decision`.
+pub(super) fn response(decision: &Decision, context: &CheckContext<'_>, help: &Help) -> CheckResponse {
+    match decision {
+        Decision::Allow(permit) => allowed(permit, context),
+        Decision::Deny(denial) => denied(denial, context, help),
     }
 }
 
-fn allowed(permit: &Permit, answer: &Answer<'_>) -> CheckResponse {
+fn allowed(permit: &Permit, context: &CheckContext<'_>) -> CheckResponse {
     // Removed whether or not the request has them: with `allowed_headers` Envoy may not have shown them to us.
-    let unread = answer.profile.unread.iter().map(|&name| name.to_owned());
+    let unread = context.profile.unread.iter().map(|&name| name.to_owned());
     CheckResponse {
         status: Some(Status { code: 0, ..Status::default() }),
-        dynamic_metadata: Some(metadata("allow", permit.reason(), permit.key_id(), answer, permit.would_deny())),
+        dynamic_metadata: Some(metadata("allow", permit.reason(), permit.key_id(), context, permit.would_deny())),
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
             headers_to_remove: unread
-                .chain(answer.lookalikes.iter().cloned())
+                .chain(context.lookalikes.iter().cloned())
                 .chain(OWNED.map(str::to_owned))
                 .collect(),
             ..OkHttpResponse::default()
@@ -52,15 +53,15 @@ fn allowed(permit: &Permit, answer: &Answer<'_>) -> CheckResponse {
     }
 }
 
-fn denied(denial: &Denial, answer: &Answer<'_>, help: &Help) -> CheckResponse {
-    let (reason, dialect) = (denial.reason, answer.profile.dialect);
+fn denied(denial: &Denial, context: &CheckContext<'_>, help: &Help) -> CheckResponse {
+    let (reason, dialect) = (denial.reason, context.profile.dialect);
     let refusal = Refusal::of(status(reason));
     let problem = Problem {
         refusal,
         reason,
         detail: detail(reason),
-        decision_id: answer.decision_id,
-        client_ip: answer.ip.map(ClientIp::ip),
+        decision_id: context.request.decision_id,
+        client_ip: context.request.ip.map(ClientIp::ip),
         help,
     };
     let (body, media_type) = problem.told_in(dialect);
@@ -75,11 +76,11 @@ fn denied(denial: &Denial, answer: &Answer<'_>, help: &Help) -> CheckResponse {
     }
     if dialect == Dialect::Anthropic {
         // Its SDKs read the request's id here and nowhere else.
-        headers.push(header("request-id", &answer.decision_id.to_string()));
+        headers.push(header("request-id", &context.request.decision_id.to_string()));
     }
     CheckResponse {
         status: Some(Status { code: refusal.grpc_code, message: reason.as_str().to_owned(), details: Vec::new() }),
-        dynamic_metadata: Some(metadata("deny", reason, denial.key_id, answer, false)),
+        dynamic_metadata: Some(metadata("deny", reason, denial.key_id, context, false)),
         http_response: Some(HttpResponse::DeniedResponse(DeniedHttpResponse {
             status: Some(HttpStatus { code: refusal.status }),
             headers,
@@ -147,14 +148,20 @@ fn detail(reason: Reason) -> &'static str {
 }
 
 /// Namespace `envoy.filters.http.ext_authz`. Fields that say nothing are absent.
-fn metadata(decision: &str, reason: Reason, key_id: Option<KeyId>, answer: &Answer<'_>, would_deny: bool) -> Struct {
+fn metadata(
+    decision: &str,
+    reason: Reason,
+    key_id: Option<KeyId>,
+    context: &CheckContext<'_>,
+    would_deny: bool,
+) -> Struct {
     let text = |name: &str, text: String| (name.to_owned(), Value { kind: Some(Kind::StringValue(text)) });
     let key_id = key_id.map(|id| text("key_id", id.to_string()));
     let fields = [
         text("decision", decision.to_owned()),
         text("reason", reason.as_str().to_owned()),
-        text("mode", answer.mode.to_string()),
-        text("decision_id", answer.decision_id.to_string()),
+        text("mode", context.request.mode.to_string()),
+        text("decision_id", context.request.decision_id.to_string()),
     ];
     let would_deny = would_deny.then(|| ("would_deny".to_owned(), Value { kind: Some(Kind::BoolValue(true)) }));
     Struct { fields: fields.into_iter().chain(key_id).chain(would_deny).collect() }

@@ -22,7 +22,7 @@ use tonic::{
     server::{ClientStreamingService, Grpc, NamedService},
 };
 
-use super::{Authorization, call::Call};
+use super::{authorization::Authorization, call::Call};
 
 /// The longest Check message that is read, in bytes. Envoy's own limit for request headers is 60 KiB by default and
 /// 8 MiB at most (`max_request_headers_kb`); a longer message carries a request body, which nothing here reads.

@@ -8,10 +8,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::{
-    cache::Cached,
-    store::{Chore, Store, Use},
-};
+use crate::store::{Upkeep, Use};
 
 /// How often the marks are written. A process that is killed loses so much of them.
 const BATCH_EVERY: Duration = Duration::from_secs(5);
@@ -22,8 +19,8 @@ const BATCH: usize = 500;
 /// The most keys that wait for a store that does not answer. What is beyond is used again, or was used long ago anyway.
 const MAX_WAITING: usize = 1_000_000;
 
-/// Writes until `stop` is sent or dropped, and then what is left, once.
-pub async fn write(store: Arc<dyn Store>, cached: Arc<Cached>, mut stop: oneshot::Receiver<()>) {
+/// Writes what `take` returns until `stop` is sent or dropped, and then what is left, once.
+pub async fn write(store: Arc<dyn Upkeep>, take: impl Fn() -> Vec<Use>, mut stop: oneshot::Receiver<()>) {
     let mut tick = interval(BATCH_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut waiting, mut failing) = (Vec::new(), false);
@@ -32,7 +29,7 @@ pub async fn write(store: Arc<dyn Store>, cached: Arc<Cached>, mut stop: oneshot
             _ = &mut stop => true,
             _ = tick.tick() => false,
         };
-        waiting.extend(cached.take_uses());
+        waiting.extend(take());
         if waiting.len() > MAX_WAITING {
             warn!(keys = waiting.len(), "the store does not take the times of last use; they are forgotten");
             waiting.clear();
@@ -45,10 +42,10 @@ pub async fn write(store: Arc<dyn Store>, cached: Arc<Cached>, mut stop: oneshot
 }
 
 /// What the store did not take. `failing` is whether something was left the last time.
-async fn store_all(store: &dyn Store, mut uses: Vec<Use>, failing: &mut bool) -> Vec<Use> {
+async fn store_all(store: &dyn Upkeep, mut uses: Vec<Use>, failing: &mut bool) -> Vec<Use> {
     while !uses.is_empty() {
         let batch = uses.split_off(uses.len().saturating_sub(BATCH));
-        if let Err(cause) = store.tend(Chore::NoteUses(batch.clone())).await {
+        if let Err(cause) = store.note_uses(batch.clone()).await {
             // Once: it is tried every few seconds, and whoever archives by what is written may be another replica.
             if !std::mem::replace(failing, true) {
                 warn!(%cause, "times of last use are not written; binding.archive_after may take keys that are in use");

@@ -1,5 +1,7 @@
 //! Jobs that run by the clock, beside the requests.
 
-pub mod jobs;
+pub mod archive;
+pub mod counts;
 pub mod last_seen;
 pub mod rekey;
+pub mod retention;

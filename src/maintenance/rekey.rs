@@ -5,15 +5,15 @@ use std::{convert::Infallible, sync::Arc};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use crate::store::{Chore, ReplicaState, Store, StoreError, rekey::Batches};
+use crate::store::{ReplicaState, StoreError, Upkeep, rekey::Batches};
 
 /// Moves what is put into the queue of `batches`, indefinitely.
-pub async fn run(mut batches: Batches, store: Arc<dyn Store>, state: Arc<ReplicaState>) -> Infallible {
+pub async fn run(mut batches: Batches, store: Arc<dyn Upkeep>, state: Arc<ReplicaState>) -> Infallible {
     loop {
         let batch = batches.gather().await;
         let (keys, now) = (batch.len(), state.time(Instant::now()));
         let moved = match now {
-            Some(now) => store.tend(Chore::Rekey { moves: batch, now }).await.map(|tended| tended.rows),
+            Some(now) => store.rekey(batch, now).await,
             None => Err(StoreError::Unavailable("the store was never reached".to_owned())),
         };
         match moved {

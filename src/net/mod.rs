@@ -1,5 +1,6 @@
 //! Sockets, callers and connections.
 
 pub mod caller;
+pub mod http2;
 pub mod listen;
 pub mod redis_link;

@@ -9,14 +9,14 @@ use super::PollSignal;
 use crate::{
     cache::Cached,
     domain::{KeyRing, PepperId},
-    store::{ReplicaState, Store, StoreError},
+    store::{Decisions, ReplicaState, StoreError},
     telemetry::metrics::StoreMetrics,
 };
 
 /// Polls the change log, applies it in order and keeps the store's clock.
 pub struct Follower {
     /// The authority.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Decisions>,
     /// What is invalidated.
     pub cached: Arc<Cached>,
     /// What learns the clock and the applied revision.

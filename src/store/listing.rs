@@ -1,52 +1,56 @@
-//! What operators ask for: keys, the audit, counts.
+//! What operators ask for: keys and audit records.
 
-use super::{ExportedKey, PepperRow, RefusedNetwork};
-use crate::domain::{Hint, KeyFacts, KeyId, Network, Reason, State, Timestamp};
+use super::{ExportedKey, RecordId, RefusedNetwork, Target};
+use crate::domain::{Hint, KeyFacts, KeyId, Network, State, Timestamp, event::EventKind};
 
-/// Which keys to list.
+/// Which keys to list, in which order.
 #[derive(Clone, Debug)]
 pub struct KeyQuery {
-    /// Only bindings in this state; bans without a binding are then left out.
-    pub state: Option<State>,
-    /// Only pinned bindings without networks.
-    pub reserved_only: bool,
+    /// Only these.
+    pub filter: KeyFilter,
     /// Only keys whose hint has this text in it.
     pub hint: Option<String>,
-    /// Only keys with a ban in force.
-    pub banned_only: bool,
-    /// Only keys that observe mode has seen and that have no binding.
-    pub observed_only: bool,
-    /// Only keys that have an owner and that only the mode let through in the last 24 h, the busiest first, with the
-    /// networks that enforcing would refuse. Nothing else narrows or orders these.
-    pub let_through_only: bool,
-    /// Every key that anything is known of, seen or archived ones too, by id and with [`KeyRow::whole`]; all of a page in
-    /// one snapshot. Nothing else narrows these.
-    pub whole: bool,
-    /// Only keys that this network owns exactly.
-    pub network: Option<Network>,
-    /// At most so many rows.
+    /// At most this many rows.
     pub limit: u32,
-    /// Skip so many rows.
+    /// Skips this many rows.
     pub offset: u32,
     /// In which order.
     pub order: Order,
 }
 
+/// Which keys a [`KeyQuery`] selects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyFilter {
+    /// Keys that have a binding or a ban, and all of this.
+    BoundOrBanned {
+        /// Only bindings in this state; bans without a binding are then left out.
+        state: Option<StateFilter>,
+        /// Only keys that this network owns exactly.
+        network: Option<Network>,
+        /// Only keys with a ban in force.
+        banned_only: bool,
+    },
+    /// Keys that observe mode has seen and that have no binding.
+    Observed,
+}
+
+/// The state of a binding, as operators name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateFilter {
+    /// As the store names it.
+    In(State),
+    /// Pinned, without networks.
+    Reserved,
+}
+
+impl KeyFilter {
+    /// All bindings and bans.
+    pub const ALL: Self = Self::BoundOrBanned { state: None, network: None, banned_only: false };
+}
+
 impl KeyQuery {
     /// The first of all bindings and bans, the newest first.
-    pub const ALL: Self = Self {
-        state: None,
-        reserved_only: false,
-        hint: None,
-        banned_only: false,
-        observed_only: false,
-        let_through_only: false,
-        whole: false,
-        network: None,
-        limit: 1000,
-        offset: 0,
-        order: Order::Newest,
-    };
+    pub const ALL: Self = Self { filter: KeyFilter::ALL, hint: None, limit: 1000, offset: 0, order: Order::Newest };
 }
 
 /// The order of a [`KeyQuery`].
@@ -70,11 +74,20 @@ pub struct KeyRow {
     pub facts: KeyFacts,
     /// What only operators want to know of its binding.
     pub life: Life,
-    /// The networks refused this key in the last 24 h, as for [`refused`](super::Applied::refused). Only [`find`](super::Store::find) looks for them, and
-    /// [`KeyQuery::let_through_only`] for those that were let through.
+    /// The networks refused this key in the last 24 h, as for [`refused`](super::Applied::refused). Only
+    /// [`find`](super::Operators::find) looks for them, and [`would_deny_keys`](super::Operators::would_deny_keys) for
+    /// those that were let through.
     pub refused: Vec<RefusedNetwork>,
-    /// Only where [`KeyQuery::whole`] asks for it.
-    pub whole: Option<Box<ExportedKey>>,
+}
+
+impl From<ExportedKey> for KeyRow {
+    /// Without the networks that were refused.
+    fn from(known: ExportedKey) -> Self {
+        let ExportedKey { id: key_id, key, facts, used_at, refused_at, note, mut archive, .. } = known;
+        let archived = archive.pop().map(|last| Archived { at: last.archived_at, networks: last.networks });
+        let life = Life { used_at, refused_at, note, archived };
+        Self { key_id, hint: key.hint, facts, life, refused: Vec::new() }
+    }
 }
 
 /// What has become of a binding. Written some seconds late, so no decision reads it.
@@ -99,56 +112,53 @@ pub struct Archived {
     pub networks: Vec<Network>,
 }
 
-/// What to count beside the bindings and the bans.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CountQuery {
-    /// So many of the networks that learned the most keys; 0 for none.
-    pub crowded: u32,
-    /// The denials whose record's last time is not before this; `None` for none.
-    pub denied_since: Option<Timestamp>,
-    /// Whether to count what is under each pepper.
-    pub peppers: bool,
-}
-
-/// How full the store is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Provisional bindings, expired ones included until something takes their place.
-    pub provisional: u64,
-    /// Learned bindings.
-    pub learned: u64,
-    /// Pinned bindings with networks.
-    pub pinned: u64,
-    /// Pinned bindings without networks.
-    pub reserved: u64,
-    /// Bans in force.
-    pub banned: u64,
-    /// Keys that observe mode has seen and that have no binding.
-    pub observed: u64,
-    /// The networks that own the most learned keys, or used the most observed ones; the fullest first.
-    pub crowded: Vec<Crowded>,
-    /// The denials by reason, the most frequent first.
-    pub denied: Vec<Denied>,
-    /// Every pepper that was ever active, and what is left under it; the active one first, the others by name.
-    pub peppers: Vec<PepperRow>,
-}
-
-/// A network and what it learned.
+/// In which order audit records are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crowded {
-    /// The network.
-    pub network: Network,
-    /// How many keys it learned or was observed with. Those that an operator gave it are not counted.
-    pub keys: u64,
+pub enum AuditOrder {
+    /// By their last time, the newest first.
+    Newest,
+    /// By their number, the highest first.
+    LastStored,
+    /// By their number, which is the order in which they were stored, those after `after` and up to `upto`.
+    Stored {
+        /// Not this one.
+        after: RecordId,
+        /// But this one.
+        upto: RecordId,
+    },
 }
 
-/// A reason and how often it denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Denied {
-    /// The reason.
-    pub reason: Reason,
-    /// How many times.
-    pub count: u64,
-    /// The last time.
-    pub last_at: Timestamp,
+/// Which audit records to list.
+#[derive(Clone, Debug)]
+pub struct AuditQuery {
+    /// Only this kind.
+    pub kind: Option<EventKind>,
+    /// Only keys whose id begins so, or this one key, of which there need be no row.
+    pub key: Option<Target>,
+    /// Only records whose last time is not before this.
+    pub since: Option<Timestamp>,
+    /// Only records whose last time is before this.
+    pub until: Option<Timestamp>,
+    /// Only the record with this number.
+    pub record: Option<RecordId>,
+    /// Only records whose first decision has this id.
+    pub decision: Option<String>,
+    /// In which order.
+    pub order: AuditOrder,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl AuditQuery {
+    /// Everything, newest first.
+    pub const ALL: Self = Self {
+        kind: None,
+        key: None,
+        since: None,
+        until: None,
+        record: None,
+        decision: None,
+        order: AuditOrder::Newest,
+        limit: u32::MAX,
+    };
 }

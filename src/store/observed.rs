@@ -7,11 +7,12 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
-    Applied, AuditQuery, Change, ChangeError, Changes, Chore, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
-    Reading, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Tended,
+    Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, Crowded, Decisions, Denied,
+    ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey, Revision, Rotated,
+    Rotation, Store, StoreError, Stored, Target, Upkeep, Use,
 };
 use crate::{
-    domain::{KeyDigests, Timestamp},
+    domain::{KeyDigests, KeyId, Timestamp, event::Record},
     telemetry::metrics::{ClaimOutcome, Operation, StoreMetrics},
 };
 
@@ -80,20 +81,8 @@ impl IsFailure for ChangeError {
     }
 }
 
-fn operation(chore: &Chore) -> Operation {
-    match chore {
-        Chore::NoteUses(_) => Operation::NoteUses,
-        Chore::Deliver { .. } => Operation::AppendAudit,
-        Chore::PruneAudit { .. } => Operation::PruneAudit,
-        Chore::Archive { .. } => Operation::Archive,
-        Chore::Expire { .. } => Operation::Expire,
-        Chore::Rekey { .. } => Operation::Rekey,
-        Chore::Import { .. } => Operation::Import,
-    }
-}
-
 #[async_trait]
-impl Store for Observed {
+impl Decisions for Observed {
     async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
         self.timed(Operation::Lookup, self.store.lookup(key)).await
     }
@@ -107,6 +96,13 @@ impl Store for Observed {
         Ok(claimed)
     }
 
+    async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
+        self.timed(Operation::Poll, self.store.changes_after(applied)).await
+    }
+}
+
+#[async_trait]
+impl Operators for Observed {
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
         self.timed(Operation::Apply, self.store.apply(change, actor, now)).await
     }
@@ -115,28 +111,76 @@ impl Store for Observed {
         self.timed(Operation::Rotate, self.store.rotate(step, actor, now)).await
     }
 
-    async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
-        self.timed(Operation::Poll, self.store.changes_after(applied)).await
-    }
-
-    async fn keys(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-        self.timed(Operation::Keys, self.store.keys(query)).await
-    }
-
     async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
         self.timed(Operation::Find, self.store.find(target)).await
+    }
+
+    async fn list(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+        self.timed(Operation::Keys, self.store.list(query)).await
+    }
+
+    async fn would_deny_keys(&self, limit: u32) -> Result<Vec<KeyRow>, StoreError> {
+        self.timed(Operation::Keys, self.store.would_deny_keys(limit)).await
+    }
+
+    async fn export_page(&self, after: Option<KeyId>, limit: u32) -> Result<Vec<ExportedKey>, StoreError> {
+        self.timed(Operation::Keys, self.store.export_page(after, limit)).await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.timed(Operation::Counts, self.store.counts()).await
+    }
+
+    async fn crowded_networks(&self, limit: u32) -> Result<Vec<Crowded>, StoreError> {
+        self.timed(Operation::Counts, self.store.crowded_networks(limit)).await
+    }
+
+    async fn denials_since(&self, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
+        self.timed(Operation::Counts, self.store.denials_since(since)).await
+    }
+
+    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
+        self.timed(Operation::Peppers, self.store.peppers()).await
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         self.timed(Operation::Audit, self.store.audit(query)).await
     }
+}
 
-    async fn tend(&self, chore: Chore) -> Result<Tended, StoreError> {
-        self.timed(operation(&chore), self.store.tend(chore)).await
+#[async_trait]
+impl Upkeep for Observed {
+    async fn note_uses(&self, uses: Vec<Use>) -> Result<u64, StoreError> {
+        self.timed(Operation::NoteUses, self.store.note_uses(uses)).await
     }
 
-    async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {
-        let operation = if query.peppers { Operation::Peppers } else { Operation::Counts };
-        self.timed(operation, self.store.counts(query)).await
+    async fn deliver(&self, batch: BatchId, records: Vec<Record>) -> Result<u64, StoreError> {
+        self.timed(Operation::AppendAudit, self.store.deliver(batch, records)).await
+    }
+
+    async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.timed(Operation::PruneAudit, self.store.prune_audit(before, limit)).await
+    }
+
+    async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
+        self.timed(Operation::Archive, self.store.archive(unused_since, limit, now)).await
+    }
+
+    async fn expire(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.timed(Operation::Expire, self.store.expire(before, limit)).await
+    }
+
+    async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
+        self.timed(Operation::Rekey, self.store.rekey(moves, now)).await
+    }
+
+    async fn import(
+        &self,
+        keys: Vec<ExportedKey>,
+        peppers: Vec<KnownPepper>,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Imported, StoreError> {
+        self.timed(Operation::Import, self.store.import(keys, peppers, actor, now)).await
     }
 }

@@ -1,12 +1,8 @@
-//! How the audit goes in and comes out.
+//! Audit records, and how they come into a store.
 
 use std::fmt;
 
-use super::Target;
-use crate::domain::{
-    Timestamp,
-    event::{EventKind, Record},
-};
+use crate::domain::event::Record;
 
 /// An audit record's number in its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,55 +35,4 @@ pub struct BatchId {
     pub spool: SpoolId,
     /// Its place among them, from 1.
     pub number: u64,
-}
-
-/// In which order audit records are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuditOrder {
-    /// By their last time, the newest first.
-    Newest,
-    /// By their number, the highest first.
-    LastStored,
-    /// By their number, which is the order in which they were stored, those after `after` and up to `upto`.
-    Stored {
-        /// Not this one.
-        after: RecordId,
-        /// But this one.
-        upto: RecordId,
-    },
-}
-
-/// Which audit records to list.
-#[derive(Clone, Debug)]
-pub struct AuditQuery {
-    /// Only this kind.
-    pub kind: Option<EventKind>,
-    /// Only keys whose id begins so, or this one key, of which there need be no row.
-    pub key: Option<Target>,
-    /// Only records whose last time is not before this.
-    pub since: Option<Timestamp>,
-    /// Only records whose last time is before this.
-    pub until: Option<Timestamp>,
-    /// Only the record with this number.
-    pub record: Option<RecordId>,
-    /// Only records whose first decision has this id.
-    pub decision: Option<String>,
-    /// In which order.
-    pub order: AuditOrder,
-    /// At most so many.
-    pub limit: u32,
-}
-
-impl AuditQuery {
-    /// Everything, newest first.
-    pub const ALL: Self = Self {
-        kind: None,
-        key: None,
-        since: None,
-        until: None,
-        record: None,
-        decision: None,
-        order: AuditOrder::Newest,
-        limit: u32::MAX,
-    };
 }

@@ -131,7 +131,7 @@ async fn what_has_no_single_key_or_no_key_is_explained_by_its_carriers() {
             &["authorization bare key", "x-api-key bare another_key"],
         ),
         (format!("x-api-key: {k}\nx-api-key: {k}"), &[], "conflicting_keys", &["x-api-key - repeated"]),
-        (format!("x_api_key: {k}"), &[], "first_use", &["x-api-key lookalikes key"]),
+        (format!("x_api_key: {k}"), &[], "first_use", &["x-api-key disguised key"]),
         (format!("Authorization: Basic {k}"), &[], "malformed_key", &["authorization bearer malformed"]),
         (
             "Authorization: Bearer midjourney-proxy".to_owned(),

@@ -20,14 +20,20 @@ use key_ip_sentinel::{
     client_ip::{Resolver, Source},
     credential::{Credentials, Options, Profile},
     domain::KeyRing,
-    engine::{self, Engine},
+    engine::Engine,
+    events::{self, Events},
     net::caller::Callers,
     replication::ChangeNotifier,
+    settings::{LiveSettings, Settings},
     store::{AuditQuery, ReplicaState, Revision, Store, rekey},
-    telemetry::{health::Health, metrics::Metrics},
+    telemetry::{
+        health::{Health, LastPoll},
+        metrics::Metrics,
+    },
 };
 use tokio::{
     net::{TcpListener, UnixListener},
+    sync::oneshot,
     time::Instant,
 };
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
@@ -65,21 +71,30 @@ impl Parts {
         let profile = Profile::by_name("generic").unwrap();
         let metrics = Metrics::new().unwrap().store;
         let cached = Arc::new(Cached::new(self.store.clone(), 16, metrics, |_| {}).with_patience(PATIENCE));
-        let options = engine::Options::default();
+        let settings = Settings { check_deadline: Duration::from_secs(10), ..Settings::default() };
         Arc::new(Service {
             client_ip: Resolver { source: Source::Peer, trusted_proxies: Vec::new(), nat64: Vec::new() },
             callers: Callers::ByPlace,
-            engine: Arc::new(Engine::new(ring(), rekey::Queue::new().0, cached, self.view.clone(), options)),
-            check_deadline: Duration::from_secs(10),
+            engine: Arc::new(Engine::new(ring(), rekey::Queue::new().0, cached, self.view.clone())),
+            settings: Arc::new(LiveSettings::new(settings)),
             store: self.store.clone(),
+            upkeep: self.store.clone(),
             ring: ring(),
             credentials: Credentials { profile, route_profiles: Vec::new(), options: Options::default() },
+            events: self.events(),
             notifier: ChangeNotifier::default(),
             view: self.view.clone(),
-            health: Arc::new(Health::new(self.view.clone(), Duration::from_mins(10))),
+            health: Arc::new(Health::new(|_| LastPoll::default())),
             place: "sqlite:sentinel.db".to_owned(),
             started: Instant::now(),
         })
+    }
+
+    /// To be stored by nobody: operators' changes are published as stored.
+    fn events(&self) -> Events {
+        let options = events::Options { folder: self.folder.path().join("audit"), spill_max: 0, mask_addresses: false };
+        let (metrics, stop) = (Metrics::new().unwrap().audit, oneshot::channel().1);
+        Events::new(self.store.clone(), self.view.clone(), metrics, &options, Vec::new(), stop).unwrap().0
     }
 
     fn serve(&self) -> PathBuf {

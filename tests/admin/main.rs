@@ -38,7 +38,7 @@ use key_ip_sentinel::{
         ApiKey, Fingerprint, KeyDigest, KeyHasher, Network, Pepper, Reason, Timestamp,
         event::{EventKind, Record},
     },
-    store::{Action, BatchId, Change, Chore, Claim, Claimed, Purpose, Slots, SpoolId, Store, Target},
+    store::{Action, BatchId, Change, Claim, Claimed, Purpose, Slots, SpoolId, Store, Target},
 };
 use run::{Seen, run};
 use tonic::transport::{Channel, Endpoint};
@@ -96,7 +96,7 @@ async fn together(calls: impl IntoIterator<Item = impl Future<Output = ()>>) {
 
 /// The key's first use.
 async fn append(store: &dyn Store, records: Vec<Record>) {
-    store.tend(Chore::Deliver { batch: BATCH, records }).await.unwrap();
+    store.deliver(BATCH, records).await.unwrap();
 }
 
 async fn bind(store: &dyn Store, key: Fingerprint, owner: &str, now: Timestamp) {

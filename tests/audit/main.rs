@@ -17,20 +17,20 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
     ops::Range,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
-use common::{database::open_sqlite, eventually, log::Log, pauses::Pauses, sentinel, switch::Switch};
+use common::{database::open_sqlite, eventually, log::Log, sentinel, switch::Switch};
 use futures_util::future::join_all;
 use key_ip_sentinel::{
     domain::{
         ClientIp, KeyDigest, KeyId, Network, Pepper, Reason,
         event::{DecisionId, EventKind, Record},
     },
-    events::{Audit, Options},
-    store::{AuditOrder, AuditQuery, RecordId, ReplicaState, Revision, Store},
+    events::{Denial, Event, Events, JsonLog, Options},
+    store::{AuditOrder, AuditQuery, Decisions, Operators, RecordId, ReplicaState, Revision},
     telemetry::metrics::Metrics,
 };
 use serde_json::Value;
@@ -51,6 +51,13 @@ const QUEUE: u64 = 65_536;
 
 fn key_id(number: u8) -> KeyId {
     KeyDigest::from_bytes([number; 32]).new_id()
+}
+
+/// When the last flush was, in milliseconds by the store's clock, as is written in this folder of a run's; zero before the
+/// first.
+fn last_flush(folder: &Path) -> i64 {
+    let line = std::fs::read_to_string(folder.join("run")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap_or_default()
 }
 
 /// What became of the denials, counted in every place that tells of them.
@@ -79,7 +86,7 @@ impl Accounts {
 
 /// The pipeline with everything around it.
 struct Pipeline {
-    audit: Audit,
+    events: Events,
     store: Arc<Switch>,
     view: Arc<ReplicaState>,
     metrics: Metrics,
@@ -103,9 +110,9 @@ impl Pipeline {
         let (view, metrics) = (Arc::new(ReplicaState::new(Instant::now())), Metrics::new().unwrap());
         let (stop, stopped) = oneshot::channel();
         let options = Options { folder: folder.path().join("audit"), spill_max, mask_addresses: false };
-        let audit = Audit::new(Arc::clone(&store) as _, Arc::clone(&view), metrics.audit.clone(), &options, stopped);
-        let (audit, run) = audit.unwrap();
-        (Self { audit, store, view, metrics, stop: Some(stop), log: Log::begin(), folder }, run)
+        let (over, audit, sinks) = (Arc::clone(&store) as _, metrics.audit.clone(), vec![Box::new(JsonLog) as _]);
+        let (events, run) = Events::new(over, Arc::clone(&view), audit, &options, sinks, stopped).unwrap();
+        (Self { events, store, view, metrics, stop: Some(stop), log: Log::begin(), folder }, run)
     }
 
     /// Under a paused clock: polled, and driven as far as its first tick, which found nothing.
@@ -126,14 +133,18 @@ impl Pipeline {
     }
 
     fn deny(&self, reason: Reason, key: Option<u8>, ip: &str) {
-        self.audit.denied(reason, key.map(key_id), Some(ip.parse().unwrap()), DecisionId(7));
+        self.denied(reason, key.map(key_id), Some(ip.parse().unwrap()));
+    }
+
+    fn denied(&self, reason: Reason, key_id: Option<KeyId>, ip: Option<ClientIp>) {
+        self.events.publish(Event::Denied(Denial { reason, key_id, ip, decision_id: DecisionId(7) }));
     }
 
     /// One denial from each of these IPv4 addresses.
     async fn deny_addresses(&self, addresses: Range<u32>) {
         for address in addresses {
             let ip = ClientIp::new(IpAddr::V4(Ipv4Addr::from_bits(address)));
-            self.audit.denied(Reason::IpMismatch, Some(key_id(1)), Some(ip), DecisionId(7));
+            self.denied(Reason::IpMismatch, Some(key_id(1)), Some(ip));
             if address % 10_000 == 0 {
                 // The pipeline empties its queue.
                 sleep(MOMENT).await;
@@ -212,7 +223,7 @@ async fn denials_of_one_key_network_and_reason_are_one_record_with_their_exact_c
         *expected.entry((reason.as_str(), key.map(|key| key_id(key).to_string()), network.to_owned())).or_insert(0) +=
             times;
     }
-    pipeline.audit.denied(Reason::MalformedRequest, None, None, DecisionId(7));
+    pipeline.denied(Reason::MalformedRequest, None, None);
     assert_eq!(pipeline.stop(run).await, Accounts::all_stored(30));
     let records = pipeline.records().await;
     assert_eq!(records.len(), expected.len() + 1, "{records:#?}");

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicU64;
 use common::{database::Database, sentinel};
 use key_ip_sentinel::{
     domain::{ApiKey, KeyHasher, Timestamp},
-    maintenance::jobs,
-    store::{Action, BatchId, Change, ChangeError, Chore, Claim, Claimed, Purpose, Refusal, Slots, SpoolId, Target},
+    maintenance::retention::prune_audit_once,
+    store::{Action, BatchId, Change, ChangeError, Claim, Claimed, Purpose, Refusal, Slots, SpoolId, Target},
 };
 
 use super::*;
@@ -54,9 +54,9 @@ async fn old_records_go_while_claims_go_on_and_bindings_and_bans_stay() {
     store.apply(change("old".into(), ban), "uid:0", OLD).await.unwrap();
     let undoable = store.audit(AuditQuery { kind: Some(EventKind::Ban), ..AuditQuery::ALL }).await.unwrap()[0].id;
     let batch = BatchId { spool: SpoolId(1), number: 1 };
-    store.tend(Chore::Deliver { batch, records: vec![denied(OLD); RECORDS] }).await.unwrap();
+    store.deliver(batch, vec![denied(OLD); RECORDS]).await.unwrap();
     let batch = BatchId { number: 2, ..batch };
-    store.tend(Chore::Deliver { batch, records: vec![denied(NEW); 7] }).await.unwrap();
+    store.deliver(batch, vec![denied(NEW); 7]).await.unwrap();
 
     let won = AtomicU64::new(0);
     let claiming = async {
@@ -69,7 +69,7 @@ async fn old_records_go_while_claims_go_on_and_bindings_and_bans_stay() {
         }
     };
     let deleted = tokio::select! {
-        done = jobs::prune_audit_once(&*store, LIMIT) => done,
+        done = prune_audit_once(&*store, LIMIT) => done,
         () = claiming => unreachable!(),
     };
     assert_eq!((deleted.0, deleted.1.is_ok()), (RECORDS as u64 + 2, true), "with the first use and the ban");
@@ -81,7 +81,7 @@ async fn old_records_go_while_claims_go_on_and_bindings_and_bans_stay() {
     assert!(facts.binding.is_some() && facts.ban.is_some());
     let undone = store.apply(Change::Undo(undoable), "uid:0", NEW).await.unwrap_err();
     assert!(matches!(undone, ChangeError::Refused(Refusal::NoRecord(_))), "what undoes it went with its record");
-    assert_eq!(jobs::prune_audit_once(&*store, LIMIT).await.0, 0);
+    assert_eq!(prune_audit_once(&*store, LIMIT).await.0, 0);
 }
 
 #[tokio::test]

@@ -7,10 +7,11 @@ use std::sync::{
 
 use async_trait::async_trait;
 use key_ip_sentinel::{
-    domain::{KeyDigests, Timestamp},
+    domain::{KeyDigests, KeyId, Timestamp, event::Record},
     store::{
-        Applied, AuditQuery, Change, ChangeError, Changes, Chore, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
-        Reading, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Tended,
+        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, Crowded, Decisions, Denied,
+        ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey, Revision, Rotated,
+        Rotation, Store, StoreError, Stored, Target, Upkeep, Use,
     },
 };
 use tokio::{
@@ -63,9 +64,9 @@ pub(crate) struct Switch {
     pub(crate) reads: Gate,
     /// What `claim` has done.
     pub(crate) claims: Gate,
-    /// What [`Chore::Deliver`] is about to do.
+    /// What [`Upkeep::deliver`] is about to do.
     pub(crate) appends: Gate,
-    /// What [`Chore::Deliver`] has done.
+    /// What [`Upkeep::deliver`] has done.
     pub(crate) appended: Gate,
 }
 
@@ -101,21 +102,10 @@ impl Switch {
             false => Ok(()),
         }
     }
-
-    async fn deliver(&self, batch: Chore) -> Result<Tended, StoreError> {
-        self.appends.pass().await;
-        let room = self.audit_room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(1));
-        room.map_err(|_| StoreError::Unavailable("switched to full".into()))?;
-        // A paused clock stands still while blocking work is under way, but not for a thread of the store's own.
-        let (store, runtime) = (Arc::clone(&self.store), Handle::current());
-        let appended = spawn_blocking(move || runtime.block_on(store.tend(batch))).await.unwrap();
-        self.appended.pass().await;
-        appended
-    }
 }
 
 #[async_trait]
-impl Store for Switch {
+impl Decisions for Switch {
     async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
         self.check()?;
         assert!(!self.broken.swap(false, Ordering::SeqCst), "as the test has asked for");
@@ -131,6 +121,14 @@ impl Store for Switch {
         claimed
     }
 
+    async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
+        self.check()?;
+        self.store.changes_after(applied).await
+    }
+}
+
+#[async_trait]
+impl Operators for Switch {
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
         self.store.apply(change, actor, now).await
     }
@@ -139,39 +137,84 @@ impl Store for Switch {
         self.store.rotate(step, actor, now).await
     }
 
-    async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
-        self.check()?;
-        self.store.changes_after(applied).await
-    }
-
-    async fn keys(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-        self.store.keys(query).await
-    }
-
     async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
         self.store.find(target).await
+    }
+
+    async fn list(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+        self.store.list(query).await
+    }
+
+    async fn would_deny_keys(&self, limit: u32) -> Result<Vec<KeyRow>, StoreError> {
+        self.store.would_deny_keys(limit).await
+    }
+
+    async fn export_page(&self, after: Option<KeyId>, limit: u32) -> Result<Vec<ExportedKey>, StoreError> {
+        self.store.export_page(after, limit).await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.store.counts().await
+    }
+
+    async fn crowded_networks(&self, limit: u32) -> Result<Vec<Crowded>, StoreError> {
+        self.store.crowded_networks(limit).await
+    }
+
+    async fn denials_since(&self, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
+        self.store.denials_since(since).await
+    }
+
+    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
+        self.store.peppers().await
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
         self.store.audit(query).await
     }
+}
 
-    async fn tend(&self, chore: Chore) -> Result<Tended, StoreError> {
-        match chore {
-            Chore::Deliver { .. } => self.deliver(chore).await,
-            Chore::NoteUses(_) => {
-                self.check()?;
-                self.store.tend(chore).await
-            }
-            Chore::PruneAudit { .. }
-            | Chore::Archive { .. }
-            | Chore::Expire { .. }
-            | Chore::Rekey { .. }
-            | Chore::Import { .. } => self.store.tend(chore).await,
-        }
+#[async_trait]
+impl Upkeep for Switch {
+    async fn note_uses(&self, uses: Vec<Use>) -> Result<u64, StoreError> {
+        self.check()?;
+        self.store.note_uses(uses).await
     }
 
-    async fn counts(&self, query: CountQuery) -> Result<Counts, StoreError> {
-        self.store.counts(query).await
+    async fn deliver(&self, batch: BatchId, records: Vec<Record>) -> Result<u64, StoreError> {
+        self.appends.pass().await;
+        let room = self.audit_room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(1));
+        room.map_err(|_| StoreError::Unavailable("switched to full".into()))?;
+        // A paused clock stands still while blocking work is under way, but not for a thread of the store's own.
+        let (store, runtime) = (Arc::clone(&self.store), Handle::current());
+        let appended = spawn_blocking(move || runtime.block_on(store.deliver(batch, records))).await.unwrap();
+        self.appended.pass().await;
+        appended
+    }
+
+    async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.store.prune_audit(before, limit).await
+    }
+
+    async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
+        self.store.archive(unused_since, limit, now).await
+    }
+
+    async fn expire(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.store.expire(before, limit).await
+    }
+
+    async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
+        self.store.rekey(moves, now).await
+    }
+
+    async fn import(
+        &self,
+        keys: Vec<ExportedKey>,
+        peppers: Vec<KnownPepper>,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Imported, StoreError> {
+        self.store.import(keys, peppers, actor, now).await
     }
 }

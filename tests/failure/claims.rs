@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use key_ip_sentinel::{domain::Reason, engine::Failsafe};
+use key_ip_sentinel::domain::{Failsafe, Reason};
 
 use super::{OWNER, Process, THIEF, common::eventually, process::first_uses};
 

@@ -9,7 +9,7 @@ use std::{
 
 use key_ip_sentinel::{
     domain::{Ban, Binding, Fingerprint, KeyFacts, Pepper, Reason, State},
-    store::{Action, Chore, ExportedKey, KnownPepper, Life, Moving, Store},
+    store::{Action, Decisions, ExportedKey, KnownPepper, Upkeep},
 };
 
 use super::{
@@ -28,7 +28,7 @@ fn key(number: usize) -> String {
 }
 
 /// A key of the owner's as it comes from another store; every tenth is banned.
-fn moving(process: &Process, number: usize) -> Moving {
+fn exported(process: &Process, number: usize) -> ExportedKey {
     let key = process.fingerprint(&key(number));
     let (id, hint, created_at) = (key.digest.new_id(), key.hint.clone(), process.now());
     let binding = Binding {
@@ -42,18 +42,18 @@ fn moving(process: &Process, number: usize) -> Moving {
     };
     let ban = Ban { id, hint, until: None, reason: None, actor: "uid:0".to_owned(), created_at };
     let facts = KeyFacts { binding: Some(binding), ban: number.is_multiple_of(10).then_some(ban), candidates: vec![] };
-    let whole = ExportedKey { key: Fingerprint { others: vec![], ..key }, restored_at: None, archive: vec![] };
-    Moving { id, whole, facts, life: Life::default() }
+    let key = Fingerprint { others: vec![], ..key };
+    ExportedKey { id, key, facts, used_at: None, refused_at: None, restored_at: None, note: None, archive: vec![] }
 }
 
 async fn fill(process: &Process) {
     let known = |it: &Pepper| KnownPepper { id: it.id(), check_value: *it.check_value() };
     let peppers: Vec<_> = listed(&[7]).iter().map(known).collect();
-    let keys: Vec<_> = (0..KEYS).map(|number| moving(process, number)).collect();
+    let keys: Vec<_> = (0..KEYS).map(|number| exported(process, number)).collect();
     let now = process.now();
     for keys in keys.chunks(500) {
-        let chore = Chore::Import { keys: keys.to_vec(), peppers: peppers.clone(), actor: "uid:0".to_owned(), now };
-        assert_eq!(process.store.tend(chore).await.unwrap().rows, 500);
+        let imported = process.store.import(keys.to_vec(), peppers.clone(), "uid:0", now).await.unwrap();
+        assert_eq!(imported.taken, 500);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use key_ip_sentinel::{domain::Reason, engine::Failsafe};
+use key_ip_sentinel::domain::{Failsafe, Reason};
 
 use super::{
     BAN, OWNER, Process,

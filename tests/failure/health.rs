@@ -6,7 +6,7 @@ use key_ip_sentinel::{
     domain::{PepperId, Timestamp},
     ext_authz::SERVICE,
     store::{Changes, ReplicaState, Revision, StoreLife},
-    telemetry::health::Health,
+    telemetry::health::{Health, LastPoll},
 };
 use tokio::time::Instant;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -20,7 +20,8 @@ use super::{
 fn serving_follows_the_polls_and_never_returns_from_a_drain() {
     let start = Instant::now();
     let view = Arc::new(ReplicaState::new(start));
-    let health = Health::new(Arc::clone(&view), GRACE);
+    let heard = Arc::clone(&view);
+    let health = Health::new(move |now| LastPoll { fresh: heard.is_fresh(now, GRACE), ..LastPoll::default() });
     let judged = |at: Instant| {
         health.judge(at);
         health.is_serving()

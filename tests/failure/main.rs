@@ -16,8 +16,7 @@ mod sealed;
 use std::{sync::Arc, time::Duration};
 
 use key_ip_sentinel::{
-    domain::Reason,
-    engine::Failsafe,
+    domain::{Failsafe, Reason},
     store::{Action, Revision, StoreLife},
 };
 use process::Process;

@@ -5,12 +5,15 @@ use std::{cell::RefCell, path::PathBuf, sync::Arc, time::Duration};
 use key_ip_sentinel::{
     cache::Cached,
     domain::{
-        ApiKey, Fingerprint, KeyDigest, KeyRing, Mode, Pepper, Peppers, Reason, Timestamp,
+        ApiKey, Failsafe, Fingerprint, KeyDigest, KeyRing, Missing, Mode, Pepper, Peppers, Reason, Timestamp,
         event::{DecisionId, Record},
     },
-    engine::{Decision, Engine, Failsafe, Options, Request},
+    engine::{Decision, Engine, Request},
     replication::{Follower, PollSignal},
-    store::{Action, Change, Chore, Rekey, ReplicaState, Revision, Rotation, Store, Target, observed::Observed, rekey},
+    settings::Settings,
+    store::{
+        Action, Change, Operators, Rekey, ReplicaState, Revision, Rotation, Target, Upkeep, observed::Observed, rekey,
+    },
     telemetry::metrics::Metrics,
 };
 use tempfile::TempDir;
@@ -50,6 +53,7 @@ pub(crate) struct Process {
     pub(crate) view: Arc<ReplicaState>,
     metrics: Metrics,
     pub(crate) ring: Arc<KeyRing>,
+    settings: Settings,
     engine: Arc<Engine>,
     started: Instant,
     /// A folder, and the database, which may be in it.
@@ -58,61 +62,61 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) async fn new(failsafe: Failsafe) -> Self {
-        Self::with(Options { failsafe, stale_grace: GRACE, ..Options::default() }).await
+        Self::with(Settings { failsafe, stale_grace: GRACE, ..Settings::default() }).await
     }
 
-    pub(crate) async fn with(options: Options) -> Self {
-        Self::listing(options, &[7]).await
+    pub(crate) async fn with(settings: Settings) -> Self {
+        Self::listing(settings, &[7]).await
     }
 
     /// One that lists the peppers of these bytes.
     pub(crate) async fn with_peppers(failsafe: Failsafe, peppers: &[u8]) -> Self {
-        Self::listing(Options { failsafe, stale_grace: GRACE, ..Options::default() }, peppers).await
+        Self::listing(Settings { failsafe, stale_grace: GRACE, ..Settings::default() }, peppers).await
     }
 
-    async fn listing(options: Options, peppers: &[u8]) -> Self {
+    async fn listing(settings: Settings, peppers: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::new(file_in(&folder)).await;
-        Self::of(database, folder, listed(peppers), options).await
+        Self::of(database, folder, listed(peppers), settings).await
     }
 
     /// One that gives up a read and a claim as soon as the product does, which a busy store may be too slow for.
     pub(crate) async fn impatient(failsafe: Failsafe) -> Self {
         let Process { store, place, .. } = Self::new(failsafe).await;
-        let options = Options { failsafe, stale_grace: GRACE, ..Options::default() };
-        Self::over(store, listed(&[7]), place, options, Duration::ZERO)
+        let settings = Settings { failsafe, stale_grace: GRACE, ..Settings::default() };
+        Self::over(store, listed(&[7]), place, settings, Duration::ZERO)
     }
 
     /// One on SQLite, whatever the other tests run on.
     pub(crate) async fn on_sqlite(failsafe: Failsafe) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = Options { failsafe, stale_grace: GRACE, ..Options::default() };
-        Self::of(Database::Sqlite(file_in(&folder)), folder, listed(&[7]), options).await
+        let settings = Settings { failsafe, stale_grace: GRACE, ..Settings::default() };
+        Self::of(Database::Sqlite(file_in(&folder)), folder, listed(&[7]), settings).await
     }
 
-    async fn of(database: Database, folder: TempDir, peppers: Peppers, options: Options) -> Self {
+    async fn of(database: Database, folder: TempDir, peppers: Peppers, settings: Settings) -> Self {
         let store = Arc::new(Switch::new(database.open(&peppers).await));
-        Self::over(store, peppers, (Arc::new(folder), database), options, PATIENCE)
+        Self::over(store, peppers, (Arc::new(folder), database), settings, PATIENCE)
     }
 
     /// Another process of the same store, which has not heard of it yet.
     pub(crate) fn beside(&self, failsafe: Failsafe, peppers: &[u8]) -> Self {
-        let options = Options { failsafe, stale_grace: GRACE, ..Options::default() };
-        Self::over(Arc::clone(&self.store), listed(peppers), self.place.clone(), options, PATIENCE)
+        let settings = Settings { failsafe, stale_grace: GRACE, ..Settings::default() };
+        Self::over(Arc::clone(&self.store), listed(peppers), self.place.clone(), settings, PATIENCE)
     }
 
     /// One of a server's database, without a limit on claims.
     pub(crate) async fn of_server(url: &str, peppers: Peppers) -> Self {
-        let mut options = Options { failsafe: Failsafe::Closed, stale_grace: GRACE, ..Options::default() };
-        options.claims.per_network = None;
-        Self::of(Database::Postgres(url.to_owned()), tempfile::tempdir().unwrap(), peppers, options).await
+        let mut settings = Settings { failsafe: Failsafe::Closed, stale_grace: GRACE, ..Settings::default() };
+        settings.claims.per_network = None;
+        Self::of(Database::Postgres(url.to_owned()), tempfile::tempdir().unwrap(), peppers, settings).await
     }
 
     fn over(
         store: Arc<Switch>,
         peppers: Peppers,
         place: (Arc<TempDir>, Database),
-        options: Options,
+        settings: Settings,
         patience: Duration,
     ) -> Self {
         let metrics = Metrics::new().unwrap();
@@ -123,8 +127,8 @@ impl Process {
         let view = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(peppers, "default", true));
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
-        let engine = Arc::new(Engine::new(peppers, rekey::Queue::new().0, keys, clock, options));
-        Self { store, cached, view, metrics, ring, engine, started, place }
+        let engine = Arc::new(Engine::new(peppers, rekey::Queue::new().0, keys, clock));
+        Self { store, cached, view, metrics, ring, settings, engine, started, place }
     }
 
     /// Has new rows written with the pepper of this byte from now on.
@@ -141,8 +145,7 @@ impl Process {
     /// Moves the row of `key` from `from` to where this process sees it.
     pub(crate) async fn move_key(&self, key: &str, from: KeyDigest) {
         let to = self.fingerprint(key);
-        let chore = Chore::Rekey { moves: vec![Rekey { from, to }], now: self.now() };
-        assert_eq!(self.store.tend(chore).await.unwrap().rows, 1);
+        assert_eq!(self.store.rekey(vec![Rekey { from, to }], self.now()).await.unwrap(), 1);
     }
 
     /// One successful poll, answered `at` after the start.
@@ -188,13 +191,13 @@ impl Process {
 
     async fn decide(&self, key: &str, from: &str, mode: Mode, at: Duration) -> Decision {
         let request = Request {
-            ip: from.parse().unwrap(),
-            key: Some(ApiKey::new(key.to_owned())),
-            missing: None,
+            ip: Some(from.parse().unwrap()),
+            key: Ok(Some(ApiKey::new(key.to_owned()))),
+            missing: Missing::Deny,
             mode,
             decision_id: DecisionId(1),
         };
-        self.engine.decide(request, self.started + at, Instant::now() + PATIENCE).await
+        self.engine.decide(&self.settings, &request, self.started + at, Instant::now() + PATIENCE).await
     }
 
     pub(crate) fn fingerprint(&self, key: &str) -> Fingerprint {

@@ -3,8 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use key_ip_sentinel::{
-    domain::Reason,
-    engine::Failsafe,
+    domain::{Failsafe, Reason},
     store::{Action, Revision},
 };
 use rusqlite::Connection;

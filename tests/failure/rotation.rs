@@ -3,9 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use key_ip_sentinel::{
-    domain::Reason,
-    engine::Failsafe,
-    store::{CountQuery, PepperUsage, Store},
+    domain::{Failsafe, Reason},
+    store::{Operators, PepperUsage},
 };
 
 use tokio::task::JoinHandle;
@@ -25,8 +24,7 @@ async fn replicas() -> [Arc<Process>; 2] {
 }
 
 async fn left_under_the_old(process: &Process) -> PepperUsage {
-    let query = CountQuery { peppers: true, ..CountQuery::default() };
-    let rows = process.store.counts(query).await.unwrap().peppers;
+    let rows = process.store.peppers().await.unwrap();
     rows.into_iter().filter(|row| !row.active).map(|row| row.left).next().unwrap()
 }
 

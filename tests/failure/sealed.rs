@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use key_ip_sentinel::{
-    domain::{Reason, Shape},
-    engine::{Failsafe, Options},
-    store::{Claim, Claimed, Purpose, Slots, Store},
+    domain::{BindingRules, Failsafe, Reason, Shape},
+    settings::Settings,
+    store::{Claim, Claimed, Decisions, Purpose, Slots},
 };
 
 use super::{GRACE, OWNER, Process, THIEF};
@@ -16,7 +16,12 @@ const NEWCOMER: &str = "198.51.100.200";
 async fn open_to_a_second_network() -> Process {
     let hour = Duration::from_hours(1);
     let shape = Shape { max_networks: 2, learn_window: hour, ..Shape::default() };
-    let process = Process::with(Options { shape, stale_grace: GRACE, ..Options::default() }).await;
+    let process = Process::with(Settings {
+        binding: BindingRules { shape, ..BindingRules::default() },
+        stale_grace: GRACE,
+        ..Settings::default()
+    })
+    .await;
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     process
@@ -73,8 +78,13 @@ async fn once_sealed_a_mismatch_needs_no_store() {
 #[tokio::test]
 async fn failsafe_open_is_not_for_strangers_to_an_owner_who_is_known() {
     let shape = Shape { max_networks: 2, learn_window: Duration::from_hours(1), ..Shape::default() };
-    let process =
-        Process::with(Options { shape, stale_grace: GRACE, failsafe: Failsafe::Open, ..Options::default() }).await;
+    let process = Process::with(Settings {
+        binding: BindingRules { shape, ..BindingRules::default() },
+        stale_grace: GRACE,
+        failsafe: Failsafe::Open,
+        ..Settings::default()
+    })
+    .await;
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     process.store.lose();

@@ -4,11 +4,9 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use key_ip_sentinel::{
     cache::Cached,
-    domain::{ApiKey, ClientIp, KeyRing, Mode, Pepper, Reason, Timestamp, event::DecisionId},
-    engine::{
-        Decision, Engine, Options, Request,
-        limit::{self, Rate},
-    },
+    domain::{ApiKey, ClientIp, KeyRing, Missing, Mode, Pepper, Reason, Timestamp, event::DecisionId},
+    engine::{Decision, Engine, Request},
+    settings::{ClaimLimits, Rate, Settings},
     store::{Changes, ReplicaState, Revision, StoreLife, rekey},
     telemetry::metrics::Metrics,
 };
@@ -23,7 +21,13 @@ const CAPACITY: usize = 20_000;
 const NETWORKS: usize = 50_000;
 
 fn request(key: String, ip: ClientIp) -> Request {
-    Request { ip, key: Some(ApiKey::new(key)), missing: None, mode: Mode::Enforce, decision_id: DecisionId(1) }
+    Request {
+        ip: Some(ip),
+        key: Ok(Some(ApiKey::new(key))),
+        missing: Missing::Deny,
+        mode: Mode::Enforce,
+        decision_id: DecisionId(1),
+    }
 }
 
 fn owner(index: usize) -> ClientIp {
@@ -56,14 +60,14 @@ async fn no_flood_pushes_owners_out_or_fills_the_memory() {
     };
     view.polled(&heard, started);
     let one_a_day = Rate { claims: 1, per: Duration::from_secs(86_400) };
-    let claims = limit::Options { per_network: Some(one_a_day), ..limit::Options::default() };
-    let options = Options { stale_grace: Duration::from_secs(86_400), claims, ..Options::default() };
-    let engine = Engine::new(Arc::clone(&ring), rekey::Queue::new().0, Arc::clone(&cached), view, options);
+    let claims = ClaimLimits { per_network: Some(one_a_day), ..ClaimLimits::default() };
+    let settings = Settings { stale_grace: Duration::from_secs(86_400), claims, ..Settings::default() };
+    let engine = Engine::new(Arc::clone(&ring), rekey::Queue::new().0, Arc::clone(&cached), view);
     let patience = Instant::now() + Duration::from_secs(86_400);
     let known = |index: usize| request(format!("sk-known-{index:08}-0123456789"), owner(index));
     for index in 0..KNOWN {
         // A network of its own each: its budget is not asked twice.
-        assert_eq!(reason(&engine.decide(known(index), started, patience).await), Reason::FirstUse);
+        assert_eq!(reason(&engine.decide(&settings, &known(index), started, patience).await), Reason::FirstUse);
     }
 
     let mut dice = Dice::new(1);
@@ -72,7 +76,7 @@ async fn no_flood_pushes_owners_out_or_fills_the_memory() {
     for number in 0..flood {
         let ip = ClientIp::new(Ipv4Addr::from(0x6400_0000 + dice.below(NETWORKS) as u32).into());
         let new = request(format!("sk-flood-{number:010}-0123456789"), ip);
-        match reason(&engine.decide(new, started, patience).await) {
+        match reason(&engine.decide(&settings, &new, started, patience).await) {
             Reason::FirstUse => claimed += 1,
             Reason::ClaimLimited => limited += 1,
             other => panic!("{other}"),
@@ -82,7 +86,7 @@ async fn no_flood_pushes_owners_out_or_fills_the_memory() {
             asked += 1;
             let digest = ring.digest(&ApiKey::new(format!("sk-known-{index:08}-0123456789")));
             hits += usize::from(cached.get([digest]).is_some());
-            assert_eq!(reason(&engine.decide(known(index), started, patience).await), Reason::Bound);
+            assert_eq!(reason(&engine.decide(&settings, &known(index), started, patience).await), Reason::Bound);
         }
         if number == flood / 5 {
             early = Some(memory_of(std::process::id(), "VmRSS"));

@@ -9,12 +9,12 @@ use key_ip_sentinel::{
         event::{EventKind, Record},
     },
     store::{
-        Applied, AuditQuery, Change, ChangeError, Changes, Chore, Claim, Claimed, CountQuery, Counts, KeyQuery, KeyRow,
-        MAX_CANDIDATES, Purpose, Reading, Revision, Rotated, Rotation, Store, StoreError, Stored, Target, Tended,
+        BatchId, Changes, Claim, Claimed, Decisions, ExportedKey, Imported, KnownPepper, MAX_CANDIDATES, Purpose,
+        Reading, Rekey, Revision, StoreError, Upkeep, Use,
     },
 };
 
-/// What the requests' path needs of a store: look-up and claim.
+/// What the requests' path needs of a store: look-up and claim, and the audit's end.
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<HashMap<KeyDigest, KeyFacts>>);
 
@@ -27,7 +27,7 @@ fn unused<T>() -> Result<T, StoreError> {
 }
 
 #[async_trait]
-impl Store for Memory {
+impl Decisions for Memory {
     async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
         let key = key.first();
         Ok(reading(key, self.0.lock().unwrap().get(&key).unwrap_or(&KeyFacts::default())))
@@ -75,38 +75,44 @@ impl Store for Memory {
         Ok(Claimed::Won { reading: reading(claim.key.digest, facts), record })
     }
 
-    async fn apply(&self, _: Change, _: &str, _: Timestamp) -> Result<Applied, ChangeError> {
-        Ok(unused()?)
-    }
-
-    async fn rotate(&self, _: Rotation, _: &str, _: Timestamp) -> Result<Rotated, ChangeError> {
-        Ok(unused()?)
-    }
-
     async fn changes_after(&self, _: Revision) -> Result<Changes, StoreError> {
         unused()
     }
+}
 
-    async fn keys(&self, _: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
+#[async_trait]
+impl Upkeep for Memory {
+    async fn deliver(&self, _: BatchId, records: Vec<Record>) -> Result<u64, StoreError> {
+        Ok(records.len() as u64)
+    }
+
+    async fn note_uses(&self, _: Vec<Use>) -> Result<u64, StoreError> {
         unused()
     }
 
-    async fn find(&self, _: Target) -> Result<KeyRow, ChangeError> {
-        Ok(unused()?)
-    }
-
-    async fn audit(&self, _: AuditQuery) -> Result<Vec<Stored>, StoreError> {
+    async fn prune_audit(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
         unused()
     }
 
-    async fn tend(&self, chore: Chore) -> Result<Tended, StoreError> {
-        match chore {
-            Chore::Deliver { records, .. } => Ok(Tended { rows: records.len() as u64, ..Tended::default() }),
-            _ => unused(),
-        }
+    async fn archive(&self, _: Timestamp, _: u32, _: Timestamp) -> Result<Vec<Record>, StoreError> {
+        unused()
     }
 
-    async fn counts(&self, _: CountQuery) -> Result<Counts, StoreError> {
+    async fn expire(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
+        unused()
+    }
+
+    async fn rekey(&self, _: Vec<Rekey>, _: Timestamp) -> Result<u64, StoreError> {
+        unused()
+    }
+
+    async fn import(
+        &self,
+        _: Vec<ExportedKey>,
+        _: Vec<KnownPepper>,
+        _: &str,
+        _: Timestamp,
+    ) -> Result<Imported, StoreError> {
         unused()
     }
 }

@@ -314,7 +314,7 @@ fn spelled(dice: &mut Dice, name: &str) -> String {
 }
 
 /// A name as some framework reads it back, and some that none does.
-fn lookalikes(dice: &mut Dice, name: &str) -> Vec<u8> {
+fn disguised(dice: &mut Dice, name: &str) -> Vec<u8> {
     let mut name = name.to_owned();
     for _ in 0..dice.below(4) {
         let at = dice.below(name.len() + 1);
@@ -377,7 +377,7 @@ fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
             let between = if dice.below(8) == 0 { b';' } else { b'&' };
             target.push(if target.contains(&b'?') && dice.below(5) > 0 { between } else { b'?' });
             let name = pick(dice, PARAMETERS);
-            target.extend(lookalikes(dice, name));
+            target.extend(disguised(dice, name));
             target.push(b'=');
             let value =
                 if dice.below(3) > 0 { scene.keys[dice.below(2)].as_bytes().to_vec() } else { text(dice, scene) };
@@ -405,7 +405,7 @@ fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
         }
         13 => {
             let name = pick(dice, &["acme_token", "php.key"]);
-            let cookie = [&lookalikes(dice, name)[..], b"=", &text(dice, scene)[..]].concat();
+            let cookie = [&disguised(dice, name)[..], b"=", &text(dice, scene)[..]].concat();
             let before = pick(dice, BEFORE_A_COOKIE);
             parts.lines.push((spelled(dice, "cookie"), [before, &cookie].concat()));
         }

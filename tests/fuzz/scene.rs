@@ -2,16 +2,16 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use key_ip_sentinel::{
     cache::Cached,
     config::{self, Config},
     domain::{ApiKey, KeyId, KeyRing, Pepper, Timestamp},
-    engine::{Engine, limit},
-    events::{Audit, Options},
-    ext_authz::{Authorization, Manner, Server},
+    engine::Engine,
+    events::{Events, Options},
+    ext_authz::{Authorization, Server},
+    settings::{ClaimLimits, LiveSettings},
     store::{Changes, ReplicaState, Revision, StoreLife, rekey},
     telemetry::metrics::Metrics,
 };
@@ -224,23 +224,20 @@ impl Stage {
         let (stop, stopped) = oneshot::channel();
         let folder = tempfile::tempdir().unwrap();
         let options = Options { folder: folder.path().join("audit"), spill_max: 1 << 20, mask_addresses: false };
-        let audit = Audit::new(store, Arc::clone(&view), metrics.audit.clone(), &options, stopped);
-        let (audit, pipeline) = audit.unwrap();
+        let (audit, sinks) = (metrics.audit.clone(), Vec::new());
+        let (events, pipeline) = Events::new(store, Arc::clone(&view), audit, &options, sinks, stopped).unwrap();
         tokio::spawn(pipeline);
-        let mut engine = config.engine.clone();
-        engine.stale_grace = Duration::from_secs(86_400);
+        let mut settings = config.settings.clone();
+        settings.stale_grace = Duration::from_secs(86_400);
         // The budgets have tests of their own; here they would end every batch.
-        engine.claims = limit::Options::default();
+        settings.claims = ClaimLimits::default();
         let authorization = Authorization {
             callers: config.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
-            manner: Arc::new(ArcSwap::from_pointee(Manner {
-                help: config.help.clone(),
-                check_deadline: config.check_deadline,
-            })),
-            engine: Arc::new(Engine::new(Arc::clone(&ring), rekey::Queue::new().0, cached, view, engine)),
-            audit,
+            settings: Arc::new(LiveSettings::new(settings)),
+            engine: Arc::new(Engine::new(Arc::clone(&ring), rekey::Queue::new().0, cached, view)),
+            events,
             metrics: metrics.checks.clone(),
         };
         Self { server: Server::new(Arc::new(authorization)), ring, metrics, _stop: stop, _folder: folder }

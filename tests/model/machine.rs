@@ -6,13 +6,13 @@ use futures_util::future::join_all;
 use key_ip_sentinel::{
     cache::Cached,
     domain::{
-        ApiKey, Fingerprint, KeyRing, Mode, Network, Pepper, Shape, State, Timestamp,
+        ApiKey, BindingRules, Fingerprint, KeyRing, Missing, Mode, Network, Pepper, Shape, State, Timestamp,
         event::{DecisionId, EventKind},
     },
-    engine::{Decision, Engine, Options, Request, limit},
+    engine::{Decision, Engine, Request},
+    settings::{ClaimLimits, Settings},
     store::{
-        Action, AuditQuery, Change, ChangeError, Changes, Chore, RecordId, Rekey, ReplicaState, Rotation, Store,
-        Target, rekey,
+        Action, AuditQuery, Change, ChangeError, Changes, RecordId, Rekey, ReplicaState, Rotation, Store, Target, rekey,
     },
     telemetry::metrics::Metrics,
 };
@@ -93,22 +93,22 @@ impl Machine {
         let listed = key_ip_sentinel::domain::Peppers::new(peppers().to_vec()).unwrap();
         let store = self.database.open(&listed).await;
         let metrics = Metrics::new().unwrap();
-        let cached = Cached::new(Arc::clone(&store), 1000, metrics.store.clone(), |_| {}).with_patience(PATIENCE);
+        let cached = Cached::new(store.clone(), 1000, metrics.store.clone(), |_| {}).with_patience(PATIENCE);
         let cached = Arc::new(cached);
         let started = Instant::now();
         let view = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(listed, "default", true));
         let (keys, clock) = (Arc::clone(&cached), Arc::clone(&view));
-        let engine = Engine::new(Arc::clone(&ring), rekey::Queue::new().0, keys, clock, self.options());
+        let engine = Engine::new(Arc::clone(&ring), rekey::Queue::new().0, keys, clock);
         Process { store, cached, view, ring, engine: Arc::new(engine), started }
     }
 
-    fn options(&self) -> Options {
-        Options {
+    fn settings(&self) -> Settings {
+        Settings {
             stale_grace: FOR_EVER,
-            shape: self.shape.clone(),
-            claims: limit::Options::default(),
-            ..Options::default()
+            binding: BindingRules { shape: self.shape.clone(), ..BindingRules::default() },
+            claims: ClaimLimits::default(),
+            ..Settings::default()
         }
     }
 
@@ -132,14 +132,14 @@ impl Machine {
     async fn ask(&self, key: usize, from: usize, mode: Mode) -> String {
         let Process { engine, started, .. } = self.process();
         let request = Request {
-            ip: address(from).parse().unwrap(),
-            key: Some(api_key(key)),
-            missing: None,
+            ip: Some(address(from).parse().unwrap()),
+            key: Ok(Some(api_key(key))),
+            missing: Missing::Deny,
             mode,
             decision_id: DecisionId(1),
         };
         let patience = Instant::now() + Duration::from_secs(60);
-        let (reason, passes) = match engine.decide(request, *started, patience).await {
+        let (reason, passes) = match engine.decide(&self.settings(), &request, *started, patience).await {
             Decision::Allow(permit) => (permit.reason(), permit.would_deny() || permit.reason().allows()),
             Decision::Deny(denial) => (denial.reason, !denial.reason.allows()),
         };
@@ -187,7 +187,6 @@ impl Machine {
             Step::Reconfigure(networks, window) => {
                 let learn_window = Duration::from_secs(window.unsigned_abs());
                 self.shape = Shape { max_networks: *networks, learn_window, ..Shape::default() };
-                self.process().engine.reconfigure(self.options());
                 Vec::new()
             }
             Step::Rotate => self.rotate().await,
@@ -229,10 +228,9 @@ impl Machine {
     async fn archive(&mut self, after: i64) -> Vec<String> {
         self.poll().await;
         let Process { store, cached, .. } = self.process();
-        store.tend(Chore::NoteUses(cached.take_uses())).await.unwrap();
+        store.note_uses(cached.take_uses()).await.unwrap();
         let unused_since = self.time().before(Duration::from_secs(after.unsigned_abs()));
-        let chore = Chore::Archive { unused_since, limit: 100, now: self.time() };
-        let records = store.tend(chore).await.unwrap().records;
+        let records = store.archive(unused_since, 100, self.time()).await.unwrap();
         let archived: BTreeSet<_> = records.iter().map(|record| record.key_id.unwrap()).collect();
         assert!(records.iter().all(|record| record.kind == EventKind::Archived));
         self.note_records().await;
@@ -261,7 +259,7 @@ impl Machine {
         self.poll().await;
         let to = self.fingerprint(key);
         let moves = to.others.iter().map(|from| Rekey { from: *from, to: to.clone() }).collect();
-        self.process().store.tend(Chore::Rekey { moves, now: self.time() }).await.unwrap();
+        self.process().store.rekey(moves, self.time()).await.unwrap();
         self.poll().await;
         Vec::new()
     }
@@ -283,7 +281,7 @@ impl Machine {
     /// A clean stop, what happens meanwhile, and a start.
     async fn restart_around(&mut self, meanwhile: impl AsyncFnOnce(&Self)) -> Vec<String> {
         let process = self.process.take().unwrap();
-        process.store.tend(Chore::NoteUses(process.cached.take_uses())).await.unwrap();
+        process.store.note_uses(process.cached.take_uses()).await.unwrap();
         // What loads and claims left behind holds the store for a moment longer.
         let Process { store, cached, engine, .. } = process;
         drop((engine, cached));

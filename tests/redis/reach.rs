@@ -24,8 +24,10 @@ async fn serves(redis: &Redis, setup: &Setup) {
     written(redis, "sentinel", KEY, one.applied()).await;
     assert_eq!((two.ask(KEY, OWNER).await, two.shared("hit")), (Reason::Bound, 1));
 
-    let link =
-        Link::new(Options::new(&setup.url, setup.ca.as_deref(), setup.prefix).unwrap(), Metrics::new().unwrap().store);
+    let link = Link::new(
+        Options::new(&setup.url, setup.ca.as_deref(), setup.prefix).unwrap(),
+        Metrics::new().unwrap().store.redis_up,
+    );
     let feed: Arc<dyn ChangeTransport> = Arc::new(RedisTransport::new(link));
     let notifier = ChangeNotifier::new(vec![feed]);
     tokio::select! {

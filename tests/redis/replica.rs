@@ -5,11 +5,13 @@ use std::{sync::Arc, time::Duration};
 use key_ip_sentinel::{
     cache::{Cached, Entry, Shared},
     domain::{
-        ApiKey, Fingerprint, KeyFacts, KeyHasher, KeyRing, Mode, Pepper, Peppers, Reason, Timestamp, event::DecisionId,
+        ApiKey, Fingerprint, KeyFacts, KeyHasher, KeyRing, Missing, Mode, Pepper, Peppers, Reason, Timestamp,
+        event::DecisionId,
     },
-    engine::{Decision, Engine, Options, Request},
+    engine::{Decision, Engine, Request},
     net::redis_link::{self, Link},
-    store::{Action, Change, ReplicaState, Revision, Store, Target, rekey, sqlite::Database},
+    settings::Settings,
+    store::{Action, Change, Decisions, Operators, ReplicaState, Revision, Target, rekey, sqlite::Database},
     telemetry::metrics::Metrics,
 };
 use tokio::{task::JoinSet, time::Instant};
@@ -64,6 +66,7 @@ pub(crate) struct Replica {
     pub(crate) cached: Arc<Cached>,
     pub(crate) view: Arc<ReplicaState>,
     ring: Arc<KeyRing>,
+    settings: Settings,
     engine: Engine,
     metrics: Metrics,
     /// Ends with the replica.
@@ -79,7 +82,7 @@ pub(crate) struct Setup {
     pub(crate) prefix: &'static str,
     pub(crate) peppers: Vec<u8>,
     pub(crate) realm: &'static str,
-    pub(crate) options: Options,
+    pub(crate) settings: Settings,
     /// For an answer, and before a probe; none are the real ones.
     pub(crate) times: Option<(Duration, Duration)>,
 }
@@ -87,8 +90,8 @@ pub(crate) struct Setup {
 impl Setup {
     pub(crate) fn of(url: &str) -> Self {
         let times = Some((ANSWER, Duration::from_millis(20)));
-        let options = Options { stale_grace: GRACE, ..Options::default() };
-        Self { url: url.to_owned(), ca: None, prefix: "sentinel", peppers: vec![7], realm: "default", options, times }
+        let settings = Settings { stale_grace: GRACE, ..Settings::default() };
+        Self { url: url.to_owned(), ca: None, prefix: "sentinel", peppers: vec![7], realm: "default", settings, times }
     }
 }
 
@@ -103,7 +106,7 @@ impl Replica {
             Some((patience, pause)) => link.with_times(patience, pause),
             None => link,
         };
-        let link = Link::new(link, metrics.store.clone());
+        let link = Link::new(link, metrics.store.redis_up.clone());
         let (shared, writer) =
             Shared::new(Arc::clone(&link), Arc::clone(&ring), Arc::clone(&view), GRACE, metrics.store.clone());
         let store = Arc::clone(&place.store);
@@ -111,8 +114,8 @@ impl Replica {
         let cached = Arc::new(cached.with_patience(PATIENCE).with_shared(shared));
         tasks.spawn(async move { match tokio::join!(link.run(), writer.run()) {} });
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
-        let engine = Engine::new(peppers, rekey::Queue::new().0, keys, clock, setup.options.clone());
-        Self { store, cached, view, ring, engine, metrics, _tasks: tasks }
+        let engine = Engine::new(peppers, rekey::Queue::new().0, keys, clock);
+        Self { store, cached, view, ring, settings: setup.settings.clone(), engine, metrics, _tasks: tasks }
     }
 
     /// One that is ready: connected, and polled.
@@ -169,14 +172,14 @@ impl Replica {
     /// At a moment so long after now.
     pub(crate) async fn ask_at(&self, key: &str, from: &str, later: Duration) -> Reason {
         let request = Request {
-            ip: from.parse().unwrap(),
-            key: Some(ApiKey::new(key.to_owned())),
-            missing: None,
+            ip: Some(from.parse().unwrap()),
+            key: Ok(Some(ApiKey::new(key.to_owned()))),
+            missing: Missing::Deny,
             mode: Mode::Enforce,
             decision_id: DecisionId(1),
         };
         let now = Instant::now();
-        match self.engine.decide(request, now + later, now + PATIENCE).await {
+        match self.engine.decide(&self.settings, &request, now + later, now + PATIENCE).await {
             Decision::Allow(permit) => permit.reason(),
             Decision::Deny(denial) => denial.reason,
         }

@@ -1,9 +1,9 @@
 //! What Redis holds never brings a banned key back, and never makes a key anyone's.
 
 use key_ip_sentinel::{
-    domain::{Network, Reason, Shape},
-    engine::Options,
-    store::{Action, Store},
+    domain::{BindingRules, Network, Reason, Shape},
+    settings::Settings,
+    store::{Action, Decisions},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -208,9 +208,10 @@ async fn a_value_that_a_claim_has_overtaken_refuses_nobody() {
     let place = Place::new(&[7]);
     let joining = |networks| {
         let shape = Shape { max_networks: networks, learn_window: Duration::from_secs(3600), ..Shape::default() };
-        Options { shape, stale_grace: GRACE, ..Options::default() }
+        BindingRules { shape, ..BindingRules::default() }
     };
-    let open = Setup { options: joining(3), ..Setup::of(&redis.url()) };
+    let settings = |binding| Settings { binding, stale_grace: GRACE, ..Settings::default() };
+    let open = Setup { settings: settings(joining(3)), ..Setup::of(&redis.url()) };
     let one = Replica::ready(&place, &open).await;
     assert_eq!(one.ask(KEY, OWNER).await, Reason::FirstUse);
     let before = written(&redis, "sentinel", KEY, one.applied()).await;
@@ -221,7 +222,7 @@ async fn a_value_that_a_claim_has_overtaken_refuses_nobody() {
 
     // One that would refuse a claim without a look at the store: by its settings, or because no budget is left.
     let unclaimable: Vec<Network> = vec![format!("{THIEF}/32").parse().unwrap()];
-    let refuses = Setup { options: Options { unclaimable, ..joining(3) }, ..open };
+    let refuses = Setup { settings: settings(BindingRules { unclaimable, ..joining(3) }), ..open };
     let two = Replica::ready(&place, &refuses).await;
     assert_eq!(two.ask(KEY, OWNER).await, Reason::Bound);
     assert_eq!(two.shared("hit"), 1, "an owner it knows");

@@ -5,7 +5,7 @@ use key_ip_sentinel::{
         Reason, Timestamp,
         event::{EventKind, Record},
     },
-    store::{AuditOrder, AuditQuery, BatchId, Chore, RecordId, SpoolId, Store, Target},
+    store::{AuditOrder, AuditQuery, BatchId, RecordId, SpoolId, Store, Target},
 };
 
 use crate::fixture::*;
@@ -151,7 +151,7 @@ pub(crate) async fn records_come_in_pages_as_they_were_stored(place: &impl Backe
 }
 
 async fn prune(store: &dyn Store, before: Timestamp, limit: u32) -> u64 {
-    store.tend(Chore::PruneAudit { before, limit }).await.unwrap().rows
+    store.prune_audit(before, limit).await.unwrap()
 }
 
 pub(crate) async fn old_records_are_pruned_in_steps(place: &impl Backend) {

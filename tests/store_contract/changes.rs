@@ -177,7 +177,7 @@ pub(crate) async fn a_ban_replaces_the_earlier_one(place: &impl Backend) {
     let third = change(&*store, &key, FOREVER).await;
     assert_eq!(third.after.ban.clone().unwrap().until, None);
     assert_eq!(kind_and_detail(&third), (EventKind::Ban, "for ever, was banned until 2026-01-01T06:00:00.000Z"));
-    assert_eq!(store.keys(ALL_KEYS).await.unwrap().len(), 1);
+    assert_eq!(store.list(ALL_KEYS).await.unwrap().len(), 1);
 }
 
 pub(crate) async fn a_never_seen_key_can_be_banned(place: &impl Backend) {

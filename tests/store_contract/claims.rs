@@ -76,7 +76,7 @@ pub(crate) async fn many_keys_have_one_winner_each(place: &impl Backend) {
     // More at once would wait longer for a connection than a busy machine gives them.
     let owners: Vec<_> = races.buffer_unordered(4).collect().await;
     assert!(owners.iter().all(Result::is_ok), "{owners:?}");
-    assert_eq!(store.counts(TOTALS).await.unwrap().learned, 200);
+    assert_eq!(store.counts().await.unwrap().learned, 200);
     let query = AuditQuery { kind: Some(EventKind::FirstUse), ..WHOLE_AUDIT };
     assert_eq!(audit(&*store, query).await.len(), 200);
 }

@@ -5,17 +5,17 @@ use key_ip_sentinel::{
         Reason, Timestamp,
         event::{EventKind, Record},
     },
-    store::{Action, CountQuery, Counts, Crowded, Denied},
+    store::{Action, Counts, Crowded, Denied},
 };
 
 use crate::{fixture::*, listing::one_of_each};
 
 pub(crate) async fn counts_count(place: &impl Backend) {
     let store = place.open().await;
-    assert_eq!(store.counts(TOTALS).await.unwrap(), Counts::default());
+    assert_eq!(store.counts().await.unwrap(), Counts::default());
     one_of_each(&*store).await;
     let expected = Counts { learned: 2, pinned: 1, reserved: 1, banned: 2, ..Counts::default() };
-    assert_eq!(store.counts(TOTALS).await.unwrap(), expected);
+    assert_eq!(store.counts().await.unwrap(), expected);
 }
 
 pub(crate) async fn the_networks_that_learned_most_come_first(place: &impl Backend) {
@@ -35,12 +35,14 @@ pub(crate) async fn the_networks_that_learned_most_come_first(place: &impl Backe
 
     let all = [("2001:db8:0:1::/64", 3), ("203.0.113.5", 2), ("203.0.113.9", 2), ("203.0.113.1", 1)];
     for most in 0..=5 {
-        let counts = store.counts(CountQuery { crowded: most, ..TOTALS }).await.unwrap();
+        let crowded = store.crowded_networks(most).await.unwrap();
         let expected =
             all.iter().take(most as usize).map(|(text, keys)| Crowded { network: network(text), keys: *keys });
-        assert_eq!(counts.crowded, expected.collect::<Vec<_>>());
-        assert_eq!((counts.learned, counts.pinned, counts.denied), (8, 5, vec![]));
+        assert_eq!(crowded, expected.collect::<Vec<_>>());
     }
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.learned, counts.pinned), (8, 5));
+    assert_eq!(store.denials_since(Timestamp::from_millis(0)).await.unwrap(), []);
 }
 
 pub(crate) async fn denials_are_counted_by_reason_since_a_moment(place: &impl Backend) {
@@ -72,17 +74,15 @@ pub(crate) async fn denials_are_counted_by_reason_since_a_moment(place: &impl Ba
         ],
     )
     .await;
-    let since = |moment| CountQuery { denied_since: Some(moment), ..TOTALS };
     let denied = |reason, count, hour| Denied { reason, count, last_at: at(hours(hour)) };
     let [unknown, mismatch, rejected] =
         [denied(Reason::ClientIpUnknown, 7, 4), denied(Reason::IpMismatch, 5, 1), denied(Reason::CallerRejected, 2, 3)];
     // The first moment counts.
-    assert_eq!(store.counts(since(at(hours(1)))).await.unwrap().denied, [unknown, mismatch, rejected]);
+    assert_eq!(store.denials_since(at(hours(1))).await.unwrap(), [unknown, mismatch, rejected]);
     let late = [Denied { count: 4, ..unknown }, rejected];
-    assert_eq!(store.counts(since(at(hours(3)))).await.unwrap().denied, late);
-    assert_eq!(store.counts(since(at(hours(10)))).await.unwrap().denied, []);
+    assert_eq!(store.denials_since(at(hours(3))).await.unwrap(), late);
+    assert_eq!(store.denials_since(at(hours(10))).await.unwrap(), []);
     // More than fits is the most there is, and no fault.
-    let most = store.counts(since(START)).await.unwrap().denied[0];
+    let most = store.denials_since(START).await.unwrap()[0];
     assert!(most.reason == Reason::IpMismatch && most.count >= i64::MAX as u64, "{most:?}");
-    assert_eq!(store.counts(TOTALS).await.unwrap().denied, []);
 }

@@ -14,8 +14,8 @@ use key_ip_sentinel::{
         ApiKey, Binding, Fingerprint, KeyDigest, KeyHasher, KeyIdPrefix, Network, Pepper, Timestamp, event::Record,
     },
     store::{
-        Action, Applied, AuditQuery, BatchId, Change, ChangeError, Chore, Claim, Claimed, CountQuery, KeyQuery,
-        Purpose, Reading, Refusal, Revision, Slots, SpoolId, Store, Target,
+        Action, Applied, AuditQuery, BatchId, Change, ChangeError, Claim, Claimed, KeyQuery, Purpose, Reading, Refusal,
+        Revision, Slots, SpoolId, Store, Target,
     },
 };
 
@@ -135,7 +135,7 @@ pub(crate) fn new_batch() -> BatchId {
 
 /// How many of the records were appended.
 pub(crate) async fn deliver(store: &dyn Store, batch: BatchId, records: Vec<Record>) -> u64 {
-    store.tend(Chore::Deliver { batch, records }).await.unwrap().rows
+    store.deliver(batch, records).await.unwrap()
 }
 
 /// Appends the records, which nobody has delivered yet.
@@ -154,6 +154,3 @@ pub(crate) const ONE: Purpose = Purpose::Own(Slots { networks: 1, window: Durati
 
 /// Every key, newest first.
 pub(crate) const ALL_KEYS: KeyQuery = KeyQuery::ALL;
-
-/// Bindings and bans alone.
-pub(crate) const TOTALS: CountQuery = CountQuery { crowded: 0, denied_since: None, peppers: false };

@@ -4,8 +4,8 @@ use futures_util::future::join_all;
 use key_ip_sentinel::{
     domain::{ApiKey, Binding, Fingerprint, KeyFacts, KeyRing, Pepper, Peppers, State, event::EventKind},
     store::{
-        Action, ArchivedBinding, Change, Chore, Claim, Claimed, CountQuery, ExportedKey, KeyQuery, KnownPepper, Moving,
-        Order, PepperRow, Purpose, Rekey, Rotation, Store, StoreError, Target, Tended, Use,
+        Action, ArchivedBinding, Change, Claim, Claimed, ExportedKey, Imported, KeyRow, KnownPepper, PepperRow,
+        Purpose, Rekey, Rotation, Store, StoreError, Target, Use,
     },
 };
 
@@ -26,32 +26,27 @@ fn seen_by(active: &Pepper, name: &str) -> Fingerprint {
     ring.fingerprint(&ApiKey::new(format!("sk-{name:->20}")))
 }
 
-async fn import(store: &dyn Store, keys: Vec<Moving>) -> Result<Tended, StoreError> {
-    let chore = Chore::Import { keys, peppers: listed(), actor: ADMIN.to_owned(), now: at(hours(9)) };
-    store.tend(chore).await
+async fn import(store: &dyn Store, keys: Vec<ExportedKey>) -> Result<Imported, StoreError> {
+    store.import(keys, listed(), ADMIN, at(hours(9))).await
 }
 
 /// Everything, in pages of three.
-async fn everything(store: &dyn Store) -> Vec<Moving> {
+async fn everything(store: &dyn Store) -> Vec<ExportedKey> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let query = KeyQuery { whole: true, limit: 3, order: Order::ById(after), ..ALL_KEYS };
-        let page = store.keys(query).await.unwrap();
+        let page = store.export_page(after, 3).await.unwrap();
         let Some(last) = page.last() else { return all };
-        after = Some(last.key_id);
-        for row in page {
-            assert_eq!((row.hint.as_ref(), row.refused.len()), (row.whole.as_ref().unwrap().key.hint.as_ref(), 0));
-            all.push(row.moving().unwrap());
-        }
+        after = Some(last.id);
+        all.extend(page);
     }
 }
 
-async fn one(store: &dyn Store, key: &Fingerprint) -> Moving {
-    everything(store).await.into_iter().find(|moving| moving.id == key.digest.new_id()).unwrap()
+async fn one(store: &dyn Store, key: &Fingerprint) -> ExportedKey {
+    everything(store).await.into_iter().find(|known| known.id == key.digest.new_id()).unwrap()
 }
 
 /// The key as it leaves a store where `owner` has it.
-fn owned(key: Fingerprint, owner: &str) -> Moving {
+fn owned(key: Fingerprint, owner: &str) -> ExportedKey {
     let binding = Binding {
         id: key.digest.new_id(),
         hint: key.hint.clone(),
@@ -63,13 +58,12 @@ fn owned(key: Fingerprint, owner: &str) -> Moving {
     };
     let facts = KeyFacts { binding: Some(binding), ..Default::default() };
     let id = key.digest.new_id();
-    Moving { id, whole: ExportedKey { key, restored_at: None, archive: Vec::new() }, facts, life: Default::default() }
+    ExportedKey { id, key, facts, used_at: None, refused_at: None, restored_at: None, note: None, archive: Vec::new() }
 }
 
 async fn archive(store: &dyn Store) {
     let now = at(hours(5));
-    let tended = store.tend(Chore::Archive { unused_since: at(hours(4)), limit: 9, now }).await.unwrap();
-    assert_eq!(tended.rows, 2);
+    assert_eq!(store.archive(at(hours(4)), 9, now).await.unwrap().len(), 2);
 }
 
 /// A key for everything that a row can be or have.
@@ -89,7 +83,7 @@ async fn fill(place: &impl Backend, store: &dyn Store) -> usize {
     bind(store, &key("provisional"), "203.0.113.3").await;
     place.make_provisional(&key("provisional"), at(hours(7))).await;
     let used = Use { key: key("open").digest.new_id(), used_at: Some(at(hours(1))), refused_at: Some(at(hours(2))) };
-    store.tend(Chore::NoteUses(vec![used])).await.unwrap();
+    store.note_uses(vec![used]).await.unwrap();
     change(store, &key("reserved"), Action::Set(vec![])).await;
     change(store, &key("pinned"), Action::Set(vec![network("0.0.0.0/0"), network("::/0")])).await;
     change(store, &key("pinned"), Action::Note(Some("roams, \"says\" Jörg".to_owned()))).await;
@@ -114,25 +108,25 @@ pub(crate) async fn everything_that_is_known_of_a_key_moves<B: Backend>(place: &
     let restored = one(&*source, &key("restored")).await;
     let former =
         ArchivedBinding { networks: vec![network("203.0.113.1")], created_at: START, archived_at: at(hours(5)) };
-    assert_eq!((restored.whole.restored_at, restored.whole.archive), (Some(at(hours(6))), vec![former]));
+    assert_eq!((restored.restored_at, restored.archive), (Some(at(hours(6))), vec![former]));
 
     let target = elsewhere.open().await;
-    let tended = import(&*target, keys.clone()).await.unwrap();
-    assert_eq!((tended.rows, tended.kept.len()), (count as u64, 0));
+    let imported = import(&*target, keys.clone()).await.unwrap();
+    assert_eq!((imported.taken, imported.kept.len()), (count as u64, 0));
     assert_eq!(everything(&*target).await, keys);
     for moved in &keys {
         let row = target.find(Target::Id(moved.id.into())).await.unwrap();
-        assert_eq!((&row.facts, &row.life), (&moved.facts, &moved.life), "{}", moved.id);
+        assert_eq!(row, KeyRow::from(moved.clone()), "{}", moved.id);
     }
-    assert_eq!(target.counts(TOTALS).await.unwrap(), source.counts(TOTALS).await.unwrap());
+    assert_eq!(target.counts().await.unwrap(), source.counts().await.unwrap());
 
     // Again, used meanwhile: nothing is new, nothing differs.
     let used = Use { key: key("open").digest.new_id(), used_at: Some(at(hours(8))), refused_at: None };
-    target.tend(Chore::NoteUses(vec![used])).await.unwrap();
+    target.note_uses(vec![used]).await.unwrap();
     let (known, told) = (revision(&*target).await, audit(&*target, WHOLE_AUDIT).await);
-    assert_eq!(import(&*target, keys.clone()).await.unwrap(), Tended::default());
+    assert_eq!(import(&*target, keys.clone()).await.unwrap(), Imported::default());
     assert_eq!((revision(&*target).await, audit(&*target, WHOLE_AUDIT).await), (known, told));
-    assert_eq!(one(&*target, &key("open")).await.life.used_at, Some(at(hours(8))));
+    assert_eq!(one(&*target, &key("open")).await.used_at, Some(at(hours(8))));
 }
 
 pub(crate) async fn an_import_takes_a_revision_a_key_and_one_record(place: &impl Backend) {
@@ -140,12 +134,12 @@ pub(crate) async fn an_import_takes_a_revision_a_key_and_one_record(place: &impl
     bind(&*store, &key("mine"), "203.0.113.7").await;
     let known = revision(&*store).await;
     let keys: Vec<_> = ["a", "mine", "b"].map(|name| owned(key(name), "198.51.100.9")).into();
-    let tended = import(&*store, keys).await.unwrap();
+    let imported = import(&*store, keys).await.unwrap();
     let news = heard(&*store, known).await;
     let changed: Vec<_> = news.changed.iter().map(|(_, digest)| *digest).collect();
     assert_eq!(changed, [key("a").digest, key("b").digest]);
     let told = &audit(&*store, WHOLE_AUDIT).await[0];
-    assert_eq!(&tended.records[..], std::slice::from_ref(told));
+    assert_eq!(imported.record.as_ref(), Some(told));
     assert_eq!((told.kind, told.actor.as_deref(), told.last_at), (EventKind::Imported, Some(ADMIN), at(hours(9))));
     assert_eq!(
         told.detail.as_deref(),
@@ -163,20 +157,20 @@ pub(crate) async fn an_import_takes_no_key_from_its_owner(place: &impl Backend) 
     let mut keys: Vec<_> = ["owned", "banned", "seen"].map(|name| owned(key(name), "198.51.100.9")).into();
     // By its id alone, as after a move of the row; and by its digest alone, as nobody should write a file.
     let renamed = owned(Fingerprint { digest: key("other").digest, ..key("owned") }, "198.51.100.9");
-    keys.push(Moving { id: key("owned").digest.new_id(), ..renamed });
-    keys.push(Moving { id: key("unheard of").digest.new_id(), ..owned(key("owned"), "203.0.113.7") });
+    keys.push(ExportedKey { id: key("owned").digest.new_id(), ..renamed });
+    keys.push(ExportedKey { id: key("unheard of").digest.new_id(), ..owned(key("owned"), "203.0.113.7") });
     let expected: Vec<_> = keys.iter().map(|key| key.id).collect();
-    let tended = import(&*store, keys).await.unwrap();
-    assert_eq!((tended.rows, tended.records.len(), tended.kept), (0, 0, expected));
+    let imported = import(&*store, keys).await.unwrap();
+    assert_eq!((imported.taken, imported.record, imported.kept), (0, None, expected));
     assert_eq!(everything(&*store).await, before);
 }
 
 pub(crate) async fn a_key_that_comes_twice_is_taken_once(place: &impl Backend) {
     let store = place.open().await;
     let [first, thief] = ["203.0.113.7", "198.51.100.9"].map(|owner| owned(key("some"), owner));
-    let renamed = Moving { id: key("other").digest.new_id(), ..first.clone() };
-    let tended = import(&*store, vec![first.clone(), thief.clone(), first.clone(), renamed.clone()]).await.unwrap();
-    assert_eq!((tended.rows, tended.kept), (1, vec![thief.id, renamed.id]));
+    let renamed = ExportedKey { id: key("other").digest.new_id(), ..first.clone() };
+    let imported = import(&*store, vec![first.clone(), thief.clone(), first.clone(), renamed.clone()]).await.unwrap();
+    assert_eq!((imported.taken, imported.kept), (1, vec![thief.id, renamed.id]));
     assert_eq!(everything(&*store).await, [first]);
 }
 
@@ -191,13 +185,12 @@ pub(crate) async fn an_import_is_done_whole_or_not_at_all(place: &impl Backend) 
     import(&*store, vec![twin]).await.unwrap();
     let other = KnownPepper { id: next_pepper().id(), check_value: [0; 32] };
     let keys = vec![owned(seen_by(&next_pepper(), "more"), "203.0.113.7")];
-    let chore = Chore::Import { keys, peppers: vec![other], actor: ADMIN.to_owned(), now: START };
-    let failed = store.tend(chore).await;
+    let failed = store.import(keys, vec![other], ADMIN, START).await;
     assert!(matches!(failed, Err(StoreError::Corrupt(_))), "the name of another secret: {failed:?}");
 }
 
 async fn pepper_row(store: &dyn Store, pepper: &Pepper) -> PepperRow {
-    let peppers = store.counts(CountQuery { peppers: true, ..TOTALS }).await.unwrap().peppers;
+    let peppers = store.peppers().await.unwrap();
     peppers.into_iter().find(|row| row.id == pepper.id()).unwrap()
 }
 
@@ -209,11 +202,10 @@ pub(crate) async fn keys_under_another_pepper_bring_it_along_and_are_moved_when_
     assert_eq!((row.active, row.retired_at, row.left.bindings), (false, None, 1));
     let held = store.claim(claim(&here, "198.51.100.9", START)).await.unwrap();
     assert!(matches!(held, Claimed::Held(_)), "{held:?}");
-    let step = Chore::Rekey { moves: vec![Rekey { from: coming.digest, to: here.clone() }], now: START };
-    store.tend(step).await.unwrap();
+    store.rekey(vec![Rekey { from: coming.digest, to: here.clone() }], START).await.unwrap();
     assert_eq!(pepper_row(&*store, &pepper()).await.left.bindings, 1);
     let again = import(&*store, vec![owned(coming, "203.0.113.7")]).await.unwrap();
-    assert_eq!(again, Tended::default(), "under whichever pepper, it is the same key");
+    assert_eq!(again, Imported::default(), "under whichever pepper, it is the same key");
 
     store.rotate(Rotation::Retire { id: next_pepper().id(), forget: false }, ADMIN, START).await.unwrap();
     assert!(pepper_row(&*store, &next_pepper()).await.retired_at.is_some());
@@ -230,10 +222,10 @@ pub(crate) async fn an_import_that_meets_claims_leaves_one_owner_a_key(place: &i
     let (claimed, imported) = tokio::join!(join_all(claims), join_all(halves));
     let won = claimed.into_iter().filter(|claimed| matches!(claimed, Ok(Claimed::Won { .. }))).count();
     let imported: Vec<_> = imported.into_iter().map(Result::unwrap).collect();
-    let taken: u64 = imported.iter().map(|tended| tended.rows).sum();
-    let kept: usize = imported.iter().map(|tended| tended.kept.len()).sum();
+    let taken: u64 = imported.iter().map(|imported| imported.taken).sum();
+    let kept: usize = imported.iter().map(|imported| imported.kept.len()).sum();
     assert_eq!((won + taken as usize, won), (40, kept));
-    assert_eq!(store.counts(TOTALS).await.unwrap().learned, 40);
+    assert_eq!(store.counts().await.unwrap().learned, 40);
 }
 
 /// There and back again.

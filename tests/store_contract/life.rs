@@ -7,9 +7,7 @@ use key_ip_sentinel::{
         Fingerprint, KeyFacts, Timestamp,
         event::{EventKind, Record},
     },
-    store::{
-        Action, Archived, AuditQuery, Change, Chore, Claimed, Life, RecordId, Revision, Store, Target, Tended, Use,
-    },
+    store::{Action, Archived, AuditQuery, Change, Claimed, Life, RecordId, Revision, Store, Target, Use},
 };
 
 use crate::fixture::*;
@@ -26,13 +24,11 @@ fn used(key: &Fingerprint, used_at: Option<Timestamp>, refused_at: Option<Timest
 
 /// How many bindings were touched.
 async fn note(store: &dyn Store, uses: Vec<Use>) -> u64 {
-    store.tend(Chore::NoteUses(uses)).await.unwrap().rows
+    store.note_uses(uses).await.unwrap()
 }
 
 async fn archive(store: &dyn Store, unused_since: Timestamp, limit: u32, now: Timestamp) -> Vec<Record> {
-    let Tended { rows, records, .. } = store.tend(Chore::Archive { unused_since, limit, now }).await.unwrap();
-    assert_eq!(rows, records.len() as u64);
-    records
+    store.archive(unused_since, limit, now).await.unwrap()
 }
 
 pub(crate) async fn times_of_use_never_go_back(place: &impl Backend) {
@@ -170,7 +166,7 @@ pub(crate) async fn what_has_ended_is_deleted_in_steps_and_nothing_else(place: &
     bind(&*store, &guest, "203.0.113.8").await;
     place.make_provisional(&guest, at(hours(1))).await;
     let before = revision(&*store).await;
-    let expire = async |before: Timestamp, limit: u32| store.tend(Chore::Expire { before, limit }).await.unwrap().rows;
+    let expire = async |before: Timestamp, limit: u32| store.expire(before, limit).await.unwrap();
     assert_eq!(expire(at(hours(1)), 10).await, 0, "what ends at this very moment stays");
     assert_eq!(expire(at(hours(4)), 1).await, 2, "one ban and one provisional binding");
     assert_eq!(expire(at(hours(4)), 10).await, 3);

@@ -8,15 +8,15 @@ use key_ip_sentinel::{
         event::{EventKind, Record},
     },
     store::{
-        Action, ChangeError, KeyQuery, KeyRow, Life, Order, Refusal, RefusedNetwork, Revision, Store, StoreError,
-        Target,
+        Action, ChangeError, KeyFilter, KeyQuery, KeyRow, Life, Order, Refusal, RefusedNetwork, Revision, StateFilter,
+        Store, StoreError, Target,
     },
 };
 
 use crate::fixture::*;
 
 async fn names(store: &dyn Store, query: KeyQuery) -> Vec<String> {
-    let rows: Vec<KeyRow> = store.keys(query).await.unwrap();
+    let rows: Vec<KeyRow> = store.list(query).await.unwrap();
     rows.into_iter().map(|row| row.key_id.to_string()).collect()
 }
 
@@ -40,7 +40,7 @@ pub(crate) async fn keys_come_newest_first_and_once(place: &impl Backend) {
 
     let newest = [&banned_later, &banned_first, &only_banned, &old];
     assert_eq!(names(&*store, ALL_KEYS).await, ids(newest));
-    for row in store.keys(ALL_KEYS).await.unwrap() {
+    for row in store.list(ALL_KEYS).await.unwrap() {
         let key = newest.into_iter().find(|key| key.digest.new_id() == row.key_id).unwrap();
         assert_eq!(row.facts, store.lookup(&key.digest.into()).await.unwrap().facts);
         assert_eq!(row.hint, key.hint);
@@ -80,21 +80,24 @@ pub(crate) async fn keys_are_filtered(place: &impl Backend) {
     let all = [learned_banned, expired, banned, reserved, pinned, learned];
     assert_eq!(names(&*store, ALL_KEYS).await, ids(all));
 
-    let of_state = |state| KeyQuery { state: Some(state), ..ALL_KEYS };
+    let query = |state: Option<State>, owner: Option<&str>, banned_only| {
+        let (state, network) = (state.map(StateFilter::In), owner.map(network));
+        KeyQuery { filter: KeyFilter::BoundOrBanned { state, network, banned_only }, ..ALL_KEYS }
+    };
+    let of_state = |state| query(Some(state), None, false);
     assert_eq!(names(&*store, of_state(State::Learned)).await, ids([learned_banned, learned]));
     assert_eq!(names(&*store, of_state(State::Pinned)).await, ids([reserved, pinned]));
 
-    let banned_only = KeyQuery { banned_only: true, ..ALL_KEYS };
-    assert_eq!(names(&*store, banned_only.clone()).await, ids([learned_banned, banned]));
+    assert_eq!(names(&*store, query(None, None, true)).await, ids([learned_banned, banned]));
 
-    let owned_by = |text| KeyQuery { network: Some(network(text)), ..ALL_KEYS };
+    let owned_by = |owner| query(None, Some(owner), false);
     assert_eq!(names(&*store, owned_by("203.0.113.1")).await, ids([learned_banned, learned]));
     assert_eq!(names(&*store, owned_by("203.0.113.2")).await, ids([pinned]));
     assert_eq!(names(&*store, owned_by("203.0.113.0/24")).await, [""; 0], "exactly, not by containment");
 
-    let everything = KeyQuery { state: Some(State::Learned), ..owned_by("203.0.113.1") };
-    assert_eq!(names(&*store, KeyQuery { banned_only: true, ..everything }).await, ids([learned_banned]));
-    assert_eq!(names(&*store, KeyQuery { state: Some(State::Pinned), ..banned_only }).await, [""; 0]);
+    let everything = query(Some(State::Learned), Some("203.0.113.1"), true);
+    assert_eq!(names(&*store, everything).await, ids([learned_banned]));
+    assert_eq!(names(&*store, query(Some(State::Pinned), None, true)).await, [""; 0]);
 }
 
 pub(crate) async fn keys_come_in_pages(place: &impl Backend) {
@@ -132,7 +135,6 @@ pub(crate) async fn a_key_is_found_by_prefix_and_by_itself(place: &impl Backend)
             facts,
             life: Life::default(),
             refused: Vec::new(),
-            whole: None,
         };
         let short = Target::Id(prefix(&key.digest.new_id().to_string()[..10]));
         for target in [Target::Key(key.clone()), by_id(key), short] {
@@ -196,7 +198,7 @@ pub(crate) async fn a_walk_by_id_goes_through_bindings_and_bans(place: &impl Bac
     }
     let (mut met, mut after) = (Vec::new(), None);
     loop {
-        let page = store.keys(KeyQuery { limit: 2, order: Order::ById(after), ..ALL_KEYS }).await.unwrap();
+        let page = store.list(KeyQuery { limit: 2, order: Order::ById(after), ..ALL_KEYS }).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(last.key_id);
         met.extend(page.iter().map(|row| row.key_id));
@@ -209,11 +211,11 @@ pub(crate) async fn a_walk_by_id_goes_through_bindings_and_bans(place: &impl Bac
 /// Of two keys and two records the first of each was made unreadable. Whoever has a million of them must know which.
 pub(crate) async fn names_what_it_cannot_read(store: &dyn Store, broken: &Fingerprint) {
     let id = broken.digest.new_id().to_string();
-    for query in [ALL_KEYS, KeyQuery { whole: true, order: Order::ById(None), ..ALL_KEYS }] {
-        let listed = store.keys(query).await;
+    let listed = store.list(ALL_KEYS).await.map(drop);
+    for read in [listed, store.export_page(None, 1000).await.map(drop)] {
         assert!(
-            matches!(&listed, Err(StoreError::Corrupt(text)) if text.contains(&id) && text.contains("bindings.state")),
-            "{listed:?}"
+            matches!(&read, Err(StoreError::Corrupt(text)) if text.contains(&id) && text.contains("bindings.state")),
+            "{read:?}"
         );
     }
     let read = store.audit(WHOLE_AUDIT).await;

@@ -13,9 +13,9 @@ pub(crate) async fn a_lookup_of_an_unknown_key_creates_nothing(place: &impl Back
     let store = place.open().await;
     let reading = store.lookup(&key("unknown").digest.into()).await.unwrap();
     assert_eq!(reading, Reading { facts: KeyFacts::default(), as_of: Revision(0), digest: key("unknown").digest });
-    assert_eq!(store.keys(ALL_KEYS).await.unwrap(), []);
+    assert_eq!(store.list(ALL_KEYS).await.unwrap(), []);
     assert_eq!(audit(&*store, WHOLE_AUDIT).await, []);
-    assert_eq!(store.counts(TOTALS).await.unwrap(), Counts::default());
+    assert_eq!(store.counts().await.unwrap(), Counts::default());
 }
 
 pub(crate) async fn a_lookup_carries_the_revision_that_it_includes(place: &impl Backend) {

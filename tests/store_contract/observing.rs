@@ -6,8 +6,8 @@ use key_ip_sentinel::{
         event::{EventKind, Record},
     },
     store::{
-        Action, Change, Claim, Claimed, KeyQuery, KeyRow, MAX_CANDIDATES, Order, Purpose, Refusal, Revision, Store,
-        Target,
+        Action, Change, Claim, Claimed, KeyFilter, KeyQuery, KeyRow, MAX_CANDIDATES, Order, Purpose, Refusal, Revision,
+        Store, Target,
     },
 };
 
@@ -21,7 +21,7 @@ fn networks(facts: &KeyFacts) -> Vec<String> {
     facts.candidates.iter().map(|Candidate { network, .. }| network.to_string()).collect()
 }
 
-const OBSERVED: KeyQuery = KeyQuery { observed_only: true, ..ALL_KEYS };
+const OBSERVED: KeyQuery = KeyQuery { filter: KeyFilter::Observed, ..ALL_KEYS };
 
 pub(crate) async fn candidates_come_in_their_order_and_own_nothing(place: &impl Backend) {
     let store = place.open().await;
@@ -57,7 +57,7 @@ pub(crate) async fn an_owned_key_gets_no_candidates(place: &impl Backend) {
     assert_eq!(observe(&*store, &owned, "198.51.100.9").await, Claimed::Held(bound));
     change(&*store, &banned, FOREVER).await;
     assert!(matches!(observe(&*store, &banned, "198.51.100.9").await, Claimed::Held(_)));
-    assert_eq!(store.counts(TOTALS).await.unwrap().observed, 0);
+    assert_eq!(store.counts().await.unwrap().observed, 0);
 }
 
 pub(crate) async fn a_claim_forgets_the_candidates(place: &impl Backend) {
@@ -91,17 +91,17 @@ pub(crate) async fn observed_keys_are_listed_until_they_have_an_owner(place: &im
         observe(&*store, key, "203.0.113.7").await;
     }
     observe(&*store, &keys[0], "203.0.113.8").await;
-    assert_eq!(store.counts(TOTALS).await.unwrap().observed, 3);
+    assert_eq!(store.counts().await.unwrap().observed, 3);
     bind(&*store, &keys[1], "203.0.113.7").await;
-    let listed = store.keys(OBSERVED).await.unwrap();
+    let listed = store.list(OBSERVED).await.unwrap();
     assert_eq!(
         listed.iter().map(|row| row.key_id).collect::<Vec<_>>(),
         [&keys[0], &keys[2]].map(|key| key.digest.new_id())
     );
     assert_eq!(networks(&listed[0].facts), ["203.0.113.7/32", "203.0.113.8/32"]);
     assert_eq!(listed[0].hint, keys[0].hint);
-    assert_eq!(store.keys(KeyQuery { limit: 1, offset: 1, ..OBSERVED }).await.unwrap(), listed[1..]);
-    assert_eq!(store.counts(TOTALS).await.unwrap().observed, 2);
+    assert_eq!(store.list(KeyQuery { limit: 1, offset: 1, ..OBSERVED }).await.unwrap(), listed[1..]);
+    assert_eq!(store.counts().await.unwrap().observed, 2);
     let found = store.find(by_id(&keys[2])).await.unwrap();
     assert_eq!(networks(&found.facts), ["203.0.113.7/32"]);
 }
@@ -126,7 +126,7 @@ pub(crate) async fn promote_binds_one_candidate_and_reserves_several(place: &imp
         Some("observed 203.0.113.7/32, 198.51.100.9/32; networks nobody's -> reserved")
     );
     assert_eq!(promoted.after.candidates, []);
-    assert_eq!(store.keys(OBSERVED).await.unwrap(), []);
+    assert_eq!(store.list(OBSERVED).await.unwrap(), []);
     assert_eq!(
         refusal(&*store, Target::Key(stays.clone()), Action::Promote).await,
         Refusal::NothingToPromote(stays.digest.new_id())
@@ -143,7 +143,7 @@ pub(crate) async fn a_walk_by_id_meets_everybody_though_rows_leave_the_list(plac
     let (mut met, mut after) = (Vec::new(), None);
     loop {
         let query = KeyQuery { limit: 3, order: Order::ById(after), ..OBSERVED };
-        let page = store.keys(query).await.unwrap();
+        let page = store.list(query).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(last.key_id);
         for row in page {
@@ -192,9 +192,8 @@ pub(crate) async fn keys_with_an_owner_that_only_the_mode_lets_through_are_found
         record(&quiet, EventKind::WouldDeny, Reason::NoKey, "192.0.2.3", 100, 1),
     ];
     append(&*store, records).await;
-    let query = KeyQuery { let_through_only: true, ..ALL_KEYS };
-    let found = async |query| {
-        let rows = store.keys(query).await.unwrap();
+    let found = async |limit| {
+        let rows = store.would_deny_keys(limit).await.unwrap();
         let told = |row: KeyRow| {
             let refused: Vec<_> = row.refused.iter().map(|it| format!("{} {}", it.network, it.would_deny)).collect();
             (row.key_id, refused.join(", "))
@@ -208,9 +207,9 @@ pub(crate) async fn keys_with_an_owner_that_only_the_mode_lets_through_are_found
         (id(&busy), "192.0.2.1/32 5, 198.51.100.9/32 4".to_owned()),
         (id(&reserved), "203.0.113.7/32 2".to_owned()),
     ];
-    assert_eq!(found(query.clone()).await, all);
-    assert_eq!(found(KeyQuery { limit: 1, offset: 1, ..query.clone() }).await, all[1..2]);
+    assert_eq!(found(9).await, all);
+    assert_eq!(found(2).await, all[..2]);
     change(&*store, &busy, Action::Set(vec![network("198.51.100.0/24"), network("192.0.2.1")])).await;
     change(&*store, &quiet, FOREVER).await;
-    assert_eq!(found(query).await, all[2..], "given to them, or banned in every mode");
+    assert_eq!(found(9).await, all[2..], "given to them, or banned in every mode");
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::future::{Either, join_all, select};
 use key_ip_sentinel::{
     domain::{Fingerprint, Timestamp},
-    store::{Action, AuditOrder, AuditQuery, Chore, Claimed, KeyQuery, Store, StoreError, Use, postgres::Options},
+    store::{Action, AuditOrder, AuditQuery, Claimed, Decisions, KeyQuery, Store, StoreError, Use, postgres::Options},
 };
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -109,7 +109,7 @@ async fn a_day_that_cannot_be_made_beside_a_long_listing_is_made_later() {
     let last = all.last().unwrap();
     Postgres::shared().await.query(&place.url, &format!("DROP TABLE {last}")).await;
     let listing = place.in_the_middle_of("SELECT count(*) FROM audit").await;
-    let prune = || store.tend(Chore::PruneAudit { before: Timestamp::from_millis(0), limit: 10 });
+    let prune = || store.prune_audit(Timestamp::from_millis(0), 10);
     let (pruned, ()) = tokio::join!(prune(), claims_are_won(&*store));
     pruned.unwrap();
     assert!(!days().await.contains(last));
@@ -174,7 +174,7 @@ async fn a_change_is_made_while_all_connections_for_chores_are_in_use() {
         let chores = [(); 2].map(|()| {
             let (store, key) = (Arc::clone(&store), used);
             let uses = vec![Use { key, used_at: Some(at(hours(1))), refused_at: None }];
-            tokio::spawn(async move { store.tend(Chore::NoteUses(uses)).await })
+            tokio::spawn(async move { store.note_uses(uses).await })
         });
         eventually("both chores wait for the lock", async || {
             let waiting =
@@ -208,7 +208,7 @@ async fn nothing_is_compiled() {
     }
     let store = place.open().await;
     bind(&*store, &key("some"), "203.0.113.7").await;
-    assert_eq!(store.keys(KeyQuery { limit: 10, ..KeyQuery::ALL }).await.unwrap().len(), 1);
+    assert_eq!(store.list(KeyQuery { limit: 10, ..KeyQuery::ALL }).await.unwrap().len(), 1);
     let compiled = || server.log().contains("JIT provider");
     assert!(!compiled());
     server.query(&place.url, "SELECT count(*) FROM bindings").await;

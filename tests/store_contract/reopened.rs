@@ -12,9 +12,9 @@ pub(crate) async fn everything_is_there_after_reopening(place: &impl Backend) {
     change(&*store, &pinned, Action::HandOver(network("2001:db8::/56"))).await;
     change(&*store, &banned, FOREVER).await;
     let known = (
-        store.keys(ALL_KEYS).await.unwrap(),
+        store.list(ALL_KEYS).await.unwrap(),
         audit(&*store, WHOLE_AUDIT).await,
-        store.counts(TOTALS).await.unwrap(),
+        store.counts().await.unwrap(),
         heard(&*store, Revision(0)).await.changed,
         store.lookup(&learned.digest.into()).await.unwrap(),
     );
@@ -22,9 +22,9 @@ pub(crate) async fn everything_is_there_after_reopening(place: &impl Backend) {
 
     let store = place.open().await;
     let again = (
-        store.keys(ALL_KEYS).await.unwrap(),
+        store.list(ALL_KEYS).await.unwrap(),
         audit(&*store, WHOLE_AUDIT).await,
-        store.counts(TOTALS).await.unwrap(),
+        store.counts().await.unwrap(),
         heard(&*store, Revision(0)).await.changed,
         store.lookup(&learned.digest.into()).await.unwrap(),
     );

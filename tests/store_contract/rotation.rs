@@ -4,8 +4,8 @@ use futures_util::{StreamExt, stream};
 use key_ip_sentinel::{
     domain::{ApiKey, Fingerprint, KeyDigests, KeyFacts, KeyRing, Pepper, Peppers, event::EventKind},
     store::{
-        Action, Change, ChangeError, Changes, Chore, Claim, Claimed, CountQuery, FORGOTTEN_AT_ONCE, PepperRow,
-        PepperUsage, Purpose, Refusal, Rekey, Revision, Rotated, Rotation, Store, StoreError, Target,
+        Action, Change, ChangeError, Changes, Claim, Claimed, FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, Purpose,
+        Refusal, Rekey, Revision, Rotated, Rotation, Store, StoreError, Target,
     },
 };
 
@@ -51,8 +51,8 @@ async fn facts(store: &dyn Store, key: impl Into<KeyDigests>) -> KeyFacts {
 }
 
 async fn row(store: &dyn Store, pepper: &Pepper) -> PepperRow {
-    let counts = store.counts(CountQuery { peppers: true, ..TOTALS }).await.unwrap();
-    counts.peppers.into_iter().find(|row| row.id == pepper.id()).unwrap()
+    let peppers = store.peppers().await.unwrap();
+    peppers.into_iter().find(|row| row.id == pepper.id()).unwrap()
 }
 
 async fn left(store: &dyn Store, pepper: &Pepper) -> PepperUsage {
@@ -61,7 +61,7 @@ async fn left(store: &dyn Store, pepper: &Pepper) -> PepperUsage {
 
 /// How many keys were moved.
 async fn rekey(store: &dyn Store, moves: Vec<Rekey>) -> u64 {
-    store.tend(Chore::Rekey { moves, now: START }).await.unwrap().rows
+    store.rekey(moves, START).await.unwrap()
 }
 
 fn move_to(from: &Fingerprint, to: &Fingerprint) -> Vec<Rekey> {
@@ -120,12 +120,12 @@ pub(crate) async fn a_key_has_one_owner_whichever_pepper_finds_it(place: &impl B
     let held = store.claim(claim(&key, "198.51.100.9", START)).await.unwrap();
     assert_eq!(*held.reading(), store.lookup(&key.digests()).await.unwrap());
     assert!(matches!(held, Claimed::Held(reading) if reading.facts == owner.facts));
-    assert_eq!(store.keys(ALL_KEYS).await.unwrap().len(), 1);
+    assert_eq!(store.list(ALL_KEYS).await.unwrap().len(), 1);
     // And back again, while rows are under both.
     activate(&*store, &pepper()).await.unwrap();
     let held = store.claim(claim(&before("some"), "198.51.100.9", START)).await.unwrap();
     assert!(matches!(held, Claimed::Held(reading) if reading.facts == owner.facts));
-    assert_eq!(store.counts(TOTALS).await.unwrap().learned, 1);
+    assert_eq!(store.counts().await.unwrap().learned, 1);
 }
 
 pub(crate) async fn a_ban_under_the_old_pepper_binds_the_key_under_the_new_one(place: &impl Backend) {
@@ -139,7 +139,7 @@ pub(crate) async fn a_ban_under_the_old_pepper_binds_the_key_under_the_new_one(p
     assert!(store.find(Target::Key(key.clone())).await.unwrap().facts.ban.is_some());
     change(&*store, &key, Action::Unban).await;
     bind(&*store, &key, "203.0.113.7").await;
-    let row = store.keys(ALL_KEYS).await.unwrap();
+    let row = store.list(ALL_KEYS).await.unwrap();
     assert_eq!((row.len(), row[0].key_id), (1, key.digest.new_id()), "without a row it is a new key");
 }
 
@@ -242,7 +242,7 @@ pub(crate) async fn an_undo_makes_no_second_row_of_a_key(place: &impl Backend) {
     activate(&*store, &pepper()).await.unwrap();
     let refusal = undo(opened).await.unwrap_err();
     assert!(matches!(refusal, ChangeError::Refused(Refusal::OtherPepper(of, _)) if of == id), "{refusal:?}");
-    assert_eq!(store.counts(TOTALS).await.unwrap().learned, 1);
+    assert_eq!(store.counts().await.unwrap().learned, 1);
 }
 
 /// It made a second row, under the first pepper, beside a ban under the second: and the ban was not seen any more.
@@ -345,5 +345,5 @@ pub(crate) async fn claims_that_meet_an_activation_have_one_winner_a_key(place: 
     };
     let (claimed, ()) = tokio::join!(stream::iter(claims).buffer_unordered(64).collect::<Vec<_>>(), turn);
     let won = claimed.iter().filter(|claimed| matches!(claimed, Claimed::Won { .. })).count();
-    assert_eq!((won, store.counts(TOTALS).await.unwrap().learned), (40, 40));
+    assert_eq!((won, store.counts().await.unwrap().learned), (40, 40));
 }

@@ -12,8 +12,8 @@ use futures_util::{FutureExt, future::join_all};
 use key_ip_sentinel::{
     domain::{Fingerprint, Pepper, PepperId, Peppers, Timestamp},
     store::{
-        Action, Change, ChangeError, Chore, Claim, Claimed, KeyQuery, PepperFault, Revision, Rotation, Store,
-        StoreError, Target,
+        Action, Change, ChangeError, Claim, Claimed, Decisions, KeyQuery, Operators, PepperFault, Revision, Rotation,
+        Store, StoreError, Target, Upkeep,
         sqlite::{Database, OpenError, SqliteStore},
     },
 };
@@ -210,7 +210,7 @@ fn another_programs_database_is_refused_and_left_alone() {
 async fn a_store_in_use_is_not_closed() {
     let place = File::new();
     let store = place.start();
-    store.counts(TOTALS).await.unwrap();
+    store.counts().await.unwrap();
     assert!(store.closed().now_or_never().is_none());
     let closed = store.closed();
     drop(store);
@@ -255,7 +255,7 @@ async fn unreadable_values_are_corrupt_and_named() {
         assert!(matches!(&read, Err(StoreError::Corrupt(text)) if text.contains(name)), "{read:?}");
         let claimed = store.claim(claim(&key, "203.0.113.7", START)).await;
         assert!(matches!(&claimed, Err(StoreError::Corrupt(text)) if text.contains(name)), "{claimed:?}");
-        let listed = store.keys(ALL_KEYS).await;
+        let listed = store.list(ALL_KEYS).await;
         assert!(matches!(listed, Err(StoreError::Corrupt(_))), "{listed:?}");
         shell.execute_batch(repair).unwrap();
         store.lookup(&key.digest.into()).await.unwrap();
@@ -329,7 +329,7 @@ async fn without_its_audit_record_nothing_happens() {
     let [good] = &audit(&store, WHOLE_AUDIT).await[..] else { panic!("not one record") };
     let bad = key_ip_sentinel::domain::event::Record { detail: Some("boom".into()), ..good.clone() };
     let records = vec![good.clone(), good.clone(), bad];
-    store.tend(Chore::Deliver { batch: new_batch(), records }).await.unwrap_err();
+    store.deliver(new_batch(), records).await.unwrap_err();
     assert_eq!(audit(&store, WHOLE_AUDIT).await.len(), 1, "all or none");
 }
 
@@ -350,7 +350,7 @@ async fn a_failure_in_a_batch_leaves_the_others_alone() {
             other => panic!("{number}: {other:?}"),
         }
     }
-    assert_eq!(store.counts(TOTALS).await.unwrap().learned, 160);
+    assert_eq!(store.counts().await.unwrap().learned, 160);
 }
 
 #[tokio::test]
@@ -393,7 +393,7 @@ async fn an_archived_key_keeps_its_name() {
         assert_eq!(refusal(&store, target.clone(), Action::Open).await, key_ip_sentinel::store::Refusal::NotBound(id));
         assert_eq!(refusal(&store, target, Action::Unban).await, key_ip_sentinel::store::Refusal::NotBanned(id));
     }
-    assert_eq!(store.keys(KeyQuery { ..ALL_KEYS }).await.unwrap(), []);
+    assert_eq!(store.list(KeyQuery { ..ALL_KEYS }).await.unwrap(), []);
 
     let by_prefix = Change::Key { target: Target::Id(prefix("01234567")), action: FOREVER };
     let banned = store.apply(by_prefix, ADMIN, START).await.unwrap();

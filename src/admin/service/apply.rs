@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::{ChangeCommand, Error, Operation, Principal, Service};
 use crate::{
     domain::Timestamp,
-    events,
+    events::Event,
     store::{Applied, Change, ChangeError, Revision, StoreError},
 };
 
@@ -55,7 +55,7 @@ impl Service {
                 Err(_) => {}
             }
             let applied = applied.map_err(Error::not_done)?;
-            events::log(&applied.record);
+            this.events.publish(Event::Stored(&applied.record));
             Ok(applied)
         })
         .await

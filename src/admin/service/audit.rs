@@ -12,7 +12,7 @@ use crate::{
         Timestamp,
         event::{DecisionId, EventKind},
     },
-    store::{AuditOrder, AuditQuery, RecordId, Store, StoreError, Stored},
+    store::{AuditOrder, AuditQuery, Operators, RecordId, StoreError, Stored},
 };
 
 const PAGE: u32 = 1_000;
@@ -131,7 +131,7 @@ fn decision(text: &str) -> Result<String, FieldError> {
 }
 
 /// The next page after `after`, which moves on over what does not match.
-async fn new(store: &dyn Store, query: &AuditQuery, after: &mut RecordId) -> Result<Vec<Stored>, StoreError> {
+async fn new(store: &dyn Operators, query: &AuditQuery, after: &mut RecordId) -> Result<Vec<Stored>, StoreError> {
     let upto = last(store).await?;
     let found = page(store, query.clone(), *after, upto).await?;
     *after = found.last().filter(|_| found.len() == PAGE as usize).map_or(upto, |stored| stored.id);
@@ -139,7 +139,7 @@ async fn new(store: &dyn Store, query: &AuditQuery, after: &mut RecordId) -> Res
 }
 
 async fn page(
-    store: &dyn Store,
+    store: &dyn Operators,
     query: AuditQuery,
     after: RecordId,
     upto: RecordId,
@@ -147,7 +147,7 @@ async fn page(
     store.audit(AuditQuery { order: AuditOrder::Stored { after, upto }, limit: PAGE, ..query }).await
 }
 
-async fn last(store: &dyn Store) -> Result<RecordId, StoreError> {
+async fn last(store: &dyn Operators) -> Result<RecordId, StoreError> {
     let last = store.audit(AuditQuery { order: AuditOrder::LastStored, limit: 1, ..AuditQuery::ALL }).await?;
     Ok(last.first().map_or(RecordId(0), |stored| stored.id))
 }

@@ -6,7 +6,7 @@ use super::{AsOf, Error, Operation, Principal, Service};
 use crate::{
     client_ip::Resolver,
     net::caller::Callers,
-    store::{CountQuery, Crowded, Denied},
+    store::{Crowded, Denied},
 };
 
 /// As far back as the audit is read.
@@ -38,16 +38,16 @@ impl Service {
     pub async fn diagnosis(&self, by: &Principal) -> Result<AsOf<Diagnosis>, Error> {
         by.authorise(Operation::Read)?;
         let now = self.now()?;
-        let denied_since = Some(now.before(RECENT));
-        let query = CountQuery { crowded: MOST_CROWDED, denied_since, ..CountQuery::default() };
-        let counts = self.store.counts(query).await.map_err(Error::lost)?;
+        let counts = self.store.counts().await.map_err(Error::lost)?;
+        let crowded = self.store.crowded_networks(MOST_CROWDED).await.map_err(Error::lost)?;
+        let denied = self.store.denials_since(now.before(RECENT)).await.map_err(Error::lost)?;
         let value = Diagnosis {
             client_ip: self.client_ip.clone(),
             profiles: self.credentials.names().collect(),
             callers: self.callers.clone(),
             learned: counts.learned + counts.provisional + counts.observed,
-            crowded: counts.crowded,
-            denied: counts.denied,
+            crowded,
+            denied,
         };
         Ok(AsOf { now, value })
     }

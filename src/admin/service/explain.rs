@@ -16,8 +16,8 @@ use super::{Address, Error, FieldError, Operation, Principal, Service, head::Hea
 use crate::{
     client_ip::{AddressInputs, once},
     credential::Seen,
-    domain::{ApiKey, ClientIp, Mode, Reason, Timestamp},
-    engine::{Explained, Missing},
+    domain::{Fingerprint, Missing, Mode, Reason, Timestamp, event::DecisionId},
+    engine::{Explained, Request},
     store::{KeyRow, Life},
 };
 
@@ -70,9 +70,10 @@ impl Service {
         let unknown =
             "a route that names it is malformed_request; credentials.profile and credentials.route_profiles are";
         let profile = self.profile("profile", profile.as_deref(), unknown)?;
+        let settings = self.settings.load();
         let missing = route_word("missing", missing.as_deref(), Missing::from_word, "must be deny or allow")?;
         let mode = route_word("mode", mode.as_deref(), Mode::from_word, "must be enforce, observe or off")?;
-        let mode = mode.unwrap_or_else(|| self.engine.mode());
+        let (missing, mode) = (missing.unwrap_or(settings.missing), mode.unwrap_or(settings.mode));
         check_addresses(peer.as_deref(), metadata)?;
         let entry = |name| once(metadata.iter().filter(|(entry, _)| entry.eq_ignore_ascii_case(name)));
         let lines = self.client_ip.header().map(|name| head.values(name)).unwrap_or_default();
@@ -83,35 +84,29 @@ impl Service {
             lines: &lines,
         });
         let (key, carriers) = self.credentials.explain(profile, head.iter(), head.path);
-        // The order of the reasons is the edge's: whose address, which key, and only then the engine.
-        let decision = match (&found, &key) {
-            (Err(_), _) => self.engine.explain_fault(Reason::ClientIpUnknown, mode),
-            (_, Err(fault)) => self.engine.explain_fault(fault.reason(), mode),
-            (Ok(found), Ok(key)) => self.ask(found.client, key.as_ref(), missing, mode).await,
-        };
+        let ip = found.as_ref().ok().map(|found| found.client);
+        let shown = key.as_ref().ok().and_then(Option::as_ref).map(|key| self.ring.fingerprint(key));
+        let key = if ip.is_some() { key.map_err(|fault| fault.reason()) } else { Err(Reason::ClientIpUnknown) };
+        let request = Request { ip, key, missing, mode, decision_id: DecisionId(rand::random()) };
+        let now = Instant::now();
+        let decision = self.engine.explain(&settings, &request, now, now + settings.check_deadline).await;
         Ok(Explanation {
             address: Address::new(&self.client_ip.source, found),
             profile: profile.name,
             carriers,
-            key: key.ok().flatten().map(|key| self.row(&key, &decision)),
+            key: shown.map(|key| row(key, &decision)),
             decision,
             mode,
             now: self.time(),
         })
     }
+}
 
-    async fn ask(&self, ip: ClientIp, key: Option<&ApiKey>, missing: Option<Missing>, mode: Mode) -> Explained {
-        let now = Instant::now();
-        self.engine.explain(ip, key, missing, mode, now, now + self.check_deadline).await
-    }
-
-    /// The key as the engine saw it; where no row says how it is called, as a new row would.
-    fn row(&self, key: &ApiKey, decision: &Explained) -> KeyRow {
-        let fingerprint = self.ring.fingerprint(key);
-        let key_id = decision.key_id.unwrap_or_else(|| fingerprint.digest.new_id());
-        let (hint, facts) = (fingerprint.hint, decision.facts.clone().unwrap_or_default());
-        KeyRow { key_id, hint, facts, life: Life::default(), refused: Vec::new(), whole: None }
-    }
+/// The key as the engine saw it; where no row says how it is called, as a new row would.
+fn row(fingerprint: Fingerprint, decision: &Explained) -> KeyRow {
+    let key_id = decision.key_id.unwrap_or_else(|| fingerprint.digest.new_id());
+    let (hint, facts) = (fingerprint.hint, decision.facts.clone().unwrap_or_default());
+    KeyRow { key_id, hint, facts, life: Life::default(), refused: Vec::new() }
 }
 
 fn route_word<T>(

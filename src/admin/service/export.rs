@@ -9,7 +9,7 @@ use super::{Error, Operation, Parts, Principal, Service};
 use crate::{
     admin::key_file,
     domain::KeyId,
-    store::{CountQuery, KeyQuery, KeyRow, KnownPepper, Order, PepperUsage},
+    store::{KnownPepper, PepperUsage},
 };
 
 /// Keys read at once.
@@ -54,8 +54,7 @@ impl Service {
     /// Those that keys are under, and the active one. What a process runs with it lists: each digest of theirs it can
     /// make.
     async fn peppers_in_use(&self) -> Result<Vec<(KnownPepper, bool)>, Error> {
-        let query = CountQuery { peppers: true, ..CountQuery::default() };
-        let rows = self.store.counts(query).await.map_err(Error::lost)?.peppers;
+        let rows = self.store.peppers().await.map_err(Error::lost)?;
         let needed = rows.into_iter().filter(|row| row.active || row.left != PepperUsage::default());
         let named = needed.map(|row| match self.ring.peppers().find(&row.id) {
             Some(pepper) => Ok((KnownPepper { id: row.id, check_value: *pepper.check_value() }, row.active)),
@@ -83,19 +82,18 @@ impl Export {
     }
 
     async fn page(&self, after: Option<KeyId>, keys: u64) -> Result<(Exported, Next), Error> {
-        let query = KeyQuery { whole: true, limit: PAGE, order: Order::ById(after), ..KeyQuery::ALL };
-        let rows = self.service.store.keys(query).await.map_err(Error::lost)?;
-        let Some(last) = rows.last().map(|row| row.key_id) else {
+        let page = self.service.store.export_page(after, PAGE).await.map_err(Error::lost)?;
+        let Some(last) = page.last().map(|key| key.id) else {
             return Ok((Exported { text: key_file::trailer(keys), keys }, Next::Nothing));
         };
         let mut text = String::new();
-        let keys = keys + rows.len() as u64;
-        for key in rows.into_iter().filter_map(KeyRow::moving) {
+        let keys = keys + page.len() as u64;
+        for key in &page {
             // The first line names the peppers, and has been told.
-            if self.peppers.iter().all(|(named, _)| named.id != key.whole.key.pepper) {
+            if self.peppers.iter().all(|(named, _)| named.id != key.key.pepper) {
                 return Err(Error::Behind);
             }
-            text.push_str(&key_file::key(&key));
+            text.push_str(&key_file::key(key));
         }
         Ok((Exported { text, keys }, Next::Keys(Some(last))))
     }

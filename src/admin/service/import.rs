@@ -14,8 +14,8 @@ use crate::{
         key_file::{self, Line},
     },
     domain::KeyId,
-    events,
-    store::{Chore, KnownPepper, Moving},
+    events::Event,
+    store::{ExportedKey, KnownPepper},
 };
 
 /// Keys taken in at once: first uses wait for the transaction.
@@ -85,7 +85,7 @@ struct Import {
     line: u64,
     /// What the first line named.
     peppers: Option<Vec<KnownPepper>>,
-    batch: Vec<Moving>,
+    batch: Vec<ExportedKey>,
     /// The last line came.
     whole: bool,
     so_far: Imported,
@@ -176,19 +176,18 @@ impl Import {
         let keys = std::mem::take(&mut self.batch);
         let Some(peppers) = self.peppers.clone().filter(|_| !keys.is_empty()) else { return Ok(()) };
         let (count, here) = (keys.len() as u64, self.service.ring.realm());
-        let elsewhere = keys.iter().filter(|key| key.whole.key.realm != here).count() as u64;
+        let elsewhere = keys.iter().filter(|key| key.key.realm != here).count() as u64;
         let now = self.service.now()?;
-        let chore = Chore::Import { keys, peppers, actor: self.actor.clone(), now };
-        let tended = self.service.store.tend(chore).await.map_err(Error::not_done)?;
-        tended.records.iter().for_each(events::log);
-        // A chore tells no revision; where the store does not tell the other replicas either, they poll within a second.
+        let imported = self.service.upkeep.import(keys, peppers, &self.actor, now).await.map_err(Error::not_done)?;
+        imported.record.iter().for_each(|record| self.service.events.publish(Event::Stored(record)));
+        // An import tells no revision; where the store does not tell the other replicas either, they poll within a second.
         self.service.notifier.signal().wake();
-        let skipped = tended.kept.len() as u64;
+        let skipped = imported.kept.len() as u64;
         self.so_far.keys += count;
-        self.so_far.imported += tended.rows;
-        self.so_far.identical += count - tended.rows - skipped;
+        self.so_far.imported += imported.taken;
+        self.so_far.identical += count - imported.taken - skipped;
         self.so_far.skipped += skipped;
-        self.so_far.skipped_ids = tended.kept;
+        self.so_far.skipped_ids = imported.kept;
         self.so_far.other_realm += elsewhere;
         // A client that hung up sends no more, either; what it sent is done.
         let _ = self.reports.send(Ok(self.so_far.clone())).await;

@@ -3,7 +3,7 @@
 use super::{AsOf, Error, FieldError, KeyReference, Operation, Principal, Service, validate};
 use crate::{
     domain::State,
-    store::{KeyQuery, KeyRow},
+    store::{KeyFilter, KeyQuery, KeyRow, StateFilter},
 };
 
 /// Which keys to list; without anything all that have a binding or a ban, the newest first.
@@ -37,18 +37,17 @@ impl ListKeys {
             let why = FieldError::new("observed_only", "an observed key has no binding");
             return Err(why.with_fix("leave out state, banned_only and network"));
         }
-        let reserved_only = state == Some(RESERVED);
-        Ok(KeyQuery {
-            state: validate::word("state", state.filter(|_| !reserved_only), State::from_word, &STATES)?,
-            reserved_only,
-            hint: self.hint.clone().map(hint_part).transpose()?,
-            banned_only: self.banned_only,
-            observed_only: self.observed_only,
-            network: network.map(|text| validate::network("network", text)).transpose()?,
-            limit: validate::limit(self.limit)?,
-            offset: self.offset,
-            ..KeyQuery::ALL
-        })
+        let state = match state {
+            Some(RESERVED) => Some(StateFilter::Reserved),
+            state => validate::word("state", state, State::from_word, &STATES)?.map(StateFilter::In),
+        };
+        let hint = self.hint.clone().map(hint_part).transpose()?;
+        let network = network.map(|text| validate::network("network", text)).transpose()?;
+        let filter = match self.observed_only {
+            true => KeyFilter::Observed,
+            false => KeyFilter::BoundOrBanned { state, network, banned_only: self.banned_only },
+        };
+        Ok(KeyQuery { filter, hint, limit: validate::limit(self.limit)?, offset: self.offset, ..KeyQuery::ALL })
     }
 }
 
@@ -65,7 +64,7 @@ impl Service {
         by.authorise(Operation::Read)?;
         let query = command.query()?;
         let now = self.now()?;
-        let value = self.store.keys(query).await.map_err(Error::lost)?;
+        let value = self.store.list(query).await.map_err(Error::lost)?;
         Ok(AsOf { now, value })
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{AsOf, Error, FieldError, Operation, Principal, Service, apply::to_the_end};
 use crate::{
     domain::{PepperId, Timestamp, event::EventKind},
-    events,
-    store::{CountQuery, PepperRow, PepperUsage, Revision, Rotation},
+    events::Event,
+    store::{PepperRow, PepperUsage, Revision, Rotation},
 };
 
 /// A pepper that the store knows or this process lists.
@@ -67,8 +67,7 @@ impl Service {
     pub async fn list_peppers(&self, by: &Principal) -> Result<AsOf<Vec<Pepper>>, Error> {
         by.authorise(Operation::Read)?;
         let now = self.now()?;
-        let query = CountQuery { peppers: true, ..CountQuery::default() };
-        let known = self.store.counts(query).await.map_err(Error::lost)?.peppers;
+        let known = self.store.peppers().await.map_err(Error::lost)?;
         let listed = self.ring.peppers();
         let unused = listed.iter().map(|pepper| pepper.id()).filter(|id| known.iter().all(|row| row.id != *id));
         let unused: Vec<_> =
@@ -85,7 +84,7 @@ impl Service {
         let (this, actor) = (Arc::clone(self), by.to_string());
         to_the_end(async move {
             let rotated = this.store.rotate(step, &actor, now).await.map_err(Error::not_done)?;
-            rotated.records.iter().for_each(events::log);
+            rotated.records.iter().for_each(|record| this.events.publish(Event::Stored(record)));
             this.notifier.notify(rotated.revision);
             let forgotten = rotated.records.iter().filter(|record| record.kind == EventKind::Forgotten).count();
             Ok(RotationStep {

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{AsOf, Error, Operation, Parts, Principal, PromoteEvent, PromoteSums, Promoted, PromotedKey, Service};
 use crate::{
     domain::{KeyFacts, KeyIdPrefix},
-    store::{Action, Change, CountQuery, KeyQuery, KeyRow, Order, Refusal, Revision, Target},
+    store::{Action, Change, KeyFilter, KeyQuery, KeyRow, Order, Refusal, Revision, Target},
 };
 
 /// Keys read at once.
@@ -27,7 +27,7 @@ const AT_ONCE: usize = 64;
 const LET_THROUGH: u32 = 1000;
 
 /// A page of the keys to promote, from the first.
-const OBSERVED: KeyQuery = KeyQuery { observed_only: true, limit: PAGE, order: Order::ById(None), ..KeyQuery::ALL };
+const OBSERVED: KeyQuery = KeyQuery { filter: KeyFilter::Observed, limit: PAGE, order: Order::ById(None), ..KeyQuery::ALL };
 
 impl Service {
     /// The walk, which ends with the stream; a dry run changes nothing.
@@ -72,11 +72,11 @@ impl From<Error> for Stop {
 impl Walk {
     async fn run(&mut self) -> Result<(), Stop> {
         let store = Arc::clone(&self.service.store);
-        let counts = store.counts(CountQuery::default()).await.map_err(Error::lost)?;
+        let counts = store.counts().await.map_err(Error::lost)?;
         self.tell(PromoteEvent::Start { observed: counts.observed }).await?;
         let mut after = None;
         loop {
-            let page = store.keys(KeyQuery { order: Order::ById(after), ..OBSERVED }).await.map_err(Error::lost)?;
+            let page = store.list(KeyQuery { order: Order::ById(after), ..OBSERVED }).await.map_err(Error::lost)?;
             let Some(last) = page.last() else { break };
             after = Some(last.key_id);
             self.turn(page).await?;
@@ -93,8 +93,7 @@ impl Walk {
     /// A key that has an owner is none to promote, but whoever is about to enforce must hear of it. Whether
     /// there are more of them.
     async fn tell_let_through(&self) -> Result<bool, Stop> {
-        let query = KeyQuery { observed_only: false, let_through_only: true, limit: LET_THROUGH + 1, ..OBSERVED };
-        let mut rows = self.service.store.keys(query).await.map_err(Error::lost)?;
+        let mut rows = self.service.store.would_deny_keys(LET_THROUGH + 1).await.map_err(Error::lost)?;
         let cut = rows.len() > LET_THROUGH as usize;
         rows.truncate(LET_THROUGH as usize);
         let now = self.service.now()?;

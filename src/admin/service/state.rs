@@ -1,6 +1,6 @@
 //! What the service needs of the process around it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use tokio::time::Instant;
@@ -11,16 +11,20 @@ use crate::{
     credential::Credentials,
     domain::{KeyRing, Timestamp},
     engine::Engine,
+    events::Events,
     net::caller::Callers,
     replication::ChangeNotifier,
-    store::{ReplicaState, Store},
+    settings::LiveSettings,
+    store::{Operators, ReplicaState, Upkeep},
     telemetry::health::Health,
 };
 
 /// What operators can do, and with what.
 pub struct Service {
     /// Where changes are made.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Operators>,
+    /// Where keys of another store come in.
+    pub upkeep: Arc<dyn Upkeep>,
     /// Turns a key into what may be kept of it.
     pub ring: Arc<KeyRing>,
     /// Reads a key as a client would show it, in a bare carrier or in a request to explain.
@@ -31,8 +35,10 @@ pub struct Service {
     pub callers: Callers,
     /// Says what it would decide.
     pub engine: Arc<Engine>,
-    /// How long it may think.
-    pub check_deadline: Duration,
+    /// What it decides by.
+    pub settings: Arc<LiveSettings>,
+    /// Where every change is published.
+    pub events: Events,
     /// Told of every change.
     pub notifier: ChangeNotifier,
     /// The store's clock, and what this process decides by.

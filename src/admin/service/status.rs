@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Error, Operation, Principal, Service};
 use crate::{
     domain::{Mode, PepperId},
-    store::{CountQuery, Counts, Revision},
+    store::{Counts, Revision},
 };
 
 /// The state of this process and its store.
@@ -41,14 +41,14 @@ impl Service {
     /// The state of this process and its store.
     pub async fn status(&self, by: &Principal) -> Result<Status, Error> {
         by.authorise(Operation::Read)?;
-        let counts = self.store.counts(CountQuery::default()).await.map_err(Error::lost).ok();
+        let counts = self.store.counts().await.map_err(Error::lost).ok();
         let now = Instant::now();
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime: now - self.started,
             serving: self.health.is_serving(),
-            mode: self.engine.mode(),
+            mode: self.settings.load().mode,
             place: self.place.clone(),
             applied: self.view.applied(),
             since_poll: self.view.since_poll(now),

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::Entry;
+use super::entry::{Entry, Source};
 use crate::{
     domain::{KeyDigest, KeyDigests, KeyFacts, KeyRing, Timestamp},
     net::redis_link::Link,
@@ -105,7 +105,7 @@ impl Shared {
         let asked = life.and_then(|life| Some((life, self.link.connection()?)));
         let Some((life, connection)) = asked else {
             self.metrics.shared(SharedOutcome::Away);
-            return store.await.map(Entry::new);
+            return store.await.map(Entry::from_store);
         };
         let mut shared = pin!(self.ask(connection, key, life));
         let judge = |values: Values| self.judge(key, life, values, &counts);
@@ -115,14 +115,14 @@ impl Shared {
                 let (outcome, found) = judge(values);
                 self.metrics.shared(outcome);
                 return match found {
-                    Some(reading) => Ok(Entry::hearsay(reading)),
-                    None => store.await.map(Entry::new),
+                    Some(reading) => Ok(Entry::from_shared_cache(reading)),
+                    None => store.await.map(Entry::from_store),
                 };
             }
             Ok(Err(cause)) => {
                 self.link.failed(Some(&cause));
                 self.metrics.shared(SharedOutcome::Failed);
-                return store.await.map(Entry::new);
+                return store.await.map(Entry::from_store);
             }
             Err(_) => {
                 self.link.failed(None);
@@ -136,7 +136,7 @@ impl Shared {
 
     /// Has `entry` shared, soon, if there is room.
     pub(super) fn offer(&self, life: StoreLife, entry: &Arc<Entry>) {
-        if entry.is_firsthand() && self.link.is_up() {
+        if entry.source == Source::Store && self.link.is_up() {
             let _ = self.writes.try_send(Write { life, entry: Arc::clone(entry) });
         }
     }
@@ -186,12 +186,12 @@ async fn first(
     tokio::select! {
         biased;
         read = &mut store => match read {
-            Ok(reading) => Ok(Entry::new(reading)),
-            Err(lost) => late.await.map(Entry::hearsay).ok_or(lost),
+            Ok(reading) => Ok(Entry::from_store(reading)),
+            Err(lost) => late.await.map(Entry::from_shared_cache).ok_or(lost),
         },
         found = &mut late => match found {
-            Some(reading) => Ok(Entry::hearsay(reading)),
-            None => store.await.map(Entry::new),
+            Some(reading) => Ok(Entry::from_shared_cache(reading)),
+            None => store.await.map(Entry::from_store),
         },
     }
 }

@@ -23,7 +23,8 @@ pub(super) fn run(config: Config, socket: &Path, envoy: &[PathBuf], output: Outp
     let files = envoy.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let mut report = Report::default();
     host::look(&config).examine(&mut report);
-    let Config { client_ip, credentials, callers, check_deadline, .. } = config;
+    let Config { client_ip, credentials, callers, settings, .. } = config;
+    let check_deadline = settings.check_deadline;
     let setup = Setup { client_ip, credentials, callers, check_deadline };
     let runtime = running(&mut tokio::runtime::Builder::new_current_thread())?;
     let asked = runtime.block_on(ask(socket, async |api| api.get_diagnosis(GetDiagnosisRequest {}).await));

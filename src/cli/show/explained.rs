@@ -68,7 +68,7 @@ fn carrier(carrier: &ExplainedCarrier) -> String {
     };
     let form = match form.as_str() {
         "" => String::new(),
-        "lookalikes" => ", its name spelled otherwise".to_owned(),
+        "disguised" => ", its name spelled otherwise".to_owned(),
         form => format!(", {form}"),
     };
     format!("{carrier}{form}: {holds}")

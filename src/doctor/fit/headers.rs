@@ -14,7 +14,7 @@ impl Case<'_> {
         report.looked_at(code);
         let lists = ["allowed_headers", "disallowed_headers"].map(|name| self.filter.get(name));
         let Some(list) = lists[0].or(lists[1]) else { return };
-        let (mut hidden, mut lookalikes, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut hidden, mut disguised, mut unread) = (Vec::new(), Vec::new(), Vec::new());
         for name in self.read() {
             // The other two are the same header to some upstreams.
             let seen =
@@ -22,7 +22,7 @@ impl Case<'_> {
             match seen {
                 [Some(false), ..] => hidden.push(name),
                 [Some(true), Some(true), Some(true)] => {}
-                _ if seen.contains(&Some(false)) => lookalikes.push(name),
+                _ if seen.contains(&Some(false)) => disguised.push(name),
                 _ => unread.push(name),
             }
         }
@@ -35,7 +35,7 @@ impl Case<'_> {
             let seen = format!("{}: whether Sentinel sees {} hangs on a pattern", self.at(list), unread.join(", "));
             report.warning(code, format!("{seen} that is not read here"), fix);
         }
-        if let (true, Some(name)) = (hidden.is_empty(), lookalikes.first()) {
+        if let (true, Some(name)) = (hidden.is_empty(), disguised.first()) {
             let others = [name.replace('-', "_"), name.replace('-', ".")].join(" and ");
             let seen = format!("{}: Sentinel does not see {others}, which upstreams may read as {name}", self.at(list));
             report.error(code, format!("{seen}: a key there goes to the upstream unjudged"), fix);

@@ -10,6 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use metrics::Gauge;
 use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tokio::{
     sync::Notify,
@@ -18,7 +19,6 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{Options, told};
-use crate::telemetry::metrics::StoreMetrics;
 
 /// A connection that is there or not. Whoever finds none does without: only [`Link::run`] connects.
 ///
@@ -30,7 +30,8 @@ pub struct Link {
     /// In a row.
     faults: AtomicU32,
     broken: Notify,
-    metrics: StoreMetrics,
+    /// 1 while there is a connection.
+    up: Gauge,
 }
 
 /// So many faults in a row open the breaker: one may be the network's or this machine's.
@@ -40,10 +41,10 @@ const FAULTS: u32 = 5;
 const BACKGROUND: Duration = Duration::from_secs(1);
 
 impl Link {
-    /// One that has no connection until [`Link::run`] runs.
-    pub fn new(options: Options, metrics: StoreMetrics) -> Arc<Self> {
+    /// One that has no connection until [`Link::run`] runs; `up` shows whether it has.
+    pub fn new(options: Options, up: Gauge) -> Arc<Self> {
         let (connection, faults, broken) = (ArcSwapOption::empty(), AtomicU32::new(0), Notify::new());
-        Arc::new(Self { options, connection, faults, broken, metrics })
+        Arc::new(Self { options, connection, faults, broken, up })
     }
 
     /// Where Redis is.
@@ -107,11 +108,11 @@ impl Link {
                     }
                     self.faults.store(0, Ordering::Relaxed);
                     self.connection.store(Some(Arc::new(connection)));
-                    self.metrics.redis_up(true);
+                    self.up.set(1.0);
                     self.broken.notified().await;
                     // Again: a fault of the connection before may have been told just before this one was there.
                     self.connection.store(None);
-                    self.metrics.redis_up(false);
+                    self.up.set(0.0);
                 }
                 Err(cause) => {
                     if !std::mem::replace(&mut lost, true) {

@@ -54,8 +54,8 @@ pub(super) fn number(answer: Option<&Vec<Row>>) -> Result<RecordId, StoreError> 
     }
 }
 
-/// Appends the records, unless the spool's batches are known up to this one; says whether it did.
-pub(super) async fn deliver(session: &mut Session, batch: BatchId, records: &[Record]) -> Result<bool, StoreError> {
+/// Appends the records, unless the spool's batches are known up to this one; answers how many.
+pub(super) async fn deliver(session: &mut Session, batch: BatchId, records: &[Record]) -> Result<u64, StoreError> {
     let number = i64::try_from(batch.number).map_err(|_| StoreError::Corrupt("audit_spools.delivered".to_owned()))?;
     let sql = "INSERT INTO audit_spools (spool, delivered, used_at) VALUES ($1, $2, clock_timestamp())
          ON CONFLICT (spool) DO UPDATE SET delivered = excluded.delivered, used_at = excluded.used_at
@@ -64,8 +64,9 @@ pub(super) async fn deliver(session: &mut Session, batch: BatchId, records: &[Re
     let answers = session.begin(asked).await?;
     let is_new = answers.last().is_some_and(|rows| !rows.is_empty());
     let steps = records.iter().filter(|_| is_new).map(append).collect::<Result<Vec<_>, _>>()?;
+    let appended = steps.len() as u64;
     session.commit(steps).await?;
-    Ok(is_new)
+    Ok(appended)
 }
 
 /// What it takes to undo the change of a record, and the key that it changed.
@@ -248,7 +249,7 @@ pub(super) async fn refusals(
 }
 
 /// The keys with a binding that only the mode let through since `since`, the busiest first.
-pub(super) async fn let_through(session: &mut Session, since: Timestamp) -> Result<Vec<KeyId>, StoreError> {
+pub(super) async fn would_deny_keys(session: &mut Session, since: Timestamp) -> Result<Vec<KeyId>, StoreError> {
     let sql = "
         SELECT key_id FROM audit
         WHERE last_at >= $1 AND network IS NOT NULL AND kind = 'would_deny' AND reason IN ('ip_mismatch', 'not_claimed')

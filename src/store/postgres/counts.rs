@@ -1,30 +1,15 @@
 //! How full the store is. May be slow: it runs on connections that no decision waits for.
 
 use super::{
-    pepper,
     rows::{count, moment, parsed, step, time, word},
     session::Session,
 };
 use crate::{
     domain::{Reason, Timestamp},
-    store::{CountQuery, Counts, Crowded, Denied, StoreError},
+    store::{Counts, Crowded, Denied, StoreError},
 };
 
-pub(super) async fn counts(session: &mut Session, query: CountQuery) -> Result<Counts, StoreError> {
-    let totals = totals(session).await?;
-    let crowded = match query.crowded {
-        0 => Vec::new(),
-        most => crowded(session, most).await?,
-    };
-    let denied = match query.denied_since {
-        None => Vec::new(),
-        Some(since) => denied(session, since).await?,
-    };
-    let peppers = if query.peppers { pepper::peppers(session).await? } else { Vec::new() };
-    Ok(Counts { crowded, denied, peppers, ..totals })
-}
-
-async fn totals(session: &mut Session) -> Result<Counts, StoreError> {
+pub(super) async fn counts(session: &mut Session) -> Result<Counts, StoreError> {
     let sql = "
         SELECT count(*) FILTER (WHERE state = 'learned'),
             count(*) FILTER (WHERE state = 'pinned' AND owned),
@@ -44,18 +29,17 @@ async fn totals(session: &mut Session) -> Result<Counts, StoreError> {
         banned: count(&row, 3, "bans.until")?,
         provisional: count(&row, 4, "bindings.state")?,
         observed: count(&row, 5, "candidates.key_id")?,
-        ..Counts::default()
     })
 }
 
 /// What an operator gave to a network says nothing of who clients seem to be.
-async fn crowded(session: &mut Session, most: u32) -> Result<Vec<Crowded>, StoreError> {
+pub(super) async fn crowded_networks(session: &mut Session, limit: u32) -> Result<Vec<Crowded>, StoreError> {
     let sql = "
         SELECT network::text, count(*) AS keys FROM (
             SELECT network FROM binding_networks JOIN bindings USING (key_id) WHERE state <> 'pinned'
             UNION ALL SELECT network FROM candidates) AS learned
         GROUP BY network ORDER BY keys DESC, network::text COLLATE \"C\" LIMIT $1";
-    let rows = session.rows(step!(sql, i64::from(most))).await?;
+    let rows = session.rows(step!(sql, i64::from(limit))).await?;
     let crowded = rows.iter().map(|row| {
         let network = parsed(row, 0, "binding_networks.network")?;
         Ok(Crowded { network, keys: count(row, 1, "binding_networks.network")? })
@@ -63,7 +47,7 @@ async fn crowded(session: &mut Session, most: u32) -> Result<Vec<Crowded>, Store
     crowded.collect()
 }
 
-async fn denied(session: &mut Session, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
+pub(super) async fn denials_since(session: &mut Session, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
     // A sum of bigint is numeric, and as large as it has to be.
     let sql = "
         SELECT reason, least(sum(count), 9223372036854775807)::bigint AS times, max(last_at) FROM audit

@@ -7,11 +7,11 @@ use refinery::error::Kind;
 use tokio_postgres::{Client, error::SqlState};
 
 use super::{
-    PostgresStore,
     keys::Lock,
     partitions, pepper,
     rows::step,
     session::{PATIENCE, Session, in_time, told, unavailable},
+    store::PostgresStore,
 };
 use crate::{
     domain::Peppers,

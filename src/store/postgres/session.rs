@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
-use super::rows::Step;
+use super::rows::{Step, step};
 use crate::store::{ChangeError, StoreError};
 
 /// The connections of one kind of operation.
@@ -83,6 +83,13 @@ impl Session {
         let answers = self.exchange(false, steps, true).await?;
         self.in_transaction = false;
         Ok(answers)
+    }
+
+    /// Begins a transaction that only reads, and whose statements all see the same: a key is a few of them, and one that
+    /// is re-keyed between two would come out empty.
+    pub(super) async fn begin_snapshot(&mut self) -> Result<(), StoreError> {
+        let step = step!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        self.begin(vec![step]).await.map(drop)
     }
 
     /// In lots of [`LOT`], each sent after the one before was answered.

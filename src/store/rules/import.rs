@@ -6,7 +6,7 @@ use crate::{
         KeyFacts, PepperId, Timestamp,
         event::{EventKind, Record},
     },
-    store::{KnownPepper, Moving, StoreError, Use},
+    store::{ExportedKey, KnownPepper, StoreError, Use},
 };
 
 /// What a key that comes is to the store.
@@ -21,7 +21,7 @@ pub(in crate::store) enum Verdict {
 }
 
 /// Judges `coming` by all that is `known` under its id or its digest.
-pub(in crate::store) fn judge(coming: &Moving, known: &[&Moving]) -> Verdict {
+pub(in crate::store) fn judge(coming: &ExportedKey, known: &[&ExportedKey]) -> Verdict {
     match known {
         [] => Verdict::New,
         [known] if is_same(coming, known) => Verdict::Same,
@@ -30,37 +30,37 @@ pub(in crate::store) fn judge(coming: &Moving, known: &[&Moving]) -> Verdict {
 }
 
 /// A row that was re-keyed since is the same row still.
-fn is_same(coming: &Moving, known: &Moving) -> bool {
-    let rekeyed = known.whole.key.pepper != coming.whole.key.pepper;
+fn is_same(coming: &ExportedKey, known: &ExportedKey) -> bool {
+    let rekeyed = known.key.pepper != coming.key.pepper;
     coming.id == known.id
-        && (rekeyed || known.whole.key.digest == coming.whole.key.digest)
+        && (rekeyed || known.key.digest == coming.key.digest)
         && coming.facts == known.facts
-        && coming.life.note == known.life.note
-        && coming.whole.restored_at == known.whole.restored_at
-        && coming.whole.archive == known.whole.archive
+        && coming.note == known.note
+        && coming.restored_at == known.restored_at
+        && coming.archive == known.archive
 }
 
 /// The row's name here, which is the one that it had.
-pub(in crate::store) fn named(key: &Moving) -> Named {
-    Named { id: key.id, fingerprint: key.whole.key.clone() }
+pub(in crate::store) fn named(key: &ExportedKey) -> Named {
+    Named { id: key.id, fingerprint: key.key.clone() }
 }
 
 /// What there is to write of a key that is new; its times of use come beside it.
-pub(in crate::store) fn writes(key: &Moving) -> Vec<Write> {
-    let Moving { whole, facts: KeyFacts { binding, ban, candidates }, life, .. } = key;
+pub(in crate::store) fn writes(key: &ExportedKey) -> Vec<Write> {
+    let ExportedKey { facts: KeyFacts { binding, ban, candidates }, restored_at, note, archive, .. } = key;
     let mut writes = Vec::new();
     writes.extend(binding.clone().map(Write::Bind));
-    writes.extend(whole.restored_at.map(Write::Restored));
-    writes.extend(life.note.clone().map(|note| Write::Note(Some(note))));
+    writes.extend(restored_at.map(Write::Restored));
+    writes.extend(note.clone().map(|note| Write::Note(Some(note))));
     writes.extend(ban.clone().map(Write::Ban));
     writes.extend(candidates.iter().copied().map(Write::Observed));
-    writes.extend(whole.archive.iter().cloned().map(Write::Archived));
+    writes.extend(archive.iter().cloned().map(Write::Archived));
     writes
 }
 
 /// When the keys were used, of those that were.
-pub(in crate::store) fn uses(keys: &[&Moving]) -> Vec<Use> {
-    let uses = keys.iter().map(|key| Use { key: key.id, used_at: key.life.used_at, refused_at: key.life.refused_at });
+pub(in crate::store) fn uses(keys: &[&ExportedKey]) -> Vec<Use> {
+    let uses = keys.iter().map(|key| Use { key: key.id, used_at: key.used_at, refused_at: key.refused_at });
     uses.filter(|it| it.used_at.is_some() || it.refused_at.is_some()).collect()
 }
 
@@ -95,18 +95,18 @@ pub(in crate::store) fn learn(
 }
 
 /// Tells of all keys that were taken in; nothing where there was none.
-pub(in crate::store) fn imported(taken: &[&Moving], kept: usize, actor: &str, now: Timestamp) -> Option<Record> {
+pub(in crate::store) fn imported(taken: &[&ExportedKey], kept: usize, actor: &str, now: Timestamp) -> Option<Record> {
     if taken.is_empty() {
         return None;
     }
-    let of = |has: fn(&Moving) -> bool| taken.iter().filter(|key| has(key)).count();
+    let of = |has: fn(&ExportedKey) -> bool| taken.iter().filter(|key| has(key)).count();
     let detail = format!(
         "{} keys: {} bindings, {} bans, {} observed, {} archived; {kept} known otherwise were left alone",
         taken.len(),
         of(|key| key.facts.binding.is_some()),
         of(|key| key.facts.ban.is_some()),
         of(|key| !key.facts.candidates.is_empty()),
-        of(|key| !key.whole.archive.is_empty()),
+        of(|key| !key.archive.is_empty()),
     );
     let record = Record::new(EventKind::Imported, now);
     Some(Record { actor: Some(actor.to_owned()), detail: Some(detail), ..record })

@@ -11,7 +11,7 @@ pub(super) mod rotation;
 
 use std::time::Duration;
 
-use super::ArchivedBinding;
+use super::{ArchivedBinding, ExportedKey, KeyRow, RefusedNetwork};
 use crate::domain::{Ban, Binding, Candidate, Fingerprint, KeyId, Network, Timestamp};
 
 /// A cache may trust a fact for 24 h if it knows every change since; an hour more for clocks that differ.
@@ -76,4 +76,14 @@ pub(super) fn in_words(networks: &[Network]) -> String {
         [] => "reserved".to_owned(),
         _ => networks.iter().map(Network::to_string).collect::<Vec<_>>().join(", "),
     }
+}
+
+/// The key with those of the networks it was `refused` to that enforcing would refuse, if there is one. What was refused
+/// under a ban binds in every mode, and what its owners cover by now will not be refused.
+pub(super) fn would_deny(known: ExportedKey, mut refused: Vec<RefusedNetwork>, now: Timestamp) -> Option<KeyRow> {
+    let banned = known.facts.ban.as_ref().is_some_and(|ban| ban.in_force(now));
+    let binding = known.facts.binding_at(now).filter(|_| !banned)?;
+    refused.retain(|it| it.would_deny > 0 && !binding.networks.iter().any(|owner| owner.covers(it.network)));
+    refused.truncate(REFUSED);
+    (!refused.is_empty()).then(|| KeyRow { refused, ..known.into() })
 }

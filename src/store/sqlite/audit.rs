@@ -45,18 +45,18 @@ pub(super) fn append(conn: &Connection, record: &Record) -> Result<RecordId, Sto
 }
 
 /// Appends the records, unless the spool's batches are known up to this one.
-pub(super) fn deliver(conn: &Connection, batch: BatchId, records: &[Record]) -> Result<bool, StoreError> {
+pub(super) fn deliver(conn: &Connection, batch: BatchId, records: &[Record]) -> Result<u64, StoreError> {
     let number = i64::try_from(batch.number).map_err(|_| StoreError::Corrupt("audit_spools.delivered".to_owned()))?;
     let sql = format!(
         "INSERT INTO audit_spools (spool, delivered, used_at) VALUES (?1, ?2, {NOW})
          ON CONFLICT (spool) DO UPDATE SET delivered = excluded.delivered, used_at = excluded.used_at
          WHERE delivered < excluded.delivered"
     );
-    let is_new = conn.prepare_cached(&sql)?.execute((batch.spool.to_string(), number))? == 1;
-    if is_new {
-        records.iter().try_for_each(|record| append(conn, record).map(drop))?;
+    if conn.prepare_cached(&sql)?.execute((batch.spool.to_string(), number))? == 0 {
+        return Ok(0);
     }
-    Ok(is_new)
+    records.iter().try_for_each(|record| append(conn, record).map(drop))?;
+    Ok(records.len() as u64)
 }
 
 /// Deletes old records, and what is remembered of spools that have long been silent.
@@ -193,7 +193,13 @@ pub(super) fn refused(conn: &Connection, id: KeyId, since: Timestamp) -> Result<
     refusals(conn, id, since, REFUSED as i64)
 }
 
-fn refusals(conn: &Connection, id: KeyId, since: Timestamp, most: i64) -> Result<Vec<RefusedNetwork>, StoreError> {
+/// The same, of which there are more: all for a negative `limit`.
+pub(super) fn refusals(
+    conn: &Connection,
+    id: KeyId,
+    since: Timestamp,
+    limit: i64,
+) -> Result<Vec<RefusedNetwork>, StoreError> {
     // total() does not fail where sum() would overflow.
     conn.prepare_cached(
         "SELECT network, CAST(total(count) FILTER (WHERE kind = 'denied') AS INTEGER),
@@ -202,7 +208,7 @@ fn refusals(conn: &Connection, id: KeyId, since: Timestamp, most: i64) -> Result
            AND kind IN ('denied', 'would_deny') AND reason IN ('ip_mismatch', 'not_claimed', 'key_banned')
          GROUP BY network ORDER BY total(count) DESC, latest DESC, network LIMIT ?3",
     )?
-    .query_and_then((id.to_string(), since.as_millis(), most), |row| {
+    .query_and_then((id.to_string(), since.as_millis(), limit), |row| {
         Ok(RefusedNetwork {
             network: parsed::<Network>(row, 0, "audit.network")?,
             count: count(row, 1, "audit.count")?,
@@ -214,7 +220,7 @@ fn refusals(conn: &Connection, id: KeyId, since: Timestamp, most: i64) -> Result
 }
 
 /// The keys with a binding that only the mode let through since `since`, the busiest first.
-pub(super) fn let_through(conn: &Connection, since: Timestamp) -> Result<Vec<KeyId>, StoreError> {
+pub(super) fn would_deny_keys(conn: &Connection, since: Timestamp) -> Result<Vec<KeyId>, StoreError> {
     conn.prepare_cached(
         "SELECT key_id FROM audit
          WHERE last_at >= ?1 AND network IS NOT NULL AND kind = 'would_deny' AND reason IN ('ip_mismatch', 'not_claimed')
@@ -223,17 +229,4 @@ pub(super) fn let_through(conn: &Connection, since: Timestamp) -> Result<Vec<Key
     )?
     .query_and_then([since.as_millis()], |row| parsed(row, 0, "audit.key_id"))?
     .collect()
-}
-
-/// The networks that this key was let through from since `since` and that none of `owners` covers, the busiest first.
-pub(super) fn strangers(
-    conn: &Connection,
-    id: KeyId,
-    since: Timestamp,
-    owners: &[Network],
-) -> Result<Vec<RefusedNetwork>, StoreError> {
-    let mut found = refusals(conn, id, since, -1)?;
-    found.retain(|it| it.would_deny > 0 && !owners.iter().any(|owner| owner.covers(it.network)));
-    found.truncate(REFUSED);
-    Ok(found)
 }

@@ -4,22 +4,14 @@ use rusqlite::Connection;
 
 use super::{
     facts::NOW,
-    pepper,
     rows::{count, moment, parsed, word},
 };
 use crate::{
     domain::{Network, Reason, Timestamp},
-    store::{CountQuery, Counts, Crowded, Denied, StoreError},
+    store::{Counts, Crowded, Denied, StoreError},
 };
 
-pub(super) fn counts(conn: &Connection, query: CountQuery) -> Result<Counts, StoreError> {
-    let crowded = if query.crowded == 0 { Vec::new() } else { crowded(conn, query.crowded)? };
-    let denied = query.denied_since.map(|since| denied(conn, since)).transpose()?.unwrap_or_default();
-    let peppers = if query.peppers { pepper::peppers(conn)? } else { Vec::new() };
-    Ok(Counts { crowded, denied, peppers, ..totals(conn)? })
-}
-
-fn totals(conn: &Connection) -> Result<Counts, StoreError> {
+pub(super) fn counts(conn: &Connection) -> Result<Counts, StoreError> {
     let sql = format!(
         "SELECT count(*) FILTER (WHERE state = 'learned'),
              count(*) FILTER (WHERE state = 'pinned' AND owned),
@@ -41,26 +33,25 @@ fn totals(conn: &Connection) -> Result<Counts, StoreError> {
         banned: count(row, 3, "bans.until")?,
         provisional: count(row, 4, "bindings.state")?,
         observed: count(row, 5, "candidates.key_id")?,
-        ..Counts::default()
     })
 }
 
 /// What an operator gave to a network says nothing of who clients seem to be.
-fn crowded(conn: &Connection, most: u32) -> Result<Vec<Crowded>, StoreError> {
+pub(super) fn crowded_networks(conn: &Connection, limit: u32) -> Result<Vec<Crowded>, StoreError> {
     conn.prepare_cached(
         "SELECT network, count(*) AS keys FROM (
              SELECT network FROM binding_networks JOIN bindings USING (key_id) WHERE state <> 'pinned'
              UNION ALL SELECT network FROM candidates)
          GROUP BY network ORDER BY keys DESC, network LIMIT ?1",
     )?
-    .query_and_then([most], |row| {
+    .query_and_then([limit], |row| {
         let network = parsed::<Network>(row, 0, "binding_networks.network")?;
         Ok(Crowded { network, keys: count(row, 1, "binding_networks.network")? })
     })?
     .collect()
 }
 
-fn denied(conn: &Connection, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
+pub(super) fn denials_since(conn: &Connection, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
     // total() does not fail where sum() would overflow.
     conn.prepare_cached(
         "SELECT reason, CAST(total(count) AS INTEGER) AS times, max(last_at) FROM audit

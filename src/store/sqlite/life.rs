@@ -11,7 +11,8 @@ use crate::{
     store::{Archived, ArchivedBinding, StoreError, Use, rules},
 };
 
-pub(super) fn note_uses(conn: &Connection, uses: &[Use]) -> Result<(), StoreError> {
+pub(super) fn note_uses(conn: &Connection, uses: &[Use]) -> Result<u64, StoreError> {
+    let mut touched = 0;
     // max() of a column and NULL would be NULL.
     let mut update = conn.prepare_cached(
         "UPDATE bindings SET used_at = nullif(max(coalesce(used_at, 0), coalesce(?2, 0)), 0),
@@ -20,9 +21,9 @@ pub(super) fn note_uses(conn: &Connection, uses: &[Use]) -> Result<(), StoreErro
     )?;
     for Use { key, used_at, refused_at } in uses {
         let [used_at, refused_at] = [used_at, refused_at].map(|at| at.map(Timestamp::as_millis));
-        update.execute(params![key.to_string(), used_at, refused_at])?;
+        touched += update.execute(params![key.to_string(), used_at, refused_at])?;
     }
-    Ok(())
+    Ok(touched as u64)
 }
 
 pub(super) fn archive(

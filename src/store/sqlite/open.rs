@@ -11,12 +11,12 @@ use std::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{
-    SqliteStore,
     error::{Failure, OpenError},
     lock::OwnerLock,
     migrate::migrate,
     pepper,
     rows::column,
+    store::SqliteStore,
 };
 use crate::{
     domain::{Pepper, PepperId, Peppers},

@@ -1,0 +1,180 @@
+//! The rules for a request with a key.
+
+use super::{
+    input::{Claimed, Context, Evidence, Exhausted, Known, StoreLoss},
+    verdict::{Step, Verdict, allow, deny},
+};
+use crate::{
+    domain::{
+        Binding, Candidate, ClientIp, Failsafe, FirstUse, KeyDigest, KeyFacts, KeyId, Mode, Network, Reason, Shape,
+        Standing, Timestamp,
+    },
+    policy,
+};
+
+/// A request with a key, at a time on the store's clock.
+pub(super) struct Keyed<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) ip: ClientIp,
+    pub(super) digest: KeyDigest,
+    pub(super) time: Timestamp,
+}
+
+impl Keyed<'_> {
+    pub(super) fn judge(&self, evidence: Evidence<'_>) -> Step {
+        Step::Decided(match evidence {
+            Evidence::None => return Step::LookUp,
+            Evidence::Cached(known) => match self.settled(known) {
+                Some(verdict) => verdict,
+                None => return Step::LookUp,
+            },
+            Evidence::Stored(known) => match self.settled(known) {
+                Some(verdict) => verdict,
+                None => return self.unsettled(known.facts),
+            },
+            Evidence::Limited(known, exhausted) => self.limited(known.facts, exhausted),
+            Evidence::Claimed(known, claimed) => self.claimed(known, claimed),
+            Evidence::Supposed(known, network) => self.supposed(known.facts, network),
+            Evidence::Lost(loss, facts) => self.lost(loss, facts),
+        })
+    }
+
+    /// The verdict by what is known of the key; `None` if a claim could change it.
+    fn settled(&self, Known { facts, policy }: Known<'_>) -> Option<Verdict> {
+        if let policy::Verdict::Deny(reason) = policy {
+            return Some(deny(reason, Some(self.key_id(facts))));
+        }
+        if let Some(ban) = facts.ban.as_ref().filter(|ban| ban.in_force(self.time)) {
+            return Some(deny(Reason::KeyBanned, Some(ban.id)));
+        }
+        let Some(binding) = facts.binding_at(self.time) else { return self.observed(facts) };
+        let key_id = Some(binding.id);
+        match binding.standing(self.ip) {
+            Standing::Stranger => binding.is_sealed().then(|| deny(Reason::IpMismatch, key_id)),
+            Standing::Reserved => Some(deny(Reason::NotClaimed, key_id)),
+            Standing::Owner if self.context.is_fresh => Some(allow(Reason::Bound, key_id)),
+            // Cut off for too long: the key may have been taken from this network meanwhile.
+            Standing::Owner => Some(self.unavailable(key_id)),
+        }
+    }
+
+    /// The verdict on a key without an owner, by what observe mode has seen of it; `None` if this network is new.
+    fn observed(&self, facts: &KeyFacts) -> Option<Verdict> {
+        if self.context.mode != Mode::Observe {
+            return None;
+        }
+        let candidates = &facts.candidates;
+        let place = candidates.iter().position(|candidate| candidate.network.contains(self.ip))?;
+        let key_id = Some(self.key_id(facts));
+        let Shape { max_networks, learn_window, .. } = self.context.binding.shape;
+        let in_window = candidates[place].first_at < candidates[0].first_at.after(learn_window);
+        Some(if self.context.binding.first_use == FirstUse::Deny {
+            deny(Reason::NotClaimed, key_id)
+        } else if place == 0 || (place < usize::from(max_networks) && in_window) {
+            allow(Reason::Bound, key_id)
+        } else {
+            deny(Reason::IpMismatch, key_id)
+        })
+    }
+
+    /// What follows for a key that has no owner, or that more networks may join.
+    fn unsettled(&self, facts: &KeyFacts) -> Step {
+        let binding = facts.binding_at(self.time);
+        if let (Mode::Observe, Some(binding)) = (self.context.mode, binding) {
+            return Step::Decided(self.would_join(binding));
+        }
+        let rules = self.context.binding;
+        let refused = if !rules.may_own(self.ip) {
+            Reason::UnclaimableNetwork
+        } else if rules.first_use == FirstUse::Deny && self.context.mode == Mode::Enforce {
+            Reason::NotClaimed
+        } else {
+            return Step::MayClaim(rules.network(self.ip));
+        };
+        // A key with networks gives no other reason.
+        let reason = if binding.is_some() { Reason::IpMismatch } else { refused };
+        Step::Decided(deny(reason, Some(self.key_id(facts))))
+    }
+
+    /// Observing owns nothing, so no network joins; only the verdict is the same.
+    fn would_join(&self, binding: &Binding) -> Verdict {
+        let rules = self.context.binding;
+        let has_room = binding.networks.len() < usize::from(rules.shape.max_networks)
+            && binding.open_until.is_some_and(|end| self.time < end);
+        let may = has_room && rules.may_own(self.ip) && rules.first_use == FirstUse::Claim;
+        let key_id = Some(binding.id);
+        if may { allow(Reason::NetworkAdded, key_id) } else { deny(Reason::IpMismatch, key_id) }
+    }
+
+    fn claimed(&self, known: Known<'_>, claimed: Claimed) -> Verdict {
+        let key_id = Some(self.key_id(known.facts));
+        match claimed {
+            Claimed::First => allow(Reason::FirstUse, key_id),
+            Claimed::Added => allow(Reason::NetworkAdded, key_id),
+            Claimed::Noted => self.noted(known.facts),
+            // As many networks as may be recorded with the key came before this one.
+            Claimed::Held => self.settled(known).unwrap_or_else(|| deny(Reason::IpMismatch, key_id)),
+        }
+    }
+
+    /// The verdict on the request that made its network a candidate, the last of `facts`.
+    fn noted(&self, facts: &KeyFacts) -> Verdict {
+        let key_id = Some(self.key_id(facts));
+        match self.observed(facts) {
+            Some(verdict) if verdict.allowed && facts.candidates.len() == 1 => allow(Reason::FirstUse, key_id),
+            Some(verdict) if verdict.allowed => allow(Reason::NetworkAdded, key_id),
+            Some(verdict) => verdict,
+            None => deny(Reason::IpMismatch, key_id),
+        }
+    }
+
+    /// What a claim of `network` would be answered if nobody else came.
+    fn supposed(&self, facts: &KeyFacts, network: Network) -> Verdict {
+        match facts.binding_at(self.time) {
+            Some(binding) => self.would_join(binding),
+            None if self.context.mode == Mode::Observe => {
+                let mut facts = facts.clone();
+                facts.candidates.push(Candidate { network, first_at: self.time });
+                self.noted(&facts)
+            }
+            None => allow(Reason::FirstUse, Some(self.key_id(facts))),
+        }
+    }
+
+    /// The budget is exhausted. A key with networks gives no other reason than theirs.
+    fn limited(&self, facts: &KeyFacts, exhausted: Exhausted) -> Verdict {
+        let key_id = Some(self.key_id(facts));
+        match facts.binding_at(self.time) {
+            Some(_) => deny(Reason::IpMismatch, key_id),
+            None => Verdict { retry_after: Some(exhausted.retry_after), ..deny(Reason::ClaimLimited, key_id) },
+        }
+    }
+
+    /// `failsafe = open` is for keys of which nothing is known: a stranger to a key with an owner is not unknown.
+    fn lost(&self, loss: StoreLoss, facts: Option<&KeyFacts>) -> Verdict {
+        let new_id = Some(self.digest.new_id());
+        let verdict = match loss {
+            StoreLoss::WrongPepper => deny(Reason::StoreUnavailable, new_id),
+            StoreLoss::Late => deny(Reason::DeadlineExceeded, new_id),
+            StoreLoss::Unavailable => self.unavailable(new_id),
+        };
+        match facts.and_then(|facts| facts.binding_at(self.time)) {
+            Some(binding) if verdict.allowed => deny(Reason::StoreUnavailable, Some(binding.id)),
+            _ => verdict,
+        }
+    }
+
+    fn unavailable(&self, key_id: Option<KeyId>) -> Verdict {
+        match self.context.failsafe {
+            Failsafe::Closed => deny(Reason::StoreUnavailable, key_id),
+            Failsafe::Open => allow(Reason::FailsafeOpen, key_id),
+        }
+    }
+
+    /// The id in the key's row, or the one that a new row would get.
+    fn key_id(&self, facts: &KeyFacts) -> KeyId {
+        let binding = facts.binding.as_ref().map(|binding| binding.id);
+        let ban = facts.ban.as_ref().map(|ban| ban.id);
+        binding.or(ban).unwrap_or_else(|| self.digest.new_id())
+    }
+}

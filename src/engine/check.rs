@@ -1,0 +1,250 @@
+//! The steps of one decision.
+
+use std::{iter, sync::Arc};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    limit::{Charge, Limiter},
+    request::Request,
+};
+use crate::{
+    cache::{Cached, Entry},
+    decision::{Claimed, Context, Evidence, Exhausted, Known, Step, StoreLoss, Verdict, judge},
+    domain::{ApiKey, KeyDigest, KeyFacts, KeyRing, Mode, Network, PepperId, event::EventKind},
+    policy,
+    settings::Settings,
+    store::{self, Claim, Purpose, Rekey, ReplicaState, Slots, StoreError, rekey},
+};
+
+/// What decisions work with.
+pub(super) struct Parts {
+    pub(super) ring: Arc<KeyRing>,
+    pub(super) rekeys: rekey::Queue,
+    pub(super) cached: Arc<Cached>,
+    pub(super) state: Arc<ReplicaState>,
+    pub(super) limiter: Limiter,
+}
+
+/// Whether a decision leaves traces: claims, times of last use, counters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effects {
+    All,
+    None,
+}
+
+/// One decision under way.
+pub(super) struct Check<'a> {
+    parts: &'a Parts,
+    settings: &'a Settings,
+    request: &'a Request,
+    now: Instant,
+    deadline: Instant,
+    effects: Effects,
+    context: Context<'a>,
+}
+
+/// What was decided, and by what.
+pub(super) struct Outcome {
+    pub(super) verdict: Verdict,
+    /// `None` if nothing was looked up, or the store did not answer.
+    pub(super) entry: Option<Arc<Entry>>,
+    /// The network that a claim would have made an owner, had it not been left out.
+    pub(super) would_own: Option<Network>,
+}
+
+/// This pepper is active in the store, and ours was another: nothing was written.
+struct Behind(PepperId);
+
+impl<'a> Check<'a> {
+    pub(super) fn new(
+        parts: &'a Parts,
+        settings: &'a Settings,
+        request: &'a Request,
+        (now, deadline): (Instant, Instant),
+        effects: Effects,
+    ) -> Self {
+        let is_judged = request.mode != Mode::Off;
+        let digest = |key: &Option<ApiKey>| key.as_ref().filter(|_| is_judged).map(|key| parts.ring.digest(key));
+        let context = Context {
+            mode: request.mode,
+            missing: request.missing,
+            failsafe: settings.failsafe,
+            binding: &settings.binding,
+            ip: request.ip,
+            key: request.key.as_ref().map(digest).map_err(|reason| *reason),
+            address: request.ip.map_or(policy::Verdict::Pass, |ip| settings.policy.address(ip)),
+            time: parts.state.time(now),
+            is_fresh: parts.state.is_fresh(now, settings.stale_grace),
+        };
+        Self { parts, settings, request, now, deadline, effects, context }
+    }
+
+    pub(super) async fn run(mut self) -> Outcome {
+        let outcome = match self.without_store() {
+            Ok(outcome) => outcome,
+            Err(key) => self.with_store(key).await,
+        };
+        if self.effects == Effects::All {
+            self.remember(&outcome);
+        }
+        outcome
+    }
+
+    /// What the request and the cache alone decide, or the key to look up. Synchronous: no I/O, no lock, no timer.
+    fn without_store(&self) -> Result<Outcome, &'a ApiKey> {
+        let step = judge(&self.context, Evidence::None);
+        let (Step::LookUp, Ok(Some(digest)), Ok(Some(key))) = (step, self.context.key, &self.request.key) else {
+            return Ok(Outcome::by(step, None));
+        };
+        let entry = self.cached(digest, key).ok_or(key)?;
+        match judge(&self.context, Evidence::Cached(self.known(&entry.facts))) {
+            Step::LookUp => Err(key),
+            step => Ok(Outcome::by(step, Some(entry))),
+        }
+    }
+
+    fn cached(&self, digest: KeyDigest, key: &ApiKey) -> Option<Arc<Entry>> {
+        let digests = iter::once(digest).chain(self.parts.ring.others(key));
+        match self.effects {
+            Effects::All => self.parts.cached.get(digests),
+            Effects::None => self.parts.cached.peek(digests),
+        }
+    }
+
+    async fn with_store(&mut self, key: &ApiKey) -> Outcome {
+        loop {
+            match self.ask_store(key).await {
+                Ok(outcome) => return outcome,
+                // Another pepper was activated meanwhile: again, with that one.
+                Err(Behind(active)) if self.parts.ring.activate(&active) => {
+                    self.context.key = Ok(Some(self.parts.ring.digest(key)));
+                }
+                Err(Behind(_)) => return self.lost(StoreLoss::WrongPepper, None, None),
+            }
+        }
+    }
+
+    async fn ask_store(&self, key: &ApiKey) -> Result<Outcome, Behind> {
+        let digests = self.parts.ring.digests(key);
+        let load = self.parts.cached.load(digests, |facts| self.settles(facts));
+        let entry = match self.in_time(load).await {
+            Ok(entry) => entry,
+            Err(loss) => {
+                // What the cache had did not decide, and is all there is now.
+                let known = self.parts.cached.peek(self.parts.ring.digests(key).iter());
+                return Ok(self.lost(loss, known.as_ref().map(|entry| &entry.facts), None));
+            }
+        };
+        match judge(&self.context(), Evidence::Stored(self.known(&entry.facts))) {
+            Step::MayClaim(network) => self.claim_within_budget(key, entry, network).await,
+            step => Ok(Outcome::by(step, Some(entry))),
+        }
+    }
+
+    async fn claim_within_budget(&self, key: &ApiKey, entry: Arc<Entry>, network: Network) -> Result<Outcome, Behind> {
+        let known = self.known(&entry.facts);
+        let charge = match self.charge(&entry.facts) {
+            Ok(charge) => charge,
+            Err(exhausted) => {
+                let step = judge(&self.context(), Evidence::Limited(known, exhausted));
+                return Ok(Outcome::by(step, Some(entry)));
+            }
+        };
+        if self.effects == Effects::None {
+            // The charge is dropped here, which gives it back.
+            let step = judge(&self.context(), Evidence::Supposed(known, network));
+            let outcome = Outcome::by(step, Some(Arc::clone(&entry)));
+            let would_own = outcome.verdict.allowed.then_some(network);
+            return Ok(Outcome { would_own, ..outcome });
+        }
+        match self.in_time(self.claim(key, network, charge)).await {
+            Ok(Ok(step)) => Ok(Outcome::by(step, Some(entry))),
+            Ok(Err(behind)) => Err(behind),
+            Err(loss) => Ok(self.lost(loss, Some(&entry.facts), Some(Arc::clone(&entry)))),
+        }
+    }
+
+    /// The price of a claim. A key that observe mode has seen has its rows already: if the next network were limited,
+    /// the owner could be the one that is not recorded.
+    fn charge(&self, facts: &KeyFacts) -> Result<Charge, Exhausted> {
+        match (self.request.mode, self.context.ip) {
+            (Mode::Observe, _) if !facts.candidates.is_empty() => Ok(Charge::none()),
+            (_, None) => Ok(Charge::none()),
+            (_, Some(ip)) => self.parts.limiter.charge(&self.settings.claims, ip, self.now),
+        }
+    }
+
+    async fn claim(&self, key: &ApiKey, network: Network, charge: Charge) -> Result<Result<Step, Behind>, StoreError> {
+        let Some(now) = self.context.time else { return Err(StoreError::Unavailable("never reached".to_owned())) };
+        let (shape, decision_id) = (&self.settings.binding.shape, self.request.decision_id.to_string());
+        let purpose = match self.request.mode {
+            Mode::Observe => Purpose::Observe,
+            Mode::Enforce | Mode::Off => {
+                Purpose::Own(Slots { networks: shape.max_networks, window: shape.learn_window })
+            }
+        };
+        let claim = Claim { key: self.parts.ring.fingerprint(key), network, purpose, now, decision_id };
+        let answer = self.parts.cached.claim(claim, |facts| self.settles(facts), move || charge.keep()).await;
+        let answer = match answer {
+            Err(StoreError::Behind(active)) => return Ok(Err(Behind(active))),
+            answer => answer?,
+        };
+        let claimed = match &answer {
+            store::Claimed::Won { record, .. } if record.kind == EventKind::NetworkAdded => Claimed::Added,
+            store::Claimed::Won { .. } => Claimed::First,
+            store::Claimed::Noted(_) => Claimed::Noted,
+            store::Claimed::Held(_) => Claimed::Held,
+        };
+        let known = self.known(&answer.reading().facts);
+        Ok(Ok(judge(&self.context(), Evidence::Claimed(known, claimed))))
+    }
+
+    /// Waits for the store until the deadline.
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreLoss> {
+        match timeout_at(self.deadline, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(StoreError::Late)) | Err(_) => Err(StoreLoss::Late),
+            Ok(Err(_)) => Err(StoreLoss::Unavailable),
+        }
+    }
+
+    fn lost(&self, loss: StoreLoss, facts: Option<&KeyFacts>, entry: Option<Arc<Entry>>) -> Outcome {
+        Outcome::by(judge(&self.context(), Evidence::Lost(loss, facts)), entry)
+    }
+
+    /// Whether a cached fact decides, so that no claim can change the verdict.
+    fn settles(&self, facts: &KeyFacts) -> bool {
+        matches!(judge(&self.context(), Evidence::Cached(self.known(facts))), Step::Decided(_))
+    }
+
+    fn known<'f>(&self, facts: &'f KeyFacts) -> Known<'f> {
+        let policy = self.context.ip.map_or(policy::Verdict::Pass, |ip| self.settings.policy.key(ip, facts));
+        Known { facts, policy }
+    }
+
+    /// The store may have been polled while this decision waited for it.
+    fn context(&self) -> Context<'a> {
+        let is_fresh = self.parts.state.is_fresh(self.now, self.settings.stale_grace);
+        Context { is_fresh, ..self.context }
+    }
+
+    /// When the binding was last used or refused, because what is neither for long is archived; and a row that was found
+    /// under another pepper, so that it moves to the active one soon.
+    fn remember(&self, outcome: &Outcome) {
+        let (Some(entry), Some(time)) = (&outcome.entry, self.context.time) else { return };
+        if entry.facts.binding.is_some() {
+            self.parts.cached.mark(entry, outcome.verdict.allowed, time);
+        }
+        let (Ok(Some(digest)), Ok(Some(key))) = (self.context.key, &self.request.key) else { return };
+        if entry.digest != digest && !entry.facts.is_empty() && self.parts.rekeys.has_room() {
+            self.parts.rekeys.put(Rekey { from: entry.digest, to: self.parts.ring.fingerprint(key) });
+        }
+    }
+}
+
+impl Outcome {
+    fn by(step: Step, entry: Option<Arc<Entry>>) -> Self {
+        Self { verdict: step.or_denial(), entry, would_own: None }
+    }
+}

@@ -1,0 +1,93 @@
+//! From Envoy's `CheckRequest` to what the engine judges and what the answer needs.
+
+use envoy_types::pb::envoy::{
+    config::core::v3::{address::Address, socket_address::PortSpecifier},
+    service::auth::v3::{AttributeContext, CheckRequest},
+};
+use prost::Message;
+
+use super::{call::Call, headers::Headers, overrides::Overrides};
+use crate::{
+    client_ip::{AddressInputs, Resolver},
+    credential::{Credentials, Profile},
+    domain::{ClientIp, Reason, event::DecisionId},
+    engine::Request,
+    settings::Settings,
+};
+
+/// One check: what is judged, and in which shape it is answered.
+#[derive(Debug)]
+pub(super) struct CheckContext<'a> {
+    pub(super) request: Request,
+    /// The route's profile, or the configured one where the route could not be read.
+    pub(super) profile: &'a Profile,
+    /// See [`Profile::lookalikes`].
+    pub(super) lookalikes: Vec<String>,
+}
+
+/// What the process reads requests by.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) client_ip: &'a Resolver,
+    pub(super) credentials: &'a Credentials,
+    pub(super) settings: &'a Settings,
+}
+
+impl<'a> Reader<'a> {
+    /// A check of which nothing could be read.
+    pub(super) fn unread(&self, reason: Reason, decision_id: DecisionId) -> CheckContext<'a> {
+        let request = Request::unread(reason, self.settings.mode, decision_id);
+        CheckContext { request, profile: &self.credentials.profile, lookalikes: Vec::new() }
+    }
+
+    /// Reads `frame`; `None` is a message that did not arrive whole.
+    pub(super) fn read(&self, frame: Option<&[u8]>, call: &Call, decision_id: DecisionId) -> CheckContext<'a> {
+        let context = frame.and_then(|frame| self.decode(frame, call, decision_id));
+        context.unwrap_or_else(|| self.unread(Reason::MalformedRequest, decision_id))
+    }
+
+    /// `None` if it is not a check that Envoy's HTTP filter sends.
+    fn decode(&self, frame: &[u8], call: &Call, decision_id: DecisionId) -> Option<CheckContext<'a>> {
+        let attributes = CheckRequest::decode(frame).ok()?.attributes?;
+        let http = attributes.request.as_ref()?.http.as_ref()?;
+        let headers = Headers::of(http)?;
+        let path = headers.path(http)?;
+        // Few routes have any; where one has, the frame is read once more for what the map forgot.
+        let Overrides { profile, missing, mode } = match attributes.context_extensions.is_empty() {
+            true => Overrides::none(self.credentials),
+            false => Overrides::read(frame, self.credentials)?,
+        };
+        let ip = self.client(&attributes, &headers, call);
+        let key = match ip {
+            Some(_) => self.credentials.key(profile, headers.iter(), path).map_err(|fault| fault.reason()),
+            None => Err(Reason::ClientIpUnknown),
+        };
+        let (missing, mode) = (missing.unwrap_or(self.settings.missing), mode.unwrap_or(self.settings.mode));
+        let request = Request { ip, key, missing, mode, decision_id };
+        Some(CheckContext { request, profile, lookalikes: profile.lookalikes(headers.iter()) })
+    }
+
+    fn client(&self, attributes: &AttributeContext, headers: &Headers<'_>, call: &Call) -> Option<ClientIp> {
+        // Envoy sends names in lower case: a name in another case is not Envoy's, and not read.
+        let lines =
+            |name| headers.iter().filter(move |header| header.name == name).map(|header| header.value).collect();
+        let lines: Vec<&[u8]> = self.client_ip.header().map(lines).unwrap_or_default();
+        self.client_ip.resolve(&AddressInputs {
+            peer: peer(attributes),
+            resolved: call.once("x-client-ip"),
+            direct_peer: call.once("x-peer-ip"),
+            lines: &lines,
+        })
+    }
+}
+
+/// `attributes.source.address.socket_address`. A pipe, an internal listener or a host name is no client address.
+fn peer(attributes: &AttributeContext) -> Option<&str> {
+    let address = attributes.source.as_ref()?.address.as_ref()?.address.as_ref()?;
+    match address {
+        Address::SocketAddress(socket) if !matches!(socket.port_specifier, Some(PortSpecifier::NamedPort(_))) => {
+            Some(&socket.address)
+        }
+        _ => None,
+    }
+}

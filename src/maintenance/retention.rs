@@ -1,0 +1,64 @@
+//! Deletes what is past its retention.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tracing::{info, warn};
+
+use crate::{
+    domain::Timestamp,
+    store::{ReplicaState, StoreError, Upkeep},
+};
+
+/// Rows in one transaction: first uses wait behind it.
+const BATCH: u32 = 1_000;
+
+/// Between two transactions, for every request that waits for one.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long an operator still sees that a key was banned until some day.
+const ENDED_KEPT: Duration = Duration::from_hours(24 * 30);
+
+/// Deletes once an hour, beginning when the server has come to rest: audit records older than `retention`, of which none
+/// is for ever (a store that keeps its audit by day still makes the days to come), and what ended a month ago.
+pub async fn run(store: Arc<dyn Upkeep>, state: Arc<ReplicaState>, retention: Option<Duration>) -> Infallible {
+    let mut hour = interval_at(Instant::now() + Duration::from_secs(10), Duration::from_hours(1));
+    hour.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        hour.tick().await;
+        let Some(now) = state.time(Instant::now()) else { continue };
+        let (audit, ended) = (now.before(retention.unwrap_or(Duration::MAX)), now.before(ENDED_KEPT));
+        let (records, done) = prune_audit_once(&*store, audit).await;
+        let (bans, also_done) = in_steps(|limit| store.expire(ended, limit)).await;
+        if records + bans > 0 {
+            info!(records, bans, "old audit records and bans that ended a month ago were deleted");
+        }
+        if let Err(cause) = done.and(also_done) {
+            warn!(%cause, "what is over is left for the next run");
+        }
+    }
+}
+
+/// Deletes the audit records of before `before` in small steps, and returns how many it were.
+pub async fn prune_audit_once(store: &dyn Upkeep, before: Timestamp) -> (u64, Result<(), StoreError>) {
+    in_steps(|limit| store.prune_audit(before, limit)).await
+}
+
+async fn in_steps<S>(step: impl Fn(u32) -> S) -> (u64, Result<(), StoreError>)
+where
+    S: Future<Output = Result<u64, StoreError>>,
+{
+    let mut deleted = 0;
+    loop {
+        match step(BATCH).await {
+            Ok(rows) => {
+                deleted += rows;
+                if rows < u64::from(BATCH) {
+                    return (deleted, Ok(()));
+                }
+            }
+            Err(cause) => return (deleted, Err(cause)),
+        }
+        sleep(PAUSE).await;
+    }
+}

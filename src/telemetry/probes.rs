@@ -1,0 +1,64 @@
+//! How health and metrics are asked for: gRPC health, and `listen.http`.
+
+use std::sync::Arc;
+
+use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::{Health as GrpcHealth, HealthServer},
+    server::HealthReporter,
+};
+
+use super::health::Health;
+
+/// `grpc.health.v1`, for the whole server (`""`) and for the service named `service`, and the future that keeps it true.
+pub async fn grpc(
+    health: Arc<Health>,
+    service: &'static str,
+) -> (HealthServer<impl GrpcHealth>, impl Future<Output = ()> + Send) {
+    let (reporter, server) = tonic_health::server::health_reporter();
+    let mut serving = health.subscribe();
+    report(&reporter, service, health.is_serving()).await;
+    let keep = async move {
+        while serving.changed().await.is_ok() {
+            let now = *serving.borrow_and_update();
+            report(&reporter, service, now).await;
+        }
+    };
+    (server, keep)
+}
+
+async fn report(reporter: &HealthReporter, service: &str, serving: bool) {
+    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for name in ["", service] {
+        reporter.set_service_status(name, status).await;
+    }
+}
+
+/// `listen.http`: liveness, readiness and metrics, and nothing else.
+pub fn http(health: Arc<Health>, exposition: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/healthz", get(healthz))
+        .route("/health", get(healthz))
+        .with_state(health)
+        .route("/metrics", get(move || std::future::ready(metrics(&exposition))))
+}
+
+fn metrics(exposition: &PrometheusHandle) -> impl IntoResponse + use<> {
+    ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], exposition.render())
+}
+
+fn status(health: &Health) -> StatusCode {
+    if health.is_serving() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+async fn readyz(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    (status(&health), if health.is_serving() { "ok\n" } else { "not serving\n" })
+}
+
+async fn healthz(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    (status(&health), Json(health.detail()))
+}

@@ -1,0 +1,180 @@
+//! Holds `src/` against the module map in `src/lib.rs`: who imports whom, where foreign types may appear, how large files
+//! and functions may be, and which metrics are documented.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod graph;
+mod names;
+mod sources;
+
+use std::{collections::BTreeSet, fs};
+
+use graph::{Graph, cycles};
+use sources::{Source, functions, sources};
+
+/// Who may import whom, beside itself. What is below a module and listed on its own (`store::sqlite`) is a module of its
+/// own: `store` alone is the contract and its values. A new module must be listed.
+const IMPORTS: &[(&str, &str)] = &[
+    ("main", "cli"),
+    // `admin` for the messages of its API, `files` for secrets in files.
+    ("cli", "app config admin doctor net files domain"),
+    ("app", "*"),
+    // Each module's own options.
+    (
+        "config",
+        "client_ip credential engine engine::limit ext_authz net net::caller policy settings store::postgres files domain",
+    ),
+    ("doctor", "client_ip credential policy net net::caller domain"),
+    ("ext_authz", "credential client_ip engine events settings net::caller domain telemetry::metrics"),
+    // `net::caller` for the diagnosis, `telemetry::health` for the status.
+    ("admin", "engine credential client_ip policy store replication events net::caller telemetry::health domain"),
+    // What a job has stored it publishes, as everyone does.
+    ("maintenance", "events"),
+    ("events maintenance", "store store::rekey domain telemetry::metrics"),
+    ("engine", "decision cache engine::limit settings store store::rekey domain"),
+    ("decision settings", "policy domain"),
+    // The Follower invalidates the cache; a transport is a connection to a backend.
+    ("replication", "cache store::postgres"),
+    ("cache replication", "store net domain telemetry::metrics"),
+    ("store::observed", "store domain telemetry::metrics"),
+    ("store::rekey", "store domain"),
+    // `files` for certificates.
+    ("store::postgres", "store files domain"),
+    ("store::sqlite", "store domain"),
+    ("store client_ip credential policy engine::limit net net::caller telemetry telemetry::metrics", "domain"),
+    ("telemetry", "telemetry::health telemetry::metrics"),
+];
+
+/// The crates whose types stop somewhere, and the modules where they may appear.
+const CONFINED: &[(&str, &str)] = &[
+    // Beyond the two edges: the admin client, the servers that `app` starts, and gRPC health.
+    (
+        "tonic tonic_prost tonic_health prost prost_types envoy_types",
+        "admin::grpc ext_authz cli::client app::servers telemetry::probes",
+    ),
+    ("rusqlite", "store::sqlite"),
+    ("tokio_postgres tokio_postgres_rustls deadpool_postgres", "store::postgres"),
+    ("redis", "net::redis_link cache::shared replication::redis"),
+    // One cell holds all settings that change. That of the link holds a connection.
+    ("arc_swap", "settings net::redis_link"),
+];
+
+const MAX_FILE: usize = 500;
+const MAX_FUNCTION: usize = 50;
+
+/// The module of [`IMPORTS`] that a file belongs to.
+fn module(source: &Source) -> String {
+    let path = source.module.join("::");
+    let listed = IMPORTS.iter().flat_map(|(importers, _)| importers.split(' '));
+    let above = listed.filter(|name| lies_in(&path, name)).max_by_key(|name| name.len());
+    above.map_or_else(|| source.module.first().cloned().unwrap_or_default(), str::to_owned)
+}
+
+fn lies_in(path: &str, module: &str) -> bool {
+    path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+fn allowed(from: &str, to: &str) -> bool {
+    let holds = |list: &str, name: &str| list.split(' ').any(|it| it == name || it == "*");
+    from == to || IMPORTS.iter().any(|(importers, imported)| holds(importers, from) && holds(imported, to))
+}
+
+/// Fails with every violation.
+fn assert_none(violations: impl IntoIterator<Item = String>, what: &str) {
+    let violations: BTreeSet<String> = violations.into_iter().collect();
+    let list: Vec<_> = violations.into_iter().collect();
+    assert!(list.is_empty(), "{} {what}:\n{}", list.len(), list.join("\n"));
+}
+
+#[test]
+fn every_module_is_listed() {
+    let sources = sources();
+    let tops = sources.iter().filter(|source| !source.module.is_empty());
+    let unlisted = tops.map(module).filter(|name| {
+        let leaf = ["domain", "files"];
+        !leaf.contains(&name.as_str())
+            && !IMPORTS.iter().any(|(importers, _)| importers.split(' ').any(|it| it == name))
+    });
+    assert_none(unlisted, "modules are not in the table");
+}
+
+#[test]
+fn modules_import_downwards_only() {
+    let sources = sources();
+    let edges = Graph::new(&sources).edges();
+    let upward = edges.iter().filter(|edge| !allowed(&module(edge.from), &module(edge.to)));
+    assert_none(
+        upward.map(|edge| format!("{} may not import {} ({})", edge.from.file, edge.to.file, edge.path)),
+        "imports are not in the table",
+    );
+}
+
+#[test]
+fn the_table_has_no_cycle() {
+    let pairs = IMPORTS.iter().flat_map(|(importers, imported)| {
+        importers.split(' ').flat_map(move |from| imported.split(' ').map(move |to| (from, to)))
+    });
+    // A module and what is below it are one here.
+    let top = |name: &'static str| name.split("::").next().unwrap();
+    let edges = pairs.map(|(from, to)| (top(from), top(to))).filter(|(from, to)| from != to).collect();
+    assert_none(cycles(&edges).iter().map(|cycle| cycle.join(" <-> ")), "cycles are in the table");
+}
+
+#[test]
+fn files_do_not_name_each_other_in_a_circle() {
+    let sources = sources();
+    let edges = Graph::new(&sources).edges();
+    let pairs = edges.iter().map(|edge| (edge.from.file.as_str(), edge.to.file.as_str())).collect();
+    let list = |cycle: &Vec<&str>| {
+        let within = |file: &str| cycle.contains(&file);
+        let inside = edges.iter().filter(|edge| within(&edge.from.file) && within(&edge.to.file));
+        let lines: BTreeSet<_> =
+            inside.map(|edge| format!("    {} -> {} ({})", edge.from.file, edge.to.file, edge.path)).collect();
+        format!("{}\n{}", cycle.join(" <-> "), lines.into_iter().collect::<Vec<_>>().join("\n"))
+    };
+    assert_none(cycles(&pairs).iter().map(list), "cycles between files");
+}
+
+#[test]
+fn foreign_types_stop_at_their_module() {
+    let sources = sources();
+    let foreign = Graph::new(&sources).foreign();
+    let strays = foreign.iter().filter(|(source, path)| {
+        let here = source.module.join("::");
+        CONFINED.iter().any(|(crates, modules)| {
+            let is_one = crates.split(' ').any(|name| name == path[0]);
+            is_one && !modules.split(' ').any(|module| lies_in(&here, module))
+        })
+    });
+    assert_none(strays.map(|(source, path)| format!("{}: {}", source.file, path.join("::"))), "foreign types");
+}
+
+#[test]
+fn only_respond_rs_makes_an_answer() {
+    for source in sources() {
+        let code = source.tokens.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let code = code.replace("-> CheckResponse {", "");
+        let makes = ["CheckResponse {", "CheckResponse ::"].iter().any(|made| code.contains(made));
+        assert!(!makes || source.file == "ext_authz/respond.rs", "{} makes an answer", source.file);
+    }
+}
+
+#[test]
+fn the_readme_lists_every_metric() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let code: String = sources().iter().flat_map(|source| &source.tokens).map(ToString::to_string).collect();
+    let names = code.split("\"sentinel_").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let missing = names.filter(|name| !readme.contains(&format!("sentinel_{name}")));
+    assert_none(missing.map(|name| format!("sentinel_{name}")), "metrics are not in README.md");
+}
+
+#[test]
+fn files_and_functions_are_small() {
+    let sources = sources();
+    let files = sources.iter().filter(|source| source.lines > MAX_FILE);
+    let files = files.map(|source| format!("{}: {} lines", source.file, source.lines));
+    let functions = sources.iter().flat_map(|source| {
+        let long = functions(&source.tokens).into_iter().filter(|(_, lines)| *lines > MAX_FUNCTION);
+        long.map(|(name, lines)| format!("{}: fn {name}: {lines} lines", source.file))
+    });
+    assert_none(files.chain(functions), "files or functions are too long");
+}
