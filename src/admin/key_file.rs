@@ -319,3 +319,6 @@ fn network(name: &str, text: &str) -> Result<Network, Fault> {
         NetworkError::HostBits { .. } | NetworkError::Disguised(_) => Fault::new(name, error),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -157,3 +157,6 @@ fn digest_of(hex: &str) -> Result<KeyDigest, StoreError> {
 fn unreadable(why: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("audit.delta: {why}"))
 }
+
+#[cfg(test)]
+mod tests;

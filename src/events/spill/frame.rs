@@ -224,4 +224,23 @@ mod tests {
             assert_eq!(read(&bad), (vec![1, 3], 1), "{bit}");
         }
     }
+
+    /// Written by the version before the format was derived from [`Record`].
+    const SPILLED: &[u8] = include_bytes!("../../../tests/fixtures/format/audit.spill");
+
+    #[test]
+    fn what_an_earlier_version_spilled_is_read_and_written_again() {
+        let sparse = Record { decision_id: None, ..frame(1).records.remove(1) };
+        let full = Record { kind: EventKind::WouldDeny, detail: Some("a \"text\"\n".to_owned()), ..denied(u64::MAX) };
+        let frames = [frame(7), Frame { batch: frame(8).batch, records: vec![full, sparse] }];
+        let written = frames.iter().flat_map(|frame| encode(frame.batch, &frame.records).unwrap()).collect::<Vec<_>>();
+        assert_eq!(written, SPILLED);
+        let mut at = 0;
+        for expected in frames {
+            let Next::Frame(found, end) = next(SPILLED, at) else { panic!("no frame at {at}") };
+            assert_eq!(found, expected);
+            at = end;
+        }
+        assert_eq!(next(SPILLED, at), Next::End);
+    }
 }
