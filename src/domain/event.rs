@@ -2,7 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{Ban, Binding, Fingerprint, KeyId, Network, Reason, Timestamp};
+use strum::{Display, EnumString, VariantArray, VariantNames};
+
+use super::{Ban, Binding, Fingerprint, KeyId, Network, Reason, Timestamp, words::words};
+
+words!(EventKind);
 
 /// Ties a decision's answer, metadata, log line and audit record together. Random, but no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,7 +34,8 @@ impl FromStr for DecisionId {
 }
 
 /// The kind of an audit record: a closed list, like [`Reason`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum EventKind {
     /// Requests were refused.
     Denied,
@@ -68,59 +73,6 @@ pub enum EventKind {
     Imported,
     /// A run of the server did not end well: denials between the first time and the last may be missing.
     Gap,
-}
-
-impl EventKind {
-    /// Every kind.
-    pub const ALL: [Self; 18] = [
-        Self::Denied,
-        Self::WouldDeny,
-        Self::FirstUse,
-        Self::NetworkAdded,
-        Self::Archived,
-        Self::Set,
-        Self::Claim,
-        Self::Promote,
-        Self::Note,
-        Self::Unbind,
-        Self::Ban,
-        Self::Unban,
-        Self::Undo,
-        Self::PepperActivated,
-        Self::PepperRetired,
-        Self::Forgotten,
-        Self::Imported,
-        Self::Gap,
-    ];
-
-    /// The word stored and printed.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Denied => "denied",
-            Self::WouldDeny => "would_deny",
-            Self::FirstUse => "first_use",
-            Self::NetworkAdded => "network_added",
-            Self::Archived => "archived",
-            Self::Set => "set",
-            Self::Claim => "claim",
-            Self::Promote => "promote",
-            Self::Note => "note",
-            Self::Unbind => "unbind",
-            Self::Ban => "ban",
-            Self::Unban => "unban",
-            Self::Undo => "undo",
-            Self::PepperActivated => "pepper_activated",
-            Self::PepperRetired => "pepper_retired",
-            Self::Forgotten => "forgotten",
-            Self::Imported => "imported",
-            Self::Gap => "gap",
-        }
-    }
-
-    /// The kind with this word, if there is one.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
 }
 
 /// One audit record. Holds no key, no query string and no header.

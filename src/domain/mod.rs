@@ -13,6 +13,7 @@ mod ring;
 pub mod shape;
 pub mod text;
 mod time;
+mod words;
 
 pub use addr::{ClientIp, Network};
 pub use binding::{Ban, Binding, Candidate, KeyFacts, Standing, State};
@@ -23,3 +24,4 @@ pub use reason::Reason;
 pub use ring::{KeyRing, Peppers, RingFault};
 pub use shape::Shape;
 pub use time::Timestamp;
+pub(crate) use words::words;

@@ -9,6 +9,7 @@ pub mod limit;
 use std::{iter, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, Guard};
+use strum::{Display, EnumString, VariantArray, VariantNames};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
     domain::{
         ApiKey, ClientIp, KeyDigest, KeyFacts, KeyId, KeyRing, Mode, Network, PepperId, Reason, Shape, Timestamp,
         event::{DecisionId, EventKind},
+        words,
     },
     store::{Claim, Claimed, Rekey, ReplicaState, StoreError, rekey},
 };
@@ -32,8 +34,9 @@ pub enum Failsafe {
     Open,
 }
 
-/// What to do with a request without a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What to do with a request without a key: the words of `credentials.missing` and `sentinel.missing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Missing {
     /// Deny it.
     Deny,
@@ -41,16 +44,7 @@ pub enum Missing {
     Allow,
 }
 
-impl Missing {
-    /// The word of `credentials.missing` and `sentinel.missing`.
-    pub fn from_word(word: &str) -> Option<Self> {
-        match word {
-            "deny" => Some(Self::Deny),
-            "allow" => Some(Self::Allow),
-            _ => None,
-        }
-    }
-}
+words!(Missing);
 
 /// What the first use of a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
