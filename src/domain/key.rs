@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use hex::FromHex;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
@@ -45,6 +46,26 @@ impl KeyDigest {
     }
 }
 
+impl fmt::Display for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+/// A text is no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is 64 lower-case hex digits")]
+pub struct KeyDigestError;
+
+impl FromStr for KeyDigest {
+    type Err = KeyDigestError;
+
+    fn from_str(text: &str) -> Result<Self, KeyDigestError> {
+        let bytes = <[u8; 32]>::from_hex(text).ok().filter(|_| is_lower_hex(text));
+        bytes.map(Self).ok_or(KeyDigestError)
+    }
+}
+
 /// The digests of one key under every pepper that a process lists, the active one's first: what the key's row may be
 /// found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +104,7 @@ pub struct KeyId([u8; 16]);
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("k_")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "k_{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -284,7 +304,7 @@ impl Pepper {
 
     /// Its printable name.
     pub fn id(&self) -> PepperId {
-        PepperId(self.check[..4].iter().map(|byte| format!("{byte:02x}")).collect())
+        PepperId(hex::encode(&self.check[..4]))
     }
 }
 
@@ -371,7 +391,7 @@ impl KeyDigest {
 
 /// A fresh secret in the form in which peppers are written down: 64 hex digits.
 pub fn pepper_text(mut entropy: [u8; 32]) -> Zeroizing<String> {
-    let text = entropy.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = hex::encode(entropy);
     entropy.zeroize();
     Zeroizing::new(text)
 }
@@ -388,7 +408,9 @@ mod tests {
     #[test]
     fn the_digest_is_the_documented_hmac() {
         let digest = hasher("default").digest(&ApiKey::new("sk-test-key".into()));
-        let hex: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = digest.to_string();
+        assert_eq!(hex.parse(), Ok(digest));
+        assert_eq!(hex.to_uppercase().parse::<KeyDigest>(), Err(KeyDigestError));
         assert_eq!(hex, "72ef74817e57e0c6c4b6ab3ae8db23efdb6995a213cbcbb197cbf63e959a34b0");
         assert_eq!(digest.new_id().to_string(), format!("k_{}", &hex[..32]));
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::domain::{
-    Ban, Binding, Fingerprint, Hint, KeyDigest, KeyId, PepperId, State, Timestamp,
+    Ban, Binding, Fingerprint, Hint, KeyId, PepperId, State, Timestamp,
     event::{Delta, Part, Transition},
 };
 
@@ -57,7 +57,7 @@ pub(crate) struct BanRow {
 pub(crate) fn to_json(id: KeyId, delta: &Delta) -> Result<String, StoreError> {
     let Delta { key, part } = delta;
     let row = Row {
-        digest: key.digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+        digest: key.digest.to_string(),
         pepper: key.pepper.to_string(),
         realm: key.realm.clone(),
         hint: key.hint.as_ref().map(|hint| hint.as_str().to_owned()),
@@ -90,7 +90,7 @@ pub(crate) fn from_json(text: &str) -> Result<Delta, StoreError> {
         PartRow::Note { before, after } => Part::Note(Transition { before, after }),
     };
     let key = Fingerprint {
-        digest: digest_of(&digest)?,
+        digest: digest.parse().map_err(unreadable)?,
         pepper: PepperId::from_stored(pepper),
         realm,
         hint,
@@ -143,15 +143,6 @@ impl BanRow {
             created_at: Timestamp::from_millis(self.created_at),
         }
     }
-}
-
-fn digest_of(hex: &str) -> Result<KeyDigest, StoreError> {
-    let mut bytes = [0; 32];
-    let whole = hex.len() == 64 && hex.is_ascii();
-    for (nth, byte) in bytes.iter_mut().enumerate().filter(|_| whole) {
-        *byte = u8::from_str_radix(&hex[2 * nth..2 * nth + 2], 16).map_err(unreadable)?;
-    }
-    if whole { Ok(KeyDigest::from_bytes(bytes)) } else { Err(unreadable("digest")) }
 }
 
 fn unreadable(why: impl std::fmt::Display) -> StoreError {
