@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantArray, VariantNames};
 
 use super::{Ban, Binding, Fingerprint, KeyId, Network, Reason, Timestamp, words::words};
@@ -75,16 +76,20 @@ pub enum EventKind {
     Gap,
 }
 
-/// One audit record. Holds no key, no query string and no header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One audit record. Holds no key, no query string and no header. Its format is that of what requests cause, which is what
+/// waits on the disk: nobody's name, and nothing to undo.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// What happened.
     pub kind: EventKind,
     /// Why, for [`EventKind::Denied`] and [`EventKind::WouldDeny`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The key, where one was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<KeyId>,
     /// The client's network (its `/32` or `/64`), where an address was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// How many times between `first_at` and `last_at`.
     pub count: u64,
@@ -93,12 +98,16 @@ pub struct Record {
     /// The last time.
     pub last_at: Timestamp,
     /// Who changed something: `uid:0`; nobody for what requests cause.
+    #[serde(skip)]
     pub actor: Option<String>,
     /// The decision's correlation id (the first one's, when `count` > 1).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub decision_id: Option<String>,
     /// What an operator changed, in words for people: `networks 203.0.113.7/32 -> reserved`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// What a change touched; without it there is nothing to undo.
+    #[serde(skip)]
     pub delta: Option<Box<Delta>>,
 }
 
@@ -142,10 +151,17 @@ pub enum Part {
 }
 
 /// Before and after; `None` is "there was none".
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition<T> {
     /// As it was.
     pub before: Option<T>,
     /// As it became.
     pub after: Option<T>,
+}
+
+impl<T> Transition<T> {
+    /// The same of another type.
+    pub fn map<U>(self, f: impl Fn(T) -> U) -> Transition<U> {
+        Transition { before: self.before.map(&f), after: self.after.map(&f) }
+    }
 }

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use hex::FromHex;
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -163,7 +164,7 @@ fn is_lower_hex(text: &str) -> bool {
 }
 
 /// The first and last four characters of a key of 20 or more, so that an operator recognises it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hint(String);
 
 impl Hint {
@@ -189,7 +190,7 @@ impl Hint {
 }
 
 /// Names a pepper without telling it: the first 8 hex digits of its check value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PepperId(String);
 
 impl PepperId {
@@ -358,17 +359,19 @@ impl KeyHasher {
 }
 
 /// All that outlives the request of a key: enough to make its row, too little to find the key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// The look-up digest.
     pub digest: KeyDigest,
     /// Its digests under the other peppers of the process: where an older row of the key may be. No row keeps them.
+    #[serde(skip)]
     pub others: Vec<KeyDigest>,
     /// The pepper it was made with.
     pub pepper: PepperId,
     /// The upstream key store it belongs to.
     pub realm: String,
     /// For the operator's eye.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<Hint>,
 }
 

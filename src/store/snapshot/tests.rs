@@ -1,7 +1,7 @@
 //! Rows that earlier versions stored are read, and the same bytes are written.
 
 use super::*;
-use crate::domain::KeyDigest;
+use crate::domain::{KeyDigest, PepperId};
 
 /// Written by the version before the formats were derived from the domain's types.
 const STORED: &str = include_str!("../../../tests/fixtures/format/audit_delta.jsonl");
