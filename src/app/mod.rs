@@ -21,7 +21,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    admin::Operations,
+    admin::service::Service,
     cache::Cached,
     config::{self, Config},
     domain::{KeyRing, Peppers, event::Record},
@@ -138,7 +138,7 @@ async fn run(
     core.spawn_upkeep(&config, rekeys, &mut tasks);
     let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, log));
     tasks.spawn(async move { match reload.run(hangup).await {} });
-    tasks.spawn(servers::admin(core.operations(&config), listeners.admin));
+    tasks.spawn(servers::admin(core.service(&config), listeners.admin));
     tasks.spawn(servers::http(probes::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
     let (health, keep_health) = probes::grpc(Arc::clone(&core.health), SERVICE).await;
     tasks.spawn(async move {
@@ -263,8 +263,8 @@ impl Core {
         }
     }
 
-    fn operations(&self, config: &Config) -> Operations {
-        Operations {
+    fn service(&self, config: &Config) -> Arc<Service> {
+        Arc::new(Service {
             store: self.store.clone(),
             upkeep: self.store.clone(),
             ring: Arc::clone(&self.ring),
@@ -279,7 +279,7 @@ impl Core {
             health: Arc::clone(&self.health),
             place: self.place.clone(),
             started: self.started,
-        }
+        })
     }
 
     fn checks(&self, config: &Config) -> Server {

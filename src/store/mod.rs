@@ -6,6 +6,7 @@
 
 mod change;
 mod claim;
+mod columns;
 mod counts;
 mod decisions;
 mod error;
@@ -20,6 +21,7 @@ mod replica_state;
 mod revision;
 mod rotation;
 mod rules;
+mod selection;
 pub(crate) mod snapshot;
 pub mod sqlite;
 mod upkeep;

@@ -138,18 +138,18 @@ async fn a_note_needs_a_binding() {
 #[tokio::test]
 async fn a_ban_ends_at_the_very_moment_that_was_asked_for() {
     let sentinel = sentinel().start().await;
-    let until = ["--until", "2031-12-01T09:00:00.250+01:00"];
+    let until = ["--until", "2099-12-01T09:00:00.250+01:00"];
     let document = json(&sentinel, &[&["ban", "--key-file", "-"][..], &until].concat());
-    assert_eq!(document["key"]["ban"]["until"], "2031-12-01T08:00:00.250Z");
+    assert_eq!(document["key"]["ban"]["until"], "2099-12-01T08:00:00.250Z");
     let past = ask(&sentinel, &["ban", "--key-file", "-", "--until", "2020-01-01T00:00:00Z"]);
     refused(&past, 2, "until_ms: must be in the future");
     let far = ask(&sentinel, &["ban", "--key-file", "-", "--until", "2300-01-01T00:00:00Z"]);
     refused(&far, 2, "until_ms: must be within 100 years");
-    let both = ask(&sentinel, &["ban", "--key-file", "-", "--until", "2031-12-01T08:00:00Z", "--for", "2h"]);
+    let both = ask(&sentinel, &["ban", "--key-file", "-", "--until", "2099-12-01T08:00:00Z", "--for", "2h"]);
     assert!(both.code == 2 && both.err.contains("exclude each other"), "{both:?}");
     assert_eq!(
         json(&sentinel, &["bindings", "show", "--key-file", "-"])["key"]["ban"]["until"],
-        "2031-12-01T08:00:00.250Z"
+        "2099-12-01T08:00:00.250Z"
     );
 }
 

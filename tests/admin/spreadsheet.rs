@@ -34,7 +34,7 @@ async fn keys_are_rows_with_times_in_rfc_3339() {
         observe(store, observed.clone(), OWNER, ago(hours(1))).await;
     })
     .await;
-    let until = "2031-12-01T08:00:00.000Z";
+    let until = "2099-12-01T08:00:00.000Z";
     says(&sentinel, &["bindings", "note", "--key-file", "-", "blue, \"CI\""]);
     says(&sentinel, &["ban", "--key-file", "-", "--until", until, "--reason", "leaked"]);
     let banned_at = json(&sentinel, &["bindings", "list"])["keys"][0]["ban"]["created_at"].as_str().unwrap().to_owned();

@@ -17,12 +17,12 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
     ops::Range,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
-use common::{database::open_sqlite, eventually, log::Log, pauses::Pauses, sentinel, switch::Switch};
+use common::{database::open_sqlite, eventually, log::Log, sentinel, switch::Switch};
 use futures_util::future::join_all;
 use key_ip_sentinel::{
     domain::{
@@ -51,6 +51,13 @@ const QUEUE: u64 = 65_536;
 
 fn key_id(number: u8) -> KeyId {
     KeyDigest::from_bytes([number; 32]).new_id()
+}
+
+/// When the last flush was, in milliseconds by the store's clock, as is written in this folder of a run's; zero before the
+/// first.
+fn last_flush(folder: &Path) -> i64 {
+    let line = std::fs::read_to_string(folder.join("run")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap_or_default()
 }
 
 /// What became of the denials, counted in every place that tells of them.

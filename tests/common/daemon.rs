@@ -4,9 +4,13 @@ use std::{
     fs::{self, Permissions},
     io::Write,
     net::{Ipv4Addr, TcpListener},
-    os::unix::{
-        fs::{PermissionsExt, chown},
-        process::CommandExt,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::{PermissionsExt, chown},
+            net::{SocketAddr, UnixListener},
+            process::CommandExt,
+        },
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -188,7 +192,17 @@ pub(crate) fn free_port() -> u16 {
     let (first, end) = (10_000, clients.max(12_000));
     let mut dice = Dice::new(u64::from(std::process::id()) << 32 | TAKEN.fetch_add(1, Ordering::SeqCst));
     let mut ports = std::iter::repeat_with(|| first + dice.below(usize::from(end - first)) as u16).take(1000);
-    ports.find(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()).expect("a free port")
+    ports.find(|&port| reserve(port).is_some()).expect("a free port")
+}
+
+/// Takes the port from all other test processes until this one ends; none if it is taken. They agree by a name, because
+/// the port itself has to be free for the server to bind.
+fn reserve(port: u16) -> Option<()> {
+    let name = SocketAddr::from_abstract_name(format!("key-ip-sentinel-test-port-{port}")).ok()?;
+    let reserved = UnixListener::bind_addr(&name).ok()?;
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+    std::mem::forget(reserved);
+    Some(())
 }
 
 /// The first of `folders` that holds all of `programs`.

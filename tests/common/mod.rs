@@ -24,7 +24,6 @@ pub(crate) mod envoy;
 pub(crate) mod grpc;
 pub(crate) mod http_client;
 pub(crate) mod log;
-pub(crate) mod pauses;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod redis;

@@ -35,17 +35,19 @@ pub(crate) const CALLER_TOKEN: &str = "a-caller-token-for-tests-0123456789";
 
 const STORE_URL: &str = "store.url";
 
-/// A server with the settings that suit tests: free ports, and a deadline that a busy machine keeps.
+/// A server with the settings that suit tests: free ports, a deadline that a busy machine keeps, and an audit that no
+/// job deletes from while a test reads it.
 pub(crate) fn sentinel() -> Home {
     let dir = tempfile::Builder::new().prefix("kis").tempdir().unwrap();
     let path = dir.path().display().to_string();
-    Home { dir, settings: BTreeMap::new(), wrapper: Vec::new() }
+    Home { dir, settings: BTreeMap::new(), wrapper: Vec::new(), binary: env!("CARGO_BIN_EXE_sentinel").into() }
         .set("listen.grpc", "\"127.0.0.1:0\"")
         .set("listen.http", "\"127.0.0.1:0\"")
         .set("listen.admin", &format!("\"unix:{path}/admin.sock\""))
         .set("data_dir", &format!("\"{path}/data\""))
         .set("pepper.secrets", &format!("[\"{PEPPER}\"]"))
         .set("check_deadline", "\"10s\"")
+        .set("audit.retention", "\"0\"")
         // Tests use more keys a minute than any client.
         .set("claims.per_network", "\"off\"")
         .set("drain.delay", "\"0s\"")
@@ -57,6 +59,7 @@ pub(crate) struct Home {
     dir: TempDir,
     settings: BTreeMap<String, String>,
     wrapper: Vec<String>,
+    binary: PathBuf,
 }
 
 impl Home {
@@ -97,6 +100,12 @@ impl Home {
         self
     }
 
+    /// Runs another `sentinel` than this version's, also for an operator's commands.
+    pub(crate) fn running(mut self, binary: &Path) -> Self {
+        self.binary = binary.to_owned();
+        self
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -129,13 +138,10 @@ impl Home {
         fs::rename(&new, &path).unwrap();
     }
 
-    fn binary() -> &'static str {
-        env!("CARGO_BIN_EXE_sentinel")
-    }
-
     /// Spawns `sentinel serve` without waiting for it to serve.
     pub(crate) fn spawn(&self) -> Process {
-        let mut words = self.wrapper.iter().map(String::as_str).chain([Self::binary()]);
+        let binary = self.binary.to_str().unwrap();
+        let mut words = self.wrapper.iter().map(String::as_str).chain([binary]);
         let mut command = Command::new(words.next().unwrap());
         command.args(words).args(["serve", "--config"]).arg(self.config());
         // Nothing of the machine's environment is a setting.
@@ -214,7 +220,7 @@ impl Home {
     /// Runs an operator's command against this server.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
         let socket = format!("unix:{}", self.admin_socket().display());
-        let mut command = Command::new(Self::binary());
+        let mut command = Command::new(&self.binary);
         command.env_clear().args(["--admin", &socket]).args(arguments).stdin(Stdio::null());
         command.output().unwrap()
     }

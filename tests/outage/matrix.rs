@@ -23,9 +23,6 @@ const OWNED: &str = "sk-owned-here-0123456789";
 const BANNED: &str = "sk-banned-here-0123456789";
 /// What `store.failsafe` is, in the order of [`Promise::answers`].
 const FAILSAFES: [&str; 2] = ["closed", "open"];
-/// Far more than what a decision may take that is answered at `check_deadline`, far less than the 10 s after which a store
-/// that hangs is given up.
-const SOON: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, PartialEq)]
 enum Trouble {
@@ -128,7 +125,6 @@ impl Scene {
             let failsafe = FAILSAFES[which];
             assert!(wrong.is_empty(), "Redis {name} × {postgres} × {key} × {poll} × {failsafe}: {:?}", wrong[0]);
         }
-        assert!(*postgres != "paused" || times.percentile(99) < SOON, "{:?}", times.worst());
         times
     }
 }

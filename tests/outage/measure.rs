@@ -13,12 +13,8 @@ use crate::common::{Answer, Sentinel};
 pub(crate) struct Times(Vec<Duration>);
 
 impl Times {
-    pub(crate) fn percentile(&self, percent: usize) -> Duration {
+    fn percentile(&self, percent: usize) -> Duration {
         self.0[(self.0.len() * percent / 100).min(self.0.len() - 1)]
-    }
-
-    pub(crate) fn worst(&self) -> Duration {
-        self.percentile(100)
     }
 }
 

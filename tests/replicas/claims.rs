@@ -3,14 +3,14 @@
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use futures_util::{StreamExt, future::join_all, stream};
 use key_ip_sentinel::domain::Pepper;
 
 use crate::{
-    common::{Answer, Dice, PATIENCE, PEPPER, eventually, postgres::Postgres, redis::Redis},
+    common::{Answer, Dice, PEPPER, eventually, postgres::Postgres, redis::Redis},
     fleet::{REPLICAS, Replica, replica, start, stop},
     number, seed,
 };
@@ -88,7 +88,11 @@ impl Race {
         (1..CLAIMANTS).rev().for_each(|last| order.swap(last, dice.below(last + 1)));
         let claims = order.into_iter().map(|claimant| {
             let (replica, key) = (&self.replicas[dice.below(REPLICAS)], &key);
-            async move { (claimant, self.decision(replica, key, claimant).await) }
+            async move {
+                let (answer, put_off) = replica.decision(key, &address(claimant)).await;
+                self.put_off.fetch_add(put_off, Ordering::Relaxed);
+                (claimant, answer)
+            }
         });
         let answers: Vec<(usize, Answer)> = join_all(claims).await;
         let told: Vec<_> = answers.iter().map(|(claimant, answer)| (*claimant, answer.reason())).collect();
@@ -100,30 +104,14 @@ impl Race {
         Owner { claimant: *owner, id, acknowledged: answer.reason() == "first_use" }
     }
 
-    /// Asks again while the store is away, as clients do.
-    async fn decision(&self, replica: &Replica, key: &str, claimant: usize) -> Answer {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let answer = replica.ask(key, &address(claimant)).await;
-            if !matches!(answer.reason(), "store_unavailable" | "deadline_exceeded") {
-                return answer;
-            }
-            assert!(Instant::now() < deadline, "{key}: the store does not come back");
-            self.put_off.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
     async fn has_decided(&self, count: usize) {
         eventually("the race is on", async || (self.decided.load(Ordering::Relaxed) >= count).then_some(())).await;
     }
 
-    /// A store that is there is hardly ever away: a busy machine may put off one answer in a hundred. Who was put off may be
-    /// the owner by then, and is not told so by his claim.
+    /// Who was put off, as a busy machine may put off some, may be the owner by then, and is not told so by his claim.
     fn assert_told(&self, owners: &[Owner]) {
         let put_off = self.put_off.load(Ordering::Relaxed);
-        assert!(put_off <= CLAIMANTS * owners.len() / 100, "{put_off} answers were put off");
-        assert!(owners.iter().filter(|owner| !owner.acknowledged).count() <= put_off);
+        assert!(owners.iter().filter(|owner| !owner.acknowledged).count() <= put_off, "{put_off} answers were put off");
     }
 
     /// What the store holds is what the owners were told, and every replica says the same.

@@ -16,8 +16,8 @@ const SECOND: &str = "198.51.100.9";
 const KEY: &str = "sk-timed-0123456789";
 
 /// Short beside what the clocks are wrong by.
-const BAN: Duration = Duration::from_secs(5);
-/// Each process knows the store's clock by its last poll, and not to the moment.
+const BAN: Duration = Duration::from_secs(8);
+/// Each process knows the store's clock by its last poll, and not to the moment: by as much less as that was on its way.
 const NEARLY: Duration = Duration::from_secs(4);
 
 /// Seconds by which the processes' clocks are wrong.

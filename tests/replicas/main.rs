@@ -14,6 +14,7 @@ mod fleet;
 mod one_key;
 mod partition;
 mod upgrade;
+mod work;
 
 /// A whole number from the environment, or what `make test` takes.
 fn number(variable: &str, default: usize) -> usize {

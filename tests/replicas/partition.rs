@@ -1,24 +1,18 @@
 //! A replica that is cut off from PostgreSQL and from Redis goes on by what it knows; once it is back, it catches up
-//! before anything else.
+//! before anything else. How soon is printed, not judged.
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
 use crate::{
-    common::{cut::Cut, eventually, postgres::Postgres, redis::Redis},
+    common::{PATIENCE, cut::Cut, eventually, postgres::Postgres, redis::Redis},
     fleet::{Replica, replica, start, stop},
     number,
 };
 
 const OWNER: &str = "203.0.113.7";
 const KEYS: usize = 20;
-
-/// The poll interval is 1 s; the rest is this machine's, which can be busy.
-const CAUGHT_UP: Duration = Duration::from_secs(15);
-
-/// A poll that is not answered for a second has to find it out first.
-const FOUND_OUT: Duration = Duration::from_secs(30);
 
 fn key(index: usize) -> String {
     format!("sk-known-{index:05}-0123456789")
@@ -75,7 +69,7 @@ impl Pair {
     }
 
     /// The network is there again since `healed`.
-    async fn catches_up(self, how: &str, last: i64, healed: Instant, at_most: Duration) {
+    async fn catches_up(self, how: &str, last: i64, healed: Instant) {
         let far = &self.replicas[1];
         let mut denied = [false; KEYS];
         let (mut stale, mut last_stale) = (0, Duration::ZERO);
@@ -95,10 +89,9 @@ impl Pair {
                     other => panic!("{}: {other}", key(index)),
                 }
             }
-            assert!(healed.elapsed() < 10 * at_most, "{how}: it never catches up");
+            assert!(healed.elapsed() < PATIENCE, "{how}: it never catches up");
         }
         eprintln!("a partition that {how}: healed, and the last of {stale} stale allows after {last_stale:.1?}");
-        assert!(last_stale < at_most, "{last_stale:?}");
         stop(self.replicas).await;
     }
 }
@@ -111,7 +104,7 @@ async fn a_replica_whose_connections_were_refused_catches_up_when_it_is_back() {
     let last = pair.ban_meanwhile().await;
     pair.store.mend().await;
     pair.hints.mend().await;
-    pair.catches_up("refuses", last, Instant::now(), CAUGHT_UP).await;
+    pair.catches_up("refuses", last, Instant::now()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -122,7 +115,7 @@ async fn a_replica_that_heard_nothing_catches_up_when_it_is_back() {
     let last = pair.ban_meanwhile().await;
     pair.store.mend().await;
     pair.hints.mend().await;
-    pair.catches_up("swallows", last, Instant::now(), CAUGHT_UP).await;
+    pair.catches_up("swallows", last, Instant::now()).await;
 }
 
 /// As after a failover to another machine, or where a firewall has forgotten: all that the replica has are connections
@@ -137,7 +130,7 @@ async fn a_replica_whose_connections_all_died_without_a_word_makes_new_ones_and_
     for index in 0..KEYS {
         last = pair.replicas[0].admin.ban(&key(index)).await.unwrap().revision;
     }
-    pair.catches_up("forgets", last, healed, FOUND_OUT).await;
+    pair.catches_up("forgets", last, healed).await;
 }
 
 /// By its cache it may answer for the grace; after that it has to hear of every ban before it does so again.

@@ -7,11 +7,10 @@ use tokio::sync::watch;
 
 use crate::{
     common::{eventually, postgres::Postgres, redis::Redis, within},
-    fleet::{Replica, replica, start, stop},
+    fleet::{replica, start, stop},
+    work::{OWNER, work},
 };
 
-const OWNER: &str = "203.0.113.7";
-const THIEF: &str = "198.51.100.66";
 const CLIENTS: usize = 8;
 
 /// What the next version may do to a schema that the last one still uses: it adds.
@@ -23,29 +22,6 @@ const NEXT: &str = "
     INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
         SELECT max(version) + 1, 'fixture', max(applied_on), '1' FROM refinery_schema_history;
     COMMIT";
-
-/// Claims, uses, steals, bans and unbans until it is told to stop. Every answer is the one that is right.
-async fn work(replicas: &[Replica], client: usize, done: &AtomicUsize, ended: watch::Receiver<()>) {
-    let mut round = 0;
-    while ended.has_changed().is_ok() {
-        let key = format!("sk-upgrade-{client}-{round:05}-0123456789");
-        let (one, other) = (&replicas[round % 2], &replicas[(round + 1) % 2]);
-        assert_eq!(one.reason(&key, OWNER).await, "first_use", "{key}");
-        assert_eq!(other.reason(&key, OWNER).await, "bound", "{key}");
-        assert_eq!(other.reason(&key, THIEF).await, "ip_mismatch", "{key}");
-        let banned = one.admin.ban(&key).await.unwrap();
-        assert_eq!(one.reason(&key, OWNER).await, "key_banned", "{key}");
-        eventually("the other has heard of it", async || {
-            (other.applied_revision().await >= banned.revision).then_some(())
-        })
-        .await;
-        assert_eq!(other.reason(&key, OWNER).await, "key_banned", "{key}");
-        other.admin.unban(&key).await.unwrap();
-        assert_eq!(other.reason(&key, OWNER).await, "bound", "{key}");
-        done.fetch_add(1, Ordering::Relaxed);
-        round += 1;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_that_run_do_not_notice_a_newer_schema_and_one_that_starts_says_so() {

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 
 use super::{
-    audit, change, claim,
+    audit, change, changes, claim,
     connect::{Options, TlsFault},
     counts, exported, facts, import, life, listing, partitions, pepper, rekey,
     session::{Lane, Session},
@@ -106,7 +106,7 @@ impl Decisions for PostgresStore {
     }
 
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
-        facts::changes_after(&mut self.polling().await?, applied).await
+        changes::changes_after(&mut self.polling().await?, applied).await
     }
 }
 

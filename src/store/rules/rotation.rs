@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A pepper as the store knows it.
-pub(in crate::store) struct Known {
+pub(in crate::store) struct StoredPepper {
     pub(in crate::store) check_value: [u8; 32],
     pub(in crate::store) active: bool,
     pub(in crate::store) retired: bool,
@@ -37,7 +37,7 @@ pub(in crate::store) fn may_start(
 pub(in crate::store) fn may_activate(
     id: &PepperId,
     check_value: &[u8; 32],
-    known: Option<&Known>,
+    known: Option<&StoredPepper>,
     before: &PepperId,
 ) -> Result<(), Refusal> {
     if known.is_some_and(|known| known.check_value != *check_value) {
@@ -52,7 +52,7 @@ pub(in crate::store) fn may_activate(
 /// Whether `id` may be retired with so much left under it.
 pub(in crate::store) fn may_retire(
     id: &PepperId,
-    known: Option<&Known>,
+    known: Option<&StoredPepper>,
     left: PepperUsage,
     forget: bool,
 ) -> Result<(), Refusal> {

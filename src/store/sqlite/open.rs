@@ -8,19 +8,19 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, params};
 
 use super::{
     error::{Failure, OpenError},
     lock::OwnerLock,
     migrate::migrate,
     pepper,
-    rows::column,
+    rows::first,
     store::SqliteStore,
 };
 use crate::{
     domain::{Pepper, PepperId, Peppers},
-    store::{StoreError, rules::rotation},
+    store::{StoreError, columns::Columns, rules::rotation},
 };
 
 /// How long a statement waits for a lock that a backup or a `sqlite3` shell holds. Well below the deadline of a check,
@@ -64,12 +64,10 @@ impl Database {
     /// The pepper that this database belongs to; none in a new one.
     pub fn recorded_pepper(&self) -> Result<Option<RecordedPepper>, OpenError> {
         let sql = "SELECT id, check_value FROM peppers WHERE active = 1";
-        let found = self.conn.query_row(sql, [], |row| {
-            let id = column(row, 0, "peppers.id").map(PepperId::from_stored);
-            let check_value = column(row, 1, "peppers.check_value");
-            Ok(id.and_then(|id| Ok(RecordedPepper { id, check_value: check_value? })))
-        });
-        Ok(found.optional().map_err(|error| Failure::from(error).at(&self.path))?.transpose()?)
+        Ok(first(&self.conn, sql, [], |row| {
+            let id = row.pepper_id(0, "peppers.id")?;
+            Ok(RecordedPepper { id, check_value: row.array(1, "peppers.check_value")? })
+        })?)
     }
 
     /// Starts the store. A new database is written with the first of `peppers`; of any other, they must include the

@@ -1,0 +1,223 @@
+//! Every file below envoy/ as its reader gets it: Envoy accepts it, Sentinel accepts the lines at its top, and the two
+//! do together what the file says. And the README, where it promises a name or shows a file.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use crate::common::{
+    edge::Edge,
+    envoy::{EnvoyConfig, binary},
+    http_client::Version,
+};
+use key_ip_sentinel::{config::SETTINGS, domain::Reason};
+
+const EDGE: &str = "envoy.yaml";
+const BEHIND_PROXY: &str = "envoy-behind-proxy.yaml";
+const PROXY_PROTOCOL: &str = "envoy-proxy-protocol.yaml";
+
+const OWNER: &str = "203.0.113.7";
+const THIEF: &str = "198.51.100.9";
+/// On loopback, the balancer, and whoever goes around it.
+const BALANCER: &str = "127.0.0.1";
+const AROUND: &str = "127.0.0.2";
+
+fn shipped() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy");
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn every_file_has_its_tests() {
+    let tested = [EDGE, BEHIND_PROXY, PROXY_PROTOCOL].map(str::to_owned);
+    assert_eq!(shipped(), BTreeSet::from(tested), "a new file needs a test of its pair below");
+}
+
+#[test]
+fn envoy_accepts_every_file_as_it_is() {
+    for file in shipped() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy").join(&file);
+        let output = Command::new(binary()).args(["--mode", "validate", "-c"]).arg(path).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{file}: {said}");
+        assert!(!said.contains("[warning]") && !said.contains("eprecated"), "{file}: {said}");
+    }
+}
+
+#[test]
+fn sentinel_accepts_the_lines_at_the_top_of_every_file() {
+    for file in shipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sentinel.toml");
+        let settings = EnvoyConfig::file(&file).settings();
+        let text: String = settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        fs::write(&path, &text).unwrap();
+        let seen = crate::run::run(&["check-config", "--config", path.to_str().unwrap()], b"");
+        assert_eq!(seen.code, 0, "{file}: {text}{}", seen.err);
+        assert!(text.contains("listen.grpc = ") && text.contains("client_ip.source = "), "{file}: {text}");
+    }
+}
+
+/// What a file has that the other lacks, and what it lacks.
+fn differences(file: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let [edge, other] = [EDGE, file].map(|name| {
+        let config = EnvoyConfig::file(name);
+        config.code().into_iter().map(|line| line.trim().to_owned()).collect::<BTreeSet<_>>()
+    });
+    (&other - &edge, &edge - &other)
+}
+
+const METADATA: [&str; 3] = [
+    "initial_metadata:",
+    "- { key: x-client-ip, value: \"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\" }",
+    "- { key: x-peer-ip, value: \"%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%\" }",
+];
+
+/// What hardens one file hardens them all: they differ by who the client is, and by nothing else.
+#[test]
+fn the_files_differ_only_where_their_topologies_do() {
+    let lines = |own: &[&str]| METADATA.iter().chain(own).map(|line| (*line).to_owned()).collect::<BTreeSet<_>>();
+    let (more, less) = differences(BEHIND_PROXY);
+    let own = [
+        "original_ip_detection_extensions:",
+        "- name: envoy.http.original_ip_detection.xff",
+        "\"@type\": type.googleapis.com/envoy.extensions.http.original_ip_detection.xff.v3.XffConfig",
+        "xff_trusted_cidrs: { cidrs: [ { address_prefix: 10.0.0.0, prefix_len: 24 } ] }",
+        "skip_xff_append: false",
+        "use_remote_address: false",
+    ];
+    assert_eq!(more, lines(&own));
+    assert_eq!(less, BTreeSet::from(["use_remote_address: true", "xff_num_trusted_hops: 0"].map(str::to_owned)));
+
+    let (more, less) = differences(PROXY_PROTOCOL);
+    let own = [
+        "listener_filters:",
+        "- name: envoy.filters.listener.proxy_protocol",
+        "\"@type\": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+        "allow_requests_without_proxy_protocol: false",
+        "listener_filters_timeout: 5s",
+        "continue_on_listener_filters_timeout: false",
+    ];
+    assert_eq!(more, lines(&own));
+    assert_eq!(less, BTreeSet::new());
+}
+
+#[tokio::test]
+async fn behind_a_balancer_the_key_belongs_to_the_client_whom_it_names() {
+    let edge = Edge::pair(BEHIND_PROXY, BALANCER).await;
+    for version in Version::BOTH {
+        let key = format!("sk-behind-{version:?}-0123456789");
+        let call = |path: &str| edge.envoy.call(version, &format!("/{version:?}{path}")).key(&key).from(BALANCER);
+        let said = |path: &str, chain: &str| call(path).header("x-forwarded-for", chain);
+        assert_eq!(said("/first", OWNER).send().await.status, 200);
+        let [head] = &edge.upstream.take()[..] else { panic!("one request") };
+        let chain = head.headers["x-forwarded-for"].to_str().unwrap();
+        assert!(chain.starts_with(&format!("{OWNER},")), "the upstream's chain ends with the balancer: {chain}");
+        for (path, chain, reason) in [
+            ("/owner", OWNER.to_owned(), Reason::Bound),
+            ("/owner/forged-beginning", format!("6.6.6.6, {OWNER}"), Reason::Bound),
+            ("/thief", THIEF.to_owned(), Reason::IpMismatch),
+            ("/thief/says-owner", format!("{OWNER}, {THIEF}"), Reason::IpMismatch),
+            ("/nobody", "unknown".to_owned(), Reason::ClientIpUnknown),
+            ("/balancer", BALANCER.to_owned(), Reason::ClientIpUnknown),
+        ] {
+            let reply = said(path, &chain).send().await;
+            let path = format!("/{version:?}{path}");
+            match reason {
+                Reason::Bound => edge.assert_allowed(&path, &reply, reason).await,
+                _ => edge.assert_denied(&path, &reply, reason).await,
+            }
+        }
+        // Around the balancer, with everything that could name the owner: judged as himself, and logged so.
+        let path = format!("/{version:?}/around");
+        let names = ["x-forwarded-for", "x-real-ip", "x-envoy-external-address", "x-client-ip", "x-peer-ip"];
+        let reply = names.iter().fold(edge.envoy.call(version, &path).key(&key).from(AROUND), |call, name| {
+            call.header(name, if *name == "x-peer-ip" { BALANCER } else { OWNER })
+        });
+        edge.assert_denied(&path, &reply.send().await, Reason::IpMismatch).await;
+        assert_eq!(edge.envoy.entry(&path).await["client"], AROUND);
+        let spoofed = edge.envoy.call(version, "/trust").key(&key).from(BALANCER).header("x-forwarded-for", OWNER);
+        let spoofed = spoofed.header("x-envoy-external-address", THIEF).header("x-envoy-internal", "true");
+        assert_eq!(spoofed.send().await.status, 200);
+        let [head] = &edge.upstream.take()[..] else { panic!("one request") };
+        let trust: Vec<_> = head.headers.keys().filter(|name| name.as_str().starts_with("x-envoy-")).collect();
+        assert!(trust.is_empty(), "x-envoy-* goes through: {trust:?}");
+    }
+    let list = edge.sentinel.home().cli(&["bindings", "list"]);
+    let list = String::from_utf8(list.stdout).unwrap();
+    assert_eq!(list.matches("203.0.113.7/32").count(), 2, "{list}");
+    assert!(!list.contains("127.0.0."), "neither the balancer nor who goes around it owns a key: {list}");
+}
+
+#[tokio::test]
+async fn behind_the_proxy_protocol_the_key_belongs_to_the_client_whom_the_balancer_names() {
+    let edge = Edge::pair(PROXY_PROTOCOL, BALANCER).await;
+    for version in Version::BOTH {
+        let key = format!("sk-proxied-{version:?}-0123456789");
+        let call = |path: &str| edge.envoy.call(version, path).key(&key);
+        let first = call(&format!("/{version:?}/first")).from(BALANCER).proxied_for(OWNER);
+        assert_eq!(first.send().await.status, 200);
+        edge.upstream.take();
+        for (path, from, client, reason) in [
+            ("owner", BALANCER, OWNER, Reason::Bound),
+            ("mapped", BALANCER, "::ffff:203.0.113.7", Reason::Bound),
+            ("thief", BALANCER, THIEF, Reason::IpMismatch),
+            ("around", AROUND, OWNER, Reason::ClientIpUnknown),
+            ("around/as-balancer", AROUND, BALANCER, Reason::ClientIpUnknown),
+            ("around/as-himself", AROUND, AROUND, Reason::IpMismatch),
+            ("balancer", BALANCER, BALANCER, Reason::ClientIpUnknown),
+        ] {
+            let path = format!("/{version:?}/{path}");
+            let reply = call(&path).from(from).proxied_for(client).header("x-forwarded-for", OWNER).send().await;
+            match reason {
+                Reason::Bound => edge.assert_allowed(&path, &reply, reason).await,
+                _ => edge.assert_denied(&path, &reply, reason).await,
+            }
+        }
+    }
+    for from in [BALANCER, AROUND] {
+        let plain = edge.envoy.get("/plain").key("sk-proxied-Http1-0123456789").from(from).try_send().await;
+        assert!(plain.is_err(), "a connection without the balancer's word is closed: {plain:?}");
+    }
+    // `PROXY UNKNOWN`, the balancer's own health check: the peer is the balancer, and no client.
+    let unknown = b"PROXY UNKNOWN\r\nGET /unknown HTTP/1.1\r\nHost: x\r\nAuthorization: sk-proxied-Http1-0123456789\r\nConnection: close\r\n\r\n";
+    let answer = edge.envoy.get("/").from(BALANCER).first_bytes(unknown).await;
+    assert!(answer.starts_with(b"HTTP/1.1 403"), "{}", answer.escape_ascii());
+    assert_eq!(edge.envoy.entry("/unknown").await["reason"], "client_ip_unknown");
+}
+
+fn readme() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+}
+
+/// The first cell of every row of the table below `heading`, and the row.
+fn table<'a>(readme: &'a str, heading: &str) -> Vec<(&'a str, &'a str)> {
+    let section = readme.split(&format!("\n## {heading}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| Some((line.strip_prefix("| `")?.split('`').next()?, line)));
+    rows.collect()
+}
+
+#[test]
+fn the_readme_has_every_setting_with_its_default_and_every_reason() {
+    let readme = readme();
+    let rows = table(&readme, "Configuration");
+    assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), SETTINGS.map(|setting| setting.key));
+    for (setting, (_, row)) in SETTINGS.iter().zip(rows) {
+        let default = if setting.default.is_empty() { "| |".to_owned() } else { format!("| `{}` |", setting.default) };
+        assert!(row.contains(&default), "{row}");
+    }
+    let told: BTreeSet<_> = table(&readme, "What a client sees").into_iter().map(|row| row.0).collect();
+    assert_eq!(told, Reason::ALL.map(Reason::as_str).into());
+}
+
+#[test]
+fn sentinel_accepts_every_toml_example_of_the_readme() {
+    let readme = readme();
+    let examples: Vec<_> = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!examples.is_empty());
+    for text in examples {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sentinel.toml");
+        fs::write(&path, text).unwrap();
+        let seen = crate::run::run(&["check-config", "--config", path.to_str().unwrap()], b"");
+        assert_eq!(seen.code, 0, "{text}{}", seen.err);
+    }
+}

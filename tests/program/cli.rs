@@ -1,0 +1,361 @@
+//! The binary's command line where no server runs: usage, help, the configuration, and what it says when nobody answers.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt, net::UnixListener},
+    process::{Command, Stdio},
+};
+
+use crate::common::sentinel;
+use crate::run::{Seen, run};
+
+/// Looks like a key, and must never be seen again.
+const SECRET: &str = "sk-proj-SeCrEt0123456789";
+const NOWHERE: &str = "unix:/nonexistent/admin.sock";
+
+/// Exit code 2, one line on stderr, nothing on stdout, and nothing of what may be a key.
+fn assert_usage(args: &[&str]) -> String {
+    let Seen { code, out, err } = run(args, b"");
+    assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {err}");
+    assert!(!err.contains("SeCrEt"), "{args:?}: {err}");
+    assert!(err.starts_with("error: ") && err.lines().count() == 1, "{args:?}: {err}");
+    err
+}
+
+#[test]
+fn a_key_on_the_command_line_is_refused_and_never_repeated() {
+    for command in [&["bindings", "show"][..], &["unbind"], &["ban"], &["unban"], &["audit", "list", "--key"]] {
+        let said = assert_usage(&[command, &[SECRET]].concat());
+        assert!(said.contains("--key-file PATH"), "{said}");
+    }
+}
+
+#[test]
+fn nothing_typed_in_the_wrong_place_is_repeated() {
+    let flag = format!("--{SECRET}");
+    let assigned = format!("--key={SECRET}");
+    let path = format!("/{SECRET}");
+    let (s, key) = (SECRET, "0a1b2c3d");
+    for args in [
+        &[s][..],
+        &["help", s],
+        &["bindings", s],
+        &["bindings", "list", s],
+        &["serve", s],
+        &["status", s],
+        &["unban", key, s],
+        &["unban", key, "--profile", s],
+        &["unban", &flag],
+        &["unban", &assigned],
+        &["unban", "--", s],
+        &["unban", "--key", s],
+        &["ban", key, "--for", s],
+        &["unbind", key, "--to", s],
+        &["unbind", key, "--open", s],
+        &["unbind", key, &format!("--open={s}")],
+        &["bindings", "list", "--network", s],
+        &["bindings", "list", "--state", s],
+        &["bindings", "list", "--limit", s],
+        &["audit", "list", "--kind", s],
+        &["audit", "list", "--since", s],
+        &["audit", "list", "--decision", s],
+        &["audit", "export", "--until", s],
+        &["audit", "export", "--format", s],
+        &["audit", "tail", s],
+        &["explain", "--peer", s],
+        &["doctor", s],
+        &["explain", s, "--peer", "203.0.113.7"],
+        &["explain", "--peer", "203.0.113.7", "--metadata", s],
+        &["explain", "--peer", "203.0.113.7", "--missing", s],
+        &["status", "--output", s],
+        &["status", "--admin", s],
+        &["unban", "--key-file", &path, "--admin", NOWHERE],
+    ] {
+        assert_usage(args);
+    }
+}
+
+#[test]
+fn a_usage_error_says_what_to_do() {
+    for (args, said) in [
+        (&["unban"][..], "missing <REF|--key-file <PATH>>; --help shows how"),
+        (&["unbind", "0a1b2c3d", "--to", "10.0.0.0/8", "--open"], "--to <CIDR> and --open exclude each other"),
+        (&["ban", "0a1b2c3d", "--key-file", "-"], "exclude each other"),
+        (&["audit", "list", "--key", "0a1b2c3d", "--key-file", "-"], "exclude each other"),
+        (&["unban", "0a1b2c3d", "--profile", "generic"], "exclude each other"),
+        (&["audit", "list", "--key", "0a1b2c3d", "--profile", "generic"], "exclude each other"),
+        (&["unban", "--profile", "generic"], "missing "),
+        (&["audit", "list", "--profile", "generic"], "missing --key-file <PATH>"),
+        (&["unbind", "0a1b2c3d", "--to", "10.0.0.1/8"], "did you mean 10.0.0.0/8?"),
+        (&["ban", "0a1b2c3d", "--for", "0s"], "--for <DURATION>: must be longer than nothing"),
+        (&["ban", "0a1b2c3d", "--for", "500us"], "must be longer than nothing"),
+        (&["ban", "0a1b2c3d", "--for", "soon"], "must be a duration such as 30m, 2h or 7d"),
+        (&["ban", "0a1b2c3d", "--for", "1h", "--for", "2h"], "--for <DURATION> is given more than once"),
+        (&["bindings", "list", "--limit", "0"], "--limit <N>: must be 1 to 1000"),
+        (&["bindings", "list", "--limit", "1001"], "must be 1 to 1000"),
+        (
+            &["audit", "list", "--kind", "x"],
+            "must be one of denied, would_deny, first_use, network_added, archived, set, claim",
+        ),
+        (&["audit", "export", "--since", "yesterday"], "must be a time such as 2026-11-21T08:30:00Z or 2026-11-21"),
+        (&["audit", "export", "--format", "xml"], "--format <FORMAT>: must be one of csv, jsonl"),
+        (&["status", "--output", "csv"], "csv is for listings: bindings list, bindings promote, audit list"),
+        (&["pepper", "list", "--output", "csv"], "csv is for listings"),
+        (&["pepper", "activate", "0a1b2c3d", "--output", "csv"], "csv is for listings"),
+        (&["doctor", "--output", "csv"], "csv is for listings"),
+        (&["status", "--output", "xml"], "must be one of table, json, csv"),
+        (&["status", "--output", ""], "--output <FORMAT>: must be one of table, json, csv"),
+        (&["status", "--admin", "127.0.0.1:1"], "must begin with unix:"),
+        (&["explain"], "missing --peer <ADDR>; --help shows how"),
+        (&["explain", "--peer", "203.0.113.7:80"], "must be an IP address without a port"),
+        (&["explain", "--peer", "::1", "--metadata", "x-client-ip"], "must be x-client-ip=ADDR or x-peer-ip=ADDR"),
+        (&["bannings"], "no such command"),
+        (&["unbna", "0a1b2c3d"], "; did you mean unbind, unban?"),
+        (&["unban", "0a1b2c3d", "--opne"], "unexpected argument"),
+    ] {
+        let whole = assert_usage(args);
+        assert!(whole.contains(said), "{args:?}: {whole}");
+    }
+}
+
+#[test]
+fn no_command_shows_the_help_and_is_a_usage_error() {
+    for args in [&[][..], &["bindings"], &["audit"], &["pepper"]] {
+        let seen = run(args, b"");
+        assert!(seen.code == 2 && seen.err.contains("Usage: sentinel"), "{args:?}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_key_file_holds_one_key_and_nothing_else() {
+    let ask = |input: &[u8]| {
+        let seen = run(&["unban", "--key-file", "-", "--admin", NOWHERE], input);
+        assert!(!seen.err.contains("SeCrEt"), "{seen:?}");
+        seen.code
+    };
+    for text in ["", "\n", "sk-SeCrEt\nsk-SeCrEt\n", "sk-SeCrEt\n\n"] {
+        assert_eq!(ask(text.as_bytes()), 2, "{text:?}");
+    }
+    assert_eq!(ask(b"sk-\xff"), 2);
+    assert_eq!(ask(&[b'k'; 20_000]), 2);
+    // These get as far as the socket.
+    for text in ["sk-SeCrEt", "sk-SeCrEt\n", "sk-SeCrEt\r\n"] {
+        assert_eq!(ask(text.as_bytes()), 3, "{text:?}");
+    }
+}
+
+#[test]
+fn an_unreachable_server_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let stale = folder.path().join("stale.sock");
+    drop(UnixListener::bind(&stale).unwrap());
+    let stale = format!("unix:{}", stale.display());
+    for socket in [NOWHERE, &stale] {
+        for command in
+            [&["status"][..], &["bindings", "list"], &["ban", "0a1b2c3d"], &["audit", "list"], &["audit", "tail"]]
+        {
+            let Seen { code, out, err } = run(&[command, &["--admin", socket]].concat(), b"");
+            assert_eq!((code, out.as_str(), err.lines().count()), (3, "", 1), "{command:?}: {err}");
+            assert!(err.contains(socket) && err.contains("is `sentinel serve` running?"), "{err}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_breaks_off_is_as_good_as_unreachable() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("admin.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let Seen { code, out, err } = run(&["status", "--admin", &format!("unix:{}", socket.display())], b"");
+    assert_eq!((code, out.as_str(), err.lines().count()), (3, "", 1), "{err}");
+    assert!(err.contains("broke off"), "{err}");
+}
+
+#[test]
+fn check_config_lists_every_fault_at_once_and_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("sentinel.toml"), folder.path().join("data"));
+    let check = |text: &str| {
+        fs::write(&file, format!("data_dir = {data:?}\n{text}")).unwrap();
+        run(&["check-config", "--config", file.to_str().unwrap()], b"")
+    };
+    let valid = Seen { code: 0, out: "The configuration is valid.\n".to_owned(), err: String::new() };
+    assert_eq!(check("credentials.missing = \"allow\"\n"), valid);
+    let Seen { code, out, err } = check(
+        "mode = \"no-such\"\nlisten.grpc = \"0.0.0.0:9191\"\nclient_ip.unclaimable = [\"10.0.0.1/8\"]\n\
+         store.url = \"mysql://u:SeCrEt@db/s\"\npepper.secrets = [\"SeCrEt\"]\nno_such = 1\n",
+    );
+    assert_eq!((code, out.as_str()), (2, ""));
+    let mut lines = err.lines();
+    assert_eq!(lines.next(), Some("error: the configuration is not valid:"));
+    let faults: Vec<_> = lines.collect();
+    for setting in ["mode", "listen.grpc", "client_ip.unclaimable", "store.url", "pepper.secrets", "no_such"] {
+        let naming = faults.iter().filter(|fault| fault.contains(setting)).count();
+        assert_eq!(naming, 1, "{setting}: {err}");
+    }
+    assert!(faults.len() == 6 && !err.contains("SeCrEt"), "{err}");
+    assert!(!data.exists(), "a check makes nothing");
+    let missing = run(&["check-config", "--config", "/nonexistent/sentinel.toml"], b"");
+    assert!(missing.code == 2 && missing.err.contains("/nonexistent/sentinel.toml"), "{missing:?}");
+}
+
+#[test]
+fn migrate_makes_a_store_that_serve_would_make_and_can_be_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("sentinel.toml"), folder.path().join("data"));
+    fs::write(&file, format!("data_dir = {data:?}\n")).unwrap();
+    let migrate = || run(&["migrate", "--config", file.to_str().unwrap()], b"");
+    for _ in 0..2 {
+        let Seen { code, out, err } = migrate();
+        assert_eq!((code, out), (0, format!("sqlite:{}/sentinel.db is up to date.\n", data.display())), "{err}");
+    }
+    fs::write(
+        &file,
+        "store.url = \"postgres://u:SeCrEt@127.0.0.1:1/s\"\npepper.secrets = [\"0123456789abcdef0123456789abcdef\"]\n",
+    )
+    .unwrap();
+    let Seen { code, out, err } = migrate();
+    assert!(code == 1 && out.is_empty(), "{out}");
+    assert!(
+        err.starts_with("error: store.url: 127.0.0.1:1/s: the store is unavailable") && !err.contains("SeCrEt"),
+        "{err}"
+    );
+}
+
+#[test]
+fn check_config_names_what_serve_would_refuse() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data, open) = (folder.path().join("c.toml"), folder.path().join("data"), folder.path().join("open"));
+    for (path, mode) in [(&data, 0o755), (&open, 0o777)] {
+        fs::create_dir(path).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let text = format!("data_dir = {data:?}\nlisten.grpc = 'unix:{}'", open.join("s").display());
+    fs::write(&file, text).unwrap();
+    let Seen { code, out, err } = run(&["check-config", "--config", file.to_str().unwrap()], b"");
+    assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 3), "{err}");
+    assert!(err.contains("has mode 0755; it must be 0700") && err.contains("listen.grpc: "));
+    assert!(err.contains("open is world-writable"), "{err}");
+    assert!(fs::read_dir(&data).unwrap().chain(fs::read_dir(&open).unwrap()).next().is_none(), "a check makes nothing");
+}
+
+#[test]
+fn check_config_names_the_authorities_of_the_store_that_serve_would_not_find() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("sentinel.toml"), folder.path().join("data"));
+    let url = "postgres://u:SeCrEt@db.example/s?sslrootcert=/nonexistent.pem";
+    let pepper = "0123456789abcdef0123456789abcdef";
+    fs::write(&file, format!("data_dir = {data:?}\nstore.url = \"{url}\"\npepper.secrets = [\"{pepper}\"]\n")).unwrap();
+    let Seen { code, out, err } = run(&["check-config", "--config", file.to_str().unwrap()], b"");
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("\nstore.url: sslrootcert /nonexistent.pem: No such file"), "{err}");
+    assert!(!err.contains("SeCrEt") && !data.exists(), "{err}");
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named_and_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    for variable in ["SENTINEL_HMAC_SECRET", "SENTINEL_PEPPER__SECRETS", "SENTINEL_DATA_DIR", "SENTINEL_NO_SUCH"] {
+        // A check first: where it finds no fault, `serve` would serve for ever.
+        for arguments in [&["check-config"][..], &["status"], &["serve"]] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel"));
+            command.env_clear().env(variable, OsStr::from_bytes(b"SeCrEt-0123456789-0123456789-0123456789\xff"));
+            // Another program's variables are nobody's business here.
+            command.env("LC_ALL", OsStr::from_bytes(b"\xff")).args(arguments).current_dir(&folder);
+            let output = command.stdin(Stdio::null()).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(2), true), "{variable}: {said}");
+            assert_eq!(said, format!("error: the configuration is not valid:\n{variable}: is not UTF-8\n"));
+        }
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing was made");
+}
+
+#[tokio::test]
+async fn another_pepper_than_the_stores_ends_the_start() {
+    let home = sentinel().start().await.stop().await;
+    let home = home.set("pepper.secrets", "[\"another-pepper-for-tests-0123456789-abcd\"]");
+    let mut refused = home.spawn();
+    assert_eq!(refused.wait().await.code(), Some(1));
+    let error = refused.stderr().lines().last().unwrap().to_owned();
+    assert!(error.starts_with("error: this store was made with pepper "), "{error}");
+    assert!(!error.contains("another-pepper"), "{error}");
+
+    // Nor may a pepper be made up for a store in use.
+    let home = home.unset("pepper.secrets");
+    let mut refused = home.spawn();
+    assert_eq!(refused.wait().await.code(), Some(1));
+    let error = refused.stderr().lines().last().unwrap().to_owned();
+    assert!(error.starts_with("error: the store was filled with pepper "), "{error}");
+    assert!(!home.data_dir().join("pepper").exists());
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_data_names_the_first_and_leaves_it_alone() {
+    let first = sentinel().start().await;
+    assert_eq!(first.check().key("sk-0123456789").send().await.reason(), "first_use");
+    let mut second = first.home().spawn();
+    assert_eq!(second.wait().await.code(), Some(1));
+    // The first writes into the same file.
+    let log = second.stderr();
+    let error = log.lines().find(|line| line.starts_with("error: ")).unwrap_or(&log);
+    let database = first.home().database();
+    let named = format!("error: {} is owned by process {}, started ", database.display(), first.pid());
+    assert!(error.starts_with(&named), "{error}");
+    assert_eq!(first.check().key("sk-0123456789").send().await.reason(), "bound");
+    assert!(first.home().cli(&["status"]).status.success());
+}
+
+#[test]
+fn every_command_has_a_summary_and_examples() {
+    for command in [
+        &[][..],
+        &["serve"],
+        &["check-config"],
+        &["pepper", "new"],
+        &["bindings", "list"],
+        &["bindings", "show"],
+        &["unbind"],
+        &["ban"],
+        &["unban"],
+        &["status"],
+        &["explain"],
+        &["audit", "list"],
+        &["audit", "export"],
+        &["audit", "tail"],
+    ] {
+        let Seen { code, out: help, .. } = run(&[command, &["--help"]].concat(), b"");
+        assert_eq!(code, 0, "{command:?}");
+        assert!(help.contains("\nExamples:\n  "), "{command:?}: {help}");
+        assert!(help.contains(&format!("Usage: sentinel {}", command.join(" "))), "{command:?}: {help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 110), "{command:?}: {help}");
+        assert!(!help.contains('\u{1b}'), "{command:?} has colour");
+    }
+}
+
+#[test]
+fn each_pepper_is_64_hex_digits_and_new() {
+    let pepper = || {
+        let Seen { code, out, err } = run(&["pepper", "new"], b"");
+        let id = key_ip_sentinel::domain::Pepper::new(out.trim_end().as_bytes()).unwrap().id();
+        assert_eq!((code, err), (0, format!("pepper {id}\n")), "its id, by which other commands name it");
+        out
+    };
+    let (one, two) = (pepper(), pepper());
+    for text in [&one, &two] {
+        let digits = text.strip_suffix('\n').unwrap();
+        assert!(digits.len() == 64 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{text}");
+    }
+    assert_ne!(one, two);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.env_clear().args(["pepper", "new"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+}
