@@ -11,7 +11,7 @@ use crate::{
     domain::{KeyId, PepperId, Timestamp, event::Record},
     store::{
         ChangeError, FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, RecordId, Rotated, Rotation, StoreError,
-        columns::{self, Columns, unreadable},
+        columns::{self, Columns, no_active_pepper},
         rules::rotation::{self, StoredPepper},
     },
 };
@@ -19,7 +19,7 @@ use crate::{
 /// The pepper that new rows are written with.
 pub(super) async fn active(session: &mut Session) -> Result<PepperId, StoreError> {
     let row = session.row(step!("SELECT id FROM peppers WHERE active")).await?;
-    row.ok_or_else(|| unreadable("peppers", "none is active"))?.pepper_id(0, "peppers.id")
+    row.ok_or_else(no_active_pepper)?.pepper_id(0, "peppers.id")
 }
 
 pub(super) async fn peppers(session: &mut Session) -> Result<Vec<PepperRow>, StoreError> {
@@ -116,7 +116,7 @@ async fn retire(
 pub(super) async fn recorded(session: &mut Session) -> Result<(PepperId, [u8; 32]), StoreError> {
     let active = active(session).await?;
     let known = stored(session, &active).await?;
-    known.map(|known| (active, known.check_value)).ok_or_else(|| unreadable("peppers", "none is active"))
+    known.map(|known| (active, known.check_value)).ok_or_else(no_active_pepper)
 }
 
 pub(super) async fn stored(session: &mut Session, id: &PepperId) -> Result<Option<StoredPepper>, StoreError> {

@@ -1,4 +1,4 @@
-//! Which steps of a rotation are refused, and how they are told.
+//! Which steps of a rotation are refused, and how they are describe.
 
 use super::in_words;
 use crate::{
@@ -75,11 +75,11 @@ pub(in crate::store) fn retired(id: &PepperId, left: PepperUsage, actor: &str, n
 }
 
 pub(in crate::store) fn forgotten(id: &PepperId, key: KeyId, facts: &KeyFacts, actor: &str, now: Timestamp) -> Record {
-    let detail = format!("pepper {id} retired; {}", told(facts));
+    let detail = format!("pepper {id} retired; {}", describe(facts));
     record(EventKind::Forgotten, Some(key), detail, actor, now)
 }
 
-fn told(KeyFacts { binding, ban, candidates }: &KeyFacts) -> String {
+fn describe(KeyFacts { binding, ban, candidates }: &KeyFacts) -> String {
     let networks = binding.as_ref().map(|binding| format!("networks {}", in_words(&binding.networks)));
     let ban = ban.as_ref().map(|ban| match ban.until {
         Some(until) => format!("banned until {until}"),

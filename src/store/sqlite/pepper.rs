@@ -10,7 +10,7 @@ use crate::{
     domain::{KeyId, PepperId, Timestamp, event::Record},
     store::{
         ChangeError, FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, RecordId, Rotated, Rotation, StoreError,
-        columns::{self, Columns},
+        columns::{self, Columns, no_active_pepper},
         rules::rotation::{self, StoredPepper},
     },
 };
@@ -18,7 +18,7 @@ use crate::{
 /// The pepper that new rows are written with.
 pub(super) fn active(conn: &Connection) -> Result<PepperId, StoreError> {
     let found = first(conn, "SELECT id FROM peppers WHERE active = 1", [], |row| row.pepper_id(0, "peppers.id"))?;
-    found.ok_or_else(|| StoreError::Corrupt("peppers: none is active".to_owned()))
+    found.ok_or_else(no_active_pepper)
 }
 
 /// Refuses what is made with another pepper than the active one. SQLite has one writer at a time, so what holds here
