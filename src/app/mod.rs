@@ -1,5 +1,6 @@
 //! The only wiring: [`Config`] → store → engine → servers, and their end.
 
+mod fatal;
 pub mod pepper;
 mod preflight;
 mod reload;
@@ -8,7 +9,7 @@ mod servers;
 mod shutdown;
 mod store;
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use nix::sys::stat::{Mode, umask};
 use tokio::{
@@ -20,7 +21,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    admin::Operations,
+    admin::service::Service,
     cache::Cached,
     config::{self, Config},
     domain::{KeyRing, Peppers, event::Record},
@@ -44,6 +45,7 @@ use crate::{
     },
 };
 
+pub use fatal::Fatal;
 pub use preflight::refusals;
 use reload::Reload;
 pub use reload::Source;
@@ -51,9 +53,6 @@ use replicas::Replicas;
 use servers::ChecksAndHealth;
 use shutdown::{Drain, Signals};
 use store::Opened;
-
-/// Whatever ends the process; the text is for the operator.
-pub type Fatal = Box<dyn Error + Send + Sync>;
 
 /// Keys that the process keeps in memory; the least used make room.
 const CACHED_KEYS: usize = 1_000_000;
@@ -139,7 +138,7 @@ async fn run(
     core.spawn_upkeep(&config, rekeys, &mut tasks);
     let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, log));
     tasks.spawn(async move { match reload.run(hangup).await {} });
-    tasks.spawn(servers::admin(core.operations(&config), listeners.admin));
+    tasks.spawn(servers::admin(core.service(&config), listeners.admin));
     tasks.spawn(servers::http(probes::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
     let (health, keep_health) = probes::grpc(Arc::clone(&core.health), SERVICE).await;
     tasks.spawn(async move {
@@ -264,8 +263,8 @@ impl Core {
         }
     }
 
-    fn operations(&self, config: &Config) -> Operations {
-        Operations {
+    fn service(&self, config: &Config) -> Arc<Service> {
+        Arc::new(Service {
             store: self.store.clone(),
             upkeep: self.store.clone(),
             ring: Arc::clone(&self.ring),
@@ -280,7 +279,7 @@ impl Core {
             health: Arc::clone(&self.health),
             place: self.place.clone(),
             started: self.started,
-        }
+        })
     }
 
     fn checks(&self, config: &Config) -> Server {

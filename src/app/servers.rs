@@ -1,6 +1,6 @@
 //! Which service is on which listener. The operators' and the probes' servers live as long as the process.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::Router;
 use futures_util::future::BoxFuture;
@@ -10,12 +10,8 @@ use tonic::{body::Body, transport};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::Service;
 
-use super::Fatal;
-use crate::{
-    admin::{self, Operations},
-    ext_authz::Server,
-    net::listen::Listener,
-};
+use super::fatal::Fatal;
+use crate::{admin, ext_authz::Server, net::listen::Listener};
 
 /// `listen.grpc`: checks, and gRPC health on the same port, so that what is probed is what serves.
 pub(super) struct ChecksAndHealth<H: Health> {
@@ -44,8 +40,8 @@ impl<H: Health> hyper::service::Service<http::Request<Incoming>> for ChecksAndHe
 }
 
 /// `listen.admin`.
-pub(super) async fn admin(operations: Operations, listener: Listener) -> Result<(), Fatal> {
-    let router = transport::Server::builder().add_service(admin::grpc::service(operations));
+pub(super) async fn admin(service: Arc<admin::service::Service>, listener: Listener) -> Result<(), Fatal> {
+    let router = transport::Server::builder().add_service(admin::grpc::server(service));
     match listener {
         Listener::Tcp(tcp) => router.serve_with_incoming(TcpListenerStream::new(tcp)).await?,
         Listener::Unix(unix) => router.serve_with_incoming(UnixListenerStream::new(unix)).await?,

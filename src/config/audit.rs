@@ -2,7 +2,10 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{duration, source::Source, word};
+use super::{
+    source::Source,
+    values::{duration, word},
+};
 
 /// How the audit is kept.
 #[derive(Clone, Debug)]

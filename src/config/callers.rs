@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{source::Source, word};
+use super::{source::Source, values::word};
 use crate::{
     files,
     net::{

@@ -8,12 +8,13 @@ use std::{
 
 use key_ip_sentinel::{
     admin::{
-        self, Operations,
+        self,
         api::{
             BanRequest, ClaimKeyRequest, ExplainRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest,
             NoteRequest, PromoteRequest, SetNetworksRequest, UndoRequest, admin_client::AdminClient,
             note_request::Note,
         },
+        service::Service,
     },
     cache::Cached,
     client_ip::{Resolver, Source},
@@ -66,12 +67,12 @@ impl Parts {
         Self { folder, store, view: Arc::new(ReplicaState::new(Instant::now())) }
     }
 
-    fn operations(&self) -> Operations {
+    fn service(&self) -> Arc<Service> {
         let profile = Profile::by_name("generic").unwrap();
         let metrics = Metrics::new().unwrap().store;
         let cached = Arc::new(Cached::new(self.store.clone(), 16, metrics, |_| {}).with_patience(PATIENCE));
         let settings = Settings { check_deadline: Duration::from_secs(10), ..Settings::default() };
-        Operations {
+        Arc::new(Service {
             client_ip: Resolver { source: Source::Peer, trusted_proxies: Vec::new(), nat64: Vec::new() },
             callers: Callers::ByPlace,
             engine: Arc::new(Engine::new(ring(), rekey::Queue::new().0, cached, self.view.clone())),
@@ -86,7 +87,7 @@ impl Parts {
             health: Arc::new(Health::new(|_| LastPoll::default())),
             place: "sqlite:sentinel.db".to_owned(),
             started: Instant::now(),
-        }
+        })
     }
 
     /// To be stored by nobody: operators' changes are published as stored.
@@ -99,7 +100,7 @@ impl Parts {
     fn serve(&self) -> PathBuf {
         let socket = self.folder.path().join("admin.sock");
         let incoming = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
-        let service = admin::grpc::service(self.operations());
+        let service = admin::grpc::server(self.service());
         tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
         socket
     }
@@ -160,7 +161,7 @@ async fn a_peer_without_credentials_is_refused() {
     let parts = Parts::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let service = admin::grpc::service(parts.operations());
+    let service = admin::grpc::server(parts.service());
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
     let mut api = AdminClient::connect(address).await.unwrap();
     let networks = vec!["10.0.0.0/8".to_owned()];

@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
+use futures_util::{Stream, StreamExt};
 use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
 
-use super::{
-    Operations, api,
-    fields::Fault,
-    key_file::{self, Line},
-    operations::not_done,
-    request::invalid,
-};
+use super::{Error, FieldError, Operation, Parts, Principal, Service};
 use crate::{
+    admin::{
+        fields::Fault,
+        key_file::{self, Line},
+    },
+    domain::KeyId,
     events::Event,
     store::{ExportedKey, KnownPepper},
 };
@@ -28,38 +27,58 @@ const MAX_LINE: usize = 8 * 1024 * 1024;
 /// Answers that may wait for the client to take them.
 const ANSWERS: usize = 16;
 
-/// The import, in a task of its own: what a client that hangs up has sent is stored and logged, or not read.
-pub(super) fn import(
-    operations: Arc<Operations>,
-    actor: String,
-    mut chunks: Streaming<api::ImportKeysRequest>,
-) -> ReceiverStream<Result<api::ImportKeysResponse, Status>> {
-    let (answers, stream) = mpsc::channel(ANSWERS);
-    tokio::spawn(async move {
-        let mut import = Import::new(operations, actor, answers.clone());
-        let ended = loop {
-            let taken = match chunks.message().await {
-                Ok(Some(message)) => import.take(&message.chunk).await,
-                Ok(None) => break import.end().await,
-                // The client is gone.
-                Err(_) => return,
+/// How far an import is. Counts since its beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Keys read and stored, or known before.
+    pub keys: u64,
+    /// Of these, the new ones.
+    pub imported: u64,
+    /// Those that the store knew just so; times of use aside.
+    pub identical: u64,
+    /// Those that it knew otherwise, and left as they were.
+    pub skipped: u64,
+    /// Which, of those since the last report.
+    pub skipped_ids: Vec<KeyId>,
+    /// Of all of them those of another `credentials.realm` than this server's.
+    pub other_realm: u64,
+}
+
+impl Service {
+    /// The import, in a task of its own: what a client that hangs up has sent is stored and logged, or not read. An error
+    /// among `chunks` says that it hung up. Reports each batch once it is stored.
+    pub fn import_keys<C: AsRef<[u8]> + Send, E: Send>(
+        self: &Arc<Self>,
+        by: &Principal,
+        mut chunks: impl Stream<Item = Result<C, E>> + Send + Unpin + 'static,
+    ) -> Result<Parts<Imported>, Error> {
+        by.authorise(Operation::Import)?;
+        let (reports, stream) = mpsc::channel(ANSWERS);
+        let mut import = Import::new(Arc::clone(self), by.to_string(), reports.clone());
+        tokio::spawn(async move {
+            let ended = loop {
+                let taken = match chunks.next().await {
+                    Some(Ok(chunk)) => import.take(chunk.as_ref()).await,
+                    None => break import.end().await,
+                    Some(Err(_)) => return,
+                };
+                if taken.is_err() {
+                    break taken;
+                }
             };
-            if taken.is_err() {
-                break taken;
+            if let Err(error) = ended {
+                // Nobody listens any more: nobody needs to be told.
+                let _ = reports.send(Err(error)).await;
             }
-        };
-        if let Err(status) = ended {
-            // Nobody listens any more: nobody needs to be told.
-            let _ = answers.send(Err(status)).await;
-        }
-    });
-    ReceiverStream::new(stream)
+        });
+        Ok(ReceiverStream::new(stream).boxed())
+    }
 }
 
 struct Import {
-    operations: Arc<Operations>,
+    service: Arc<Service>,
     actor: String,
-    answers: mpsc::Sender<Result<api::ImportKeysResponse, Status>>,
+    reports: mpsc::Sender<Result<Imported, Error>>,
     /// The beginning of a line whose end has not come.
     rest: Vec<u8>,
     /// Lines that came.
@@ -69,30 +88,16 @@ struct Import {
     batch: Vec<ExportedKey>,
     /// The last line came.
     whole: bool,
-    so_far: api::ImportKeysResponse,
+    so_far: Imported,
 }
 
 impl Import {
-    fn new(
-        operations: Arc<Operations>,
-        actor: String,
-        answers: mpsc::Sender<Result<api::ImportKeysResponse, Status>>,
-    ) -> Self {
-        let so_far = api::ImportKeysResponse::default();
-        Self {
-            operations,
-            actor,
-            answers,
-            rest: Vec::new(),
-            line: 0,
-            peppers: None,
-            batch: Vec::new(),
-            whole: false,
-            so_far,
-        }
+    fn new(service: Arc<Service>, actor: String, reports: mpsc::Sender<Result<Imported, Error>>) -> Self {
+        let (rest, batch, so_far) = (Vec::new(), Vec::new(), Imported::default());
+        Self { service, actor, reports, rest, line: 0, peppers: None, batch, whole: false, so_far }
     }
 
-    async fn take(&mut self, chunk: &[u8]) -> Result<(), Status> {
+    async fn take(&mut self, chunk: &[u8]) -> Result<(), Error> {
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
             self.rest.extend_from_slice(piece);
             if self.rest.len() > MAX_LINE {
@@ -107,7 +112,7 @@ impl Import {
         Ok(())
     }
 
-    async fn read(&mut self, line: &[u8]) -> Result<(), Status> {
+    async fn read(&mut self, line: &[u8]) -> Result<(), Error> {
         self.line += 1;
         let Some(peppers) = &self.peppers else {
             let peppers = key_file::read_header(line).map_err(|fault| self.bad(&fault))?;
@@ -139,25 +144,20 @@ impl Import {
 
     /// What is under a pepper that this server does not list it could not find again, and whoever comes first would own
     /// it.
-    fn check(&self, peppers: &[KnownPepper]) -> Result<(), Status> {
-        let listed = self.operations.ring.peppers();
+    fn check(&self, peppers: &[KnownPepper]) -> Result<(), Error> {
+        let listed = self.service.ring.peppers();
         for KnownPepper { id, check_value } in peppers {
-            let why = match listed.find(id) {
-                Some(found) if found.check_value() == check_value => continue,
-                Some(_) => format!("{id} is the name of another secret here"),
-                None => format!(
-                    "this file's keys are under pepper {id}, but this server lists {}; list the secret of {id} in \
-                     pepper.secrets of every server as well, restart them, and import again",
-                    listed.names()
-                ),
-            };
-            return Err(Status::failed_precondition(format!("line 1: peppers: {why}. Nothing was imported")));
+            match listed.find(id) {
+                Some(found) if found.check_value() == check_value => {}
+                Some(_) => return Err(Error::AnotherSecretInFile(id.clone())),
+                None => return Err(Error::UnlistedInFile { id: id.clone(), listed: listed.names() }),
+            }
         }
         Ok(())
     }
 
     /// The file is over.
-    async fn end(&mut self) -> Result<(), Status> {
+    async fn end(&mut self) -> Result<(), Error> {
         let rest = std::mem::take(&mut self.rest);
         let cut = !rest.is_empty() && serde_json::from_slice::<IgnoredAny>(&rest).is_err_and(|error| error.is_eof());
         if !rest.is_empty() && !cut {
@@ -168,38 +168,33 @@ impl Import {
             return Ok(());
         }
         self.store().await?;
-        Err(Status::failed_precondition(format!(
-            "the file ends after line {}, before the line that counts its keys: it was cut. What came is imported; \
-             import the whole file, and the rest will be as well",
-            self.line
-        )))
+        Err(Error::FileCut(self.line))
     }
 
     /// Stores what has gathered, and says so.
-    async fn store(&mut self) -> Result<(), Status> {
+    async fn store(&mut self) -> Result<(), Error> {
         let keys = std::mem::take(&mut self.batch);
         let Some(peppers) = self.peppers.clone().filter(|_| !keys.is_empty()) else { return Ok(()) };
-        let (count, here) = (keys.len() as u64, self.operations.ring.realm());
+        let (count, here) = (keys.len() as u64, self.service.ring.realm());
         let elsewhere = keys.iter().filter(|key| key.key.realm != here).count() as u64;
-        let now = self.operations.now()?;
-        let imported = self.operations.upkeep.import(keys, peppers, &self.actor, now).await;
-        let imported = imported.map_err(not_done).map_err(Status::from)?;
-        imported.record.iter().for_each(|record| self.operations.events.publish(Event::Stored(record)));
+        let now = self.service.now()?;
+        let imported = self.service.upkeep.import(keys, peppers, &self.actor, now).await.map_err(Error::not_done)?;
+        imported.record.iter().for_each(|record| self.service.events.publish(Event::Stored(record)));
         // An import tells no revision; where the store does not tell the other replicas either, they poll within a second.
-        self.operations.notifier.signal().wake();
+        self.service.notifier.signal().wake();
         let skipped = imported.kept.len() as u64;
         self.so_far.keys += count;
         self.so_far.imported += imported.taken;
         self.so_far.identical += count - imported.taken - skipped;
         self.so_far.skipped += skipped;
-        self.so_far.skipped_key_ids = imported.kept.iter().map(ToString::to_string).collect();
+        self.so_far.skipped_ids = imported.kept;
         self.so_far.other_realm += elsewhere;
         // A client that hung up sends no more, either; what it sent is done.
-        let _ = self.answers.send(Ok(self.so_far.clone())).await;
+        let _ = self.reports.send(Ok(self.so_far.clone())).await;
         Ok(())
     }
 
-    fn bad(&self, fault: &Fault) -> Status {
-        invalid(&format!("line {}", self.line), fault)
+    fn bad(&self, fault: &Fault) -> Error {
+        FieldError::new(format!("line {}", self.line), fault).into()
     }
 }

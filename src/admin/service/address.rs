@@ -1,0 +1,45 @@
+//! Whose address a request to explain comes from, in words.
+
+use crate::{
+    client_ip::{Found, Origin, Source, Unknown},
+    domain::ClientIp,
+};
+
+/// Whose address, and why that one.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// The word of `client_ip.source`.
+    pub source: &'static str,
+    /// The client's address; `None` if it cannot be established.
+    pub client: Option<ClientIp>,
+    /// How it was written.
+    pub written: String,
+    /// Where it was found, or why it is not known.
+    pub how: String,
+}
+
+impl Address {
+    pub(super) fn new(source: &Source, found: Result<Found<'_>, Unknown>) -> Self {
+        let (client, written, how) = match found {
+            Ok(Found { client, written, origin }) => {
+                let written = String::from_utf8_lossy(written.trim_ascii()).into_owned();
+                (Some(client), written, place(source, origin))
+            }
+            Err(unknown) => (None, String::new(), unknown.to_string()),
+        };
+        Self { source: source.as_str(), client, written, how }
+    }
+}
+
+fn place(source: &Source, origin: Origin) -> String {
+    match (origin, source) {
+        (Origin::Peer, Source::Xff) => {
+            "the connection's peer, who is no trusted proxy, so x-forwarded-for is not read".to_owned()
+        }
+        (Origin::Peer, _) => "the connection's peer".to_owned(),
+        (Origin::Metadata, _) => "the metadata x-client-ip".to_owned(),
+        (Origin::Hop(hop), _) => format!("entry {hop} of x-forwarded-for, counted from the right"),
+        (Origin::Header, Source::Header(name)) => format!("the header {name}"),
+        (Origin::Header, _) => "a header".to_owned(),
+    }
+}

@@ -1,0 +1,79 @@
+//! Keys, as operators see them.
+
+use super::{AsOf, Error, FieldError, KeyReference, Operation, Principal, Service, validate};
+use crate::{
+    domain::State,
+    store::{KeyFilter, KeyQuery, KeyRow, StateFilter},
+};
+
+/// Which keys to list; without anything all that have a binding or a ban, the newest first.
+#[derive(Default)]
+pub struct ListKeys {
+    /// Only bindings in this state, or `reserved`: pinned without networks.
+    pub state: Option<String>,
+    /// Only keys with a ban in force.
+    pub banned_only: bool,
+    /// Only keys that this network owns exactly.
+    pub network: Option<String>,
+    /// 1 to 1000; without it 100.
+    pub limit: Option<u32>,
+    /// Rows to skip.
+    pub offset: u32,
+    /// Only keys that observe mode has seen and that have no binding. Excludes `state`, `banned_only` and `network`.
+    pub observed_only: bool,
+    /// Only keys whose hint has this text in it, 3 to 8 characters.
+    pub hint: Option<String>,
+}
+
+/// No state of the store's: a pinned binding without networks.
+const RESERVED: &str = "reserved";
+const STATES: [&str; State::ALL.len() + 1] =
+    [State::Provisional.as_str(), State::Learned.as_str(), State::Pinned.as_str(), RESERVED];
+
+impl ListKeys {
+    fn query(&self) -> Result<KeyQuery, FieldError> {
+        let (state, network) = (self.state.as_deref(), self.network.as_deref());
+        if self.observed_only && (state.is_some() || self.banned_only || network.is_some()) {
+            let why = FieldError::new("observed_only", "an observed key has no binding");
+            return Err(why.with_fix("leave out state, banned_only and network"));
+        }
+        let state = match state {
+            Some(RESERVED) => Some(StateFilter::Reserved),
+            state => validate::word("state", state, State::from_word, &STATES)?.map(StateFilter::In),
+        };
+        let hint = self.hint.clone().map(hint_part).transpose()?;
+        let network = network.map(|text| validate::network("network", text)).transpose()?;
+        let filter = match self.observed_only {
+            true => KeyFilter::Observed,
+            false => KeyFilter::BoundOrBanned { state, network, banned_only: self.banned_only },
+        };
+        Ok(KeyQuery { filter, hint, limit: validate::limit(self.limit)?, offset: self.offset, ..KeyQuery::ALL })
+    }
+}
+
+fn hint_part(text: String) -> Result<String, FieldError> {
+    match text.chars().count() {
+        3..=8 => Ok(text),
+        _ => Err(FieldError::new("hint", "must be 3 to 8 characters of the key's first or last four")),
+    }
+}
+
+impl Service {
+    /// The keys that `command` asks for.
+    pub async fn list_keys(&self, by: &Principal, command: ListKeys) -> Result<AsOf<Vec<KeyRow>>, Error> {
+        by.authorise(Operation::Read)?;
+        let query = command.query()?;
+        let now = self.now()?;
+        let value = self.store.list(query).await.map_err(Error::lost)?;
+        Ok(AsOf { now, value })
+    }
+
+    /// One key, with the networks that were refused it.
+    pub async fn get_key(&self, by: &Principal, key: KeyReference) -> Result<AsOf<KeyRow>, Error> {
+        by.authorise(Operation::Read)?;
+        let target = self.target(&key)?;
+        let now = self.now()?;
+        let value = self.store.find(target).await.map_err(Error::not_found)?;
+        Ok(AsOf { now, value })
+    }
+}
