@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 
 use serde_json::{Map, Value};
 
-use crate::domain::{Timestamp, text::is_control};
+use crate::domain::{KeyDigest, Timestamp, text::is_control};
 
 /// The most characters of a text.
 const MAX_TEXT: usize = 200;
@@ -101,13 +101,8 @@ impl Fields {
     }
 
     pub(super) fn bytes(&mut self, name: &str) -> Result<[u8; 32], Fault> {
-        let text = self.text(name)?;
-        let digits = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let mut bytes = [0; 32];
-        for (nth, byte) in bytes.iter_mut().enumerate().filter(|_| digits) {
-            *byte = u8::from_str_radix(&text[2 * nth..2 * nth + 2], 16).unwrap_or_default();
-        }
-        if digits { Ok(bytes) } else { Err(Fault::new(self.name(name), "must be 64 lower-case hex digits")) }
+        let digest: KeyDigest = self.parsed(name, "must be 64 lower-case hex digits")?;
+        Ok(*digest.as_bytes())
     }
 
     pub(super) fn maybe_number(&mut self, name: &str) -> Result<Option<u64>, Fault> {

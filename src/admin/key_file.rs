@@ -18,7 +18,7 @@ const VERSION: u64 = 1;
 
 /// The first line: when, and which peppers the keys are under; the active one is marked.
 pub(super) fn header(now: Timestamp, peppers: &[(KnownPepper, bool)]) -> String {
-    let pepper = |(pepper, active): &(KnownPepper, bool)| json!({ "id": pepper.id.as_str(), "check_value": hex(&pepper.check_value), "active": active });
+    let pepper = |(pepper, active): &(KnownPepper, bool)| json!({ "id": pepper.id.as_str(), "check_value": hex::encode(pepper.check_value), "active": active });
     let peppers: Vec<_> = peppers.iter().map(pepper).collect();
     let header = Header { format: FORMAT, version: VERSION, exported_at_ms: now.as_millis(), peppers };
     line(&header)
@@ -34,7 +34,7 @@ pub(super) fn key(exported: &ExportedKey) -> String {
     let ExportedKey { id, key, facts: KeyFacts { binding, ban, candidates }, .. } = exported;
     line(&KeyLine {
         key_id: id.to_string(),
-        digest: hex(key.digest.as_bytes()),
+        digest: key.digest.to_string(),
         pepper: key.pepper.as_str(),
         realm: &key.realm,
         hint: key.hint.as_ref().map(Hint::as_str),
@@ -144,10 +144,6 @@ fn line(value: &impl Serialize) -> String {
     let mut line = serde_json::to_string(value).unwrap_or_default();
     line.push('\n');
     line
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn texts(networks: &[Network]) -> Vec<String> {
@@ -318,3 +314,6 @@ fn network(name: &str, text: &str) -> Result<Network, Fault> {
         NetworkError::HostBits { .. } | NetworkError::Disguised(_) => Fault::new(name, error),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -261,3 +261,6 @@ fn word(text: &str) -> Option<&str> {
 fn time(millis: i64) -> String {
     Timestamp::from_millis(millis).to_string()
 }
+
+#[cfg(test)]
+mod tests;
