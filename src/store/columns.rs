@@ -3,7 +3,7 @@
 use std::{fmt::Display, mem::discriminant, str::FromStr};
 
 use super::{
-    Counts, Crowded, Denied, PepperUsage, RecordId, RefusedNetwork, StoreError, Stored,
+    ArchivedBinding, Counts, Crowded, Denied, PepperUsage, RecordId, RefusedNetwork, StoreError, Stored,
     rules::{Named, rotation::StoredPepper},
     snapshot,
 };
@@ -84,11 +84,25 @@ pub(super) trait Columns {
     fn pepper_id(&self, at: usize, name: &str) -> Result<PepperId, StoreError> {
         Ok(PepperId::from_stored(self.text(at, name)?.to_owned()))
     }
+
+    fn pepper_id_or_null(&self, at: usize, name: &str) -> Result<Option<PepperId>, StoreError> {
+        Ok(self.owned_or_null(at, name)?.map(PepperId::from_stored))
+    }
 }
 
 /// What `name` holds is not what it must be.
 pub(super) fn unreadable(name: &str, why: impl Display) -> StoreError {
     StoreError::Corrupt(format!("{name}: {why}"))
+}
+
+/// The one row that counts revisions is not there.
+pub(super) fn no_revision() -> StoreError {
+    unreadable("revision", "its row is missing")
+}
+
+/// No pepper is the active one.
+pub(super) fn no_active_pepper() -> StoreError {
+    unreadable("peppers", "none is active")
 }
 
 /// `key_id`, `digest`, `pepper`, `realm`, `hint`.
@@ -131,6 +145,12 @@ pub(super) fn ban(row: &impl Columns, at: usize) -> Result<Ban, StoreError> {
         actor: row.text(at + 4, "bans.actor")?.to_owned(),
         created_at: row.moment(at + 5, "bans.created_at")?,
     })
+}
+
+/// At `at` `created_at`, `archived_at`.
+pub(super) fn archived(row: &impl Columns, at: usize, networks: Vec<Network>) -> Result<ArchivedBinding, StoreError> {
+    let created_at = row.moment(at, "archive.created_at")?;
+    Ok(ArchivedBinding { networks, created_at, archived_at: row.moment(at + 1, "archive.archived_at")? })
 }
 
 /// `kind`, `reason`, `key_id`, `network`, `count`, `first_at`, `last_at`, `actor`, `decision_id`, `detail`, `delta`, `id`.

@@ -32,7 +32,7 @@ pub use counts::{Counts, Crowded, Denied};
 pub use decisions::Decisions;
 pub use error::{ChangeError, PepperFault, Refusal, StoreError};
 pub use exported::{ArchivedBinding, ExportedKey, Imported, KnownPepper};
-pub use listing::{Archived, AuditOrder, AuditQuery, KeyFilter, KeyQuery, KeyRow, Life, Order, StateFilter};
+pub use listing::{AuditOrder, AuditQuery, KeyFilter, KeyQuery, KeyRow, Life, Order, StateFilter};
 pub use operators::Operators;
 pub use records::{BatchId, RecordId, SpoolId, Stored};
 pub use replica_state::ReplicaState;

@@ -27,21 +27,20 @@ pub(super) async fn apply(
     actor: &str,
     now: Timestamp,
 ) -> Result<Applied, ChangeError> {
-    match change {
-        Change::Key { target: Target::Id(prefix), action } => {
+    let (target, action) = match change {
+        Change::Key { target, action } => (target, action),
+        Change::Undo(record) => return undo(session, *record, actor, now).await,
+    };
+    let locked = match target {
+        Target::Id(prefix) => {
             let id = keys::only_id(session, prefix).await?;
             let key = lock_id(session, id).await?.ok_or(Refusal::NotFound)?;
-            let locked = Locked::read(session, key).await?;
-            let done = change::perform(&locked.subject(actor, now), action)?;
-            made(session, locked, done, actor, now).await
+            Locked::read(session, key).await?
         }
-        Change::Key { target: Target::Key(key), action } => {
-            let locked = lock_key(session, key, action, now).await?;
-            let done = change::perform(&locked.subject(actor, now), action)?;
-            made(session, locked, done, actor, now).await
-        }
-        Change::Undo(record) => undo(session, *record, actor, now).await,
-    }
+        Target::Key(key) => lock_key(session, key, action, now).await?,
+    };
+    let done = change::perform(&locked.subject(actor, now), action)?;
+    made(session, locked, done, actor, now).await
 }
 
 async fn undo(session: &mut Session, record: RecordId, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {

@@ -10,7 +10,7 @@ use crate::{
     domain::PepperId,
     store::{
         Changes, Revision, StoreError, StoreLife,
-        columns::{Columns, unreadable},
+        columns::{Columns, no_active_pepper, no_revision},
         rules::log::{POLLED, window},
     },
 };
@@ -35,7 +35,7 @@ const CHANGES: &str = "
 
 pub(super) async fn changes_after(session: &mut Session, applied: Revision) -> Result<Changes, StoreError> {
     let rows = session.rows(step!(CHANGES, applied.0, POLLED as i64 + 1)).await?;
-    let state = rows.first().ok_or_else(|| unreadable("revision", "its row is missing"))?;
+    let state = rows.first().ok_or_else(no_revision)?;
     let first = Revision(state.integer(1, "revision.floor")?);
     let mut newest_first = Vec::new();
     for row in &rows {
@@ -51,7 +51,7 @@ pub(super) async fn changes_after(session: &mut Session, applied: Revision) -> R
         changed,
         complete_from,
         life: life(state)?,
-        active_pepper: state.pepper_id(2, "peppers: none is active")?,
+        active_pepper: state.pepper_id_or_null(2, "peppers.id")?.ok_or_else(no_active_pepper)?,
         other_peppers: in_use(session, others.unwrap_or_default()).await?,
     })
 }

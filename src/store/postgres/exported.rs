@@ -56,11 +56,8 @@ pub(super) async fn keys(session: &mut Session, ids: &[KeyId]) -> Result<Vec<Exp
     let [known, archive] = &answers[..] else { return Ok(Vec::new()) };
     let mut archived: HashMap<KeyId, Vec<ArchivedBinding>> = HashMap::new();
     for row in archive {
-        archived.entry(row.parsed(0, "archive.key_id")?).or_default().push(ArchivedBinding {
-            networks: networks(row, 1, "archive.networks")?,
-            created_at: row.moment(2, "archive.created_at")?,
-            archived_at: row.moment(3, "archive.archived_at")?,
-        });
+        let one = columns::archived(row, 2, networks(row, 1, "archive.networks")?)?;
+        archived.entry(row.parsed(0, "archive.key_id")?).or_default().push(one);
     }
     let keys = known.iter().map(columns::named).collect::<Result<Vec<_>, _>>()?;
     if keys.is_empty() {

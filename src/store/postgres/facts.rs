@@ -11,8 +11,8 @@ use super::{
 use crate::{
     domain::{Candidate, KeyDigest, KeyDigests, KeyFacts, KeyId, PepperId, Timestamp},
     store::{
-        Archived, Reading, Revision, StoreError,
-        columns::{self, Columns, unreadable},
+        ArchivedBinding, Reading, Revision, StoreError,
+        columns::{self, Columns, no_active_pepper, no_revision, unreadable},
     },
 };
 
@@ -27,7 +27,7 @@ const FACTS: &str = "
         binding.note,
         ban.key_id, ban.hint, ban.until, ban.reason, ban.actor, ban.created_at,
         seen.networks, seen.times, seen.key_id,
-        gone.key_id, gone.networks, gone.archived_at
+        gone.key_id, gone.networks, gone.created_at, gone.archived_at
     FROM unnest($1::bytea[]) WITH ORDINALITY AS asked (digest, place)
         LEFT JOIN bindings AS binding ON binding.digest = asked.digest
         LEFT JOIN bans AS ban ON ban.digest = asked.digest
@@ -36,8 +36,8 @@ const FACTS: &str = "
                  min(key_id) AS key_id
              FROM candidates WHERE digest = asked.digest) AS seen ON true
         LEFT JOIN LATERAL
-            (SELECT key_id, networks::text[] AS networks, archived_at FROM archive WHERE digest = asked.digest
-             ORDER BY id DESC LIMIT 1) AS gone ON true
+            (SELECT key_id, networks::text[] AS networks, created_at, archived_at FROM archive
+             WHERE digest = asked.digest ORDER BY id DESC LIMIT 1) AS gone ON true
     ORDER BY asked.place";
 
 /// A key under one of the digests that were asked for.
@@ -49,7 +49,7 @@ pub(super) struct Found {
     /// The id of its rows, if it has any, archived ones included.
     pub(super) id: Option<KeyId>,
     pub(super) note: Option<String>,
-    pub(super) archived: Option<Archived>,
+    pub(super) archived: Option<ArchivedBinding>,
 }
 
 pub(super) fn step_of(digests: impl IntoIterator<Item = KeyDigest>) -> Step {
@@ -81,8 +81,8 @@ fn one(row: &Row) -> Result<Found, StoreError> {
     let archived: Option<KeyId> = row.parsed_or_null(20, "archive.key_id")?;
     let id = binding.or(ban).or(row.parsed_or_null(19, "candidates.key_id")?).or(archived);
     Ok(Found {
-        as_of: Revision(row.integer(0, "revision: its row is missing")?),
-        active: row.pepper_id(1, "peppers: none is active")?,
+        as_of: Revision(row.integer_or_null(0, "revision.value")?.ok_or_else(no_revision)?),
+        active: row.pepper_id_or_null(1, "peppers.id")?.ok_or_else(no_active_pepper)?,
         digest: row.digest(2, "bindings.digest")?,
         facts: read_facts(row, binding.is_some(), ban.is_some()).map_err(|fault| match id {
             Some(id) => fault.of(id),
@@ -91,10 +91,7 @@ fn one(row: &Row) -> Result<Found, StoreError> {
         id,
         note: row.owned_or_null(10, "bindings.note")?,
         archived: match archived {
-            Some(_) => Some(Archived {
-                at: row.moment(22, "archive.archived_at")?,
-                networks: networks(row, 21, "archive.networks")?,
-            }),
+            Some(_) => Some(columns::archived(row, 22, networks(row, 21, "archive.networks")?)?),
             None => None,
         },
     })

@@ -11,7 +11,7 @@ use crate::{
     domain::{KeyId, PepperId, Timestamp, event::Record},
     store::{
         ChangeError, FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, RecordId, Rotated, Rotation, StoreError,
-        columns::{self, Columns, unreadable},
+        columns::{self, Columns, no_active_pepper},
         rules::rotation::{self, StoredPepper},
     },
 };
@@ -19,7 +19,7 @@ use crate::{
 /// The pepper that new rows are written with.
 pub(super) async fn active(session: &mut Session) -> Result<PepperId, StoreError> {
     let row = session.row(step!("SELECT id FROM peppers WHERE active")).await?;
-    row.ok_or_else(|| unreadable("peppers", "none is active"))?.pepper_id(0, "peppers.id")
+    row.ok_or_else(no_active_pepper)?.pepper_id(0, "peppers.id")
 }
 
 pub(super) async fn peppers(session: &mut Session) -> Result<Vec<PepperRow>, StoreError> {
@@ -27,12 +27,12 @@ pub(super) async fn peppers(session: &mut Session) -> Result<Vec<PepperRow>, Sto
     for row in session.rows(step!("SELECT id, active, retired_at FROM peppers ORDER BY active DESC, id")).await? {
         let id = row.pepper_id(0, "peppers.id")?;
         let (active, retired_at) = (row.flag(1, "peppers.active")?, row.moment_or_null(2, "peppers.retired_at")?);
-        peppers.push(PepperRow { active, retired_at, left: left(session, &id).await?, id });
+        peppers.push(PepperRow { active, retired_at, usage: usage(session, &id).await?, id });
     }
     Ok(peppers)
 }
 
-async fn left(session: &mut Session, id: &PepperId) -> Result<PepperUsage, StoreError> {
+async fn usage(session: &mut Session, id: &PepperId) -> Result<PepperUsage, StoreError> {
     let sql = "SELECT (SELECT count(*) FROM bindings WHERE pepper = $1), (SELECT count(*) FROM bans WHERE pepper = $1),
         (SELECT count(DISTINCT key_id) FROM candidates WHERE pepper = $1),
         (SELECT count(*) FROM archive WHERE pepper = $1)";
@@ -64,7 +64,7 @@ async fn activate(
     let before = active(session).await?;
     rotation::may_activate(id, check_value, stored(session, id).await?.as_ref(), &before)?;
     let record = rotation::activated(&before, id, actor, now);
-    let left = left(session, id).await?;
+    let usage = usage(session, id).await?;
     let mut steps = vec![
         audit::append(&record)?,
         step!("UPDATE peppers SET active = false WHERE active"),
@@ -78,7 +78,7 @@ async fn activate(
     let taken = steps.len();
     steps.extend(next());
     let answers = session.commit(steps).await?;
-    Ok(Rotated { revision: revision(answers.get(taken))?, records: vec![record], done: true, left })
+    Ok(Rotated { revision: revision(answers.get(taken))?, records: vec![record], done: true, usage })
 }
 
 async fn retire(
@@ -88,18 +88,18 @@ async fn retire(
     actor: &str,
     now: Timestamp,
 ) -> Result<Rotated, ChangeError> {
-    let before = left(session, id).await?;
+    let before = usage(session, id).await?;
     rotation::may_retire(id, stored(session, id).await?.as_ref(), before, forget)?;
     let mut records = Vec::new();
     for key in some_under(session, id).await? {
         records.push(self::forget(session, id, key, actor, now).await?);
     }
-    let left = left(session, id).await?;
-    if left.lives() {
+    let usage = usage(session, id).await?;
+    if usage.is_needed() {
         let mut answers = session.commit(vec![step!("SELECT value FROM revision")]).await?;
-        return Ok(Rotated { revision: revision(answers.pop().as_ref())?, records, done: false, left });
+        return Ok(Rotated { revision: revision(answers.pop().as_ref())?, records, done: false, usage });
     }
-    let retired = rotation::retired(id, left, actor, now);
+    let retired = rotation::retired(id, usage, actor, now);
     let mut steps = vec![
         step!("DELETE FROM archive WHERE pepper = $1", id.to_string()),
         step!("UPDATE peppers SET retired_at = $2 WHERE id = $1", id.to_string(), time(now)),
@@ -109,14 +109,14 @@ async fn retire(
     steps.extend(next());
     let answers = session.commit(steps).await?;
     records.push(retired);
-    Ok(Rotated { revision: revision(answers.get(taken))?, records, done: true, left: PepperUsage::default() })
+    Ok(Rotated { revision: revision(answers.get(taken))?, records, done: true, usage: PepperUsage::default() })
 }
 
 /// The active pepper and its check value.
 pub(super) async fn recorded(session: &mut Session) -> Result<(PepperId, [u8; 32]), StoreError> {
     let active = active(session).await?;
     let known = stored(session, &active).await?;
-    known.map(|known| (active, known.check_value)).ok_or_else(|| unreadable("peppers", "none is active"))
+    known.map(|known| (active, known.check_value)).ok_or_else(no_active_pepper)
 }
 
 pub(super) async fn stored(session: &mut Session, id: &PepperId) -> Result<Option<StoredPepper>, StoreError> {

@@ -7,7 +7,7 @@ use crate::{
     domain::{KeyDigest, Timestamp},
     store::{
         Revision, StoreError,
-        columns::{Columns, unreadable},
+        columns::{Columns, no_revision},
         rules::log::LOG_KEPT,
     },
 };
@@ -64,6 +64,6 @@ fn notify() -> Step {
 
 /// The answer to the first step of [`advance`] or [`next`].
 pub(super) fn revision(answer: Option<&Vec<Row>>) -> Result<Revision, StoreError> {
-    let row = answer.and_then(|rows| rows.first()).ok_or_else(|| unreadable("revision", "its row is missing"))?;
+    let row = answer.and_then(|rows| rows.first()).ok_or_else(no_revision)?;
     row.integer(0, "revision.value").map(Revision)
 }

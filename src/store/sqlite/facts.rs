@@ -7,7 +7,7 @@ use crate::{
     domain::{Candidate, KeyDigest, KeyDigests, KeyFacts, KeyId, Timestamp},
     store::{
         Reading, Revision, StoreError,
-        columns::{self, Columns},
+        columns::{self, Columns, no_revision, unreadable},
     },
 };
 
@@ -23,38 +23,26 @@ pub(super) fn reading(conn: &Connection, key: &KeyDigests) -> Result<Reading, St
 }
 
 pub(super) fn facts_of_digest(conn: &Connection, key: &KeyDigest) -> Result<KeyFacts, StoreError> {
-    facts(
-        conn,
-        [
-            "SELECT key_id, hint, state, created_at, open_until, expires_at FROM bindings WHERE digest = ?1",
-            "SELECT key_id, hint, until, reason, actor, created_at FROM bans WHERE digest = ?1",
-            "SELECT network, first_at FROM candidates WHERE digest = ?1 ORDER BY id",
-        ],
-        key.as_bytes(),
-    )
+    facts(conn, "digest", key.as_bytes())
 }
 
 pub(super) fn facts_of_id(conn: &Connection, id: KeyId) -> Result<KeyFacts, StoreError> {
-    facts(
-        conn,
-        [
-            "SELECT key_id, hint, state, created_at, open_until, expires_at FROM bindings WHERE key_id = ?1",
-            "SELECT key_id, hint, until, reason, actor, created_at FROM bans WHERE key_id = ?1",
-            "SELECT network, first_at FROM candidates WHERE key_id = ?1 ORDER BY id",
-        ],
-        &id.to_string(),
-    )
+    facts(conn, "key_id", &id.to_string())
 }
 
-fn facts(conn: &Connection, [binding, ban, candidates]: [&str; 3], key: &dyn ToSql) -> Result<KeyFacts, StoreError> {
+fn facts(conn: &Connection, column: &str, key: &dyn ToSql) -> Result<KeyFacts, StoreError> {
+    let from = |columns: &str, table: &str| format!("SELECT {columns} FROM {table} WHERE {column} = ?1");
+    let binding = from("key_id, hint, state, created_at, open_until, expires_at", "bindings");
+    let ban = from("key_id, hint, until, reason, actor, created_at", "bans");
+    let candidates = from("network, first_at", "candidates") + " ORDER BY id";
     let networks = "SELECT network FROM binding_networks WHERE key_id = ?1 ORDER BY network";
     Ok(KeyFacts {
-        binding: first(conn, binding, [key], |row| {
+        binding: first(conn, &binding, [key], |row| {
             let id = [row.text(0, "bindings.key_id")?];
             columns::binding(row, 0, all(conn, networks, id, |row| row.parsed(0, "binding_networks.network"))?)
         })?,
-        ban: first(conn, ban, [key], |row| columns::ban(row, 0))?,
-        candidates: all(conn, candidates, [key], |row| {
+        ban: first(conn, &ban, [key], |row| columns::ban(row, 0))?,
+        candidates: all(conn, &candidates, [key], |row| {
             let network = row.parsed(0, "candidates.network")?;
             Ok(Candidate { network, first_at: row.moment(1, "candidates.first_at")? })
         })?,
@@ -67,11 +55,11 @@ pub(super) fn revision(conn: &Connection) -> Result<(Revision, Revision), StoreE
     let found = first(conn, sql, [], |row| {
         Ok((Revision(row.integer(0, "revision.value")?), Revision(row.integer(1, "revision.floor")?)))
     })?;
-    found.ok_or_else(|| StoreError::Corrupt("revision: its row is missing".to_owned()))
+    found.ok_or_else(no_revision)
 }
 
 /// The store's clock.
 pub(super) fn now(conn: &Connection) -> Result<Timestamp, StoreError> {
     let now = first(conn, &format!("SELECT {NOW}"), [], |row| row.moment(0, "now"))?;
-    now.ok_or_else(|| StoreError::Corrupt("now: no answer".to_owned()))
+    now.ok_or_else(|| unreadable("now", "no answer"))
 }

@@ -4,12 +4,12 @@ use rusqlite::{Connection, params};
 
 use super::{
     audit, facts, names, owner, revision,
-    rows::{all, execute, first},
+    rows::{all, execute},
 };
 use crate::{
     domain::{KeyId, Timestamp, event::Record},
     store::{
-        Archived, ArchivedBinding, StoreError, Use,
+        ArchivedBinding, StoreError, Use,
         columns::{self, Columns, unreadable},
         rules,
     },
@@ -58,25 +58,12 @@ fn archive_one(conn: &Connection, id: KeyId, now: Timestamp) -> Result<Option<Re
     Ok(Some(record))
 }
 
-/// The key's last archiving.
-pub(super) fn archived(conn: &Connection, id: KeyId) -> Result<Option<Archived>, StoreError> {
-    let sql = "SELECT networks, created_at, archived_at FROM archive WHERE key_id = ?1 ORDER BY id DESC LIMIT 1";
-    let last = first(conn, sql, [id.to_string()], archived_binding)?;
-    Ok(last.map(|ArchivedBinding { networks, archived_at: at, .. }| Archived { at, networks }))
-}
-
-/// All of them, the first first.
+/// The archived bindings of a key, the first first.
 pub(super) fn archive_of(conn: &Connection, id: KeyId) -> Result<Vec<ArchivedBinding>, StoreError> {
     let sql = "SELECT networks, created_at, archived_at FROM archive WHERE key_id = ?1 ORDER BY id";
-    all(conn, sql, [id.to_string()], archived_binding)
-}
-
-fn archived_binding(row: &rusqlite::Row<'_>) -> Result<ArchivedBinding, StoreError> {
-    let networks = row.text(0, "archive.networks")?.split_whitespace().map(str::parse);
-    Ok(ArchivedBinding {
-        networks: networks.collect::<Result<_, _>>().map_err(|fault| unreadable("archive.networks", fault))?,
-        created_at: row.moment(1, "archive.created_at")?,
-        archived_at: row.moment(2, "archive.archived_at")?,
+    all(conn, sql, [id.to_string()], |row| {
+        let networks = row.text(0, "archive.networks")?.split_whitespace().map(str::parse).collect::<Result<_, _>>();
+        columns::archived(row, 1, networks.map_err(|fault| unreadable("archive.networks", fault))?)
     })
 }
 

@@ -8,14 +8,13 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{
     error::{Failure, OpenError},
     lock::OwnerLock,
     migrate::migrate,
     pepper,
-    rows::first,
     store::SqliteStore,
 };
 use crate::{
@@ -64,10 +63,11 @@ impl Database {
     /// The pepper that this database belongs to; none in a new one.
     pub fn recorded_pepper(&self) -> Result<Option<RecordedPepper>, OpenError> {
         let sql = "SELECT id, check_value FROM peppers WHERE active = 1";
-        Ok(first(&self.conn, sql, [], |row| {
-            let id = row.pepper_id(0, "peppers.id")?;
-            Ok(RecordedPepper { id, check_value: row.array(1, "peppers.check_value")? })
-        })?)
+        let found = self.conn.query_row(sql, [], |row| {
+            let id = row.pepper_id(0, "peppers.id");
+            Ok(id.and_then(|id| Ok(RecordedPepper { id, check_value: row.array(1, "peppers.check_value")? })))
+        });
+        Ok(found.optional().map_err(|error| Failure::from(error).at(&self.path))?.transpose()?)
     }
 
     /// Starts the store. A new database is written with the first of `peppers`; of any other, they must include the
@@ -136,7 +136,7 @@ fn prepare(path: &Path) -> Result<Connection, Failure> {
     conn.busy_timeout(START_TIMEOUT)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(Failure::Detail(format!("needs a write-ahead log, but its file system allows only {mode}")));
+        return Err(Failure::Sqlite(format!("needs a write-ahead log, but its file system allows only {mode}")));
     }
     // FULL: a commit in the write-ahead log is synced before it is answered. NORMAL would lose it with the power.
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;

@@ -10,7 +10,7 @@ use crate::{
     domain::{KeyId, PepperId, Timestamp, event::Record},
     store::{
         ChangeError, FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, RecordId, Rotated, Rotation, StoreError,
-        columns::{self, Columns},
+        columns::{self, Columns, no_active_pepper},
         rules::rotation::{self, StoredPepper},
     },
 };
@@ -18,7 +18,7 @@ use crate::{
 /// The pepper that new rows are written with.
 pub(super) fn active(conn: &Connection) -> Result<PepperId, StoreError> {
     let found = first(conn, "SELECT id FROM peppers WHERE active = 1", [], |row| row.pepper_id(0, "peppers.id"))?;
-    found.ok_or_else(|| StoreError::Corrupt("peppers: none is active".to_owned()))
+    found.ok_or_else(no_active_pepper)
 }
 
 /// Refuses what is made with another pepper than the active one. SQLite has one writer at a time, so what holds here
@@ -32,11 +32,11 @@ pub(super) fn peppers(conn: &Connection) -> Result<Vec<PepperRow>, StoreError> {
     all(conn, "SELECT id, active, retired_at FROM peppers ORDER BY active DESC, id", [], |row| {
         let id = row.pepper_id(0, "peppers.id")?;
         let (active, retired_at) = (row.flag(1, "peppers.active")?, row.moment_or_null(2, "peppers.retired_at")?);
-        Ok(PepperRow { active, retired_at, left: left(conn, &id)?, id })
+        Ok(PepperRow { active, retired_at, usage: usage(conn, &id)?, id })
     })
 }
 
-fn left(conn: &Connection, id: &PepperId) -> Result<PepperUsage, StoreError> {
+fn usage(conn: &Connection, id: &PepperId) -> Result<PepperUsage, StoreError> {
     let sql = "SELECT (SELECT count(*) FROM bindings WHERE pepper = ?1), (SELECT count(*) FROM bans WHERE pepper = ?1),
         (SELECT count(DISTINCT key_id) FROM candidates WHERE pepper = ?1),
         (SELECT count(*) FROM archive WHERE pepper = ?1)";
@@ -65,26 +65,26 @@ fn activate(
     let sql = "INSERT INTO peppers (id, check_value, active, activated_by) VALUES (?1, ?2, 1, ?3)
          ON CONFLICT (id) DO UPDATE SET active = 1, activated_by = excluded.activated_by, retired_at = NULL";
     execute(conn, sql, (id.as_str(), check_value, number.0))?;
-    Ok(Rotated { revision: revision::next(conn)?, records: vec![record], done: true, left: left(conn, id)? })
+    Ok(Rotated { revision: revision::next(conn)?, records: vec![record], done: true, usage: usage(conn, id)? })
 }
 
 fn retire(conn: &Connection, id: &PepperId, forget: bool, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
-    let before = left(conn, id)?;
+    let before = usage(conn, id)?;
     rotation::may_retire(id, stored(conn, id)?.as_ref(), before, forget)?;
     let mut records = Vec::new();
     for key in some_under(conn, id)? {
         records.push(self::forget(conn, id, key, actor, now)?);
     }
-    let left = left(conn, id)?;
-    if left.lives() {
-        return Ok(Rotated { revision: facts::revision(conn)?.0, records, done: false, left });
+    let usage = usage(conn, id)?;
+    if usage.is_needed() {
+        return Ok(Rotated { revision: facts::revision(conn)?.0, records, done: false, usage });
     }
     execute(conn, "DELETE FROM archive WHERE pepper = ?1", [id.as_str()])?;
     execute(conn, "UPDATE peppers SET retired_at = ?2 WHERE id = ?1", (id.as_str(), now.as_millis()))?;
-    let retired = rotation::retired(id, left, actor, now);
+    let retired = rotation::retired(id, usage, actor, now);
     audit::append(conn, &retired)?;
     records.push(retired);
-    Ok(Rotated { revision: revision::next(conn)?, records, done: true, left: self::left(conn, id)? })
+    Ok(Rotated { revision: revision::next(conn)?, records, done: true, usage: self::usage(conn, id)? })
 }
 
 pub(super) fn stored(conn: &Connection, id: &PepperId) -> Result<Option<StoredPepper>, StoreError> {

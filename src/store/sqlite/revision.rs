@@ -5,7 +5,11 @@ use rusqlite::Connection;
 use super::rows::{execute, first};
 use crate::{
     domain::{KeyDigest, Timestamp},
-    store::{Revision, StoreError, columns::Columns, rules::log::LOG_KEPT},
+    store::{
+        Revision, StoreError,
+        columns::{Columns, no_revision},
+        rules::log::LOG_KEPT,
+    },
 };
 
 /// Takes the next revision, logs the change, and forgets what every cache has long seen.
@@ -28,5 +32,5 @@ pub(super) fn advance(conn: &Connection, key: &KeyDigest, now: Timestamp) -> Res
 pub(super) fn next(conn: &Connection) -> Result<Revision, StoreError> {
     let sql = "UPDATE revision SET value = value + 1 RETURNING value";
     let revision = first(conn, sql, [], |row| row.integer(0, "revision.value"))?;
-    revision.map(Revision).ok_or_else(|| StoreError::Corrupt("revision: its row is missing".to_owned()))
+    revision.map(Revision).ok_or_else(no_revision)
 }
