@@ -19,9 +19,9 @@ const STALE_GRACE: std::ops::RangeInclusive<Duration> = Duration::from_secs(2)..
 pub(super) fn take(source: &mut Source, never_owners: Option<(Vec<Network>, Vec<Network>)>) -> Option<Settings> {
     let mode = source.take("mode", word(&Mode::ALL.map(|mode| (mode.as_str(), mode))));
     let check_deadline = source.take("check_deadline", duration(Duration::from_millis(1)..=Duration::from_secs(10)));
-    let failsafe = source.take("store.failsafe", word(&[("closed", Failsafe::Closed), ("open", Failsafe::Open)]));
+    let failsafe = source.take("store.failsafe", word(&Failsafe::ALL.map(|word| (word.as_str(), word))));
     let stale_grace = source.take("store.stale_grace", duration(STALE_GRACE));
-    let missing = source.take("credentials.missing", word(&[("deny", Missing::Deny), ("allow", Missing::Allow)]));
+    let missing = source.take("credentials.missing", word(&Missing::ALL.map(|word| (word.as_str(), word))));
     let binding = binding::take(source);
     let claims = binding::claims(source);
     let archive_after =

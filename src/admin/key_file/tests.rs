@@ -14,52 +14,52 @@ fn peppers() -> Vec<(KnownPepper, bool)> {
     vec![(pepper("0a1b2c3d", 0x0a), true), (pepper("ffffffff", 0xff), false)]
 }
 
-fn moving(byte: u8, hint: Option<&str>, pepper: &str, realm: &str) -> Moving {
+fn exported(byte: u8, hint: Option<&str>, pepper: &str, realm: &str) -> ExportedKey {
     let digest = KeyDigest::from_bytes([byte; 32]);
     let hint = hint.map(|hint| Hint::from_stored(hint.to_owned()));
     let (pepper, realm) = (pepper.parse().unwrap(), realm.to_owned());
     let key = Fingerprint { digest, others: Vec::new(), pepper, realm, hint };
-    let whole = ExportedKey { key, restored_at: None, archive: Vec::new() };
-    Moving { id: digest.new_id(), whole, facts: KeyFacts::default(), life: Life::default() }
+    let (facts, archive) = (KeyFacts::default(), Vec::new());
+    let (used_at, refused_at, restored_at, note) = (None, None, None, None);
+    ExportedKey { id: digest.new_id(), key, facts, used_at, refused_at, restored_at, note, archive }
 }
 
 fn networks(texts: &[&str]) -> Vec<Network> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-fn bound(key: Moving, state: State, owners: &[&str], open: Option<i64>, expires: Option<i64>) -> Moving {
+fn bound(key: ExportedKey, state: State, owners: &[&str], open: Option<i64>, expires: Option<i64>) -> ExportedKey {
     let binding = Binding {
         id: key.id,
-        hint: key.whole.key.hint.clone(),
+        hint: key.key.hint.clone(),
         state,
         networks: networks(owners),
         created_at: at(1_767_225_600_123),
         open_until: open.map(at),
         expires_at: expires.map(at),
     };
-    Moving { facts: KeyFacts { binding: Some(binding), ..key.facts }, ..key }
+    ExportedKey { facts: KeyFacts { binding: Some(binding), ..key.facts }, ..key }
 }
 
-fn banned(key: Moving, until: Option<i64>, reason: Option<&str>) -> Moving {
-    let (id, hint) = (key.id, key.whole.key.hint.clone());
+fn banned(key: ExportedKey, until: Option<i64>, reason: Option<&str>) -> ExportedKey {
+    let (id, hint) = (key.id, key.key.hint.clone());
     let (until, reason, actor) = (until.map(at), reason.map(str::to_owned), "uid:0".to_owned());
     let ban = Ban { id, hint, until, reason, actor, created_at: at(5) };
-    Moving { facts: KeyFacts { ban: Some(ban), ..key.facts }, ..key }
+    ExportedKey { facts: KeyFacts { ban: Some(ban), ..key.facts }, ..key }
 }
 
 /// A key with all that a key can have, and keys with as little as they can have.
-fn keys() -> Vec<Moving> {
+fn keys() -> Vec<ExportedKey> {
     let full = bound(
-        moving(0x01, Some("sk-l…cdef"), "0a1b2c3d", "default"),
+        exported(0x01, Some("sk-l…cdef"), "0a1b2c3d", "default"),
         State::Learned,
         &["10.0.0.0/8", "2001:db8::/64"],
         Some(7),
         None,
     );
     let mut full = banned(full, Some(9), Some("leaked \"in a log\""));
-    full.life =
-        Life { used_at: Some(at(10)), refused_at: Some(at(11)), note: Some("日本".to_owned()), archived: None };
-    full.whole.restored_at = Some(at(12));
+    (full.used_at, full.refused_at, full.note) = (Some(at(10)), Some(at(11)), Some("日本".to_owned()));
+    full.restored_at = Some(at(12));
     let candidate = |text: &str, millis| Candidate { network: text.parse().unwrap(), first_at: at(millis) };
     full.facts.candidates = vec![candidate("203.0.113.7/32", 13), candidate("2001:db8:1::/64", 14)];
     let former = |texts: &[&str], millis| ArchivedBinding {
@@ -67,16 +67,16 @@ fn keys() -> Vec<Moving> {
         created_at: at(millis),
         archived_at: at(millis + 1),
     };
-    full.whole.archive = vec![former(&["192.0.2.1/32"], 1), former(&[], 3)];
-    let mut seen = moving(0x05, None, "ffffffff", "other");
+    full.archive = vec![former(&["192.0.2.1/32"], 1), former(&[], 3)];
+    let mut seen = exported(0x05, None, "ffffffff", "other");
     seen.facts.candidates = vec![candidate("203.0.113.9/32", 0)];
-    let mut gone = moving(0x06, None, "ffffffff", "other");
-    gone.whole.archive = vec![former(&["192.0.2.2/32"], 5)];
+    let mut gone = exported(0x06, None, "ffffffff", "other");
+    gone.archive = vec![former(&["192.0.2.2/32"], 5)];
     vec![
         full,
-        bound(moving(0x02, None, "0a1b2c3d", "default"), State::Provisional, &["203.0.113.8/32"], None, Some(8)),
-        bound(moving(0x03, None, "0a1b2c3d", "default"), State::Pinned, &[], None, None),
-        banned(moving(0x04, None, "0a1b2c3d", "default"), None, None),
+        bound(exported(0x02, None, "0a1b2c3d", "default"), State::Provisional, &["203.0.113.8/32"], None, Some(8)),
+        bound(exported(0x03, None, "0a1b2c3d", "default"), State::Pinned, &[], None, None),
+        banned(exported(0x04, None, "0a1b2c3d", "default"), None, None),
         seen,
         gone,
     ]
@@ -115,8 +115,8 @@ fn a_line_is_read_as_strictly_as_before() {
     let full = keys().remove(0);
     assert_eq!(with("{\"key_id\"", "{\"later\":null,\"key_id\""), Ok(full.clone()), "nothing that is not known");
     assert_eq!(with("\"until_ms\":9,", "\"until_ms\":null,").unwrap().facts.ban.unwrap().until, None);
-    assert_eq!(with(",\"hint\":\"sk-l…cdef\"", ",\"hint\":null").unwrap().whole.key.hint, None);
-    let last = with("\"used_at_ms\":10", "\"used_at_ms\":18446744073709551615").unwrap().life.used_at;
+    assert_eq!(with(",\"hint\":\"sk-l…cdef\"", ",\"hint\":null").unwrap().key.hint, None);
+    let last = with("\"used_at_ms\":10", "\"used_at_ms\":18446744073709551615").unwrap().used_at;
     assert_eq!(last, Some(at(253_402_300_799_999)), "the last moment of the stores");
     let sorted = with("[\"10.0.0.0/8\",\"2001:db8::/64\"]", "[\"2001:db8::/64\",\"10.0.0.0/8\"]");
     assert_eq!(sorted, Ok(full), "in the order of the stores");

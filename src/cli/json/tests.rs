@@ -7,7 +7,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
 use crate::{
-    admin::api::{ExplainedAddress, ImportKeysResponse, PromoteEnd},
+    admin::api::{
+        AuditRecord, Ban, Binding, Candidate, ExplainedAddress, ExplainedCarrier, GetKeyResponse, GetStatusResponse,
+        ImportKeysResponse, Key, Life, ListAuditResponse, ListKeysResponse, ListPeppersResponse, Pepper, PepperRows,
+        PromoteEnd, RefusedNetwork, RotationResponse,
+    },
     config,
     doctor::{Denials, Diagnosis, Setup},
 };
@@ -85,8 +89,8 @@ fn keys() -> [(&'static str, Vec<Value>); 3] {
     let listed = ListKeysResponse { keys: vec![full_key(), bare_key(), seen, unknown], now_ms: 7 };
     let one_key = GetKeyResponse { key: Some(full_key()), now_ms: 7, refused: vec![refused()] };
     [
-        ("bindings_list", vec![list(&listed), list(&ListKeysResponse::default())]),
-        ("bindings_show", vec![one(&one_key), one(&GetKeyResponse::default())]),
+        ("bindings_list", vec![message(&listed), message(&ListKeysResponse::default())]),
+        ("bindings_show", vec![message(&one_key), message(&GetKeyResponse::default())]),
         ("change", vec![self::change(&change), self::change(&ChangeResponse::default())]),
     ]
 }
@@ -166,11 +170,11 @@ fn server() -> [(&'static str, Vec<Value>); 5] {
         ..full_status.clone()
     };
     [
-        ("status", vec![status(&full_status), status(&bare_status)]),
-        ("pepper_list", vec![peppers(&all), peppers(&ListPeppersResponse::default())]),
-        ("pepper_rotation", vec![rotation(&step), rotation(&RotationResponse::default())]),
-        ("audit_list", vec![records(&found), records(&ListAuditResponse::default())]),
-        ("audit_record", vec![record(&full_record()), record(&gap)]),
+        ("status", vec![message(&full_status), message(&bare_status)]),
+        ("pepper_list", vec![message(&all), message(&ListPeppersResponse::default())]),
+        ("pepper_rotation", vec![message(&step), message(&RotationResponse::default())]),
+        ("audit_list", vec![message(&found), message(&ListAuditResponse::default())]),
+        ("audit_record", vec![message(&full_record()), message(&gap)]),
     ]
 }
 
@@ -205,7 +209,7 @@ fn judged() -> [(&'static str, Vec<Value>); 2] {
     };
     let config = config::load(None, []).unwrap();
     let (client_ip, credentials, callers) = (config.client_ip, config.credentials, config.callers);
-    let setup = Setup { client_ip, credentials, callers, check_deadline: config.check_deadline };
+    let setup = Setup { client_ip, credentials, callers, check_deadline: config.settings.check_deadline };
     let denials = Denials { reason: text("client_ip_unknown"), count: 3, ago: Duration::from_secs(4) };
     let diagnosis = Diagnosis {
         source: text("peer"),

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::case::Case;
+use super::{
+    case::Case,
+    walk::{config, inside},
+};
 use crate::{
     client_ip::Source,
     doctor::{Code, Report, yaml::Node},

@@ -50,7 +50,7 @@ impl Case<'_> {
     }
 
     /// Which of the manager's filters this one is.
-    fn position(&self, manager: &yaml::Node) -> Option<usize> {
+    pub(super) fn position(&self, manager: &yaml::Node) -> Option<usize> {
         manager.items("http_filters").element_offset(self.around.entry?)
     }
 }
