@@ -1,5 +1,6 @@
 //! The only wiring: [`Config`] → store → engine → servers, and their end.
 
+mod fatal;
 pub mod pepper;
 mod preflight;
 mod reload;
@@ -8,7 +9,7 @@ mod servers;
 mod shutdown;
 mod store;
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use nix::sys::stat::{Mode, umask};
 use tokio::{
@@ -44,6 +45,7 @@ use crate::{
     },
 };
 
+pub use fatal::Fatal;
 pub use preflight::refusals;
 use reload::Reload;
 pub use reload::Source;
@@ -51,9 +53,6 @@ use replicas::Replicas;
 use servers::ChecksAndHealth;
 use shutdown::{Drain, Signals};
 use store::Opened;
-
-/// Whatever ends the process; the text is for the operator.
-pub type Fatal = Box<dyn Error + Send + Sync>;
 
 /// Keys that the process keeps in memory; the least used make room.
 const CACHED_KEYS: usize = 1_000_000;

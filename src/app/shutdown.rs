@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::Fatal;
+use super::fatal::Fatal;
 use crate::telemetry::health::Health;
 
 /// SIGTERM and SIGINT.

@@ -7,7 +7,7 @@ use rand::RngExt;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::Fatal;
+use super::fatal::Fatal;
 use crate::{
     app::pepper,
     config::{Config, Store as Choice},

@@ -16,8 +16,7 @@ use crate::{
 };
 
 use super::{
-    moving::Imported,
-    promote::Walked,
+    gathered::{Imported, Walked},
     show::{state, undo},
 };
 

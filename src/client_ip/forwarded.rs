@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Found, Origin, Unknown};
+use super::found::{Found, Origin, Unknown};
 use crate::domain::ClientIp;
 
 /// The client behind `peer`: from the right, the first address that is not a trusted proxy's.

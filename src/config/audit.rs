@@ -2,7 +2,10 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{duration, source::Source, word};
+use super::{
+    parse::{duration, word},
+    source::Source,
+};
 
 /// How the audit is kept.
 #[derive(Clone, Debug)]

@@ -2,7 +2,10 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{duration, source::Source, word};
+use super::{
+    parse::{duration, number, word},
+    source::Source,
+};
 use crate::{
     domain::{FirstUse, Network, Shape, shape::Override},
     settings::{ClaimLimits, Rate},
@@ -49,11 +52,6 @@ fn bits(text: &str, range: RangeInclusive<u8>) -> Result<u8, String> {
         .ok()
         .filter(|bits| range.contains(bits))
         .ok_or_else(|| format!("{text:?} is not a prefix length from {} to {}", range.start(), range.end()))
-}
-
-pub(super) fn number(text: &str, range: RangeInclusive<u16>) -> Result<u16, String> {
-    let number = text.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| format!("{text:?} is not a number from {} to {}", range.start(), range.end()))
 }
 
 fn prefix_override(text: &str) -> Result<Override, String> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{source::Source, word};
+use super::{parse::word, source::Source};
 use crate::{
     files,
     net::{

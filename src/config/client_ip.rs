@@ -1,6 +1,6 @@
 //! `client_ip.*`: settings that make sense only together.
 
-use super::{source::Source as Settings, word};
+use super::{parse::word, source::Source as Settings};
 use crate::{
     client_ip::{Resolver, Source},
     domain::{Nat64, Network},

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{binding::number, source::Source};
+use super::{parse::number, source::Source};
 use crate::{files, store::postgres};
 
 /// `store.url` and what belongs to it.

@@ -1,6 +1,9 @@
 //! What an operator is told of a carrier: where, in which form, and what became of it. Never the text itself.
 
-use super::{Carrier, Form, Place, carrier::Slot};
+use super::{
+    carrier::{Carrier, Form, Place},
+    slot::Slot,
+};
 
 /// What a carrier holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

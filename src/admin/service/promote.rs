@@ -27,7 +27,8 @@ const AT_ONCE: usize = 64;
 const LET_THROUGH: u32 = 1000;
 
 /// A page of the keys to promote, from the first.
-const OBSERVED: KeyQuery = KeyQuery { filter: KeyFilter::Observed, limit: PAGE, order: Order::ById(None), ..KeyQuery::ALL };
+const OBSERVED: KeyQuery =
+    KeyQuery { filter: KeyFilter::Observed, limit: PAGE, order: Order::ById(None), ..KeyQuery::ALL };
 
 impl Service {
     /// The walk, which ends with the stream; a dry run changes nothing.

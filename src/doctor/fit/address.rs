@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Case,
-    walk::{config, inside, is_a},
+    case::Case,
+    walk::{config, inside},
 };
 use crate::{
     client_ip::Source,
@@ -140,16 +140,4 @@ fn network(range: &Node) -> Option<Network> {
     let (address, length) = (range.text_of("address_prefix")?, range.text_of("prefix_len").unwrap_or("0"));
     let net = ipnet::IpNet::new(address.parse().ok()?, length.parse().ok()?).ok()?;
     net.trunc().to_string().parse().ok()
-}
-
-pub(super) fn removes(filter: &Node, name: &str) -> bool {
-    if !is_a(filter, "http.header_mutation.v3.HeaderMutation") {
-        return false;
-    }
-    let mutations = config(filter).map(inside).and_then(|config| config.get("mutations"));
-    mutations.into_iter().flat_map(|mutations| mutations.items("request_mutations")).any(|mutation| {
-        let pattern = mutation.get("remove_on_match").and_then(|remove| remove.get("key_matcher"));
-        mutation.text_of("remove").is_some_and(|removed| removed.eq_ignore_ascii_case(name))
-            || pattern.is_some_and(|pattern| super::headers::matches(pattern, name) == Some(true))
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Case;
+use super::case::Case;
 use crate::doctor::{Code, Report, yaml::Node};
 
 /// Envoy's own, where `timeout` is not set.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Case;
+use super::{case::Case, removal::matches};
 use crate::{
     credential::Place,
     doctor::{Code, Report, yaml::Node},
@@ -72,17 +72,4 @@ fn listed(list: &Node, name: &str) -> Option<bool> {
     let mut all = list.items("patterns").iter().map(|pattern| matches(pattern, name));
     let unread = all.clone().any(|it| it.is_none());
     if all.any(|it| it == Some(true)) { Some(true) } else { (!unread).then_some(false) }
-}
-
-/// Whether a `StringMatcher` takes this name; `None` for a regular expression.
-pub(super) fn matches(pattern: &Node, name: &str) -> Option<bool> {
-    let fold = pattern.says("ignore_case");
-    let text = |field| {
-        let text = pattern.text_of(field)?;
-        Some(if fold { text.to_ascii_lowercase() } else { text.to_owned() })
-    };
-    let exact = text("exact").map(|text| name == text);
-    let prefix = || text("prefix").map(|text| name.starts_with(&text));
-    let suffix = || text("suffix").map(|text| name.ends_with(&text));
-    exact.or_else(prefix).or_else(suffix).or_else(|| text("contains").map(|text| name.contains(&text)))
 }

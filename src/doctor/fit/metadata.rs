@@ -1,6 +1,6 @@
 //! What Envoy's configuration, and nobody else, can tell Sentinel with each call.
 
-use super::Case;
+use super::case::Case;
 use crate::{
     client_ip::Source,
     doctor::{Code, Report, yaml::Node},
