@@ -1,77 +1,82 @@
 //! Key-IP Sentinel: an Envoy external-authorization service that lets the first network that uses an API key own it.
 //!
-//! # The path of one request
+//! # One request
 //!
-//! Envoy calls `envoy.service.auth.v3.Authorization/Check` for every request. [`ext_authz`] turns away who is no
-//! [`caller`] of ours, takes the frame's bytes, decodes them inside the handler (so that a broken message is a denial
-//! and not a gRPC error, which Envoy may be told to let through), and finds the client's address, by the one party whose
-//! word [`client_ip`] takes, and, through the route's [`credential`] profile, the one canonical
-//! key of headers, query and cookies.
-//! [`engine`] hashes the key with the pepper (the key itself goes no further) and asks [`cache`]:
+//! Envoy calls `envoy.service.auth.v3.Authorization/Check` for every request. [`ext_authz`] rejects a caller that is not
+//! Envoy ([`net::caller`]) and decodes the message inside the handler, so that a broken message is a denial and not a gRPC
+//! error, which Envoy may be configured to let through. It loads the [`settings`] once, and reads the request by them:
+//! [`client_ip`] finds the client's address, and the route's [`credential`] profile makes one canonical key of headers,
+//! query and cookies, or reports why it cannot.
 //!
-//! - **known**, the warm path: a ban denies; an owner's address is allowed; any other is `ip_mismatch`. No await, no
-//!   I/O, no global lock, no log line.
-//! - **not cached**: one read, of Redis where there is one and it answers at once, else of the store; shared by all who
-//!   wait for the same key.
-//! - **never seen**: one atomic [`store::Store::claim`], durable before it is answered. Among any number of racing
-//!   callers one gets `first_use`; the others are judged against the winner.
+//! [`engine`] hashes the key with the pepper (the key itself goes no further), asks [`cache`] what is known of it, and has
+//! [`decision::judge`] judge that. `judge` orders all rules, [`policy`] among them; what it returns is the verdict, or what
+//! to find out next:
 //!
-//! `ext_authz::respond` writes the answer. Only there is a `CheckResponse` made, and only an [`engine::Permit`], which
-//! only the engine can make, becomes an allow. [`metrics`] counts the decision (a call that Envoy dropped counts as
-//! cancelled), and [`audit`] is told of denials and first uses through a queue that no decision waits for. Its records
-//! go to the store, or to the disk for as long as the store does not take them.
+//! - **The key is cached**: nothing more. No await, no I/O, no global lock, no log line.
+//! - **Not cached**: one read, of Redis if it is configured and answers at once, else of the store. Concurrent requests
+//!   with one key share it.
+//! - **The key may be claimed**: a claim budget, then [`store::Decisions::claim`], one atomic operation that is durable
+//!   before it is answered. Of any number of concurrent claims one gets `first_use`; the others are judged by its result.
+//! - **The store does not answer**: `judge` again, with that as its input.
 //!
-//! # The path of one change
+//! `ext_authz::respond` writes the answer. Only there is a `CheckResponse` made, and only an [`engine::Permit`], which only
+//! the engine can make, becomes an allow. [`telemetry::metrics`] counts the decision; a call that Envoy dropped counts as
+//! cancelled. A denial is published to [`events`] through a queue that no decision waits for; a first use is published by
+//! the task that claims, even if its request is gone.
 //!
-//! `sentinel ban` (the [`cli`]) calls the [`admin`] API on a unix socket. The operation becomes a
-//! [`store::Change`], which [`store::Store::apply`] carries out in one transaction: the row, its audit record, the
-//! change log and `revision + 1`. The [`replication::ChangeNotifier`] tell the Followers of all processes. A
-//! [`replication::Follower`] is woken by such a hint (and by a timer, which alone would be enough), asks what changed after the
-//! revision it knows, invalidates the cache, and raises the applied revision. The
-//! reply to the operator waits for that, so that a ban binds before the command returns.
+//! # One change
 //!
-//! # The path from one pepper to the next
+//! `sentinel ban` (the [`cli`]) calls the [`admin`] API on a unix socket. The operation becomes a [`store::Change`], which
+//! [`store::Operators::apply`] carries out in one transaction: the row, its audit record, the change log and
+//! `revision + 1`. The record is published to [`events`]; the [`replication::ChangeNotifier`] notifies the Followers of
+//! all processes. A [`replication::Follower`], woken by a notification, by a new connection or by its timer (which alone
+//! suffices), asks what changed after the revision that it has applied, invalidates the cache, and raises the applied
+//! revision. The reply to the operator waits for that, so a ban binds before the command returns.
 //!
-//! The peppers that are listed make a [`domain::KeyRing`]: the active one writes, all are looked up.
-//! `sentinel pepper activate` has the store name another one ([`store::Store::rotate`]); each process hears of it by its
-//! next poll, or, where it claims earlier than that, by [`store::StoreError::Behind`], and tries again. A key that is
-//! found under an older pepper is put into [`store::rekey`], whose batches move its row: one row, one id, whichever
-//! pepper found it.
+//! A new configuration, by SIGHUP or because the file changed, is read by [`config`] and replaces the [`settings`] in one
+//! store: a check that has begun ends by the settings that it began with.
 //!
-//! # The path of one question
+//! # One pepper to the next
 //!
-//! `sentinel explain` sends a request's head to the admin API, which asks the very code above what it would decide:
-//! [`client_ip::Resolver::find`], [`credential::Credentials::explain`], [`engine::Engine::explain`]. The last one is
-//! [`engine::Engine::decide`] without the claim, and makes no [`engine::Permit`] that anyone could answer with.
+//! The listed peppers make a [`domain::KeyRing`]: new rows are written with the active one, keys are looked up with all.
+//! `sentinel pepper activate` has the store name another one ([`store::Operators::rotate`]); each process learns of it by
+//! its next poll, or, if it claims before that, by [`store::StoreError::Behind`], and tries again. A key that is found
+//! under an older pepper is put into the queue of [`store::rekey`], whose batches [`maintenance`] moves: one row and one
+//! id, whichever pepper found it.
 //!
-//! # The house
+//! # One question
 //!
-//! | room | what it holds | may import |
+//! `sentinel explain` sends a request's head to the admin API, which runs the code above: [`client_ip::Resolver::find`],
+//! [`credential::Credentials::explain`], [`engine::Engine::explain`]. The last is [`engine::Engine::decide`] without the
+//! claim and the metrics, and makes no [`engine::Permit`].
+//!
+//! # Modules
+//!
+//! | module | what it does | imports |
 //! |---|---|---|
-//! | [`domain`] | keys, addresses, bindings, reasons, audit records. Pure | nothing of ours |
-//! | [`client_ip`] | whose word on the client's address counts; the walk through trusted proxies. Pure | domain |
-//! | [`credential`] | profiles: closed grammars from a request's carriers to one canonical key, in one table. Pure | domain |
-//! | [`metrics`] | every metric in one table | domain |
-//! | [`store`] | the `Store` contract, its rules, SQLite and PostgreSQL; the cache and its one rule; the process's view of the store's clock; the batch that re-keys | redis_link (the shared cache), files (PostgreSQL's certificates), domain, metrics |
-//! | [`redis_link`] | where Redis is, the connection to it and its breaker | metrics |
-//! | [`replication`] | the Follower, and the feeds that wake it | store (contract, cache, view, PostgreSQL's notifications), redis_link, domain, metrics |
-//! | [`limit`] | claim budgets, in bounded memory | domain |
-//! | [`engine`] | the decision | limit, store (contract, cache, view, re-keying), domain |
-//! | [`audit`] | the never-blocking pipeline, what waits for the store, and the JSON log | store (contract, view), domain, metrics |
-//! | [`health`] | one answer for gRPC health and `/readyz`; `/metrics` | store (view) |
-//! | [`ext_authz`] | the edge | caller, client_ip, credential, engine, audit, domain, metrics |
-//! | [`admin`] | the operators' API | engine (explain), caller, client_ip, credential, store (contract, view), changes, audit, health, domain |
-//! | [`jobs`] | what runs by the clock | store (contract, view), audit (the log), domain, metrics |
-//! | [`last_seen`] | when keys were last used, in batches | store (contract, cache) |
-//! | [`caller`] | how a caller is known to be Envoy. Pure | nothing of ours |
-//! | [`doctor`] | what is wrong with a set-up, and the fix: of a machine, a server, a file of Envoy's. Pure | caller, client_ip, credential, domain |
-//! | [`files`] | small files, and nothing that is none | nothing of ours |
-//! | [`listen`], [`pepper`], [`logging`] | sockets, the secret's file, log lines | domain, files (pepper) |
-//! | [`config`] | file and environment → each room's options | caller, client_ip, credential, engine, ext_authz, files, limit, listen, redis_link, store (PostgreSQL's options), domain |
-//! | [`app`] | the only wiring | all of the above |
-//! | [`cli`] | the command line | app, config, admin (the messages), doctor, files, listen, pepper, domain |
+//! | [`domain`] | keys and key ids, addresses and networks, bindings, reasons, audit records, time. Pure | |
+//! | [`files`] | reads small files | |
+//! | [`client_ip`] | finds the client's address through trusted proxies. Pure | domain |
+//! | [`credential`] | profiles: a request's carriers to one canonical key, or a fault. Pure | domain |
+//! | [`policy`] | rules about addresses; none yet. Pure | domain |
+//! | [`settings`] | what may change while the process serves, in one cell that each check loads once | policy, domain |
+//! | [`decision`] | `judge(context, what is known, or that the store is lost)` to a verdict, or to what to find out next. Orders the rules. Pure | policy, domain |
+//! | [`engine`] | runs a decision: look-up, judge, claim budget, claim, deadline | decision, cache, settings, store, domain |
+//! | [`store`] | what backends promise, as [`store::Decisions`], [`store::Operators`] and [`store::Upkeep`]; the shared rules; SQLite and PostgreSQL | files, domain, telemetry (metrics) |
+//! | [`cache`] | committed facts in the process and in Redis, and the one rule that says which still count | store, net, domain, telemetry (metrics) |
+//! | [`replication`] | the Follower, and the transports that wake it | cache, store, net, domain, telemetry (metrics) |
+//! | [`events`] | publishes what happened: stores denials, spills them to disk while the store is away, logs all as JSON | store, domain, telemetry (metrics) |
+//! | [`maintenance`] | jobs that run by the clock: archive, retention, counts, times of last use, re-keying | events, settings, store, domain, telemetry (metrics) |
+//! | [`ext_authz`] | the Envoy edge: transport, decoder, answer | credential, client_ip, engine, events, settings, net (caller), domain, telemetry (metrics) |
+//! | [`admin`] | the operators' API | engine, credential, client_ip, settings, store, replication, events, net (caller), telemetry (health), domain |
+//! | [`net`] | listeners, the HTTP/2 server, caller identity, the Redis connection with its breaker | |
+//! | [`telemetry`] | logs, metrics, health and the probes that ask for it | domain |
+//! | [`doctor`] | checks a machine, a server and Envoy's configuration, each with its fix | client_ip, credential, net, domain |
+//! | [`config`] | file and environment to each module's options; reports all faults at once | the modules whose options it reads |
+//! | [`app`] | the only wiring | everything but cli |
+//! | [`cli`] | the command line | app, config, admin (messages), doctor, net, files, domain |
 //!
-//! `tests/architecture.rs` holds the code against this table.
+//! `tests/architecture` holds the code against this table.
 
 pub mod admin;
 pub mod app;

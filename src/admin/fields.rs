@@ -1,17 +1,21 @@
-//! One JSON object, field by field. Every fault names its field, and none repeats what stands there: somebody may have
+//! What a line of a key file may hold. Every fault names its field, and none repeats what stands there: somebody may have
 //! taken a file of raw keys for one of digests.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt};
 
-use serde_json::{Map, Value};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, IgnoredAny},
+};
+use serde_json::Value;
 
-use crate::domain::{Timestamp, text::is_control};
+use crate::domain::{Hint, PepperId, Timestamp, text::is_control};
 
 /// The most characters of a text.
 const MAX_TEXT: usize = 200;
 
 /// The end of the year 9999, where every store's calendar ends.
-const LAST_MS: u64 = 253_402_300_799_999;
+const LAST_MS: i64 = 253_402_300_799_999;
 
 /// Why a line is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,141 +40,94 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What is left of an object.
-pub(super) struct Fields {
-    path: String,
-    left: Map<String, Value>,
+/// The JSON of a line. A field that is `null` is as good as absent.
+pub(super) fn parse(line: &[u8]) -> Result<Value, Fault> {
+    let mut value = serde_json::from_slice(line)
+        .map_err(|error| Fault::new("", format_args!("is no JSON, from column {} on", error.column())))?;
+    drop_nulls(&mut value);
+    Ok(value)
 }
 
-impl Fields {
-    /// The object that is the whole of a line.
-    pub(super) fn of_line(line: &[u8]) -> Result<Self, Fault> {
-        let value = serde_json::from_slice(line)
-            .map_err(|error| Fault::new("", format_args!("is no JSON, from column {} on", error.column())))?;
-        Self::of(String::new(), value)
-    }
-
-    fn of(path: String, value: Value) -> Result<Self, Fault> {
-        match value {
-            Value::Object(left) => Ok(Self { path, left }),
-            _ => Err(Fault::new(path, "must be an object")),
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(drop_nulls);
         }
+        Value::Array(values) => values.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
+}
 
-    /// The field's name as faults tell it.
-    pub(super) fn name(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
-    }
-
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.left.contains_key(name)
-    }
-
-    fn take(&mut self, name: &str) -> Option<Value> {
-        self.left.remove(name).filter(|value| !value.is_null())
-    }
-
-    fn missing(&self, name: &str) -> Fault {
-        Fault::new(self.name(name), "is missing")
-    }
-
-    /// A line of text, if it is there.
-    pub(super) fn maybe_text(&mut self, name: &str) -> Result<Option<String>, Fault> {
-        let fault = |why| Err(Fault::new(self.name(name), why));
-        match self.left.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) if text.is_empty() => fault("is empty"),
-            // It could forge lines in an operator's terminal and in text logs.
-            Some(Value::String(text)) if text.chars().any(is_control) => fault("must not contain control characters"),
-            Some(Value::String(text)) if text.chars().count() > MAX_TEXT => fault("must have at most 200 characters"),
-            Some(Value::String(_)) => match self.take(name) {
-                Some(Value::String(text)) => Ok(Some(text)),
-                _ => Ok(None),
-            },
-            Some(_) => fault("must be a text"),
-        }
-    }
-
-    pub(super) fn text(&mut self, name: &str) -> Result<String, Fault> {
-        self.maybe_text(name)?.ok_or_else(|| self.missing(name))
-    }
-
-    /// A text in its type's own grammar, which `must` describes.
-    pub(super) fn parsed<T: FromStr>(&mut self, name: &str, must: &str) -> Result<T, Fault> {
-        self.text(name)?.parse().map_err(|_| Fault::new(self.name(name), must))
-    }
-
-    pub(super) fn bytes(&mut self, name: &str) -> Result<[u8; 32], Fault> {
-        let text = self.text(name)?;
-        let digits = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let mut bytes = [0; 32];
-        for (nth, byte) in bytes.iter_mut().enumerate().filter(|_| digits) {
-            *byte = u8::from_str_radix(&text[2 * nth..2 * nth + 2], 16).unwrap_or_default();
-        }
-        if digits { Ok(bytes) } else { Err(Fault::new(self.name(name), "must be 64 lower-case hex digits")) }
-    }
-
-    pub(super) fn maybe_number(&mut self, name: &str) -> Result<Option<u64>, Fault> {
-        let field = self.name(name);
-        let number = |value: Value| value.as_u64().ok_or_else(|| Fault::new(field, "must be a whole number, from 0"));
-        self.take(name).map(number).transpose()
-    }
-
-    pub(super) fn number(&mut self, name: &str) -> Result<u64, Fault> {
-        self.maybe_number(name)?.ok_or_else(|| self.missing(name))
-    }
-
-    /// Milliseconds since the Unix epoch, if they are there.
-    pub(super) fn maybe_moment(&mut self, name: &str) -> Result<Option<Timestamp>, Fault> {
-        let millis = self.maybe_number(name)?.map(|millis| millis.min(LAST_MS));
-        Ok(millis.and_then(|millis| i64::try_from(millis).ok()).map(Timestamp::from_millis))
-    }
-
-    pub(super) fn moment(&mut self, name: &str) -> Result<Timestamp, Fault> {
-        self.maybe_moment(name)?.ok_or_else(|| self.missing(name))
-    }
-
-    pub(super) fn flag(&mut self, name: &str) -> Result<bool, Fault> {
-        let value = self.take(name).ok_or_else(|| self.missing(name))?;
-        value.as_bool().ok_or_else(|| Fault::new(self.name(name), "must be true or false"))
-    }
-
-    pub(super) fn maybe_object(&mut self, name: &str) -> Result<Option<Self>, Fault> {
-        let path = self.name(name);
-        self.take(name).map(|value| Self::of(path, value)).transpose()
-    }
-
-    /// The objects of a list; none where it is missing.
-    pub(super) fn objects(&mut self, name: &str) -> Result<Vec<Self>, Fault> {
-        self.list(name)?.into_iter().map(|(path, value)| Self::of(path, value)).collect()
-    }
-
-    /// The texts of a list, each with its own name; none where it is missing.
-    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<(String, String)>, Fault> {
-        let text = |(path, value)| match value {
-            Value::String(text) => Ok((path, text)),
-            _ => Err(Fault::new(path, "must be a text")),
+/// What `value` holds, or the first fault in it.
+pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = match error.path().to_string() {
+            root if root == "." => String::new(),
+            path => path,
         };
-        self.list(name)?.into_iter().map(text).collect()
-    }
+        let said = error.into_inner().to_string();
+        if let Some(name) = said.strip_prefix("missing field `") {
+            let parent = if path.is_empty() { path } else { format!("{path}.") };
+            return Fault::new(parent + name.trim_end_matches('`'), "is missing");
+        }
+        // Before that word serde repeats what it found.
+        match said.rsplit_once(", expected ") {
+            Some((_, "u64")) => Fault::new(path, "must be a whole number, from 0"),
+            Some((_, "a boolean")) => Fault::new(path, "must be true or false"),
+            Some((_, "a string")) => Fault::new(path, "must be a text"),
+            Some((_, "a sequence")) => Fault::new(path, "must be a list"),
+            Some((_, expected)) => Fault::new(path, format_args!("must be {expected}")),
+            None => Fault::new(path, said),
+        }
+    })
+}
 
-    fn list(&mut self, name: &str) -> Result<Vec<(String, Value)>, Fault> {
-        let path = self.name(name);
-        match self.take(name) {
-            None => Ok(Vec::new()),
-            Some(Value::Array(values)) => {
-                let named = |(nth, value)| (format!("{path}[{nth}]"), value);
-                Ok(values.into_iter().enumerate().map(named).collect())
-            }
-            Some(_) => Err(Fault::new(path, "must be a list")),
+/// The end of an object: what this version does not know, it must not drop. Unlike with `deny_unknown_fields`, a missing
+/// field is the first fault, and the name of the other, which may be a key, is not repeated.
+pub(super) struct End;
+
+impl<'de> Deserialize<'de> for End {
+    fn deserialize<D: Deserializer<'de>>(rest: D) -> Result<Self, D::Error> {
+        match BTreeMap::<String, IgnoredAny>::deserialize(rest)?.is_empty() {
+            true => Ok(Self),
+            false => Err(D::Error::custom("has a field that this version does not know")),
         }
     }
+}
 
-    /// To be called at the end: what this version does not know, it must not drop.
-    pub(super) fn end(self) -> Result<(), Fault> {
-        if self.left.values().all(Value::is_null) {
-            return Ok(());
-        }
-        Err(Fault::new(self.path, "has a field that this version does not know"))
+/// A line of text.
+pub(super) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    match String::deserialize(from)? {
+        text if text.is_empty() => Err(D::Error::custom("is empty")),
+        // It could forge lines in an operator's terminal and in text logs.
+        text if text.chars().any(is_control) => Err(D::Error::custom("must not contain control characters")),
+        text if text.chars().count() > MAX_TEXT => Err(D::Error::custom("must have at most 200 characters")),
+        text => Ok(text),
     }
+}
+
+pub(super) fn maybe_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    text(from).map(Some)
+}
+
+/// Milliseconds since the Unix epoch.
+pub(super) fn moment<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+    let millis = u64::deserialize(from)?;
+    Ok(Timestamp::from_millis(i64::try_from(millis).map_or(LAST_MS, |millis| millis.min(LAST_MS))))
+}
+
+pub(super) fn maybe_moment<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    moment(from).map(Some)
+}
+
+pub(super) fn pepper_id<'de, D: Deserializer<'de>>(from: D) -> Result<PepperId, D::Error> {
+    text(from)?.parse().map_err(|_| D::Error::custom("must be 8 lower-case hex digits"))
+}
+
+/// Checked, for it is shown: whoever writes such files by hand must not have keys shown.
+pub(super) fn hint<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Hint>, D::Error> {
+    let text = text(from)?;
+    let fits = text.chars().count() == 9 && text.chars().enumerate().all(|(nth, c)| (nth == 4) == (c == '…'));
+    if fits { Ok(Some(Hint::from_stored(text))) } else { Err(D::Error::custom("must be 4 characters, … and 4 more")) }
 }

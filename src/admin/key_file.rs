@@ -1,14 +1,15 @@
 //! The file that keys are moved in: JSON Lines, the first of which names the format and the peppers, and the last counts
 //! the keys between. The names are a file format: files of every earlier version must be read by every later one.
 
-use serde::Serialize;
-use serde_json::json;
+use std::collections::HashSet;
 
-use super::fields::{Fault, Fields};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::fields::{self, End, Fault, hint, maybe_moment, maybe_text, moment, pepper_id, text};
 use crate::{
     domain::{
         Ban, Binding, Candidate, Fingerprint, Hint, KeyDigest, KeyFacts, KeyId, Network, PepperId, State, Timestamp,
-        addr::NetworkError,
     },
     store::{ArchivedBinding, ExportedKey, KnownPepper, MAX_CANDIDATES},
 };
@@ -16,127 +17,122 @@ use crate::{
 const FORMAT: &str = "key-ip-sentinel keys";
 const VERSION: u64 = 1;
 
-/// The first line: when, and which peppers the keys are under; the active one is marked.
-pub(super) fn header(now: Timestamp, peppers: &[(KnownPepper, bool)]) -> String {
-    let pepper = |(pepper, active): &(KnownPepper, bool)| json!({ "id": pepper.id.as_str(), "check_value": hex(&pepper.check_value), "active": active });
-    let peppers: Vec<_> = peppers.iter().map(pepper).collect();
-    let header = Header { format: FORMAT, version: VERSION, exported_at_ms: now.as_millis(), peppers };
-    line(&header)
-}
-
-/// The last line.
-pub(super) fn trailer(keys: u64) -> String {
-    line(&json!({ "keys": keys }))
-}
-
-/// A key's line.
-pub(super) fn key(exported: &ExportedKey) -> String {
-    let ExportedKey { id, key, facts: KeyFacts { binding, ban, candidates }, .. } = exported;
-    line(&KeyLine {
-        key_id: id.to_string(),
-        digest: hex(key.digest.as_bytes()),
-        pepper: key.pepper.as_str(),
-        realm: &key.realm,
-        hint: key.hint.as_ref().map(Hint::as_str),
-        binding: binding.as_ref().map(|binding| BindingPart {
-            state: binding.state.as_str(),
-            networks: texts(&binding.networks),
-            created_at_ms: binding.created_at.as_millis(),
-            open_until_ms: millis(binding.open_until),
-            expires_at_ms: millis(binding.expires_at),
-            used_at_ms: millis(exported.used_at),
-            refused_at_ms: millis(exported.refused_at),
-            restored_at_ms: millis(exported.restored_at),
-            note: exported.note.as_deref(),
-        }),
-        ban: ban.as_ref().map(|ban| BanPart {
-            until_ms: millis(ban.until),
-            reason: ban.reason.as_deref(),
-            actor: &ban.actor,
-            created_at_ms: ban.created_at.as_millis(),
-        }),
-        candidates: candidates
-            .iter()
-            .map(|it| CandidatePart { network: it.network.to_string(), first_at_ms: it.first_at.as_millis() })
-            .collect(),
-        archived: exported
-            .archive
-            .iter()
-            .map(|former| FormerPart {
-                networks: texts(&former.networks),
-                created_at_ms: former.created_at.as_millis(),
-                archived_at_ms: former.archived_at.as_millis(),
-            })
-            .collect(),
-    })
-}
-
-#[derive(Serialize)]
-struct Header<'a> {
-    format: &'a str,
+#[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
+struct Header {
+    format: String,
     version: u64,
-    exported_at_ms: i64,
-    peppers: Vec<serde_json::Value>,
+    #[serde(deserialize_with = "moment")]
+    exported_at_ms: Timestamp,
+    #[serde(default)]
+    peppers: Vec<PepperPart>,
+    #[serde(flatten, skip_serializing)]
+    _end: End,
 }
 
-#[derive(Serialize)]
-struct KeyLine<'a> {
-    key_id: String,
-    digest: String,
-    pepper: &'a str,
-    realm: &'a str,
+#[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
+struct PepperPart {
+    active: bool,
+    /// 32 bytes, written as a digest is.
+    check_value: KeyDigest,
+    #[serde(deserialize_with = "pepper_id")]
+    id: PepperId,
+    #[serde(flatten, skip_serializing)]
+    _end: End,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
+struct Trailer {
+    keys: u64,
+    #[serde(flatten, skip_serializing)]
+    _end: End,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
+struct KeyPart {
+    key_id: KeyId,
+    digest: KeyDigest,
+    #[serde(deserialize_with = "pepper_id")]
+    pepper: PepperId,
+    #[serde(deserialize_with = "text")]
+    realm: String,
+    #[serde(default, deserialize_with = "hint", skip_serializing_if = "Option::is_none")]
+    hint: Option<Hint>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
+    binding: Option<BindingPart>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    binding: Option<BindingPart<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ban: Option<BanPart<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ban: Option<BanPart>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     candidates: Vec<CandidatePart>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    archived: Vec<FormerPart>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    archived: Vec<ArchivedPart>,
+    #[serde(flatten, skip_serializing)]
+    _end: End,
 }
 
-#[derive(Serialize)]
-struct BindingPart<'a> {
-    state: &'a str,
-    networks: Vec<String>,
-    created_at_ms: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    open_until_ms: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at_ms: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    used_at_ms: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused_at_ms: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    restored_at_ms: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'a str>,
+#[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
+struct BindingPart {
+    state: State,
+    #[serde(default)]
+    networks: Vec<Network>,
+    #[serde(deserialize_with = "moment")]
+    created_at_ms: Timestamp,
+    #[serde(default, deserialize_with = "maybe_moment", skip_serializing_if = "Option::is_none")]
+    open_until_ms: Option<Timestamp>,
+    #[serde(default, deserialize_with = "maybe_moment", skip_serializing_if = "Option::is_none")]
+    expires_at_ms: Option<Timestamp>,
+    #[serde(default, deserialize_with = "maybe_moment", skip_serializing_if = "Option::is_none")]
+    used_at_ms: Option<Timestamp>,
+    #[serde(default, deserialize_with = "maybe_moment", skip_serializing_if = "Option::is_none")]
+    refused_at_ms: Option<Timestamp>,
+    #[serde(default, deserialize_with = "maybe_moment", skip_serializing_if = "Option::is_none")]
+    restored_at_ms: Option<Timestamp>,
+    #[serde(default, deserialize_with = "maybe_text", skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    #[serde(flatten, skip_serializing)]
+    _end: End,
 }
 
-#[derive(Serialize)]
-struct BanPart<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until_ms: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    actor: &'a str,
-    created_at_ms: i64,
+#[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
+struct BanPart {
+    #[serde(default, deserialize_with = "maybe_moment", skip_serializing_if = "Option::is_none")]
+    until_ms: Option<Timestamp>,
+    #[serde(default, deserialize_with = "maybe_text", skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(deserialize_with = "text")]
+    actor: String,
+    #[serde(deserialize_with = "moment")]
+    created_at_ms: Timestamp,
+    #[serde(flatten, skip_serializing)]
+    _end: End,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 struct CandidatePart {
-    network: String,
-    first_at_ms: i64,
+    network: Network,
+    #[serde(deserialize_with = "moment")]
+    first_at_ms: Timestamp,
+    #[serde(flatten, skip_serializing)]
+    _end: End,
 }
 
-#[derive(Serialize)]
-struct FormerPart {
-    networks: Vec<String>,
-    created_at_ms: i64,
-    archived_at_ms: i64,
+#[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
+struct ArchivedPart {
+    #[serde(default)]
+    networks: Vec<Network>,
+    #[serde(deserialize_with = "moment")]
+    created_at_ms: Timestamp,
+    #[serde(deserialize_with = "moment")]
+    archived_at_ms: Timestamp,
+    #[serde(flatten, skip_serializing)]
+    _end: End,
 }
 
 fn line(value: &impl Serialize) -> String {
@@ -146,16 +142,64 @@ fn line(value: &impl Serialize) -> String {
     line
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The first line: when, and which peppers the keys are under; the active one is marked.
+pub(super) fn header(now: Timestamp, peppers: &[(KnownPepper, bool)]) -> String {
+    let pepper = |(KnownPepper { id, check_value }, active): &_| PepperPart {
+        active: *active,
+        check_value: KeyDigest::from_bytes(*check_value),
+        id: id.clone(),
+        _end: End,
+    };
+    let peppers = peppers.iter().map(pepper).collect();
+    line(&Header { format: FORMAT.to_owned(), version: VERSION, exported_at_ms: now, peppers, _end: End })
 }
 
-fn texts(networks: &[Network]) -> Vec<String> {
-    networks.iter().map(Network::to_string).collect()
+/// The last line.
+pub(super) fn trailer(keys: u64) -> String {
+    line(&Trailer { keys, _end: End })
 }
 
-fn millis(at: Option<Timestamp>) -> Option<i64> {
-    at.map(Timestamp::as_millis)
+/// A key's line.
+pub(super) fn key(key: &ExportedKey) -> String {
+    let ExportedKey { id, key, facts, used_at, refused_at, restored_at, note, archive } = key.clone();
+    let binding = |binding: Binding| BindingPart {
+        state: binding.state,
+        networks: binding.networks,
+        created_at_ms: binding.created_at,
+        open_until_ms: binding.open_until,
+        expires_at_ms: binding.expires_at,
+        used_at_ms: used_at,
+        refused_at_ms: refused_at,
+        restored_at_ms: restored_at,
+        note,
+        _end: End,
+    };
+    let ban = |Ban { until, reason, actor, created_at, .. }| BanPart {
+        until_ms: until,
+        reason,
+        actor,
+        created_at_ms: created_at,
+        _end: End,
+    };
+    let candidate = |Candidate { network, first_at }| CandidatePart { network, first_at_ms: first_at, _end: End };
+    let archived = |ArchivedBinding { networks, created_at, archived_at }| ArchivedPart {
+        networks,
+        created_at_ms: created_at,
+        archived_at_ms: archived_at,
+        _end: End,
+    };
+    line(&KeyPart {
+        key_id: id,
+        digest: key.digest,
+        pepper: key.pepper,
+        realm: key.realm,
+        hint: key.hint,
+        binding: facts.binding.map(binding),
+        ban: facts.ban.map(ban),
+        candidates: facts.candidates.into_iter().map(candidate).collect(),
+        archived: archive.into_iter().map(archived).collect(),
+        _end: End,
+    })
 }
 
 /// A line after the first.
@@ -168,153 +212,102 @@ pub(super) enum Line {
 /// The peppers that the first line names.
 pub(super) fn read_header(line: &[u8]) -> Result<Vec<KnownPepper>, Fault> {
     const NONE: &str = "this is no file of `sentinel bindings export`";
-    let mut fields = Fields::of_line(line).map_err(|_| Fault::new("", NONE))?;
-    if !fields.text("format").is_ok_and(|format| format == FORMAT) {
+    let value = fields::parse(line).ok().filter(Value::is_object).ok_or_else(|| Fault::new("", NONE))?;
+    if value["format"] != FORMAT {
         return Err(Fault::new("format", NONE));
     }
-    match fields.number("version")? {
-        VERSION => {}
-        other => {
-            let why = format_args!("is {other}, but this server reads {VERSION}; use one of the file's version");
-            return Err(Fault::new("version", why));
-        }
+    // Before the rest: another version may have other fields.
+    if let Some(other) = value["version"].as_u64().filter(|version| *version != VERSION) {
+        let why = format_args!("is {other}, but this server reads {VERSION}; use one of the file's version");
+        return Err(Fault::new("version", why));
     }
-    fields.moment("exported_at_ms")?;
-    let mut peppers = Vec::new();
-    for mut pepper in fields.objects("peppers")? {
-        let id = pepper_id(&mut pepper, "id")?;
-        let check_value = pepper.bytes("check_value")?;
-        pepper.flag("active")?;
-        pepper.end()?;
-        peppers.push(KnownPepper { id, check_value });
-    }
-    fields.end()?;
-    Ok(peppers)
+    let Header { peppers, .. } = fields::read(value)?;
+    let known = |it: PepperPart| KnownPepper { id: it.id, check_value: *it.check_value.as_bytes() };
+    Ok(peppers.into_iter().map(known).collect())
 }
 
 /// A line after the first, whose key must be under one of `peppers`.
 pub(super) fn read(line: &[u8], peppers: &[KnownPepper]) -> Result<Line, Fault> {
-    let mut fields = Fields::of_line(line)?;
-    if fields.has("keys") {
-        let keys = fields.number("keys")?;
-        fields.end()?;
-        return Ok(Line::End(keys));
+    let value = fields::parse(line)?;
+    if value.get("keys").is_some() {
+        return fields::read(value).map(|Trailer { keys, .. }| Line::End(keys));
     }
-    let id = fields.parsed("key_id", "must be k_ and 32 lower-case hex digits")?;
-    let digest = KeyDigest::from_bytes(fields.bytes("digest")?);
-    let pepper = pepper_id(&mut fields, "pepper")?;
+    let KeyPart { key_id: id, digest, pepper, realm, hint, binding, ban, candidates, archived, .. } =
+        fields::read(value)?;
     if peppers.iter().all(|known| known.id != pepper) {
         return Err(Fault::new("pepper", "is none of those that the first line names"));
     }
-    let realm = fields.text("realm")?;
-    let hint = hint(&mut fields)?;
-    let (mut used_at, mut refused_at, mut restored_at, mut note) = (None, None, None, None);
-    let binding = match fields.maybe_object("binding")? {
-        Some(mut part) => {
-            used_at = part.maybe_moment("used_at_ms")?;
-            refused_at = part.maybe_moment("refused_at_ms")?;
-            note = part.maybe_text("note")?;
-            restored_at = part.maybe_moment("restored_at_ms")?;
-            Some(binding(part, id, hint.clone())?)
-        }
-        None => None,
-    };
-    let ban = fields.maybe_object("ban")?.map(|part| ban(part, id, hint.clone())).transpose()?;
-    let candidates = candidates(&mut fields)?;
-    let archive = fields.objects("archived")?.into_iter().map(former).collect::<Result<Vec<_>, _>>()?;
-    if binding.is_none() && ban.is_none() && candidates.is_empty() && archive.is_empty() {
+    if binding.is_none() && ban.is_none() && candidates.is_empty() && archived.is_empty() {
         return Err(Fault::new("", "holds a key of which nothing is known: no binding, ban, candidates or archived"));
     }
-    fields.end()?;
+    let (used_at, refused_at, restored_at, note) = binding.as_ref().map_or_else(Default::default, |part| {
+        (part.used_at_ms, part.refused_at_ms, part.restored_at_ms, part.note.clone())
+    });
+    let binding = binding.map(|part| part.read(id, hint.clone())).transpose()?;
+    let ban = ban.map(|part| part.read(id, hint.clone()));
+    let archived = archived.into_iter().enumerate().map(|(nth, part)| part.read(nth));
+    let archive = archived.collect::<Result<_, _>>()?;
+    let facts = KeyFacts { binding, ban, candidates: read_candidates(candidates)? };
     let key = Fingerprint { digest, pepper, realm, hint, others: Vec::new() };
-    let facts = KeyFacts { binding, ban, candidates };
     Ok(Line::Key(Box::new(ExportedKey { id, key, facts, used_at, refused_at, restored_at, note, archive })))
 }
 
-fn pepper_id(fields: &mut Fields, name: &str) -> Result<PepperId, Fault> {
-    fields.parsed(name, "must be 8 lower-case hex digits")
-}
-
-/// Checked, for it is shown: whoever writes such files by hand must not have keys shown.
-fn hint(fields: &mut Fields) -> Result<Option<Hint>, Fault> {
-    let Some(text) = fields.maybe_text("hint")? else { return Ok(None) };
-    let fits = text.chars().count() == 9 && text.chars().enumerate().all(|(nth, c)| (nth == 4) == (c == '…'));
-    if fits {
-        Ok(Some(Hint::from_stored(text)))
-    } else {
-        Err(Fault::new("hint", "must be 4 characters, … and 4 more"))
-    }
-}
-
-fn binding(mut part: Fields, id: KeyId, hint: Option<Hint>) -> Result<Binding, Fault> {
-    let state = part.text("state")?;
-    let state = State::from_word(&state)
-        .ok_or_else(|| Fault::new(part.name("state"), "must be provisional, learned or pinned"))?;
-    let networks = networks(&mut part)?;
-    if networks.is_empty() && state != State::Pinned {
-        return Err(Fault::new(part.name("networks"), "has none; only a pinned key is reserved so"));
-    }
-    let created_at = part.moment("created_at_ms")?;
-    let open_until = part.maybe_moment("open_until_ms")?;
-    let expires_at = part.maybe_moment("expires_at_ms")?;
-    if open_until.is_some() && state == State::Pinned {
-        return Err(Fault::new(part.name("open_until_ms"), "does not belong to a pinned binding, which nobody joins"));
-    }
-    if expires_at.is_some() != (state == State::Provisional) {
-        return Err(Fault::new(part.name("expires_at_ms"), "belongs to provisional bindings, to each of them"));
-    }
-    part.end()?;
-    Ok(Binding { id, hint, state, networks, created_at, open_until, expires_at })
-}
-
-fn ban(mut part: Fields, id: KeyId, hint: Option<Hint>) -> Result<Ban, Fault> {
-    let (until, reason) = (part.maybe_moment("until_ms")?, part.maybe_text("reason")?);
-    let (actor, created_at) = (part.text("actor")?, part.moment("created_at_ms")?);
-    part.end()?;
-    Ok(Ban { id, hint, until, reason, actor, created_at })
-}
-
-fn candidates(fields: &mut Fields) -> Result<Vec<Candidate>, Fault> {
-    let mut candidates: Vec<Candidate> = Vec::new();
-    for mut part in fields.objects("candidates")? {
-        let (name, text) = (part.name("network"), part.text("network")?);
-        let (network, first_at) = (network(&name, &text)?, part.moment("first_at_ms")?);
-        part.end()?;
-        if candidates.iter().any(|earlier| earlier.network == network) {
-            return Err(Fault::new(name, "is there twice"));
+impl BindingPart {
+    fn read(self, id: KeyId, hint: Option<Hint>) -> Result<Binding, Fault> {
+        let Self { state, networks, created_at_ms, open_until_ms, expires_at_ms, .. } = self;
+        let networks = sorted(networks, "binding")?;
+        if networks.is_empty() && state != State::Pinned {
+            return Err(Fault::new("binding.networks", "has none; only a pinned key is reserved so"));
         }
-        candidates.push(Candidate { network, first_at });
-    }
-    match candidates.len() {
-        0..=MAX_CANDIDATES => Ok(candidates),
-        _ => Err(Fault::new("candidates", format_args!("are more than {MAX_CANDIDATES}"))),
+        if open_until_ms.is_some() && state == State::Pinned {
+            let why = "does not belong to a pinned binding, which nobody joins";
+            return Err(Fault::new("binding.open_until_ms", why));
+        }
+        if expires_at_ms.is_some() != (state == State::Provisional) {
+            return Err(Fault::new("binding.expires_at_ms", "belongs to provisional bindings, to each of them"));
+        }
+        let (created_at, open_until, expires_at) = (created_at_ms, open_until_ms, expires_at_ms);
+        Ok(Binding { id, hint, state, networks, created_at, open_until, expires_at })
     }
 }
 
-fn former(mut part: Fields) -> Result<ArchivedBinding, Fault> {
-    let networks = networks(&mut part)?;
-    let (created_at, archived_at) = (part.moment("created_at_ms")?, part.moment("archived_at_ms")?);
-    part.end()?;
-    Ok(ArchivedBinding { networks, created_at, archived_at })
+impl BanPart {
+    fn read(self, id: KeyId, hint: Option<Hint>) -> Ban {
+        let Self { until_ms: until, reason, actor, created_at_ms: created_at, .. } = self;
+        Ban { id, hint, until, reason, actor, created_at }
+    }
+}
+
+impl ArchivedPart {
+    fn read(self, nth: usize) -> Result<ArchivedBinding, Fault> {
+        let Self { networks, created_at_ms: created_at, archived_at_ms: archived_at, .. } = self;
+        Ok(ArchivedBinding { networks: sorted(networks, &format!("archived[{nth}]"))?, created_at, archived_at })
+    }
+}
+
+fn read_candidates(parts: Vec<CandidatePart>) -> Result<Vec<Candidate>, Fault> {
+    if parts.len() > MAX_CANDIDATES {
+        return Err(Fault::new("candidates", format_args!("are more than {MAX_CANDIDATES}")));
+    }
+    let candidates = parts.iter().map(|part| Candidate { network: part.network, first_at: part.first_at_ms });
+    each_once(parts.iter().map(|part| part.network), |nth| format!("candidates[{nth}].network"))?;
+    Ok(candidates.collect())
 }
 
 /// In the order that stores give them in.
-fn networks(part: &mut Fields) -> Result<Vec<Network>, Fault> {
-    let mut found: Vec<(String, Network)> = Vec::new();
-    for (name, text) in part.texts("networks")? {
-        let network = network(&name, &text)?;
-        if found.iter().any(|(_, earlier)| *earlier == network) {
-            return Err(Fault::new(name, "is there twice"));
-        }
-        found.push((network.to_string(), network));
-    }
-    found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    Ok(found.into_iter().map(|(_, network)| network).collect())
+fn sorted(mut networks: Vec<Network>, of: &str) -> Result<Vec<Network>, Fault> {
+    each_once(networks.iter().copied(), |nth| format!("{of}.networks[{nth}]"))?;
+    networks.sort_by_cached_key(Network::to_string);
+    Ok(networks)
 }
 
-fn network(name: &str, text: &str) -> Result<Network, Fault> {
-    text.parse().map_err(|error| match error {
-        NetworkError::Unparsable(_) => Fault::new(name, "not an IP address or CIDR"),
-        NetworkError::HostBits { .. } | NetworkError::Disguised(_) => Fault::new(name, error),
-    })
+fn each_once(networks: impl Iterator<Item = Network>, name: impl Fn(usize) -> String) -> Result<(), Fault> {
+    let mut earlier = HashSet::new();
+    match networks.enumerate().find(|(_, network)| !earlier.insert(*network)) {
+        Some((nth, _)) => Err(Fault::new(name(nth), "is there twice")),
+        None => Ok(()),
+    }
 }
+
+#[cfg(test)]
+mod tests;

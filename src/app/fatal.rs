@@ -1,6 +1,6 @@
-//! The end of a process that cannot go on.
+//! What ends the process.
 
 use std::error::Error;
 
-/// Whatever ends the process; the text is for the operator.
+/// Its text is for the operator.
 pub type Fatal = Box<dyn Error + Send + Sync>;

@@ -3,8 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rand::RngExt;
-use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::fatal::Fatal;
@@ -12,6 +10,7 @@ use crate::{
     app::pepper,
     config::{Config, Store as Choice},
     domain::Peppers,
+    net::backoff::Backoff,
     store::{
         Store,
         postgres::{OpenError, Options, PostgresStore},
@@ -71,7 +70,7 @@ pub(super) async fn migrate(config: &Config) -> Result<String, Fatal> {
     Ok(place)
 }
 
-/// Between two tries; twice as long each time, up to the longest, and never at the same moment as everyone else.
+/// Between two tries.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 
@@ -103,7 +102,7 @@ fn refusal(fault: OpenError) -> Fatal {
 }
 
 async fn prepare(store: &PostgresStore, peppers: &Peppers) -> Result<(), OpenError> {
-    let (mut retry, mut told) = (FIRST_RETRY, false);
+    let (mut backoff, mut told) = (Backoff::new(FIRST_RETRY, LAST_RETRY), false);
     loop {
         match store.prepare(peppers).await {
             Ok(()) => {
@@ -116,9 +115,7 @@ async fn prepare(store: &PostgresStore, peppers: &Peppers) -> Result<(), OpenErr
                 if !std::mem::replace(&mut told, true) {
                     warn!(%cause, "store.url: the store is not there yet; nothing is decided until it is");
                 }
-                let part = rand::rng().random_range(0.5..1.0);
-                sleep(retry.mul_f64(part)).await;
-                retry = LAST_RETRY.min(retry * 2);
+                backoff.pause().await;
             }
             Err(fault) => return Err(fault),
         }

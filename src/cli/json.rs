@@ -3,78 +3,81 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use crate::{
-    admin::api::{
-        AuditRecord, Ban, Binding, Candidate, ChangeResponse, ExplainResponse, ExplainedCarrier, GetKeyResponse,
-        GetStatusResponse, Key, LetThroughKey, Life, ListAuditResponse, ListKeysResponse, ListPeppersResponse, Pepper,
-        PepperRows, PromotedKey, RefusedNetwork, RotationResponse,
-    },
+    admin::api::{ChangeResponse, ExplainResponse, LetThroughKey, PromotedKey},
     doctor::{Code, Finding, Report},
     domain::Timestamp,
 };
 
 use super::{
     gathered::{Imported, Walked},
-    show::{state, undo},
+    show::undo,
 };
 
-pub(super) fn list(answer: &ListKeysResponse) -> Value {
-    json!({ "keys": answer.keys.iter().map(key).collect::<Vec<_>>(), "now": time(answer.now_ms) })
+/// Durations stay in milliseconds, as their names say.
+const DURATIONS: [&str; 2] = ["uptime_ms", "since_poll_ms"];
+
+/// A message as it came. A binding without networks is `reserved`, and what can be undone has the command for it.
+pub(super) fn message(message: &impl Serialize) -> Value {
+    // Texts and numbers under the names of fields: nothing of it can fail.
+    document(serde_json::to_value(message).unwrap_or_default())
 }
 
-pub(super) fn one(answer: &GetKeyResponse) -> Value {
-    json!({
-        "key": answer.key.as_ref().map(key),
-        "refused": answer.refused.iter().map(refused).collect::<Vec<_>>(),
-        "now": time(answer.now_ms),
-    })
+fn document(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.is_empty() => Value::Null,
+        Value::Array(values) => values.into_iter().map(document).collect(),
+        Value::Object(fields) => Value::Object(object(fields)),
+        value => value,
+    }
+}
+
+fn object(fields: Map<String, Value>) -> Map<String, Value> {
+    let mut fields: Map<_, _> = fields.into_iter().map(field).collect();
+    let is_reserved = fields.get("networks").and_then(Value::as_array).is_some_and(Vec::is_empty);
+    if let Some(state) = fields.get_mut("state").filter(|_| is_reserved) {
+        *state = "reserved".into();
+    }
+    if let Some(undoable) = fields.remove("undoable") {
+        let record = fields.get("record").and_then(Value::as_i64).filter(|_| undoable == true);
+        fields.insert("undo".to_owned(), record.map(undo).into());
+    }
+    fields
+}
+
+fn field((name, value): (String, Value)) -> (String, Value) {
+    match name.strip_suffix("_ms").filter(|_| !DURATIONS.contains(&name.as_str())) {
+        Some(moment) => (moment.to_owned(), value.as_i64().map(time).into()),
+        None => (name, document(value)),
+    }
 }
 
 pub(super) fn exported(keys: u64, path: &Path) -> Value {
     json!({ "exported": keys, "file": path.display().to_string() })
 }
 
-pub(super) fn imported(imported: &Imported) -> Value {
-    let last = &imported.last;
-    json!({
-        "keys": last.keys,
-        "imported": last.imported,
-        "identical": last.identical,
-        "skipped": last.skipped,
-        "skipped_key_ids": imported.skipped,
-        "other_realm": last.other_realm,
-    })
+/// `skipped_key_ids` are of the whole file.
+pub(super) fn imported(Imported { last, skipped }: &Imported) -> Value {
+    with(last, [("skipped_key_ids", json!(skipped))])
 }
 
 pub(super) fn change(answer: &ChangeResponse) -> Value {
-    json!({
-        "key": answer.key.as_ref().map(key),
-        "before": answer.before.as_ref().map(key),
-        "revision": answer.revision,
-        "refused": answer.refused.iter().map(refused).collect::<Vec<_>>(),
-        "now": time(answer.now_ms),
-        "in_effect": answer.in_effect,
-        "record": answer.record,
-        "detail": word(&answer.detail),
-        "undo": undo(answer.record),
-    })
+    with(answer, [("undo", undo(answer.record).into())])
 }
 
-pub(super) fn promoted(walked: &Walked) -> Value {
-    let Walked { dry_run, keys, let_through, end } = walked;
-    json!({
-        "dry_run": dry_run,
-        "keys": keys.iter().map(promoted_key).collect::<Vec<_>>(),
-        "bound": end.bound,
-        "reserved": end.reserved,
-        "skipped": end.skipped,
-        "let_through": let_through.iter().map(let_through_key).collect::<Vec<_>>(),
-        "let_through_cut": end.let_through_cut,
-        "in_effect": end.in_effect,
-        "now": time(end.now_ms),
-    })
+fn with<const N: usize>(answer: &impl Serialize, more: [(&str, Value); N]) -> Value {
+    let mut value = message(answer);
+    more.into_iter().for_each(|(name, more)| value[name] = more);
+    value
+}
+
+pub(super) fn promoted(Walked { dry_run, keys, let_through, end }: &Walked) -> Value {
+    let keys = keys.iter().map(promoted_key).collect();
+    let let_through = let_through.iter().map(let_through_key).collect();
+    with(end, [("dry_run", json!(dry_run)), ("keys", keys), ("let_through", let_through)])
 }
 
 fn let_through_key(it: &LetThroughKey) -> Value {
@@ -83,7 +86,7 @@ fn let_through_key(it: &LetThroughKey) -> Value {
         "key_id": key.key_id,
         "hint": word(&key.hint),
         "networks": key.binding.unwrap_or_default().networks,
-        "refused": it.refused.iter().map(refused).collect::<Vec<_>>(),
+        "refused": it.refused.iter().map(message).collect::<Vec<_>>(),
     })
 }
 
@@ -97,46 +100,13 @@ fn promoted_key(key: &PromotedKey) -> Value {
     })
 }
 
-pub(super) fn records(answer: &ListAuditResponse) -> Value {
-    json!({ "records": answer.records.iter().map(record).collect::<Vec<_>>(), "now": time(answer.now_ms) })
-}
-
-/// Durations stay in milliseconds, as their names say.
-pub(super) fn status(answer: &GetStatusResponse) -> Value {
-    json!({
-        "version": answer.version,
-        "pid": answer.pid,
-        "uptime_ms": answer.uptime_ms,
-        "serving": answer.serving,
-        "mode": answer.mode,
-        "store": answer.store,
-        "applied_revision": answer.applied_revision,
-        "since_poll_ms": answer.since_poll_ms,
-        "pepper_id": answer.pepper_id,
-        "realm": answer.realm,
-        "learned": answer.learned,
-        "pinned": answer.pinned,
-        "reserved": answer.reserved,
-        "banned": answer.banned,
-        "provisional": answer.provisional,
-        "observed": answer.observed,
-    })
-}
-
 /// `policy` is `null` while there is none.
 pub(super) fn explained(answer: &ExplainResponse) -> Value {
-    let address = answer.address.clone().unwrap_or_default();
-    let carrier = |it: &ExplainedCarrier| json!({ "carrier": it.carrier, "form": word(&it.form), "holds": it.holds });
     json!({
-        "address": {
-            "source": address.source,
-            "client": word(&address.client),
-            "written": word(&address.written),
-            "how": address.how,
-        },
+        "address": message(&answer.address),
         "profile": answer.profile,
-        "carriers": answer.carriers.iter().map(carrier).collect::<Vec<_>>(),
-        "key": answer.key.as_ref().map(key),
+        "carriers": answer.carriers.iter().map(message).collect::<Vec<_>>(),
+        "key": message(&answer.key),
         "looked_up": answer.looked_up,
         "policy": Value::Null,
         "mode": answer.mode,
@@ -159,100 +129,6 @@ pub(super) fn report(report: &Report) -> Value {
     })
 }
 
-pub(super) fn peppers(answer: &ListPeppersResponse) -> Value {
-    let pepper = |it: &Pepper| {
-        json!({
-            "id": it.id,
-            "state": it.state,
-            "listed": it.listed,
-            "left": it.left.map(left),
-            "retired_at": it.retired_at_ms.map(time),
-        })
-    };
-    json!({ "peppers": answer.peppers.iter().map(pepper).collect::<Vec<_>>(), "now": time(answer.now_ms) })
-}
-
-/// `forgotten` is of the whole command, which may have asked more than once.
-pub(super) fn rotation(answer: &RotationResponse) -> Value {
-    json!({
-        "revision": answer.revision,
-        "in_effect": answer.in_effect,
-        "done": answer.done,
-        "forgotten": answer.forgotten,
-        "left": answer.left.map(left),
-        "now": time(answer.now_ms),
-    })
-}
-
-fn left(left: PepperRows) -> Value {
-    let PepperRows { bindings, bans, observed, archived } = left;
-    json!({ "bindings": bindings, "bans": bans, "observed": observed, "archived": archived })
-}
-
-fn key(key: &Key) -> Value {
-    json!({
-        "key_id": key.key_id,
-        "hint": word(&key.hint),
-        "binding": key.binding.as_ref().map(|it| binding(it, state(key))),
-        "ban": key.ban.as_ref().map(ban),
-        "life": key.life.as_ref().map(life),
-        "candidates": key.candidates.iter().map(candidate).collect::<Vec<_>>(),
-    })
-}
-
-fn binding(binding: &Binding, state: &str) -> Value {
-    json!({
-        "state": state,
-        "networks": binding.networks,
-        "created_at": time(binding.created_at_ms),
-        "open_until": binding.open_until_ms.map(time),
-        "expires_at": binding.expires_at_ms.map(time),
-    })
-}
-
-fn life(life: &Life) -> Value {
-    json!({
-        "used_at": life.used_at_ms.map(time),
-        "refused_at": life.refused_at_ms.map(time),
-        "note": word(&life.note),
-    })
-}
-
-fn candidate(candidate: &Candidate) -> Value {
-    json!({ "network": candidate.network, "first_at": time(candidate.first_at_ms) })
-}
-
-fn ban(ban: &Ban) -> Value {
-    json!({
-        "until": ban.until_ms.map(time),
-        "reason": word(&ban.reason),
-        "actor": ban.actor,
-        "created_at": time(ban.created_at_ms),
-        "in_force": ban.in_force,
-    })
-}
-
-fn refused(refused: &RefusedNetwork) -> Value {
-    json!({ "network": refused.network, "count": refused.count, "would_deny": refused.would_deny, "last_at": time(refused.last_at_ms) })
-}
-
-pub(super) fn record(record: &AuditRecord) -> Value {
-    json!({
-        "record": record.record,
-        "kind": record.kind,
-        "reason": word(&record.reason),
-        "key_id": word(&record.key_id),
-        "network": word(&record.network),
-        "count": record.count,
-        "first_at": time(record.first_at_ms),
-        "last_at": time(record.last_at_ms),
-        "actor": word(&record.actor),
-        "decision_id": word(&record.decision_id),
-        "detail": word(&record.detail),
-        "undo": record.undoable.then(|| undo(record.record)),
-    })
-}
-
 fn word(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
@@ -260,3 +136,6 @@ fn word(text: &str) -> Option<&str> {
 fn time(millis: i64) -> String {
     Timestamp::from_millis(millis).to_string()
 }
+
+#[cfg(test)]
+mod tests;

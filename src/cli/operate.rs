@@ -80,7 +80,7 @@ async fn list(session: &Session<'_>, args: ListArgs) -> Result<(), Failure> {
     emit(
         session.output,
         || show::list(&answer, filtered, session.screen),
-        || json::list(&answer),
+        || json::message(&answer),
         || csv::list(&answer),
     )?;
     if session.output != Output::Json && answer.keys.len() == limit as usize {
@@ -106,7 +106,7 @@ async fn tell_observed(session: &Session<'_>) {
 async fn show_one(session: &Session<'_>, which: Which) -> Result<(), Failure> {
     let request = GetKeyRequest { key: Some(which.resolve()?) };
     let answer = ask(session.socket, async |api| api.get_key(request).await).await?;
-    document(session, || show::one(&answer), || json::one(&answer))
+    document(session, || show::one(&answer), || json::message(&answer))
 }
 
 async fn explain(session: &Session<'_>, args: ExplainArgs) -> Result<(), Failure> {
@@ -134,7 +134,7 @@ async fn explain(session: &Session<'_>, args: ExplainArgs) -> Result<(), Failure
 
 async fn status(session: &Session<'_>) -> Result<(), Failure> {
     let answer = ask(session.socket, async |api| api.get_status(GetStatusRequest {}).await).await?;
-    document(session, || show::status(&answer), || json::status(&answer))
+    document(session, || show::status(&answer), || json::message(&answer))
 }
 
 async fn audit(session: &Session<'_>, args: AuditArgs) -> Result<(), Failure> {
@@ -157,7 +157,7 @@ async fn audit(session: &Session<'_>, args: AuditArgs) -> Result<(), Failure> {
     emit(
         session.output,
         || show::records(&answer, filtered, session.screen),
-        || json::records(&answer),
+        || json::message(&answer),
         || csv::records(&answer),
     )?;
     if decision.is_some() && answer.records.is_empty() {

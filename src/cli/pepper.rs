@@ -22,7 +22,7 @@ pub(super) fn run(command: RotationCommand, session: &Session) -> Result<(), Fai
         match command {
             RotationCommand::List => {
                 let answer = ask(session.socket, async |api| api.list_peppers(ListPeppersRequest {}).await).await?;
-                document(session, || show::peppers(&answer, session.screen), || json::peppers(&answer))
+                document(session, || show::peppers(&answer, session.screen), || json::message(&answer))
             }
             RotationCommand::Activate { id } => activate(session, id).await,
             RotationCommand::Retire { id, forget, yes } => {
@@ -42,7 +42,7 @@ async fn activate(session: &Session<'_>, id: PepperId) -> Result<(), Failure> {
     let request = ActivatePepperRequest { id: id.to_string() };
     let answer = ask(session.socket, async |api| api.activate_pepper(request).await).await?;
     warn_if_late(&answer);
-    document(session, || show::activated(&id), || json::rotation(&answer))
+    document(session, || show::activated(&id), || json::message(&answer))
 }
 
 /// The server deletes a bounded number at once, so that no claim waits for long.
@@ -57,7 +57,7 @@ async fn retire(session: &Session<'_>, id: PepperId, forget: bool) -> Result<(),
         }
     };
     warn_if_late(&answer);
-    document(session, || show::retired(&id, &answer), || json::rotation(&answer))
+    document(session, || show::retired(&id, &answer), || json::message(&answer))
 }
 
 fn warn_if_late(answer: &RotationResponse) {

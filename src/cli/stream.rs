@@ -88,7 +88,7 @@ pub(super) async fn tail(session: &Session<'_>, args: TailArgs) -> Result<(), Fa
 }
 
 fn json_line(record: &AuditRecord) -> String {
-    format!("{}\n", json::record(record))
+    format!("{}\n", json::message(record))
 }
 
 /// As a moment, or as milliseconds before now.

@@ -1,4 +1,4 @@
-//! An address and where it was found, or why none could be established.
+//! An address that was established, or why none was.
 
 use crate::domain::ClientIp;
 

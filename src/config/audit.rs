@@ -3,8 +3,8 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
-    parse::{duration, word},
     source::Source,
+    values::{duration, word},
 };
 
 /// How the audit is kept.

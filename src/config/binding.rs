@@ -3,8 +3,8 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
-    parse::{duration, number, word},
     source::Source,
+    values::{duration, number, word},
 };
 use crate::{
     domain::{FirstUse, Network, Shape, shape::Override},
@@ -19,7 +19,7 @@ const NETWORKS: RangeInclusive<u16> = 1..=64;
 const WINDOW: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24 * 365);
 
 pub(super) fn take(source: &mut Source) -> Option<(FirstUse, Shape)> {
-    let first_use = source.take("binding.first_use", word(&[("claim", FirstUse::Claim), ("deny", FirstUse::Deny)]));
+    let first_use = source.take("binding.first_use", word(&FirstUse::ALL.map(|word| (word.as_str(), word))));
     let prefix_v4 = source.take("binding.prefix_v4", |text| bits(text, BITS_V4));
     let prefix_v6 = source.take("binding.prefix_v6", |text| bits(text, BITS_V6));
     let overrides = source.take_list("binding.prefix_overrides", prefix_override);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{parse::word, source::Source};
+use super::{source::Source, values::word};
 use crate::{
     files,
     net::{

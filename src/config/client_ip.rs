@@ -1,6 +1,6 @@
 //! `client_ip.*`: settings that make sense only together.
 
-use super::{parse::word, source::Source as Settings};
+use super::{source::Source as Settings, values::word};
 use crate::{
     client_ip::{Resolver, Source},
     domain::{Nat64, Network},

@@ -1,6 +1,6 @@
 //! `credentials.*`: which profile reads the keys, and the profiles that the operator writes himself.
 
-use super::{parse::word, source::Source};
+use super::{source::Source, values::word};
 use crate::credential::{Alphabet, Carrier, Credentials, Custom, Dialect, Options, Plus, Profile};
 
 /// A custom profile by its name; `None` if it has faults, which are told already.

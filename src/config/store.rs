@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{parse::number, source::Source};
+use super::{source::Source, values::number};
 use crate::{files, store::postgres};
 
 /// `store.url` and what belongs to it.

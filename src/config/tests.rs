@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     credential::{Alphabet, CREDENTIAL_HEADERS, Dialect, PROFILES, Plus, Profile},
-    domain::FirstUse,
+    domain::{BindingRules, FirstUse},
     settings::Help,
 };
 

@@ -2,11 +2,15 @@
 
 use std::{fs, net::SocketAddr, path::Path};
 
-use super::source::{Faults, SecretFile};
+use super::{
+    source::{Faults, SecretFile},
+    store::Store,
+};
 use crate::{
     client_ip::{Resolver, Source},
     credential::{CREDENTIAL_HEADERS, Credentials, Place, same_name},
-    net::listen::Address,
+    domain::Peppers,
+    net::{listen::Address, redis_link},
 };
 
 /// Two listeners on one address: the second would be refused it at the start.
@@ -35,6 +39,24 @@ pub(super) fn secrets(faults: &mut Faults, files: &[SecretFile]) {
         if tokens.iter().any(|token| real(token).is_some_and(|path| real(&pepper).is_some_and(|it| it == path))) {
             faults.push(format!("{}: {} is the file of listen.caller_token_file", pepper.name, pepper.path.display()));
         }
+    }
+}
+
+/// What only one process, or many, can use.
+pub(super) fn replicas(
+    faults: &mut Faults,
+    store: Option<&Store>,
+    redis: Option<&Option<redis_link::Options>>,
+    peppers: Option<&Option<Peppers>>,
+) {
+    if let (Some(Store::Sqlite(_)), Some(Some(_))) = (store, redis) {
+        faults.push("redis.url: is for many replicas of one postgres:// store; a file has one process".to_owned());
+    }
+    if let (Some(Store::Postgres(_)), Some(None)) = (store, peppers) {
+        faults.push(
+            "pepper.secrets: a postgres:// store needs one that every replica is given; `sentinel pepper new` makes it"
+                .to_owned(),
+        );
     }
 }
 

@@ -1,12 +1,18 @@
 //! What an operator is told of a carrier: where, in which form, and what became of it. Never the text itself.
 
+use strum::{Display, EnumString, VariantArray, VariantNames};
+
 use super::{
     carrier::{Carrier, Form, Place},
     slot::Slot,
 };
+use crate::domain::words;
 
-/// What a carrier holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+words!(What);
+
+/// What a carrier holds; one word each, for scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum What {
     /// The key, or the same key once more.
     Key,
@@ -20,20 +26,6 @@ pub enum What {
     Repeated,
     /// Not judged: `credentials.passthrough` exempts it in this request.
     Exempt,
-}
-
-impl What {
-    /// One word for scripts.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::AnotherKey => "another_key",
-            Self::Placeholder => "placeholder",
-            Self::Malformed => "malformed",
-            Self::Repeated => "repeated",
-            Self::Exempt => "exempt",
-        }
-    }
 }
 
 /// A carrier that is there.

@@ -1,9 +1,15 @@
 //! The closed list of what is looked at.
 
-use std::fmt;
+use strum::{Display, EnumString, VariantArray, VariantNames};
 
-/// What a finding is about: one stable word for scripts. The list is closed; [`Code::ALL`] enumerates it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+use crate::domain::words;
+
+words!(Code);
+
+/// What a finding is about: one stable word for scripts. The list is closed; [`Code::ALL`] enumerates it,
+/// in the order of the README's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Code {
     /// The data folder's mode and owner.
     DataDirPermissions,
@@ -60,81 +66,35 @@ pub enum Code {
 }
 
 impl Code {
-    /// Every code, in the order of the README's table.
-    pub const ALL: [Self; 26] = [
-        Self::DataDirPermissions,
-        Self::PepperPermissions,
-        Self::CallerTokenPermissions,
-        Self::DatabasePermissions,
-        Self::GrpcSocketPermissions,
-        Self::AdminSocketPermissions,
-        Self::ConfigDiffers,
-        Self::ManyKeysOnOneNetwork,
-        Self::ClientIpUnknown,
-        Self::UnclaimableNetwork,
-        Self::CallerRejected,
-        Self::MalformedRequest,
-        Self::EnvoyExtAuthzMissing,
-        Self::EnvoyNotEnforced,
-        Self::EnvoyFailureModeAllow,
-        Self::EnvoyService,
-        Self::EnvoyClientAddress,
-        Self::EnvoyMetadata,
-        Self::EnvoyTrustedProxies,
-        Self::EnvoyCallerToken,
-        Self::EnvoyHiddenHeaders,
-        Self::EnvoyRawHeaders,
-        Self::EnvoyTimeout,
-        Self::EnvoyCorsOrder,
-        Self::EnvoyStatusOnError,
-        Self::EnvoyValidateMutations,
-    ];
-
-    /// The word itself, and what it looks at.
-    const fn texts(self) -> (&'static str, &'static str) {
-        match self {
-            Self::DataDirPermissions => ("data_dir_permissions", "the data folder is its owner's alone"),
-            Self::PepperPermissions => ("pepper_permissions", "nobody else can read or replace the pepper"),
-            Self::CallerTokenPermissions => ("caller_token_permissions", "nobody else can read or replace the token"),
-            Self::DatabasePermissions => ("database_permissions", "nobody else can read the database"),
-            Self::GrpcSocketPermissions => ("grpc_socket_permissions", "only Envoy can ask for decisions"),
-            Self::AdminSocketPermissions => ("admin_socket_permissions", "only the server's user is its operator"),
-            Self::ConfigDiffers => ("config_differs", "the server runs with the settings read here"),
-            Self::ManyKeysOnOneNetwork => ("many_keys_on_one_network", "no single address owns most keys"),
-            Self::ClientIpUnknown => ("client_ip_unknown", "no denials because the client's address is not known"),
-            Self::UnclaimableNetwork => ("unclaimable_network", "no denials because an address may never own a key"),
-            Self::CallerRejected => ("caller_rejected", "no denials because the caller showed no token"),
-            Self::MalformedRequest => ("malformed_request", "no denials because Envoy's message is not understood"),
-            Self::EnvoyExtAuthzMissing => ("envoy_ext_authz_missing", "every connection manager asks Sentinel"),
-            Self::EnvoyNotEnforced => ("envoy_not_enforced", "every request is asked for, and the answer obeyed"),
-            Self::EnvoyFailureModeAllow => ("envoy_failure_mode_allow", "a lost Sentinel lets nobody in"),
-            Self::EnvoyService => ("envoy_service", "Envoy asks over gRPC, version 3"),
-            Self::EnvoyClientAddress => ("envoy_client_address", "Envoy's client fits client_ip.source"),
-            Self::EnvoyMetadata => ("envoy_metadata", "Envoy sends x-client-ip and x-peer-ip, once and the right ones"),
-            Self::EnvoyTrustedProxies => ("envoy_trusted_proxies", "Envoy and Sentinel trust the same proxies"),
-            Self::EnvoyCallerToken => ("envoy_caller_token", "Envoy shows the caller's token if it is asked for"),
-            Self::EnvoyHiddenHeaders => ("envoy_hidden_headers", "Sentinel sees every header that it reads"),
-            Self::EnvoyRawHeaders => ("envoy_raw_headers", "headers arrive as they were sent"),
-            Self::EnvoyTimeout => ("envoy_timeout", "Envoy waits as long as check_deadline"),
-            Self::EnvoyCorsOrder => ("envoy_cors_order", "preflights are answered before a key is asked for"),
-            Self::EnvoyStatusOnError => ("envoy_status_on_error", "a lost Sentinel is no refusal of the key"),
-            Self::EnvoyValidateMutations => ("envoy_validate_mutations", "Envoy checks what Sentinel makes it write"),
-        }
-    }
-
-    /// The word itself.
-    pub const fn as_str(self) -> &'static str {
-        self.texts().0
-    }
-
     /// What is so where nothing is found.
     pub const fn promise(self) -> &'static str {
-        self.texts().1
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        match self {
+            Self::DataDirPermissions => "the data folder is its owner's alone",
+            Self::PepperPermissions => "nobody else can read or replace the pepper",
+            Self::CallerTokenPermissions => "nobody else can read or replace the token",
+            Self::DatabasePermissions => "nobody else can read the database",
+            Self::GrpcSocketPermissions => "only Envoy can ask for decisions",
+            Self::AdminSocketPermissions => "only the server's user is its operator",
+            Self::ConfigDiffers => "the server runs with the settings read here",
+            Self::ManyKeysOnOneNetwork => "no single address owns most keys",
+            Self::ClientIpUnknown => "no denials because the client's address is not known",
+            Self::UnclaimableNetwork => "no denials because an address may never own a key",
+            Self::CallerRejected => "no denials because the caller showed no token",
+            Self::MalformedRequest => "no denials because Envoy's message is not understood",
+            Self::EnvoyExtAuthzMissing => "every connection manager asks Sentinel",
+            Self::EnvoyNotEnforced => "every request is asked for, and the answer obeyed",
+            Self::EnvoyFailureModeAllow => "a lost Sentinel lets nobody in",
+            Self::EnvoyService => "Envoy asks over gRPC, version 3",
+            Self::EnvoyClientAddress => "Envoy's client fits client_ip.source",
+            Self::EnvoyMetadata => "Envoy sends x-client-ip and x-peer-ip, once and the right ones",
+            Self::EnvoyTrustedProxies => "Envoy and Sentinel trust the same proxies",
+            Self::EnvoyCallerToken => "Envoy shows the caller's token if it is asked for",
+            Self::EnvoyHiddenHeaders => "Sentinel sees every header that it reads",
+            Self::EnvoyRawHeaders => "headers arrive as they were sent",
+            Self::EnvoyTimeout => "Envoy waits as long as check_deadline",
+            Self::EnvoyCorsOrder => "preflights are answered before a key is asked for",
+            Self::EnvoyStatusOnError => "a lost Sentinel is no refusal of the key",
+            Self::EnvoyValidateMutations => "Envoy checks what Sentinel makes it write",
+        }
     }
 }

@@ -18,7 +18,11 @@ pub use host::{Entry, Group, Host, Place, Secret, Socket};
 pub use server::{Denials, Diagnosis};
 pub use yaml::Fault;
 
-use crate::{client_ip::Resolver, credential::Credentials, net::caller::Callers};
+use strum::{Display, EnumString, VariantArray, VariantNames};
+
+use crate::{client_ip::Resolver, credential::Credentials, domain::words, net::caller::Callers};
+
+words!(Severity);
 
 /// The settings that Envoy and this machine have to fit.
 #[derive(Clone, Debug)]
@@ -34,22 +38,13 @@ pub struct Setup {
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Severity {
     /// Keys are open to others, or owners are refused.
     Error,
     /// It works, but worse than it could, or only by luck; or it may be harmless, which only a person can say.
     Warning,
-}
-
-impl Severity {
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-        }
-    }
 }
 
 /// Something to put right.

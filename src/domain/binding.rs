@@ -1,9 +1,14 @@
 //! Who owns a key, and whether it is banned.
 
-use super::{ClientIp, Hint, KeyId, Network, Timestamp};
+use strum::{Display, EnumString, VariantArray, VariantNames};
+
+use super::{ClientIp, Hint, KeyId, Network, Timestamp, words::words};
+
+words!(State);
 
 /// How a binding came about, and so what may change it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// By first use, until the upstream confirms the key or the binding expires.
     Provisional,
@@ -11,25 +16,6 @@ pub enum State {
     Learned,
     /// By an operator: never extended by use, never archived. Without networks it is *reserved*.
     Pinned,
-}
-
-impl State {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Provisional, Self::Learned, Self::Pinned];
-
-    /// The word stored and printed.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Provisional => "provisional",
-            Self::Learned => "learned",
-            Self::Pinned => "pinned",
-        }
-    }
-
-    /// The state with this word, if there is one.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
-    }
 }
 
 /// A key and the networks that own it.

@@ -2,7 +2,12 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{Ban, Binding, Fingerprint, KeyId, Network, Reason, Timestamp};
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, VariantArray, VariantNames};
+
+use super::{Ban, Binding, Fingerprint, KeyId, Network, Reason, Timestamp, words::words};
+
+words!(EventKind);
 
 /// Ties a decision's answer, metadata, log line and audit record together. Random, but no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,7 +35,8 @@ impl FromStr for DecisionId {
 }
 
 /// The kind of an audit record: a closed list, like [`Reason`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum EventKind {
     /// Requests were refused.
     Denied,
@@ -70,69 +76,20 @@ pub enum EventKind {
     Gap,
 }
 
-impl EventKind {
-    /// Every kind.
-    pub const ALL: [Self; 18] = [
-        Self::Denied,
-        Self::WouldDeny,
-        Self::FirstUse,
-        Self::NetworkAdded,
-        Self::Archived,
-        Self::Set,
-        Self::Claim,
-        Self::Promote,
-        Self::Note,
-        Self::Unbind,
-        Self::Ban,
-        Self::Unban,
-        Self::Undo,
-        Self::PepperActivated,
-        Self::PepperRetired,
-        Self::Forgotten,
-        Self::Imported,
-        Self::Gap,
-    ];
-
-    /// The word stored and printed.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Denied => "denied",
-            Self::WouldDeny => "would_deny",
-            Self::FirstUse => "first_use",
-            Self::NetworkAdded => "network_added",
-            Self::Archived => "archived",
-            Self::Set => "set",
-            Self::Claim => "claim",
-            Self::Promote => "promote",
-            Self::Note => "note",
-            Self::Unbind => "unbind",
-            Self::Ban => "ban",
-            Self::Unban => "unban",
-            Self::Undo => "undo",
-            Self::PepperActivated => "pepper_activated",
-            Self::PepperRetired => "pepper_retired",
-            Self::Forgotten => "forgotten",
-            Self::Imported => "imported",
-            Self::Gap => "gap",
-        }
-    }
-
-    /// The kind with this word, if there is one.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-}
-
-/// One audit record. Holds no key, no query string and no header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One audit record. Holds no key, no query string and no header. Its format is that of what requests cause, which is what
+/// waits on the disk: nobody's name, and nothing to undo.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// What happened.
     pub kind: EventKind,
     /// Why, for [`EventKind::Denied`] and [`EventKind::WouldDeny`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The key, where one was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<KeyId>,
     /// The client's network (its `/32` or `/64`), where an address was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// How many times between `first_at` and `last_at`.
     pub count: u64,
@@ -141,12 +98,16 @@ pub struct Record {
     /// The last time.
     pub last_at: Timestamp,
     /// Who changed something: `uid:0`; nobody for what requests cause.
+    #[serde(skip)]
     pub actor: Option<String>,
     /// The decision's correlation id (the first one's, when `count` > 1).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub decision_id: Option<String>,
     /// What an operator changed, in words for people: `networks 203.0.113.7/32 -> reserved`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// What a change touched; without it there is nothing to undo.
+    #[serde(skip)]
     pub delta: Option<Box<Delta>>,
 }
 
@@ -190,10 +151,17 @@ pub enum Part {
 }
 
 /// Before and after; `None` is "there was none".
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition<T> {
     /// As it was.
     pub before: Option<T>,
     /// As it became.
     pub after: Option<T>,
+}
+
+impl<T> Transition<T> {
+    /// The same of another type.
+    pub fn map<U>(self, f: impl Fn(T) -> U) -> Transition<U> {
+        Transition { before: self.before.map(&f), after: self.after.map(&f) }
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
+use hex::FromHex;
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -45,6 +47,26 @@ impl KeyDigest {
     }
 }
 
+impl fmt::Display for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+/// A text is no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is 64 lower-case hex digits")]
+pub struct KeyDigestError;
+
+impl FromStr for KeyDigest {
+    type Err = KeyDigestError;
+
+    fn from_str(text: &str) -> Result<Self, KeyDigestError> {
+        let bytes = <[u8; 32]>::from_hex(text).ok().filter(|_| is_lower_hex(text));
+        bytes.map(Self).ok_or(KeyDigestError)
+    }
+}
+
 /// The digests of one key under every pepper that a process lists, the active one's first: what the key's row may be
 /// found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +105,7 @@ pub struct KeyId([u8; 16]);
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("k_")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "k_{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -143,7 +164,7 @@ fn is_lower_hex(text: &str) -> bool {
 }
 
 /// The first and last four characters of a key of 20 or more, so that an operator recognises it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hint(String);
 
 impl Hint {
@@ -169,7 +190,7 @@ impl Hint {
 }
 
 /// Names a pepper without telling it: the first 8 hex digits of its check value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PepperId(String);
 
 impl PepperId {
@@ -284,7 +305,7 @@ impl Pepper {
 
     /// Its printable name.
     pub fn id(&self) -> PepperId {
-        PepperId(self.check[..4].iter().map(|byte| format!("{byte:02x}")).collect())
+        PepperId(hex::encode(&self.check[..4]))
     }
 }
 
@@ -338,17 +359,19 @@ impl KeyHasher {
 }
 
 /// All that outlives the request of a key: enough to make its row, too little to find the key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// The look-up digest.
     pub digest: KeyDigest,
     /// Its digests under the other peppers of the process: where an older row of the key may be. No row keeps them.
+    #[serde(skip)]
     pub others: Vec<KeyDigest>,
     /// The pepper it was made with.
     pub pepper: PepperId,
     /// The upstream key store it belongs to.
     pub realm: String,
     /// For the operator's eye.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<Hint>,
 }
 
@@ -371,7 +394,7 @@ impl KeyDigest {
 
 /// A fresh secret in the form in which peppers are written down: 64 hex digits.
 pub fn pepper_text(mut entropy: [u8; 32]) -> Zeroizing<String> {
-    let text = entropy.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = hex::encode(entropy);
     entropy.zeroize();
     Zeroizing::new(text)
 }
@@ -388,7 +411,9 @@ mod tests {
     #[test]
     fn the_digest_is_the_documented_hmac() {
         let digest = hasher("default").digest(&ApiKey::new("sk-test-key".into()));
-        let hex: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = digest.to_string();
+        assert_eq!(hex.parse(), Ok(digest));
+        assert_eq!(hex.to_uppercase().parse::<KeyDigest>(), Err(KeyDigestError));
         assert_eq!(hex, "72ef74817e57e0c6c4b6ab3ae8db23efdb6995a213cbcbb197cbf63e959a34b0");
         assert_eq!(digest.new_id().to_string(), format!("k_{}", &hex[..32]));
     }

@@ -1,10 +1,12 @@
 //! What the product is about, as plain values: keys, addresses, bindings, reasons.
 //!
-//! Pure: no I/O, no async, no clock, no wire format, no log. Time is an argument ([`Timestamp`]).
+//! Pure: no I/O, no async, no clock, no wire, no log. Time is an argument ([`Timestamp`]). What is stored or exchanged
+//! derives its format from these types, so that a value is written in one way everywhere.
 
 pub mod addr;
 pub mod binding;
 pub mod event;
+mod format;
 pub mod key;
 mod mode;
 mod nat64;
@@ -14,6 +16,7 @@ mod rules;
 pub mod shape;
 pub mod text;
 mod time;
+mod words;
 
 pub use addr::{ClientIp, Network};
 pub use binding::{Ban, Binding, Candidate, KeyFacts, Standing, State};
@@ -25,3 +28,4 @@ pub use ring::{KeyRing, Peppers, RingFault};
 pub use rules::{BindingRules, Failsafe, FirstUse, Missing};
 pub use shape::Shape;
 pub use time::Timestamp;
+pub(crate) use words::words;

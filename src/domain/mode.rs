@@ -1,7 +1,12 @@
-use std::fmt;
+use strum::{Display, EnumString, VariantArray, VariantNames};
+
+use super::words::words;
+
+words!(Mode);
 
 /// Whether decisions bind: `mode`, or a route's `sentinel.mode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Mode {
     /// They do.
     #[default]
@@ -10,29 +15,4 @@ pub enum Mode {
     Observe,
     /// Nothing is judged.
     Off,
-}
-
-impl Mode {
-    /// Every mode.
-    pub const ALL: [Self; 3] = [Self::Enforce, Self::Observe, Self::Off];
-
-    /// The word of the setting, the metric label and the dynamic metadata.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Enforce => "enforce",
-            Self::Observe => "observe",
-            Self::Off => "off",
-        }
-    }
-
-    /// The mode with this word, if there is one.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == word)
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }

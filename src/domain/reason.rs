@@ -1,10 +1,14 @@
 //! The closed list of reasons.
 
-use std::fmt;
+use strum::{Display, EnumString, VariantArray, VariantNames};
+
+use super::words::words;
 
 /// Why a request was allowed or denied: one word that is the metric label, the log field, the audit entry and the
-/// dynamic metadata alike. The list is closed; [`Reason::ALL`] enumerates it for tests and metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// dynamic metadata alike. The list is closed; [`Reason::ALL`] enumerates it for tests and metrics, in the order of the
+/// README's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// Allow: the key is bound and the client is in one of its networks.
     Bound,
@@ -45,52 +49,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason, in the order of the README's table.
-    pub const ALL: [Self; 18] = [
-        Self::Bound,
-        Self::FirstUse,
-        Self::NetworkAdded,
-        Self::FailsafeOpen,
-        Self::ModeOff,
-        Self::NoKey,
-        Self::ConflictingKeys,
-        Self::MalformedRequest,
-        Self::MalformedKey,
-        Self::IpMismatch,
-        Self::KeyBanned,
-        Self::UnclaimableNetwork,
-        Self::ClientIpUnknown,
-        Self::NotClaimed,
-        Self::ClaimLimited,
-        Self::StoreUnavailable,
-        Self::DeadlineExceeded,
-        Self::CallerRejected,
-    ];
-
-    /// The word itself.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Bound => "bound",
-            Self::FirstUse => "first_use",
-            Self::NetworkAdded => "network_added",
-            Self::FailsafeOpen => "failsafe_open",
-            Self::ModeOff => "mode_off",
-            Self::NoKey => "no_key",
-            Self::ConflictingKeys => "conflicting_keys",
-            Self::MalformedRequest => "malformed_request",
-            Self::MalformedKey => "malformed_key",
-            Self::IpMismatch => "ip_mismatch",
-            Self::KeyBanned => "key_banned",
-            Self::UnclaimableNetwork => "unclaimable_network",
-            Self::ClientIpUnknown => "client_ip_unknown",
-            Self::NotClaimed => "not_claimed",
-            Self::ClaimLimited => "claim_limited",
-            Self::StoreUnavailable => "store_unavailable",
-            Self::DeadlineExceeded => "deadline_exceeded",
-            Self::CallerRejected => "caller_rejected",
-        }
-    }
-
     /// Whether this reason allows; [`Reason::NoKey`] may do either, and is counted by its decision.
     pub const fn allows(self) -> bool {
         matches!(self, Self::Bound | Self::FirstUse | Self::NetworkAdded | Self::FailsafeOpen | Self::ModeOff)
@@ -101,15 +59,6 @@ impl Reason {
     pub const fn binds_in_observe(self) -> bool {
         matches!(self, Self::MalformedRequest | Self::CallerRejected | Self::KeyBanned)
     }
-
-    /// The reason with this word, if there is one.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
-    }
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+words!(Reason);

@@ -1,9 +1,16 @@
 //! The closed words of the settings that decisions go by, and who may own a key.
 
-use super::{ClientIp, Network, Shape};
+use strum::{Display, EnumString, VariantArray, VariantNames};
+
+use super::{ClientIp, Network, Shape, words::words};
+
+words!(Failsafe);
+words!(Missing);
+words!(FirstUse);
 
 /// What to do while the store is lost: `store.failsafe`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Failsafe {
     /// Deny what cannot be decided.
     Closed,
@@ -12,7 +19,8 @@ pub enum Failsafe {
 }
 
 /// What to do with a request without a key: `credentials.missing`, `sentinel.missing`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Missing {
     /// Deny it.
     Deny,
@@ -20,19 +28,9 @@ pub enum Missing {
     Allow,
 }
 
-impl Missing {
-    /// The value with this word, if there is one.
-    pub fn from_word(word: &str) -> Option<Self> {
-        match word {
-            "deny" => Some(Self::Deny),
-            "allow" => Some(Self::Allow),
-            _ => None,
-        }
-    }
-}
-
 /// What the first use of a key does: `binding.first_use`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum FirstUse {
     /// It makes the owner.
     Claim,

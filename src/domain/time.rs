@@ -1,9 +1,11 @@
 use std::{fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// A moment on the *store's* clock, in milliseconds since the Unix epoch.
 ///
 /// Replicas with clocks minutes apart must agree when a ban ends, so no decision reads a local wall clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(i64);
 
 impl Timestamp {

@@ -106,7 +106,7 @@ fn parse(text: &str) -> Option<(Word, Option<Timestamp>)> {
 
 fn check(said: &str) -> String {
     let digest = Sha256::digest(said.as_bytes());
-    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..4])
 }
 
 #[cfg(test)]

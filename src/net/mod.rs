@@ -1,5 +1,6 @@
 //! Sockets, callers and connections.
 
+pub(crate) mod backoff;
 pub mod caller;
 pub mod http2;
 pub mod listen;

@@ -7,7 +7,10 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::{ChangeTransport, PollSignal};
-use crate::store::{Revision, StoreError, postgres::Options};
+use crate::{
+    net::backoff::Backoff,
+    store::{Revision, StoreError, postgres::Options},
+};
 
 /// What every commit that takes a revision tells.
 pub struct PostgresTransport(Options);
@@ -19,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SPACING: Duration = Duration::from_millis(10);
 
 /// Between two attempts to connect.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(2);
 
 impl PostgresTransport {
     /// Listens at the store itself.
@@ -34,12 +38,12 @@ impl ChangeTransport for PostgresTransport {
     fn publish(&self, _: Revision) {}
 
     async fn listen(&self, signal: &PollSignal) -> Infallible {
-        let mut pause = BACK_OFF.0;
+        let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
         loop {
             let began = timeout(PATIENCE, self.0.listen()).await;
             match began.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
                 Ok(mut notifications) => {
-                    pause = BACK_OFF.0;
+                    backoff.reset();
                     signal.wake();
                     while notifications.next().await.is_some() {
                         signal.wake();
@@ -49,8 +53,7 @@ impl ChangeTransport for PostgresTransport {
                 }
                 Err(cause) => debug!(%cause, "changes are not heard of by PostgreSQL"),
             }
-            sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-            pause = BACK_OFF.1.min(pause * 2);
+            backoff.pause().await;
         }
     }
 }

@@ -13,7 +13,10 @@ use tracing::debug;
 
 use super::{ChangeTransport, PollSignal};
 use crate::{
-    net::redis_link::{Link, told},
+    net::{
+        backoff::Backoff,
+        redis_link::{Link, told},
+    },
     store::Revision,
 };
 
@@ -37,7 +40,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 const SPACING: Duration = Duration::from_millis(10);
 
 /// Between two attempts to connect.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(2);
 
 impl RedisTransport {
     /// Publishes over `link`, which must run, and hears over a connection of its own.
@@ -59,11 +63,11 @@ impl RedisTransport {
     }
 
     async fn hear(&self, signal: &PollSignal) -> Infallible {
-        let mut pause = BACK_OFF.0;
+        let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
         loop {
             match timeout(PATIENCE, self.link.options().subscribe(&self.channel)).await {
                 Ok(Ok(connection)) => {
-                    pause = BACK_OFF.0;
+                    backoff.reset();
                     signal.wake();
                     let lost = pass_on(connection, signal).await.map_err(|cause| told(&cause));
                     debug!(?lost, "changes are no longer heard of by Redis");
@@ -71,8 +75,7 @@ impl RedisTransport {
                 Ok(Err(cause)) => debug!(cause = told(&cause), "changes are not heard of by Redis"),
                 Err(_) => debug!("changes are not heard of by Redis, which does not answer"),
             }
-            sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-            pause = BACK_OFF.1.min(pause * 2);
+            backoff.pause().await;
         }
     }
 }

@@ -9,15 +9,13 @@ use crate::domain::KeyDigests;
 ///
 /// Every method may be cancelled at any await: the operation then happened or did not, and the next call sees which.
 ///
-/// Of the errors of each method, [`StoreError::Unavailable`] and [`StoreError::Corrupt`] mean that the store is lost to
-/// this decision: the caller decides without it, and does not try again on the request's path.
-/// [`StoreError::Late`] is never a backend's own: callers that bound a call answer it themselves.
+/// Every method may fail with [`StoreError::Unavailable`] or [`StoreError::Corrupt`]. Then the store is lost to this
+/// decision: the caller decides without it, and does not try again on the request's path. [`StoreError::Late`] is never a
+/// backend's: who bounds a call answers it. What else there is to an error, its method says.
 #[async_trait]
 pub trait Decisions: Send + Sync + 'static {
     /// Returns what is known of `key`, with the revision of the statement that read it. Never creates anything. A key has
     /// one row, under one of its digests; all are looked up in one snapshot.
-    ///
-    /// Errors: [`Unavailable`](StoreError::Unavailable), [`Corrupt`](StoreError::Corrupt).
     async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError>;
 
     /// Makes `claim.network` the owner of the key, or one more owner within its learn window, or, for
@@ -48,7 +46,6 @@ pub trait Decisions: Send + Sync + 'static {
     /// [`complete_from`](Changes::complete_from) says which it is: where it is later than `applied`, whatever was cached
     /// before must go.
     ///
-    /// Errors: [`Unavailable`](StoreError::Unavailable), [`Corrupt`](StoreError::Corrupt). Nothing is known of later
-    /// changes then; ask again with the same `applied`.
+    /// Errors: nothing is known of later changes; ask again with the same `applied`.
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError>;
 }

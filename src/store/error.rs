@@ -115,14 +115,14 @@ pub enum PepperFault {
     },
     /// Keys are under a pepper that is not listed.
     #[error(
-        "{left} of this store are still under pepper {missing}, which is not listed: these keys would look like new \
+        "{usage} of this store are still under pepper {missing}, which is not listed: these keys would look like new \
          ones. List it again beside the active one; once `sentinel pepper retire {missing}` is done it can go"
     )]
     Missing {
         /// The pepper.
         missing: PepperId,
         /// What is under it.
-        left: PepperUsage,
+        usage: PepperUsage,
     },
 }
 

@@ -1,6 +1,6 @@
 //! What operators ask for: keys and audit records.
 
-use super::{ExportedKey, RecordId, RefusedNetwork, Target};
+use super::{ArchivedBinding, ExportedKey, RecordId, RefusedNetwork, Target};
 use crate::domain::{Hint, KeyFacts, KeyId, Network, State, Timestamp, event::EventKind};
 
 /// Which keys to list, in which order.
@@ -84,8 +84,7 @@ impl From<ExportedKey> for KeyRow {
     /// Without the networks that were refused.
     fn from(known: ExportedKey) -> Self {
         let ExportedKey { id: key_id, key, facts, used_at, refused_at, note, mut archive, .. } = known;
-        let archived = archive.pop().map(|last| Archived { at: last.archived_at, networks: last.networks });
-        let life = Life { used_at, refused_at, note, archived };
+        let life = Life { used_at, refused_at, note, archived: archive.pop() };
         Self { key_id, hint: key.hint, facts, life, refused: Vec::new() }
     }
 }
@@ -99,17 +98,8 @@ pub struct Life {
     pub refused_at: Option<Timestamp>,
     /// An operator's note.
     pub note: Option<String>,
-    /// When the key was archived last, and who owned it.
-    pub archived: Option<Archived>,
-}
-
-/// A binding that was archived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Archived {
-    /// When.
-    pub at: Timestamp,
-    /// Its owners.
-    pub networks: Vec<Network>,
+    /// The key's last binding that was archived.
+    pub archived: Option<ArchivedBinding>,
 }
 
 /// In which order audit records are listed.

@@ -6,6 +6,7 @@
 
 mod change;
 mod claim;
+mod columns;
 mod counts;
 mod decisions;
 mod error;
@@ -20,6 +21,7 @@ mod replica_state;
 mod revision;
 mod rotation;
 mod rules;
+mod selection;
 pub(crate) mod snapshot;
 pub mod sqlite;
 mod upkeep;
@@ -30,7 +32,7 @@ pub use counts::{Counts, Crowded, Denied};
 pub use decisions::Decisions;
 pub use error::{ChangeError, PepperFault, Refusal, StoreError};
 pub use exported::{ArchivedBinding, ExportedKey, Imported, KnownPepper};
-pub use listing::{Archived, AuditOrder, AuditQuery, KeyFilter, KeyQuery, KeyRow, Life, Order, StateFilter};
+pub use listing::{AuditOrder, AuditQuery, KeyFilter, KeyQuery, KeyRow, Life, Order, StateFilter};
 pub use operators::Operators;
 pub use records::{BatchId, RecordId, SpoolId, Stored};
 pub use replica_state::ReplicaState;

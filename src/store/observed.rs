@@ -28,22 +28,20 @@ impl Observed {
         Self { store, metrics }
     }
 
-    /// A refusal is an answer: only a store that did not do its part counts as an error. One whose caller gave up waiting
-    /// did not.
-    async fn timed<T, E: IsFailure + std::fmt::Display>(
+    /// Only a store that did not do its part counts as an error. One whose caller gave up waiting did not.
+    async fn timed<T, E: Clone + Into<ChangeError>>(
         &self,
         operation: Operation,
         request: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let mut running = Running { metrics: &self.metrics, operation, started: Instant::now(), ok: false };
         let answer = request.await;
-        if let Err(cause) = &answer {
-            running.ok = !cause.is_failure();
+        let cause: Option<ChangeError> = answer.as_ref().err().cloned().map(E::into);
+        if let Some(cause) = &cause {
             // The Follower tells of an outage once; this is for who looks for the one request.
             debug!(?operation, %cause, "the store did not do it");
-        } else {
-            running.ok = true;
         }
+        running.ok = !cause.is_some_and(|cause| is_failure(&cause));
         answer
     }
 }
@@ -64,21 +62,9 @@ impl Drop for Running<'_> {
     }
 }
 
-trait IsFailure {
-    fn is_failure(&self) -> bool;
-}
-
-impl IsFailure for StoreError {
-    /// Being behind is the caller's state, not the store's.
-    fn is_failure(&self) -> bool {
-        !matches!(self, Self::Behind(_))
-    }
-}
-
-impl IsFailure for ChangeError {
-    fn is_failure(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_failure())
-    }
+/// A refusal is an answer, and being behind is the caller's state, not the store's.
+fn is_failure(cause: &ChangeError) -> bool {
+    matches!(cause, ChangeError::Store(error) if !matches!(error, StoreError::Behind(_)))
 }
 
 #[async_trait]

@@ -46,7 +46,7 @@ pub struct Rotated {
     /// Whether there is nothing left to do; a step that forgot as many keys as it may has to be repeated.
     pub done: bool,
     /// What is left under the pepper.
-    pub left: PepperUsage,
+    pub usage: PepperUsage,
 }
 
 /// A pepper that the store knows.
@@ -59,7 +59,7 @@ pub struct PepperRow {
     /// Since when nothing is under it.
     pub retired_at: Option<Timestamp>,
     /// What is under it.
-    pub left: PepperUsage,
+    pub usage: PepperUsage,
 }
 
 /// How much is still under a pepper.
@@ -77,7 +77,7 @@ pub struct PepperUsage {
 
 impl PepperUsage {
     /// Whether a key would be taken for a new one without the pepper.
-    pub fn lives(&self) -> bool {
+    pub fn is_needed(&self) -> bool {
         self.bindings + self.bans + self.observed > 0
     }
 }

@@ -6,154 +6,104 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::domain::{
-    Ban, Binding, Fingerprint, Hint, KeyDigest, KeyId, PepperId, State, Timestamp,
+    Ban, Binding, Fingerprint, Hint, KeyId, Network, State, Timestamp,
     event::{Delta, Part, Transition},
 };
 
+/// One of the parts is there.
 #[derive(Serialize, Deserialize)]
 struct Row {
-    digest: String,
-    pepper: String,
-    realm: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-    key_id: String,
     #[serde(flatten)]
-    part: PartRow,
+    key: Fingerprint,
+    key_id: KeyId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binding: Option<Transition<BindingRow>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ban: Option<Transition<BanRow>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<Transition<String>>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum PartRow {
-    Binding { before: Option<BindingRow>, after: Option<BindingRow> },
-    Ban { before: Option<BanRow>, after: Option<BanRow> },
-    Note { before: Option<String>, after: Option<String> },
-}
-
-/// A binding without its id and hint.
-#[derive(Serialize, Deserialize)]
+/// A binding without its id and hint, which stand beside it.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct BindingRow {
-    state: String,
-    networks: Vec<String>,
-    created_at: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    open_until: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    expires_at: Option<i64>,
+    state: State,
+    networks: Vec<Network>,
+    created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
 }
 
-/// A ban without its id and hint.
-#[derive(Serialize, Deserialize)]
+/// A ban without its id and hint, which stand beside it.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct BanRow {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     actor: String,
-    created_at: i64,
+    created_at: Timestamp,
 }
 
 /// The JSON of `delta`, which is of the key `id`.
 pub(crate) fn to_json(id: KeyId, delta: &Delta) -> Result<String, StoreError> {
-    let Delta { key, part } = delta;
-    let row = Row {
-        digest: key.digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
-        pepper: key.pepper.to_string(),
-        realm: key.realm.clone(),
-        hint: key.hint.as_ref().map(|hint| hint.as_str().to_owned()),
-        key_id: id.to_string(),
-        part: match part {
-            Part::Binding(Transition { before, after }) => {
-                PartRow::Binding { before: before.as_ref().map(binding_row), after: after.as_ref().map(binding_row) }
-            }
-            Part::Ban(Transition { before, after }) => {
-                PartRow::Ban { before: before.as_ref().map(ban_row), after: after.as_ref().map(ban_row) }
-            }
-            Part::Note(Transition { before, after }) => PartRow::Note { before: before.clone(), after: after.clone() },
-        },
+    let Delta { key, part } = delta.clone();
+    let empty = Row { key, key_id: id, binding: None, ban: None, note: None };
+    let row = match part {
+        Part::Binding(it) => Row { binding: Some(it.map(BindingRow::from)), ..empty },
+        Part::Ban(it) => Row { ban: Some(it.map(BanRow::from)), ..empty },
+        Part::Note(it) => Row { note: Some(it), ..empty },
     };
     serde_json::to_string(&row).map_err(unreadable)
 }
 
 /// The delta of a row that [`to_json`] wrote.
 pub(crate) fn from_json(text: &str) -> Result<Delta, StoreError> {
-    let Row { digest, pepper, realm, hint, key_id, part } = serde_json::from_str(text).map_err(unreadable)?;
-    let id: KeyId = key_id.parse().map_err(unreadable)?;
-    let hint = hint.map(Hint::from_stored);
-    let binding = |row: Option<BindingRow>| row.map(|row| row.read(id, hint.clone())).transpose();
-    let ban = |row: Option<BanRow>| row.map(|row| row.read(id, hint.clone()));
-    let part = match part {
-        PartRow::Binding { before, after } => {
-            Part::Binding(Transition { before: binding(before)?, after: binding(after)? })
-        }
-        PartRow::Ban { before, after } => Part::Ban(Transition { before: ban(before), after: ban(after) }),
-        PartRow::Note { before, after } => Part::Note(Transition { before, after }),
-    };
-    let key = Fingerprint {
-        digest: digest_of(&digest)?,
-        pepper: PepperId::from_stored(pepper),
-        realm,
-        hint,
-        others: Vec::new(),
+    let mut json = serde_json::Deserializer::from_str(text);
+    let Row { key, key_id: id, binding, ban, note } =
+        serde_path_to_error::deserialize(&mut json).map_err(unreadable)?;
+    json.end().map_err(unreadable)?;
+    let part = match (binding, ban, note) {
+        (Some(it), None, None) => Part::Binding(it.map(|row| row.read(id, key.hint.clone()))),
+        (None, Some(it), None) => Part::Ban(it.map(|row| row.read(id, key.hint.clone()))),
+        (None, None, Some(it)) => Part::Note(it),
+        _ => return Err(unreadable("holds not one part of a key")),
     };
     Ok(Delta { key, part })
 }
 
-pub(crate) fn binding_row(binding: &Binding) -> BindingRow {
-    BindingRow {
-        state: binding.state.as_str().to_owned(),
-        networks: binding.networks.iter().map(ToString::to_string).collect(),
-        created_at: binding.created_at.as_millis(),
-        open_until: binding.open_until.map(Timestamp::as_millis),
-        expires_at: binding.expires_at.map(Timestamp::as_millis),
+impl From<Binding> for BindingRow {
+    fn from(binding: Binding) -> Self {
+        let Binding { id: _, hint: _, state, networks, created_at, open_until, expires_at } = binding;
+        Self { state, networks, created_at, open_until, expires_at }
     }
 }
 
 impl BindingRow {
-    pub(crate) fn read(self, id: KeyId, hint: Option<Hint>) -> Result<Binding, StoreError> {
-        Ok(Binding {
-            id,
-            hint,
-            state: State::from_word(&self.state).ok_or_else(|| unreadable(format!("state {:?}", self.state)))?,
-            networks: self.networks.iter().map(|text| text.parse().map_err(unreadable)).collect::<Result<_, _>>()?,
-            created_at: Timestamp::from_millis(self.created_at),
-            open_until: self.open_until.map(Timestamp::from_millis),
-            expires_at: self.expires_at.map(Timestamp::from_millis),
-        })
+    pub(crate) fn read(self, id: KeyId, hint: Option<Hint>) -> Binding {
+        let Self { state, networks, created_at, open_until, expires_at } = self;
+        Binding { id, hint, state, networks, created_at, open_until, expires_at }
     }
 }
 
-pub(crate) fn ban_row(ban: &Ban) -> BanRow {
-    BanRow {
-        until: ban.until.map(Timestamp::as_millis),
-        reason: ban.reason.clone(),
-        actor: ban.actor.clone(),
-        created_at: ban.created_at.as_millis(),
+impl From<Ban> for BanRow {
+    fn from(Ban { id: _, hint: _, until, reason, actor, created_at }: Ban) -> Self {
+        Self { until, reason, actor, created_at }
     }
 }
 
 impl BanRow {
     pub(crate) fn read(self, id: KeyId, hint: Option<Hint>) -> Ban {
-        Ban {
-            id,
-            hint,
-            until: self.until.map(Timestamp::from_millis),
-            reason: self.reason,
-            actor: self.actor,
-            created_at: Timestamp::from_millis(self.created_at),
-        }
+        let Self { until, reason, actor, created_at } = self;
+        Ban { id, hint, until, reason, actor, created_at }
     }
-}
-
-fn digest_of(hex: &str) -> Result<KeyDigest, StoreError> {
-    let mut bytes = [0; 32];
-    let whole = hex.len() == 64 && hex.is_ascii();
-    for (nth, byte) in bytes.iter_mut().enumerate().filter(|_| whole) {
-        *byte = u8::from_str_radix(&hex[2 * nth..2 * nth + 2], 16).map_err(unreadable)?;
-    }
-    if whole { Ok(KeyDigest::from_bytes(bytes)) } else { Err(unreadable("digest")) }
 }
 
 fn unreadable(why: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("audit.delta: {why}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,17 @@
 //! Which file names an item of which other: paths are followed through imports and re-exports to where the item lives.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::{
-    names::{Names, names},
-    sources::Source,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
 };
 
-/// All modules.
-pub(crate) struct Graph<'a> {
-    sources: &'a [Source],
-    /// By path: the file, and what is named there. A module within a file has the file of the one around it.
-    modules: BTreeMap<Vec<String>, (usize, Names)>,
-}
+use crate::{
+    names::Names,
+    sources::{Source, sources},
+};
+
+/// All modules by their path: the file, and what is named there. A module within a file has the file of the one around it.
+pub(crate) struct Graph(BTreeMap<Vec<String>, (&'static Source, &'static Names)>);
 
 /// Where a path leads.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,52 +25,57 @@ pub(crate) enum Found {
 /// Imports that import each other lead nowhere.
 const MAX_DEPTH: usize = 16;
 
-impl<'a> Graph<'a> {
-    pub(crate) fn new(sources: &'a [Source]) -> Self {
-        let mut graph = Self { sources, modules: BTreeMap::new() };
-        for (file, source) in sources.iter().enumerate() {
-            graph.add(source.module.clone(), file, names(&source.tokens));
-        }
-        graph
+impl Graph {
+    /// Of all sources.
+    pub(crate) fn get() -> &'static Self {
+        static GRAPH: LazyLock<Graph> = LazyLock::new(|| {
+            let mut graph = Graph(BTreeMap::new());
+            for source in sources() {
+                graph.add(source.module.clone(), source, &source.names);
+            }
+            graph
+        });
+        &GRAPH
     }
 
-    fn add(&mut self, module: Vec<String>, file: usize, mut names: Names) {
-        for (name, tokens) in std::mem::take(&mut names.inline) {
-            self.add([module.clone(), vec![name]].concat(), file, crate::names::names(&tokens));
+    fn add(&mut self, module: Vec<String>, source: &'static Source, names: &'static Names) {
+        for (name, names) in &names.inline {
+            self.add([module.clone(), vec![name.clone()]].concat(), source, names);
         }
-        self.modules.insert(module, (file, names));
+        self.0.insert(module, (source, names));
     }
 
-    /// Each file, with what its code names in other files, and by which path.
-    pub(crate) fn edges(&self) -> Vec<Edge<'a>> {
+    /// What the code of each file names in other files, and by which path.
+    pub(crate) fn edges(&self) -> Vec<Edge> {
         let mut edges = Vec::new();
-        for (module, (file, _)) in &self.modules {
+        for (module, (from, _)) in &self.0 {
             for path in self.named(module) {
                 let Some(Found::Item(to)) = self.find(module, &path, 0) else { continue };
-                let to = self.modules[&to].0;
-                if to != *file {
-                    edges.push(Edge { from: &self.sources[*file], to: &self.sources[to], path: path.join("::") });
+                let to = self.0[&to].0;
+                if to.file != from.file {
+                    edges.push(Edge { from, to, path: path.join("::") });
                 }
             }
         }
         edges
     }
 
-    /// The other crates that each file names, with the path.
-    pub(crate) fn foreign(&self) -> Vec<(&'a Source, Vec<String>)> {
+    /// The paths of each file that lead to other crates.
+    pub(crate) fn foreign(&self) -> Vec<(&'static Source, &'static [String])> {
         let mut foreign = Vec::new();
-        for (module, (file, names)) in &self.modules {
-            let used = names.uses.iter().map(|it| &it.path);
-            let paths: BTreeSet<_> =
-                used.chain(&names.paths).filter(|path| self.find(module, path, 0).is_none()).collect();
-            foreign.extend(paths.into_iter().map(|path| (&self.sources[*file], path.clone())));
+        for (module, (source, names)) in &self.0 {
+            // A path of one segment outside a `use` is a local.
+            let paths = names.paths.iter().filter(|path| path.len() > 1);
+            let paths = names.uses.iter().map(|it| &it.path).chain(paths);
+            let paths: BTreeSet<_> = paths.filter(|path| self.find(module, path, 0).is_none()).collect();
+            foreign.extend(paths.into_iter().map(|path| (*source, path.as_slice())));
         }
         foreign
     }
 
     /// Every path of `module`, but for what it only passes on.
     fn named(&self, module: &[String]) -> BTreeSet<Vec<String>> {
-        let names = &self.modules[module].1;
+        let names = self.0[module].1;
         let used = names.uses.iter().filter(|it| !it.is_export).map(|it| &it.path);
         used.chain(&names.paths).cloned().collect()
     }
@@ -102,10 +106,10 @@ impl<'a> Graph<'a> {
         }
         let (name, rest) = path.split_first()?;
         let child = [module, std::slice::from_ref(name)].concat();
-        if self.modules.contains_key(&child) {
+        if self.0.contains_key(&child) {
             return self.walk(&child, rest, depth);
         }
-        let names = &self.modules.get(module)?.1;
+        let names = self.0.get(module)?.1;
         if names.items.contains(name) {
             return Some(Found::Item(module.to_vec()));
         }
@@ -123,9 +127,9 @@ impl<'a> Graph<'a> {
 }
 
 /// One file names an item of another.
-pub(crate) struct Edge<'a> {
-    pub(crate) from: &'a Source,
-    pub(crate) to: &'a Source,
+pub(crate) struct Edge {
+    pub(crate) from: &'static Source,
+    pub(crate) to: &'static Source,
     pub(crate) path: String,
 }
 

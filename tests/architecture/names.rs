@@ -1,8 +1,6 @@
 //! What the code of a module declares, and what it names: `use` trees and paths, as they are written.
 
-use proc_macro2::TokenTree;
-
-use crate::sources::{braced, ident, is_ident, is_punct};
+use proc_macro2::{Delimiter, Group, Ident, TokenTree};
 
 /// What one module, of a file or in one, declares and names.
 #[derive(Default)]
@@ -12,8 +10,8 @@ pub(crate) struct Names {
     pub(crate) uses: Vec<Use>,
     /// Every path outside a `use`, also of one segment.
     pub(crate) paths: Vec<Vec<String>>,
-    /// The modules `mod name { … }` in it, which are read apart.
-    pub(crate) inline: Vec<(String, Vec<TokenTree>)>,
+    /// The modules `mod name { … }` in it.
+    pub(crate) inline: Vec<(String, Self)>,
 }
 
 /// One leaf of a `use` tree.
@@ -36,7 +34,7 @@ pub(crate) fn names(tokens: &[TokenTree]) -> Names {
         match (this.and_then(ident).map(ToString::to_string), name) {
             (Some(keyword), Some(name)) if keyword == "mod" => {
                 if let Some(body) = after.and_then(braced) {
-                    names.inline.push((name, body.stream().into_iter().collect()));
+                    names.inline.push((name, self::names(&body.stream().into_iter().collect::<Vec<_>>())));
                 }
                 at += 3;
             }
@@ -88,7 +86,6 @@ impl Names {
         let (segments, end) = path(tokens, *at);
         let full = [prefix, &segments].concat();
         *at = end;
-        let rest = |name: &str| tokens.get(end).filter(|token| is_punct(token, name.chars().next().unwrap_or(' ')));
         if let Some(group) = tokens.get(end).and_then(braced) {
             let inner: Vec<TokenTree> = group.stream().into_iter().collect();
             let mut inside = 0;
@@ -97,7 +94,7 @@ impl Names {
                 inside += 1;
             }
             *at += 1;
-        } else if rest("*").is_some() {
+        } else if tokens.get(end).is_some_and(|token| is_punct(token, '*')) {
             self.uses.push(Use { alias: "*".to_owned(), path: full, is_export });
             *at += 1;
         } else if let Some(last) = full.last().cloned() {
@@ -128,4 +125,23 @@ fn path(tokens: &[TokenTree], at: usize) -> (Vec<String>, usize) {
         end += 2;
     }
     (segments, end)
+}
+
+pub(crate) fn ident(token: &TokenTree) -> Option<&Ident> {
+    if let TokenTree::Ident(ident) = token { Some(ident) } else { None }
+}
+
+pub(crate) fn is_ident(token: &TokenTree, name: &str) -> bool {
+    ident(token).is_some_and(|ident| ident == name)
+}
+
+pub(crate) fn is_punct(token: &TokenTree, char: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == char)
+}
+
+pub(crate) fn braced(token: &TokenTree) -> Option<&Group> {
+    match token {
+        TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => Some(group),
+        _ => None,
+    }
 }

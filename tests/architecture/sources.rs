@@ -1,8 +1,10 @@
 //! The production code of `src/`, file by file, as tokens: without comments, and without what only tests compile.
 
-use std::{fs, iter::Peekable, path::Path};
+use std::{fs, iter::Peekable, path::Path, sync::LazyLock};
 
-use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree, token_stream};
+use proc_macro2::{Group, TokenStream, TokenTree, token_stream};
+
+use crate::names::{Names, braced, ident, is_ident, is_punct, names};
 
 /// One file.
 pub(crate) struct Source {
@@ -11,30 +13,41 @@ pub(crate) struct Source {
     /// `["store"]`; empty for `lib.rs`.
     pub(crate) module: Vec<String>,
     pub(crate) lines: usize,
-    pub(crate) tokens: Vec<TokenTree>,
+    /// Its code, formatted as `TokenStream` does.
+    pub(crate) text: String,
+    /// Each function, with its lines.
+    pub(crate) functions: Vec<(String, usize)>,
+    pub(crate) names: Names,
 }
 
 /// Every file that `lib.rs` reaches by `mod`, and `main.rs`, as the module `main`.
-pub(crate) fn sources() -> Vec<Source> {
-    let mut found = vec![read("main.rs", vec!["main".to_owned()])];
-    collect(read("lib.rs", Vec::new()), "", &mut found);
-    found
+pub(crate) fn sources() -> &'static [Source] {
+    static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
+        let mut found = Vec::new();
+        collect("main.rs", vec!["main".to_owned()], "", &mut found);
+        collect("lib.rs", Vec::new(), "", &mut found);
+        found
+    });
+    &SOURCES
 }
 
-fn collect(source: Source, folder: &str, found: &mut Vec<Source>) {
-    for name in file_modules(&source.tokens) {
-        let module = [source.module.clone(), vec![name.clone()]].concat();
+/// Adds a file and those below it, which are in `folder`.
+fn collect(file: &str, module: Vec<String>, folder: &str, found: &mut Vec<Source>) {
+    let text = fs::read_to_string(Path::new("src").join(file)).unwrap_or_else(|cause| panic!("src/{file}: {cause}"));
+    let tokens = without_tests(text.parse().unwrap_or_else(|cause| panic!("src/{file}: {cause}")));
+    for name in file_modules(&tokens) {
         let (flat, nested) = (format!("{folder}{name}.rs"), format!("{folder}{name}/mod.rs"));
         let file = if Path::new("src").join(&flat).exists() { flat } else { nested };
-        collect(read(&file, module), &format!("{folder}{name}/"), found);
+        collect(&file, [module.clone(), vec![name.clone()]].concat(), &format!("{folder}{name}/"), found);
     }
-    found.push(source);
-}
-
-fn read(file: &str, module: Vec<String>) -> Source {
-    let text = fs::read_to_string(Path::new("src").join(file)).unwrap_or_else(|cause| panic!("src/{file}: {cause}"));
-    let tokens = text.parse().unwrap_or_else(|cause| panic!("src/{file}: {cause}"));
-    Source { file: file.to_owned(), module, lines: text.lines().count(), tokens: without_tests(tokens) }
+    found.push(Source {
+        file: file.to_owned(),
+        module,
+        lines: text.lines().count(),
+        functions: functions(&tokens),
+        names: names(&tokens),
+        text: tokens.into_iter().collect::<TokenStream>().to_string(),
+    });
 }
 
 /// The names of `mod name;`.
@@ -74,7 +87,7 @@ fn skip_item(rest: &mut Peekable<token_stream::IntoIter>) {
 }
 
 /// The functions in these tokens, at any depth: the name, and the lines from `fn` to the closing brace.
-pub(crate) fn functions(tokens: &[TokenTree]) -> Vec<(String, usize)> {
+fn functions(tokens: &[TokenTree]) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         if let TokenTree::Group(group) = token {
@@ -88,23 +101,4 @@ pub(crate) fn functions(tokens: &[TokenTree]) -> Vec<(String, usize)> {
         }
     }
     found
-}
-
-pub(crate) fn ident(token: &TokenTree) -> Option<&Ident> {
-    if let TokenTree::Ident(ident) = token { Some(ident) } else { None }
-}
-
-pub(crate) fn is_ident(token: &TokenTree, name: &str) -> bool {
-    ident(token).is_some_and(|ident| ident == name)
-}
-
-pub(crate) fn is_punct(token: &TokenTree, char: char) -> bool {
-    matches!(token, TokenTree::Punct(punct) if punct.as_char() == char)
-}
-
-pub(crate) fn braced(token: &TokenTree) -> Option<&Group> {
-    match token {
-        TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => Some(group),
-        _ => None,
-    }
 }

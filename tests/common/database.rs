@@ -104,7 +104,7 @@ impl Database {
 
     /// Bytes in SQL.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> String {
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits: String = hex::encode(bytes);
         match self {
             Self::Sqlite(_) => format!("x'{digits}'"),
             Self::Postgres(_) => format!("'\\x{digits}'"),

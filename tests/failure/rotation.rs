@@ -25,7 +25,7 @@ async fn replicas() -> [Arc<Process>; 2] {
 
 async fn left_under_the_old(process: &Process) -> PepperUsage {
     let rows = process.store.peppers().await.unwrap();
-    rows.into_iter().filter(|row| !row.active).map(|row| row.left).next().unwrap()
+    rows.into_iter().filter(|row| !row.active).map(|row| row.usage).next().unwrap()
 }
 
 #[tokio::test]

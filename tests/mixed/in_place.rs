@@ -1,6 +1,6 @@
 //! One version takes over the data of the other: SQLite's file, what waits on the disk, and an export.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use crate::{
     THIS, before, cli,
@@ -28,9 +28,11 @@ async fn denials(home: &Home) -> i64 {
     home.store().number("SELECT coalesce(sum(count), 0) FROM audit WHERE kind = 'denied'").await
 }
 
-fn waits(home: &Home) -> bool {
-    let files = fs::read_dir(home.data_dir().join("audit")).unwrap();
-    files.into_iter().any(|file| file.unwrap().path().extension().is_some_and(|it| it == "spill"))
+/// Whether a denial waits on the disk.
+async fn waits(sentinel: &Sentinel) -> bool {
+    let (_, page) = sentinel.get("/metrics").await;
+    let bytes = page.lines().find_map(|line| line.strip_prefix("sentinel_audit_spill_bytes ")).unwrap();
+    bytes != "0"
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,7 +43,7 @@ async fn this_version_goes_on_where_a_killed_one_stopped_and_the_other_goes_on_a
     let old_schema = old.home().store().number("PRAGMA user_version").await;
     let lock = old.lock_store().await;
     assert_eq!(reason(&old, OWNED, THIEF).await, "ip_mismatch");
-    eventually("a denial waits on the disk", async || waits(old.home()).then_some(())).await;
+    eventually("a denial waits on the disk", async || waits(&old).await.then_some(())).await;
     let home = old.kill();
     drop(lock);
 

@@ -3,14 +3,14 @@
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use futures_util::{StreamExt, future::join_all, stream};
 use key_ip_sentinel::domain::Pepper;
 
 use crate::{
-    common::{Answer, Dice, PATIENCE, PEPPER, eventually, postgres::Postgres, redis::Redis},
+    common::{Answer, Dice, PEPPER, eventually, postgres::Postgres, redis::Redis},
     fleet::{REPLICAS, Replica, replica, start, stop},
     number, seed,
 };
@@ -88,7 +88,11 @@ impl Race {
         (1..CLAIMANTS).rev().for_each(|last| order.swap(last, dice.below(last + 1)));
         let claims = order.into_iter().map(|claimant| {
             let (replica, key) = (&self.replicas[dice.below(REPLICAS)], &key);
-            async move { (claimant, self.decision(replica, key, claimant).await) }
+            async move {
+                let (answer, put_off) = replica.decision(key, &address(claimant)).await;
+                self.put_off.fetch_add(put_off, Ordering::Relaxed);
+                (claimant, answer)
+            }
         });
         let answers: Vec<(usize, Answer)> = join_all(claims).await;
         let told: Vec<_> = answers.iter().map(|(claimant, answer)| (*claimant, answer.reason())).collect();
@@ -98,20 +102,6 @@ impl Race {
         self.decided.fetch_add(1, Ordering::Relaxed);
         let id = answer.key_id().unwrap().to_owned();
         Owner { claimant: *owner, id, acknowledged: answer.reason() == "first_use" }
-    }
-
-    /// Asks again while the store is away, as clients do.
-    async fn decision(&self, replica: &Replica, key: &str, claimant: usize) -> Answer {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let answer = replica.ask(key, &address(claimant)).await;
-            if !matches!(answer.reason(), "store_unavailable" | "deadline_exceeded") {
-                return answer;
-            }
-            assert!(Instant::now() < deadline, "{key}: the store does not come back");
-            self.put_off.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
     }
 
     async fn has_decided(&self, count: usize) {

@@ -1,8 +1,12 @@
 //! Processes that share a store and know nothing else of each other.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
 
-use crate::common::{Answer, Home, Sentinel, admin::Admin, grpc::Channel, postgres::Postgres, redis::Redis, sentinel};
+use crate::common::{
+    Answer, Home, PATIENCE, Sentinel, admin::Admin, grpc::Channel, postgres::Postgres, redis::Redis, sentinel,
+};
 
 /// As many as the promises are shown for.
 pub(crate) const REPLICAS: usize = 3;
@@ -40,6 +44,20 @@ impl Replica {
 
     pub(crate) async fn reason(&self, key: &str, from: &str) -> String {
         self.ask(key, from).await.reason().to_owned()
+    }
+
+    /// Asks again while the store is away, as clients do; how often it was. A machine that is busy enough has none either.
+    pub(crate) async fn decision(&self, key: &str, from: &str) -> (Answer, usize) {
+        let deadline = Instant::now() + PATIENCE;
+        for put_off in 0.. {
+            let answer = self.ask(key, from).await;
+            if !matches!(answer.reason(), "store_unavailable" | "deadline_exceeded") {
+                return (answer, put_off);
+            }
+            assert!(Instant::now() < deadline, "{key}: the store does not come back");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        unreachable!()
     }
 
     /// The sum of all series of this name with this label, if one is given.

@@ -26,13 +26,19 @@ fn stranger(index: usize) -> String {
     format!("10.7.{}.{}", index / 250, index % 250)
 }
 
+/// What [`ask_at_once`] counts beside the reasons: how often the store had no time for an answer, which was asked for again.
+const PUT_OFF: &str = "put off";
+
 /// All at once, dealt out to the replicas; how often each reason was told, by replica.
 async fn ask_at_once(replicas: &[Replica], from: impl Fn(usize) -> String) -> Vec<BTreeMap<String, usize>> {
     let ask = async |(place, replica): (usize, &Replica)| {
         let asked = (place..crowd()).step_by(replicas.len()).map(|index| (index, from(index)));
-        let asked = asked.map(async |(_, from)| replica.reason(KEY, &from).await);
+        let asked = asked.map(async |(_, from)| replica.decision(KEY, &from).await);
         let mut told = BTreeMap::new();
-        join_all(asked).await.into_iter().for_each(|reason| *told.entry(reason).or_default() += 1);
+        for (answer, put_off) in join_all(asked).await {
+            *told.entry(answer.reason().to_owned()).or_default() += 1;
+            *told.entry(PUT_OFF.to_owned()).or_default() += put_off;
+        }
         told
     };
     join_all(replicas.iter().enumerate().map(ask)).await
@@ -46,16 +52,16 @@ fn total(told: &[BTreeMap<String, usize>], reason: &str) -> usize {
 async fn a_crowd_of_requests_of_one_uncached_key_is_one_read_of_each_replica() {
     let (url, redis) = (Postgres::shared().await.database().await, Redis::start().await);
     let learner = Replica::start(replica(&url, None)).await;
-    assert_eq!(learner.reason(KEY, OWNER).await, "first_use");
+    assert!(learner.decision(KEY, OWNER).await.0.is_allow());
     let silent = start([replica(&url, None), replica(&url, None)]).await;
     let told = ask_at_once(&silent, |_| OWNER.to_owned()).await;
     assert_eq!(total(&told, "bound"), crowd(), "{told:?}");
-    for replica in &silent {
-        assert_eq!(replica.store_reads().await, 1.0);
+    for (replica, told) in silent.iter().zip(&told) {
+        assert_one_read(replica.store_reads().await, told);
     }
     // With Redis the first read of all is the store's, and every other replica's is one of Redis.
     let sharing = start((0..REPLICAS).map(|_| crate::fleet::replica(&url, Some(&redis.url())))).await;
-    assert_eq!(sharing[0].reason(KEY, OWNER).await, "bound");
+    assert_eq!(sharing[0].decision(KEY, OWNER).await.0.reason(), "bound");
     crate::common::eventually("Redis has it", async || (redis.command::<usize>(&["DBSIZE"]).await > 0).then_some(()))
         .await;
     let told = ask_at_once(&sharing, |_| OWNER.to_owned()).await;
@@ -66,9 +72,14 @@ async fn a_crowd_of_requests_of_one_uncached_key_is_one_read_of_each_replica() {
         reads.push((replica.store_reads().await, hits));
     }
     eprintln!("one key, {} requests at {REPLICAS} replicas: (reads of the store, hits in Redis) {reads:?}", crowd());
-    assert_eq!(reads[0], (1.0, 0.0));
-    assert!(reads.iter().all(|(store, redis)| store + redis == 1.0), "{reads:?}");
+    assert_eq!(reads[0].1, 0.0);
+    reads.iter().zip(&told).for_each(|((store, redis), told)| assert_one_read(store + redis, told));
     stop([vec![learner], silent, sharing].into_iter().flatten().collect()).await;
+}
+
+/// One for the whole crowd; whoever was put off may have begun another.
+fn assert_one_read(reads: f64, told: &BTreeMap<String, usize>) {
+    assert!((1.0..=1.0 + told[PUT_OFF] as f64).contains(&reads), "{reads}: {told:?}");
 }
 
 /// A crowd that asks for one new key does not hold up the first uses of others.
@@ -79,14 +90,15 @@ async fn a_crowd_of_claimants_of_one_new_key_is_all_answered_and_starves_nobody(
     let started = Instant::now();
     let others = stream::iter(0..100).then(async |index| {
         let (key, asked) = (format!("sk-other-{index:03}-0123456789"), Instant::now());
-        (replicas[index % REPLICAS].reason(&key, OWNER).await, asked.elapsed())
+        let (answer, put_off) = replicas[index % REPLICAS].decision(&key, OWNER).await;
+        (answer, put_off, asked.elapsed())
     });
     let (told, others) = join(ask_at_once(&replicas, stranger), others.collect::<Vec<_>>()).await;
     let mut claims = Vec::new();
     for replica in &replicas {
         claims.push(replica.store_claims().await);
     }
-    let mut took: Vec<_> = others.iter().map(|(_, took)| *took).collect();
+    let mut took: Vec<_> = others.iter().map(|(.., took)| *took).collect();
     took.sort();
     eprintln!(
         "one key, {} claimants in {:.1?}: {told:?}; claims sent to the store by replica, 100 of other keys \
@@ -96,9 +108,12 @@ async fn a_crowd_of_claimants_of_one_new_key_is_all_answered_and_starves_nobody(
         quantile(&took, 0.5),
         quantile(&took, 0.99),
     );
-    assert_eq!((total(&told, "first_use"), total(&told, "ip_mismatch")), (1, crowd() - 1), "{told:?}");
-    assert!(others.iter().all(|(reason, _)| reason == "first_use"), "{others:?}");
+    // Who was put off may be the owner by then.
+    let owners = total(&told, "first_use") + total(&told, "bound");
+    assert_eq!((owners, total(&told, "ip_mismatch")), (1, crowd() - 1), "{told:?}");
+    assert!(others.iter().all(|(answer, ..)| answer.is_allow()), "{others:?}");
     // The first of each replica asks the store; the rest of its crowd is judged by what that one learned.
-    assert!(claims.iter().sum::<f64>() < 100.0 + 10.0 * REPLICAS as f64, "{claims:?}");
+    let put_off = total(&told, PUT_OFF) + others.iter().map(|(_, put_off, _)| put_off).sum::<usize>();
+    assert!(claims.iter().sum::<f64>() < 100.0 + 10.0 * REPLICAS as f64 + put_off as f64, "{claims:?}");
     stop(replicas).await;
 }

@@ -199,11 +199,11 @@ pub(crate) async fn keys_under_another_pepper_bring_it_along_and_are_moved_when_
     let [coming, here] = [next_pepper(), pepper()].map(|active| seen_by(&active, "some"));
     import(&*store, vec![owned(coming.clone(), "203.0.113.7")]).await.unwrap();
     let row = pepper_row(&*store, &next_pepper()).await;
-    assert_eq!((row.active, row.retired_at, row.left.bindings), (false, None, 1));
+    assert_eq!((row.active, row.retired_at, row.usage.bindings), (false, None, 1));
     let held = store.claim(claim(&here, "198.51.100.9", START)).await.unwrap();
     assert!(matches!(held, Claimed::Held(_)), "{held:?}");
     store.rekey(vec![Rekey { from: coming.digest, to: here.clone() }], START).await.unwrap();
-    assert_eq!(pepper_row(&*store, &pepper()).await.left.bindings, 1);
+    assert_eq!(pepper_row(&*store, &pepper()).await.usage.bindings, 1);
     let again = import(&*store, vec![owned(coming, "203.0.113.7")]).await.unwrap();
     assert_eq!(again, Imported::default(), "under whichever pepper, it is the same key");
 

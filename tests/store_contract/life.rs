@@ -7,7 +7,7 @@ use key_ip_sentinel::{
         Fingerprint, KeyFacts, Timestamp,
         event::{EventKind, Record},
     },
-    store::{Action, Archived, AuditQuery, Change, Claimed, Life, RecordId, Revision, Store, Target, Use},
+    store::{Action, ArchivedBinding, AuditQuery, Change, Claimed, Life, RecordId, Revision, Store, Target, Use},
 };
 
 use crate::fixture::*;
@@ -96,7 +96,8 @@ pub(crate) async fn an_archived_key_is_new_and_its_next_owner_is_told_of_the_las
     assert!(store.lookup(&key.digests()).await.unwrap().facts.is_empty());
 
     let row = store.find(by_id(&key)).await.unwrap();
-    let archived = Archived { at: at(hours(2)), networks: vec![network("203.0.113.7")] };
+    let networks = vec![network("203.0.113.7")];
+    let archived = ArchivedBinding { networks, created_at: START, archived_at: at(hours(2)) };
     assert_eq!((row.facts, row.hint, row.life.archived), (KeyFacts::default(), key.hint.clone(), Some(archived)));
     let Claimed::Won { record, reading } = store.claim(claim(&key, "198.51.100.9", at(hours(3)))).await.unwrap() else {
         panic!("not won")

@@ -56,7 +56,7 @@ async fn row(store: &dyn Store, pepper: &Pepper) -> PepperRow {
 }
 
 async fn left(store: &dyn Store, pepper: &Pepper) -> PepperUsage {
-    row(store, pepper).await.left
+    row(store, pepper).await.usage
 }
 
 /// How many keys were moved.
@@ -289,7 +289,7 @@ pub(crate) async fn what_is_forgotten_is_named_and_new_again(place: &impl Backen
     bind(&*store, &after("stays"), "203.0.113.1").await;
     let known = revision(&*store).await;
     let done = retire(&*store, &pepper(), true).await.unwrap();
-    assert!(done.done && done.left == PepperUsage::default());
+    assert!(done.done && done.usage == PepperUsage::default());
     let mut named: Vec<_> = done.records.iter().filter_map(|record| record.key_id).collect();
     named.sort();
     let mut expected = [owned.digest.new_id(), seen.digest.new_id()];
@@ -318,10 +318,10 @@ pub(crate) async fn forgetting_goes_in_bounded_steps(place: &impl Backend) {
     }
     activate(&*store, &next_pepper()).await.unwrap();
     let first = retire(&*store, &pepper(), true).await.unwrap();
-    assert_eq!((first.done, first.left.bindings, first.records.len()), (false, 5, FORGOTTEN_AT_ONCE as usize));
+    assert_eq!((first.done, first.usage.bindings, first.records.len()), (false, 5, FORGOTTEN_AT_ONCE as usize));
     assert_eq!(first.revision, revision(&*store).await);
     let last = retire(&*store, &pepper(), true).await.unwrap();
-    assert_eq!((last.done, last.left, last.records.len()), (true, PepperUsage::default(), 6));
+    assert_eq!((last.done, last.usage, last.records.len()), (true, PepperUsage::default(), 6));
 }
 
 /// Each claimant is of a process that has heard of the activation, or not yet, and tries again when it is told.

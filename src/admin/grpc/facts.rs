@@ -87,8 +87,8 @@ impl From<AsOf<Diagnosis>> for api::GetDiagnosisResponse {
     }
 }
 
-fn rows(left: PepperUsage) -> Option<api::PepperRows> {
-    let PepperUsage { bindings, bans, observed, archived } = left;
+fn rows(usage: PepperUsage) -> Option<api::PepperRows> {
+    let PepperUsage { bindings, bans, observed, archived } = usage;
     Some(api::PepperRows { bindings, bans, observed, archived })
 }
 
@@ -97,7 +97,7 @@ fn pepper(pepper: Pepper) -> api::Pepper {
         id: pepper.row.id.to_string(),
         state: pepper.state().to_owned(),
         listed: pepper.listed,
-        left: rows(pepper.row.left),
+        left: rows(pepper.row.usage),
         retired_at_ms: pepper.row.retired_at.map(Timestamp::as_millis),
     }
 }
@@ -110,8 +110,8 @@ impl From<AsOf<Vec<Pepper>>> for api::ListPeppersResponse {
 
 impl From<RotationStep> for api::RotationResponse {
     fn from(step: RotationStep) -> Self {
-        let RotationStep { revision, in_effect, done, forgotten, left, now } = step;
-        Self { revision: revision.0, in_effect, done, forgotten, left: rows(left), now_ms: now.as_millis() }
+        let RotationStep { revision, in_effect, done, forgotten, usage, now } = step;
+        Self { revision: revision.0, in_effect, done, forgotten, left: rows(usage), now_ms: now.as_millis() }
     }
 }
 

@@ -55,7 +55,7 @@ impl Service {
     /// make.
     async fn peppers_in_use(&self) -> Result<Vec<(KnownPepper, bool)>, Error> {
         let rows = self.store.peppers().await.map_err(Error::lost)?;
-        let needed = rows.into_iter().filter(|row| row.active || row.left != PepperUsage::default());
+        let needed = rows.into_iter().filter(|row| row.active || row.usage != PepperUsage::default());
         let named = needed.map(|row| match self.ring.peppers().find(&row.id) {
             Some(pepper) => Ok((KnownPepper { id: row.id, check_value: *pepper.check_value() }, row.active)),
             None => Err(Error::Unlisted(row.id)),

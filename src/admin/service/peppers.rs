@@ -57,7 +57,7 @@ pub struct RotationStep {
     /// Keys deleted by this step.
     pub forgotten: u64,
     /// What is left under the pepper.
-    pub left: PepperUsage,
+    pub usage: PepperUsage,
     /// The store's clock when it was asked.
     pub now: Timestamp,
 }
@@ -71,7 +71,7 @@ impl Service {
         let listed = self.ring.peppers();
         let unused = listed.iter().map(|pepper| pepper.id()).filter(|id| known.iter().all(|row| row.id != *id));
         let unused: Vec<_> =
-            unused.map(|id| PepperRow { id, active: false, retired_at: None, left: PepperUsage::default() }).collect();
+            unused.map(|id| PepperRow { id, active: false, retired_at: None, usage: PepperUsage::default() }).collect();
         let with_secret = |row: PepperRow| Pepper { listed: listed.find(&row.id).is_some(), row };
         Ok(AsOf { now, value: known.into_iter().chain(unused).map(with_secret).collect() })
     }
@@ -92,7 +92,7 @@ impl Service {
                 in_effect: this.settled(rotated.revision).await,
                 done: rotated.done,
                 forgotten: forgotten as u64,
-                left: rotated.left,
+                usage: rotated.usage,
                 now,
             })
         })

@@ -71,8 +71,7 @@ struct Place {
 
 impl Place {
     fn of(&self, life: StoreLife, digest: &KeyDigest) -> String {
-        let hex: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{}:v1:{life}:{}:{hex}", self.prefix, self.realm)
+        format!("{}:v1:{life}:{}:{digest}", self.prefix, self.realm)
     }
 }
 

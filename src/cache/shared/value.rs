@@ -23,7 +23,7 @@ use crate::{
     domain::{KeyDigest, KeyFacts, KeyId, KeyRing, PepperId},
     store::{
         Reading, Revision, StoreLife,
-        snapshot::{BanRow, BindingRow, ban_row, binding_row},
+        snapshot::{BanRow, BindingRow},
     },
 };
 
@@ -47,10 +47,10 @@ pub(super) enum Unsound {
 
 #[derive(Serialize, Deserialize)]
 struct Body {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    binding: Option<(String, BindingRow)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ban: Option<(String, BanRow)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binding: Option<(KeyId, BindingRow)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ban: Option<(KeyId, BanRow)>,
 }
 
 struct Parts<'a> {
@@ -78,8 +78,8 @@ impl Seals {
         let (id, mac) = self.keyed.iter().find(|(id, _)| id == active).filter(|_| shared)?;
         let pepper: &[u8; 8] = id.as_str().as_bytes().try_into().ok()?;
         let body = Body {
-            binding: binding.as_ref().map(|binding| (binding.id.to_string(), binding_row(binding))),
-            ban: ban.as_ref().map(|ban| (ban.id.to_string(), ban_row(ban))),
+            binding: binding.as_ref().map(|binding| (binding.id, binding.clone().into())),
+            ban: ban.as_ref().map(|ban| (ban.id, ban.clone().into())),
         };
         let body = serde_json::to_vec(&body).ok()?;
         let as_of = reading.as_of.0.to_be_bytes();
@@ -138,15 +138,8 @@ fn facts(body: &[u8]) -> Option<KeyFacts> {
     if serde_json::to_vec(&read).ok()? != body {
         return None;
     }
-    let id = |text: String| text.parse::<KeyId>().ok();
-    let binding = match read.binding {
-        Some((text, row)) => Some(row.read(id(text)?, None).ok()?),
-        None => None,
-    };
-    let ban = match read.ban {
-        Some((text, row)) => Some(row.read(id(text)?, None)),
-        None => None,
-    };
+    let binding = read.binding.map(|(id, row)| row.read(id, None));
+    let ban = read.ban.map(|(id, row)| row.read(id, None));
     Some(KeyFacts { binding, ban, candidates: Vec::new() })
 }
 

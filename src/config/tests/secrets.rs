@@ -1,6 +1,7 @@
 //! Peppers and the files that hold secrets.
 
 use super::*;
+use crate::domain::Pepper;
 
 #[test]
 fn peppers_from_all_of_their_places() {

@@ -1,7 +1,7 @@
-//! One ext_authz filter, what is around it, and what it has to fit.
+//! What a filter is judged by.
 
 use super::{
-    removal::removes,
+    matcher,
     walk::{Around, is_a},
 };
 use crate::doctor::{Code, Report, Setup, yaml};
@@ -18,7 +18,7 @@ pub(super) struct Case<'a> {
 /// What matters of the order of a manager's filters: found once, however many of them ask.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Order<'a> {
-    last_cors: Option<(usize, &'a yaml::Node)>,
+    pub(super) last_cors: Option<(usize, &'a yaml::Node)>,
     /// Of those that remove the header of `client_ip.header`.
     pub(super) first_remover: Option<(usize, &'a yaml::Node)>,
 }
@@ -61,7 +61,7 @@ impl<'a> Order<'a> {
         let all = || filters.iter().enumerate();
         Self {
             last_cors: all().rfind(|(_, filter)| is_a(filter, "http.cors.v3.Cors")),
-            first_remover: header.and_then(|name| all().find(|(_, filter)| removes(filter, name))),
+            first_remover: header.and_then(|name| all().find(|(_, filter)| matcher::removes(filter, name))),
         }
     }
 }

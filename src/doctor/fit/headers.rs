@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{case::Case, removal::matches};
+use super::{case::Case, matcher::matches};
 use crate::{
     credential::Place,
     doctor::{Code, Report, yaml::Node},

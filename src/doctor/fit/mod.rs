@@ -7,8 +7,8 @@ mod address;
 mod case;
 mod filter;
 mod headers;
+mod matcher;
 mod metadata;
-mod removal;
 mod walk;
 
 use std::collections::{HashMap, HashSet, hash_map::Entry};

@@ -4,16 +4,12 @@
 //! SHA-256 over these three and the payload; then the payload, a JSON line for each record. The names in it are a file
 //! format: what every earlier version wrote must be read by every later one.
 
-use std::{ops::Range, str::FromStr};
+use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    domain::{
-        Reason, Timestamp,
-        event::{EventKind, Record},
-    },
+    domain::event::Record,
     store::{BatchId, SpoolId},
 };
 
@@ -39,40 +35,11 @@ pub(super) enum Next {
     Damage(usize),
 }
 
-#[derive(Serialize, Deserialize)]
-struct Row {
-    kind: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    network: Option<String>,
-    count: u64,
-    first_at: i64,
-    last_at: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    decision_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-}
-
 /// Only what requests cause comes here: nobody's name, and nothing to undo.
 pub(super) fn encode(batch: BatchId, records: &[Record]) -> Result<Vec<u8>, serde_json::Error> {
     let mut bytes = vec![0; HEADER];
     for record in records {
-        let row = Row {
-            kind: record.kind.as_str().to_owned(),
-            reason: record.reason.map(|reason| reason.as_str().to_owned()),
-            key_id: record.key_id.map(|id| id.to_string()),
-            network: record.network.map(|network| network.to_string()),
-            count: record.count,
-            first_at: record.first_at.as_millis(),
-            last_at: record.last_at.as_millis(),
-            decision_id: record.decision_id.clone(),
-            detail: record.detail.clone(),
-        };
-        serde_json::to_writer(&mut bytes, &row)?;
+        serde_json::to_writer(&mut bytes, record)?;
         bytes.push(b'\n');
     }
     let length = u32::try_from(bytes.len() - HEADER).unwrap_or(u32::MAX);
@@ -118,30 +85,7 @@ fn is_torn(rest: &[u8]) -> bool {
 fn decode(frame: &[u8]) -> Option<Frame> {
     let batch = BatchId { spool: SpoolId(number::<16>(frame, 8)), number: u64::try_from(number::<8>(frame, 24)).ok()? };
     let lines = frame[HEADER..].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    Some(Frame { batch, records: lines.map(record).collect::<Option<_>>()? })
-}
-
-fn record(line: &[u8]) -> Option<Record> {
-    fn parsed<T: FromStr>(text: Option<String>) -> Option<Option<T>> {
-        text.map_or(Some(None), |text| text.parse().ok().map(Some))
-    }
-    let row: Row = serde_json::from_slice(line).ok()?;
-    Some(Record {
-        kind: EventKind::from_word(&row.kind)?,
-        reason: match row.reason {
-            Some(word) => Some(Reason::from_word(&word)?),
-            None => None,
-        },
-        key_id: parsed(row.key_id)?,
-        network: parsed(row.network)?,
-        count: row.count,
-        first_at: Timestamp::from_millis(row.first_at),
-        last_at: Timestamp::from_millis(row.last_at),
-        actor: None,
-        decision_id: row.decision_id,
-        detail: row.detail,
-        delta: None,
-    })
+    Some(Frame { batch, records: lines.map(serde_json::from_slice).collect::<Result<_, _>>().ok()? })
 }
 
 fn check(frame: &[u8]) -> [u8; 16] {
@@ -157,6 +101,7 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Reason, Timestamp, event::EventKind};
 
     const SPOOL: SpoolId = SpoolId(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
 
@@ -223,5 +168,24 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(read(&bad), (vec![1, 3], 1), "{bit}");
         }
+    }
+
+    /// Written by the version before the format was derived from [`Record`].
+    const SPILLED: &[u8] = include_bytes!("../../../tests/fixtures/format/audit.spill");
+
+    #[test]
+    fn what_an_earlier_version_spilled_is_read_and_written_again() {
+        let sparse = Record { decision_id: None, ..frame(1).records.remove(1) };
+        let full = Record { kind: EventKind::WouldDeny, detail: Some("a \"text\"\n".to_owned()), ..denied(u64::MAX) };
+        let frames = [frame(7), Frame { batch: frame(8).batch, records: vec![full, sparse] }];
+        let written = frames.iter().flat_map(|frame| encode(frame.batch, &frame.records).unwrap()).collect::<Vec<_>>();
+        assert_eq!(written, SPILLED);
+        let mut at = 0;
+        for expected in frames {
+            let Next::Frame(found, end) = next(SPILLED, at) else { panic!("no frame at {at}") };
+            assert_eq!(found, expected);
+            at = end;
+        }
+        assert_eq!(next(SPILLED, at), Next::End);
     }
 }

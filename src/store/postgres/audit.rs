@@ -6,19 +6,20 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::Row;
 
 use super::{
-    facts::ids,
-    keys::{Lock, end_of, id_of},
-    rows::{Asked, Step, column, count, moment, parsed, parsed_or_null, step, time, word},
+    keys::{Lock, id_of},
+    rows::{Asked, Step, ids, step, time},
     session::Session,
 };
 use crate::{
     domain::{
         KeyId, Reason, Timestamp,
-        event::{Delta, EventKind, Part, Record},
+        event::{Delta, Part, Record},
     },
     store::{
         AuditOrder, AuditQuery, BatchId, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, Stored, Target,
+        columns::{self, Columns, unreadable},
         rules::{LATER, REFUSED},
+        selection::{self, Values},
         snapshot,
     },
 };
@@ -48,10 +49,8 @@ pub(super) fn append(record: &Record) -> Result<Step, StoreError> {
 
 /// The answer to [`append`].
 pub(super) fn number(answer: Option<&Vec<Row>>) -> Result<RecordId, StoreError> {
-    match answer.and_then(|rows| rows.first()) {
-        Some(row) => Ok(RecordId(column(row, 0, "audit.id")?)),
-        None => Err(StoreError::Corrupt("audit.id: no answer".to_owned())),
-    }
+    let row = answer.and_then(|rows| rows.first()).ok_or_else(|| unreadable("audit.id", "no answer"))?;
+    row.integer(0, "audit.id").map(RecordId)
 }
 
 /// Appends the records, unless the spool's batches are known up to this one; answers how many.
@@ -73,9 +72,8 @@ pub(super) async fn deliver(session: &mut Session, batch: BatchId, records: &[Re
 pub(super) async fn delta(session: &mut Session, id: RecordId) -> Result<(KeyId, Delta), ChangeError> {
     let found = session.row(step!("SELECT key_id, delta FROM audit WHERE id = $1", id.0)).await?;
     let row = found.ok_or(Refusal::NoRecord(id))?;
-    let text: Option<&str> = column(&row, 1, "audit.delta")?;
-    let text = text.ok_or(Refusal::NotUndoable(id))?;
-    Ok((parsed(&row, 0, "audit.key_id")?, snapshot::from_json(text)?))
+    let text = row.text_or_null(1, "audit.delta")?.ok_or(Refusal::NotUndoable(id))?;
+    Ok((row.parsed(0, "audit.key_id")?, snapshot::from_json(text)?))
 }
 
 /// The changes to the same part of the key after `record`, at most [`LATER`].
@@ -86,36 +84,32 @@ pub(super) async fn later(
     part: &Part,
 ) -> Result<Vec<RecordId>, StoreError> {
     let sql = "SELECT id, delta FROM audit WHERE key_id = $1 AND id > $2 AND delta IS NOT NULL ORDER BY id";
-    let mut found = Vec::new();
-    for row in session.rows(step!(sql, key.to_string(), record.0)).await? {
-        let text: &str = column(&row, 1, "audit.delta")?;
-        if std::mem::discriminant(&snapshot::from_json(text)?.part) == std::mem::discriminant(part) {
-            found.push(RecordId(column(&row, 0, "audit.id")?));
-        }
-        if found.len() == LATER {
-            break;
-        }
-    }
-    Ok(found)
+    let rows = session.rows(step!(sql, key.to_string(), record.0)).await?;
+    rows.iter().filter_map(|row| columns::changed(row, part).transpose()).take(LATER).collect()
 }
 
-const COLUMNS: &str =
-    "kind, reason, key_id, network::text, count, first_at, last_at, actor, decision_id, detail, delta, id";
-
 pub(super) async fn list(session: &mut Session, query: &AuditQuery) -> Result<Vec<Stored>, StoreError> {
+    let key = match &query.key {
+        Some(Target::Key(key)) => Some(id_of(session, key).await?),
+        _ => None,
+    };
     let mut asked = Asked::default();
-    let wanted = filter(session, query, &mut asked).await?;
+    let conditions = selection::audit(query, key, &mut asked);
+    let wanted: String = conditions.iter().map(|condition| format!(" AND {condition}")).collect();
     let order = match query.order {
         AuditOrder::Newest => "ORDER BY last_at DESC, id DESC".to_owned(),
-        AuditOrder::LastStored => format!("AND id <= {} ORDER BY id DESC", asked.with(settled(session).await?)),
+        AuditOrder::LastStored => format!("AND id <= {} ORDER BY id DESC", asked.integer(settled(session).await?)),
         AuditOrder::Stored { after, upto } => {
-            let (after, upto) = (asked.with(after.0), asked.with(upto.0));
+            let (after, upto) = (asked.integer(after.0), asked.integer(upto.0));
             format!("AND id > {after} AND id <= {upto} ORDER BY id")
         }
     };
-    let limit = asked.with(i64::from(query.limit));
-    let sql = format!("SELECT {COLUMNS} FROM audit WHERE true{wanted} {order} LIMIT {limit}");
-    session.query(&sql, &asked.values()).await?.iter().map(stored).collect()
+    let limit = asked.integer(query.limit.into());
+    let sql = format!(
+        "SELECT kind, reason, key_id, network::text, count, first_at, last_at, actor, decision_id, detail, delta, id
+         FROM audit WHERE true{wanted} {order} LIMIT {limit}"
+    );
+    session.query(&sql, &asked.values()).await?.iter().map(columns::stored).collect()
 }
 
 /// A number up to which no record is still to come: numbers are given before their records are committed, and who
@@ -127,7 +121,7 @@ async fn settled(session: &mut Session) -> Result<i64, StoreError> {
     let end = Instant::now() + SETTLED;
     // A sequence that gave no number yet says the first; nobody has it.
     let last = session.row(step!("SELECT last_value FROM audit_id")).await?;
-    let last = last.map_or(Ok(0), |row| column(&row, 0, "audit_id"))?;
+    let last = last.map_or(Ok(0), |row| row.integer(0, "audit_id"))?;
     let mut writing: Option<Vec<String>> = None;
     loop {
         let sql = "SELECT virtualtransaction FROM pg_locks
@@ -142,7 +136,8 @@ async fn settled(session: &mut Session) -> Result<i64, StoreError> {
         if Instant::now() >= end {
             return Err(StoreError::Unavailable("those who write to the audit do not come to an end".to_owned()));
         }
-        let still = rows.iter().map(|row| column(row, 0, "pg_locks.virtualtransaction")).collect::<Result<_, _>>()?;
+        let still = rows.iter().map(|row| Ok(row.text(0, "pg_locks.virtualtransaction")?.to_owned()));
+        let still = still.collect::<Result<_, StoreError>>()?;
         writing = Some(still);
         sleep(SETTLING).await;
     }
@@ -151,65 +146,6 @@ async fn settled(session: &mut Session) -> Result<i64, StoreError> {
 /// Longer than any of them takes.
 const SETTLED: Duration = Duration::from_secs(30);
 const SETTLING: Duration = Duration::from_millis(10);
-
-/// Conditions; their values go to `asked`.
-async fn filter(session: &mut Session, query: &AuditQuery, asked: &mut Asked) -> Result<String, StoreError> {
-    let mut wanted = String::new();
-    let mut only = |condition: &str, place: String| wanted.push_str(&format!(" AND {condition} {place}"));
-    if let Some(kind) = query.kind {
-        only("kind =", asked.with(kind.as_str()));
-    }
-    match &query.key {
-        None => {}
-        Some(Target::Id(prefix)) => {
-            only("key_id >=", asked.with(prefix.as_str().to_owned()));
-            only("key_id <", asked.with(end_of(prefix)));
-        }
-        Some(Target::Key(key)) => only("key_id =", asked.with(id_of(session, key).await?.to_string())),
-    }
-    if let Some(since) = query.since {
-        only("last_at >=", asked.with(time(since)));
-    }
-    if let Some(until) = query.until {
-        only("last_at <", asked.with(time(until)));
-    }
-    if let Some(RecordId(id)) = query.record {
-        only("id =", asked.with(id));
-    }
-    if let Some(decision) = &query.decision {
-        only("decision_id =", asked.with(decision.clone()));
-    }
-    Ok(wanted)
-}
-
-fn stored(row: &Row) -> Result<Stored, StoreError> {
-    let id = column(row, 11, "audit.id")?;
-    let record = record(row).map_err(|fault| fault.of(format_args!("record {id}")))?;
-    Ok(Stored { id: RecordId(id), record })
-}
-
-fn record(row: &Row) -> Result<Record, StoreError> {
-    let reason = match column::<Option<&str>>(row, 1, "audit.reason")? {
-        Some(_) => Some(word(row, 1, "audit.reason", Reason::from_word)?),
-        None => None,
-    };
-    Ok(Record {
-        kind: word(row, 0, "audit.kind", EventKind::from_word)?,
-        reason,
-        key_id: parsed_or_null(row, 2, "audit.key_id")?,
-        network: parsed_or_null(row, 3, "audit.network")?,
-        count: count(row, 4, "audit.count")?,
-        first_at: moment(row, 5, "audit.first_at")?,
-        last_at: moment(row, 6, "audit.last_at")?,
-        actor: column(row, 7, "audit.actor")?,
-        decision_id: column(row, 8, "audit.decision_id")?,
-        detail: column(row, 9, "audit.detail")?,
-        delta: match column::<Option<&str>>(row, 10, "audit.delta")? {
-            Some(text) => Some(Box::new(snapshot::from_json(text)?)),
-            None => None,
-        },
-    })
-}
 
 /// Who was refused the key since `since`, the busiest first.
 pub(super) async fn refused(
@@ -238,12 +174,7 @@ pub(super) async fn refusals(
     let asked: Vec<_> = ids.iter().map(ToString::to_string).collect();
     let mut refused: HashMap<KeyId, Vec<RefusedNetwork>> = HashMap::new();
     for row in session.rows(step!(sql, asked, time(since), most)).await? {
-        refused.entry(parsed(&row, 4, "audit.key_id")?).or_default().push(RefusedNetwork {
-            network: parsed(&row, 0, "audit.network")?,
-            count: count(&row, 1, "audit.count")?,
-            would_deny: count(&row, 2, "audit.count")?,
-            last_at: moment(&row, 3, "audit.last_at")?,
-        });
+        refused.entry(row.parsed(4, "audit.key_id")?).or_default().push(columns::refused(&row)?);
     }
     Ok(refused)
 }

@@ -27,39 +27,38 @@ pub(super) async fn apply(
     actor: &str,
     now: Timestamp,
 ) -> Result<Applied, ChangeError> {
-    match change {
-        Change::Key { target: Target::Id(prefix), action } => {
+    let (target, action) = match change {
+        Change::Key { target, action } => (target, action),
+        Change::Undo(record) => return undo(session, *record, actor, now).await,
+    };
+    let locked = match target {
+        Target::Id(prefix) => {
             let id = keys::only_id(session, prefix).await?;
-            let key = locked(session, id).await?.ok_or(Refusal::NotFound)?;
-            let met = ClaimState::read(session, key).await?;
-            let done = change::perform(&met.subject(actor, now), action)?;
-            made(session, met, done, actor, now).await
+            let key = lock_id(session, id).await?.ok_or(Refusal::NotFound)?;
+            Locked::read(session, key).await?
         }
-        Change::Key { target: Target::Key(key), action } => {
-            let met = met_by_key(session, key, action, now).await?;
-            let done = change::perform(&met.subject(actor, now), action)?;
-            made(session, met, done, actor, now).await
-        }
-        Change::Undo(record) => undo(session, *record, actor, now).await,
-    }
+        Target::Key(key) => lock_key(session, key, action, now).await?,
+    };
+    let done = change::perform(&locked.subject(actor, now), action)?;
+    made(session, locked, done, actor, now).await
 }
 
 async fn undo(session: &mut Session, record: RecordId, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
     let (id, Delta { key, part }) = audit::delta(session, record).await?;
-    let key = match locked(session, id).await? {
+    let key = match lock_id(session, id).await? {
         Some(key) => key,
         None => opened(session, record, id, key, &part).await?,
     };
-    let met = ClaimState::read(session, key).await?;
-    match change::undo(&met.subject(actor, now), record, &part)? {
-        Some(done) => made(session, met, done, actor, now).await,
+    let locked = Locked::read(session, key).await?;
+    match change::undo(&locked.subject(actor, now), record, &part)? {
+        Some(done) => made(session, locked, done, actor, now).await,
         None => Err(Refusal::ChangedSince(id, audit::later(session, record, id, &part).await?).into()),
     }
 }
 
 /// Begins the transaction with the lock on the key that has this id; `None` without one, when there is no such key. The
 /// key may be moved to another digest while its lock is waited for; then that one's is.
-async fn locked(session: &mut Session, id: KeyId) -> Result<Option<Named>, StoreError> {
+async fn lock_id(session: &mut Session, id: KeyId) -> Result<Option<Named>, StoreError> {
     loop {
         let Some(seen) = keys::by_id(session, id).await? else { return Ok(None) };
         session.begin(vec![Lock::Writers.share(), lock([seen.fingerprint.digest])]).await?;
@@ -90,13 +89,13 @@ async fn opened(
 }
 
 /// A key that is locked, and all that is known of it.
-struct ClaimState {
+struct Locked {
     key: Named,
     before: KeyFacts,
     note: Option<String>,
 }
 
-impl ClaimState {
+impl Locked {
     async fn read(session: &mut Session, key: Named) -> Result<Self, StoreError> {
         let rows = session.rows(facts::step_of([key.fingerprint.digest])).await?;
         let found = facts::found(&rows)?.into_iter().next();
@@ -111,13 +110,12 @@ impl ClaimState {
     }
 }
 
-/// What an operator gives or forbids may be the first that the store hears of a key.
-async fn met_by_key(
+async fn lock_key(
     session: &mut Session,
     key: &Fingerprint,
     action: &Action,
     now: Timestamp,
-) -> Result<ClaimState, ChangeError> {
+) -> Result<Locked, ChangeError> {
     let digests = key.digests();
     let asked = vec![Lock::Writers.share(), lock(digests.iter()), facts::step_of(digests.iter())];
     let answers = session.begin(asked).await?;
@@ -129,26 +127,22 @@ async fn met_by_key(
     rekey::adopt(session, key, &found, now).await?;
     let named = match keys::by_key(session, key).await? {
         Some(named) => named,
-        None if change::may_be_new(action) => {
-            let fingerprint = Fingerprint { others: Vec::new(), ..key.clone() };
-            Named { id: key.digest.new_id(), fingerprint }
-        }
-        None => return Err(Refusal::NotFound.into()),
+        None => change::unseen(action, key)?,
     };
-    Ok(ClaimState::read(session, named).await?)
+    Ok(Locked::read(session, named).await?)
 }
 
 /// Writes the change and commits it, in one trip.
 async fn made(
     session: &mut Session,
-    met: ClaimState,
+    locked: Locked,
     done: Done,
     actor: &str,
     now: Timestamp,
 ) -> Result<Applied, ChangeError> {
-    let digest = met.key.fingerprint.digest;
-    let record = done.record(&met.subject(actor, now));
-    let mut steps = owner::steps(&met.key, &done.writes);
+    let digest = locked.key.fingerprint.digest;
+    let record = done.record(&locked.subject(actor, now));
+    let mut steps = owner::steps(&locked.key, &done.writes);
     let written = steps.len();
     steps.push(audit::append(&record)?);
     steps.extend(advance([digest], now));
@@ -158,9 +152,9 @@ async fn made(
     let after = facts::found(&answers[last])?.into_iter().next().map(|found| found.facts);
     Ok(Applied {
         revision: revision(answers.get(written + 1))?,
-        key_id: met.key.id,
+        key_id: locked.key.id,
         number: audit::number(answers.get(written))?,
-        before: met.before,
+        before: locked.before,
         after: after.unwrap_or_default(),
         refused: Vec::new(),
         record,

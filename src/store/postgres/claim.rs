@@ -28,13 +28,13 @@ pub(super) async fn claim(session: &mut Session, claim: &Claim) -> Result<Claime
     }
     let id = found.iter().find_map(|found| found.id).unwrap_or_else(|| claim.key.digest.new_id());
     let archived = found.iter_mut().find_map(|found| found.archived.take());
-    let met = ClaimState {
+    let state = ClaimState {
         key: Named { id, fingerprint: claim.key.clone() },
         known: facts::first(found, claim.key.digest),
         archived,
     };
-    let key = met.key.clone();
-    let (writes, mut claimed) = judge(claim, met);
+    let key = state.key.clone();
+    let (writes, mut claimed) = judge(claim, state);
     let mut steps = owner::steps(&key, &writes);
     let Claimed::Won { record, reading } = &mut claimed else {
         session.commit(steps).await?;

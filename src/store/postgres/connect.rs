@@ -97,7 +97,7 @@ impl Options {
             [] => place.parse(),
             others => format!("{place}?{}", others.join("&")).parse(),
         }
-        .map_err(|error| UrlFault::Malformed(super::session::told(&error)))?;
+        .map_err(|error| UrlFault::Malformed(super::session::message(&error)))?;
         check(&config)?;
         // Every name in it is one of PostgreSQL's by now, and no part of a password.
         if let Some(name) = given_twice(query) {

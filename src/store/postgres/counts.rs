@@ -1,12 +1,12 @@
 //! How full the store is. May be slow: it runs on connections that no decision waits for.
 
 use super::{
-    rows::{count, moment, parsed, step, time, word},
+    rows::{step, time},
     session::Session,
 };
 use crate::{
-    domain::{Reason, Timestamp},
-    store::{Counts, Crowded, Denied, StoreError},
+    domain::Timestamp,
+    store::{Counts, Crowded, Denied, StoreError, columns},
 };
 
 pub(super) async fn counts(session: &mut Session) -> Result<Counts, StoreError> {
@@ -21,15 +21,7 @@ pub(super) async fn counts(session: &mut Session) -> Result<Counts, StoreError> 
         FROM (SELECT state, state = 'pinned' AND EXISTS
                   (SELECT 1 FROM binding_networks AS owner WHERE owner.key_id = bindings.key_id) AS owned
               FROM bindings) AS counted";
-    let Some(row) = session.row(step!(sql)).await? else { return Ok(Counts::default()) };
-    Ok(Counts {
-        learned: count(&row, 0, "bindings.state")?,
-        pinned: count(&row, 1, "bindings.state")?,
-        reserved: count(&row, 2, "bindings.state")?,
-        banned: count(&row, 3, "bans.until")?,
-        provisional: count(&row, 4, "bindings.state")?,
-        observed: count(&row, 5, "candidates.key_id")?,
-    })
+    Ok(session.row(step!(sql)).await?.as_ref().map(columns::counts).transpose()?.unwrap_or_default())
 }
 
 /// What an operator gave to a network says nothing of who clients seem to be.
@@ -39,12 +31,7 @@ pub(super) async fn crowded_networks(session: &mut Session, limit: u32) -> Resul
             SELECT network FROM binding_networks JOIN bindings USING (key_id) WHERE state <> 'pinned'
             UNION ALL SELECT network FROM candidates) AS learned
         GROUP BY network ORDER BY keys DESC, network::text COLLATE \"C\" LIMIT $1";
-    let rows = session.rows(step!(sql, i64::from(limit))).await?;
-    let crowded = rows.iter().map(|row| {
-        let network = parsed(row, 0, "binding_networks.network")?;
-        Ok(Crowded { network, keys: count(row, 1, "binding_networks.network")? })
-    });
-    crowded.collect()
+    session.rows(step!(sql, i64::from(limit))).await?.iter().map(columns::crowded).collect()
 }
 
 pub(super) async fn denials_since(session: &mut Session, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
@@ -53,13 +40,5 @@ pub(super) async fn denials_since(session: &mut Session, since: Timestamp) -> Re
         SELECT reason, least(sum(count), 9223372036854775807)::bigint AS times, max(last_at) FROM audit
         WHERE last_at >= $1 AND kind IN ('denied', 'would_deny') AND reason IS NOT NULL
         GROUP BY reason ORDER BY times DESC, reason COLLATE \"C\"";
-    let rows = session.rows(step!(sql, time(since))).await?;
-    let denied = rows.iter().map(|row| {
-        Ok(Denied {
-            reason: word(row, 0, "audit.reason", Reason::from_word)?,
-            count: count(row, 1, "audit.count")?,
-            last_at: moment(row, 2, "audit.last_at")?,
-        })
-    });
-    denied.collect()
+    session.rows(step!(sql, time(since))).await?.iter().map(columns::denied).collect()
 }

@@ -6,13 +6,17 @@ use tokio_postgres::Row;
 
 use super::{
     facts::{self, Found},
-    keys::named,
-    rows::{moment, moment_or_null, networks, parsed, step},
+    rows::{ids, networks, step},
     session::Session,
 };
 use crate::{
     domain::KeyId,
-    store::{ArchivedBinding, ExportedKey, StoreError, rules::Named},
+    store::{
+        ArchivedBinding, ExportedKey, StoreError,
+        columns::{self, Columns},
+        rules::Named,
+        selection,
+    },
 };
 
 /// Each table alone is read no further than the page goes: together they would be sorted as a whole for every page.
@@ -30,13 +34,8 @@ pub(super) async fn page(
     limit: u32,
 ) -> Result<Vec<ExportedKey>, StoreError> {
     session.begin_snapshot().await?;
-    let found = session.rows(step!(IDS, text(after), i64::from(limit))).await?;
-    keys(session, &facts::ids(&found)?).await
-}
-
-/// Every id comes after nothing.
-pub(super) fn text(after: Option<KeyId>) -> String {
-    after.map(|id| id.to_string()).unwrap_or_default()
+    let found = session.rows(step!(IDS, selection::after(after), i64::from(limit))).await?;
+    keys(session, &self::ids(&found)?).await
 }
 
 /// Everything that is known of these keys, in their order. In two trips, however many they are.
@@ -57,13 +56,10 @@ pub(super) async fn keys(session: &mut Session, ids: &[KeyId]) -> Result<Vec<Exp
     let [known, archive] = &answers[..] else { return Ok(Vec::new()) };
     let mut archived: HashMap<KeyId, Vec<ArchivedBinding>> = HashMap::new();
     for row in archive {
-        archived.entry(parsed(row, 0, "archive.key_id")?).or_default().push(ArchivedBinding {
-            networks: networks(row, 1, "archive.networks")?,
-            created_at: moment(row, 2, "archive.created_at")?,
-            archived_at: moment(row, 3, "archive.archived_at")?,
-        });
+        let one = columns::archived(row, 2, networks(row, 1, "archive.networks")?)?;
+        archived.entry(row.parsed(0, "archive.key_id")?).or_default().push(one);
     }
-    let keys = known.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+    let keys = known.iter().map(columns::named).collect::<Result<Vec<_>, _>>()?;
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -82,9 +78,9 @@ fn exported(row: &Row, key: Named, found: Found, archive: Vec<ArchivedBinding>) 
         id: key.id,
         key: key.fingerprint,
         facts: found.facts,
-        used_at: moment_or_null(row, 5, "bindings.used_at")?,
-        refused_at: moment_or_null(row, 6, "bindings.refused_at")?,
-        restored_at: moment_or_null(row, 7, "bindings.restored_at")?,
+        used_at: row.moment_or_null(5, "bindings.used_at")?,
+        refused_at: row.moment_or_null(6, "bindings.refused_at")?,
+        restored_at: row.moment_or_null(7, "bindings.restored_at")?,
         note: found.note,
         archive,
     })

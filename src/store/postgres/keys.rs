@@ -1,17 +1,16 @@
 //! From what an operator or a request calls a key to the key, and the lock on it.
 
-use tokio_postgres::Row;
-
 use super::{
-    facts,
-    rows::{Step, column, digest, parsed, step},
+    rows::{Step, ids, step},
     session::Session,
 };
 use crate::{
-    domain::{Fingerprint, Hint, KeyDigest, KeyId, KeyIdPrefix, PepperId},
+    domain::{Fingerprint, KeyDigest, KeyId, KeyIdPrefix},
     store::{
-        ChangeError, Refusal, StoreError,
-        rules::{AMBIGUOUS, Named},
+        ChangeError, StoreError,
+        columns::{self, Columns},
+        rules::{AMBIGUOUS, Named, only},
+        selection::end_of,
     },
 };
 
@@ -53,7 +52,7 @@ impl Lock {
     /// Alone, or not at all: then somebody else is at it.
     pub(super) async fn try_take(self, session: &mut Session) -> Result<bool, StoreError> {
         let row = session.row(step!("SELECT pg_try_advisory_xact_lock($1, $2)", OURS, self as i32)).await?;
-        row.map_or(Ok(false), |row| column(&row, 0, "pg_try_advisory_xact_lock"))
+        row.map_or(Ok(false), |row| row.flag(0, "pg_try_advisory_xact_lock"))
     }
 }
 
@@ -72,27 +71,17 @@ fn number(digest: KeyDigest) -> i64 {
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// The texts that begin with `prefix` are those from it up to the answer: `g` comes after every hex digit.
-pub(super) fn end_of(prefix: &KeyIdPrefix) -> String {
-    format!("{}g", prefix.as_str())
-}
-
 /// The one id that begins so, among bindings, bans, candidates and archived rows.
 pub(super) async fn only_id(session: &mut Session, prefix: &KeyIdPrefix) -> Result<KeyId, ChangeError> {
     let sql = "SELECT DISTINCT key_id FROM known_keys WHERE key_id >= $1 AND key_id < $2 ORDER BY key_id LIMIT $3";
     let rows = session.rows(step!(sql, prefix.as_str().to_owned(), end_of(prefix), AMBIGUOUS)).await?;
-    let ids = facts::ids(&rows)?;
-    match ids[..] {
-        [] => Err(Refusal::NotFound.into()),
-        [id] => Ok(id),
-        _ => Err(Refusal::Ambiguous(ids).into()),
-    }
+    Ok(only(ids(&rows)?)?)
 }
 
 /// The key whose rows have this id.
 pub(super) async fn by_id(session: &mut Session, id: KeyId) -> Result<Option<Named>, StoreError> {
     let sql = "SELECT key_id, digest, pepper, realm, hint FROM known_keys WHERE key_id = $1 ORDER BY source LIMIT 1";
-    session.row(step!(sql, id.to_string())).await?.as_ref().map(named).transpose()
+    session.row(step!(sql, id.to_string())).await?.as_ref().map(columns::named).transpose()
 }
 
 /// The key itself, whichever pepper its row is under.
@@ -101,24 +90,10 @@ pub(super) async fn by_key(session: &mut Session, key: &Fingerprint) -> Result<O
         FROM unnest($1::bytea[]) WITH ORDINALITY AS asked (digest, place) JOIN known_keys AS known USING (digest)
         ORDER BY place, source LIMIT 1";
     let digests: Vec<_> = key.digests().iter().map(|digest| digest.as_bytes().to_vec()).collect();
-    session.row(step!(sql, digests)).await?.as_ref().map(named).transpose()
+    session.row(step!(sql, digests)).await?.as_ref().map(columns::named).transpose()
 }
 
 /// The id that a key's row has, or would get.
 pub(super) async fn id_of(session: &mut Session, key: &Fingerprint) -> Result<KeyId, StoreError> {
     Ok(by_key(session, key).await?.map_or_else(|| key.digest.new_id(), |named| named.id))
-}
-
-/// The first five columns of a row.
-pub(super) fn named(row: &Row) -> Result<Named, StoreError> {
-    Ok(Named {
-        id: parsed(row, 0, "known_keys.key_id")?,
-        fingerprint: Fingerprint {
-            digest: digest(row, 1, "known_keys.digest")?,
-            pepper: PepperId::from_stored(column(row, 2, "known_keys.pepper")?),
-            realm: column(row, 3, "known_keys.realm")?,
-            hint: column::<Option<String>>(row, 4, "known_keys.hint")?.map(Hint::from_stored),
-            others: Vec::new(),
-        },
-    })
 }

@@ -3,16 +3,17 @@
 use tokio_postgres::Row;
 
 use super::{
-    audit, facts,
+    audit,
     keys::{Lock, lock},
     revision::advance,
-    rows::{column, digest, moment, moment_or_null, networks, parsed, step, time},
+    rows::{ids, networks, step, time},
     session::Session,
 };
 use crate::{
-    domain::{Binding, Fingerprint, Hint, PepperId, State, Timestamp, event::Record},
+    domain::{Binding, State, Timestamp, event::Record},
     store::{
         StoreError, Use,
+        columns::{self, Columns},
         rules::{self, Named},
     },
 };
@@ -77,8 +78,8 @@ pub(super) async fn archive(
         WHERE state = 'learned' AND greatest(created_at, used_at, refused_at, restored_at) < $1
         ORDER BY greatest(created_at, used_at, refused_at, restored_at) LIMIT $2";
     let rows = session.rows(step!(sql, time(unused_since), i64::from(limit))).await?;
-    let ids: Vec<_> = facts::ids(&rows)?.iter().map(ToString::to_string).collect();
-    let digests = rows.iter().map(|row| digest(row, 1, "bindings.digest")).collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<_> = ids(&rows)?.iter().map(ToString::to_string).collect();
+    let digests = rows.iter().map(|row| row.digest(1, "bindings.digest")).collect::<Result<Vec<_>, _>>()?;
     let values = digests.iter().map(|digest| digest.as_bytes().to_vec()).collect::<Vec<_>>();
     let steps = vec![lock(digests), step!(MOVE, ids, values, time(unused_since), time(now))];
     let rows = session.send(steps).await?.pop().unwrap_or_default();
@@ -111,8 +112,8 @@ pub(super) async fn expire(session: &mut Session, before: Timestamp, limit: u32)
         step!("SELECT key_id, digest FROM bindings WHERE expires_at < $1 ORDER BY expires_at LIMIT $2", same, as_many),
     ];
     let rows = session.send(asked).await?.concat();
-    let ids: Vec<_> = facts::ids(&rows)?.iter().map(ToString::to_string).collect();
-    let digests = rows.iter().map(|row| digest(row, 1, "bans.digest")).collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<_> = ids(&rows)?.iter().map(ToString::to_string).collect();
+    let digests = rows.iter().map(|row| row.digest(1, "bans.digest")).collect::<Result<Vec<_>, _>>()?;
     let steps = vec![
         lock(digests),
         step!("DELETE FROM bans WHERE key_id = ANY ($1) AND until < $2 RETURNING key_id", ids.clone(), time(before)),
@@ -123,23 +124,15 @@ pub(super) async fn expire(session: &mut Session, before: Timestamp, limit: u32)
 }
 
 fn archived(row: &Row) -> Result<(Named, Binding), StoreError> {
-    let id = parsed(row, 0, "bindings.key_id")?;
-    let hint = column::<Option<String>>(row, 4, "bindings.hint")?.map(Hint::from_stored);
-    let fingerprint = Fingerprint {
-        digest: digest(row, 1, "bindings.digest")?,
-        pepper: PepperId::from_stored(column(row, 2, "bindings.pepper")?),
-        realm: column(row, 3, "bindings.realm")?,
-        hint: hint.clone(),
-        others: Vec::new(),
-    };
+    let named = columns::named(row)?;
     let binding = Binding {
-        id,
-        hint,
+        id: named.id,
+        hint: named.fingerprint.hint.clone(),
         state: State::Learned,
         networks: networks(row, 7, "binding_networks.network")?,
-        created_at: moment(row, 5, "bindings.created_at")?,
-        open_until: moment_or_null(row, 6, "bindings.open_until")?,
+        created_at: row.moment(5, "bindings.created_at")?,
+        open_until: row.moment_or_null(6, "bindings.open_until")?,
         expires_at: None,
     };
-    Ok((Named { id, fingerprint }, binding))
+    Ok((named, binding))
 }

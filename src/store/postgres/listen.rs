@@ -9,7 +9,7 @@ use tokio_postgres::{AsyncMessage, Client, NoTls, Socket, tls::MakeTlsConnect};
 use super::{
     connect::{Options, Tls, tls},
     revision::CHANNEL,
-    session::told,
+    session::message,
 };
 use crate::store::StoreError;
 
@@ -39,7 +39,7 @@ impl Options {
         T: MakeTlsConnect<Socket>,
         T::Stream: Send + 'static,
     {
-        let lost = |error: tokio_postgres::Error| StoreError::Unavailable(told(&error));
+        let lost = |error: tokio_postgres::Error| StoreError::Unavailable(message(&error));
         let (client, mut connection) = self.config().connect(tls).await.map_err(lost)?;
         // One is enough: whoever looks because of it sees everything.
         let (tell, heard) = mpsc::channel(1);

@@ -11,6 +11,7 @@
 
 mod audit;
 mod change;
+mod changes;
 mod claim;
 mod connect;
 mod counts;

@@ -10,7 +10,7 @@ use super::{
     keys::Lock,
     partitions, pepper,
     rows::step,
-    session::{PATIENCE, Session, in_time, told, unavailable},
+    session::{PATIENCE, Session, in_time, message, unavailable},
     store::PostgresStore,
 };
 use crate::{
@@ -129,7 +129,7 @@ impl PostgresStore {
         match &error {
             // Invalid authorization, no such database, a certificate that does not hold: the answer of a server that is
             // there.
-            PoolError::Backend(cause) if is_denial(cause) => OpenError::Denied { place, detail: told(cause) },
+            PoolError::Backend(cause) if is_denial(cause) => OpenError::Denied { place, detail: message(cause) },
             _ => OpenError::Store { place, source: error.into() },
         }
     }
@@ -162,7 +162,7 @@ impl PostgresStore {
 fn is_denial(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         Some(code) => code.code().starts_with("28") || *code == SqlState::INVALID_CATALOG_NAME,
-        None => told(error).contains("invalid peer certificate"),
+        None => message(error).contains("invalid peer certificate"),
     }
 }
 
@@ -185,9 +185,9 @@ impl Fault {
                 // The library wraps the driver's error, which knows whether the server is merely gone.
                 Kind::Connection(step, source) => match source.downcast_ref::<tokio_postgres::Error>() {
                     Some(error) if error.as_db_error().is_none() => {
-                        OpenError::Store { place, source: StoreError::Unavailable(told(error)) }
+                        OpenError::Store { place, source: StoreError::Unavailable(message(error)) }
                     }
-                    Some(error) => OpenError::Migration { place, detail: format!("{step}: {}", told(error)) },
+                    Some(error) => OpenError::Migration { place, detail: format!("{step}: {}", message(error)) },
                     None => OpenError::Migration { place, detail: error.to_string() },
                 },
                 _ => OpenError::Migration { place, detail: error.to_string() },

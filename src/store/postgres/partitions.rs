@@ -4,12 +4,12 @@ use tracing::debug;
 
 use super::{
     keys::Lock,
-    rows::{column, count, step, time},
+    rows::{step, time},
     session::Session,
 };
 use crate::{
     domain::Timestamp,
-    store::{StoreError, rules::SPOOLS_KEPT},
+    store::{StoreError, columns::Columns, rules::SPOOLS_KEPT},
 };
 
 /// So many days have their partition before they begin: a week in which nobody is started and no job runs.
@@ -100,7 +100,12 @@ async fn over(session: &mut Session, before: Timestamp) -> Result<Vec<String>, S
         WHERE inhparent = 'audit'::regclass AND part.relname ~ '^audit_[0-9]{8}$'
             AND (to_date(right(part.relname, 8), 'YYYYMMDD') + 1)::timestamp AT TIME ZONE 'UTC' <= $1
         ORDER BY part.relname";
-    session.rows(step!(sql, time(before))).await?.iter().map(|row| column(row, 0, "pg_class.relname")).collect()
+    session
+        .rows(step!(sql, time(before)))
+        .await?
+        .iter()
+        .map(|row| Ok(row.text(0, "pg_class.relname")?.to_owned()))
+        .collect()
 }
 
 /// In a transaction of its own, because it waits for everyone who writes to the audit, and they for it: with little
@@ -114,7 +119,7 @@ async fn drop_day(session: &mut Session, day: &str) -> Result<u64, StoreError> {
     // As far as the server knows: to count would take longer than others can wait.
     let known =
         step!("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = $1::text::regclass", day.to_owned());
-    let counted = session.row(known).await?.map_or(Ok(0), |row| count(&row, 0, "pg_class.reltuples"))?;
+    let counted = session.row(known).await?.map_or(Ok(0), |row| row.count(0, "pg_class.reltuples"))?;
     session.script(&format!("SET LOCAL lock_timeout = {BUSY}; DROP TABLE {day}")).await?;
     session.commit(Vec::new()).await?;
     Ok(counted)

@@ -2,10 +2,14 @@
 
 use tokio_postgres::Row;
 
-use super::rows::{Step, column, step, time};
+use super::rows::{Step, step, time};
 use crate::{
     domain::{KeyDigest, Timestamp},
-    store::{Revision, StoreError, rules::LOG_KEPT},
+    store::{
+        Revision, StoreError,
+        columns::{Columns, no_revision},
+        rules::log::LOG_KEPT,
+    },
 };
 
 /// The channel on which every commit that takes a revision says so.
@@ -60,8 +64,6 @@ fn notify() -> Step {
 
 /// The answer to the first step of [`advance`] or [`next`].
 pub(super) fn revision(answer: Option<&Vec<Row>>) -> Result<Revision, StoreError> {
-    match answer.and_then(|rows| rows.first()) {
-        Some(row) => Ok(Revision(column(row, 0, "revision.value")?)),
-        None => Err(StoreError::Corrupt("revision: its row is missing".to_owned())),
-    }
+    let row = answer.and_then(|rows| rows.first()).ok_or_else(no_revision)?;
+    row.integer(0, "revision.value").map(Revision)
 }

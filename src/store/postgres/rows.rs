@@ -1,10 +1,6 @@
-//! Between columns and domain values. What does not fit is [`StoreError::Corrupt`] and says where.
+//! Statements, their values, and the rows that they answer with.
 
-use std::{
-    fmt::Display,
-    str::FromStr,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_postgres::{
     Row,
@@ -12,8 +8,12 @@ use tokio_postgres::{
 };
 
 use crate::{
-    domain::{KeyDigest, Network, Timestamp},
-    store::StoreError,
+    domain::{KeyId, Network, Timestamp},
+    store::{
+        StoreError,
+        columns::{self, Columns, unreadable},
+        selection::Values,
+    },
 };
 
 /// A value on its way to a statement.
@@ -38,8 +38,7 @@ pub(super) use step;
 pub(super) struct Asked(Vec<Value>);
 
 impl Asked {
-    /// The place of one more value: `$1`, …
-    pub(super) fn with(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
+    fn with(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
         self.0.push(Box::new(value));
         format!("${}", self.0.len())
     }
@@ -49,8 +48,49 @@ impl Asked {
     }
 }
 
-fn unreadable(name: &str, why: impl Display) -> StoreError {
-    StoreError::Corrupt(format!("{name}: {why}"))
+impl Values for Asked {
+    const NOW: &str = "clock_timestamp()";
+    const POSITION: &str = "strpos";
+
+    fn text(&mut self, value: String) -> String {
+        self.with(value)
+    }
+
+    fn integer(&mut self, value: i64) -> String {
+        self.with(value)
+    }
+
+    fn moment(&mut self, value: Timestamp) -> String {
+        self.with(time(value))
+    }
+
+    /// `&&` is the operator that the index knows; the same network is the one that has the same mask as well.
+    fn is_network(&mut self, column: &str, network: Network) -> String {
+        let network = self.with(network.to_string());
+        format!("{column} && {network}::text::cidr AND {column} = {network}::text::cidr")
+    }
+}
+
+impl Columns for Row {
+    fn text_or_null(&self, at: usize, name: &str) -> Result<Option<&str>, StoreError> {
+        column(self, at, name)
+    }
+
+    fn integer_or_null(&self, at: usize, name: &str) -> Result<Option<i64>, StoreError> {
+        column(self, at, name)
+    }
+
+    fn moment_or_null(&self, at: usize, name: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(column::<Option<SystemTime>>(self, at, name)?.map(from_time))
+    }
+
+    fn bytes(&self, at: usize, name: &str) -> Result<&[u8], StoreError> {
+        column(self, at, name)
+    }
+
+    fn flag(&self, at: usize, name: &str) -> Result<bool, StoreError> {
+        column(self, at, name)
+    }
 }
 
 /// The value at `at`; `name` is its table and column.
@@ -58,51 +98,9 @@ pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize, name: &str) ->
     row.try_get(at).map_err(|error| unreadable(name, error))
 }
 
-/// A text in its type's own grammar.
-pub(super) fn parsed<T>(row: &Row, at: usize, name: &str) -> Result<T, StoreError>
-where
-    T: FromStr,
-    T::Err: Display,
-{
-    column::<&str>(row, at, name)?.parse().map_err(|error: T::Err| unreadable(name, error))
-}
-
-/// A text in its type's own grammar, or NULL.
-pub(super) fn parsed_or_null<T>(row: &Row, at: usize, name: &str) -> Result<Option<T>, StoreError>
-where
-    T: FromStr,
-    T::Err: Display,
-{
-    let text: Option<&str> = column(row, at, name)?;
-    text.map(|text| text.parse().map_err(|error: T::Err| unreadable(name, error))).transpose()
-}
-
-/// A word of the closed list that `from_word` knows.
-pub(super) fn word<T>(row: &Row, at: usize, name: &str, from_word: fn(&str) -> Option<T>) -> Result<T, StoreError> {
-    let text: &str = column(row, at, name)?;
-    from_word(text).ok_or_else(|| unreadable(name, format_args!("unknown word {text:?}")))
-}
-
-/// A moment.
-pub(super) fn moment(row: &Row, at: usize, name: &str) -> Result<Timestamp, StoreError> {
-    column(row, at, name).map(from_time)
-}
-
-/// A moment, or NULL.
-pub(super) fn moment_or_null(row: &Row, at: usize, name: &str) -> Result<Option<Timestamp>, StoreError> {
-    Ok(column::<Option<SystemTime>>(row, at, name)?.map(from_time))
-}
-
-/// A look-up digest.
-pub(super) fn digest(row: &Row, at: usize, name: &str) -> Result<KeyDigest, StoreError> {
-    let bytes: &[u8] = column(row, at, name)?;
-    bytes.try_into().map(KeyDigest::from_bytes).map_err(|error| unreadable(name, error))
-}
-
-/// A number of things.
-pub(super) fn count(row: &Row, at: usize, name: &str) -> Result<u64, StoreError> {
-    let count: i64 = column(row, at, name)?;
-    u64::try_from(count).map_err(|error| unreadable(name, error))
+/// The ids in the first column.
+pub(super) fn ids(rows: &[Row]) -> Result<Vec<KeyId>, StoreError> {
+    rows.iter().map(columns::key_id).collect()
 }
 
 /// An array of networks, as texts; NULL is none.

@@ -53,7 +53,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// So many futures [`join_all`] polls in their order, which is the order in which they send; of more it promises none, and
 /// the COMMIT might go out before the last of them.
-const LOT: usize = 30;
+const BATCH: usize = 30;
 
 impl Session {
     /// A connection of `lane`, outside of a transaction.
@@ -92,19 +92,24 @@ impl Session {
         self.begin(vec![step]).await.map(drop)
     }
 
-    /// In lots of [`LOT`], each sent after the one before was answered.
+    /// In batches of [`BATCH`], each sent after the one before was answered.
     async fn exchange(&mut self, begin: bool, steps: Vec<Step>, commit: bool) -> Result<Vec<Vec<Row>>, StoreError> {
         let (mut begin, mut answers, mut steps) = (begin, Vec::with_capacity(steps.len()), steps);
-        while steps.len() > LOT {
-            let rest = steps.split_off(LOT);
-            answers.extend(self.exchange_lot(std::mem::take(&mut begin), steps, false).await?);
+        while steps.len() > BATCH {
+            let rest = steps.split_off(BATCH);
+            answers.extend(self.exchange_batch(std::mem::take(&mut begin), steps, false).await?);
             steps = rest;
         }
-        answers.extend(self.exchange_lot(begin, steps, commit).await?);
+        answers.extend(self.exchange_batch(begin, steps, commit).await?);
         Ok(answers)
     }
 
-    async fn exchange_lot(&mut self, begin: bool, steps: Vec<Step>, commit: bool) -> Result<Vec<Vec<Row>>, StoreError> {
+    async fn exchange_batch(
+        &mut self,
+        begin: bool,
+        steps: Vec<Step>,
+        commit: bool,
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
         self.clean = false;
         let answers = in_time(self.patience, answered(self.client()?, begin, steps, commit)).await?;
         self.settle(answers)
@@ -229,7 +234,7 @@ pub(super) fn unavailable(why: &str) -> StoreError {
 /// Callers only need to know whether waiting may help.
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
-        let text = told(&error);
+        let text = message(&error);
         match error.code().map(SqlState::code) {
             // Data exception, constraint violation, syntax error or missing object: a table that somebody altered.
             Some(code) if ["22", "23", "42"].contains(&&code[..2]) => Self::Corrupt(text),
@@ -249,7 +254,7 @@ impl From<tokio_postgres::Error> for ChangeError {
 impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Backend(error) => Self::Unavailable(told(&error)),
+            PoolError::Backend(error) => Self::Unavailable(message(&error)),
             PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
             PoolError::PostCreateHook(HookError::Message(why)) => unavailable(&why),
             PoolError::Timeout(_) => unavailable("no connection came free"),
@@ -259,7 +264,7 @@ impl From<PoolError> for StoreError {
 }
 
 /// The driver's own text is only the kind of the error.
-pub(super) fn told(error: &tokio_postgres::Error) -> String {
+pub(super) fn message(error: &tokio_postgres::Error) -> String {
     match (error.as_db_error(), std::error::Error::source(error)) {
         (Some(db), _) => format!("{} ({})", db.message(), db.code().code()),
         (None, Some(source)) => format!("{error}: {source}"),

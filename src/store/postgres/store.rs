@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 
 use super::{
-    audit, change, claim,
+    audit, change, changes, claim,
     connect::{Options, TlsFault},
     counts, exported, facts, import, life, listing, partitions, pepper, rekey,
     session::{Lane, Session},
@@ -71,147 +71,107 @@ impl PostgresStore {
             false => Err(StoreError::Unavailable(format!("{} was not reached yet", self.place))),
         }
     }
+}
 
-    async fn deciding(&self) -> Result<Session, StoreError> {
-        self.session(&self.lanes.decisions).await
-    }
-
-    async fn polling(&self) -> Result<Session, StoreError> {
-        self.session(&self.lanes.polls).await
-    }
-
-    async fn changing(&self) -> Result<Session, StoreError> {
-        self.session(&self.lanes.changes).await
-    }
-
-    async fn upkeep(&self) -> Result<Session, StoreError> {
-        self.session(&self.lanes.upkeep).await
-    }
-
-    async fn scanning(&self) -> Result<Session, StoreError> {
-        self.session(&self.lanes.scans).await
-    }
+/// `over!(self.lane, operation, value, …)`: the operation over a connection of the lane, and the end of its transaction.
+macro_rules! over {
+    ($store:ident.$lane:ident, $operation:path $(, $value:expr)*) => {{
+        let mut session = $store.session(&$store.lanes.$lane).await?;
+        let done = $operation(&mut session $(, $value)*).await;
+        session.end(done).await
+    }};
 }
 
 #[async_trait]
 impl Decisions for PostgresStore {
     async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
-        facts::reading(&mut self.deciding().await?, key).await
+        over!(self.decisions, facts::reading, key)
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        let mut session = self.deciding().await?;
-        let claimed = claim::claim(&mut session, &claim).await;
-        session.end(claimed).await
+        over!(self.decisions, claim::claim, &claim)
     }
 
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
-        facts::changes_after(&mut self.polling().await?, applied).await
+        over!(self.polls, changes::changes_after, applied)
     }
 }
 
 #[async_trait]
 impl Operators for PostgresStore {
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
-        let mut session = self.changing().await?;
-        let applied = change::apply(&mut session, &change, actor, now).await;
-        let applied = session.end(applied).await?;
+        let applied = over!(self.changes, change::apply, &change, actor, now)?;
         // The change is made, whether or not this succeeds, and its answer does not wait for somebody's long listing.
-        let refused =
-            async { audit::refused(&mut self.scanning().await?, applied.key_id, now.before(REFUSED_SINCE)).await };
+        let refused = async { over!(self.scans, audit::refused, applied.key_id, now.before(REFUSED_SINCE)) };
         let refused = timeout(REFUSED, refused).await.unwrap_or(Ok(Vec::new())).unwrap_or_default();
         Ok(Applied { refused, ..applied })
     }
 
     async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
-        let mut session = self.changing().await?;
-        let rotated = pepper::rotate(&mut session, &step, actor, now).await;
-        session.end(rotated).await
+        over!(self.changes, pepper::rotate, &step, actor, now)
     }
 
     async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
-        let mut session = self.scanning().await?;
-        let found = listing::find(&mut session, &target).await;
-        session.end(found).await
+        over!(self.scans, listing::find, &target)
     }
 
     async fn list(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-        let mut session = self.scanning().await?;
-        let found = listing::list(&mut session, &query).await;
-        session.end(found).await
+        over!(self.scans, listing::list, &query)
     }
 
     async fn would_deny_keys(&self, limit: u32) -> Result<Vec<KeyRow>, StoreError> {
-        let mut session = self.scanning().await?;
-        let found = listing::would_deny_keys(&mut session, limit).await;
-        session.end(found).await
+        over!(self.scans, listing::would_deny_keys, limit)
     }
 
     async fn export_page(&self, after: Option<KeyId>, limit: u32) -> Result<Vec<ExportedKey>, StoreError> {
-        let mut session = self.scanning().await?;
-        let found = exported::page(&mut session, after, limit).await;
-        session.end(found).await
+        over!(self.scans, exported::page, after, limit)
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        counts::counts(&mut self.scanning().await?).await
+        over!(self.scans, counts::counts)
     }
 
     async fn crowded_networks(&self, limit: u32) -> Result<Vec<Crowded>, StoreError> {
-        counts::crowded_networks(&mut self.scanning().await?, limit).await
+        over!(self.scans, counts::crowded_networks, limit)
     }
 
     async fn denials_since(&self, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
-        counts::denials_since(&mut self.scanning().await?, since).await
+        over!(self.scans, counts::denials_since, since)
     }
 
     async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
-        pepper::peppers(&mut self.scanning().await?).await
+        over!(self.scans, pepper::peppers)
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
-        let mut session = self.scanning().await?;
-        let found = audit::list(&mut session, &query).await;
-        session.end(found).await
+        over!(self.scans, audit::list, &query)
     }
 }
 
 #[async_trait]
 impl Upkeep for PostgresStore {
     async fn note_uses(&self, uses: Vec<Use>) -> Result<u64, StoreError> {
-        let mut session = self.upkeep().await?;
-        let touched = life::note_uses(&mut session, uses).await;
-        session.end(touched).await
+        over!(self.upkeep, life::note_uses, uses)
     }
 
     async fn deliver(&self, batch: BatchId, records: Vec<Record>) -> Result<u64, StoreError> {
-        let mut session = self.upkeep().await?;
-        let appended = audit::deliver(&mut session, batch, &records).await;
-        session.end(appended).await
+        over!(self.upkeep, audit::deliver, batch, &records)
     }
 
     async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        let mut session = self.upkeep().await?;
-        let deleted = partitions::prune(&mut session, before, limit).await;
-        session.end(deleted).await
+        over!(self.upkeep, partitions::prune, before, limit)
     }
 
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
-        let mut session = self.upkeep().await?;
-        let records = life::archive(&mut session, unused_since, limit, now).await;
-        session.end(records).await
+        over!(self.upkeep, life::archive, unused_since, limit, now)
     }
 
     async fn expire(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        let mut session = self.upkeep().await?;
-        let deleted = life::expire(&mut session, before, limit).await;
-        session.end(deleted).await
+        over!(self.upkeep, life::expire, before, limit)
     }
 
     async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
-        let mut session = self.upkeep().await?;
-        let moved = rekey::rekey(&mut session, &moves, now).await;
-        session.end(moved).await
+        over!(self.upkeep, rekey::rekey, &moves, now)
     }
 
     async fn import(
@@ -221,8 +181,6 @@ impl Upkeep for PostgresStore {
         actor: &str,
         now: Timestamp,
     ) -> Result<Imported, StoreError> {
-        let mut session = self.upkeep().await?;
-        let imported = import::import(&mut session, &keys, &peppers, actor, now).await;
-        session.end(imported).await
+        over!(self.upkeep, import::import, &keys, &peppers, actor, now)
     }
 }

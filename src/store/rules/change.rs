@@ -3,7 +3,7 @@
 use super::{Named, Write, in_words};
 use crate::{
     domain::{
-        Ban, Binding, KeyFacts, Network, State, Timestamp,
+        Ban, Binding, Fingerprint, KeyFacts, Network, State, Timestamp,
         event::{Delta, EventKind, Part, Record, Transition},
     },
     store::{Action, RecordId, Refusal},
@@ -40,9 +40,15 @@ impl Done {
     }
 }
 
-/// Whether an operator may do it to a key that the store has never heard of.
-pub(in crate::store) fn may_be_new(action: &Action) -> bool {
-    matches!(action, Action::Ban { .. } | Action::Set(_) | Action::Claim(_))
+/// The name of a key that the store has never heard of. What an operator gives or forbids may be the first.
+pub(in crate::store) fn unseen(action: &Action, key: &Fingerprint) -> Result<Named, Refusal> {
+    match action {
+        Action::Ban { .. } | Action::Set(_) | Action::Claim(_) => {
+            let fingerprint = Fingerprint { others: Vec::new(), ..key.clone() };
+            Ok(Named { id: key.digest.new_id(), fingerprint })
+        }
+        _ => Err(Refusal::NotFound),
+    }
 }
 
 pub(in crate::store) fn perform(subject: &Subject<'_>, action: &Action) -> Result<Done, Refusal> {

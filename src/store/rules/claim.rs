@@ -6,7 +6,7 @@ use crate::{
         Binding, Candidate, State,
         event::{EventKind, Record},
     },
-    store::{Archived, Claim, Claimed, MAX_CANDIDATES, Purpose, Reading, Slots},
+    store::{ArchivedBinding, Claim, Claimed, MAX_CANDIDATES, Purpose, Reading, Slots},
 };
 
 /// What a claim meets: all of it read where no other claim or change of the key can come between this and the writes.
@@ -16,23 +16,23 @@ pub(in crate::store) struct ClaimState {
     /// What is known of it.
     pub(in crate::store) known: Reading,
     /// Its last archiving; needed only of a key without a binding.
-    pub(in crate::store) archived: Option<Archived>,
+    pub(in crate::store) archived: Option<ArchivedBinding>,
 }
 
 /// What to write for `claim`, and what to answer once that is committed. The record of a [`Claimed::Won`] is to be
 /// stored with it.
-pub(in crate::store) fn judge(claim: &Claim, met: ClaimState) -> (Vec<Write>, Claimed) {
-    if met.known.facts.ban.as_ref().is_some_and(|ban| ban.in_force(claim.now)) {
-        return (Vec::new(), Claimed::Held(met.known));
+pub(in crate::store) fn judge(claim: &Claim, state: ClaimState) -> (Vec<Write>, Claimed) {
+    if state.known.facts.ban.as_ref().is_some_and(|ban| ban.in_force(claim.now)) {
+        return (Vec::new(), Claimed::Held(state.known));
     }
-    match (claim.purpose, met.known.facts.binding_at(claim.now)) {
+    match (claim.purpose, state.known.facts.binding_at(claim.now)) {
         (Purpose::Own(slots), Some(binding)) if !binding.is_sealed() => {
             let binding = binding.clone();
-            join(claim, slots, met, binding)
+            join(claim, slots, state, binding)
         }
-        (_, Some(_)) => (Vec::new(), Claimed::Held(met.known)),
-        (Purpose::Own(slots), None) => first_use(claim, slots, met),
-        (Purpose::Observe, None) => observe(claim, met.known),
+        (_, Some(_)) => (Vec::new(), Claimed::Held(state.known)),
+        (Purpose::Own(slots), None) => first_use(claim, slots, state),
+        (Purpose::Observe, None) => observe(claim, state.known),
     }
 }
 
@@ -63,9 +63,7 @@ fn first_use(
     };
     writes.push(Write::Bind(binding.clone()));
     let detail = match &known.facts.candidates[..] {
-        [] => {
-            archived.map(|Archived { at, networks }| format!("was archived on {at}, owned by {}", in_words(&networks)))
-        }
+        [] => archived.map(|it| format!("was archived on {}, owned by {}", it.archived_at, in_words(&it.networks))),
         // Whoever turns from observing to enforcing without `promote` finds out here.
         seen => {
             writes.push(Write::ForgetCandidates);

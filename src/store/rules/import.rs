@@ -1,31 +1,45 @@
 //! What becomes of a key that comes from another store.
 
-use super::{Named, Write, rotation::Known};
+use std::collections::{HashMap, HashSet};
+
+use super::{Named, Write, rotation::StoredPepper};
 use crate::{
     domain::{
-        KeyFacts, PepperId, Timestamp,
+        KeyDigest, KeyFacts, KeyId, PepperId, Timestamp,
         event::{EventKind, Record},
     },
     store::{ExportedKey, KnownPepper, StoreError, Use},
 };
 
-/// What a key that comes is to the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Verdict {
-    /// Nothing is known of it.
-    New,
-    /// All of it is there.
-    Same,
-    /// It has an owner here, a ban or a past: that is the last word.
-    Kept,
+/// What a store knows under the ids and the digests of keys that come.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Known {
+    pub(in crate::store) keys: HashMap<KeyId, ExportedKey>,
+    pub(in crate::store) ids: HashMap<KeyDigest, KeyId>,
 }
 
-/// Judges `coming` by all that is `known` under its id or its digest.
-pub(in crate::store) fn judge(coming: &ExportedKey, known: &[&ExportedKey]) -> Verdict {
-    match known {
-        [] => Verdict::New,
-        [known] if is_same(coming, known) => Verdict::Same,
-        _ => Verdict::Kept,
+impl Known {
+    /// Those of the keys that are new, and the ids of those that stay as they are known: an owner, a ban or a past is the
+    /// last word. What is there already as it comes is neither.
+    pub(in crate::store) fn sort<'a>(&self, coming: &'a [ExportedKey]) -> (Vec<&'a ExportedKey>, Vec<KeyId>) {
+        let (mut taken, mut kept) = (Vec::<&ExportedKey>::new(), Vec::new());
+        // A file may hold a key twice.
+        let (mut here, mut ids): (HashMap<_, _>, _) = (self.keys.iter().collect(), self.ids.clone());
+        for key in coming {
+            let by_digest = ids.get(&key.key.digest).filter(|id| **id != key.id);
+            let known: Vec<_> =
+                [Some(&key.id), by_digest].into_iter().flatten().filter_map(|id| here.get(id)).collect();
+            match known[..] {
+                [] => {
+                    here.insert(&key.id, key);
+                    ids.insert(key.key.digest, key.id);
+                    taken.push(key);
+                }
+                [known] if is_same(key, known) => {}
+                _ => kept.push(key.id),
+            }
+        }
+        (taken, kept)
     }
 }
 
@@ -58,6 +72,11 @@ pub(in crate::store) fn writes(key: &ExportedKey) -> Vec<Write> {
     writes
 }
 
+/// What the keys are under.
+pub(in crate::store) fn peppers<'a>(keys: &[&'a ExportedKey]) -> HashSet<&'a PepperId> {
+    keys.iter().map(|key| &key.key.pepper).collect()
+}
+
 /// When the keys were used, of those that were.
 pub(in crate::store) fn uses(keys: &[&ExportedKey]) -> Vec<Use> {
     let uses = keys.iter().map(|key| Use { key: key.id, used_at: key.used_at, refused_at: key.refused_at });
@@ -77,7 +96,7 @@ pub(in crate::store) enum Learn {
 
 pub(in crate::store) fn learn(
     id: &PepperId,
-    known: Option<&Known>,
+    known: Option<&StoredPepper>,
     listed: &[KnownPepper],
 ) -> Result<Learn, StoreError> {
     let listed = listed.iter().find(|listed| listed.id == *id);

@@ -7,15 +7,13 @@
 pub(super) mod change;
 pub(super) mod claim;
 pub(super) mod import;
+pub(super) mod log;
 pub(super) mod rotation;
 
 use std::time::Duration;
 
-use super::{ArchivedBinding, ExportedKey, KeyRow, RefusedNetwork};
+use super::{ArchivedBinding, ExportedKey, KeyRow, Refusal, RefusedNetwork};
 use crate::domain::{Ban, Binding, Candidate, Fingerprint, KeyId, Network, Timestamp};
-
-/// A cache may trust a fact for 24 h if it knows every change since; an hour more for clocks that differ.
-pub(super) const LOG_KEPT: Duration = Duration::from_hours(25);
 
 /// How far back refusals are reported.
 pub(super) const REFUSED_SINCE: Duration = Duration::from_hours(24);
@@ -32,9 +30,6 @@ pub(super) const AMBIGUOUS: i64 = 20;
 /// How long a silent spool is remembered, a year: a folder that comes back after months must not deliver again what it
 /// has delivered.
 pub(super) const SPOOLS_KEPT: Duration = Duration::from_hours(365 * 24);
-
-/// The most changes of one poll: what a cache's window has room for.
-pub(super) const POLLED: usize = 100_000;
 
 /// A key with everything that a new row copies of it.
 #[derive(Clone, Debug)]
@@ -75,6 +70,15 @@ pub(super) fn in_words(networks: &[Network]) -> String {
     match networks {
         [] => "reserved".to_owned(),
         _ => networks.iter().map(Network::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// The one key that is found by the beginning of its id, of which no more than [`AMBIGUOUS`] are looked for.
+pub(super) fn only(ids: Vec<KeyId>) -> Result<KeyId, Refusal> {
+    match ids[..] {
+        [] => Err(Refusal::NotFound),
+        [id] => Ok(id),
+        _ => Err(Refusal::Ambiguous(ids)),
     }
 }
 

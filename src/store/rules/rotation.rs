@@ -1,4 +1,4 @@
-//! Which steps of a rotation are refused, and how they are told.
+//! Which steps of a rotation are refused, and how they are describe.
 
 use super::in_words;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A pepper as the store knows it.
-pub(in crate::store) struct Known {
+pub(in crate::store) struct StoredPepper {
     pub(in crate::store) check_value: [u8; 32],
     pub(in crate::store) active: bool,
     pub(in crate::store) retired: bool,
@@ -27,8 +27,8 @@ pub(in crate::store) fn may_start(
     if given.find(active).is_none_or(|found| found.check_value() != check_value) {
         return Err(PepperFault::Wrong { recorded: active.clone(), given: given.names() });
     }
-    match known.iter().find(|known| known.left != PepperUsage::default() && given.find(&known.id).is_none()) {
-        Some(missing) => Err(PepperFault::Missing { missing: missing.id.clone(), left: missing.left }),
+    match known.iter().find(|known| known.usage != PepperUsage::default() && given.find(&known.id).is_none()) {
+        Some(missing) => Err(PepperFault::Missing { missing: missing.id.clone(), usage: missing.usage }),
         None => Ok(()),
     }
 }
@@ -37,7 +37,7 @@ pub(in crate::store) fn may_start(
 pub(in crate::store) fn may_activate(
     id: &PepperId,
     check_value: &[u8; 32],
-    known: Option<&Known>,
+    known: Option<&StoredPepper>,
     before: &PepperId,
 ) -> Result<(), Refusal> {
     if known.is_some_and(|known| known.check_value != *check_value) {
@@ -49,18 +49,18 @@ pub(in crate::store) fn may_activate(
     Ok(())
 }
 
-/// Whether `id` may be retired with so much left under it.
+/// Whether `id` may be retired with this much under it.
 pub(in crate::store) fn may_retire(
     id: &PepperId,
-    known: Option<&Known>,
-    left: PepperUsage,
+    known: Option<&StoredPepper>,
+    usage: PepperUsage,
     forget: bool,
 ) -> Result<(), Refusal> {
     match known {
         None => Err(Refusal::UnknownPepper(id.clone())),
         Some(known) if known.active => Err(Refusal::ActivePepper(id.clone())),
         Some(known) if known.retired => Err(Refusal::AlreadyRetired(id.clone())),
-        Some(_) if left.lives() && !forget => Err(Refusal::StillInUse(id.clone(), left)),
+        Some(_) if usage.is_needed() && !forget => Err(Refusal::StillInUse(id.clone(), usage)),
         Some(_) => Ok(()),
     }
 }
@@ -69,17 +69,17 @@ pub(in crate::store) fn activated(before: &PepperId, id: &PepperId, actor: &str,
     record(EventKind::PepperActivated, None, format!("pepper {before} -> {id}"), actor, now)
 }
 
-pub(in crate::store) fn retired(id: &PepperId, left: PepperUsage, actor: &str, now: Timestamp) -> Record {
-    let detail = format!("pepper {id}; {} archived rows went with it", left.archived);
+pub(in crate::store) fn retired(id: &PepperId, usage: PepperUsage, actor: &str, now: Timestamp) -> Record {
+    let detail = format!("pepper {id}; {} archived rows went with it", usage.archived);
     record(EventKind::PepperRetired, None, detail, actor, now)
 }
 
 pub(in crate::store) fn forgotten(id: &PepperId, key: KeyId, facts: &KeyFacts, actor: &str, now: Timestamp) -> Record {
-    let detail = format!("pepper {id} retired; {}", told(facts));
+    let detail = format!("pepper {id} retired; {}", describe(facts));
     record(EventKind::Forgotten, Some(key), detail, actor, now)
 }
 
-fn told(KeyFacts { binding, ban, candidates }: &KeyFacts) -> String {
+fn describe(KeyFacts { binding, ban, candidates }: &KeyFacts) -> String {
     let networks = binding.as_ref().map(|binding| format!("networks {}", in_words(&binding.networks)));
     let ban = ban.as_ref().map(|ban| match ban.until {
         Some(until) => format!("banned until {until}"),

@@ -1,12 +1,13 @@
 //! An operator's change: who may be changed, the audit record.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::{
     audit, facts,
     names::{self, resolve},
     owner, pepper, rekey,
     revision::advance,
+    rows::first,
 };
 use crate::{
     domain::{
@@ -15,6 +16,7 @@ use crate::{
     },
     store::{
         Action, Applied, Change, ChangeError, RecordId, Refusal, StoreError, Target,
+        columns::Columns,
         rules::{
             Named,
             change::{self, Done, Subject},
@@ -62,10 +64,7 @@ fn subject(conn: &Connection, target: &Target, action: &Action, now: Timestamp) 
         rekey::adopt(conn, key, now)?;
     }
     match (resolve(conn, target), target) {
-        (Err(ChangeError::Refused(Refusal::NotFound)), Target::Key(key)) if change::may_be_new(action) => {
-            let fingerprint = Fingerprint { others: Vec::new(), ..key.clone() };
-            Ok(Named { id: key.digest.new_id(), fingerprint })
-        }
+        (Err(ChangeError::Refused(Refusal::NotFound)), Target::Key(key)) => Ok(change::unseen(action, key)?),
         (resolved, _) => resolved,
     }
 }
@@ -97,6 +96,5 @@ fn made(
 
 fn note(conn: &Connection, id: KeyId) -> Result<Option<String>, StoreError> {
     let sql = "SELECT note FROM bindings WHERE key_id = ?1";
-    let found = conn.prepare_cached(sql)?.query_row([id.to_string()], |row| row.get(0));
-    Ok(found.optional()?.flatten())
+    Ok(first(conn, sql, [id.to_string()], |row| row.owned_or_null(0, "bindings.note"))?.flatten())
 }

@@ -61,15 +61,14 @@ pub enum OpenError {
 /// An [`OpenError`] before the path is known to it.
 #[derive(Debug)]
 pub(super) enum Failure {
-    Sqlite(rusqlite::Error),
-    Detail(String),
+    Sqlite(String),
     Schema { found: i64, known: i64 },
     Foreign,
 }
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
+        Self::Sqlite(error.to_string())
     }
 }
 
@@ -77,8 +76,7 @@ impl Failure {
     pub(super) fn at(self, path: &Path) -> OpenError {
         let path = path.to_owned();
         match self {
-            Self::Sqlite(error) => OpenError::Sqlite { path, detail: error.to_string() },
-            Self::Detail(detail) => OpenError::Sqlite { path, detail },
+            Self::Sqlite(detail) => OpenError::Sqlite { path, detail },
             Self::Schema { found, known } => OpenError::Schema { path, found, known },
             Self::Foreign => OpenError::Foreign { path },
         }

@@ -4,11 +4,15 @@ use rusqlite::Connection;
 
 use super::{
     facts, life, names,
-    rows::{column, moment_or_null, parsed},
+    rows::{all, first},
 };
 use crate::{
     domain::KeyId,
-    store::{ExportedKey, StoreError},
+    store::{
+        ExportedKey, StoreError,
+        columns::{self, Columns},
+        selection,
+    },
 };
 
 /// Each table alone is read no further than the page goes: together they would be sorted as a whole for every page.
@@ -21,11 +25,8 @@ const IDS: &str = "
 
 /// Everything that is known of the first keys after `after`.
 pub(super) fn page(conn: &Connection, after: Option<KeyId>, limit: u32) -> Result<Vec<ExportedKey>, StoreError> {
-    // Every id comes after nothing.
-    let after = after.map(|id| id.to_string()).unwrap_or_default();
-    let mut statement = conn.prepare_cached(IDS)?;
-    let ids = statement.query_and_then((after, limit), |row| parsed(row, 0, "known_keys.key_id"))?;
-    ids.filter_map(|id| id.and_then(|id| key(conn, id)).transpose()).collect()
+    let ids = all(conn, IDS, (selection::after(after), limit), |row| columns::key_id(row))?;
+    ids.into_iter().filter_map(|id| key(conn, id).transpose()).collect()
 }
 
 /// Everything that is known of a key.
@@ -35,18 +36,23 @@ pub(super) fn key(conn: &Connection, id: KeyId) -> Result<Option<ExportedKey>, S
 
 fn read(conn: &Connection, id: KeyId) -> Result<Option<ExportedKey>, StoreError> {
     let Some(named) = names::by_id(conn, id)? else { return Ok(None) };
-    let sql = "SELECT used_at, refused_at, restored_at, note FROM bindings WHERE key_id = ?1";
-    let mut statement = conn.prepare_cached(sql)?;
-    let mut rows = statement.query([id.to_string()])?;
-    let (used_at, refused_at, restored_at, note) = match rows.next()? {
-        Some(row) => (
-            moment_or_null(row, 0, "bindings.used_at")?,
-            moment_or_null(row, 1, "bindings.refused_at")?,
-            moment_or_null(row, 2, "bindings.restored_at")?,
-            column(row, 3, "bindings.note")?,
-        ),
-        None => (None, None, None, None),
+    let mut exported = ExportedKey {
+        id,
+        key: named.fingerprint,
+        facts: facts::facts_of_id(conn, id)?,
+        used_at: None,
+        refused_at: None,
+        restored_at: None,
+        note: None,
+        archive: life::archive_of(conn, id)?,
     };
-    let (facts, archive) = (facts::facts_of_id(conn, id)?, life::archive_of(conn, id)?);
-    Ok(Some(ExportedKey { id, key: named.fingerprint, facts, used_at, refused_at, restored_at, note, archive }))
+    let sql = "SELECT used_at, refused_at, restored_at, note FROM bindings WHERE key_id = ?1";
+    first(conn, sql, [id.to_string()], |row| {
+        exported.used_at = row.moment_or_null(0, "bindings.used_at")?;
+        exported.refused_at = row.moment_or_null(1, "bindings.refused_at")?;
+        exported.restored_at = row.moment_or_null(2, "bindings.restored_at")?;
+        exported.note = row.owned_or_null(3, "bindings.note")?;
+        Ok(())
+    })?;
+    Ok(Some(exported))
 }

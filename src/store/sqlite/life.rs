@@ -4,26 +4,28 @@ use rusqlite::{Connection, params};
 
 use super::{
     audit, facts, names, owner, revision,
-    rows::{column, moment, parsed},
+    rows::{all, execute},
 };
 use crate::{
-    domain::{KeyId, Network, Timestamp, event::Record},
-    store::{Archived, ArchivedBinding, StoreError, Use, rules},
+    domain::{KeyId, Timestamp, event::Record},
+    store::{
+        ArchivedBinding, StoreError, Use,
+        columns::{self, Columns, unreadable},
+        rules,
+    },
 };
 
 pub(super) fn note_uses(conn: &Connection, uses: &[Use]) -> Result<u64, StoreError> {
-    let mut touched = 0;
     // max() of a column and NULL would be NULL.
-    let mut update = conn.prepare_cached(
-        "UPDATE bindings SET used_at = nullif(max(coalesce(used_at, 0), coalesce(?2, 0)), 0),
+    let sql = "UPDATE bindings SET used_at = nullif(max(coalesce(used_at, 0), coalesce(?2, 0)), 0),
              refused_at = nullif(max(coalesce(refused_at, 0), coalesce(?3, 0)), 0)
-         WHERE key_id = ?1",
-    )?;
+         WHERE key_id = ?1";
+    let mut touched = 0;
     for Use { key, used_at, refused_at } in uses {
         let [used_at, refused_at] = [used_at, refused_at].map(|at| at.map(Timestamp::as_millis));
-        touched += update.execute(params![key.to_string(), used_at, refused_at])?;
+        touched += execute(conn, sql, params![key.to_string(), used_at, refused_at])?;
     }
-    Ok(touched as u64)
+    Ok(touched)
 }
 
 pub(super) fn archive(
@@ -37,10 +39,7 @@ pub(super) fn archive(
         WHERE state = 'learned'
             AND max(created_at, coalesce(used_at, 0), coalesce(refused_at, 0), coalesce(restored_at, 0)) < ?1
         ORDER BY max(created_at, coalesce(used_at, 0), coalesce(refused_at, 0), coalesce(restored_at, 0)) LIMIT ?2";
-    let ids = conn
-        .prepare_cached(sql)?
-        .query_and_then((unused_since.as_millis(), limit), |row| parsed(row, 0, "bindings.key_id"))?
-        .collect::<Result<Vec<KeyId>, StoreError>>()?;
+    let ids = all(conn, sql, (unused_since.as_millis(), limit), |row| columns::key_id(row))?;
     // One write transaction at a time: what was selected is still so.
     ids.into_iter().filter_map(|id| archive_one(conn, id, now).transpose()).collect()
 }
@@ -49,9 +48,9 @@ fn archive_one(conn: &Connection, id: KeyId, now: Timestamp) -> Result<Option<Re
     let (Some(key), Some(binding)) = (names::by_id(conn, id)?, facts::facts_of_id(conn, id)?.binding) else {
         return Ok(None);
     };
-    let former =
+    let archived =
         ArchivedBinding { networks: binding.networks.clone(), created_at: binding.created_at, archived_at: now };
-    owner::archived(conn, &key, &former)?;
+    owner::archived(conn, &key, &archived)?;
     owner::remove(conn, id)?;
     revision::advance(conn, &key.fingerprint.digest, now)?;
     let record = rules::change::archived(&key, binding, now);
@@ -59,28 +58,12 @@ fn archive_one(conn: &Connection, id: KeyId, now: Timestamp) -> Result<Option<Re
     Ok(Some(record))
 }
 
-/// The key's last archiving.
-pub(super) fn archived(conn: &Connection, id: KeyId) -> Result<Option<Archived>, StoreError> {
-    let sql = "SELECT networks, created_at, archived_at FROM archive WHERE key_id = ?1 ORDER BY id DESC LIMIT 1";
-    let mut statement = conn.prepare_cached(sql)?;
-    let last = statement.query_and_then([id.to_string()], former)?.next().transpose()?;
-    Ok(last.map(|ArchivedBinding { networks, archived_at: at, .. }| Archived { at, networks }))
-}
-
-/// All of them, the first first.
+/// The archived bindings of a key, the first first.
 pub(super) fn archive_of(conn: &Connection, id: KeyId) -> Result<Vec<ArchivedBinding>, StoreError> {
     let sql = "SELECT networks, created_at, archived_at FROM archive WHERE key_id = ?1 ORDER BY id";
-    conn.prepare_cached(sql)?.query_and_then([id.to_string()], former)?.collect()
-}
-
-fn former(row: &rusqlite::Row<'_>) -> Result<ArchivedBinding, StoreError> {
-    let unreadable = |fault| StoreError::Corrupt(format!("archive.networks: {fault}"));
-    let networks: String = column(row, 0, "archive.networks")?;
-    let networks = networks.split_whitespace().map(|text| text.parse::<Network>().map_err(unreadable));
-    Ok(ArchivedBinding {
-        networks: networks.collect::<Result<_, _>>()?,
-        created_at: moment(row, 1, "archive.created_at")?,
-        archived_at: moment(row, 2, "archive.archived_at")?,
+    all(conn, sql, [id.to_string()], |row| {
+        let networks = row.text(0, "archive.networks")?.split_whitespace().map(str::parse).collect::<Result<_, _>>();
+        columns::archived(row, 1, networks.map_err(|fault| unreadable("archive.networks", fault))?)
     })
 }
 
@@ -91,7 +74,7 @@ pub(super) fn expire(conn: &Connection, before: Timestamp, limit: u32) -> Result
         "DELETE FROM bindings WHERE key_id IN
              (SELECT key_id FROM bindings WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)",
     ] {
-        deleted += conn.prepare_cached(sql)?.execute((before.as_millis(), limit))?;
+        deleted += execute(conn, sql, (before.as_millis(), limit))?;
     }
-    Ok(deleted as u64)
+    Ok(deleted)
 }

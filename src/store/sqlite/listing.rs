@@ -1,19 +1,16 @@
 //! What operators ask for. May be slow: it runs on a thread that no decision waits for.
 
-use rusqlite::{Connection, ToSql};
+use rusqlite::Connection;
 
 use super::{
-    audit, exported,
-    facts::{self, NOW},
+    audit, exported, facts,
     names::resolve,
-    rows::parsed,
+    rows::{Asked, all},
 };
-use crate::{
-    domain::{KeyId, Network},
-    store::{
-        ChangeError, KeyFilter, KeyQuery, KeyRow, Order, Refusal, StateFilter, StoreError, Target,
-        rules::{REFUSED_SINCE, would_deny},
-    },
+use crate::store::{
+    ChangeError, KeyFilter, KeyQuery, KeyRow, Order, Refusal, StoreError, Target, columns,
+    rules::{REFUSED_SINCE, would_deny},
+    selection::{self, Values},
 };
 
 pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeError> {
@@ -24,16 +21,15 @@ pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeE
 }
 
 pub(super) fn list(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-    let (sql, values) = match &query.filter {
+    let mut asked = Asked::default();
+    let sql = match query.filter {
         KeyFilter::BoundOrBanned { state, network, banned_only } => {
-            bound_or_banned(query, *state, *network, *banned_only)
+            let filter = selection::bound_or_banned(query, state, network, banned_only, &mut asked);
+            bound_or_banned(query, &filter, &mut asked)
         }
-        KeyFilter::Observed => observed(query),
+        KeyFilter::Observed => selection::observed(query, &mut asked),
     };
-    let mut statement = conn.prepare_cached(&sql)?;
-    let ids = statement
-        .query_and_then(rusqlite::params_from_iter(values), |row| parsed(row, 0, "known_keys.key_id"))?
-        .collect::<Result<Vec<_>, StoreError>>()?;
+    let ids = all(conn, &sql, asked.values(), |row| columns::key_id(row))?;
     let known = ids.into_iter().filter_map(|id| exported::key(conn, id).transpose());
     known.map(|known| known.map(KeyRow::from)).collect()
 }
@@ -52,82 +48,15 @@ pub(super) fn would_deny_keys(conn: &Connection, limit: u32) -> Result<Vec<KeyRo
     Ok(rows)
 }
 
-/// What observe mode has seen, and nobody owns yet.
-fn observed(query: &KeyQuery) -> (String, Vec<Box<dyn ToSql>>) {
-    let (after, order) = match query.order {
-        Order::Newest => (None, "first"),
-        Order::ById(after) => (after, "key_id"),
-    };
-    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(query.limit), Box::new(query.offset), Box::new(text(after))];
-    let hinted = match &query.hint {
-        Some(hint) => {
-            values.push(Box::new(hint.clone()));
-            "AND instr(hint, ?4) > 0"
-        }
-        None => "",
-    };
-    let sql = format!(
-        "SELECT key_id, min(id) AS first FROM candidates AS seen
-         WHERE key_id > ?3 {hinted} AND NOT EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = seen.key_id)
-         GROUP BY key_id ORDER BY {order} LIMIT ?1 OFFSET ?2"
-    );
-    (sql, values)
-}
-
-/// Every id comes after nothing.
-fn text(after: Option<KeyId>) -> String {
-    after.map(|id| id.to_string()).unwrap_or_default()
-}
-
 /// A key with a binding and a ban is as new as the newer of the two and is listed there only. So each half is in the
 /// order of its own index and SQLite merges them, which stops at the limit and sorts nothing.
-fn bound_or_banned(
-    query: &KeyQuery,
-    state: Option<StateFilter>,
-    network: Option<Network>,
-    banned_only: bool,
-) -> (String, Vec<Box<dyn ToSql>>) {
-    let mut filter = String::new();
-    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(query.limit), Box::new(query.offset)];
-    match state {
-        Some(StateFilter::In(state)) => {
-            filter.push_str(
-                " AND EXISTS (SELECT 1 FROM bindings AS held WHERE held.key_id = listed.key_id AND held.state = ?3)",
-            );
-            values.push(Box::new(state.as_str()));
-        }
-        Some(StateFilter::Reserved) => filter.push_str(
-            " AND EXISTS (SELECT 1 FROM bindings AS held WHERE held.key_id = listed.key_id AND held.state = 'pinned')
-              AND NOT EXISTS (SELECT 1 FROM binding_networks AS owner WHERE owner.key_id = listed.key_id)",
-        ),
-        None => {}
-    }
-    if let Some(hint) = &query.hint {
-        values.push(Box::new(hint.clone()));
-        filter.push_str(&format!(" AND instr(listed.hint, ?{}) > 0", values.len()));
-    }
-    if banned_only {
-        filter.push_str(&format!(
-            " AND EXISTS (SELECT 1 FROM bans AS force WHERE force.key_id = listed.key_id
-                 AND (force.until IS NULL OR force.until > {NOW}))"
-        ));
-    }
-    if let Some(network) = network {
-        values.push(Box::new(network.to_string()));
-        filter.push_str(&format!(
-            " AND listed.key_id IN (SELECT key_id FROM binding_networks WHERE network = ?{})",
-            values.len()
-        ));
-    }
+fn bound_or_banned(query: &KeyQuery, filter: &str, asked: &mut Asked) -> String {
     let order = match query.order {
         Order::Newest => "created_at DESC, key_id DESC",
-        Order::ById(after) => {
-            values.push(Box::new(text(after)));
-            filter.push_str(&format!(" AND listed.key_id > ?{}", values.len()));
-            "key_id"
-        }
+        Order::ById(_) => "key_id",
     };
-    let sql = format!(
+    let (limit, offset) = (asked.integer(query.limit.into()), asked.integer(query.offset.into()));
+    format!(
         "SELECT key_id, created_at FROM bindings AS listed WHERE NOT EXISTS
              (SELECT 1 FROM bans AS other WHERE other.key_id = listed.key_id AND other.created_at > listed.created_at)
              {filter}
@@ -136,7 +65,6 @@ fn bound_or_banned(
              (SELECT 1 FROM bindings AS other
               WHERE other.key_id = listed.key_id AND other.created_at >= listed.created_at)
              {filter}
-         ORDER BY {order} LIMIT ?1 OFFSET ?2"
-    );
-    (sql, values)
+         ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+    )
 }

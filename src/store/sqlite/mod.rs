@@ -6,6 +6,7 @@
 
 mod audit;
 mod change;
+mod changes;
 mod claim;
 mod counts;
 mod error;

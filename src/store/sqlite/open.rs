@@ -15,12 +15,11 @@ use super::{
     lock::OwnerLock,
     migrate::migrate,
     pepper,
-    rows::column,
     store::SqliteStore,
 };
 use crate::{
     domain::{Pepper, PepperId, Peppers},
-    store::{StoreError, rules::rotation},
+    store::{StoreError, columns::Columns, rules::rotation},
 };
 
 /// How long a statement waits for a lock that a backup or a `sqlite3` shell holds. Well below the deadline of a check,
@@ -65,9 +64,8 @@ impl Database {
     pub fn recorded_pepper(&self) -> Result<Option<RecordedPepper>, OpenError> {
         let sql = "SELECT id, check_value FROM peppers WHERE active = 1";
         let found = self.conn.query_row(sql, [], |row| {
-            let id = column(row, 0, "peppers.id").map(PepperId::from_stored);
-            let check_value = column(row, 1, "peppers.check_value");
-            Ok(id.and_then(|id| Ok(RecordedPepper { id, check_value: check_value? })))
+            let id = row.pepper_id(0, "peppers.id");
+            Ok(id.and_then(|id| Ok(RecordedPepper { id, check_value: row.array(1, "peppers.check_value")? })))
         });
         Ok(found.optional().map_err(|error| Failure::from(error).at(&self.path))?.transpose()?)
     }
@@ -138,7 +136,7 @@ fn prepare(path: &Path) -> Result<Connection, Failure> {
     conn.busy_timeout(START_TIMEOUT)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(Failure::Detail(format!("needs a write-ahead log, but its file system allows only {mode}")));
+        return Err(Failure::Sqlite(format!("needs a write-ahead log, but its file system allows only {mode}")));
     }
     // FULL: a commit in the write-ahead log is synced before it is answered. NORMAL would lose it with the power.
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{names, pepper, revision::advance};
+use super::{names, pepper, revision::advance, rows::execute};
 use crate::{
     domain::{Fingerprint, KeyDigest, Timestamp},
     store::{Rekey, StoreError},
@@ -32,11 +32,8 @@ fn move_row(conn: &Connection, from: &KeyDigest, to: &Fingerprint, now: Timestam
         return Ok(false);
     }
     for table in ["bindings", "bans", "candidates", "archive"] {
-        conn.prepare_cached(&format!("UPDATE {table} SET digest = ?2, pepper = ?3 WHERE key_id = ?1"))?.execute((
-            named.id.to_string(),
-            to.digest.as_bytes(),
-            to.pepper.as_str(),
-        ))?;
+        let sql = format!("UPDATE {table} SET digest = ?2, pepper = ?3 WHERE key_id = ?1");
+        execute(conn, &sql, (named.id.to_string(), to.digest.as_bytes(), to.pepper.as_str()))?;
     }
     // Caches know the key by the digest that it leaves; by the new one none knows it.
     advance(conn, from, now)?;

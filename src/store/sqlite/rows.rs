@@ -1,16 +1,18 @@
-//! Between columns and domain values. What does not fit is [`StoreError::Corrupt`] and says where.
+//! Statements and the rows that they answer with.
 
-use std::{fmt::Display, str::FromStr};
-
-use rusqlite::{
-    ErrorCode, Row,
-    types::{FromSql, Value},
-};
+use rusqlite::{Connection, ErrorCode, Params, Row, ToSql, params_from_iter, types::ValueRef};
 
 use crate::{
-    domain::{KeyDigest, Timestamp},
-    store::{ChangeError, StoreError},
+    domain::{Network, Timestamp},
+    store::{
+        ChangeError, StoreError,
+        columns::{Columns, unreadable},
+        selection::Values,
+    },
 };
+
+/// The store's clock in SQL.
+pub(super) const NOW: &str = "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
 
 /// Callers only need to know whether waiting may help.
 impl From<rusqlite::Error> for StoreError {
@@ -36,59 +38,89 @@ impl From<rusqlite::Error> for ChangeError {
     }
 }
 
-fn unreadable(name: &str, why: impl Display) -> StoreError {
-    StoreError::Corrupt(format!("{name}: {why}"))
+/// All rows that `sql` answers with.
+pub(super) fn all<T>(
+    conn: &Connection,
+    sql: &str,
+    values: impl Params,
+    read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    conn.prepare_cached(sql)?.query_and_then(values, read)?.collect()
 }
 
-/// The value at `at`; `name` is its table and column.
-pub(super) fn column<T: FromSql>(row: &Row<'_>, at: usize, name: &str) -> Result<T, StoreError> {
-    row.get(at).map_err(|error| unreadable(name, error))
+/// The first of them, if there is one.
+pub(super) fn first<T>(
+    conn: &Connection,
+    sql: &str,
+    values: impl Params,
+    read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    conn.prepare_cached(sql)?.query_and_then(values, read)?.next().transpose()
 }
 
-/// A text in its type's own grammar.
-pub(super) fn parsed<T>(row: &Row<'_>, at: usize, name: &str) -> Result<T, StoreError>
-where
-    T: FromStr,
-    T::Err: Display,
-{
-    column::<String>(row, at, name)?.parse().map_err(|error: T::Err| unreadable(name, error))
+/// How many rows `sql` changed.
+pub(super) fn execute(conn: &Connection, sql: &str, values: impl Params) -> Result<u64, StoreError> {
+    Ok(conn.prepare_cached(sql)?.execute(values)? as u64)
 }
 
-/// A text in its type's own grammar, or NULL.
-pub(super) fn parsed_or_null<T>(row: &Row<'_>, at: usize, name: &str) -> Result<Option<T>, StoreError>
-where
-    T: FromStr,
-    T::Err: Display,
-{
-    match column(row, at, name)? {
-        Value::Null => Ok(None),
-        _ => parsed(row, at, name).map(Some),
+/// The values of a statement that is made for once.
+#[derive(Default)]
+pub(super) struct Asked(Vec<Box<dyn ToSql>>);
+
+impl Asked {
+    fn with(&mut self, value: impl ToSql + 'static) -> String {
+        self.0.push(Box::new(value));
+        format!("?{}", self.0.len())
+    }
+
+    pub(super) fn values(&self) -> impl Params {
+        params_from_iter(&self.0)
     }
 }
 
-/// A word of the closed list that `from_word` knows.
-pub(super) fn word<T>(row: &Row<'_>, at: usize, name: &str, from_word: fn(&str) -> Option<T>) -> Result<T, StoreError> {
-    let text: String = column(row, at, name)?;
-    from_word(&text).ok_or_else(|| unreadable(name, format_args!("unknown word {text:?}")))
+impl Values for Asked {
+    const NOW: &str = NOW;
+    const POSITION: &str = "instr";
+
+    fn text(&mut self, value: String) -> String {
+        self.with(value)
+    }
+
+    fn integer(&mut self, value: i64) -> String {
+        self.with(value)
+    }
+
+    fn moment(&mut self, value: Timestamp) -> String {
+        self.with(value.as_millis())
+    }
+
+    fn is_network(&mut self, column: &str, network: Network) -> String {
+        format!("{column} = {}", self.with(network.to_string()))
+    }
 }
 
-/// A moment.
-pub(super) fn moment(row: &Row<'_>, at: usize, name: &str) -> Result<Timestamp, StoreError> {
-    column(row, at, name).map(Timestamp::from_millis)
+impl Columns for Row<'_> {
+    fn text_or_null(&self, at: usize, name: &str) -> Result<Option<&str>, StoreError> {
+        value(self, at)?.as_str_or_null().map_err(|error| unreadable(name, error))
+    }
+
+    fn integer_or_null(&self, at: usize, name: &str) -> Result<Option<i64>, StoreError> {
+        value(self, at)?.as_i64_or_null().map_err(|error| unreadable(name, error))
+    }
+
+    fn moment_or_null(&self, at: usize, name: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.integer_or_null(at, name)?.map(Timestamp::from_millis))
+    }
+
+    fn bytes(&self, at: usize, name: &str) -> Result<&[u8], StoreError> {
+        value(self, at)?.as_blob().map_err(|error| unreadable(name, error))
+    }
+
+    fn flag(&self, at: usize, name: &str) -> Result<bool, StoreError> {
+        Ok(self.integer(at, name)? != 0)
+    }
 }
 
-/// A moment, or NULL.
-pub(super) fn moment_or_null(row: &Row<'_>, at: usize, name: &str) -> Result<Option<Timestamp>, StoreError> {
-    Ok(column::<Option<i64>>(row, at, name)?.map(Timestamp::from_millis))
-}
-
-/// A look-up digest.
-pub(super) fn digest(row: &Row<'_>, at: usize, name: &str) -> Result<KeyDigest, StoreError> {
-    column(row, at, name).map(KeyDigest::from_bytes)
-}
-
-/// A number of things.
-pub(super) fn count(row: &Row<'_>, at: usize, name: &str) -> Result<u64, StoreError> {
-    let count: i64 = column(row, at, name)?;
-    u64::try_from(count).map_err(|error| unreadable(name, error))
+fn value<'a>(row: &'a Row<'_>, at: usize) -> Result<ValueRef<'a>, StoreError> {
+    Ok(row.get_ref(at)?)
 }

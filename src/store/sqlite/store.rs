@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::{
-    audit, change, claim, counts, exported, facts, import, life, listing,
+    audit, change, changes, claim, counts, exported, facts, import, life, listing,
     lock::OwnerLock,
     pepper, rekey,
     worker::{Role, Worker},
@@ -75,7 +75,7 @@ impl Decisions for SqliteStore {
     }
 
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
-        self.lookup.call(move |conn| facts::changes_after(conn, applied)).await
+        self.lookup.call(move |conn| changes::changes_after(conn, applied)).await
     }
 }
 

@@ -42,6 +42,44 @@ fn a_value_is_what_the_page_says() {
     assert_eq!(std::str::from_utf8(&value[49..]).unwrap(), body);
 }
 
+/// Values of the version before the body was derived from the domain's types: with a binding, a ban, and both.
+const CACHED: [&[u8]; 3] = [
+    include_bytes!("../../../../tests/fixtures/format/redis_binding.bin"),
+    include_bytes!("../../../../tests/fixtures/format/redis_ban.bin"),
+    include_bytes!("../../../../tests/fixtures/format/redis_both.bin"),
+];
+
+#[test]
+fn what_an_earlier_version_cached_is_read_and_written_again() {
+    let times = |times: [i64; 2]| times.map(|time| Some(Timestamp::from_millis(time)));
+    let [open_until, expires_at] = times([7, -9]);
+    let binding = reading().facts.binding.unwrap();
+    let wide = Binding {
+        state: State::Provisional,
+        networks: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/64".parse().unwrap()],
+        open_until,
+        expires_at,
+        ..binding.clone()
+    };
+    let ban = Ban {
+        id: DIGEST.new_id(),
+        hint: None,
+        until: None,
+        reason: None,
+        actor: "uid:0".to_owned(),
+        created_at: Timestamp::from_millis(5),
+    };
+    let [until, _] = times([9, 0]);
+    let reasoned = Ban { until, reason: Some("leaked \"in a log\"\n".to_owned()), ..ban.clone() };
+    let facts = [(Some(binding), None), (None, Some(ban)), (Some(wide), Some(reasoned))];
+    let ours = ring(&[1], "default");
+    for ((binding, ban), cached) in facts.into_iter().zip(CACHED) {
+        let reading = Reading { facts: KeyFacts { binding, ban, candidates: Vec::new() }, ..reading() };
+        assert_eq!(written(&ours, &reading), cached);
+        assert_eq!(Seals::new(&ours).read(LIFE, DIGEST, cached), Ok(reading));
+    }
+}
+
 #[test]
 fn only_the_key_it_was_written_for_reads_it() {
     let ours = ring(&[1], "default");

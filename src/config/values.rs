@@ -1,4 +1,4 @@
-//! Texts that several settings are written in.
+//! How the text of a setting becomes a value.
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
@@ -25,27 +25,11 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Resu
     }
 }
 
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() { Err("a path is expected".into()) } else { Ok(text.into()) }
-}
-
-pub(super) fn file_mode(text: &str) -> Result<u32, String> {
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| (0o600..=0o777).contains(mode));
-    let mode = mode.ok_or_else(|| format!("{text:?} is not an octal mode such as \"0660\""))?;
-    if mode & 0o002 != 0 {
-        return Err(format!("{text} lets every user of this machine ask for decisions about any address"));
-    }
-    Ok(mode)
-}
-
-pub(super) fn realm(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("{text:?} is not 1 to 64 visible ASCII characters"));
-    }
-    Ok(text.to_owned())
-}
-
 pub(super) fn number(text: &str, range: RangeInclusive<u16>) -> Result<u16, String> {
     let number = text.parse().ok().filter(|number| range.contains(number));
     number.ok_or_else(|| format!("{text:?} is not a number from {} to {}", range.start(), range.end()))
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("a path is expected".into()) } else { Ok(text.into()) }
 }

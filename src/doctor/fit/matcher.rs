@@ -1,9 +1,8 @@
-//! Whether a filter removes a header from requests.
+//! What Envoy's matchers match.
 
 use super::walk::{config, inside, is_a};
 use crate::doctor::yaml::Node;
 
-/// Whether the filter removes the request header `name`.
 pub(super) fn removes(filter: &Node, name: &str) -> bool {
     if !is_a(filter, "http.header_mutation.v3.HeaderMutation") {
         return false;

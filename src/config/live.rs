@@ -1,0 +1,43 @@
+//! What may change while the process serves.
+
+use std::time::Duration;
+
+use super::{
+    answers, binding,
+    source::Source,
+    values::{duration, word},
+};
+use crate::{
+    domain::{BindingRules, Failsafe, Missing, Mode, Network},
+    policy::PolicySet,
+    settings::Settings,
+};
+
+const STALE_GRACE: std::ops::RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(7 * 86_400);
+
+/// With the networks of `client_ip.trusted_proxies` and `client_ip.unclaimable`, if they could be read.
+pub(super) fn take(source: &mut Source, never_owners: Option<(Vec<Network>, Vec<Network>)>) -> Option<Settings> {
+    let mode = source.take("mode", word(&Mode::ALL.map(|mode| (mode.as_str(), mode))));
+    let check_deadline = source.take("check_deadline", duration(Duration::from_millis(1)..=Duration::from_secs(10)));
+    let failsafe = source.take("store.failsafe", word(&Failsafe::ALL.map(|word| (word.as_str(), word))));
+    let stale_grace = source.take("store.stale_grace", duration(STALE_GRACE));
+    let missing = source.take("credentials.missing", word(&Missing::ALL.map(|word| (word.as_str(), word))));
+    let binding = binding::take(source);
+    let claims = binding::claims(source);
+    let archive_after =
+        source.take("binding.archive_after", duration(Duration::ZERO..=Duration::from_hours(24 * 3650)));
+    let help = answers::take(source);
+    let ((first_use, shape), (trusted_proxies, unclaimable)) = (binding?, never_owners?);
+    Some(Settings {
+        mode: mode?,
+        missing: missing?,
+        failsafe: failsafe?,
+        stale_grace: stale_grace?,
+        binding: BindingRules { first_use, shape, unclaimable, trusted_proxies },
+        claims: claims?,
+        policy: PolicySet,
+        help: help?,
+        check_deadline: check_deadline?,
+        archive_after: archive_after?,
+    })
+}

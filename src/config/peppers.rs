@@ -1,0 +1,44 @@
+//! `pepper.*`.
+
+use std::path::Path;
+
+use super::source::{HMAC_SECRET_FILE, SecretFile, Source};
+use crate::{
+    domain::{Pepper, Peppers, RingFault},
+    files,
+};
+
+/// `Some(None)` is no configured pepper, `None` is a fault.
+pub(super) fn take(source: &mut Source) -> Option<Option<Peppers>> {
+    let before = source.faults.clone();
+    let from_text = |text: &str| Pepper::written(text).map_err(|fault| fault.to_string());
+    let from_file = |file: &str| {
+        let text = files::read(Path::new(file), files::SECRET).map_err(|cause| format!("{file}: {cause}"))?;
+        Pepper::given(text.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))
+    };
+    let mut peppers = source.take_list("pepper.secrets", from_text);
+    let noted = |name, file: &str| SecretFile { name, path: file.into() };
+    for (file, pepper) in source.take_list("pepper.secrets_file", |file| Ok((file.to_owned(), from_file(file)?))) {
+        source.secret_files.push(noted("pepper.secrets_file", &file));
+        peppers.push(pepper);
+    }
+    for (name, value) in std::mem::take(&mut source.hmac_secret) {
+        let is_file = name == HMAC_SECRET_FILE;
+        if is_file {
+            source.secret_files.push(noted(name, &value));
+        }
+        match if is_file { from_file(&value) } else { from_text(&value) } {
+            Ok(pepper) => peppers.push(pepper),
+            Err(fault) => source.faults.push(format!("{name}: {fault}")),
+        }
+    }
+    let peppers = match Peppers::new(peppers) {
+        Ok(peppers) => Some(peppers),
+        Err(RingFault::Empty) => None,
+        Err(fault) => {
+            source.faults.push(format!("pepper.secrets: {fault} (with pepper.secrets_file and SENTINEL_HMAC_SECRET)"));
+            None
+        }
+    };
+    (source.faults == before).then_some(peppers)
+}

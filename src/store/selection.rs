@@ -1,0 +1,121 @@
+//! Which rows a query selects, in the SQL that every backend reads.
+
+use super::{AuditQuery, KeyQuery, Order, StateFilter, Target};
+use crate::domain::{KeyId, KeyIdPrefix, Network, Timestamp};
+
+/// The values of a statement, and what else a dialect has its own words for. What takes a value answers its placeholder.
+pub(super) trait Values {
+    /// The store's clock.
+    const NOW: &str;
+    /// The function that finds a text in another.
+    const POSITION: &str;
+
+    fn text(&mut self, value: String) -> String;
+
+    fn integer(&mut self, value: i64) -> String;
+
+    fn moment(&mut self, value: Timestamp) -> String;
+
+    /// Whether `column` is exactly this network.
+    fn is_network(&mut self, column: &str, network: Network) -> String;
+}
+
+/// The texts that begin with `prefix` are those from it up to the answer, which is the shape that an index can search:
+/// `g` comes after every hex digit.
+pub(super) fn end_of(prefix: &KeyIdPrefix) -> String {
+    format!("{}g", prefix.as_str())
+}
+
+/// Every id comes after nothing.
+pub(super) fn after(id: Option<KeyId>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+/// What a row of `listed`, which is a binding or a ban, must be; each begins with AND.
+pub(super) fn bound_or_banned<V: Values>(
+    query: &KeyQuery,
+    state: Option<StateFilter>,
+    network: Option<Network>,
+    banned_only: bool,
+    values: &mut V,
+) -> String {
+    let mut conditions = Vec::new();
+    match state {
+        Some(StateFilter::In(state)) => conditions.push(format!(
+            "EXISTS (SELECT 1 FROM bindings AS held WHERE held.key_id = listed.key_id AND held.state = {})",
+            values.text(state.as_str().to_owned())
+        )),
+        Some(StateFilter::Reserved) => conditions.push(
+            "EXISTS (SELECT 1 FROM bindings AS held WHERE held.key_id = listed.key_id AND held.state = 'pinned')
+             AND NOT EXISTS (SELECT 1 FROM binding_networks AS owner WHERE owner.key_id = listed.key_id)"
+                .to_owned(),
+        ),
+        None => {}
+    }
+    if let Some(hint) = &query.hint {
+        conditions.push(format!("{}(listed.hint, {}) > 0", V::POSITION, values.text(hint.clone())));
+    }
+    if banned_only {
+        conditions.push(format!(
+            "EXISTS (SELECT 1 FROM bans AS force WHERE force.key_id = listed.key_id
+                AND (force.until IS NULL OR force.until > {}))",
+            V::NOW
+        ));
+    }
+    if let Some(network) = network {
+        let is_network = values.is_network("network", network);
+        conditions.push(format!("listed.key_id IN (SELECT key_id FROM binding_networks WHERE {is_network})"));
+    }
+    if let Order::ById(id) = query.order {
+        conditions.push(format!("listed.key_id > {}", values.text(after(id))));
+    }
+    conditions.into_iter().map(|condition| format!(" AND {condition}")).collect()
+}
+
+/// What observe mode has seen, and nobody owns yet.
+pub(super) fn observed<V: Values>(query: &KeyQuery, values: &mut V) -> String {
+    let (id, order) = match query.order {
+        Order::Newest => (None, "first"),
+        Order::ById(id) => (id, "key_id"),
+    };
+    let after = values.text(after(id));
+    let hinted = match &query.hint {
+        Some(hint) => format!("AND {}(hint, {}) > 0", V::POSITION, values.text(hint.clone())),
+        None => String::new(),
+    };
+    let (limit, offset) = (values.integer(query.limit.into()), values.integer(query.offset.into()));
+    format!(
+        "SELECT key_id, min(id) AS first FROM candidates AS seen
+         WHERE key_id > {after} {hinted} AND NOT EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = seen.key_id)
+         GROUP BY key_id ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+    )
+}
+
+/// What a record of the audit must be, each a comparison that begins with its column. `key` is the id of the one key that
+/// the query names.
+pub(super) fn audit<V: Values>(query: &AuditQuery, key: Option<KeyId>, values: &mut V) -> Vec<String> {
+    let mut conditions = Vec::new();
+    if let Some(kind) = query.kind {
+        conditions.push(format!("kind = {}", values.text(kind.as_str().to_owned())));
+    }
+    if let Some(Target::Id(prefix)) = &query.key {
+        conditions.push(format!("key_id >= {}", values.text(prefix.as_str().to_owned())));
+        conditions.push(format!("key_id < {}", values.text(end_of(prefix))));
+    }
+    if let Some(id) = key {
+        conditions.push(format!("key_id = {}", values.text(id.to_string())));
+    }
+    if let Some(since) = query.since {
+        conditions.push(format!("last_at >= {}", values.moment(since)));
+    }
+    if let Some(until) = query.until {
+        conditions.push(format!("last_at < {}", values.moment(until)));
+    }
+    if let Some(record) = query.record {
+        conditions.push(format!("id = {}", values.integer(record.0)));
+    }
+    if let Some(decision) = &query.decision {
+        conditions.push(format!("decision_id = {}", values.text(decision.clone())));
+    }
+    conditions
+}

@@ -1,0 +1,81 @@
+//! Decisions.
+
+use metrics::{Counter, Histogram, counter, histogram};
+use tokio::time::Instant;
+
+use super::table::{CANCELLED, CHECK_DURATION, CHECKS};
+use crate::domain::{Mode, Reason};
+
+/// Decision counters and latency.
+#[derive(Clone, Debug)]
+pub struct CheckMetrics {
+    /// By mode.
+    allowed: [Vec<Counter>; 3],
+    denied: [Vec<Counter>; 3],
+    cancelled: Counter,
+    duration: Histogram,
+}
+
+/// Whether this decision can come with this reason in this mode. A series that can never count would only invite alerts
+/// on it.
+fn can_be(allow: bool, reason: Reason, mode: Mode) -> bool {
+    let judged = reason != Reason::ModeOff;
+    match mode {
+        Mode::Enforce => judged && (reason == Reason::NoKey || reason.allows() == allow),
+        Mode::Observe => judged && (allow != reason.binds_in_observe()),
+        Mode::Off if allow => reason == Reason::ModeOff,
+        Mode::Off => matches!(reason, Reason::MalformedRequest | Reason::CallerRejected),
+    }
+}
+
+impl CheckMetrics {
+    pub(super) fn register() -> Self {
+        let of = |decision, allow, mode: Mode| {
+            let series = move |reason: Reason| match can_be(allow, reason, mode) {
+                true => {
+                    counter!(CHECKS, "decision" => decision, "reason" => reason.as_str(), "mode" => mode.as_str())
+                }
+                false => Counter::noop(),
+            };
+            Reason::ALL.into_iter().map(series).collect()
+        };
+        Self {
+            allowed: Mode::ALL.map(|mode| of("allow", true, mode)),
+            denied: Mode::ALL.map(|mode| of("deny", false, mode)),
+            cancelled: counter!(CANCELLED),
+            duration: histogram!(CHECK_DURATION),
+        }
+    }
+
+    /// Starts to measure one check. Dropped without [`CheckGuard::finish`], the check counts as cancelled, never as
+    /// decided.
+    pub fn begin(&self, started: Instant) -> CheckGuard<'_> {
+        CheckGuard { metrics: Some(self), started }
+    }
+}
+
+/// One running check.
+#[must_use]
+pub struct CheckGuard<'a> {
+    metrics: Option<&'a CheckMetrics>,
+    started: Instant,
+}
+
+impl CheckGuard<'_> {
+    /// Counts the decision.
+    pub fn finish(mut self, allowed: bool, reason: Reason, mode: Mode) {
+        if let Some(metrics) = self.metrics.take() {
+            let series = if allowed { &metrics.allowed } else { &metrics.denied };
+            series[mode as usize][reason as usize].increment(1);
+            metrics.duration.record(self.started.elapsed());
+        }
+    }
+}
+
+impl Drop for CheckGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(metrics) = self.metrics {
+            metrics.cancelled.increment(1);
+        }
+    }
+}
