@@ -13,13 +13,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
-    Failure,
     client::{ask, next},
+    failure::Failure,
+    gathered::Imported,
     json,
-    operate::{Session, document},
-    say, show,
+    output::say,
+    session::{Session, document},
+    show,
 };
-use crate::admin::api::{ExportKeysRequest, ImportKeysRequest, ImportKeysResponse};
+use crate::admin::api::{ExportKeysRequest, ImportKeysRequest};
 
 /// As much as the server takes at once.
 const CHUNK: usize = 64 * 1024;
@@ -95,14 +97,6 @@ impl Out {
             }
         }
     }
-}
-
-/// What became of a file.
-#[derive(Default)]
-pub(super) struct Imported {
-    pub(super) last: ImportKeysResponse,
-    /// The first of the keys that were left alone although they differ.
-    pub(super) skipped: Vec<String>,
 }
 
 /// Sends the file, and says what became of it whether or not it came to its end.

@@ -3,23 +3,17 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::{
-    Failure,
     client::follow,
     confirm::{self, Consent},
-    csv, json,
-    operate::{Session, emit},
-    say, show,
+    csv,
+    failure::Failure,
+    gathered::Walked,
+    json,
+    output::say,
+    session::{Session, emit},
+    show,
 };
-use crate::admin::api::{LetThroughKey, PromoteEnd, PromoteRequest, PromotedKey, promote_response::Event};
-
-/// What a walk told, to its end.
-pub(super) struct Walked {
-    pub(super) dry_run: bool,
-    pub(super) keys: Vec<PromotedKey>,
-    /// Of a dry run.
-    pub(super) let_through: Vec<LetThroughKey>,
-    pub(super) end: PromoteEnd,
-}
+use crate::admin::api::{PromoteRequest, promote_response::Event};
 
 pub(super) async fn run(session: &Session<'_>, dry_run: bool, yes: bool) -> Result<(), Failure> {
     if !dry_run && confirm::of_anyone(yes)? == Consent::Ask {

@@ -3,14 +3,16 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use super::{
-    Failure,
     args::Output,
     audit_args::{ExportArgs, Format, TailArgs},
     client::{ask, next},
-    csv, json,
-    operate::Session,
+    csv,
+    failure::Failure,
+    json,
+    output::say,
     reference::by_id,
-    say, show,
+    session::Session,
+    show,
     values::When,
 };
 use crate::admin::api::{AuditRecord, ExportAuditRequest, TailAuditRequest};
