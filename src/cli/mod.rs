@@ -17,6 +17,7 @@ mod moving;
 mod operate;
 mod pepper;
 mod pepper_args;
+mod progress;
 mod promote;
 mod reference;
 mod screen;
