@@ -20,6 +20,7 @@ mod operate;
 mod output;
 mod pepper;
 mod pepper_args;
+mod progress;
 mod promote;
 mod reference;
 mod screen;
