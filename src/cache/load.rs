@@ -23,15 +23,17 @@ const ROUNDS: usize = 8;
 impl Cached {
     /// Reads `key` from the store, or from Redis where the fact that is found there `settles` the matter. A fact from
     /// Redis includes every operator's change, but hardly a claim takes a revision: that a key is nobody's, or nobody else's, is
-    /// for the store to say. Concurrent readers of one key share one read.
+    /// for the store to say. Concurrent readers of one key share one read. The look into Redis is a cache request only if
+    /// `is_counted`.
     pub async fn load(
         self: &Arc<Self>,
         key: KeyDigests,
         settles: impl Fn(&KeyFacts) -> bool,
+        is_counted: bool,
     ) -> Result<Arc<Entry>, StoreError> {
         let mut source = if self.shared.is_some() { Source::SharedCache } else { Source::Store };
         for _ in 0..ROUNDS {
-            let Loaded { entry, generation } = self.common_load(key, source, &settles).await?;
+            let Loaded { entry, generation } = self.common_load(key, source, &settles, is_counted).await?;
             // The common read may have begun before a change that this caller must see.
             if !locked(&self.window).covers(&key, generation, entry.as_of) {
                 continue;
@@ -46,7 +48,13 @@ impl Cached {
         Err(cause)
     }
 
-    fn common_load(self: &Arc<Self>, key: KeyDigests, source: Source, settles: impl Fn(&KeyFacts) -> bool) -> Loading {
+    fn common_load(
+        self: &Arc<Self>,
+        key: KeyDigests,
+        source: Source,
+        settles: impl Fn(&KeyFacts) -> bool,
+        is_counted: bool,
+    ) -> Loading {
         let mut loading = locked(&self.loading);
         // Two readers that share the first digest share them all: a process lists the same peppers all its life.
         if let Some(load) = loading.get(&(key.first(), source)) {
@@ -60,7 +68,7 @@ impl Cached {
         let this = Arc::clone(self);
         let load = run_detached(async move {
             let _listed = Listed { reads: &this.loading, read: (key.first(), source) };
-            let read = this.read(&key, generation, source).await;
+            let read = this.read(&key, generation, source, is_counted).await;
             let loaded = read.map(|read| Loaded { entry: Arc::new(read), generation });
             if let Ok(loaded) = &loaded {
                 this.keep(key, loaded);
@@ -72,7 +80,13 @@ impl Cached {
         load
     }
 
-    async fn read(&self, key: &KeyDigests, generation: u64, source: Source) -> Result<Entry, StoreError> {
+    async fn read(
+        &self,
+        key: &KeyDigests,
+        generation: u64,
+        source: Source,
+        is_counted: bool,
+    ) -> Result<Entry, StoreError> {
         let store = self.in_time(self.store.lookup(key));
         let Some(shared) = self.shared.as_ref().filter(|_| source == Source::SharedCache) else {
             return store.await.map(Entry::from_store);
@@ -83,6 +97,6 @@ impl Cached {
             // What is ahead of this process it will know to be right with its next poll, if it is of this life at all.
             found.as_of <= window.applied && life == window.life && window.covers(key, generation, found.as_of)
         };
-        shared.or_store(key, life, counts, store).await
+        shared.or_store(key, life, counts, store, is_counted).await
     }
 }

@@ -126,7 +126,7 @@ impl<'a> Check<'a> {
 
     async fn ask_store(&self, key: &ApiKey) -> Result<Outcome, Behind> {
         let digests = self.parts.ring.digests(key);
-        let load = self.parts.cached.load(digests, |facts| self.settles(facts));
+        let load = self.parts.cached.load(digests, |facts| self.settles(facts), self.effects == Effects::All);
         let entry = match self.in_time(load).await {
             Ok(entry) => entry,
             Err(loss) => {

@@ -39,7 +39,8 @@ impl Engine {
         answer(outcome.verdict, request.mode)
     }
 
-    /// What [`Engine::decide`] would answer, by the same steps. Claims nothing, marks nothing and counts nothing.
+    /// What [`Engine::decide`] would answer, by the same steps. Claims nothing, marks nothing, and is not counted as a
+    /// cache request.
     pub async fn explain(&self, settings: &Settings, request: &Request, now: Instant, deadline: Instant) -> Explained {
         let outcome = Check::new(&self.0, settings, request, (now, deadline), Effects::None).run().await;
         let facts = outcome.entry.map(|entry| entry.facts.clone());

@@ -161,7 +161,7 @@ impl Replica {
         let digests = self.ring.digests(&ApiKey::new(key.to_owned()));
         match self.cached.get(digests.iter()) {
             Some(entry) => entry,
-            None => self.cached.load(digests, |facts: &KeyFacts| !facts.is_empty()).await.unwrap(),
+            None => self.cached.load(digests, |facts: &KeyFacts| !facts.is_empty(), true).await.unwrap(),
         }
     }
 
@@ -171,18 +171,22 @@ impl Replica {
 
     /// At a moment so long after now.
     pub(crate) async fn ask_at(&self, key: &str, from: &str, later: Duration) -> Reason {
-        let request = Request {
-            ip: Some(from.parse().unwrap()),
-            key: Ok(Some(ApiKey::new(key.to_owned()))),
-            missing: Missing::Deny,
-            mode: Mode::Enforce,
-            decision_id: DecisionId(1),
-        };
         let now = Instant::now();
-        match self.engine.decide(&self.settings, &request, now + later, now + PATIENCE).await {
+        match self.engine.decide(&self.settings, &request(key, from), now + later, now + PATIENCE).await {
             Decision::Allow(permit) => permit.reason(),
             Decision::Deny(denial) => denial.reason,
         }
+    }
+
+    pub(crate) async fn explain(&self, key: &str, from: &str) -> Reason {
+        let now = Instant::now();
+        self.engine.explain(&self.settings, &request(key, from), now, now + PATIENCE).await.reason
+    }
+
+    /// Every line of `/metrics` about cache requests.
+    pub(crate) fn cache_requests(&self) -> Vec<String> {
+        let text = self.metrics.exposition.render();
+        text.lines().filter(|line| line.starts_with("sentinel_cache_requests_total")).map(str::to_owned).collect()
     }
 
     /// The line of `/metrics` that begins so, without its beginning.
@@ -196,6 +200,16 @@ impl Replica {
     pub(crate) fn shared(&self, outcome: &str) -> u64 {
         let series = format!(r#"sentinel_cache_requests_total{{tier="redis",outcome="{outcome}"}}"#);
         self.metric(&series).parse().unwrap()
+    }
+}
+
+fn request(key: &str, from: &str) -> Request {
+    Request {
+        ip: Some(from.parse().unwrap()),
+        key: Ok(Some(ApiKey::new(key.to_owned()))),
+        missing: Missing::Deny,
+        mode: Mode::Enforce,
+        decision_id: DecisionId(1),
     }
 }
 

@@ -28,6 +28,31 @@ async fn two(redis: &Redis) -> (Place, Replica, Replica) {
     (place, one, two)
 }
 
+/// In neither tier: not where the key is read for it, and not where it is cached.
+#[tokio::test]
+async fn explain_is_not_a_cache_request() {
+    let redis = Redis::start().await;
+    let (_place, _one, two) = two(&redis).await;
+    let before = two.cache_requests();
+    assert!(before.iter().any(|line| line.contains("redis")), "{before:?}");
+    for _ in 0..2 {
+        assert_eq!(two.explain(KEY, OWNER).await, Reason::Bound);
+        assert_eq!(two.explain("sk-unknown-key-0123456789", OWNER).await, Reason::FirstUse);
+    }
+    assert_eq!(two.cache_requests(), before);
+}
+
+/// A store that fails is looked past once, and the request is one request.
+#[tokio::test]
+async fn the_second_look_after_a_store_loss_is_not_a_cache_request() {
+    let redis = Redis::start().await;
+    let (place, _one, two) = two(&redis).await;
+    place.store.lose();
+    assert_eq!(two.ask("sk-unknown-key-0123456789", OWNER).await, Reason::StoreUnavailable);
+    let misses = two.metric(r#"sentinel_cache_requests_total{tier="process",outcome="miss"}"#);
+    assert_eq!(misses, "1");
+}
+
 #[tokio::test]
 async fn what_one_replica_has_read_serves_the_others() {
     let redis = Redis::start().await;
@@ -124,7 +149,7 @@ async fn what_is_ahead_of_a_replica_waits_for_its_next_poll() {
     written(&redis, "sentinel", KEY, revision).await;
     let digests = fingerprint(KEY).digests();
     place.store.lose();
-    assert!(behind.cached.load(digests, |_| true).await.is_err());
+    assert!(behind.cached.load(digests, |_| true, true).await.is_err());
     assert_eq!((behind.shared("stale"), behind.shared("hit")), (1, 0));
     place.store.find_again();
     behind.poll().await;
@@ -195,7 +220,7 @@ async fn a_value_with_one_bit_changed_is_a_miss() {
         put(&redis, &place_of("sentinel", KEY), &changed).await;
         let digests = fingerprint(KEY).digests();
         let replica = Replica::ready_beside(&one, &place, &Setup::of(&redis.url())).await;
-        assert!(replica.cached.load(digests, |_| true).await.is_err(), "byte {at}");
+        assert!(replica.cached.load(digests, |_| true, true).await.is_err(), "byte {at}");
         assert_eq!(replica.shared("hit"), 0, "byte {at}");
         assert_eq!(replica.shared("forged") + replica.shared("foreign"), 1, "byte {at}");
     }

@@ -99,11 +99,17 @@ impl Shared {
         life: Option<StoreLife>,
         counts: impl Fn(&Reading) -> bool,
         store: impl Future<Output = Result<Reading, StoreError>>,
+        is_counted: bool,
     ) -> Result<Entry, StoreError> {
+        let count = |outcome| {
+            if is_counted {
+                self.metrics.shared(outcome);
+            }
+        };
         let life = life.filter(|_| self.view.is_fresh(Instant::now(), self.grace));
         let asked = life.and_then(|life| Some((life, self.link.connection()?)));
         let Some((life, connection)) = asked else {
-            self.metrics.shared(SharedOutcome::Away);
+            count(SharedOutcome::Away);
             return store.await.map(Entry::from_store);
         };
         let mut shared = pin!(self.ask(connection, key, life));
@@ -112,7 +118,7 @@ impl Shared {
             Ok(Ok(values)) => {
                 self.link.answered();
                 let (outcome, found) = judge(values);
-                self.metrics.shared(outcome);
+                count(outcome);
                 return match found {
                     Some(reading) => Ok(Entry::from_shared_cache(reading)),
                     None => store.await.map(Entry::from_store),
@@ -120,12 +126,12 @@ impl Shared {
             }
             Ok(Err(cause)) => {
                 self.link.failed(Some(&cause));
-                self.metrics.shared(SharedOutcome::Failed);
+                count(SharedOutcome::Failed);
                 return store.await.map(Entry::from_store);
             }
             Err(_) => {
                 self.link.failed(None);
-                self.metrics.shared(SharedOutcome::Failed);
+                count(SharedOutcome::Failed);
             }
         }
         // It is counted already: an answer that came late is no answer to the breaker.

@@ -1,4 +1,4 @@
-//! Which steps of a rotation are refused, and how they are describe.
+//! Which steps of a rotation are refused, and how they are described.
 
 use super::in_words;
 use crate::{

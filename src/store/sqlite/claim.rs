@@ -21,7 +21,7 @@ pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Claimed, StoreEr
     let key = Named { id: names::id_of(conn, &claim.key)?, fingerprint: claim.key.clone() };
     let archived = match known.facts.binding {
         Some(_) => None,
-        None => life::archive_of(conn, key.id)?.pop(),
+        None => life::last_archived(conn, key.id)?,
     };
     let (writes, mut claimed) = judge(claim, ClaimState { key: key.clone(), known, archived });
     owner::write(conn, &key, &writes)?;

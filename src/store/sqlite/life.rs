@@ -1,10 +1,10 @@
 //! Last use, and the archive of what was not used for long.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{
     audit, facts, names, owner, revision,
-    rows::{all, execute},
+    rows::{all, execute, first},
 };
 use crate::{
     domain::{KeyId, Timestamp, event::Record},
@@ -61,10 +61,18 @@ fn archive_one(conn: &Connection, id: KeyId, now: Timestamp) -> Result<Option<Re
 /// The archived bindings of a key, the first first.
 pub(super) fn archive_of(conn: &Connection, id: KeyId) -> Result<Vec<ArchivedBinding>, StoreError> {
     let sql = "SELECT networks, created_at, archived_at FROM archive WHERE key_id = ?1 ORDER BY id";
-    all(conn, sql, [id.to_string()], |row| {
-        let networks = row.text(0, "archive.networks")?.split_whitespace().map(str::parse).collect::<Result<_, _>>();
-        columns::archived(row, 1, networks.map_err(|fault| unreadable("archive.networks", fault))?)
-    })
+    all(conn, sql, [id.to_string()], archived)
+}
+
+/// Alone: a first use reads no more of the archive than it reports.
+pub(super) fn last_archived(conn: &Connection, id: KeyId) -> Result<Option<ArchivedBinding>, StoreError> {
+    let sql = "SELECT networks, created_at, archived_at FROM archive WHERE key_id = ?1 ORDER BY id DESC LIMIT 1";
+    first(conn, sql, [id.to_string()], archived)
+}
+
+fn archived(row: &Row<'_>) -> Result<ArchivedBinding, StoreError> {
+    let networks = row.text(0, "archive.networks")?.split_whitespace().map(str::parse).collect::<Result<_, _>>();
+    columns::archived(row, 1, networks.map_err(|fault| unreadable("archive.networks", fault))?)
 }
 
 pub(super) fn expire(conn: &Connection, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
