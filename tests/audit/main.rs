@@ -3,7 +3,7 @@
 //!
 //! The clock is paused where a test says so: it then moves only when every task waits, so that a moment of it means
 //! "after everything that can happen now".
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on panics; figures are printed")]
 
 mod blocked;
 #[path = "../common/mod.rs"]
