@@ -37,7 +37,7 @@ pub struct Profile {
     pub dialect: Dialect,
     /// All places where its upstream reads a key.
     pub carriers: &'static [Carrier],
-    /// Those of [`CREDENTIAL_HEADERS`] that this profile does not read: removed from every allowed request, or an
+    /// Those of [`CREDENTIAL_HEADERS`](super::CREDENTIAL_HEADERS) that this profile does not read: removed from every allowed request, or an
     /// upstream that reads them would see a key that nobody judged.
     pub unread: Unread,
     /// What `credentials.passthrough` may name.
