@@ -1,4 +1,4 @@
-//! The columns of a row, whichever driver reads it, and the values that every backend reads by the same names.
+//! The columns of a row, whichever driver reads it, and the values that both backends make of the same columns.
 
 use std::{fmt::Display, mem::discriminant, str::FromStr};
 
@@ -12,8 +12,8 @@ use crate::domain::{
     event::{Part, Record},
 };
 
-/// A row as its driver holds it. Every method takes a place in the row and the column's name, with its table. A value that
-/// does not fit is [`StoreError::Corrupt`], which tells that name.
+/// A row as its driver holds it. Every method takes a column's place in the row and its name, with its table. A value that
+/// does not fit is [`StoreError::Corrupt`], which names the column.
 pub(super) trait Columns {
     fn text_or_null(&self, at: usize, name: &str) -> Result<Option<&str>, StoreError>;
 

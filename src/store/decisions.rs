@@ -10,8 +10,8 @@ use crate::domain::KeyDigests;
 /// Every method may be cancelled at any await: the operation then happened or did not, and the next call sees which.
 ///
 /// Every method may fail with [`StoreError::Unavailable`] or [`StoreError::Corrupt`]. Then the store is lost to this
-/// decision: the caller decides without it, and does not try again on the request's path. [`StoreError::Late`] is never a
-/// backend's: who bounds a call answers it. What else there is to an error, its method says.
+/// decision: the caller decides without it, and does not try again on the request's path. No backend returns
+/// [`StoreError::Late`]: it is for callers that bound a call. A method documents what else its errors mean.
 #[async_trait]
 pub trait Decisions: Send + Sync + 'static {
     /// Returns what is known of `key`, with the revision of the statement that read it. Never creates anything. A key has
@@ -34,17 +34,17 @@ pub trait Decisions: Send + Sync + 'static {
     /// transaction-level advisory lock), so no claim can commit a row under a pepper of yesterday after the activation of
     /// today's. The row of a key that is found under another of its digests is re-keyed on the way.
     ///
-    /// Errors: [`Unavailable`](StoreError::Unavailable), after which the claim was written or not, and the next
-    /// [`lookup`](Self::lookup) tells; [`Corrupt`](StoreError::Corrupt), nothing was written;
+    /// Errors: [`Unavailable`](StoreError::Unavailable), the claim was written or not, and the next
+    /// [`lookup`](Self::lookup) finds out; [`Corrupt`](StoreError::Corrupt), nothing was written;
     /// [`Behind`](StoreError::Behind), nothing was written because `claim.key` is not of the active pepper: make the
-    /// digests anew with the pepper that the error names, and claim again.
+    /// digests again with the pepper that the error names, and claim again.
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError>;
 
     /// Returns the keys changed after `applied`, oldest first, with the store's clock and current revision; everything
     /// read in one snapshot. Where the log does not reach back to `applied`, or the store (restored from a backup) has not
     /// come to it, all that the log has; of more than 100,000 changes the newest.
-    /// [`complete_from`](Changes::complete_from) says which it is: where it is later than `applied`, whatever was cached
-    /// before must go.
+    /// Where [`complete_from`](Changes::complete_from) is later than `applied`, the caller drops everything that it has
+    /// cached.
     ///
     /// Errors: nothing is known of later changes; ask again with the same `applied`.
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError>;

@@ -15,24 +15,24 @@ use crate::domain::{KeyId, Timestamp};
 /// waits for them.
 ///
 /// Every method may fail with [`StoreError::Unavailable`], which may pass: ask again. Or with [`StoreError::Corrupt`],
-/// which does not: it names the row that cannot be read, which somebody must repair. [`StoreError::Late`] is never a
-/// backend's. What else there is to an error, its method says.
+/// which does not: it names the row that cannot be read and has to be repaired. No backend returns [`StoreError::Late`]. A
+/// method documents what else its errors mean.
 #[async_trait]
 pub trait Operators: Send + Sync + 'static {
     /// Carries out an operator's change in one transaction: the row, its audit record and `revision + 1`. The target is
     /// resolved inside the transaction, over bindings, bans and archived rows.
     ///
     /// Errors: [`Refused`](ChangeError::Refused), nothing was changed, and nothing will be until the store holds something
-    /// else; [`Unavailable`](StoreError::Unavailable), the change was made or not: look before it is asked for again;
+    /// else; [`Unavailable`](StoreError::Unavailable), the change was made or not: look before you repeat it;
     /// [`Corrupt`](StoreError::Corrupt), nothing was changed; [`Behind`](StoreError::Behind), nothing was changed because
-    /// the target is a key whose digests are not of the active pepper: make them anew with the one that the error names.
+    /// the target is a key whose digests are not of the active pepper: make them again with the one that the error names.
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError>;
 
     /// Carries out a step of a rotation in one transaction with its audit records. Each takes revisions, and each key
     /// forgotten is logged as changed. A step that is not [`done`](Rotated::done) has to be repeated.
     ///
     /// Errors: [`Refused`](ChangeError::Refused), nothing was changed; [`Unavailable`](StoreError::Unavailable), the step
-    /// was made or not, and [`peppers`](Self::peppers) tells; [`Corrupt`](StoreError::Corrupt), nothing was changed.
+    /// was made or not, and [`peppers`](Self::peppers) shows which; [`Corrupt`](StoreError::Corrupt), nothing was changed.
     async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError>;
 
     /// Returns the one key that `target` names among bindings, bans, candidates and archived rows, with the networks
@@ -71,7 +71,7 @@ pub trait Operators: Send + Sync + 'static {
     async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError>;
 
     /// Returns the audit records that `query` selects. In the order [`LastStored`](super::AuditOrder::LastStored) it
-    /// returns no number below which a record is still to come: so whoever reads up to that one, and later from it on,
-    /// misses none.
+    /// returns no record before every record with a lower number is visible: a caller that reads up to its number, and
+    /// later from there on, misses none.
     async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError>;
 }

@@ -3,7 +3,7 @@
 use super::{AuditQuery, KeyQuery, Order, StateFilter, Target};
 use crate::domain::{KeyId, KeyIdPrefix, Network, Timestamp};
 
-/// The values of a statement, and what else a dialect has its own words for. What takes a value answers its placeholder.
+/// The values of a statement, and what dialects name differently. A method that takes a value returns its placeholder.
 pub(super) trait Values {
     /// The store's clock.
     const NOW: &str;
@@ -20,8 +20,8 @@ pub(super) trait Values {
     fn is_network(&mut self, column: &str, network: Network) -> String;
 }
 
-/// The texts that begin with `prefix` are those from it up to the answer, which is the shape that an index can search:
-/// `g` comes after every hex digit.
+/// The texts that begin with `prefix` are those from it up to this one, a range that an index can search: `g` comes after
+/// every hex digit.
 pub(super) fn end_of(prefix: &KeyIdPrefix) -> String {
     format!("{}g", prefix.as_str())
 }

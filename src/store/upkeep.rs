@@ -11,8 +11,8 @@ use crate::domain::{Timestamp, event::Record};
 /// Every method may be cancelled at any await: the batch was then written or not. To repeat a call does no harm.
 ///
 /// Every method may fail with [`StoreError::Unavailable`]: the batch was written or not, and the caller tries again later.
-/// Or with [`StoreError::Corrupt`]: nothing was written, and nothing will be before somebody repairs the row that it
-/// names. [`StoreError::Late`] and [`StoreError::Behind`] are never answered.
+/// Or with [`StoreError::Corrupt`]: nothing was written, and nothing will be until the row that it names is repaired. No
+/// backend returns [`StoreError::Late`] or [`StoreError::Behind`].
 #[async_trait]
 pub trait Upkeep: Send + Sync + 'static {
     /// Writes down when keys were last used and refused; never moves a time backwards, never makes a row. Returns how many
@@ -23,7 +23,7 @@ pub trait Upkeep: Send + Sync + 'static {
     /// remembered in the same transaction, and by the highest number alone, so the batches of a spool must come in the
     /// order of their numbers; one that comes after a later one is taken for delivered.
     ///
-    /// Errors: keep the batch, whichever it is, and deliver it again under its number before any other of its spool.
+    /// Errors: after any error, keep the batch and deliver it again under its number before any other of its spool.
     async fn deliver(&self, batch: BatchId, records: Vec<Record>) -> Result<u64, StoreError>;
 
     /// Deletes the oldest of the audit records whose last time is before `before`, and never the one with the highest
