@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{
-    Failure,
+    failure::Failure,
     reference::{by_file, by_id, key_id},
     values::network,
 };

@@ -8,14 +8,15 @@
 use std::time::Duration;
 
 use super::{
-    Failure,
     bindings_args::{ClaimArgs, NoteArgs, SetArgs},
     client::ask,
     confirm::{self, Consent},
+    failure::Failure,
     json,
-    operate::{Session, document},
+    output::say,
     reference::{Which, by_file},
-    say, show,
+    session::{Session, document},
+    show,
 };
 use crate::{
     admin::api::{

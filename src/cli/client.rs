@@ -9,7 +9,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::Failure;
+use super::failure::Failure;
 use crate::admin::api::admin_client::AdminClient;
 
 /// A change waits at most a second to be in effect; a store may wait some seconds for its disk.

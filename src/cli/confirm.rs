@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use super::Failure;
+use super::failure::Failure;
 
 /// What becomes of a command that would ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use crate::{
 };
 
 use super::{
-    promote::Walked,
+    gathered::Walked,
     show::{state, undo},
 };
 

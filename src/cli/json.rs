@@ -12,7 +12,10 @@ use crate::{
     domain::Timestamp,
 };
 
-use super::{moving::Imported, promote::Walked, show::undo};
+use super::{
+    gathered::{Imported, Walked},
+    show::undo,
+};
 
 /// Durations stay in milliseconds, as their names say.
 const DURATIONS: [&str; 2] = ["uptime_ms", "since_poll_ms"];

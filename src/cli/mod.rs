@@ -11,27 +11,27 @@ mod client;
 mod confirm;
 mod csv;
 mod doctor;
+mod failure;
+mod gathered;
 mod json;
 mod manual;
 mod moving;
 mod operate;
+mod output;
 mod pepper;
 mod pepper_args;
+mod progress;
 mod promote;
 mod reference;
 mod screen;
+mod session;
 mod shell;
 mod show;
 mod stream;
 mod usage;
 mod values;
 
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
@@ -41,46 +41,11 @@ use crate::{
     domain::{Pepper, key::pepper_text},
 };
 use args::{Cli, Command};
-use operate::Session;
+use failure::Failure;
+use output::{print, say};
 use pepper_args::PepperCommand;
 use screen::Screen;
-
-/// Why a command was not done, which is also its exit code.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    /// 1: refused, not found, or ended by a fault.
-    #[error("{0}")]
-    Refused(String),
-    /// 1: `doctor` has said what it found.
-    #[error("something was found")]
-    Found,
-    /// 2: what was asked cannot be meant.
-    #[error("{0}")]
-    Usage(String),
-    /// 2: one fault a line.
-    #[error("the configuration is not valid:\n{0}")]
-    Config(String),
-    /// 3: nobody could be asked.
-    #[error("{0}")]
-    Unreachable(String),
-    /// 3: asked, but no whole answer came.
-    #[error("{0}; if this was a change, `sentinel audit list` says whether it was made")]
-    BrokenOff(String),
-    /// The answer could not be written. A reader that went away (`sentinel audit list | head`) is no failure.
-    #[error("cannot write the output: {0}")]
-    Output(#[from] io::Error),
-}
-
-impl Failure {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::Refused(_) | Self::Found | Self::Output(_) => 1,
-            Self::Usage(_) | Self::Config(_) => 2,
-            Self::Unreachable(_) | Self::BrokenOff(_) => 3,
-        }
-    }
-}
+use session::{Session, running};
 
 /// Runs the command that `args` name, the program's name first.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -116,7 +81,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { command } => shell::man(&command),
         Command::Doctor { envoy } => {
-            operate::no_listing(cli.output)?;
+            session::no_listing(cli.output)?;
             let config = load()?;
             let socket = cli.admin.unwrap_or_else(|| config.admin.clone());
             doctor::run(config, &socket, &envoy, cli.output)
@@ -141,11 +106,6 @@ fn migrate(config: &Config) -> Result<(), Failure> {
     print(&format!("{done} is up to date.\n"))
 }
 
-fn running(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
-    let runtime = builder.enable_all().build();
-    runtime.map_err(|error| Failure::Refused(format!("the system gives no event loop: {error}")))
-}
-
 fn new_pepper() -> Result<(), Failure> {
     use rand::{TryRng, rngs::SysRng};
 
@@ -160,15 +120,4 @@ fn new_pepper() -> Result<(), Failure> {
     // Beside the secret, which goes into a file: the next command names it by this.
     say(format_args!("pepper {}", pepper.id()));
     Ok(())
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
-}
-
-/// For people, beside the answer. Nothing is left to try if stderr is gone.
-fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{line}");
 }

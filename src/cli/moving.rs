@@ -13,13 +13,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
-    Failure,
     client::{ask, next},
+    failure::Failure,
+    gathered::Imported,
     json,
-    operate::{Session, document},
-    say, show,
+    output::say,
+    progress::Progress,
+    session::{Session, document},
+    show,
 };
-use crate::admin::api::{ExportKeysRequest, ImportKeysRequest, ImportKeysResponse};
+use crate::admin::api::{ExportKeysRequest, ImportKeysRequest};
 
 /// As much as the server takes at once.
 const CHUNK: usize = 64 * 1024;
@@ -31,14 +34,14 @@ const NAMED: usize = 20;
 pub(super) async fn export(session: &Session<'_>, path: &Path) -> Result<(), Failure> {
     let mut out = Out::open(path)?;
     let mut chunks = ask(session.socket, async |api| api.export_keys(ExportKeysRequest {}).await).await?;
-    let mut progress = Progress::new(out.is_seen());
+    let progress = Progress::new(out.is_seen());
     let mut keys = 0;
     while let Some(part) = next(session.socket, &mut chunks).await? {
         out.write(&part.chunk)?;
         keys = part.keys.max(keys);
-        progress.at("exported", keys);
+        progress.at(format_args!("exported {keys} keys"));
     }
-    progress.end();
+    progress.clear();
     if out.finish()? {
         return Ok(());
     }
@@ -97,14 +100,6 @@ impl Out {
     }
 }
 
-/// What became of a file.
-#[derive(Default)]
-pub(super) struct Imported {
-    pub(super) last: ImportKeysResponse,
-    /// The first of the keys that were left alone although they differ.
-    pub(super) skipped: Vec<String>,
-}
-
 /// Sends the file, and says what became of it whether or not it came to its end.
 pub(super) async fn import(session: &Session<'_>, path: &Path) -> Result<(), Failure> {
     let input = open(path)?;
@@ -117,12 +112,12 @@ pub(super) async fn import(session: &Session<'_>, path: &Path) -> Result<(), Fai
         }
     });
     let mut answers = ask(session.socket, async |api| api.import_keys(ReceiverStream::new(requests)).await).await?;
-    let mut progress = Progress::new(false);
+    let progress = Progress::new(false);
     let mut imported = Imported::default();
     let result = loop {
         match next(session.socket, &mut answers).await {
             Ok(Some(answer)) => {
-                progress.at("imported", answer.keys);
+                progress.at(format_args!("imported {} keys", answer.keys));
                 let room = NAMED.saturating_sub(imported.skipped.len());
                 imported.skipped.extend(answer.skipped_key_ids.iter().take(room).cloned());
                 imported.last = answer;
@@ -131,7 +126,7 @@ pub(super) async fn import(session: &Session<'_>, path: &Path) -> Result<(), Fai
             Err(failure) => break Err(failure),
         }
     };
-    progress.end();
+    progress.clear();
     if imported.last.other_realm > 0 {
         say(format_args!(
             "warning: {} of these keys are of another credentials.realm than this server's, which does not find them",
@@ -173,29 +168,6 @@ fn pump(mut input: Box<dyn Read + Send>, chunks: &mpsc::Sender<ImportKeysRequest
         // Where nobody takes them any more, the server has said why.
         if chunk.is_empty() || chunks.blocking_send(ImportKeysRequest { chunk }).is_err() {
             return Ok(());
-        }
-    }
-}
-
-/// One line on the terminal, rewritten as the keys go by.
-struct Progress {
-    shown: bool,
-}
-
-impl Progress {
-    fn new(hidden: bool) -> Self {
-        Self { shown: !hidden && io::stderr().is_terminal() }
-    }
-
-    fn at(&mut self, verb: &str, keys: u64) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r{verb} {keys} keys");
-        }
-    }
-
-    fn end(&self) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\u{1b}[K");
         }
     }
 }

@@ -1,35 +1,25 @@
 //! The commands that ask a running server.
 
-use std::{
-    io::{self, IsTerminal},
-    path::Path,
-};
-
-use serde_json::Value;
+use std::io::{self, IsTerminal};
 
 use super::{
-    Failure,
     args::{BindingsCommand, ExplainArgs, ListArgs, Output, RemoteCommand},
     audit_args::{AuditArgs, AuditCommand},
     change,
     client::ask,
-    csv, json, moving, print, promote,
+    csv,
+    failure::Failure,
+    json, moving,
+    output::say,
+    promote,
     reference::{Which, by_file, by_id, read_bounded},
-    running, say,
-    screen::Screen,
+    session::{Session, document, emit, no_listing, running},
     show, stream,
 };
 use crate::admin::api::{ExplainRequest, GetKeyRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest};
 
 /// As much of a request's head as the server takes.
 const MAX_HEAD: usize = 64 * 1024;
-
-/// Whom to ask, and how to answer.
-pub(super) struct Session<'a> {
-    pub(super) socket: &'a Path,
-    pub(super) output: Output,
-    pub(super) screen: Screen,
-}
 
 /// Asks the server and prints its answer.
 pub(super) fn run(command: RemoteCommand, session: &Session) -> Result<(), Failure> {
@@ -52,19 +42,6 @@ pub(super) fn run(command: RemoteCommand, session: &Session) -> Result<(), Failu
             RemoteCommand::Audit(AuditCommand::Tail(args)) => stream::tail(session, args).await,
         }
     })
-}
-
-/// Of a command whose answer is none. Known before anything is asked: an answer that cannot be written must not be one
-/// about a change that was made.
-pub(super) fn no_listing(output: Output) -> Result<(), Failure> {
-    match output {
-        Output::Table | Output::Json => Ok(()),
-        Output::Csv => Err(Failure::Usage(
-            "--output <FORMAT>: csv is for listings: bindings list, bindings promote, audit list, audit export, audit \
-             tail"
-                .to_owned(),
-        )),
-    }
 }
 
 fn is_listing(command: &RemoteCommand) -> bool {
@@ -190,26 +167,4 @@ async fn audit(session: &Session<'_>, args: AuditArgs) -> Result<(), Failure> {
         say("There may be more: --limit shows up to 1000, --since, --key and --kind narrow.");
     }
     Ok(())
-}
-
-/// An answer that is no listing.
-pub(super) fn document(
-    session: &Session<'_>,
-    table: impl FnOnce() -> String,
-    json: impl FnOnce() -> Value,
-) -> Result<(), Failure> {
-    emit(session.output, table, json, String::new)
-}
-
-pub(super) fn emit(
-    output: Output,
-    table: impl FnOnce() -> String,
-    json: impl FnOnce() -> Value,
-    csv: impl FnOnce() -> String,
-) -> Result<(), Failure> {
-    match output {
-        Output::Table => print(&table()),
-        Output::Json => print(&format!("{:#}\n", json())),
-        Output::Csv => print(&csv()),
-    }
 }

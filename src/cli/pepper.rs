@@ -1,13 +1,14 @@
 //! The commands of a rotation.
 
 use super::{
-    Failure,
     client::ask,
     confirm::{self, Consent},
+    failure::Failure,
     json,
-    operate::{Session, document, no_listing},
+    output::say,
     pepper_args::RotationCommand,
-    running, say, show,
+    session::{Session, document, no_listing, running},
+    show,
 };
 use crate::{
     admin::api::{ActivatePepperRequest, ListPeppersRequest, RetirePepperRequest, RotationResponse},

@@ -1,25 +1,18 @@
 //! `sentinel bindings promote`: the walk as it is followed and told.
 
-use std::io::{self, IsTerminal, Write};
-
 use super::{
-    Failure,
     client::follow,
     confirm::{self, Consent},
-    csv, json,
-    operate::{Session, emit},
-    say, show,
+    csv,
+    failure::Failure,
+    gathered::Walked,
+    json,
+    output::say,
+    progress::Progress,
+    session::{Session, emit},
+    show,
 };
-use crate::admin::api::{LetThroughKey, PromoteEnd, PromoteRequest, PromotedKey, promote_response::Event};
-
-/// What a walk told, to its end.
-pub(super) struct Walked {
-    pub(super) dry_run: bool,
-    pub(super) keys: Vec<PromotedKey>,
-    /// Of a dry run.
-    pub(super) let_through: Vec<LetThroughKey>,
-    pub(super) end: PromoteEnd,
-}
+use crate::admin::api::{PromoteRequest, promote_response::Event};
 
 pub(super) async fn run(session: &Session<'_>, dry_run: bool, yes: bool) -> Result<(), Failure> {
     if !dry_run && confirm::of_anyone(yes)? == Consent::Ask {
@@ -44,7 +37,7 @@ pub(super) async fn run(session: &Session<'_>, dry_run: bool, yes: bool) -> Resu
 
 async fn walk(session: &Session<'_>, dry_run: bool) -> Result<Walked, Failure> {
     let (mut observed, mut keys, mut let_through, mut end) = (0, Vec::new(), Vec::new(), None);
-    let mut progress = Progress::new(dry_run);
+    let (progress, verb) = (Progress::new(false), if dry_run { "read" } else { "promoted" });
     let result = follow(
         session.socket,
         async |api| api.promote(PromoteRequest { dry_run }).await,
@@ -52,7 +45,10 @@ async fn walk(session: &Session<'_>, dry_run: bool) -> Result<Walked, Failure> {
             Some(Event::Start(start)) => observed = start.observed,
             Some(Event::Key(key)) => {
                 keys.push(key);
-                progress.at(keys.len(), observed);
+                let done = keys.len() as u64;
+                if done.is_multiple_of(50) || done == observed {
+                    progress.at(format_args!("{verb} {done} of {observed}"));
+                }
             }
             Some(Event::LetThrough(key)) => let_through.push(*key),
             Some(Event::End(last)) => end = Some(last),
@@ -76,29 +72,5 @@ async fn walk(session: &Session<'_>, dry_run: bool) -> Result<Walked, Failure> {
         (Err(Failure::BrokenOff(why)), _) => Err(again(&why)),
         (Err(Failure::Unreachable(why)), _) if !keys.is_empty() => Err(again(&why)),
         (Err(failure), _) => Err(failure),
-    }
-}
-
-/// One line on the terminal, rewritten as the walk goes on.
-struct Progress {
-    shown: bool,
-    verb: &'static str,
-}
-
-impl Progress {
-    fn new(dry_run: bool) -> Self {
-        Self { shown: io::stderr().is_terminal(), verb: if dry_run { "read" } else { "promoted" } }
-    }
-
-    fn at(&mut self, done: usize, of: u64) {
-        if self.shown && (done.is_multiple_of(50) || done as u64 == of) {
-            let _ = write!(io::stderr(), "\r{} {done} of {of}", self.verb);
-        }
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\u{1b}[K");
-        }
     }
 }

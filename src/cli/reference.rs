@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::{
     admin::api::{KeyReference, key_reference::Reference},
     domain::KeyIdPrefix,

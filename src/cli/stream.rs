@@ -3,14 +3,17 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use super::{
-    Failure,
     args::Output,
     audit_args::{ExportArgs, Format, TailArgs},
     client::{ask, next},
-    csv, json,
-    operate::Session,
+    csv,
+    failure::Failure,
+    json,
+    output::say,
+    progress::Progress,
     reference::by_id,
-    say, show,
+    session::Session,
+    show,
     values::When,
 };
 use crate::admin::api::{AuditRecord, ExportAuditRequest, TailAuditRequest};
@@ -36,7 +39,8 @@ pub(super) async fn export(session: &Session<'_>, args: ExportArgs) -> Result<()
     };
     let mut pages = ask(session.socket, async |api| api.export_audit(request).await).await?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut progress = Progress::new();
+    // For who waits at a terminal while the records go elsewhere.
+    let (progress, mut found) = (Progress::new(io::stdout().is_terminal()), 0);
     if format == Format::Csv {
         out.write_all(csv::records_header().as_bytes())?;
     }
@@ -48,9 +52,10 @@ pub(super) async fn export(session: &Session<'_>, args: ExportArgs) -> Result<()
             };
             out.write_all(line.as_bytes())?;
         }
-        progress.add(page.records.len());
+        found += page.records.len();
+        progress.at(format_args!("{found} records"));
     }
-    let found = progress.end();
+    progress.keep();
     if decision.is_some() && found == 0 {
         say(NO_SUCH_DECISION);
     }
@@ -95,32 +100,5 @@ fn bound(when: Option<When>) -> (i64, i64) {
         None => (0, 0),
         Some(When::At(time)) => (time.as_millis(), 0),
         Some(When::Ago(duration)) => (0, i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-    }
-}
-
-/// How many records there were, for who waits at a terminal while they go elsewhere.
-struct Progress {
-    records: usize,
-    is_shown: bool,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { records: 0, is_shown: io::stderr().is_terminal() && !io::stdout().is_terminal() }
-    }
-
-    fn add(&mut self, records: usize) {
-        self.records += records;
-        if self.is_shown {
-            let _ = write!(io::stderr(), "\r{} records", self.records);
-        }
-    }
-
-    /// How many it were.
-    fn end(self) -> usize {
-        if self.is_shown {
-            let _ = writeln!(io::stderr());
-        }
-        self.records
     }
 }

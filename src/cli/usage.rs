@@ -8,7 +8,7 @@ use std::error::Error as _;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::Failure;
+use super::failure::Failure;
 
 const NOT_REPEATED: &str = "(not repeated here: it may be a key)";
 

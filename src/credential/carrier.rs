@@ -1,12 +1,21 @@
 //! Where a request may carry a key, and in which form.
 
 use super::{
-    Grammar, Header, Unmarked,
-    grammar::starts_ignoring_case,
-    name::{self, Written, same_name},
-    protocol,
-    query::{self, Plus},
+    grammar::{Grammar, starts_ignoring_case},
+    name::{self, same_name},
+    protocol::{self, Unmarked},
+    slot::{Slot, trim},
+    text::{Plus, Text, decode},
 };
+
+/// One request header as Envoy hands it over.
+#[derive(Clone, Copy, Debug)]
+pub struct Header<'a> {
+    /// The name; Envoy sends lower case.
+    pub name: &'a str,
+    /// The value's bytes. In Envoy's joined encoding (`headers`) each byte that is not UTF-8 is already a `!`.
+    pub value: &'a [u8],
+}
 
 /// A place in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,14 +94,14 @@ impl Carrier {
     }
 
     /// The text in this carrier's form, which the grammar must still accept; `None` is malformed.
-    pub(super) fn text<'a>(&self, value: &'a [u8], plus: Plus) -> Option<query::Text<'a>> {
+    pub(super) fn text<'a>(&self, value: &'a [u8], plus: Plus) -> Option<Text<'a>> {
         let text = match self.place {
-            Place::Query(_) => query::decode(value, plus)?,
+            Place::Query(_) => decode(value, plus)?,
             // A space to Rack, which decodes cookies like forms: `K+` is `K ` there.
             Place::Cookie(_) if value.contains(&b'+') => return None,
             // White space after the mark is inside its list's entry, and part of the text.
-            Place::Protocol(_) => query::Text::Borrowed(std::str::from_utf8(value).ok()?),
-            Place::Header(_) | Place::Cookie(_) => query::Text::Borrowed(std::str::from_utf8(trim(value)).ok()?),
+            Place::Protocol(_) => Text::Borrowed(std::str::from_utf8(value).ok()?),
+            Place::Header(_) | Place::Cookie(_) => Text::Borrowed(std::str::from_utf8(trim(value)).ok()?),
         };
         text.narrow(|text| self.form.read(text))
     }
@@ -111,39 +120,6 @@ impl Form {
     }
 }
 
-/// What a request has in one carrier.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Slot<'a> {
-    Absent,
-    One(&'a [u8]),
-    /// Under another name, such as `x_api_key` or `x.api.key`, which not every upstream takes for the carrier's.
-    Disguised(&'a [u8]),
-    /// Something that is no key and that an upstream might read as one.
-    Broken,
-    Repeated,
-}
-
-impl<'a> Slot<'a> {
-    pub(super) fn put(&mut self, value: &'a [u8], written: Written) {
-        self.fill(match written {
-            Written::Exactly => Self::One(value),
-            Written::Disguised => Self::Disguised(value),
-        });
-    }
-
-    pub(super) fn fill(&mut self, with: Self) {
-        *self = if matches!(self, Self::Absent) { with } else { Self::Repeated };
-    }
-
-    /// Envoy joins repeated headers with a comma, so one line with a comma and two lines look the same.
-    fn put_line(&mut self, value: &'a [u8], written: Written) {
-        match value.contains(&b',') {
-            true => self.fill(Self::Repeated),
-            false => self.put(value, written),
-        }
-    }
-}
-
 /// One `Cookie` line (RFC 6265 §5.4). Envoy joins HTTP/1.1's lines with a comma, so a comma may hide a second cookie; so
 /// may whatever some parser takes for white space or for a cookie's end.
 fn take_cookie<'a>(line: &'a [u8], name: &str, slot: &mut Slot<'a>) {
@@ -157,12 +133,4 @@ fn take_cookie<'a>(line: &'a [u8], name: &str, slot: &mut Slot<'a>) {
             (None, _) => slot.fill(Slot::Broken),
         }
     }
-}
-
-/// Without the outer spaces and tabs, which HTTP/1.1 takes off before Envoy's filters and HTTP/2 after them.
-pub(super) fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
 }

@@ -20,7 +20,7 @@
 //!
 //! `-` and `_` are two names in parameters and cookies: nobody is known to exchange them there.
 
-use super::query::{Plus, unescape};
+use super::text::{Plus, unescape};
 
 /// How a name that stands for a carrier is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 //! (RFC 6455 §11.3.4), one of which is `openai-insecure-api-key.KEY`.
 
 use super::{
-    Grammar,
-    carrier::{Slot, trim},
+    grammar::Grammar,
     name::Written,
+    slot::{Slot, trim},
 };
 
 pub(super) const HEADER: &str = "sec-websocket-protocol";

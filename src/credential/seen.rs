@@ -2,7 +2,10 @@
 
 use strum::{Display, EnumString, VariantArray, VariantNames};
 
-use super::{Carrier, Form, Place, carrier::Slot};
+use super::{
+    carrier::{Carrier, Form, Place},
+    slot::Slot,
+};
 use crate::domain::words;
 
 words!(What);

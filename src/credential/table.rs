@@ -262,3 +262,10 @@ pub const PROFILES: [Profile; 8] = [
         )
     },
 ];
+
+impl Profile {
+    /// The built-in profile with this name, if there is one.
+    pub fn by_name(name: &str) -> Option<Self> {
+        PROFILES.into_iter().find(|profile| profile.name == name)
+    }
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::ApiKey;
 
 fn credentials(profile: &str) -> Credentials {
     let profile = Profile::by_name(profile).unwrap();

@@ -7,7 +7,14 @@ use std::{
     time::Duration,
 };
 
-use super::{Failure, args::Output, client::ask, json, operate::emit, running, show};
+use super::{
+    args::Output,
+    client::ask,
+    failure::Failure,
+    json,
+    session::{emit, running},
+    show,
+};
 use crate::{
     admin::api::{CrowdedNetwork, DenialCount, GetDiagnosisRequest, GetDiagnosisResponse},
     config::Config,

@@ -1,6 +1,10 @@
 //! What happened, and what takes it back.
 
-use super::{NOTHING, or_nothing, table::Cell, table::table, time};
+use super::{
+    table::{Cell, table},
+    text::{NOTHING, or_nothing},
+    time,
+};
 use crate::{
     admin::api::{AuditRecord, ListAuditResponse},
     cli::screen::{Paint, Screen},

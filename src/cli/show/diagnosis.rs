@@ -1,6 +1,6 @@
 //! What is wrong with a set-up, one block a finding.
 
-use super::vertical;
+use super::text::vertical;
 use crate::doctor::{Finding, Report};
 
 /// As wide as the help is.

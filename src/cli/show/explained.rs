@@ -1,6 +1,9 @@
 //! What would be decided of a request, one step a line.
 
-use super::{NOTHING, keys, or_nothing, vertical};
+use super::{
+    keys,
+    text::{NOTHING, or_nothing, vertical},
+};
 use crate::{
     admin::api::{ExplainResponse, ExplainedAddress, ExplainedCarrier, Key},
     cli::screen::{Paint, Screen},

@@ -1,6 +1,11 @@
 //! Keys, their owners and their bans.
 
-use super::{NOTHING, change, or_nothing, state, table::Cell, table::table, time, vertical};
+use super::{
+    refused::refused_or_since,
+    table::{Cell, table},
+    text::{NOTHING, or_nothing, state, vertical},
+    time,
+};
 use crate::{
     admin::api::{Ban, Binding, GetKeyResponse, Key, ListKeysResponse},
     cli::screen::{Paint, Screen},
@@ -63,7 +68,7 @@ pub(in crate::cli) fn one(answer: &GetKeyResponse) -> String {
         pairs.push(("reason", or_nothing(&ban.reason).to_owned()));
     }
     let last = key.binding.and(key.life).and_then(|life| life.refused_at_ms);
-    vertical(&pairs) + &change::refused_or_since(&answer.refused, now, last)
+    vertical(&pairs) + &refused_or_since(&answer.refused, now, last)
 }
 
 /// What a binding still waits for.

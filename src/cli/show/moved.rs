@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::moving::Imported;
+use crate::cli::gathered::Imported;
 
 pub(in crate::cli) fn exported(keys: u64, path: &Path) -> String {
     format!("Exported {} to {}.\n", counted(keys), path.display())

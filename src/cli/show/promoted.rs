@@ -1,9 +1,13 @@
 //! What a walk through the observed keys did, or would do.
 
-use super::{NOTHING, or_nothing, table::table, time};
+use super::{
+    table::table,
+    text::{NOTHING, or_nothing},
+    time,
+};
 use crate::{
     admin::api::PromotedKey,
-    cli::{promote::Walked, screen::Screen},
+    cli::{gathered::Walked, screen::Screen},
 };
 
 /// The question before a walk.

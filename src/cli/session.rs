@@ -1,0 +1,55 @@
+//! What every command that asks a server has: whom to ask, and how to answer.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+
+use super::{args::Output, failure::Failure, output::print, screen::Screen};
+
+/// Whom to ask, and how to answer.
+pub(super) struct Session<'a> {
+    pub(super) socket: &'a Path,
+    pub(super) output: Output,
+    pub(super) screen: Screen,
+}
+
+pub(super) fn running(builder: &mut Builder) -> Result<Runtime, Failure> {
+    let runtime = builder.enable_all().build();
+    runtime.map_err(|error| Failure::Refused(format!("the system gives no event loop: {error}")))
+}
+
+/// Of a command whose answer is none. Known before anything is asked: an answer that cannot be written must not be one
+/// about a change that was made.
+pub(super) fn no_listing(output: Output) -> Result<(), Failure> {
+    match output {
+        Output::Table | Output::Json => Ok(()),
+        Output::Csv => Err(Failure::Usage(
+            "--output <FORMAT>: csv is for listings: bindings list, bindings promote, audit list, audit export, audit \
+             tail"
+                .to_owned(),
+        )),
+    }
+}
+
+/// An answer that is no listing.
+pub(super) fn document(
+    session: &Session<'_>,
+    table: impl FnOnce() -> String,
+    json: impl FnOnce() -> Value,
+) -> Result<(), Failure> {
+    emit(session.output, table, json, String::new)
+}
+
+pub(super) fn emit(
+    output: Output,
+    table: impl FnOnce() -> String,
+    json: impl FnOnce() -> Value,
+    csv: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    match output {
+        Output::Table => print(&table()),
+        Output::Json => print(&format!("{:#}\n", json())),
+        Output::Csv => print(&csv()),
+    }
+}

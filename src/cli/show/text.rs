@@ -1,0 +1,26 @@
+//! What answers of every kind are written with.
+
+use crate::admin::api::Key;
+
+/// What stands where there is nothing.
+pub(super) const NOTHING: &str = "-";
+
+/// `pinned` without networks has its own word, and so has what nobody owns yet.
+pub(in crate::cli) fn state(key: &Key) -> &str {
+    match &key.binding {
+        None if key.candidates.is_empty() => NOTHING,
+        None => "observed",
+        Some(binding) if binding.networks.is_empty() => "reserved",
+        Some(binding) => &binding.state,
+    }
+}
+
+pub(super) fn or_nothing(text: &str) -> &str {
+    if text.is_empty() { NOTHING } else { text }
+}
+
+/// Names and values, one pair a line.
+pub(super) fn vertical(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    pairs.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+}
