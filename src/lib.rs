@@ -68,7 +68,7 @@
 //! | [`events`] | publishes what happened: stores denials, spills them to disk while the store is away, logs all as JSON | store, domain, telemetry (metrics) |
 //! | [`maintenance`] | jobs that run by the clock: archive, retention, counts, times of last use, re-keying | events, settings, store, domain, telemetry (metrics) |
 //! | [`ext_authz`] | the Envoy edge: transport, decoder, answer | credential, client_ip, engine, events, settings, net (caller), domain, telemetry (metrics) |
-//! | [`admin`] | the operators' API | engine, credential, client_ip, settings, store, replication, events, net (caller), telemetry (health), domain |
+//! | [`admin`] | the operators' API: a service of typed commands and outcomes, and its gRPC edge | engine, credential, client_ip, settings, store, replication, events, net (caller), telemetry (health), domain |
 //! | [`net`] | listeners, the HTTP/2 server, caller identity, the Redis connection with its breaker | |
 //! | [`telemetry`] | logs, metrics, health and the probes that ask for it | domain |
 //! | [`doctor`] | checks a machine, a server and Envoy's configuration, each with its fix | client_ip, credential, net, domain |

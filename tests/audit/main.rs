@@ -29,7 +29,7 @@ use key_ip_sentinel::{
         ClientIp, KeyDigest, KeyId, Network, Pepper, Reason,
         event::{DecisionId, EventKind, Record},
     },
-    events::{Denial, Event, Events, JsonLog, Options},
+    events::{Denial, Event, EventSink, Events, JsonLog, Options},
     store::{AuditOrder, AuditQuery, Decisions, Operators, RecordId, ReplicaState, Revision},
     telemetry::metrics::Metrics,
 };
@@ -84,9 +84,20 @@ impl Accounts {
     }
 }
 
+/// What a sink received.
+#[derive(Clone, Default)]
+struct Received(Arc<Mutex<Vec<Record>>>);
+
+impl EventSink for Received {
+    fn receive(&self, record: &Record) {
+        self.0.lock().unwrap().push(record.clone());
+    }
+}
+
 /// The pipeline with everything around it.
 struct Pipeline {
     events: Events,
+    received: Received,
     store: Arc<Switch>,
     view: Arc<ReplicaState>,
     metrics: Metrics,
@@ -110,9 +121,10 @@ impl Pipeline {
         let (view, metrics) = (Arc::new(ReplicaState::new(Instant::now())), Metrics::new().unwrap());
         let (stop, stopped) = oneshot::channel();
         let options = Options { folder: folder.path().join("audit"), spill_max, mask_addresses: false };
-        let (over, audit, sinks) = (Arc::clone(&store) as _, metrics.audit.clone(), vec![Box::new(JsonLog) as _]);
+        let (over, audit, received) = (Arc::clone(&store) as _, metrics.audit.clone(), Received::default());
+        let sinks: Vec<Box<dyn EventSink>> = vec![Box::new(JsonLog), Box::new(received.clone())];
         let (events, run) = Events::new(over, Arc::clone(&view), audit, &options, sinks, stopped).unwrap();
-        (Self { events, store, view, metrics, stop: Some(stop), log: Log::begin(), folder }, run)
+        (Self { events, received, store, view, metrics, stop: Some(stop), log: Log::begin(), folder }, run)
     }
 
     /// Under a paused clock: polled, and driven as far as its first tick, which found nothing.
@@ -236,6 +248,20 @@ async fn denials_of_one_key_network_and_reason_are_one_record_with_their_exact_c
         let same = (reason.unwrap().as_str(), key_id.map(|id| id.to_string()), network.to_string());
         assert_eq!(expected.get(&same), Some(&count), "{same:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_sink_receives_each_record_once_and_what_is_stored_already_is_not_stored_again() {
+    let (mut pipeline, run) = Pipeline::running().await;
+    let mut first_use = Record::new(EventKind::FirstUse, pipeline.view.time(Instant::now()).unwrap());
+    first_use.key_id = Some(key_id(1));
+    pipeline.events.publish(Event::Stored(&first_use));
+    assert_eq!(*pipeline.received.0.lock().unwrap(), [first_use.clone()], "at once");
+    (0..3).for_each(|_| pipeline.deny(Reason::IpMismatch, Some(1), "203.0.113.7"));
+    assert_eq!(pipeline.stop(run).await, Accounts { logged: 4, ..Accounts::all_stored(3) });
+    assert_eq!(pipeline.records_of(EventKind::FirstUse).await, []);
+    let denied = pipeline.records().await;
+    assert_eq!(*pipeline.received.0.lock().unwrap(), [vec![first_use], denied].concat());
 }
 
 #[tokio::test(start_paused = true)]
