@@ -28,26 +28,25 @@ const MAX_LINE: usize = 8 * 1024 * 1024;
 const ANSWERS: usize = 16;
 
 /// How far an import is. Counts since its beginning.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Imported {
+#[derive(Clone, Default)]
+pub(crate) struct Imported {
     /// Keys read and stored, or known before.
-    pub keys: u64,
+    pub(crate) keys: u64,
     /// Of these, the new ones.
-    pub imported: u64,
+    pub(crate) imported: u64,
     /// Those that the store knew just so; times of use aside.
-    pub identical: u64,
-    /// Those that it knew otherwise, and left as they were.
-    pub skipped: u64,
-    /// Which, of those since the last report.
-    pub skipped_ids: Vec<KeyId>,
+    pub(crate) identical: u64,
+    /// Those that it knew otherwise, and left as they were; and which, of those since the last report.
+    pub(crate) skipped: u64,
+    pub(crate) skipped_ids: Vec<KeyId>,
     /// Of all of them those of another `credentials.realm` than this server's.
-    pub other_realm: u64,
+    pub(crate) other_realm: u64,
 }
 
 impl Service {
     /// The import, in a task of its own: what a client that hangs up has sent is stored and logged, or not read. An error
     /// among `chunks` says that it hung up. Reports each batch once it is stored.
-    pub fn import_keys<C: AsRef<[u8]> + Send, E: Send>(
+    pub(crate) fn import_keys<C: AsRef<[u8]> + Send, E: Send>(
         self: &Arc<Self>,
         by: &Principal,
         mut chunks: impl Stream<Item = Result<C, E>> + Send + Unpin + 'static,
@@ -150,7 +149,7 @@ impl Import {
             match listed.find(id) {
                 Some(found) if found.check_value() == check_value => {}
                 Some(_) => return Err(Error::AnotherSecretInFile(id.clone())),
-                None => return Err(Error::UnlistedInFile { id: id.clone(), listed: listed.names() }),
+                None => return Err(Error::UnlistedInFile(id.clone(), listed.names())),
             }
         }
         Ok(())
