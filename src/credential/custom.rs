@@ -169,20 +169,22 @@ impl Custom {
                 "strip_through: no text behind {end:?} may have another, so nothing could begin with one"
             ));
         }
-        for prefix in &self.prefixes {
-            if prefix.is_empty() {
-                faults.push("prefixes: every key begins with an empty one; leave the setting out instead".to_owned());
-            }
-            if prefix.len() >= min {
-                faults.push(format!("prefixes: {prefix:?} alone would be a key; raise min_length"));
-            }
-            if prefix.contains('=') {
-                faults.push(format!("prefixes: {prefix:?} has a \"=\", which keys only end with"));
-            }
-            if !self.strip.is_empty() && starts_ignoring_case(prefix, &self.strip) {
-                faults.push(format!("prefixes: {prefix:?} begins with strip, so no key could have it"));
-            }
-        }
+        self.prefixes.iter().for_each(|prefix| self.check_prefix(prefix, &mut faults));
         faults
+    }
+
+    fn check_prefix(&self, prefix: &str, faults: &mut Vec<String>) {
+        if prefix.is_empty() {
+            faults.push("prefixes: every key begins with an empty one; leave the setting out instead".to_owned());
+        }
+        if prefix.len() >= self.length.0 {
+            faults.push(format!("prefixes: {prefix:?} alone would be a key; raise min_length"));
+        }
+        if prefix.contains('=') {
+            faults.push(format!("prefixes: {prefix:?} has a \"=\", which keys only end with"));
+        }
+        if !self.strip.is_empty() && starts_ignoring_case(prefix, &self.strip) {
+            faults.push(format!("prefixes: {prefix:?} begins with strip, so no key could have it"));
+        }
     }
 }

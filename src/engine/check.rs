@@ -12,7 +12,6 @@ use crate::{
     cache::{Cached, Entry},
     decision::{Claimed, Context, Evidence, Exhausted, Known, Step, StoreLoss, Verdict, judge},
     domain::{ApiKey, KeyDigest, KeyFacts, KeyRing, Mode, Network, PepperId, event::EventKind},
-    policy,
     settings::Settings,
     store::{self, Claim, Purpose, Rekey, ReplicaState, Slots, StoreError, rekey},
 };
@@ -73,7 +72,7 @@ impl<'a> Check<'a> {
             binding: &settings.binding,
             ip: request.ip,
             key: request.key.as_ref().map(digest).map_err(|reason| *reason),
-            address: request.ip.map_or(policy::Verdict::Pass, |ip| settings.policy.address(ip)),
+            address: request.ip.map(|ip| settings.policy.address(ip)).unwrap_or_default(),
             time: parts.state.time(now),
             is_fresh: parts.state.is_fresh(now, settings.stale_grace),
         };
@@ -219,7 +218,7 @@ impl<'a> Check<'a> {
     }
 
     fn known<'f>(&self, facts: &'f KeyFacts) -> Known<'f> {
-        let policy = self.context.ip.map_or(policy::Verdict::Pass, |ip| self.settings.policy.key(ip, facts));
+        let policy = self.context.ip.map(|ip| self.settings.policy.key(ip, facts)).unwrap_or_default();
         Known { facts, policy }
     }
 

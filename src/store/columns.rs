@@ -8,8 +8,8 @@ use super::{
     snapshot,
 };
 use crate::domain::{
-    Ban, Binding, Fingerprint, Hint, KeyDigest, KeyId, Network, PepperId, Reason, State, Timestamp,
-    event::{EventKind, Part, Record},
+    Ban, Binding, Fingerprint, Hint, KeyDigest, KeyId, Network, PepperId, Timestamp,
+    event::{Part, Record},
 };
 
 /// A row as its driver holds it. Every method takes a place in the row and the column's name, with its table. A value that
@@ -62,19 +62,14 @@ pub(super) trait Columns {
         self.text_or_null(at, name)?.map(str::parse).transpose().map_err(|error| unreadable(name, error))
     }
 
-    /// A word of the closed list that `from_word` knows.
-    fn word<T>(&self, at: usize, name: &str, from_word: fn(&str) -> Option<T>) -> Result<T, StoreError> {
-        self.word_or_null(at, name, from_word)?.ok_or_else(|| unreadable(name, "NULL"))
+    /// A word of the closed list that `T` is.
+    fn word<T: FromStr>(&self, at: usize, name: &str) -> Result<T, StoreError> {
+        let text = self.text(at, name)?;
+        text.parse().map_err(|_| unreadable(name, format_args!("unknown word {text:?}")))
     }
 
-    fn word_or_null<T>(
-        &self,
-        at: usize,
-        name: &str,
-        from_word: fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, StoreError> {
-        let unknown = |text: &str| unreadable(name, format_args!("unknown word {text:?}"));
-        self.text_or_null(at, name)?.map(|text| from_word(text).ok_or_else(|| unknown(text))).transpose()
+    fn word_or_null<T: FromStr>(&self, at: usize, name: &str) -> Result<Option<T>, StoreError> {
+        self.text_or_null(at, name)?.map(|_| self.word(at, name)).transpose()
     }
 
     fn hint(&self, at: usize, name: &str) -> Result<Option<Hint>, StoreError> {
@@ -127,7 +122,7 @@ pub(super) fn binding(row: &impl Columns, at: usize, networks: Vec<Network>) -> 
     Ok(Binding {
         id: row.parsed(at, "bindings.key_id")?,
         hint: row.hint(at + 1, "bindings.hint")?,
-        state: row.word(at + 2, "bindings.state", State::from_word)?,
+        state: row.word(at + 2, "bindings.state")?,
         networks,
         created_at: row.moment(at + 3, "bindings.created_at")?,
         open_until: row.moment_or_null(at + 4, "bindings.open_until")?,
@@ -162,8 +157,8 @@ pub(super) fn stored(row: &impl Columns) -> Result<Stored, StoreError> {
 
 fn record(row: &impl Columns) -> Result<Record, StoreError> {
     Ok(Record {
-        kind: row.word(0, "audit.kind", EventKind::from_word)?,
-        reason: row.word_or_null(1, "audit.reason", Reason::from_word)?,
+        kind: row.word(0, "audit.kind")?,
+        reason: row.word_or_null(1, "audit.reason")?,
         key_id: row.parsed_or_null(2, "audit.key_id")?,
         network: row.parsed_or_null(3, "audit.network")?,
         count: row.count(4, "audit.count")?,
@@ -214,7 +209,7 @@ pub(super) fn crowded(row: &impl Columns) -> Result<Crowded, StoreError> {
 /// `reason`, `count`, `last_at`.
 pub(super) fn denied(row: &impl Columns) -> Result<Denied, StoreError> {
     Ok(Denied {
-        reason: row.word(0, "audit.reason", Reason::from_word)?,
+        reason: row.word(0, "audit.reason")?,
         count: row.count(1, "audit.count")?,
         last_at: row.moment(2, "audit.last_at")?,
     })

@@ -100,7 +100,7 @@ fn assert_young(load: &Load, stored: &HashSet<String>, gap: &AuditRecord, flushe
     let answered = load.answered.lock().unwrap();
     let missing: Vec<_> = answered.iter().filter(|(network, _)| !stored.contains(*network)).collect();
     let oldest = missing.iter().map(|(_, at)| **at).min().unwrap_or(killed);
-    println!(
+    eprintln!(
         "{} of {} denials lost, the oldest of {} ms before the kill",
         missing.len(),
         answered.len(),

@@ -26,10 +26,7 @@ use crate::{
 
 /// Answers the [`number`].
 pub(super) fn append(record: &Record) -> Result<Step, StoreError> {
-    let delta = match (record.key_id, &record.delta) {
-        (Some(id), Some(delta)) => Some(snapshot::to_json(id, delta)?),
-        _ => None,
-    };
+    let delta = record.key_id.zip(record.delta.as_ref()).map(|(id, delta)| snapshot::to_json(id, delta)).transpose()?;
     Ok(step!(
         "INSERT INTO audit (kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail, delta)
          VALUES ($1, $2, $3, $4::text::cidr, $5, $6, $7, $8, $9, $10, $11) RETURNING id",

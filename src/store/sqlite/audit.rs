@@ -24,10 +24,7 @@ pub(super) fn append(conn: &Connection, record: &Record) -> Result<RecordId, Sto
     let sql =
         "INSERT INTO audit (kind, reason, key_id, network, count, first_at, last_at, actor, decision_id, detail, delta)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-    let delta = match (record.key_id, &record.delta) {
-        (Some(id), Some(delta)) => Some(snapshot::to_json(id, delta)?),
-        _ => None,
-    };
+    let delta = record.key_id.zip(record.delta.as_ref()).map(|(id, delta)| snapshot::to_json(id, delta)).transpose()?;
     let values = params![
         record.kind.as_str(),
         record.reason.map(Reason::as_str),
