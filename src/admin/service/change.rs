@@ -127,3 +127,24 @@ fn lasting(lasting: Option<i64>, until: Option<i64>, now: Timestamp) -> Result<O
         _ => Err(FieldError::new("lasting_ms", "must be 0 (for ever) to 100 years")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A gRPC message has one or the other; another edge may be sent both.
+    #[test]
+    fn fields_that_exclude_each_other_are_refused() {
+        let text = || Some("10.0.0.0/8".to_owned());
+        let refused = [
+            (unbind(text(), Some(true)).map(|_| ()), "open: give this or to, not both"),
+            (unbind(text(), Some(false)).map(|_| ()), "open: must be true; leave it out to reserve the key"),
+            (note(text(), Some(true)).map(|_| ()), "remove: give this or text, not both"),
+            (note(text(), Some(false)).map(|_| ()), "remove: must be true; leave it out to write a note"),
+            (note(None, None).map(|_| ()), "note: say what to write, by text, or remove"),
+        ];
+        for (result, said) in refused {
+            assert_eq!(result.unwrap_err().to_string(), said);
+        }
+    }
+}

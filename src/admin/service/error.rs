@@ -9,9 +9,10 @@ use crate::{
 
 /// A field of a command that cannot be meant. Repeats nothing of what was sent: a key may stand in the wrong field.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{field}: {cause}{fix}", fix = after(.fix.as_deref()))]
+#[error("{place}{cause}{fix}", place = before(.field), fix = after(.fix.as_deref()))]
 pub(crate) struct FieldError {
-    /// Its path in the command, such as `key.api_key`. An edge that has another name for it shows its own.
+    /// Its path in the command, such as `key.api_key`; empty for the whole. An edge that has another name for it shows its
+    /// own.
     pub(crate) field: Cow<'static, str>,
     /// What is wrong with it, or what it has to be.
     pub(crate) cause: String,
@@ -137,6 +138,10 @@ fn more_digits(refusal: &Refusal) -> Option<String> {
     let Refusal::Ambiguous(candidates) = refusal else { return None };
     let ids: Vec<String> = candidates.iter().map(ToString::to_string).collect();
     Some(format!("give more digits: {}", ids.join(", ")))
+}
+
+fn before(field: &str) -> String {
+    if field.is_empty() { String::new() } else { format!("{field}: ") }
 }
 
 /// What follows a cause.

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
 
-use super::{Error, Operation, Parts, Principal, Service};
+use super::{Error, Operation, Parts, Principal, Service, key_file};
 use crate::{
-    admin::key_file,
     domain::KeyId,
     store::{KnownPepper, PepperUsage},
 };

@@ -7,12 +7,11 @@ use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Error, FieldError, Operation, Parts, Principal, Service};
+use super::{
+    Error, FieldError, Operation, Parts, Principal, Service,
+    key_file::{self, Line},
+};
 use crate::{
-    admin::{
-        fields::Fault,
-        key_file::{self, Line},
-    },
     domain::KeyId,
     events::Event,
     store::{ExportedKey, KnownPepper},
@@ -101,7 +100,7 @@ impl Import {
             self.rest.extend_from_slice(piece);
             if self.rest.len() > MAX_LINE {
                 self.line += 1;
-                return Err(self.bad(&Fault::new("", "is longer than 8 MiB")));
+                return Err(self.bad(FieldError::new("", "is longer than 8 MiB")));
             }
             if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.rest);
@@ -114,15 +113,15 @@ impl Import {
     async fn read(&mut self, line: &[u8]) -> Result<(), Error> {
         self.line += 1;
         let Some(peppers) = &self.peppers else {
-            let peppers = key_file::read_header(line).map_err(|fault| self.bad(&fault))?;
+            let peppers = key_file::read_header(line).map_err(|error| self.bad(error))?;
             self.check(&peppers)?;
             self.peppers = Some(peppers);
             return Ok(());
         };
         if self.whole {
-            return Err(self.bad(&Fault::new("", "comes after the last line, which counts the keys")));
+            return Err(self.bad(FieldError::new("", "comes after the last line, which counts the keys")));
         }
-        match key_file::read(line, peppers).map_err(|fault| self.bad(&fault))? {
+        match key_file::read(line, peppers).map_err(|error| self.bad(error))? {
             Line::Key(key) => {
                 self.batch.push(*key);
                 if self.batch.len() == BATCH {
@@ -133,7 +132,7 @@ impl Import {
                 self.store().await?;
                 if keys != self.so_far.keys {
                     let why = format_args!("says {keys}, but {} came; some are missing", self.so_far.keys);
-                    return Err(self.bad(&Fault::new("keys", why)));
+                    return Err(self.bad(FieldError::new("keys", why)));
                 }
                 self.whole = true;
             }
@@ -193,7 +192,9 @@ impl Import {
         Ok(())
     }
 
-    fn bad(&self, fault: &Fault) -> Error {
-        FieldError::new(format!("line {}", self.line), fault).into()
+    fn bad(&self, error: FieldError) -> Error {
+        let place = format!("line {}", self.line);
+        let field = if error.field.is_empty() { place } else { format!("{place}: {}", error.field) };
+        FieldError { field: field.into(), ..error }.into()
     }
 }

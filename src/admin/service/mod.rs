@@ -15,6 +15,7 @@ mod export;
 mod head;
 mod import;
 mod key;
+mod key_file;
 mod keys;
 mod peppers;
 mod principal;
