@@ -2,11 +2,9 @@
 //!
 //! Every operation goes through [`service`], whichever edge it comes through: it takes who asks and a typed command, and
 //! answers a typed outcome, or an error that names field, cause and fix. [`grpc`] is the edge for whoever can open the
-//! admin socket, and [`api`] the messages that it speaks. `key_file` is the file that keys are moved in.
+//! admin socket, and [`api`] the messages that it speaks.
 
-mod fields;
 pub mod grpc;
-mod key_file;
 pub mod service;
 
 pub use grpc::api;

@@ -26,11 +26,10 @@ const IMPORTS: &[(&str, &str)] = &[
     ("doctor", "client_ip credential policy net net::caller domain"),
     ("ext_authz", "credential client_ip engine events settings net::caller domain telemetry::metrics"),
     // An edge turns messages into commands, and outcomes, which hold rows of the store, into messages.
-    ("admin::grpc", "admin::service admin credential store domain"),
+    ("admin::grpc", "admin::service credential store domain"),
     // `net::caller` for the diagnosis, `telemetry::health` for the status.
-    ("admin::service", "admin engine credential client_ip policy settings net::caller telemetry::health"),
+    ("admin::service", "engine credential client_ip policy settings net::caller telemetry::health"),
     ("admin::service", "store replication events domain"),
-    ("admin", "store domain"),
     // What a job has stored it publishes, as everyone does.
     ("maintenance", "events settings"),
     ("events maintenance", "store store::rekey domain telemetry::metrics"),
@@ -45,7 +44,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("store::postgres", "store files domain"),
     ("telemetry", "telemetry::health telemetry::metrics"),
     ("store client_ip credential policy net net::caller telemetry telemetry::health telemetry::metrics", "domain"),
-    ("domain files", ""),
+    ("admin domain files", ""),
 ];
 
 /// The crates whose types stop somewhere, and the modules where they may appear.

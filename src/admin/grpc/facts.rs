@@ -108,10 +108,16 @@ impl From<AsOf<Vec<Pepper>>> for api::ListPeppersResponse {
     }
 }
 
-impl From<RotationStep> for api::RotationResponse {
-    fn from(step: RotationStep) -> Self {
-        let RotationStep { revision, in_effect, done, forgotten, usage, now } = step;
-        Self { revision: revision.0, in_effect, done, forgotten, left: rows(usage), now_ms: now.as_millis() }
+impl From<AsOf<RotationStep>> for api::RotationResponse {
+    fn from(AsOf { now, value }: AsOf<RotationStep>) -> Self {
+        Self {
+            forgotten: value.forgotten() as u64,
+            revision: value.rotated.revision.0,
+            in_effect: value.in_effect,
+            done: value.rotated.done,
+            left: rows(value.rotated.usage),
+            now_ms: now.as_millis(),
+        }
     }
 }
 

@@ -83,8 +83,8 @@ impl From<AsOf<KeyRow>> for api::GetKeyResponse {
     }
 }
 
-impl From<Changed> for api::ChangeResponse {
-    fn from(Changed { applied, in_effect, now }: Changed) -> Self {
+impl From<AsOf<Changed>> for api::ChangeResponse {
+    fn from(AsOf { now, value: Changed { applied, in_effect } }: AsOf<Changed>) -> Self {
         let hint = applied.record.delta.as_ref().and_then(|delta| delta.key.hint.as_ref());
         let side = |known: &KeyFacts| facts(applied.key_id, hint, known, now);
         Self {
@@ -112,13 +112,13 @@ impl From<PromoteEvent> for api::PromoteResponse {
                 let refused = value.refused.iter().map(refused).collect();
                 Event::LetThrough(Box::new(api::LetThroughKey { key: Some(key(&value, now)), refused }))
             }
-            PromoteEvent::End { sums, let_through_cut, in_effect, now } => Event::End(api::PromoteEnd {
-                bound: sums.bound,
-                reserved: sums.reserved,
-                skipped: sums.skipped,
-                in_effect,
+            PromoteEvent::End(AsOf { now, value }) => Event::End(api::PromoteEnd {
+                bound: value.bound,
+                reserved: value.reserved,
+                skipped: value.skipped,
+                in_effect: value.in_effect,
                 now_ms: now.as_millis(),
-                let_through_cut,
+                let_through_cut: value.let_through_cut,
             }),
         };
         Self { event: Some(event) }
@@ -129,7 +129,7 @@ fn promoted(key: PromotedKey) -> api::PromotedKey {
     api::PromotedKey {
         key_id: key.key_id.to_string(),
         hint: hint_text(key.hint.as_ref()),
-        outcome: key.outcome.as_str().to_owned(),
+        outcome: key.outcome.to_string(),
         networks: key.networks.iter().map(ToString::to_string).collect(),
         record: key.record.map_or(0, |record| record.0),
     }

@@ -4,7 +4,7 @@
 use zeroize::Zeroizing;
 
 use super::api::{self, key_reference::Reference, note_request::Note, unbind_request::Mode};
-use crate::admin::service::{AuditFilter, ChangeCommand, Explain, KeyAction, KeyReference, ListKeys, RotationCommand};
+use crate::admin::service::{AuditFilter, ChangeCommand, Explain, KeyAction, KeyReference, ListKeys};
 
 fn text(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
@@ -134,18 +134,6 @@ impl From<api::TailAuditRequest> for AuditFilter {
     fn from(message: api::TailAuditRequest) -> Self {
         let api::TailAuditRequest { kind, key: reference } = message;
         Self { kind: text(kind), key: reference.map(|reference| key(Some(reference))), ..Self::default() }
-    }
-}
-
-impl From<api::ActivatePepperRequest> for RotationCommand {
-    fn from(message: api::ActivatePepperRequest) -> Self {
-        Self::Activate { id: message.id }
-    }
-}
-
-impl From<api::RetirePepperRequest> for RotationCommand {
-    fn from(message: api::RetirePepperRequest) -> Self {
-        Self::Retire { id: message.id, forget: message.forget }
     }
 }
 

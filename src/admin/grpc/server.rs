@@ -10,7 +10,7 @@ use super::{
     api::{self, admin_server},
     keys, read,
 };
-use crate::admin::service::{ChangeCommand, Code, Error, Parts, Principal, RotationCommand, Service};
+use crate::admin::service::{ChangeCommand, Code, Error, Parts, Principal, Service};
 
 /// Above the longest request head to explain, far below what could hurt.
 const MAX_REQUEST_BYTES: usize = 80 * 1024;
@@ -48,7 +48,10 @@ impl From<Error> for Status {
     }
 }
 
-fn answer<M>(outcome: impl Into<M>) -> Result<Response<M>, Status> {
+/// What a method answers.
+type Answer<M> = Result<Response<M>, Status>;
+
+fn answer<M>(outcome: impl Into<M>) -> Answer<M> {
     Ok(Response::new(outcome.into()))
 }
 
@@ -60,82 +63,62 @@ fn messages<T: 'static, M: From<T> + 'static>(parts: Parts<T>) -> Response<Messa
 }
 
 impl Admin {
-    async fn change<T: Into<ChangeCommand>>(
-        &self,
-        request: Request<T>,
-    ) -> Result<Response<api::ChangeResponse>, Status> {
+    async fn change<T: Into<ChangeCommand>>(&self, request: Request<T>) -> Answer<api::ChangeResponse> {
         let (by, message) = open(request)?;
         answer(self.service.change(&by, message.into()).await?)
-    }
-
-    async fn rotate<T: Into<RotationCommand>>(
-        &self,
-        request: Request<T>,
-    ) -> Result<Response<api::RotationResponse>, Status> {
-        let (by, message) = open(request)?;
-        answer(self.service.rotate(&by, message.into()).await?)
     }
 }
 
 #[tonic::async_trait]
 impl admin_server::Admin for Admin {
-    async fn list_keys(
-        &self,
-        request: Request<api::ListKeysRequest>,
-    ) -> Result<Response<api::ListKeysResponse>, Status> {
+    async fn list_keys(&self, request: Request<api::ListKeysRequest>) -> Answer<api::ListKeysResponse> {
         let (by, message) = open(request)?;
         answer(self.service.list_keys(&by, message.into()).await?)
     }
 
-    async fn get_key(&self, request: Request<api::GetKeyRequest>) -> Result<Response<api::GetKeyResponse>, Status> {
+    async fn get_key(&self, request: Request<api::GetKeyRequest>) -> Answer<api::GetKeyResponse> {
         let (by, message) = open(request)?;
         answer(self.service.get_key(&by, read::key(message.key)).await?)
     }
 
-    async fn unbind(&self, request: Request<api::UnbindRequest>) -> Result<Response<api::ChangeResponse>, Status> {
+    async fn unbind(&self, request: Request<api::UnbindRequest>) -> Answer<api::ChangeResponse> {
         self.change(request).await
     }
 
-    async fn ban(&self, request: Request<api::BanRequest>) -> Result<Response<api::ChangeResponse>, Status> {
+    async fn ban(&self, request: Request<api::BanRequest>) -> Answer<api::ChangeResponse> {
         self.change(request).await
     }
 
-    async fn unban(&self, request: Request<api::UnbanRequest>) -> Result<Response<api::ChangeResponse>, Status> {
+    async fn unban(&self, request: Request<api::UnbanRequest>) -> Answer<api::ChangeResponse> {
         self.change(request).await
     }
 
-    async fn set_networks(
-        &self,
-        request: Request<api::SetNetworksRequest>,
-    ) -> Result<Response<api::ChangeResponse>, Status> {
+    async fn set_networks(&self, request: Request<api::SetNetworksRequest>) -> Answer<api::ChangeResponse> {
         self.change(request).await
     }
 
-    async fn claim_key(&self, request: Request<api::ClaimKeyRequest>) -> Result<Response<api::ChangeResponse>, Status> {
+    async fn claim_key(&self, request: Request<api::ClaimKeyRequest>) -> Answer<api::ChangeResponse> {
         self.change(request).await
     }
 
-    async fn note(&self, request: Request<api::NoteRequest>) -> Result<Response<api::ChangeResponse>, Status> {
+    async fn note(&self, request: Request<api::NoteRequest>) -> Answer<api::ChangeResponse> {
         self.change(request).await
     }
 
-    async fn undo(&self, request: Request<api::UndoRequest>) -> Result<Response<api::ChangeResponse>, Status> {
+    async fn undo(&self, request: Request<api::UndoRequest>) -> Answer<api::ChangeResponse> {
         self.change(request).await
     }
 
     type PromoteStream = Messages<api::PromoteResponse>;
 
-    async fn promote(&self, request: Request<api::PromoteRequest>) -> Result<Response<Self::PromoteStream>, Status> {
+    async fn promote(&self, request: Request<api::PromoteRequest>) -> Answer<Self::PromoteStream> {
         let (by, message) = open(request)?;
         Ok(messages(self.service.promote(&by, message.dry_run)?))
     }
 
     type ExportKeysStream = Messages<api::ExportKeysResponse>;
 
-    async fn export_keys(
-        &self,
-        request: Request<api::ExportKeysRequest>,
-    ) -> Result<Response<Self::ExportKeysStream>, Status> {
+    async fn export_keys(&self, request: Request<api::ExportKeysRequest>) -> Answer<Self::ExportKeysStream> {
         let (by, _) = open(request)?;
         let parts = self.service.export_keys(&by).await?.map_err(Status::from);
         let chunks = parts.map_ok(|part| stream::iter(keys::chunks(&part).into_iter().map(Ok)));
@@ -144,81 +127,56 @@ impl admin_server::Admin for Admin {
 
     type ImportKeysStream = Messages<api::ImportKeysResponse>;
 
-    async fn import_keys(
-        &self,
-        request: Request<Streaming<api::ImportKeysRequest>>,
-    ) -> Result<Response<Self::ImportKeysStream>, Status> {
+    async fn import_keys(&self, request: Request<Streaming<api::ImportKeysRequest>>) -> Answer<Self::ImportKeysStream> {
         let (by, chunks) = open(request)?;
         Ok(messages(self.service.import_keys(&by, chunks.map_ok(|message| message.chunk))?))
     }
 
-    async fn list_audit(
-        &self,
-        request: Request<api::ListAuditRequest>,
-    ) -> Result<Response<api::ListAuditResponse>, Status> {
+    async fn list_audit(&self, request: Request<api::ListAuditRequest>) -> Answer<api::ListAuditResponse> {
         let (by, message) = open(request)?;
         answer(self.service.list_audit(&by, message.into()).await?)
     }
 
     type ExportAuditStream = Messages<api::AuditPage>;
 
-    async fn export_audit(
-        &self,
-        request: Request<api::ExportAuditRequest>,
-    ) -> Result<Response<Self::ExportAuditStream>, Status> {
+    async fn export_audit(&self, request: Request<api::ExportAuditRequest>) -> Answer<Self::ExportAuditStream> {
         let (by, message) = open(request)?;
         Ok(messages(self.service.export_audit(&by, message.into()).await?))
     }
 
     type TailAuditStream = Messages<api::AuditPage>;
 
-    async fn tail_audit(
-        &self,
-        request: Request<api::TailAuditRequest>,
-    ) -> Result<Response<Self::TailAuditStream>, Status> {
+    async fn tail_audit(&self, request: Request<api::TailAuditRequest>) -> Answer<Self::TailAuditStream> {
         let (by, message) = open(request)?;
         Ok(messages(self.service.tail_audit(&by, message.into()).await?))
     }
 
-    async fn get_status(
-        &self,
-        request: Request<api::GetStatusRequest>,
-    ) -> Result<Response<api::GetStatusResponse>, Status> {
+    async fn get_status(&self, request: Request<api::GetStatusRequest>) -> Answer<api::GetStatusResponse> {
         let (by, _) = open(request)?;
         answer(self.service.status(&by).await?)
     }
 
-    async fn list_peppers(
-        &self,
-        request: Request<api::ListPeppersRequest>,
-    ) -> Result<Response<api::ListPeppersResponse>, Status> {
+    async fn list_peppers(&self, request: Request<api::ListPeppersRequest>) -> Answer<api::ListPeppersResponse> {
         let (by, _) = open(request)?;
         answer(self.service.list_peppers(&by).await?)
     }
 
-    async fn activate_pepper(
-        &self,
-        request: Request<api::ActivatePepperRequest>,
-    ) -> Result<Response<api::RotationResponse>, Status> {
-        self.rotate(request).await
+    async fn activate_pepper(&self, request: Request<api::ActivatePepperRequest>) -> Answer<api::RotationResponse> {
+        let (by, message) = open(request)?;
+        answer(self.service.activate_pepper(&by, &message.id).await?)
     }
 
-    async fn retire_pepper(
-        &self,
-        request: Request<api::RetirePepperRequest>,
-    ) -> Result<Response<api::RotationResponse>, Status> {
-        self.rotate(request).await
+    async fn retire_pepper(&self, request: Request<api::RetirePepperRequest>) -> Answer<api::RotationResponse> {
+        let (by, message) = open(request)?;
+        answer(self.service.retire_pepper(&by, &message.id, message.forget).await?)
     }
 
-    async fn explain(&self, request: Request<api::ExplainRequest>) -> Result<Response<api::ExplainResponse>, Status> {
+    async fn explain(&self, request: Request<api::ExplainRequest>) -> Answer<api::ExplainResponse> {
         let (by, message) = open(request)?;
         answer(self.service.explain(&by, message.into()).await?)
     }
 
-    async fn get_diagnosis(
-        &self,
-        request: Request<api::GetDiagnosisRequest>,
-    ) -> Result<Response<api::GetDiagnosisResponse>, Status> {
+    async fn get_diagnosis(&self, request: Request<api::GetDiagnosisRequest>) -> Answer<api::GetDiagnosisResponse> {
         let (by, _) = open(request)?;
         answer(self.service.diagnosis(&by).await?)
     }

@@ -6,16 +6,14 @@ use crate::{
 };
 
 /// Whose address, and why that one.
-#[derive(Clone, Debug)]
-pub struct Address {
+pub(crate) struct Address {
     /// The word of `client_ip.source`.
-    pub source: &'static str,
+    pub(crate) source: &'static str,
     /// The client's address; `None` if it cannot be established.
-    pub client: Option<ClientIp>,
-    /// How it was written.
-    pub written: String,
+    pub(crate) client: Option<ClientIp>,
+    pub(crate) written: String,
     /// Where it was found, or why it is not known.
-    pub how: String,
+    pub(crate) how: String,
 }
 
 impl Address {

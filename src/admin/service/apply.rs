@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-use super::{ChangeCommand, Error, Operation, Principal, Service};
+use super::{AsOf, ChangeCommand, Error, Operation, Principal, Service};
 use crate::{
     domain::Timestamp,
     events::Event,
@@ -15,26 +15,26 @@ use crate::{
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// A change that was made.
-#[derive(Clone, Debug)]
-pub struct Changed {
-    /// What the store did.
-    pub applied: Applied,
+pub(crate) struct Changed {
+    pub(crate) applied: Applied,
     /// Whether this process already decides by it.
-    pub in_effect: bool,
-    /// The store's clock when it was asked.
-    pub now: Timestamp,
+    pub(crate) in_effect: bool,
 }
 
 impl Service {
     /// Makes a change in the name of `by`, and waits until this process decides by it.
-    pub async fn change(self: &Arc<Self>, by: &Principal, command: ChangeCommand) -> Result<Changed, Error> {
+    pub(crate) async fn change(
+        self: &Arc<Self>,
+        by: &Principal,
+        command: ChangeCommand,
+    ) -> Result<AsOf<Changed>, Error> {
         by.authorise(Operation::Change)?;
         let now = self.time();
         let change = self.change_of(command, now)?;
         let now = now.ok_or(Error::NotReady)?;
         let applied = self.write(change, by.to_string(), now).await?;
         let in_effect = self.settled(applied.revision).await;
-        Ok(Changed { applied, in_effect, now })
+        Ok(AsOf { now, value: Changed { applied, in_effect } })
     }
 
     /// Makes `change`, and does not wait until it binds here.

@@ -22,30 +22,30 @@ const POLL: Duration = Duration::from_millis(250);
 
 /// Which records; without anything all. No `Debug`: it may hold a key.
 #[derive(Default)]
-pub struct AuditFilter {
+pub(crate) struct AuditFilter {
     /// Only this kind.
-    pub kind: Option<String>,
+    pub(crate) kind: Option<String>,
     /// Only records of this key, of which there need be no row.
-    pub key: Option<KeyReference>,
+    pub(crate) key: Option<KeyReference>,
     /// Only records whose last time is not before this.
-    pub since_ms: Option<i64>,
+    pub(crate) since_ms: Option<i64>,
     /// Only records whose last time lies within so much before now.
-    pub within_ms: Option<i64>,
+    pub(crate) within_ms: Option<i64>,
     /// Only records whose last time is before this.
-    pub until_ms: Option<i64>,
+    pub(crate) until_ms: Option<i64>,
     /// Only records whose last time lies more than so much before now.
-    pub until_ago_ms: Option<i64>,
+    pub(crate) until_ago_ms: Option<i64>,
     /// Only the record with this number.
-    pub record: Option<i64>,
+    pub(crate) record: Option<i64>,
     /// Only the record whose first decision has this id.
-    pub decision_id: Option<String>,
+    pub(crate) decision_id: Option<String>,
     /// Of a list at most so many, 1 to 1000; without it 100.
-    pub limit: Option<u32>,
+    pub(crate) limit: Option<u32>,
 }
 
 impl Service {
     /// The newest records.
-    pub async fn list_audit(&self, by: &Principal, filter: AuditFilter) -> Result<AsOf<Vec<Stored>>, Error> {
+    pub(crate) async fn list_audit(&self, by: &Principal, filter: AuditFilter) -> Result<AsOf<Vec<Stored>>, Error> {
         by.authorise(Operation::Read)?;
         let now = self.now()?;
         let query = self.audit_query(filter, Some(now))?;
@@ -54,7 +54,7 @@ impl Service {
     }
 
     /// The records that are there now, in pages, as they were stored.
-    pub async fn export_audit(
+    pub(crate) async fn export_audit(
         self: &Arc<Self>,
         by: &Principal,
         filter: AuditFilter,
@@ -76,7 +76,7 @@ impl Service {
     }
 
     /// The records that are stored from now on, in pages, for as long as somebody listens.
-    pub async fn tail_audit(
+    pub(crate) async fn tail_audit(
         self: &Arc<Self>,
         by: &Principal,
         filter: AuditFilter,

@@ -12,60 +12,33 @@ use crate::{
 const MAX_LASTING_MS: i64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
 /// A change as it is asked for. No `Debug`: it may hold a key.
-pub enum ChangeCommand {
-    /// Do something to a key.
+pub(crate) enum ChangeCommand {
     Key {
-        /// Which.
         key: KeyReference,
-        /// What.
         action: KeyAction,
     },
-    /// Take back the change of an audit record.
+    /// Take back the change of this audit record.
     Undo {
-        /// Its number.
         record: Option<i64>,
     },
 }
 
 /// What to do to a key.
-pub enum KeyAction {
-    /// Take it from its networks; without a field that is set it is reserved.
-    Unbind {
-        /// Give it to exactly this network.
-        to: Option<String>,
-        /// Forget the binding: the next first use wins. `false` is refused: whether it means "reserve" is not known.
-        open: Option<bool>,
-    },
-    /// Refuse it everywhere; without a time indefinitely.
-    Ban {
-        /// How long.
-        lasting_ms: Option<i64>,
-        /// When it ends by itself.
-        until_ms: Option<i64>,
-        /// Why; may be empty.
-        reason: String,
-    },
+pub(crate) enum KeyAction {
+    /// Take it from its networks: give it to this one, or forget the binding (`false` is refused: whether it means
+    /// "reserve" is not known), or else reserve it.
+    Unbind { to: Option<String>, open: Option<bool> },
+    /// Refuse it everywhere; without a time indefinitely. The reason may be empty.
+    Ban { lasting_ms: Option<i64>, until_ms: Option<i64>, reason: String },
     /// Lift its ban.
     Unban,
-    /// Give it exactly these networks.
-    Set {
-        /// Addresses or CIDRs.
-        networks: Vec<String>,
-        /// Must be true where there are no networks, and only there: an empty list alone may be a mistake.
-        reserve: bool,
-    },
-    /// Give it its networks before its first use.
-    Claim {
-        /// Addresses or CIDRs, at least one.
-        networks: Vec<String>,
-    },
+    /// Give it exactly these networks. `reserve` must be true where there are none, and only there: an empty list alone
+    /// may be a mistake.
+    Set { networks: Vec<String>, reserve: bool },
+    /// Give it its networks, at least one, before its first use.
+    Claim { networks: Vec<String> },
     /// Write a note beside its binding, or remove it.
-    Note {
-        /// What to write.
-        text: Option<String>,
-        /// Remove it. `false` is refused.
-        remove: Option<bool>,
-    },
+    Note { text: Option<String>, remove: Option<bool> },
 }
 
 impl Service {
@@ -152,5 +125,26 @@ fn lasting(lasting: Option<i64>, until: Option<i64>, now: Timestamp) -> Result<O
         0 => Ok(None),
         1..=MAX_LASTING_MS => Ok(Some(Duration::from_millis(millis.unsigned_abs()))),
         _ => Err(FieldError::new("lasting_ms", "must be 0 (for ever) to 100 years")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A gRPC message has one or the other; another edge may be sent both.
+    #[test]
+    fn fields_that_exclude_each_other_are_refused() {
+        let text = || Some("10.0.0.0/8".to_owned());
+        let refused = [
+            (unbind(text(), Some(true)).map(|_| ()), "open: give this or to, not both"),
+            (unbind(text(), Some(false)).map(|_| ()), "open: must be true; leave it out to reserve the key"),
+            (note(text(), Some(true)).map(|_| ()), "remove: give this or text, not both"),
+            (note(text(), Some(false)).map(|_| ()), "remove: must be true; leave it out to write a note"),
+            (note(None, None).map(|_| ()), "note: say what to write, by text, or remove"),
+        ];
+        for (result, said) in refused {
+            assert_eq!(result.unwrap_err().to_string(), said);
+        }
     }
 }

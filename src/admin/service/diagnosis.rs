@@ -16,26 +16,22 @@ const RECENT: Duration = Duration::from_hours(24);
 const MOST_CROWDED: u32 = 5;
 
 /// How this process takes addresses and callers, who owns many keys, and why requests were denied.
-#[derive(Clone, Debug)]
-pub struct Diagnosis {
-    /// Whose word on an address counts.
-    pub client_ip: Resolver,
-    /// `credentials.profile`, then `credentials.route_profiles`.
-    pub profiles: Vec<&'static str>,
-    /// How callers are known.
-    pub callers: Callers,
+pub(crate) struct Diagnosis {
+    pub(crate) client_ip: Resolver,
+    pub(crate) profiles: Vec<&'static str>,
+    pub(crate) callers: Callers,
     /// Keys with a learned binding, and keys that were only observed: observing is when a wrong address source is still
     /// cheap to find.
-    pub learned: u64,
+    pub(crate) learned: u64,
     /// The networks that own the most of them, the fullest first.
-    pub crowded: Vec<Crowded>,
+    pub(crate) crowded: Vec<Crowded>,
     /// The denials of the last 24 hours by reason, the most frequent first.
-    pub denied: Vec<Denied>,
+    pub(crate) denied: Vec<Denied>,
 }
 
 impl Service {
     /// What speaks for a wrong set-up.
-    pub async fn diagnosis(&self, by: &Principal) -> Result<AsOf<Diagnosis>, Error> {
+    pub(crate) async fn diagnosis(&self, by: &Principal) -> Result<AsOf<Diagnosis>, Error> {
         by.authorise(Operation::Read)?;
         let now = self.now()?;
         let counts = self.store.counts().await.map_err(Error::lost)?;

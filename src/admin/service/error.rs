@@ -8,14 +8,16 @@ use crate::{
 };
 
 /// A field of a command that cannot be meant. Repeats nothing of what was sent: a key may stand in the wrong field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldError {
-    /// Which, by its path in the command, such as `key.api_key`. An edge that has another name for it shows its own.
-    pub field: Cow<'static, str>,
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{place}{cause}{fix}", place = before(.field), fix = after(.fix.as_deref()))]
+pub(crate) struct FieldError {
+    /// Its path in the command, such as `key.api_key`; empty for the whole. An edge that has another name for it shows its
+    /// own.
+    pub(crate) field: Cow<'static, str>,
     /// What is wrong with it, or what it has to be.
-    pub cause: String,
+    pub(crate) cause: String,
     /// What to do about it, where the cause leaves that open.
-    pub fix: Option<&'static str>,
+    pub(crate) fix: Option<String>,
 }
 
 impl FieldError {
@@ -23,29 +25,22 @@ impl FieldError {
         Self { field: field.into(), cause: cause.to_string(), fix: None }
     }
 
-    pub(super) fn with_fix(self, fix: &'static str) -> Self {
-        Self { fix: Some(fix), ..self }
-    }
-}
-
-impl fmt::Display for FieldError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.cause)?;
-        self.fix.map_or(Ok(()), |fix| write!(f, "; {fix}"))
+    pub(super) fn with_fix(self, fix: &str) -> Self {
+        Self { fix: Some(fix.to_owned()), ..self }
     }
 }
 
 /// Why an operation was not done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Error {
     /// The command cannot be meant.
-    #[error("{0}")]
-    Field(FieldError),
-    /// Who asks may not do this.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// The actor is not allowed to.
     #[error("{0} may not do this")]
     Forbidden(String),
     /// What the store holds forbids it; nothing was changed.
-    #[error("{0}{candidates}", candidates = candidates(.0))]
+    #[error("{0}{fix}", fix = after(more_digits(.0).as_deref()))]
     Refused(Refusal),
     /// No clock yet, so no ban could end and no time could be written.
     #[error("this server has not reached its store since it started; try again once `sentinel status` says serving")]
@@ -62,26 +57,21 @@ pub enum Error {
     /// Another pepper was activated while the change was under way.
     #[error("another pepper has just been activated; nothing was changed; ask again")]
     Behind,
-    /// Whatever would be written under it this server could not find again.
+    /// This server could not find again what would be written under it.
     #[error(
         "this server lists no pepper {0}; list its secret in pepper.secrets of every server, restart them, and try again"
     )]
     Unlisted(PepperId),
-    /// The same of a file to import.
+    /// The same of a file to import, and what this server lists.
     #[error(
-        "line 1: peppers: this file's keys are under pepper {id}, but this server lists {listed}; list the secret of \
-         {id} in pepper.secrets of every server as well, restart them, and import again. Nothing was imported"
+        "line 1: peppers: this file's keys are under pepper {0}, but this server lists {1}; list the secret of {0} in \
+         pepper.secrets of every server as well, restart them, and import again. Nothing was imported"
     )]
-    UnlistedInFile {
-        /// What the file names.
-        id: PepperId,
-        /// What this server has.
-        listed: String,
-    },
+    UnlistedInFile(PepperId, String),
     /// Two secrets of one name.
     #[error("line 1: peppers: {0} is the name of another secret here. Nothing was imported")]
     AnotherSecretInFile(PepperId),
-    /// A file to import has no end.
+    /// A file to import that has no end after this line.
     #[error(
         "the file ends after line {0}, before the line that counts its keys: it was cut. What came is imported; import \
          the whole file, and the rest will be as well"
@@ -89,16 +79,14 @@ pub enum Error {
     FileCut(u64),
 }
 
-/// Of what kind an [`Error`] is: what each edge has a status of its own for.
+/// What kind of [`Error`] it is. Each edge has a status of its own for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
+pub(crate) enum Code {
     /// A field is missing or malformed.
     Invalid,
-    /// Who asks may not do this.
     Forbidden,
-    /// There is nothing of that name.
     NotFound,
-    /// What there is does not allow it; nothing was changed.
+    /// What is there does not allow it; nothing was changed.
     Refused,
     /// It may work later.
     Unavailable,
@@ -107,14 +95,13 @@ pub enum Code {
 }
 
 impl Error {
-    /// Of what kind it is.
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::Field(_) => Code::Invalid,
             Self::Forbidden(_) => Code::Forbidden,
             Self::Refused(Refusal::NotFound | Refusal::UnknownPepper(_)) => Code::NotFound,
-            Self::Refused(_) | Self::Unlisted(_) => Code::Refused,
-            Self::UnlistedInFile { .. } | Self::AnotherSecretInFile(_) | Self::FileCut(_) => Code::Refused,
+            Self::Refused(_) | Self::Unlisted(_) | Self::UnlistedInFile(..) => Code::Refused,
+            Self::AnotherSecretInFile(_) | Self::FileCut(_) => Code::Refused,
             Self::NotReady | Self::StoreLost | Self::MadeOrNot | Self::Behind => Code::Unavailable,
             Self::Corrupt => Code::Corrupt,
         }
@@ -147,14 +134,17 @@ impl Error {
     }
 }
 
-impl From<FieldError> for Error {
-    fn from(error: FieldError) -> Self {
-        Self::Field(error)
-    }
+fn more_digits(refusal: &Refusal) -> Option<String> {
+    let Refusal::Ambiguous(candidates) = refusal else { return None };
+    let ids: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+    Some(format!("give more digits: {}", ids.join(", ")))
 }
 
-fn candidates(refusal: &Refusal) -> String {
-    let Refusal::Ambiguous(candidates) = refusal else { return String::new() };
-    let ids: Vec<String> = candidates.iter().map(ToString::to_string).collect();
-    format!("; give more digits: {}", ids.join(", "))
+fn before(field: &str) -> String {
+    if field.is_empty() { String::new() } else { format!("{field}: ") }
+}
+
+/// What follows a cause.
+fn after(fix: Option<&str>) -> String {
+    fix.map(|fix| format!("; {fix}")).unwrap_or_default()
 }

@@ -24,46 +24,40 @@ use crate::{
 /// What Envoy may be told to send of addresses.
 const METADATA: [&str; 2] = ["x-client-ip", "x-peer-ip"];
 
-/// A request to explain. No `Debug`: it may hold keys, which are wiped from memory with it.
-#[derive(Default)]
-pub struct Explain {
+/// A request to explain, and the route's settings where they are not the configured ones. No `Debug`: it may hold keys,
+/// which are wiped from memory with it.
+pub(crate) struct Explain {
     /// The head of an HTTP/1.1 request as Envoy has it, at most 64 KiB.
-    pub head: Zeroizing<Vec<u8>>,
+    pub(crate) head: Zeroizing<Vec<u8>>,
     /// The address of the connection's peer, without a port; `None` if it has none, as a pipe.
-    pub peer: Option<String>,
+    pub(crate) peer: Option<String>,
     /// What Envoy's `initial_metadata` would send, names and values.
-    pub metadata: Vec<(String, String)>,
-    /// The route's profile; without it the configured one.
-    pub profile: Option<String>,
-    /// What the route says of requests without a key.
-    pub missing: Option<String>,
-    /// The route's mode; without it the configured one.
-    pub mode: Option<String>,
+    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) profile: Option<String>,
+    pub(crate) missing: Option<String>,
+    pub(crate) mode: Option<String>,
 }
 
 /// What this process would decide, and by what.
-#[derive(Debug)]
-pub struct Explanation {
-    /// Whose address.
-    pub address: Address,
+pub(crate) struct Explanation {
+    pub(crate) address: Address,
     /// The profile that read the key.
-    pub profile: &'static str,
+    pub(crate) profile: &'static str,
     /// The carriers that are there, in the profile's order.
-    pub carriers: Vec<Seen>,
+    pub(crate) carriers: Vec<Seen>,
     /// The key as the store has it; without a row the id is the one that a row would get. `None` if the carriers hold no
     /// single key.
-    pub key: Option<KeyRow>,
-    /// The decision.
-    pub decision: Explained,
+    pub(crate) key: Option<KeyRow>,
+    pub(crate) decision: Explained,
     /// The mode that it was judged in.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// The store's clock, once it was heard.
-    pub now: Option<Timestamp>,
+    pub(crate) now: Option<Timestamp>,
 }
 
 impl Service {
     /// What this process would decide of a request. Claims nothing, audits nothing.
-    pub async fn explain(&self, by: &Principal, command: Explain) -> Result<Explanation, Error> {
+    pub(crate) async fn explain(&self, by: &Principal, command: Explain) -> Result<Explanation, Error> {
         by.authorise(Operation::Read)?;
         let Explain { head, peer, metadata, profile, missing, mode } = &command;
         let head = Head::parse(head).map_err(|why| FieldError::new("head", why))?;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
 
-use super::{Error, Operation, Parts, Principal, Service};
+use super::{Error, Operation, Parts, Principal, Service, key_file};
 use crate::{
-    admin::key_file,
     domain::KeyId,
     store::{KnownPepper, PepperUsage},
 };
@@ -17,11 +16,11 @@ const PAGE: u32 = 500;
 
 /// Lines of the file, in their order.
 #[derive(Clone, Debug)]
-pub struct Exported {
+pub(crate) struct Exported {
     /// The lines.
-    pub text: String,
+    pub(crate) text: String,
     /// How many keys there were so far.
-    pub keys: u64,
+    pub(crate) keys: u64,
 }
 
 /// Where the export is.
@@ -34,7 +33,7 @@ enum Next {
 
 impl Service {
     /// The file, as long as somebody takes it.
-    pub async fn export_keys(self: &Arc<Self>, by: &Principal) -> Result<Parts<Exported>, Error> {
+    pub(crate) async fn export_keys(self: &Arc<Self>, by: &Principal) -> Result<Parts<Exported>, Error> {
         by.authorise(Operation::Export)?;
         self.now()?;
         let export = Arc::new(Export { service: Arc::clone(self), peppers: self.peppers_in_use().await? });

@@ -7,12 +7,11 @@ use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Error, FieldError, Operation, Parts, Principal, Service};
+use super::{
+    Error, FieldError, Operation, Parts, Principal, Service,
+    key_file::{self, Line},
+};
 use crate::{
-    admin::{
-        fields::Fault,
-        key_file::{self, Line},
-    },
     domain::KeyId,
     events::Event,
     store::{ExportedKey, KnownPepper},
@@ -28,26 +27,25 @@ const MAX_LINE: usize = 8 * 1024 * 1024;
 const ANSWERS: usize = 16;
 
 /// How far an import is. Counts since its beginning.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Imported {
+#[derive(Clone, Default)]
+pub(crate) struct Imported {
     /// Keys read and stored, or known before.
-    pub keys: u64,
+    pub(crate) keys: u64,
     /// Of these, the new ones.
-    pub imported: u64,
+    pub(crate) imported: u64,
     /// Those that the store knew just so; times of use aside.
-    pub identical: u64,
-    /// Those that it knew otherwise, and left as they were.
-    pub skipped: u64,
-    /// Which, of those since the last report.
-    pub skipped_ids: Vec<KeyId>,
+    pub(crate) identical: u64,
+    /// Those that it knew otherwise, and left as they were; and which, of those since the last report.
+    pub(crate) skipped: u64,
+    pub(crate) skipped_ids: Vec<KeyId>,
     /// Of all of them those of another `credentials.realm` than this server's.
-    pub other_realm: u64,
+    pub(crate) other_realm: u64,
 }
 
 impl Service {
     /// The import, in a task of its own: what a client that hangs up has sent is stored and logged, or not read. An error
     /// among `chunks` says that it hung up. Reports each batch once it is stored.
-    pub fn import_keys<C: AsRef<[u8]> + Send, E: Send>(
+    pub(crate) fn import_keys<C: AsRef<[u8]> + Send, E: Send>(
         self: &Arc<Self>,
         by: &Principal,
         mut chunks: impl Stream<Item = Result<C, E>> + Send + Unpin + 'static,
@@ -102,7 +100,7 @@ impl Import {
             self.rest.extend_from_slice(piece);
             if self.rest.len() > MAX_LINE {
                 self.line += 1;
-                return Err(self.bad(&Fault::new("", "is longer than 8 MiB")));
+                return Err(self.bad(FieldError::new("", "is longer than 8 MiB")));
             }
             if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.rest);
@@ -115,15 +113,15 @@ impl Import {
     async fn read(&mut self, line: &[u8]) -> Result<(), Error> {
         self.line += 1;
         let Some(peppers) = &self.peppers else {
-            let peppers = key_file::read_header(line).map_err(|fault| self.bad(&fault))?;
+            let peppers = key_file::read_header(line).map_err(|error| self.bad(error))?;
             self.check(&peppers)?;
             self.peppers = Some(peppers);
             return Ok(());
         };
         if self.whole {
-            return Err(self.bad(&Fault::new("", "comes after the last line, which counts the keys")));
+            return Err(self.bad(FieldError::new("", "comes after the last line, which counts the keys")));
         }
-        match key_file::read(line, peppers).map_err(|fault| self.bad(&fault))? {
+        match key_file::read(line, peppers).map_err(|error| self.bad(error))? {
             Line::Key(key) => {
                 self.batch.push(*key);
                 if self.batch.len() == BATCH {
@@ -134,7 +132,7 @@ impl Import {
                 self.store().await?;
                 if keys != self.so_far.keys {
                     let why = format_args!("says {keys}, but {} came; some are missing", self.so_far.keys);
-                    return Err(self.bad(&Fault::new("keys", why)));
+                    return Err(self.bad(FieldError::new("keys", why)));
                 }
                 self.whole = true;
             }
@@ -150,7 +148,7 @@ impl Import {
             match listed.find(id) {
                 Some(found) if found.check_value() == check_value => {}
                 Some(_) => return Err(Error::AnotherSecretInFile(id.clone())),
-                None => return Err(Error::UnlistedInFile { id: id.clone(), listed: listed.names() }),
+                None => return Err(Error::UnlistedInFile(id.clone(), listed.names())),
             }
         }
         Ok(())
@@ -194,7 +192,9 @@ impl Import {
         Ok(())
     }
 
-    fn bad(&self, fault: &Fault) -> Error {
-        FieldError::new(format!("line {}", self.line), fault).into()
+    fn bad(&self, error: FieldError) -> Error {
+        let place = format!("line {}", self.line);
+        let field = if error.field.is_empty() { place } else { format!("{place}: {}", error.field) };
+        FieldError { field: field.into(), ..error }.into()
     }
 }

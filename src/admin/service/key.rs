@@ -7,13 +7,13 @@ use crate::{credential::Profile, store::Target};
 
 /// Which key is meant: by its id, or by itself. No `Debug`: it may hold a key, which is wiped from memory with it.
 #[derive(Default)]
-pub struct KeyReference {
+pub(crate) struct KeyReference {
     /// The first 8 to 32 hex digits of the key id.
-    pub key_id: Option<String>,
+    pub(crate) key_id: Option<String>,
     /// The key, as a client would show it in a bare carrier.
-    pub api_key: Option<Zeroizing<String>>,
+    pub(crate) api_key: Option<Zeroizing<String>>,
     /// Which profile reads `api_key`; without one `credentials.profile`.
-    pub profile: Option<String>,
+    pub(crate) profile: Option<String>,
 }
 
 impl Service {

@@ -6,23 +6,21 @@ use crate::{
     store::{KeyFilter, KeyQuery, KeyRow, StateFilter},
 };
 
-/// Which keys to list; without anything all that have a binding or a ban, the newest first.
-#[derive(Default)]
-pub struct ListKeys {
+/// Which keys to list; by default all that have a binding or a ban, the newest first.
+pub(crate) struct ListKeys {
     /// Only bindings in this state, or `reserved`: pinned without networks.
-    pub state: Option<String>,
+    pub(crate) state: Option<String>,
     /// Only keys with a ban in force.
-    pub banned_only: bool,
+    pub(crate) banned_only: bool,
     /// Only keys that this network owns exactly.
-    pub network: Option<String>,
-    /// 1 to 1000; without it 100.
-    pub limit: Option<u32>,
-    /// Rows to skip.
-    pub offset: u32,
-    /// Only keys that observe mode has seen and that have no binding. Excludes `state`, `banned_only` and `network`.
-    pub observed_only: bool,
+    pub(crate) network: Option<String>,
+    /// Only keys that observe mode has seen and that have no binding. Excludes the three above.
+    pub(crate) observed_only: bool,
     /// Only keys whose hint has this text in it, 3 to 8 characters.
-    pub hint: Option<String>,
+    pub(crate) hint: Option<String>,
+    /// 1 to 1000; without it 100.
+    pub(crate) limit: Option<u32>,
+    pub(crate) offset: u32,
 }
 
 /// No state of the store's: a pinned binding without networks.
@@ -60,7 +58,7 @@ fn hint_part(text: String) -> Result<String, FieldError> {
 
 impl Service {
     /// The keys that `command` asks for.
-    pub async fn list_keys(&self, by: &Principal, command: ListKeys) -> Result<AsOf<Vec<KeyRow>>, Error> {
+    pub(crate) async fn list_keys(&self, by: &Principal, command: ListKeys) -> Result<AsOf<Vec<KeyRow>>, Error> {
         by.authorise(Operation::Read)?;
         let query = command.query()?;
         let now = self.now()?;
@@ -69,7 +67,7 @@ impl Service {
     }
 
     /// One key, with the networks that were refused it.
-    pub async fn get_key(&self, by: &Principal, key: KeyReference) -> Result<AsOf<KeyRow>, Error> {
+    pub(crate) async fn get_key(&self, by: &Principal, key: KeyReference) -> Result<AsOf<KeyRow>, Error> {
         by.authorise(Operation::Read)?;
         let target = self.target(&key)?;
         let now = self.now()?;

@@ -4,14 +4,11 @@ use std::fmt;
 
 use super::Error;
 
-/// Who asks. Each edge makes it from what it has authenticated; its text is the actor of the audit.
+/// Who asks. Each edge makes it from what it has authenticated; its text is the actor in the audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Principal {
+pub(crate) enum Principal {
     /// The peer of the admin socket, by its effective uid. The socket's file mode is the permission.
-    Peer {
-        /// The uid.
-        uid: u32,
-    },
+    Peer { uid: u32 },
 }
 
 impl fmt::Display for Principal {
@@ -21,9 +18,9 @@ impl fmt::Display for Principal {
     }
 }
 
-/// What is asked for, as far as it makes a difference to who may ask for it.
+/// What is asked for, as far as it makes a difference who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub(super) enum Operation {
     /// To see keys, the audit, the state of the process, or what it would decide.
     Read,
     /// To change a key.
@@ -37,7 +34,7 @@ pub enum Operation {
 }
 
 impl Principal {
-    /// The first thing that every operation asks.
+    /// Every operation of the service begins with this.
     pub(super) fn authorise(&self, operation: Operation) -> Result<(), Error> {
         let may = match (self, operation) {
             (Self::Peer { .. }, _) => true,

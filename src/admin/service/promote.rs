@@ -32,7 +32,7 @@ const OBSERVED: KeyQuery =
 
 impl Service {
     /// The walk, which ends with the stream; a dry run changes nothing.
-    pub fn promote(self: &Arc<Self>, by: &Principal, dry_run: bool) -> Result<Parts<PromoteEvent>, Error> {
+    pub(crate) fn promote(self: &Arc<Self>, by: &Principal, dry_run: bool) -> Result<Parts<PromoteEvent>, Error> {
         by.authorise(if dry_run { Operation::Read } else { Operation::Change })?;
         self.now()?;
         let (events, stream) = mpsc::channel(AT_ONCE);
@@ -82,13 +82,12 @@ impl Walk {
             after = Some(last.key_id);
             self.turn(page).await?;
         }
-        let let_through_cut = self.dry_run && self.tell_let_through().await?;
-        let in_effect = match self.revision {
+        self.sums.let_through_cut = self.dry_run && self.tell_let_through().await?;
+        self.sums.in_effect = match self.revision {
             Some(revision) => self.service.settled(revision).await,
             None => true,
         };
-        let now = self.service.now()?;
-        self.tell(PromoteEvent::End { sums: self.sums, let_through_cut, in_effect, now }).await
+        self.tell(PromoteEvent::End(AsOf { now: self.service.now()?, value: self.sums })).await
     }
 
     /// A key that has an owner is none to promote, but whoever is about to enforce must hear of it. Whether

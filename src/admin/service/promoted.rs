@@ -1,54 +1,40 @@
 //! What a walk through the observed keys reports.
 
+use strum::Display;
+
 use super::AsOf;
 use crate::{
-    domain::{Hint, KeyId, Network, Timestamp},
+    domain::{Hint, KeyId, Network},
     store::{KeyRow, RecordId},
 };
 
 /// One step of the walk: a start, then every key once it is done, then an end.
-#[derive(Clone, Debug)]
-pub enum PromoteEvent {
-    /// The walk begins.
+pub(crate) enum PromoteEvent {
+    /// So many keys are to be promoted.
     Start {
-        /// How many keys there are to promote.
         observed: u64,
     },
-    /// A key that observe mode has seen.
     Key(PromotedKey),
     /// Of a dry run, after those: a key that has an owner, and that only the mode let other networks use.
     LetThrough(Box<AsOf<KeyRow>>),
-    /// Everything is done.
-    End {
-        /// How many keys became what.
-        sums: PromoteSums,
-        /// There are more keys of [`Self::LetThrough`] than were reported.
-        let_through_cut: bool,
-        /// Whether this process already decides by the last change.
-        in_effect: bool,
-        /// The store's clock.
-        now: Timestamp,
-    },
+    End(AsOf<PromoteSums>),
 }
 
 /// What became of one key, or would.
-#[derive(Clone, Debug)]
-pub struct PromotedKey {
-    /// The key.
-    pub key_id: KeyId,
-    /// For the operator's eye.
-    pub hint: Option<Hint>,
-    /// What became of it.
-    pub outcome: Promoted,
+pub(crate) struct PromotedKey {
+    pub(crate) key_id: KeyId,
+    pub(crate) hint: Option<Hint>,
+    pub(crate) outcome: Promoted,
     /// The networks that used it.
-    pub networks: Vec<Network>,
+    pub(crate) networks: Vec<Network>,
     /// The audit record by which this can be undone; `None` if nothing was changed.
-    pub record: Option<RecordId>,
+    pub(crate) record: Option<RecordId>,
 }
 
-/// What becomes of an observed key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Promoted {
+/// What becomes of an observed key; one word each, for scripts.
+#[derive(Clone, Copy, Display)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum Promoted {
     /// The one network that used it owns it.
     Bound,
     /// Several used it: nobody can say whose it is.
@@ -57,24 +43,14 @@ pub enum Promoted {
     Skipped,
 }
 
-impl Promoted {
-    /// One word for scripts.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Bound => "bound",
-            Self::Reserved => "reserved",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
-/// How many keys became what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PromoteSums {
-    /// [`Promoted::Bound`].
-    pub bound: u64,
-    /// [`Promoted::Reserved`].
-    pub reserved: u64,
-    /// [`Promoted::Skipped`].
-    pub skipped: u64,
+/// The sums of a walk.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct PromoteSums {
+    pub(crate) bound: u64,
+    pub(crate) reserved: u64,
+    pub(crate) skipped: u64,
+    /// There are more keys of [`PromoteEvent::LetThrough`] than were reported.
+    pub(crate) let_through_cut: bool,
+    /// Whether this process already decides by the last change.
+    pub(crate) in_effect: bool,
 }

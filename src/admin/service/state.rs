@@ -52,15 +52,13 @@ pub struct Service {
 }
 
 /// An answer that comes in parts. Whoever drops it ends the work, where no operation says otherwise.
-pub type Parts<T> = BoxStream<'static, Result<T, Error>>;
+pub(crate) type Parts<T> = BoxStream<'static, Result<T, Error>>;
 
 /// What was read, and the store's clock when it was asked: what the times in it are to be compared with.
 #[derive(Clone, Debug)]
-pub struct AsOf<T> {
-    /// The clock.
-    pub now: Timestamp,
-    /// What was read.
-    pub value: T,
+pub(crate) struct AsOf<T> {
+    pub(crate) now: Timestamp,
+    pub(crate) value: T,
 }
 
 impl Service {

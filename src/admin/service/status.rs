@@ -11,35 +11,29 @@ use crate::{
 };
 
 /// The state of this process and its store.
-#[derive(Clone, Debug)]
-pub struct Status {
-    /// Of the program.
-    pub version: &'static str,
-    /// Of the process.
-    pub pid: u32,
-    /// Since the process started.
-    pub uptime: Duration,
+pub(crate) struct Status {
+    pub(crate) version: &'static str,
+    pub(crate) pid: u32,
+    pub(crate) uptime: Duration,
     /// What health checks are told.
-    pub serving: bool,
+    pub(crate) serving: bool,
     /// What holds for a route that has no mode of its own.
-    pub mode: Mode,
-    /// The store as an operator calls it.
-    pub place: String,
+    pub(crate) mode: Mode,
+    pub(crate) place: String,
     /// The last change that this process decides by.
-    pub applied: Revision,
+    pub(crate) applied: Revision,
     /// Since the last successful poll of the store.
-    pub since_poll: Option<Duration>,
+    pub(crate) since_poll: Option<Duration>,
     /// The active pepper of this process.
-    pub pepper: PepperId,
-    /// `credentials.realm`.
-    pub realm: String,
+    pub(crate) pepper: PepperId,
+    pub(crate) realm: String,
     /// `None`: the store did not answer, which is when an operator asks.
-    pub counts: Option<Counts>,
+    pub(crate) counts: Option<Counts>,
 }
 
 impl Service {
     /// The state of this process and its store.
-    pub async fn status(&self, by: &Principal) -> Result<Status, Error> {
+    pub(crate) async fn status(&self, by: &Principal) -> Result<Status, Error> {
         by.authorise(Operation::Read)?;
         let counts = self.store.counts().await.map_err(Error::lost).ok();
         let now = Instant::now();

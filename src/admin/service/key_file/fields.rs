@@ -1,7 +1,7 @@
 //! What a line of a key file may hold. Every fault names its field, and none repeats what stands there: somebody may have
 //! taken a file of raw keys for one of digests.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::{
     Deserialize, Deserializer,
@@ -9,7 +9,10 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::domain::{Hint, PepperId, Timestamp, text::is_control};
+use crate::{
+    admin::service::error::FieldError,
+    domain::{Hint, PepperId, Timestamp, text::is_control},
+};
 
 /// The most characters of a text.
 const MAX_TEXT: usize = 200;
@@ -17,33 +20,10 @@ const MAX_TEXT: usize = 200;
 /// The end of the year 9999, where every store's calendar ends.
 const LAST_MS: i64 = 253_402_300_799_999;
 
-/// Why a line is none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    /// `binding.networks[2]`; empty for the line itself.
-    field: String,
-    why: String,
-}
-
-impl Fault {
-    pub(super) fn new(field: impl Into<String>, why: impl fmt::Display) -> Self {
-        Self { field: field.into(), why: why.to_string() }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
-        }
-        f.write_str(&self.why)
-    }
-}
-
 /// The JSON of a line. A field that is `null` is as good as absent.
-pub(super) fn parse(line: &[u8]) -> Result<Value, Fault> {
+pub(super) fn parse(line: &[u8]) -> Result<Value, FieldError> {
     let mut value = serde_json::from_slice(line)
-        .map_err(|error| Fault::new("", format_args!("is no JSON, from column {} on", error.column())))?;
+        .map_err(|error| FieldError::new("", format_args!("is no JSON, from column {} on", error.column())))?;
     drop_nulls(&mut value);
     Ok(value)
 }
@@ -60,7 +40,7 @@ fn drop_nulls(value: &mut Value) {
 }
 
 /// What `value` holds, or the first fault in it.
-pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
+pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, FieldError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = match error.path().to_string() {
             root if root == "." => String::new(),
@@ -69,16 +49,16 @@ pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
         let said = error.into_inner().to_string();
         if let Some(name) = said.strip_prefix("missing field `") {
             let parent = if path.is_empty() { path } else { format!("{path}.") };
-            return Fault::new(parent + name.trim_end_matches('`'), "is missing");
+            return FieldError::new(parent + name.trim_end_matches('`'), "is missing");
         }
         // Before that word serde repeats what it found.
         match said.rsplit_once(", expected ") {
-            Some((_, "u64")) => Fault::new(path, "must be a whole number, from 0"),
-            Some((_, "a boolean")) => Fault::new(path, "must be true or false"),
-            Some((_, "a string")) => Fault::new(path, "must be a text"),
-            Some((_, "a sequence")) => Fault::new(path, "must be a list"),
-            Some((_, expected)) => Fault::new(path, format_args!("must be {expected}")),
-            None => Fault::new(path, said),
+            Some((_, "u64")) => FieldError::new(path, "must be a whole number, from 0"),
+            Some((_, "a boolean")) => FieldError::new(path, "must be true or false"),
+            Some((_, "a string")) => FieldError::new(path, "must be a text"),
+            Some((_, "a sequence")) => FieldError::new(path, "must be a list"),
+            Some((_, expected)) => FieldError::new(path, format_args!("must be {expected}")),
+            None => FieldError::new(path, said),
         }
     })
 }

@@ -1,18 +1,22 @@
 //! The file that keys are moved in: JSON Lines, the first of which names the format and the peppers, and the last counts
 //! the keys between. The names are a file format: files of every earlier version must be read by every later one.
 
+mod fields;
+
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fields::{self, End, Fault, hint, maybe_moment, maybe_text, moment, pepper_id, text};
+use super::FieldError;
 use crate::{
     domain::{
         Ban, Binding, Candidate, Fingerprint, Hint, KeyDigest, KeyFacts, KeyId, Network, PepperId, State, Timestamp,
     },
     store::{ArchivedBinding, ExportedKey, KnownPepper, MAX_CANDIDATES},
 };
+
+use fields::{End, hint, maybe_moment, maybe_text, moment, pepper_id, text};
 
 const FORMAT: &str = "key-ip-sentinel keys";
 const VERSION: u64 = 1;
@@ -210,16 +214,16 @@ pub(super) enum Line {
 }
 
 /// The peppers that the first line names.
-pub(super) fn read_header(line: &[u8]) -> Result<Vec<KnownPepper>, Fault> {
+pub(super) fn read_header(line: &[u8]) -> Result<Vec<KnownPepper>, FieldError> {
     const NONE: &str = "this is no file of `sentinel bindings export`";
-    let value = fields::parse(line).ok().filter(Value::is_object).ok_or_else(|| Fault::new("", NONE))?;
+    let value = fields::parse(line).ok().filter(Value::is_object).ok_or_else(|| FieldError::new("", NONE))?;
     if value["format"] != FORMAT {
-        return Err(Fault::new("format", NONE));
+        return Err(FieldError::new("format", NONE));
     }
     // Before the rest: another version may have other fields.
     if let Some(other) = value["version"].as_u64().filter(|version| *version != VERSION) {
         let why = format_args!("is {other}, but this server reads {VERSION}; use one of the file's version");
-        return Err(Fault::new("version", why));
+        return Err(FieldError::new("version", why));
     }
     let Header { peppers, .. } = fields::read(value)?;
     let known = |it: PepperPart| KnownPepper { id: it.id, check_value: *it.check_value.as_bytes() };
@@ -227,7 +231,7 @@ pub(super) fn read_header(line: &[u8]) -> Result<Vec<KnownPepper>, Fault> {
 }
 
 /// A line after the first, whose key must be under one of `peppers`.
-pub(super) fn read(line: &[u8], peppers: &[KnownPepper]) -> Result<Line, Fault> {
+pub(super) fn read(line: &[u8], peppers: &[KnownPepper]) -> Result<Line, FieldError> {
     let value = fields::parse(line)?;
     if value.get("keys").is_some() {
         return fields::read(value).map(|Trailer { keys, .. }| Line::End(keys));
@@ -235,10 +239,13 @@ pub(super) fn read(line: &[u8], peppers: &[KnownPepper]) -> Result<Line, Fault> 
     let KeyPart { key_id: id, digest, pepper, realm, hint, binding, ban, candidates, archived, .. } =
         fields::read(value)?;
     if peppers.iter().all(|known| known.id != pepper) {
-        return Err(Fault::new("pepper", "is none of those that the first line names"));
+        return Err(FieldError::new("pepper", "is none of those that the first line names"));
     }
     if binding.is_none() && ban.is_none() && candidates.is_empty() && archived.is_empty() {
-        return Err(Fault::new("", "holds a key of which nothing is known: no binding, ban, candidates or archived"));
+        return Err(FieldError::new(
+            "",
+            "holds a key of which nothing is known: no binding, ban, candidates or archived",
+        ));
     }
     let (used_at, refused_at, restored_at, note) = binding.as_ref().map_or_else(Default::default, |part| {
         (part.used_at_ms, part.refused_at_ms, part.restored_at_ms, part.note.clone())
@@ -253,18 +260,18 @@ pub(super) fn read(line: &[u8], peppers: &[KnownPepper]) -> Result<Line, Fault> 
 }
 
 impl BindingPart {
-    fn read(self, id: KeyId, hint: Option<Hint>) -> Result<Binding, Fault> {
+    fn read(self, id: KeyId, hint: Option<Hint>) -> Result<Binding, FieldError> {
         let Self { state, networks, created_at_ms, open_until_ms, expires_at_ms, .. } = self;
         let networks = sorted(networks, "binding")?;
         if networks.is_empty() && state != State::Pinned {
-            return Err(Fault::new("binding.networks", "has none; only a pinned key is reserved so"));
+            return Err(FieldError::new("binding.networks", "has none; only a pinned key is reserved so"));
         }
         if open_until_ms.is_some() && state == State::Pinned {
             let why = "does not belong to a pinned binding, which nobody joins";
-            return Err(Fault::new("binding.open_until_ms", why));
+            return Err(FieldError::new("binding.open_until_ms", why));
         }
         if expires_at_ms.is_some() != (state == State::Provisional) {
-            return Err(Fault::new("binding.expires_at_ms", "belongs to provisional bindings, to each of them"));
+            return Err(FieldError::new("binding.expires_at_ms", "belongs to provisional bindings, to each of them"));
         }
         let (created_at, open_until, expires_at) = (created_at_ms, open_until_ms, expires_at_ms);
         Ok(Binding { id, hint, state, networks, created_at, open_until, expires_at })
@@ -279,15 +286,15 @@ impl BanPart {
 }
 
 impl ArchivedPart {
-    fn read(self, nth: usize) -> Result<ArchivedBinding, Fault> {
+    fn read(self, nth: usize) -> Result<ArchivedBinding, FieldError> {
         let Self { networks, created_at_ms: created_at, archived_at_ms: archived_at, .. } = self;
         Ok(ArchivedBinding { networks: sorted(networks, &format!("archived[{nth}]"))?, created_at, archived_at })
     }
 }
 
-fn read_candidates(parts: Vec<CandidatePart>) -> Result<Vec<Candidate>, Fault> {
+fn read_candidates(parts: Vec<CandidatePart>) -> Result<Vec<Candidate>, FieldError> {
     if parts.len() > MAX_CANDIDATES {
-        return Err(Fault::new("candidates", format_args!("are more than {MAX_CANDIDATES}")));
+        return Err(FieldError::new("candidates", format_args!("are more than {MAX_CANDIDATES}")));
     }
     let candidates = parts.iter().map(|part| Candidate { network: part.network, first_at: part.first_at_ms });
     each_once(parts.iter().map(|part| part.network), |nth| format!("candidates[{nth}].network"))?;
@@ -295,16 +302,16 @@ fn read_candidates(parts: Vec<CandidatePart>) -> Result<Vec<Candidate>, Fault> {
 }
 
 /// In the order that stores give them in.
-fn sorted(mut networks: Vec<Network>, of: &str) -> Result<Vec<Network>, Fault> {
+fn sorted(mut networks: Vec<Network>, of: &str) -> Result<Vec<Network>, FieldError> {
     each_once(networks.iter().copied(), |nth| format!("{of}.networks[{nth}]"))?;
     networks.sort_by_cached_key(Network::to_string);
     Ok(networks)
 }
 
-fn each_once(networks: impl Iterator<Item = Network>, name: impl Fn(usize) -> String) -> Result<(), Fault> {
+fn each_once(networks: impl Iterator<Item = Network>, name: impl Fn(usize) -> String) -> Result<(), FieldError> {
     let mut earlier = HashSet::new();
     match networks.enumerate().find(|(_, network)| !earlier.insert(*network)) {
-        Some((nth, _)) => Err(Fault::new(name(nth), "is there twice")),
+        Some((nth, _)) => Err(FieldError::new(name(nth), "is there twice")),
         None => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Written by the version before the lines were derived.
-const EXPORTED: &str = include_str!("../../../tests/fixtures/format/keys.jsonl");
+const EXPORTED: &str = include_str!("../../../../tests/fixtures/format/keys.jsonl");
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
