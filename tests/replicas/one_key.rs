@@ -61,6 +61,11 @@ async fn a_crowd_of_requests_of_one_uncached_key_is_one_read_of_each_replica() {
     }
     // With Redis the first read of all is the store's, and every other replica's is one of Redis.
     let sharing = start((0..REPLICAS).map(|_| crate::fleet::replica(&url, Some(&redis.url())))).await;
+    // A fact that is read before the connection is there is not offered.
+    crate::common::eventually("Redis is connected", async || {
+        (sharing[0].metric("sentinel_redis_up", "").await == 1.0).then_some(())
+    })
+    .await;
     assert_eq!(sharing[0].decision(KEY, OWNER).await.0.reason(), "bound");
     crate::common::eventually("Redis has it", async || (redis.command::<usize>(&["DBSIZE"]).await > 0).then_some(()))
         .await;
