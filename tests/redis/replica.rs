@@ -186,7 +186,11 @@ impl Replica {
     /// Every line of `/metrics` about cache requests.
     pub(crate) fn cache_requests(&self) -> Vec<String> {
         let text = self.metrics.exposition.render();
-        text.lines().filter(|line| line.starts_with("sentinel_cache_requests_total")).map(str::to_owned).collect()
+        let lines = text.lines().filter(|line| line.starts_with("sentinel_cache_requests_total"));
+        let mut lines: Vec<_> = lines.map(str::to_owned).collect();
+        // The exposition has no order of its own.
+        lines.sort();
+        lines
     }
 
     /// The line of `/metrics` that begins so, without its beginning.
