@@ -14,10 +14,11 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: ## install what is missing (system packages as root, Envoy into .tools/); does nothing the second time
+setup: ## install what tests need and is missing (system packages as root, the rest into .tools/)
 	@.ci/setup
 
-run: setup ## the whole thing on this machine: Envoy on 127.0.0.1:10000, Sentinel, a small upstream; Ctrl-C ends all three
+run: ## install what running needs, build, start Sentinel behind Envoy on 127.0.0.1:10000; Ctrl-C ends all
+	@.ci/setup run
 	@.ci/demo
 
 # What reaches the store in more than one way. The store's contract has both stores in one run; what is about SQLite's file
