@@ -65,7 +65,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     let load = || {
         config::load(cli.config.as_deref(), std::env::vars_os()).map_err(|faults| Failure::Config(faults.to_string()))
     };
-    let socket = || cli.admin.clone().map_or_else(|| load().map(|config| config.admin), Ok);
+    let socket = || cli.admin.clone().map_or_else(|| load().map(|config| config.listen.admin), Ok);
     let session = |socket| Session { socket, output: cli.output, screen: Screen::stdout(cli.color) };
     match cli.command {
         Command::Serve => serve(load()?, cli.config.clone()),
@@ -83,7 +83,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Doctor { envoy } => {
             session::no_listing(cli.output)?;
             let config = load()?;
-            let socket = cli.admin.unwrap_or_else(|| config.admin.clone());
+            let socket = cli.admin.unwrap_or_else(|| config.listen.admin.clone());
             doctor::run(config, &socket, &envoy, cli.output)
         }
         Command::Pepper(PepperCommand::Remote(command)) => pepper::run(command, &session(&socket()?)),

@@ -208,7 +208,7 @@ fn judged() -> [(&'static str, Vec<Value>); 2] {
         ..ExplainResponse::default()
     };
     let config = config::load(None, []).unwrap();
-    let (client_ip, credentials, callers) = (config.client_ip, config.credentials, config.callers);
+    let (client_ip, credentials, callers) = (config.client_ip, config.credentials, config.listen.callers);
     let setup = Setup { client_ip, credentials, callers, check_deadline: config.settings.check_deadline };
     let denials = Denials { reason: text("client_ip_unknown"), count: 3, ago: Duration::from_secs(4) };
     let diagnosis = Diagnosis {
