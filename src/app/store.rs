@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tracing::{info, warn};
 
-use super::fatal::Fatal;
+use super::shutdown::Fatal;
 use crate::{
     app::pepper,
     config::{Config, Store as Choice},
