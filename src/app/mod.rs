@@ -1,6 +1,5 @@
 //! The only wiring: [`Config`] → store → engine → servers, and their end.
 
-mod fatal;
 pub mod pepper;
 mod preflight;
 mod reload;
@@ -45,12 +44,12 @@ use crate::{
     },
 };
 
-pub use fatal::Fatal;
 pub use preflight::refusals;
 use reload::Reload;
 pub use reload::Source;
 use replicas::Replicas;
 use servers::ChecksAndHealth;
+pub use shutdown::Fatal;
 use shutdown::{Drain, Signals};
 use store::Opened;
 
@@ -75,7 +74,7 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
     let opened = store::open(&config)?;
     let listeners = Listeners::bind(&config).await?;
     listeners.announce()?;
-    if config.callers == Callers::Unauthenticated {
+    if config.listen.callers == Callers::Unauthenticated {
         warn!(
             "listen.allow_unauthenticated_callers: whoever reaches listen.grpc can claim any client address; only the \
              network keeps him out"
@@ -104,9 +103,9 @@ impl Listeners {
     async fn bind(config: &Config) -> Result<Self, Fatal> {
         let private = Access { mode: 0o600, group: None };
         Ok(Self {
-            admin: Listener::bind(&Address::Unix(config.admin.clone()), &private).await?,
-            grpc: Listener::bind(&config.grpc, &config.grpc_access).await?,
-            http: Listener::bind(&config.http, &private).await?,
+            admin: Listener::bind(&Address::Unix(config.listen.admin.clone()), &private).await?,
+            grpc: Listener::bind(&config.listen.grpc, &config.listen.grpc_access).await?,
+            http: Listener::bind(&config.listen.http, &private).await?,
         })
     }
 
@@ -256,7 +255,7 @@ impl Core {
     fn reload(&self, running: &Config, source: Source, log: Log) -> Reload {
         Reload {
             source,
-            running: running.clone(),
+            running: running.written.clone(),
             settings: Arc::clone(&self.settings),
             log,
             metrics: self.metrics.reload.clone(),
@@ -270,7 +269,7 @@ impl Core {
             ring: Arc::clone(&self.ring),
             credentials: config.credentials.clone(),
             client_ip: config.client_ip.clone(),
-            callers: config.callers.clone(),
+            callers: config.listen.callers.clone(),
             engine: Arc::clone(&self.engine),
             settings: Arc::clone(&self.settings),
             events: self.events.clone(),
@@ -284,7 +283,7 @@ impl Core {
 
     fn checks(&self, config: &Config) -> Server {
         let authorization = Authorization {
-            callers: config.callers.clone(),
+            callers: config.listen.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
             settings: Arc::clone(&self.settings),

@@ -10,10 +10,7 @@ use std::{
 use tracing::warn;
 
 use crate::{
-    domain::{
-        Pepper, PepperId, Peppers, RingFault,
-        key::{WeakPepper, pepper_text},
-    },
+    domain::{Pepper, PepperId, Peppers, RingFault, key::pepper_text},
     files,
 };
 
@@ -28,21 +25,13 @@ pub enum PepperError {
         /// Where a generated one would be.
         file: PathBuf,
     },
-    /// The file cannot be read or written.
+    /// The file cannot be read or written, or holds something that can be guessed.
     #[error("pepper file {}: {cause}", .file.display())]
     File {
         /// Which.
         file: PathBuf,
         /// Why.
         cause: io::Error,
-    },
-    /// The file holds something that can be guessed.
-    #[error("pepper file {}: {cause}", .file.display())]
-    Weak {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        cause: WeakPepper,
     },
     /// With the file's there are too many.
     #[error("pepper.secrets and pepper file {}: {cause}; once the file's pepper is retired, remove the file", .file.display())]
@@ -68,10 +57,9 @@ pub fn resolve(
     data_dir: &Path,
 ) -> Result<Peppers, PepperError> {
     let file = file(data_dir);
-    let found = match files::read(&file, files::SECRET) {
-        Ok(text) => Some(
-            Pepper::given(text.trim_ascii_end()).map_err(|cause| PepperError::Weak { file: file.clone(), cause })?,
-        ),
+    let read = || Pepper::given(files::read(&file, files::SECRET)?.trim_ascii_end()).map_err(io::Error::other);
+    let found = match read() {
+        Ok(pepper) => Some(pepper),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
         Err(cause) => return Err(PepperError::File { file, cause }),
     };
@@ -95,10 +83,10 @@ fn generate(file: PathBuf) -> Result<Pepper, PepperError> {
         out.write_all(b"\n")?;
         out.sync_all()?;
         fs::rename(&unfinished, &file)?;
-        File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+        File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+        Pepper::new(text.as_bytes()).map_err(io::Error::other)
     };
-    write().map_err(|cause| PepperError::File { file: file.clone(), cause })?;
-    let pepper = Pepper::new(text.as_bytes()).map_err(|cause| PepperError::Weak { file: file.clone(), cause })?;
+    let pepper = write().map_err(|cause| PepperError::File { file: file.clone(), cause })?;
     warn!(
         file = %file.display(), pepper = %pepper.id(),
         "generated a pepper; back it up: without it no stored key can be recognised"
@@ -144,10 +132,12 @@ mod tests {
         let file = folder.path().join("pepper");
         for text in ["short\n".to_owned(), "a".repeat(64)] {
             fs::write(&file, text).unwrap();
-            assert!(matches!(resolve(None, None, folder.path()), Err(PepperError::Weak { .. })));
+            let error = resolve(None, None, folder.path()).unwrap_err().to_string();
+            assert!(error.starts_with("pepper file ") && error.contains(": a pepper "), "{error}");
         }
         fs::remove_file(&file).unwrap();
         nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(matches!(resolve(None, None, folder.path()), Err(PepperError::File { .. })));
+        let error = resolve(None, None, folder.path()).unwrap_err().to_string();
+        assert!(error.contains("is not a regular file"), "{error}");
     }
 }

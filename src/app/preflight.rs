@@ -21,7 +21,8 @@ pub fn refusals(config: &Config) -> Vec<String> {
         let owner = if Uid::effective().is_root() { Ok(()) } else { check_owner(&config.data_dir, &found) };
         refusals.extend([owner, check_mode(&config.data_dir, &found)].into_iter().filter_map(Result::err));
     }
-    let sockets = [("listen.admin", Address::Unix(config.admin.clone())), ("listen.grpc", config.grpc.clone())];
+    let sockets =
+        [("listen.admin", Address::Unix(config.listen.admin.clone())), ("listen.grpc", config.listen.grpc.clone())];
     for (setting, address) in sockets {
         if let Address::Unix(path) = address
             && listen::folder(&path).exists()

@@ -16,7 +16,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    config::{Config, Faults, Setting},
+    config::{Config, Faults, Setting, Written},
     settings::LiveSettings,
     telemetry::{logs::Log, metrics::ReloadMetrics},
 };
@@ -36,7 +36,8 @@ pub struct Source {
 /// What takes new settings.
 pub(super) struct Reload {
     pub(super) source: Source,
-    pub(super) running: Config,
+    /// What the process runs by: not always the last file.
+    pub(super) running: Written,
     pub(super) settings: Arc<LiveSettings>,
     pub(super) log: Log,
     pub(super) metrics: ReloadMetrics,
@@ -73,19 +74,17 @@ impl Reload {
                 return;
             }
         };
-        let changed = self.running.written.changed(&config.written);
+        let changed = self.running.changed(&config.written);
         let (live, fixed): (Vec<_>, Vec<_>) = changed.into_iter().partition(|key| is_live(key));
-        self.settings.replace(config.settings.clone());
+        self.settings.replace(config.settings);
         self.log.set_level(config.log_level);
         self.metrics.applied();
         info!(changed = live.join(", "), "the configuration was read again");
         if !fixed.is_empty() {
-            // Compared with what the process runs by, not with the last file: it is told until the restart.
+            // Told until the restart.
             warn!(settings = fixed.join(", "), "these changes need a restart; the running values stay");
         }
-        let mut written = config.written.clone();
-        written.keep(&self.running.written, &fixed);
-        self.running = Config { written, ..config };
+        self.running.take_over(&config.written, &live);
     }
 }
 

@@ -10,7 +10,7 @@ use tonic::{body::Body, transport};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::Service;
 
-use super::fatal::Fatal;
+use super::shutdown::Fatal;
 use crate::{admin, ext_authz::Server, net::listen::Listener};
 
 /// `listen.grpc`: checks, and gRPC health on the same port, so that what is probed is what serves.

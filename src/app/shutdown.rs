@@ -1,6 +1,6 @@
 //! The end of the process: a drain without a failed request, or the first task that ends.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -10,8 +10,10 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::fatal::Fatal;
 use crate::telemetry::health::Health;
+
+/// What ends the process. Its text is for the operator.
+pub type Fatal = Box<dyn Error + Send + Sync>;
 
 /// SIGTERM and SIGINT.
 pub(super) struct Signals {

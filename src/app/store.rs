@@ -1,11 +1,11 @@
 //! `store.url` → a store. SQLite is opened before anything is served; PostgreSQL may be away, and is tried until it is
 //! there.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::fatal::Fatal;
+use super::shutdown::Fatal;
 use crate::{
     app::pepper,
     config::{Config, Store as Choice},
@@ -70,10 +70,6 @@ pub(super) async fn migrate(config: &Config) -> Result<String, Fatal> {
     Ok(place)
 }
 
-/// Between two tries.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(2);
-
 impl Keep {
     /// Ends with what only an operator can mend.
     pub(super) async fn run(self, prepared: impl FnOnce() + Send) -> Fatal {
@@ -102,7 +98,7 @@ fn refusal(fault: OpenError) -> Fatal {
 }
 
 async fn prepare(store: &PostgresStore, peppers: &Peppers) -> Result<(), OpenError> {
-    let (mut backoff, mut told) = (Backoff::new(FIRST_RETRY, LAST_RETRY), false);
+    let (mut backoff, mut told) = (Backoff::default(), false);
     loop {
         match store.prepare(peppers).await {
             Ok(()) => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cached, Entry, lock::locked, reads::Loaded, run_detached};
+use super::{Cached, Entry, Loaded, lock::locked, run_detached};
 use crate::{
     domain::KeyFacts,
     store::{Claim, Claimed, Reading, StoreError},

@@ -4,13 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, future::ready};
 
-use super::{
-    Cached, Entry,
-    entry::Source,
-    lock::locked,
-    reads::{Listed, Loaded, Loading},
-    run_detached,
-};
+use super::{Cached, Entry, Listed, Loaded, Loading, entry::Source, lock::locked, run_detached};
 use crate::{
     domain::{KeyDigests, KeyFacts},
     store::{Reading, StoreError},

@@ -11,23 +11,25 @@
 //! Caches hold what is committed and never arbitrate: an absent key is not cached, and every claim goes to the store.
 
 mod claim;
-mod digest_hasher;
 mod entry;
 mod load;
 mod lock;
-mod reads;
 mod recent_failures;
 mod shared;
 mod turns;
 mod window;
 
 use std::{
-    hash::BuildHasherDefault,
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use futures_util::FutureExt;
+use futures_util::{
+    FutureExt,
+    future::{self, BoxFuture},
+};
 use quick_cache::{
     UnitWeighter,
     sync::{Cache, DefaultLifecycle},
@@ -43,10 +45,8 @@ use crate::{
 pub use entry::Entry;
 pub use shared::{Shared, Writer};
 
-use digest_hasher::DigestHasher;
-use entry::Uses;
+use entry::{Source, Uses};
 use lock::locked;
-use reads::{Loaded, Reads};
 use recent_failures::RecentFailures;
 use turns::Turns;
 use window::Window;
@@ -66,6 +66,30 @@ pub struct Cached {
     patience: Duration,
     uses: Uses,
     recent_failures: RecentFailures,
+}
+
+/// By the first digest, and by where the answer may come from.
+type Reads = HashMap<(KeyDigest, Source), Loading>;
+
+type Loading = future::Shared<BoxFuture<'static, Result<Loaded, StoreError>>>;
+
+/// A reading, and the window's generation when it began.
+#[derive(Clone)]
+struct Loaded {
+    entry: Arc<Entry>,
+    generation: u64,
+}
+
+/// Keeps a read listed until it ends, however it does.
+struct Listed<'a> {
+    reads: &'a Mutex<Reads>,
+    read: (KeyDigest, Source),
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        locked(self.reads).remove(&self.read);
+    }
 }
 
 /// Reads and claims are tasks of their own, because what they learn is worth keeping when their caller is gone. No task
@@ -174,4 +198,23 @@ fn run_detached<T: Send + 'static>(
 ) -> impl Future<Output = Result<T, StoreError>> {
     let task = tokio::spawn(work);
     task.map(|ended| ended.unwrap_or_else(|panicked| Err(StoreError::Unavailable(panicked.to_string()))))
+}
+
+/// A digest is an HMAC: its first eight bytes are as good a hash as any, and no attacker can choose them.
+#[derive(Default)]
+struct DigestHasher(u64);
+
+impl Hasher for DigestHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*first);
+        }
+    }
+
+    /// The length prefix of a hashed slice says nothing about it.
+    fn write_usize(&mut self, _length: usize) {}
 }

@@ -28,6 +28,7 @@ use crate::{
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
+    next_help_heading = "Global options",
     after_help = "\
 Examples:
   sentinel serve                             serve with the built-in defaults
@@ -40,26 +41,19 @@ Exit codes: 0 done, 1 refused or not found, 2 usage or configuration, 3 server u
 )]
 pub(super) struct Cli {
     /// The configuration file (TOML); without one the built-in defaults hold
-    #[arg(
-        long,
-        global = true,
-        help_heading = "Global options",
-        value_name = "FILE",
-        env = "SENTINEL_CONFIG",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, value_name = "FILE", env = "SENTINEL_CONFIG", hide_env_values = true)]
     pub(super) config: Option<PathBuf>,
 
     /// The admin socket to ask, instead of the configured one
-    #[arg(long, global = true, help_heading = "Global options", value_name = "unix:/PATH", value_parser = socket)]
+    #[arg(long, global = true, value_name = "unix:/PATH", value_parser = socket)]
     pub(super) admin: Option<PathBuf>,
 
     /// For people, one JSON document with stable names and RFC 3339 times, or, for listings, CSV (RFC 4180)
-    #[arg(long, global = true, help_heading = "Global options", value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(super) output: Output,
 
     /// Colours: red what is denied, green what is allowed, bold headings; auto: on a terminal without NO_COLOR
-    #[arg(long, global = true, help_heading = "Global options", value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     pub(super) color: Color,
 
     #[command(subcommand)]

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use super::{
     manual,
     reference::key_id,
-    values::{When, decision_id, duration, limit, when},
+    values::{When, duration, limit, when},
 };
 use crate::domain::{
     KeyIdPrefix,
@@ -35,7 +35,7 @@ with a count and the first one's decision id. UNDO is refused once the key has b
 
     /// Print audit records as they are stored, until Ctrl-C
     #[command(after_help = manual::AUDIT_TAIL)]
-    Tail(TailArgs),
+    Tail(FilterArgs),
 }
 
 #[derive(Args)]
@@ -46,14 +46,10 @@ pub(super) struct ExportArgs {
     /// Only before this, in the same forms
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub(super) until: Option<When>,
-    /// Only this kind
-    #[arg(long, value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
-    pub(super) kind: Option<String>,
-    /// Only this key: the first 8 or more hex digits of its id
-    #[arg(long, value_name = "REF", value_parser = key_id)]
-    pub(super) key: Option<KeyIdPrefix>,
+    #[command(flatten)]
+    pub(super) only: FilterArgs,
     /// Only the record whose (first) decision has this id, as a denial tells it
-    #[arg(long, value_name = "ID", value_parser = decision_id)]
+    #[arg(long, value_name = "ID")]
     pub(super) decision: Option<DecisionId>,
     /// RFC 4180 with a header, or a JSON document a line; without this csv, unless --output says json
     #[arg(long, value_name = "FORMAT", value_enum)]
@@ -61,7 +57,7 @@ pub(super) struct ExportArgs {
 }
 
 #[derive(Args)]
-pub(super) struct TailArgs {
+pub(super) struct FilterArgs {
     /// Only this kind
     #[arg(long, value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
     pub(super) kind: Option<String>,
@@ -79,12 +75,8 @@ pub(super) enum Format {
 
 #[derive(Args)]
 pub(super) struct AuditArgs {
-    /// Only this kind
-    #[arg(long, value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
-    pub(super) kind: Option<String>,
-    /// Only this key: the first 8 or more hex digits of its id
-    #[arg(long, value_name = "REF", value_parser = key_id)]
-    pub(super) key: Option<KeyIdPrefix>,
+    #[command(flatten)]
+    pub(super) only: FilterArgs,
     /// Only the key in this file, - for standard input
     #[arg(long, value_name = "PATH", conflicts_with = "key")]
     pub(super) key_file: Option<PathBuf>,
@@ -92,7 +84,7 @@ pub(super) struct AuditArgs {
     #[arg(long, value_name = "NAME", requires = "key_file", conflicts_with = "key")]
     pub(super) profile: Option<String>,
     /// Only the record whose (first) decision has this id, as a denial tells it
-    #[arg(long, value_name = "ID", value_parser = decision_id)]
+    #[arg(long, value_name = "ID")]
     pub(super) decision: Option<DecisionId>,
     /// Only the last so long, such as 30m, 24h or 7d
     #[arg(long, value_name = "DURATION", value_parser = duration)]

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     failure::Failure,
-    reference::{by_file, by_id, key_id},
+    reference::{Which, usage},
     values::network,
 };
 use crate::{admin::api::KeyReference, domain::Network};
@@ -33,7 +33,7 @@ pub(super) struct SetArgs {
 impl SetArgs {
     /// Which key, and its networks.
     pub(super) fn resolve(self) -> Result<(KeyReference, Vec<Network>), Failure> {
-        let (key, words) = key_and_rest(self.words, self.key_file, self.profile)?;
+        let (key, words) = Which::first_of(self.words, self.key_file, self.profile)?;
         let networks = words.iter().map(|text| network(text).map_err(|why| usage("<CIDR>...", &why)));
         let networks: Vec<Network> = networks.collect::<Result<_, _>>()?;
         match (networks.is_empty(), self.reserve) {
@@ -76,7 +76,7 @@ pub(super) struct NoteArgs {
 impl NoteArgs {
     /// Which key, and its note.
     pub(super) fn resolve(self) -> Result<(KeyReference, Option<String>), Failure> {
-        let (key, mut words) = key_and_rest(self.words, self.key_file, self.profile)?;
+        let (key, mut words) = Which::first_of(self.words, self.key_file, self.profile)?;
         let text = words.pop();
         match (words.is_empty(), &text, self.remove) {
             (false, ..) => Err(usage("<TEXT>", "is more than one argument; put quotes around it")),
@@ -109,40 +109,4 @@ pub(super) struct ImportArgs {
     /// The file to read, - for standard input
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
-}
-
-enum Key {
-    Id(KeyReference),
-    File(PathBuf, Option<String>),
-}
-
-impl Key {
-    /// Reads the key file, once everything else is known to be right.
-    fn resolve(self) -> Result<KeyReference, Failure> {
-        match self {
-            Self::Id(reference) => Ok(reference),
-            Self::File(path, profile) => by_file(&path, profile),
-        }
-    }
-}
-
-/// The first word names the key, unless a file does.
-fn key_and_rest(
-    mut words: Vec<String>,
-    key_file: Option<PathBuf>,
-    profile: Option<String>,
-) -> Result<(Key, Vec<String>), Failure> {
-    if let Some(path) = key_file {
-        return Ok((Key::File(path, profile), words));
-    }
-    if words.is_empty() {
-        return Err(Failure::Usage("missing <REF|--key-file <PATH>>; --help shows how".to_owned()));
-    }
-    let reference = key_id(&words.remove(0)).map_err(|why| usage("<REF>", why))?;
-    Ok((Key::Id(by_id(&reference)), words))
-}
-
-/// In the words of the other usage errors, and like them without what was typed.
-fn usage(argument: &str, why: &str) -> Failure {
-    Failure::Usage(format!("{argument}: {why}; --help shows how"))
 }

@@ -10,12 +10,11 @@ use std::time::Duration;
 use super::{
     bindings_args::{ClaimArgs, NoteArgs, SetArgs},
     client::ask,
-    confirm::{self, Consent},
+    confirm,
     failure::Failure,
     json,
-    output::say,
     reference::{Which, by_file},
-    session::{Session, document},
+    session::{Session, document, say, warn_unless},
     show,
 };
 use crate::{
@@ -40,7 +39,7 @@ pub(super) async fn unbind(
         None => None,
     };
     let mut key = which.resolve()?;
-    if to.is_none() && confirm::of_person(yes) == Consent::Ask {
+    if to.is_none() && confirm::is_wanted(yes) {
         let known = look(session, &key).await?;
         let then = if open {
             "Whoever uses it next owns it, a thief too."
@@ -66,7 +65,7 @@ pub(super) async fn set(session: &Session<'_>, args: SetArgs) -> Result<(), Fail
     let yes = args.yes;
     let (mut key, networks) = args.resolve()?;
     let reserve = networks.is_empty();
-    if reserve && confirm::of_anyone(yes)? == Consent::Ask {
+    if reserve && confirm::is_needed(yes)? {
         let by_key = matches!(key.reference, Some(Reference::ApiKey(_)));
         let subject = match look(session, &key).await {
             Ok(known) => {
@@ -123,7 +122,7 @@ pub(super) async fn unban(session: &Session<'_>, which: Which) -> Result<(), Fai
 }
 
 pub(super) async fn undo(session: &Session<'_>, record: i64, yes: bool) -> Result<(), Failure> {
-    if confirm::of_anyone(yes)? == Consent::Ask {
+    if confirm::is_needed(yes)? {
         let request = ListAuditRequest { record, limit: 1, ..Default::default() };
         let answer = ask(session.socket, async |api| api.list_audit(request).await).await?;
         // Where there is nothing to undo, the server says so in its own words.
@@ -151,8 +150,6 @@ fn changed(
     answer: &ChangeResponse,
     table: fn(&ChangeResponse) -> String,
 ) -> Result<(), Failure> {
-    if !answer.in_effect {
-        say("warning: the change is stored, but the server could not read it back yet; it follows with its next poll");
-    }
+    warn_unless(answer.in_effect);
     document(session, || format!("{}Undo: {}\n", table(answer), show::undo(answer.record)), || json::change(answer))
 }

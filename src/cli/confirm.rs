@@ -7,30 +7,19 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::failure::Failure;
 
-/// What becomes of a command that would ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Consent {
-    /// `--yes`, or a script that runs a command of which that was never asked.
-    Given,
-    /// Somebody is there to be asked.
-    Ask,
+/// Whether to ask before a command whose name is fixed: it runs in scripts as it always did.
+pub(super) fn is_wanted(yes: bool) -> bool {
+    !yes && is_person()
 }
 
-/// Of a command whose name is fixed: it runs in scripts as it always did.
-pub(super) fn of_person(yes: bool) -> Consent {
-    if yes || !is_person() { Consent::Given } else { Consent::Ask }
-}
-
-/// Of a command that no script has used without `--yes`.
-pub(super) fn of_anyone(yes: bool) -> Result<Consent, Failure> {
-    match (yes, is_person()) {
-        (true, _) => Ok(Consent::Given),
-        (false, true) => Ok(Consent::Ask),
-        (false, false) => Err(Failure::Usage(
-            "this asks before it changes anything, and there is no terminal to ask on; --yes goes on without"
-                .to_owned(),
-        )),
+/// Whether to ask before a command that no script has used without `--yes`.
+pub(super) fn is_needed(yes: bool) -> Result<bool, Failure> {
+    if yes || is_person() {
+        return Ok(!yes);
     }
+    Err(Failure::Usage(
+        "this asks before it changes anything, and there is no terminal to ask on; --yes goes on without".to_owned(),
+    ))
 }
 
 /// Whoever is asked must see the question and be able to answer it.

@@ -1,34 +1,36 @@
-//! Listings for spreadsheets: RFC 4180, a header row, empty where there is nothing, times in RFC 3339.
+//! Listings for spreadsheets: RFC 4180, a header row, empty where there is nothing, times in RFC 3339. The cells are
+//! those of the JSON.
 
-use crate::{
-    admin::api::{AuditRecord, Key, ListAuditResponse, ListKeysResponse, PromotedKey},
-    domain::Timestamp,
-};
+use serde_json::Value;
+
+use crate::admin::api::{AuditRecord, Key, ListAuditResponse, ListKeysResponse};
 
 use super::{
-    gathered::Walked,
-    show::{state, undo},
+    json,
+    show::{Walked, state},
 };
 
-const KEYS: [&str; 16] = [
-    "key_id",
-    "hint",
-    "state",
-    "networks",
-    "created_at",
-    "open_until",
-    "expires_at",
-    "used_at",
-    "refused_at",
-    "note",
-    "candidates",
-    "banned",
-    "ban_until",
-    "ban_reason",
-    "ban_actor",
-    "banned_at",
+/// Each column, and where its value is in a key's JSON.
+const KEYS: [(&str, &str); 16] = [
+    ("key_id", "/key_id"),
+    ("hint", "/hint"),
+    ("state", "/state"),
+    ("networks", "/binding/networks"),
+    ("created_at", "/binding/created_at"),
+    ("open_until", "/binding/open_until"),
+    ("expires_at", "/binding/expires_at"),
+    ("used_at", "/life/used_at"),
+    ("refused_at", "/life/refused_at"),
+    ("note", "/life/note"),
+    ("candidates", "/candidates"),
+    ("banned", "/banned"),
+    ("ban_until", "/ban/until"),
+    ("ban_reason", "/ban/reason"),
+    ("ban_actor", "/ban/actor"),
+    ("banned_at", "/ban/created_at"),
 ];
 
+/// As they are called in a record's JSON.
 const RECORDS: [&str; 12] = [
     "record",
     "kind",
@@ -48,95 +50,64 @@ const RECORDS: [&str; 12] = [
 const PROMOTED: [&str; 7] = ["key_id", "hint", "outcome", "networks", "undo", "refused", "count"];
 
 pub(super) fn list(answer: &ListKeysResponse) -> String {
-    table(KEYS, answer.keys.iter().map(key))
+    header(&KEYS.map(|(column, _)| column)) + &answer.keys.iter().map(key).collect::<String>()
 }
 
 pub(super) fn records(answer: &ListAuditResponse) -> String {
-    table(RECORDS, answer.records.iter().map(record))
+    records_header() + &answer.records.iter().map(record_line).collect::<String>()
 }
 
 /// The header alone, of records that come one by one.
 pub(super) fn records_header() -> String {
-    line(&RECORDS.map(str::to_owned))
+    header(&RECORDS)
 }
 
 /// The line of one record.
 pub(super) fn record_line(record: &AuditRecord) -> String {
-    line(&self::record(record))
+    named(&RECORDS, &json::message(record))
 }
 
 pub(super) fn promoted(walked: &Walked) -> String {
-    let none = String::new;
-    let row = |key: &PromotedKey| {
-        let PromotedKey { key_id, hint, outcome, networks, record } = key;
-        let undo = if *record > 0 { undo(*record) } else { none() };
-        [key_id.clone(), hint.clone(), outcome.clone(), networks.join(" "), undo, none(), none()]
-    };
     let let_through = walked.let_through.iter().flat_map(|it| {
-        let key = it.key.clone().unwrap_or_default();
-        let networks = key.binding.unwrap_or_default().networks.join(" ");
         it.refused.iter().map(move |refused| {
-            let (id, hint, outcome) = (key.key_id.clone(), key.hint.clone(), "let_through".to_owned());
-            let (network, times) = (refused.network.clone(), refused.would_deny.to_string());
-            [id, hint, outcome, networks.clone(), String::new(), network, times]
+            let mut row = json::let_through_key(it);
+            row["outcome"] = "let_through".into();
+            row["refused"] = refused.network.as_str().into();
+            row["count"] = refused.would_deny.into();
+            row
         })
     });
-    table(PROMOTED, walked.keys.iter().map(row).chain(let_through))
+    let rows = walked.keys.iter().map(json::promoted_key).chain(let_through);
+    header(&PROMOTED) + &rows.map(|row| named(&PROMOTED, &row)).collect::<String>()
 }
 
-fn key(key: &Key) -> [String; 16] {
-    let binding = key.binding.clone().unwrap_or_default();
-    let life = key.life.clone().unwrap_or_default();
-    let candidates: Vec<_> = key.candidates.iter().map(|candidate| candidate.network.as_str()).collect();
-    let ban = key.ban.as_ref();
-    let of_ban = |text: fn(&crate::admin::api::Ban) -> String| ban.map(text).unwrap_or_default();
-    [
-        key.key_id.clone(),
-        key.hint.clone(),
-        Some(state(key)).filter(|state| *state != "-").unwrap_or_default().to_owned(),
-        binding.networks.join(" "),
-        moment(key.binding.as_ref().map(|binding| binding.created_at_ms)),
-        moment(binding.open_until_ms),
-        moment(binding.expires_at_ms),
-        moment(life.used_at_ms),
-        moment(life.refused_at_ms),
-        life.note,
-        candidates.join(" "),
-        ban.is_some_and(|ban| ban.in_force).to_string(),
-        moment(ban.and_then(|ban| ban.until_ms)),
-        of_ban(|ban| ban.reason.clone()),
-        of_ban(|ban| ban.actor.clone()),
-        moment(ban.map(|ban| ban.created_at_ms)),
-    ]
+fn key(key: &Key) -> String {
+    let mut shown = json::message(key);
+    shown["state"] = Some(state(key)).filter(|state| *state != "-").into();
+    shown["candidates"] = key.candidates.iter().map(|candidate| candidate.network.as_str()).collect();
+    shown["banned"] = key.ban.as_ref().is_some_and(|ban| ban.in_force).into();
+    line(KEYS.iter().map(|(_, place)| shown.pointer(place).map(text).unwrap_or_default()))
 }
 
-fn record(record: &AuditRecord) -> [String; 12] {
-    [
-        record.record.to_string(),
-        record.kind.clone(),
-        record.reason.clone(),
-        record.key_id.clone(),
-        record.network.clone(),
-        record.count.to_string(),
-        moment(Some(record.first_at_ms)),
-        moment(Some(record.last_at_ms)),
-        record.actor.clone(),
-        record.decision_id.clone(),
-        record.detail.clone(),
-        if record.undoable { undo(record.record) } else { String::new() },
-    ]
+fn named(columns: &[&str], row: &Value) -> String {
+    line(columns.iter().map(|column| text(&row[*column])))
 }
 
-fn moment(millis: Option<i64>) -> String {
-    millis.map(|millis| Timestamp::from_millis(millis).to_string()).unwrap_or_default()
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
 }
 
-fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    std::iter::once(header.map(str::to_owned)).chain(rows).map(|row| line(&row)).collect()
+fn header(columns: &[&str]) -> String {
+    line(columns.iter().map(|column| (*column).to_owned()))
 }
 
-fn line(cells: &[String]) -> String {
-    cells.iter().map(|text| cell(text)).collect::<Vec<_>>().join(",") + "\r\n"
+fn line(cells: impl Iterator<Item = String>) -> String {
+    cells.map(|text| cell(&text)).collect::<Vec<_>>().join(",") + "\r\n"
 }
 
 /// What begins like a formula gets an apostrophe, or a note could run a command on the desk of whoever opens the file.

@@ -12,10 +12,7 @@ use crate::{
     domain::Timestamp,
 };
 
-use super::{
-    gathered::{Imported, Walked},
-    show::undo,
-};
+use super::show::{Walked, undo};
 
 /// Durations stay in milliseconds, as their names say.
 const DURATIONS: [&str; 2] = ["uptime_ms", "since_poll_ms"];
@@ -59,11 +56,6 @@ pub(super) fn exported(keys: u64, path: &Path) -> Value {
     json!({ "exported": keys, "file": path.display().to_string() })
 }
 
-/// `skipped_key_ids` are of the whole file.
-pub(super) fn imported(Imported { last, skipped }: &Imported) -> Value {
-    with(last, [("skipped_key_ids", json!(skipped))])
-}
-
 pub(super) fn change(answer: &ChangeResponse) -> Value {
     with(answer, [("undo", undo(answer.record).into())])
 }
@@ -80,7 +72,7 @@ pub(super) fn promoted(Walked { dry_run, keys, let_through, end }: &Walked) -> V
     with(end, [("dry_run", json!(dry_run)), ("keys", keys), ("let_through", let_through)])
 }
 
-fn let_through_key(it: &LetThroughKey) -> Value {
+pub(super) fn let_through_key(it: &LetThroughKey) -> Value {
     let key = it.key.clone().unwrap_or_default();
     json!({
         "key_id": key.key_id,
@@ -90,7 +82,7 @@ fn let_through_key(it: &LetThroughKey) -> Value {
     })
 }
 
-fn promoted_key(key: &PromotedKey) -> Value {
+pub(super) fn promoted_key(key: &PromotedKey) -> Value {
     json!({
         "key_id": key.key_id,
         "hint": word(&key.hint),

@@ -1,5 +1,5 @@
 //! The command line. `args` and the `…_args` beside it are the one table of commands, and `manual` what their help says
-//! at length. `serve`, `check-config`, `pepper new` and `shell`'s are done here, `doctor` also looks at this machine, and
+//! at length. `serve`, `check-config`, `pepper new`, `completions` and `man` are done here, `doctor` also looks at this machine, and
 //! every other command asks a running server over its admin socket (`client`) and prints the answer (`show`, `json` or
 //! `csv`). `confirm` asks before what may lock somebody out.
 
@@ -12,12 +12,10 @@ mod confirm;
 mod csv;
 mod doctor;
 mod failure;
-mod gathered;
 mod json;
 mod manual;
 mod moving;
 mod operate;
-mod output;
 mod pepper;
 mod pepper_args;
 mod progress;
@@ -25,7 +23,6 @@ mod promote;
 mod reference;
 mod screen;
 mod session;
-mod shell;
 mod show;
 mod stream;
 mod usage;
@@ -33,7 +30,8 @@ mod values;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 
 use crate::{
     app,
@@ -42,10 +40,9 @@ use crate::{
 };
 use args::{Cli, Command};
 use failure::Failure;
-use output::{print, say};
 use pepper_args::PepperCommand;
 use screen::Screen;
-use session::{Session, running};
+use session::{Session, print, running, say};
 
 /// Runs the command that `args` name, the program's name first.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -65,7 +62,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     let load = || {
         config::load(cli.config.as_deref(), std::env::vars_os()).map_err(|faults| Failure::Config(faults.to_string()))
     };
-    let socket = || cli.admin.clone().map_or_else(|| load().map(|config| config.admin), Ok);
+    let socket = || cli.admin.clone().map_or_else(|| load().map(|config| config.listen.admin), Ok);
     let session = |socket| Session { socket, output: cli.output, screen: Screen::stdout(cli.color) };
     match cli.command {
         Command::Serve => serve(load()?, cli.config.clone()),
@@ -78,12 +75,12 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         }
         Command::Migrate => migrate(&load()?),
         Command::Pepper(PepperCommand::New) => new_pepper(),
-        Command::Completions { shell } => shell::completions(shell),
-        Command::Man { command } => shell::man(&command),
+        Command::Completions { shell } => completions(shell),
+        Command::Man { command } => man(&command),
         Command::Doctor { envoy } => {
             session::no_listing(cli.output)?;
             let config = load()?;
-            let socket = cli.admin.unwrap_or_else(|| config.admin.clone());
+            let socket = cli.admin.unwrap_or_else(|| config.listen.admin.clone());
             doctor::run(config, &socket, &envoy, cli.output)
         }
         Command::Pepper(PepperCommand::Remote(command)) => pepper::run(command, &session(&socket()?)),
@@ -120,4 +117,22 @@ fn new_pepper() -> Result<(), Failure> {
     // Beside the secret, which goes into a file: the next command names it by this.
     say(format_args!("pepper {}", pepper.id()));
     Ok(())
+}
+
+fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sentinel", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
+/// The page of the command that `words` name; without any, of the program.
+fn man(words: &[String]) -> Result<(), Failure> {
+    let mut program = Cli::command();
+    program.build();
+    let Some(command) = words.iter().try_fold(&program, |command, word| command.find_subcommand(word)) else {
+        return Err(Failure::Usage("COMMAND: there is no such command; `sentinel --help` lists them".to_owned()));
+    };
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    print(&String::from_utf8_lossy(&page))
 }

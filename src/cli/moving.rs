@@ -2,10 +2,10 @@
 //! business.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, IsTerminal, Read, Write},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
 };
 
@@ -15,14 +15,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{
     client::{ask, next},
     failure::Failure,
-    gathered::Imported,
     json,
-    output::say,
     progress::Progress,
-    session::{Session, document},
+    reference::open,
+    session::{Session, document, say},
     show,
 };
-use crate::admin::api::{ExportKeysRequest, ImportKeysRequest};
+use crate::admin::api::{ExportKeysRequest, ImportKeysRequest, ImportKeysResponse};
 
 /// As much as the server takes at once.
 const CHUNK: usize = 64 * 1024;
@@ -32,77 +31,46 @@ const NAMED: usize = 20;
 
 /// Writes everything that is there.
 pub(super) async fn export(session: &Session<'_>, path: &Path) -> Result<(), Failure> {
-    let mut out = Out::open(path)?;
+    if path == Path::new("-") {
+        let mut out = io::stdout();
+        let is_seen = out.is_terminal();
+        copy(session, &mut out, is_seen).await?;
+        return Ok(out.flush()?);
+    }
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(Failure::Usage("[FILE]: is no regular file; - is standard output; --help shows how".to_owned()));
+    }
+    // Renamed only when whole: a cut export must not stand where a whole one stood.
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".part");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let keys = copy(session, &mut file, false).await?;
+    file.sync_all()?;
+    fs::rename(unfinished, path)?;
+    document(session, || show::exported(keys, path), || json::exported(keys, path))
+}
+
+/// Returns how many keys there are. `is_seen` says that `out` is the terminal, where no progress must be shown.
+async fn copy(session: &Session<'_>, out: &mut impl Write, is_seen: bool) -> Result<u64, Failure> {
     let mut chunks = ask(session.socket, async |api| api.export_keys(ExportKeysRequest {}).await).await?;
-    let progress = Progress::new(out.is_seen());
+    let progress = Progress::new(is_seen);
     let mut keys = 0;
     while let Some(part) = next(session.socket, &mut chunks).await? {
-        out.write(&part.chunk)?;
+        out.write_all(&part.chunk)?;
         keys = part.keys.max(keys);
         progress.at(format_args!("exported {keys} keys"));
     }
     progress.clear();
-    if out.finish()? {
-        return Ok(());
-    }
-    document(session, || show::exported(keys, path), || json::exported(keys, path))
-}
-
-/// Where an export goes.
-enum Out {
-    Stdout(io::Stdout),
-    /// Renamed only when whole: a cut export must not stand where a whole one stood.
-    File {
-        file: File,
-        unfinished: PathBuf,
-        path: PathBuf,
-    },
-}
-
-impl Out {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        if path == Path::new("-") {
-            return Ok(Self::Stdout(io::stdout()));
-        }
-        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return Err(Failure::Usage(
-                "[FILE]: is no regular file; - is standard output; --help shows how".to_owned(),
-            ));
-        }
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".part");
-        let unfinished = PathBuf::from(unfinished);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        Ok(Self::File { file, unfinished, path: path.to_owned() })
-    }
-
-    /// Whether what is written is seen on the terminal, where no progress must be shown.
-    fn is_seen(&self) -> bool {
-        matches!(self, Self::Stdout(out) if out.is_terminal())
-    }
-
-    fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stdout(out) => out.write_all(chunk),
-            Self::File { file, .. } => file.write_all(chunk),
-        }
-    }
-
-    /// Says whether standard output was it.
-    fn finish(self) -> io::Result<bool> {
-        match self {
-            Self::Stdout(mut out) => out.flush().map(|()| true),
-            Self::File { file, unfinished, path } => {
-                file.sync_all()?;
-                fs::rename(unfinished, path).map(|()| false)
-            }
-        }
-    }
+    Ok(keys)
 }
 
 /// Sends the file, and says what became of it whether or not it came to its end.
 pub(super) async fn import(session: &Session<'_>, path: &Path) -> Result<(), Failure> {
-    let input = open(path)?;
+    if path == Path::new("-") && io::stdin().is_terminal() {
+        say("Reading the file from the terminal; Ctrl-D ends it.");
+    }
+    let cannot = |error| Failure::Usage(format!("{}: cannot be read ({error}); --help shows how", path.display()));
+    let input = open(path).map_err(cannot)?;
     let (chunks, requests) = mpsc::channel(4);
     let (failed, mut reading) = oneshot::channel();
     // A thread that nobody waits for: it may be waiting for its input when the server has already refused it.
@@ -113,24 +81,24 @@ pub(super) async fn import(session: &Session<'_>, path: &Path) -> Result<(), Fai
     });
     let mut answers = ask(session.socket, async |api| api.import_keys(ReceiverStream::new(requests)).await).await?;
     let progress = Progress::new(false);
-    let mut imported = Imported::default();
+    // The last answer, with the skipped keys of all.
+    let mut imported = ImportKeysResponse::default();
     let result = loop {
         match next(session.socket, &mut answers).await {
             Ok(Some(answer)) => {
                 progress.at(format_args!("imported {} keys", answer.keys));
-                let room = NAMED.saturating_sub(imported.skipped.len());
-                imported.skipped.extend(answer.skipped_key_ids.iter().take(room).cloned());
-                imported.last = answer;
+                let skipped = imported.skipped_key_ids.into_iter().chain(answer.skipped_key_ids);
+                imported = ImportKeysResponse { skipped_key_ids: skipped.take(NAMED).collect(), ..answer };
             }
             Ok(None) => break Ok(()),
             Err(failure) => break Err(failure),
         }
     };
     progress.clear();
-    if imported.last.other_realm > 0 {
+    if imported.other_realm > 0 {
         say(format_args!(
             "warning: {} of these keys are of another credentials.realm than this server's, which does not find them",
-            imported.last.other_realm
+            imported.other_realm
         ));
     }
     // Of a file that could not be read to its end the server can only say that it was cut.
@@ -139,26 +107,12 @@ pub(super) async fn import(session: &Session<'_>, path: &Path) -> Result<(), Fai
         Err(_) => result,
     };
     if let Err(failure) = result {
-        if imported.last.keys > 0 {
+        if imported.keys > 0 {
             say(show::imported(&imported).trim_end());
         }
         return Err(failure);
     }
-    document(session, || show::imported(&imported), || json::imported(&imported))
-}
-
-fn open(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
-    if path == Path::new("-") {
-        let input = io::stdin();
-        if input.is_terminal() {
-            say("Reading the file from the terminal; Ctrl-D ends it.");
-        }
-        return Ok(Box::new(input));
-    }
-    match File::open(path) {
-        Ok(file) => Ok(Box::new(file)),
-        Err(error) => Err(Failure::Usage(format!("{}: cannot be read ({error}); --help shows how", path.display()))),
-    }
+    document(session, || show::imported(&imported), || json::message(&imported))
 }
 
 fn pump(mut input: Box<dyn Read + Send>, chunks: &mpsc::Sender<ImportKeysRequest>) -> io::Result<()> {

@@ -4,16 +4,14 @@ use std::io::{self, IsTerminal};
 
 use super::{
     args::{BindingsCommand, ExplainArgs, ListArgs, Output, RemoteCommand},
-    audit_args::{AuditArgs, AuditCommand},
+    audit_args::{AuditArgs, AuditCommand, FilterArgs},
     change,
     client::ask,
     csv,
     failure::Failure,
-    json, moving,
-    output::say,
-    promote,
+    json, moving, promote,
     reference::{Which, by_file, by_id, read_bounded},
-    session::{Session, document, emit, no_listing, running},
+    session::{Session, document, emit, no_listing, running, say},
     show, stream,
 };
 use crate::admin::api::{ExplainRequest, GetKeyRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest};
@@ -138,7 +136,7 @@ async fn status(session: &Session<'_>) -> Result<(), Failure> {
 }
 
 async fn audit(session: &Session<'_>, args: AuditArgs) -> Result<(), Failure> {
-    let AuditArgs { kind, key, key_file, profile, decision, since, limit } = args;
+    let AuditArgs { only: FilterArgs { kind, key }, key_file, profile, decision, since, limit } = args;
     let filtered = kind.is_some() || key.is_some() || key_file.is_some() || decision.is_some() || since.is_some();
     let key = match key_file {
         Some(path) => Some(by_file(&path, profile)?),

@@ -2,12 +2,11 @@
 
 use super::{
     client::ask,
-    confirm::{self, Consent},
+    confirm,
     failure::Failure,
     json,
-    output::say,
     pepper_args::RotationCommand,
-    session::{Session, document, no_listing, running},
+    session::{Session, document, no_listing, running, warn_unless},
     show,
 };
 use crate::{
@@ -26,7 +25,7 @@ pub(super) fn run(command: RotationCommand, session: &Session) -> Result<(), Fai
             }
             RotationCommand::Activate { id } => activate(session, id).await,
             RotationCommand::Retire { id, forget, yes } => {
-                if forget && confirm::of_anyone(yes)? == Consent::Ask {
+                if forget && confirm::is_needed(yes)? {
                     confirm::ask(&format!(
                         "Every key that is still under pepper {id} is forgotten, with its owner and its ban.\n\
                          Whoever uses it next owns it, a thief too. This cannot be undone."
@@ -41,7 +40,7 @@ pub(super) fn run(command: RotationCommand, session: &Session) -> Result<(), Fai
 async fn activate(session: &Session<'_>, id: PepperId) -> Result<(), Failure> {
     let request = ActivatePepperRequest { id: id.to_string() };
     let answer = ask(session.socket, async |api| api.activate_pepper(request).await).await?;
-    warn_if_late(&answer);
+    warn_unless(answer.in_effect);
     document(session, || show::activated(&id), || json::message(&answer))
 }
 
@@ -56,12 +55,6 @@ async fn retire(session: &Session<'_>, id: PepperId, forget: bool) -> Result<(),
             break RotationResponse { forgotten, ..answer };
         }
     };
-    warn_if_late(&answer);
+    warn_unless(answer.in_effect);
     document(session, || show::retired(&id, &answer), || json::message(&answer))
-}
-
-fn warn_if_late(answer: &RotationResponse) {
-    if !answer.in_effect {
-        say("warning: the change is stored, but the server could not read it back yet; it follows with its next poll");
-    }
 }

@@ -2,20 +2,17 @@
 
 use super::{
     client::follow,
-    confirm::{self, Consent},
-    csv,
+    confirm, csv,
     failure::Failure,
-    gathered::Walked,
     json,
-    output::say,
     progress::Progress,
-    session::{Session, emit},
-    show,
+    session::{Session, emit, say},
+    show::{self, Walked},
 };
 use crate::admin::api::{PromoteRequest, promote_response::Event};
 
 pub(super) async fn run(session: &Session<'_>, dry_run: bool, yes: bool) -> Result<(), Failure> {
-    if !dry_run && confirm::of_anyone(yes)? == Consent::Ask {
+    if !dry_run && confirm::is_needed(yes)? {
         let plan = walk(session, true).await?;
         if !plan.keys.is_empty() {
             confirm::ask(&show::plan(&plan))?;

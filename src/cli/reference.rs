@@ -41,6 +41,22 @@ struct Key {
 }
 
 impl Which {
+    /// The first of `words` names the key, unless a file does; and the other words.
+    pub(super) fn first_of(
+        mut words: Vec<String>,
+        key_file: Option<PathBuf>,
+        profile: Option<String>,
+    ) -> Result<(Self, Vec<String>), Failure> {
+        let reference = match key_file {
+            Some(_) => None,
+            None if words.is_empty() => {
+                return Err(Failure::Usage("missing <REF|--key-file <PATH>>; --help shows how".to_owned()));
+            }
+            None => Some(key_id(&words.remove(0)).map_err(|why| usage("<REF>", why))?),
+        };
+        Ok((Self { key: Key { reference, key_file }, profile }, words))
+    }
+
     /// For the wire. Reads the key file.
     pub(super) fn resolve(self) -> Result<KeyReference, Failure> {
         match self.key.key_file {
@@ -57,18 +73,18 @@ pub(super) fn by_id(prefix: &KeyIdPrefix) -> KeyReference {
 
 /// The key in the file at `path`, as `profile` reads it.
 pub(super) fn by_file(path: &Path, profile: Option<String>) -> Result<KeyReference, Failure> {
-    let input: io::Result<Box<dyn Read>> = if path == Path::new("-") {
-        Ok(Box::new(io::stdin()))
-    } else {
-        File::open(path).map(|file| Box::new(file) as _)
-    };
     // The path is not repeated: who takes --key-file for --key writes the key there.
-    let mut key = input
+    let mut key = open(path)
         .and_then(|input| read_bounded(input, MAX_KEY_FILE))
         .map_err(|error| Failure::Usage(format!("cannot read the key file: {error}")))
         .and_then(|bytes| bare_key(&bytes).map_err(|why| Failure::Usage(format!("the key file {why}"))))?;
     let reference = Some(Reference::ApiKey(std::mem::take(&mut *key)));
     Ok(KeyReference { reference, profile: profile.unwrap_or_default() })
+}
+
+/// The file at `path`; - is standard input.
+pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    if path == Path::new("-") { Ok(Box::new(io::stdin())) } else { Ok(Box::new(File::open(path)?)) }
 }
 
 /// Into one allocation: a growing buffer would leave copies of the key behind.
@@ -93,6 +109,11 @@ fn bare_key(bytes: &[u8]) -> Result<Zeroizing<String>, &'static str> {
         return Err("has more than one line; it must hold one bare key and nothing else");
     }
     Ok(Zeroizing::new(line.to_owned()))
+}
+
+/// In the words of clap's own errors, and like them without what was typed.
+pub(super) fn usage(argument: &str, why: &str) -> Failure {
+    Failure::Usage(format!("{argument}: {why}; --help shows how"))
 }
 
 pub(super) fn key_id(text: &str) -> Result<KeyIdPrefix, &'static str> {

@@ -4,15 +4,14 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 
 use super::{
     args::Output,
-    audit_args::{ExportArgs, Format, TailArgs},
+    audit_args::{ExportArgs, FilterArgs, Format},
     client::{ask, next},
     csv,
     failure::Failure,
     json,
-    output::say,
     progress::Progress,
     reference::by_id,
-    session::Session,
+    session::{Session, say},
     show,
     values::When,
 };
@@ -24,7 +23,7 @@ pub(super) const NO_SUCH_DECISION: &str = "no record begins with that decision: 
 
 /// Writes everything that is there.
 pub(super) async fn export(session: &Session<'_>, args: ExportArgs) -> Result<(), Failure> {
-    let ExportArgs { since, until, kind, key, decision, format } = args;
+    let ExportArgs { since, until, only: FilterArgs { kind, key }, decision, format } = args;
     let format = format.unwrap_or(if session.output == Output::Json { Format::Jsonl } else { Format::Csv });
     let (since_ms, within_ms) = bound(since);
     let (until_ms, until_ago_ms) = bound(until);
@@ -44,13 +43,10 @@ pub(super) async fn export(session: &Session<'_>, args: ExportArgs) -> Result<()
     if format == Format::Csv {
         out.write_all(csv::records_header().as_bytes())?;
     }
+    let line = if format == Format::Csv { csv::record_line } else { json_line };
     while let Some(page) = next(session.socket, &mut pages).await? {
         for record in &page.records {
-            let line = match format {
-                Format::Csv => csv::record_line(record),
-                Format::Jsonl => json_line(record),
-            };
-            out.write_all(line.as_bytes())?;
+            out.write_all(line(record).as_bytes())?;
         }
         found += page.records.len();
         progress.at(format_args!("{found} records"));
@@ -63,8 +59,8 @@ pub(super) async fn export(session: &Session<'_>, args: ExportArgs) -> Result<()
 }
 
 /// Writes what comes, until Ctrl-C.
-pub(super) async fn tail(session: &Session<'_>, args: TailArgs) -> Result<(), Failure> {
-    let TailArgs { kind, key } = args;
+pub(super) async fn tail(session: &Session<'_>, args: FilterArgs) -> Result<(), Failure> {
+    let FilterArgs { kind, key } = args;
     let request = TailAuditRequest { kind: kind.unwrap_or_default(), key: key.as_ref().map(by_id) };
     let mut pages = ask(session.socket, async |api| api.tail_audit(request).await).await?;
     let mut out = io::stdout();

@@ -5,11 +5,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use crate::{
     admin::api::Metadata,
-    domain::{
-        Network, PepperId, Timestamp,
-        addr::NetworkError,
-        event::{DecisionId, DecisionIdError},
-    },
+    domain::{Network, PepperId, Timestamp, addr::NetworkError},
 };
 
 pub(super) fn socket(text: &str) -> Result<PathBuf, &'static str> {
@@ -38,10 +34,6 @@ pub(super) fn pepper_id(text: &str) -> Result<PepperId, &'static str> {
         "a pepper's id is 8 lower-case hex digits, as `sentinel pepper list` shows them. What was given is not repeated \
          here: if it is a pepper, it is now in your shell's history"
     })
-}
-
-pub(super) fn decision_id(text: &str) -> Result<DecisionId, DecisionIdError> {
-    text.parse()
 }
 
 pub(super) fn hint(text: &str) -> Result<String, &'static str> {
@@ -93,28 +85,23 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, &'static str> {
 /// humantime knows UTC alone; an offset is taken off.
 fn rfc3339(text: &str) -> Option<Timestamp> {
     let text = text.to_ascii_uppercase();
-    let (local, minutes) = match text.strip_suffix('Z') {
-        Some(utc) => (utc, 0),
-        None => {
-            let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
-            let sign = match offset.as_bytes().first()? {
-                b'+' => 1,
-                b'-' => -1,
-                _ => return None,
-            };
-            let (hours, minutes) = offset[1..].split_once(':')?;
-            let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i64>().ok());
-            let (hours, minutes) = (digits(hours)??, digits(minutes)??);
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            (local, sign * (hours * 60 + minutes))
-        }
-    };
-    let utc = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
-    let since_epoch = utc.duration_since(std::time::UNIX_EPOCH).ok()?;
-    let millis = i64::try_from(since_epoch.as_millis()).ok()?;
-    Some(Timestamp::from_millis(millis - minutes * 60_000))
+    if text.ends_with('Z') {
+        return utc_millis(&text).map(Timestamp::from_millis);
+    }
+    let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+    let (sign, length) = offset.split_at_checked(1)?;
+    // Read as a time of the first day, which checks its digits and its range.
+    let (local, ahead) = (utc_millis(&format!("{local}Z"))?, utc_millis(&format!("1970-01-01T{length}:00Z"))?);
+    match sign {
+        "+" => Some(Timestamp::from_millis(local - ahead)),
+        "-" => Some(Timestamp::from_millis(local + ahead)),
+        _ => None,
+    }
+}
+
+fn utc_millis(text: &str) -> Option<i64> {
+    let since_epoch = humantime::parse_rfc3339(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since_epoch.as_millis()).ok()
 }
 
 #[cfg(test)]

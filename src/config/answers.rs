@@ -10,19 +10,12 @@ use crate::{domain::text, settings::Help};
 const MAX: usize = 500;
 
 pub(super) fn take(source: &mut Source) -> Option<Help> {
-    let text = source.take("answers.help.text", |text| set(text, check_text));
-    let url = source.take("answers.help.url", |text| set(text, check_url));
+    let text = source.take_if_written("answers.help.text", help_text);
+    let url = source.take_if_written("answers.help.url", help_url);
     Some(Help { text: text?, url: url? })
 }
 
-fn set(text: &str, check: impl Fn(&str) -> Result<(), String>) -> Result<Option<String>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    check(text).map(|()| Some(text.to_owned()))
-}
-
-fn check_text(written: &str) -> Result<(), String> {
+fn help_text(written: &str) -> Result<String, String> {
     let length = written.chars().count();
     if length > MAX {
         return Err(format!("the text has {length} characters; at most {MAX} are possible"));
@@ -33,11 +26,11 @@ fn check_text(written: &str) -> Result<(), String> {
     if written.trim().is_empty() {
         return Err("the text is blank".into());
     }
-    Ok(())
+    Ok(written.to_owned())
 }
 
 /// A client shows it as a link, so it is one that means the same everywhere: absolute, and nothing to be escaped.
-fn check_url(text: &str) -> Result<(), String> {
+fn help_url(text: &str) -> Result<String, String> {
     let fault = || format!("{text:?} is not an absolute http:// or https:// URL");
     if text.len() > MAX {
         return Err(format!("the URL has {} characters; at most {MAX} are possible", text.len()));
@@ -52,5 +45,5 @@ fn check_url(text: &str) -> Result<(), String> {
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err("the URL has a user's name or password in it; everyone who is refused would read them".into());
     }
-    Ok(())
+    Ok(text.to_owned())
 }

@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
     source::Source,
-    values::{duration, word},
+    values::{duration, flag},
 };
 
 /// How the audit is kept.
@@ -28,7 +28,7 @@ pub(super) fn take(source: &mut Source) -> Option<Audit> {
         _ => duration(RETENTION)(text).map(Some),
     });
     let spill_max = source.take("audit.spill_max", size);
-    let mask_addresses = source.take("audit.mask_addresses", word(&[("true", true), ("false", false)]));
+    let mask_addresses = source.take("audit.mask_addresses", flag);
     Some(Audit { retention: retention?, spill_max: spill_max?, mask_addresses: mask_addresses? })
 }
 

@@ -1,19 +1,14 @@
 //! `listen.caller_token_file` and `listen.allow_unauthenticated_callers`: whether `listen.grpc` may be where it is.
 
-use std::path::Path;
-
 use super::{source::Source, values::word};
-use crate::{
-    files,
-    net::{
-        caller::{CallerToken, Callers},
-        listen::Address,
-    },
+use crate::net::{
+    caller::{CallerToken, Callers},
+    listen::Address,
 };
 
 /// Whoever reaches the port can claim any client address. So beyond this machine nothing starts by default.
 pub(super) fn take(source: &mut Source, grpc: Option<&Address>) -> Option<Callers> {
-    let token = source.take_secret_file("listen.caller_token_file", token);
+    let token = source.take_secret_file("listen.caller_token_file", CallerToken::new);
     let anyone = source.take("listen.allow_unauthenticated_callers", word(&[("false", false), ("true", true)]));
     let (token, anyone) = (token?, anyone?);
     let beyond = match grpc? {
@@ -41,11 +36,6 @@ pub(super) fn take(source: &mut Source, grpc: Option<&Address>) -> Option<Caller
     }
 }
 
-fn token(file: &str) -> Result<CallerToken, String> {
-    let secret = files::read(Path::new(file), files::SECRET).map_err(|cause| format!("{file}: {cause}"))?;
-    CallerToken::new(secret.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::load_text;
@@ -60,7 +50,7 @@ mod tests {
         let text = text.replace("FILE", &file.display().to_string());
         let config = load_text(&format!("[listen]\n{text}"), &[]);
         assert!(!format!("{config:?}").contains("a-token-of"), "the secret is shown: {config:?}");
-        config.map(|config| config.callers)
+        config.map(|config| config.listen.callers)
     }
 
     #[test]

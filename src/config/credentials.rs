@@ -1,6 +1,9 @@
 //! `credentials.*`: which profile reads the keys, and the profiles that the operator writes himself.
 
-use super::{source::Source, values::word};
+use super::{
+    source::Source,
+    values::{flag, number, word},
+};
 use crate::credential::{Alphabet, Carrier, Credentials, Custom, Dialect, Options, Plus, Profile};
 
 /// A custom profile by its name; `None` if it has faults, which are told already.
@@ -61,11 +64,7 @@ fn canonicalises_like(main: &Profile, other: &Profile) -> Result<(), String> {
 
 fn custom(source: &mut Source, name: String) -> Option<Profile> {
     let key = |field: &str| format!("credentials.custom.{name}.{field}");
-    let flag = word(&[("true", true), ("false", false)]);
-    let length = |text: &str| {
-        let number = text.parse().ok().filter(|number| (8..=8192).contains(number));
-        number.ok_or_else(|| format!("{text:?} is not a number from 8 to 8192"))
-    };
+    let length = |text: &str| number(text, 8..=8192).map(usize::from);
     let before = source.faults.clone();
     let carriers = source.take_list(&key("carriers"), Carrier::parse);
     let prefixes = source.take_list(&key("prefixes"), |text| Ok(text.to_owned()));

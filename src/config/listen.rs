@@ -9,22 +9,28 @@ use crate::net::{
 };
 
 /// Where the process listens.
-pub(super) struct Listeners {
-    pub(super) grpc: Address,
-    pub(super) grpc_access: Access,
-    pub(super) callers: Callers,
-    pub(super) http: Address,
-    pub(super) admin: PathBuf,
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// `listen.grpc`.
+    pub grpc: Address,
+    /// `listen.grpc_mode` and `listen.grpc_group`.
+    pub grpc_access: Access,
+    /// `listen.caller_token_file` and `listen.allow_unauthenticated_callers`. Its `Debug` shows no secret.
+    pub callers: Callers,
+    /// `listen.http`.
+    pub http: Address,
+    /// `listen.admin`: the socket's path.
+    pub admin: PathBuf,
 }
 
 /// `folder` is `data_dir`.
-pub(super) fn take(source: &mut Source, folder: &Path) -> Option<Listeners> {
+pub(super) fn take(source: &mut Source, folder: &Path) -> Option<Listen> {
     let grpc = source.take("listen.grpc", |text| match text.parse()? {
         Address::Unix(path) if path.is_relative() => Err(format!("{text:?} is not unix: and an absolute path")),
         address => Ok(address),
     });
     let mode = source.take("listen.grpc_mode", file_mode);
-    let group = source.take("listen.grpc_group", |text| Ok(Some(text.to_owned()).filter(|name| !name.is_empty())));
+    let group = source.take_if_written("listen.grpc_group", |text| Ok(text.to_owned()));
     let callers = callers::take(source, grpc.as_ref());
     let http = source.take("listen.http", |text| match text.parse()? {
         Address::Tcp(address) => Ok(Address::Tcp(address)),
@@ -39,7 +45,7 @@ pub(super) fn take(source: &mut Source, folder: &Path) -> Option<Listeners> {
         together::listeners(&mut source.faults, grpc, http, admin);
     }
     let grpc_access = Access { mode: mode?, group: group? };
-    Some(Listeners { grpc: grpc?, grpc_access, callers: callers?, http: http?, admin: admin? })
+    Some(Listen { grpc: grpc?, grpc_access, callers: callers?, http: http?, admin: admin? })
 }
 
 fn file_mode(text: &str) -> Result<u32, String> {

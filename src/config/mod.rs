@@ -26,40 +26,22 @@ use std::{
 use tracing_subscriber::filter::LevelFilter;
 
 pub use audit::Audit;
+pub use listen::Listen;
 pub use settings::{SETTINGS, Setting, env_name};
 pub use source::{Faults, SecretFile, Written};
 pub use store::Store;
 
-use crate::{
-    client_ip::Resolver,
-    credential::Credentials,
-    domain::Peppers,
-    net::{
-        caller::Callers,
-        listen::{Access, Address},
-        redis_link,
-    },
-    settings::Settings,
-};
-use listen::Listeners;
+use crate::{client_ip::Resolver, credential::Credentials, domain::Peppers, net::redis_link, settings::Settings};
 use source::Source;
-use values::{duration, path, word};
+use values::{duration, flag, name, path, word};
 
 /// The resolved settings.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `data_dir`.
     pub data_dir: PathBuf,
-    /// `listen.grpc`.
-    pub grpc: Address,
-    /// `listen.grpc_mode` and `listen.grpc_group`.
-    pub grpc_access: Access,
-    /// `listen.caller_token_file` and `listen.allow_unauthenticated_callers`. Its `Debug` shows no secret.
-    pub callers: Callers,
-    /// `listen.http`.
-    pub http: Address,
-    /// `listen.admin`: the socket's path.
-    pub admin: PathBuf,
+    /// `listen.*`. Its `Debug` shows no secret.
+    pub listen: Listen,
     /// `store.url`, `store.url_file` and `store.connections`.
     pub store: Store,
     /// `redis.*`. Its `Debug` shows no password.
@@ -103,7 +85,7 @@ pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsStri
 fn resolve(source: &mut Source) -> Option<Config> {
     let data_dir = source.take("data_dir", path);
     let folder = data_dir.clone().unwrap_or_default();
-    let listeners = listen::take(source, &folder);
+    let listen = listen::take(source, &folder);
     let store = store::take(source, &folder);
     let redis = redis::take(source);
     let peppers = peppers::take(source);
@@ -115,21 +97,16 @@ fn resolve(source: &mut Source) -> Option<Config> {
     if let (Some(client_ip), Some(credentials)) = (&client_ip, &credentials) {
         together::header(&mut source.faults, client_ip, credentials);
     }
-    let realm = source.take("credentials.realm", realm);
-    let hint = source.take("credentials.hint", word(&[("true", true), ("false", false)]));
+    let realm = source.take("credentials.realm", name);
+    let hint = source.take("credentials.hint", flag);
     let settings = live::take(source, proxies.zip(unclaimable));
     let audit = audit::take(source);
     let drain_delay = source.take("drain.delay", duration(Duration::ZERO..=Duration::from_secs(300)));
     let drain_deadline = source.take("drain.deadline", duration(Duration::ZERO..=Duration::from_secs(3600)));
     let log_level = source.take("log.level", word(&LEVELS));
-    let Listeners { grpc, grpc_access, callers, http, admin } = listeners?;
     Some(Config {
         data_dir: data_dir?,
-        grpc,
-        grpc_access,
-        callers,
-        http,
-        admin,
+        listen: listen?,
         store: store?,
         redis: redis?,
         peppers: peppers?,
@@ -154,13 +131,6 @@ const LEVELS: [(&str, LevelFilter); 5] = [
     ("debug", LevelFilter::DEBUG),
     ("trace", LevelFilter::TRACE),
 ];
-
-fn realm(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("{text:?} is not 1 to 64 visible ASCII characters"));
-    }
-    Ok(text.to_owned())
-}
 
 #[cfg(test)]
 mod tests;

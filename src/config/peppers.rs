@@ -1,21 +1,16 @@
 //! `pepper.*`.
 
-use std::path::Path;
-
-use super::source::{HMAC_SECRET_FILE, SecretFile, Source};
-use crate::{
-    domain::{Pepper, Peppers, RingFault},
-    files,
+use super::{
+    source::{HMAC_SECRET_FILE, SecretFile, Source},
+    values::secret,
 };
+use crate::domain::{Pepper, Peppers, RingFault};
 
 /// `Some(None)` is no configured pepper, `None` is a fault.
 pub(super) fn take(source: &mut Source) -> Option<Option<Peppers>> {
     let before = source.faults.clone();
     let from_text = |text: &str| Pepper::written(text).map_err(|fault| fault.to_string());
-    let from_file = |file: &str| {
-        let text = files::read(Path::new(file), files::SECRET).map_err(|cause| format!("{file}: {cause}"))?;
-        Pepper::given(text.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))
-    };
+    let from_file = |file: &str| secret(file, Pepper::given);
     let mut peppers = source.take_list("pepper.secrets", from_text);
     let noted = |name, file: &str| SecretFile { name, path: file.into() };
     for (file, pepper) in source.take_list("pepper.secrets_file", |file| Ok((file.to_owned(), from_file(file)?))) {

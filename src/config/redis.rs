@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::source::Source;
+use super::{
+    source::Source,
+    values::{name, utf8},
+};
 use crate::{files, net::redis_link::Options};
 
 /// `Some(None)` without Redis.
@@ -10,15 +13,11 @@ pub(super) fn take(source: &mut Source) -> Option<Option<Options>> {
     let twice = source.is_written("redis.url") && source.is_written("redis.url_file");
     let alone = source.is_written("redis.ca_file") || source.is_written("redis.prefix");
     let url = source.take_if_written("redis.url", |text| Ok(text.to_owned()));
-    let filed = source.take_secret_file("redis.url_file", |file| {
-        let text = files::read(Path::new(file), files::SECRET).map_err(|cause| format!("{file}: {cause}"))?;
-        let text = std::str::from_utf8(text.trim_ascii_end()).map_err(|_| format!("{file}: is not UTF-8"))?;
-        Ok(text.to_owned())
-    });
+    let filed = source.take_secret_file("redis.url_file", |secret| utf8(secret).map(str::to_owned));
     let ca = source.take_if_written("redis.ca_file", |file| {
         files::read(Path::new(file), files::CONFIG).map_err(|cause| format!("{file}: {cause}"))
     });
-    let prefix = source.take("redis.prefix", prefix);
+    let prefix = source.take("redis.prefix", name);
     if twice {
         source.faults.push("redis.url_file: redis.url is given as well; leave one of the two out".to_owned());
     }
@@ -37,11 +36,6 @@ pub(super) fn take(source: &mut Source) -> Option<Option<Options>> {
             None
         }
     }
-}
-
-fn prefix(text: &str) -> Result<String, String> {
-    let sound = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if sound { Ok(text.to_owned()) } else { Err(format!("{text:?} is not 1 to 64 visible ASCII characters")) }
 }
 
 #[cfg(test)]

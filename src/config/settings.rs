@@ -88,9 +88,9 @@ impl Setting {
     /// The row for `key`, if there is one.
     pub fn find(key: &str) -> Option<&'static Self> {
         SETTINGS.iter().find(|setting| {
-            let (mut wanted, mut found) = (setting.key.split('.'), key.split('.'));
-            let alike = wanted.by_ref().zip(found.by_ref()).all(|(wanted, found)| wanted == found || wanted == "NAME");
-            alike && setting.key.split('.').count() == key.split('.').count()
+            let (wanted, found) = (setting.key.split('.'), key.split('.'));
+            wanted.clone().count() == found.clone().count()
+                && wanted.zip(found).all(|(wanted, found)| wanted == found || wanted == "NAME")
         })
     }
 }

@@ -4,11 +4,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     path::{Path, PathBuf},
 };
 
-use super::settings::{Setting, env_name};
+use super::{
+    settings::{Setting, env_name},
+    values::secret,
+};
 use crate::files;
 
 /// Everything that is wrong with a config, found in one go.
@@ -48,8 +51,8 @@ impl Written {
         self.0.keys().chain(other.0.keys()).filter(differs).cloned().collect()
     }
 
-    /// Has of `keys` what `other` has.
-    pub fn keep(&mut self, other: &Self, keys: &[String]) {
+    /// Has of `keys` from now on what `other` has.
+    pub fn take_over(&mut self, other: &Self, keys: &[String]) {
         for key in keys {
             match other.0.get(key) {
                 Some(hash) => self.0.insert(key.clone(), *hash),
@@ -66,6 +69,7 @@ struct Entry {
     text: Text,
 }
 
+#[derive(Hash)]
 enum Text {
     One(String),
     Many(Vec<String>),
@@ -123,15 +127,8 @@ impl Source {
 
     /// What is written, to be compared with a later reading. Hashes, because it may be secret.
     pub(super) fn fingerprints(&self) -> Written {
-        let hash = |text: &Text| {
-            let mut hasher = DefaultHasher::new();
-            match text {
-                Text::One(text) => text.hash(&mut hasher),
-                Text::Many(texts) => texts.hash(&mut hasher),
-            }
-            hasher.finish()
-        };
-        Written(self.written.iter().map(|(key, entry)| (key.clone(), hash(&entry.text))).collect())
+        let hasher = BuildHasherDefault::<DefaultHasher>::new();
+        Written(self.written.iter().map(|(key, entry)| (key.clone(), hasher.hash_one(&entry.text))).collect())
     }
 
     fn read_file(&mut self, file: &Path) {
@@ -222,13 +219,13 @@ impl Source {
         self.take(key, |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) })
     }
 
-    /// As [`Source::take_if_written`], for the path of a file with a secret.
-    pub(super) fn take_secret_file<T>(
+    /// As [`Source::take_if_written`], for the path of a file with a secret, which is what `parse` is given.
+    pub(super) fn take_secret_file<T, E: fmt::Display>(
         &mut self,
         key: &'static str,
-        read: impl Fn(&str) -> Result<T, String>,
+        parse: impl Fn(&[u8]) -> Result<T, E>,
     ) -> Option<Option<T>> {
-        let taken = self.take_if_written(key, |file| Ok((PathBuf::from(file), read(file)?)))?;
+        let taken = self.take_if_written(key, |file| Ok((PathBuf::from(file), secret(file, &parse)?)))?;
         Some(taken.map(|(path, secret)| {
             self.secret_files.push(SecretFile { name: key, path });
             secret

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{source::Source, values::number};
-use crate::{files, store::postgres};
+use super::{
+    source::Source,
+    values::{number, utf8},
+};
+use crate::store::postgres;
 
 /// `store.url` and what belongs to it.
 #[derive(Clone, Debug)]
@@ -18,11 +21,7 @@ pub(super) fn take(source: &mut Source, folder: &Path) -> Option<Store> {
     let connections = source.take("store.connections", |text| number(text, 1..=500));
     let connections = usize::from(connections?);
     let from_text = |text: &str| parse(&text.replace("DATA_DIR", &folder.to_string_lossy()), connections);
-    let from_file = |file: &str| {
-        let text = files::read(Path::new(file), files::SECRET).map_err(|cause| format!("{file}: {cause}"))?;
-        let text = std::str::from_utf8(text.trim_ascii_end()).map_err(|_| format!("{file}: is not UTF-8"))?;
-        parse(text, connections).map_err(|fault| format!("{file}: {fault}"))
-    };
+    let from_file = |secret: &[u8]| parse(utf8(secret)?, connections);
     let twice = source.is_written("store.url") && source.is_written("store.url_file");
     let (written, filed) = (source.take("store.url", from_text), source.take_secret_file("store.url_file", from_file));
     if twice {

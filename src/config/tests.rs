@@ -18,9 +18,9 @@ pub(super) fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Config, Stri
 #[test]
 fn nothing_written_is_the_embedded_default() {
     let config = load(None, []).unwrap();
-    assert_eq!(config.grpc.to_string(), "127.0.0.1:9191");
-    assert_eq!(config.http.to_string(), "127.0.0.1:9192");
-    assert_eq!(config.admin, Path::new("./sentinel-data/admin.sock"));
+    assert_eq!(config.listen.grpc.to_string(), "127.0.0.1:9191");
+    assert_eq!(config.listen.http.to_string(), "127.0.0.1:9192");
+    assert_eq!(config.listen.admin, Path::new("./sentinel-data/admin.sock"));
     assert!(matches!(&config.store, Store::Sqlite(path) if path == Path::new("./sentinel-data/sentinel.db")));
     assert_eq!(config.settings.check_deadline, Duration::from_millis(150));
     assert_eq!(config.settings.stale_grace, Duration::from_secs(600));
@@ -39,8 +39,8 @@ fn the_environment_overrides_the_file() {
     )
     .unwrap();
     assert_eq!(config.data_dir, Path::new("/b"));
-    assert_eq!(config.grpc.to_string(), "unix:/run/x.sock");
-    assert_eq!(config.admin, Path::new("/b/admin.sock"));
+    assert_eq!(config.listen.grpc.to_string(), "unix:/run/x.sock");
+    assert_eq!(config.listen.admin, Path::new("/b/admin.sock"));
     assert_eq!(config.settings.binding.unclaimable.len(), 2);
 }
 

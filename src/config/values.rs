@@ -1,6 +1,13 @@
 //! How the text of a setting becomes a value.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    fmt::Display,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::files;
 
 /// One of a closed list of words. A word of a later version is as unknown as a typing error.
 pub(super) fn word<T: Clone>(words: &[(&'static str, T)]) -> impl Fn(&str) -> Result<T, String> {
@@ -11,6 +18,10 @@ pub(super) fn word<T: Clone>(words: &[(&'static str, T)]) -> impl Fn(&str) -> Re
             format!("{text:?} is not one of: {}", all.join(", "))
         })
     }
+}
+
+pub(super) fn flag(text: &str) -> Result<bool, String> {
+    word(&[("true", true), ("false", false)])(text)
 }
 
 pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Duration, String> {
@@ -32,4 +43,19 @@ pub(super) fn number(text: &str, range: RangeInclusive<u16>) -> Result<u16, Stri
 
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("a path is expected".into()) } else { Ok(text.into()) }
+}
+
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let sound = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if sound { Ok(text.to_owned()) } else { Err(format!("{text:?} is not 1 to 64 visible ASCII characters")) }
+}
+
+/// What `parse` makes of the secret in `file`.
+pub(super) fn secret<T, E: Display>(file: &str, parse: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, String> {
+    let secret = files::read(Path::new(file), files::SECRET).map_err(|cause| format!("{file}: {cause}"))?;
+    parse(secret.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))
+}
+
+pub(super) fn utf8(secret: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(secret).map_err(|_| "is not UTF-8".into())
 }

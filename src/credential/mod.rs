@@ -13,7 +13,6 @@ mod name;
 mod passthrough;
 mod profile;
 mod protocol;
-mod query;
 mod seen;
 mod slot;
 mod table;

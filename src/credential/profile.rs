@@ -3,9 +3,8 @@
 use super::{
     carrier::{Carrier, Header, Place},
     grammar::Grammar,
-    name::{Names, same_name},
+    name::{self, Names, same_name},
     passthrough::Ignored,
-    query,
     slot::Slot,
     text::Plus,
     unread::Unread,
@@ -102,8 +101,29 @@ impl Profile {
                 carrier.take(&header, &self.grammar, slot);
             }
         }
-        query::take(path, self.carriers, self.names, &mut slots);
+        self.collect_parameters(path, &mut slots);
         (slots, upgrade)
+    }
+
+    /// Puts the query's parameters into the slots of their carriers. The query is split at `&` only.
+    fn collect_parameters<'a>(&self, path: &'a [u8], slots: &mut Slots<'a>) {
+        if !self.carriers.iter().any(|carrier| matches!(carrier.place, Place::Query(_))) {
+            return;
+        }
+        let Some(start) = path.iter().position(|byte| *byte == b'?') else { return };
+        for parameter in path[start + 1..].split(|byte| *byte == b'&') {
+            let end = parameter.iter().position(|byte| *byte == b'=').unwrap_or(parameter.len());
+            let value = parameter.get(end + 1..).unwrap_or_default();
+            for (carrier, slot) in self.carriers.iter().zip(slots.iter_mut()) {
+                let Place::Query(name) = carrier.place else { continue };
+                if let Some(written) = name::parameter(&parameter[..end], name, self.names) {
+                    slot.put(value, written);
+                }
+                if self.names == Names::Unknown && name::is_behind_semicolon(parameter, name) {
+                    slot.fill(Slot::Broken);
+                }
+            }
+        }
     }
 
     pub(super) fn read(&self, carrier: &Carrier, slot: &Slot, opaque_jwt: bool) -> Reading {

@@ -75,7 +75,16 @@ const fn query(name: &'static str, source: &'static str) -> Carrier {
 pub(super) const PROTOCOL: Carrier =
     Carrier { place: Place::Protocol(Unmarked::Ignored), form: Form::Bare, placeholders: &[], source: BROWSER };
 
-const ALNUM_48: &[Format] = &[Format { prefix: "", alphabet: Alphabet::ALNUM, length: (48, 48) }];
+const fn format(prefix: &'static str, alphabet: Alphabet, min: usize, max: usize) -> Format {
+    Format { prefix, alphabet, length: (min, max) }
+}
+
+/// Of an upstream that looks up what it is shown, and reads no JSON Web Tokens.
+const fn grammar(formats: &'static [Format], source: &'static str) -> Grammar {
+    Grammar { canonical: Canonicalisation::IDENTITY, formats, may_be_jwt: false, source }
+}
+
+const ALNUM_48: &[Format] = &[format("", Alphabet::ALNUM, 48, 48)];
 const ONE_API_CANONICAL: Canonicalisation =
     Canonicalisation { strip: "sk-", channel: true, fold: true, ..Canonicalisation::IDENTITY };
 
@@ -96,38 +105,23 @@ pub const PROFILES: [Profile; 8] = [
             header("api-key", Form::Bare, OURS),
             PROTOCOL,
         ],
-        Grammar {
-            canonical: Canonicalisation::IDENTITY,
-            // Shorter is a placeholder or garbage, and must not claim.
-            formats: &[Format { prefix: "", alphabet: Alphabet::TOKEN, length: (8, 4096) }],
-            may_be_jwt: true,
-            source: OURS,
-        },
+        // Shorter is a placeholder or garbage, and must not claim.
+        Grammar { may_be_jwt: true, ..grammar(&[format("", Alphabet::TOKEN, 8, 4096)], OURS) },
     ),
     Profile::new(
         "openai",
         Dialect::OpenAi,
         &[header("authorization", Form::Bearer, OPENAI), PROTOCOL],
-        Grammar {
-            canonical: Canonicalisation::IDENTITY,
-            formats: &[
-                Format { prefix: "sk-", alphabet: Alphabet::BASE64URL, length: (20, 256) },
-                Format { prefix: "ek_", alphabet: Alphabet::BASE64URL, length: (20, 256) },
-            ],
-            may_be_jwt: false,
-            source: OPENAI_KEY,
-        },
+        grammar(
+            &[format("sk-", Alphabet::BASE64URL, 20, 256), format("ek_", Alphabet::BASE64URL, 20, 256)],
+            OPENAI_KEY,
+        ),
     ),
     Profile::new(
         "anthropic",
         Dialect::Anthropic,
         &[header("x-api-key", Form::Bare, ANTHROPIC), header("authorization", Form::Bearer, ANTHROPIC), PROTOCOL],
-        Grammar {
-            canonical: Canonicalisation::IDENTITY,
-            formats: &[Format { prefix: "sk-ant-", alphabet: Alphabet::BASE64URL, length: (20, 256) }],
-            may_be_jwt: false,
-            source: ANTHROPIC_KEY,
-        },
+        grammar(&[format("sk-ant-", Alphabet::BASE64URL, 20, 256)], ANTHROPIC_KEY),
     ),
     Profile::new(
         "azure-openai",
@@ -144,12 +138,11 @@ pub const PROFILES: [Profile; 8] = [
         ],
         Grammar {
             canonical: Canonicalisation { fold: true, ..Canonicalisation::IDENTITY },
-            formats: &[
-                Format { prefix: "", alphabet: Alphabet::ALNUM, length: (32, 128) },
-                Format { prefix: "", alphabet: Alphabet::ALNUM.and(b"+/="), length: (88, 88) },
-            ],
             may_be_jwt: true,
-            source: AZURE_KEY,
+            ..grammar(
+                &[format("", Alphabet::ALNUM, 32, 128), format("", Alphabet::ALNUM.and(b"+/="), 88, 88)],
+                AZURE_KEY,
+            )
         },
     ),
     Profile::new(
@@ -168,21 +161,16 @@ pub const PROFILES: [Profile; 8] = [
             header("x-http-method-override", Form::Never, GEMINI_OVERRIDE),
             PROTOCOL,
         ],
-        Grammar {
-            canonical: Canonicalisation::IDENTITY,
-            formats: &[
-                Format { prefix: "AIza", alphabet: Alphabet::BASE64URL, length: (39, 39) },
-                Format { prefix: "AQ.", alphabet: Alphabet::BASE64URL.and(b"."), length: (20, 256) },
-            ],
-            may_be_jwt: false,
-            source: GEMINI_KEY,
-        },
+        grammar(
+            &[format("AIza", Alphabet::BASE64URL, 39, 39), format("AQ.", Alphabet::BASE64URL.and(b"."), 20, 256)],
+            GEMINI_KEY,
+        ),
     ),
     Profile::new(
         "one-api",
         Dialect::OpenAi,
         &[header("authorization", Form::BearerOrBare, ONE_API), PROTOCOL],
-        Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: ONE_API_KEY },
+        Grammar { canonical: ONE_API_CANONICAL, ..grammar(ALNUM_48, ONE_API_KEY) },
     ),
     Profile {
         ignored: &[Ignored {
@@ -197,24 +185,14 @@ pub const PROFILES: [Profile; 8] = [
             Dialect::OpenAi,
             &[
                 // Its Midjourney clients send the placeholder here and the key in mj-api-secret.
-                Carrier {
-                    place: Place::Header("authorization"),
-                    form: Form::BearerOrBare,
-                    placeholders: &["midjourney-proxy"],
-                    source: NEW_API,
-                },
+                Carrier { placeholders: &["midjourney-proxy"], ..header("authorization", Form::BearerOrBare, NEW_API) },
                 header("x-api-key", Form::Bare, NEW_API),
                 header("x-goog-api-key", Form::Bare, NEW_API),
                 header("mj-api-secret", Form::BearerOrBare, NEW_API),
                 query("key", NEW_API),
-                Carrier {
-                    place: Place::Protocol(Unmarked::IsKey),
-                    form: Form::Bare,
-                    placeholders: &[],
-                    source: NEW_API_SOCKET,
-                },
+                Carrier { place: Place::Protocol(Unmarked::IsKey), source: NEW_API_SOCKET, ..PROTOCOL },
             ],
-            Grammar { canonical: ONE_API_CANONICAL, formats: ALNUM_48, may_be_jwt: false, source: NEW_API_KEY },
+            Grammar { canonical: ONE_API_CANONICAL, ..grammar(ALNUM_48, NEW_API_KEY) },
         )
     },
     Profile {
@@ -253,12 +231,7 @@ pub const PROFILES: [Profile; 8] = [
                 query("key", LITELLM),
                 Carrier { source: LITELLM_SOCKET, ..PROTOCOL },
             ],
-            Grammar {
-                canonical: Canonicalisation::IDENTITY,
-                formats: &[Format { prefix: "sk-", alphabet: Alphabet::BASE64URL, length: (16, 256) }],
-                may_be_jwt: true,
-                source: LITELLM_KEY,
-            },
+            Grammar { may_be_jwt: true, ..grammar(&[format("sk-", Alphabet::BASE64URL, 16, 256)], LITELLM_KEY) },
         )
     },
 ];

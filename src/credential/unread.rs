@@ -19,7 +19,7 @@ pub const CREDENTIAL_HEADERS: [&str; 9] = [
 ];
 
 /// Those of [`CREDENTIAL_HEADERS`] that are no carriers, in their order: never written down, so never forgotten.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Unread {
     names: [&'static str; CREDENTIAL_HEADERS.len()],
     count: usize,
@@ -59,11 +59,5 @@ impl Deref for Unread {
 
     fn deref(&self) -> &Self::Target {
         self.names.get(..self.count).unwrap_or_default()
-    }
-}
-
-impl std::fmt::Debug for Unread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
     }
 }

@@ -61,18 +61,16 @@ impl Diagnosis {
         let code = Code::ConfigDiffers;
         report.looked_at(code);
         let Setup { client_ip, credentials, callers, .. } = setup;
-        let list = |names: &[String]| names.join(", ");
+        let proxies: Vec<_> = client_ip.trusted_proxies.iter().map(ToString::to_string).collect();
         let here = [
             ("client_ip.source", client_ip.source.as_str().to_owned()),
             ("client_ip.header", client_ip.header().unwrap_or_default().to_owned()),
-            (
-                "client_ip.trusted_proxies",
-                list(&client_ip.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>()),
-            ),
-            ("the profiles", list(&credentials.profiles().map(|profile| profile.name.to_owned()).collect::<Vec<_>>())),
+            ("client_ip.trusted_proxies", proxies.join(", ")),
+            ("the profiles", credentials.names().collect::<Vec<_>>().join(", ")),
             ("how callers are known", callers.as_str().to_owned()),
         ];
-        let server = [&self.source, &self.header, &list(&self.trusted_proxies), &list(&self.profiles), &self.callers];
+        let (proxies, profiles) = (self.trusted_proxies.join(", "), self.profiles.join(", "));
+        let server = [&self.source, &self.header, &proxies, &profiles, &self.callers];
         let pairs = here.iter().zip(server).filter(|((_, here), there)| here != *there);
         let differing: Vec<_> =
             pairs.map(|((name, here), there)| format!("{name} is {there:?} there, {here:?} here")).collect();

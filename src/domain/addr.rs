@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 /// A client's address after folding: an IPv4 address never hides in an IPv6 one.
 ///
@@ -33,30 +33,16 @@ impl ClientIp {
     /// Whether this address may never own a key: it is no single client's (unspecified, multicast, link-local), or it
     /// embeds an address that anyone may choose (`::/96`, Teredo `2001::/32`). Loopback, `::1` included, may own.
     pub fn is_never_an_owner(self) -> bool {
-        match self.0 {
-            IpAddr::V4(ip) => ip.is_unspecified() || ip.is_multicast() || ip.is_link_local(),
-            IpAddr::V6(ip) if ip.is_loopback() => false,
-            IpAddr::V6(ip) => {
-                let segments = ip.segments();
-                ip.is_multicast()
-                    || ip.is_unicast_link_local()
-                    || segments[..6] == [0; 6]
-                    || segments[..2] == [0x2001, 0]
-            }
-        }
+        let is_ipv6_loopback = matches!(self.0, IpAddr::V6(ip) if ip.is_loopback());
+        !is_ipv6_loopback && Network::exactly(self).has_never_owners()
     }
 }
 
 /// The IPv4 address that `ip` stands for, if it is one in disguise.
 fn fold(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
-    let segments = ip.segments();
-    if segments[..6] == NAT64 {
-        let [a, b] = segments[6].to_be_bytes();
-        let [c, d] = segments[7].to_be_bytes();
-        return Some(Ipv4Addr::new(a, b, c, d));
-    }
-    ip.to_ipv4_mapped()
+    let is_nat64 = ip.segments()[..6] == NAT64;
+    if is_nat64 { Some(Ipv4Addr::from_bits(ip.to_bits() as u32)) } else { ip.to_ipv4_mapped() }
 }
 
 /// Strict: no port, no brackets, no zone id, no octal. Callers that may meet those forms strip them first.
@@ -85,13 +71,15 @@ impl Network {
     /// `::1` owns as `/128`: its `/64` would take in all of `::/96`.
     pub fn owning(ip: ClientIp) -> Self {
         match ip.ip() {
-            IpAddr::V4(v4) => Self(Ipv4Net::from(v4).into()),
-            IpAddr::V6(v6) if v6.is_loopback() => Self(Ipv6Net::from(v6).into()),
-            IpAddr::V6(v6) => {
-                let high = v6.to_bits() >> 64 << 64;
-                Self(Ipv6Net::new_assert(Ipv6Addr::from_bits(high), 64).into())
-            }
+            IpAddr::V4(_) => Self::exactly(ip),
+            IpAddr::V6(v6) if v6.is_loopback() => Self::exactly(ip),
+            IpAddr::V6(_) => Self::around(ip, 64),
         }
+    }
+
+    /// The network of `bits` that `ip` lies in; the address alone where no network has so many.
+    pub(super) fn around(ip: ClientIp, bits: u8) -> Self {
+        IpNet::new(ip.ip(), bits).map_or(Self::exactly(ip), |net| Self(net.trunc()))
     }
 
     /// The network around this one that `audit.mask_addresses` shows instead: the IPv4 `/24`, the IPv6 `/48`.

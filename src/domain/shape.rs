@@ -2,8 +2,6 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use ipnet::IpNet;
-
 use super::{ClientIp, Network};
 
 /// The shape of learned bindings: `binding.*`.
@@ -51,7 +49,7 @@ impl Shape {
             (None, IpAddr::V6(_)) => self.prefix_v6,
         };
         // More bits than the family has cannot be configured; if they were, the address alone would own.
-        Network::from_net(IpNet::new(ip.ip(), bits).map_or_else(|_| IpNet::from(ip.ip()), |net| net.trunc()))
+        Network::around(ip, bits)
     }
 
     /// Whether more than one network may own a key.

@@ -34,15 +34,6 @@ const BATCH: usize = 1_000;
 /// flush is due, and what a kill takes with it is less than two seconds old.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What a flush brings.
-pub(super) struct Load {
-    pub(super) records: Vec<Record>,
-    /// Every denial before this is in it, or in an earlier one.
-    pub(super) at: Timestamp,
-    /// Until the last run's gap is in the audit, this run has not flushed anything.
-    pub(super) has_gap: bool,
-}
-
 /// One for each run. Its flushes must not overlap.
 pub(super) struct AuditWriter {
     store: Arc<dyn Upkeep>,
@@ -76,14 +67,14 @@ impl AuditWriter {
         Ok((Self { store, metrics, lost, spool, batches, disk }, before))
     }
 
-    /// Makes the load durable, or counts it as lost, and then delivers what waits on the disk for as long as `patience`
-    /// lasts. False if any of it was lost.
-    pub(super) async fn flush(&self, load: Load, patience: Duration) -> bool {
-        let Load { records, at, has_gap } = load;
+    /// Makes `records` durable, or counts them as lost, and then delivers what waits on the disk for as long as `patience`
+    /// lasts. Every denial before `at` is in them, or in those of an earlier flush. Until the last run's gap, if they
+    /// have it, is in the audit, this run has not flushed anything. False if any of them was lost.
+    pub(super) async fn flush(&self, records: Vec<Record>, at: Timestamp, has_gap: bool, patience: Duration) -> bool {
         let (started, is_sync) = (Instant::now(), !records.is_empty());
         let mut left = self.numbered(records);
         // What waits goes first: a spool's batches must come in their order.
-        if self.disk().spill.is_empty() {
+        if lock(&self.disk).spill.is_empty() {
             left = self.offer(left, started + PATIENCE).await;
         }
         let lost = self.spill(left).await;
@@ -98,7 +89,7 @@ impl AuditWriter {
             .await;
         }
         self.deliver(started + patience.max(PATIENCE)).await;
-        self.metrics.spilled.set(self.disk().spill.bytes() as f64);
+        self.metrics.spilled.set(lock(&self.disk).spill.bytes() as f64);
         is_whole
     }
 
@@ -148,7 +139,7 @@ impl AuditWriter {
             Ok(Err(cause)) => Err(cause.to_string()),
             Err(_) => Err("it does not answer in time".to_owned()),
         };
-        let before = std::mem::replace(&mut self.disk().taken, taken.is_ok());
+        let before = std::mem::replace(&mut lock(&self.disk).taken, taken.is_ok());
         match &taken {
             Ok(()) if !before => info!("the store takes the audit again"),
             Err(cause) if before => warn!(%cause, "the store does not take the audit; it waits on the disk"),
@@ -189,18 +180,14 @@ impl AuditWriter {
         let disk = Arc::clone(&self.disk);
         spawn_blocking(move || work(&mut lock(&disk))).await.ok()
     }
-
-    /// For what needs no I/O.
-    fn disk(&self) -> MutexGuard<'_, Disk> {
-        lock(&self.disk)
-    }
 }
 
+/// Beside [`AuditWriter::on_disk`], for what needs no I/O.
 fn lock(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
     disk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A gap is a record, but no denial.
-fn denials(records: &[Record]) -> u64 {
+pub(super) fn denials(records: &[Record]) -> u64 {
     records.iter().filter(|record| record.reason.is_some()).map(|record| record.count).sum()
 }

@@ -9,7 +9,6 @@
 
 mod audit_writer;
 mod event;
-mod log;
 mod pipeline;
 mod queue;
 mod run;
@@ -21,8 +20,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use tokio::sync::oneshot;
 
 pub use event::{Denial, Event};
-pub use log::JsonLog;
-pub use sink::EventSink;
+pub use sink::{EventSink, JsonLog};
 
 use crate::{
     domain::event::EventKind,

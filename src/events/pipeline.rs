@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     Denial,
-    audit_writer::{AuditWriter, Load},
+    audit_writer::{self, AuditWriter},
     queue::{Lost, QUEUE, Queued},
     run::Before,
     sink::Sinks,
@@ -132,10 +132,9 @@ impl Pipeline {
         let waiting = self.waiting.drain().filter_map(|(same, denials)| record(&self.view, same, &denials));
         let records: Vec<Record> = gap.into_iter().chain(waiting).collect();
         records.iter().for_each(|record| self.sinks.receive(record));
-        let held = records.iter().filter(|record| record.reason.is_some()).map(|record| record.count).sum();
-        let audit_writer = Arc::clone(&self.audit_writer);
-        let load = Load { records, at, has_gap };
-        self.flush = Some((tokio::spawn(async move { audit_writer.flush(load, patience).await }), held));
+        let (held, audit_writer) = (audit_writer::denials(&records), Arc::clone(&self.audit_writer));
+        self.flush =
+            Some((tokio::spawn(async move { audit_writer.flush(records, at, has_gap, patience).await }), held));
     }
 
     /// Waits for the flush.
@@ -158,32 +157,20 @@ fn gap(before: Before, now: Timestamp) -> Option<Record> {
     let Before::CutOff(flushed) = before else { return None };
     let since = flushed.map_or("it started".to_owned(), |at| at.to_string());
     Some(Record {
-        kind: EventKind::Gap,
-        reason: None,
-        key_id: None,
-        network: None,
-        count: 1,
         first_at: flushed.unwrap_or(now).min(now),
-        last_at: now,
-        actor: None,
-        decision_id: None,
         detail: Some(format!("the last run was cut off; its denials since {since} may be missing")),
-        delta: None,
+        ..Record::new(EventKind::Gap, now)
     })
 }
 
 fn record(view: &ReplicaState, (kind, reason, key_id, network): Same, denials: &Denials) -> Option<Record> {
     Some(Record {
-        kind,
         reason: Some(reason),
         key_id,
         network,
         count: denials.count,
         first_at: view.time(denials.first)?,
-        last_at: view.time(denials.last)?,
-        actor: None,
         decision_id: Some(denials.decision_id.to_string()),
-        detail: None,
-        delta: None,
+        ..Record::new(kind, view.time(denials.last)?)
     })
 }

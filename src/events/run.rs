@@ -45,16 +45,16 @@ impl Run {
         let is_new = file.metadata()?.len() == 0;
         let run = Self { file };
         let before = match parse(&text) {
-            Some((Word::Stopped, at)) => {
-                run.write(Word::Running, at, true)?;
+            Some((STOPPED, at)) => {
+                run.write(RUNNING, at, true)?;
                 Before::Clean
             }
             None if is_new => {
-                run.write(Word::Running, None, true)?;
+                run.write(RUNNING, None, true)?;
                 File::open(folder)?.sync_all()?;
                 Before::Clean
             }
-            Some((Word::Running, at)) => Before::CutOff(at),
+            Some((_, at)) => Before::CutOff(at),
             None => Before::CutOff(None),
         };
         Ok((run, before))
@@ -63,16 +63,16 @@ impl Run {
     /// Every denial before `at` is on a disk, or counted as lost. A kill does not take back what was written; only the
     /// loss of power may, to the last synced time, and then the gap names that.
     pub(super) fn flushed(&self, at: Timestamp, sync: bool) -> io::Result<()> {
-        self.write(Word::Running, Some(at), sync)
+        self.write(RUNNING, Some(at), sync)
     }
 
     /// Nothing came after the last flush.
     pub(super) fn stopped(&self, at: Option<Timestamp>) -> io::Result<()> {
-        self.write(Word::Stopped, at, true)
+        self.write(STOPPED, at, true)
     }
 
     /// In place, in one write within one sector, always as long: it is never half there.
-    fn write(&self, word: Word, at: Option<Timestamp>, sync: bool) -> io::Result<()> {
+    fn write(&self, word: &str, at: Option<Timestamp>, sync: bool) -> io::Result<()> {
         let line = line(word, at);
         self.file.write_all_at(line.as_bytes(), 0)?;
         if sync {
@@ -83,23 +83,18 @@ impl Run {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
-    Running,
-    Stopped,
-}
+const RUNNING: &str = "running";
+const STOPPED: &str = "stopped";
 
-fn line(word: Word, at: Option<Timestamp>) -> String {
-    let word = if word == Word::Running { "running" } else { "stopped" };
+fn line(word: &str, at: Option<Timestamp>) -> String {
     let at = at.map_or("-".to_owned(), |at| at.as_millis().to_string());
     let said = format!("{word} {at:>20}");
     format!("{said} {}\n", check(&said))
 }
 
-fn parse(text: &str) -> Option<(Word, Option<Timestamp>)> {
+fn parse(text: &str) -> Option<(&str, Option<Timestamp>)> {
     let (said, checksum) = text.strip_suffix('\n')?.rsplit_once(' ')?;
     let (word, at) = said.split_once(' ')?;
-    let word = if word == "running" { Word::Running } else { Word::Stopped };
     let at = at.trim_start().parse().ok().map(Timestamp::from_millis);
     (checksum == check(said)).then_some((word, at))
 }

@@ -2,20 +2,18 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info};
 
+use super::in_steps;
 use crate::{
     events::{Event, Events},
     settings::{LiveSettings, Settings},
-    store::{ReplicaState, Revision, Upkeep},
+    store::{ReplicaState, Revision, StoreError, Upkeep},
 };
 
 /// Bindings in one transaction, each of them several rows.
 const BATCH: u32 = 200;
-
-/// Between two transactions, for every request that waits for one.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The job.
 pub struct Archive {
@@ -39,33 +37,24 @@ impl Archive {
             minute.tick().await;
             self.state.has_applied(Revision::default()).await;
             let Settings { archive_after, stale_grace, .. } = *self.settings.load();
-            let archived = if archive_after.is_zero() { 0 } else { self.archive_all(archive_after, stale_grace).await };
+            if archive_after.is_zero() {
+                continue;
+            }
+            let unused_for = archive_after.saturating_add(stale_grace);
+            let (archived, done) = in_steps(BATCH, |limit| self.archive_some(unused_for, limit)).await;
+            if let Err(cause) = done {
+                debug!(%cause, "nothing more was archived; it is tried again");
+            }
             if archived > 0 {
                 info!(archived, "bindings that were not used for long were archived");
             }
         }
     }
 
-    /// Returns how many were archived.
-    async fn archive_all(&self, archive_after: Duration, stale_grace: Duration) -> usize {
-        let mut archived = 0;
-        while let Some(now) = self.state.time(Instant::now()) {
-            let unused_since = now.before(archive_after).before(stale_grace);
-            match self.store.archive(unused_since, BATCH, now).await {
-                Ok(records) => {
-                    records.iter().for_each(|record| self.events.publish(Event::Stored(record)));
-                    archived += records.len();
-                    if records.len() < BATCH as usize {
-                        break;
-                    }
-                }
-                Err(cause) => {
-                    debug!(%cause, "nothing more was archived; it is tried again");
-                    break;
-                }
-            }
-            sleep(PAUSE).await;
-        }
-        archived
+    async fn archive_some(&self, unused_for: Duration, limit: u32) -> Result<u64, StoreError> {
+        let Some(now) = self.state.time(Instant::now()) else { return Ok(0) };
+        let records = self.store.archive(now.before(unused_for), limit, now).await?;
+        records.iter().for_each(|record| self.events.publish(Event::Stored(record)));
+        Ok(records.len() as u64)
     }
 }

@@ -5,3 +5,32 @@ pub mod counts;
 pub mod last_seen;
 pub mod rekey;
 pub mod retention;
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::store::StoreError;
+
+/// Between two transactions, for every request that waits for one.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Repeats `step`, a transaction of at most `batch` rows, until one finds fewer. Returns how many rows it were.
+async fn in_steps<S>(batch: u32, step: impl Fn(u32) -> S) -> (u64, Result<(), StoreError>)
+where
+    S: Future<Output = Result<u64, StoreError>>,
+{
+    let mut done = 0;
+    loop {
+        match step(batch).await {
+            Ok(rows) => {
+                done += rows;
+                if rows < u64::from(batch) {
+                    return (done, Ok(()));
+                }
+            }
+            Err(cause) => return (done, Err(cause)),
+        }
+        sleep(PAUSE).await;
+    }
+}

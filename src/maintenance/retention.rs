@@ -2,9 +2,10 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{info, warn};
 
+use super::in_steps;
 use crate::{
     domain::Timestamp,
     store::{ReplicaState, StoreError, Upkeep},
@@ -12,9 +13,6 @@ use crate::{
 
 /// Rows in one transaction: first uses wait behind it.
 const BATCH: u32 = 1_000;
-
-/// Between two transactions, for every request that waits for one.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long an operator still sees that a key was banned until some day.
 const ENDED_KEPT: Duration = Duration::from_hours(24 * 30);
@@ -29,7 +27,7 @@ pub async fn run(store: Arc<dyn Upkeep>, state: Arc<ReplicaState>, retention: Op
         let Some(now) = state.time(Instant::now()) else { continue };
         let (audit, ended) = (now.before(retention.unwrap_or(Duration::MAX)), now.before(ENDED_KEPT));
         let (records, done) = prune_audit_once(&*store, audit).await;
-        let (bans, also_done) = in_steps(|limit| store.expire(ended, limit)).await;
+        let (bans, also_done) = in_steps(BATCH, |limit| store.expire(ended, limit)).await;
         if records + bans > 0 {
             info!(records, bans, "old audit records and bans that ended a month ago were deleted");
         }
@@ -41,24 +39,5 @@ pub async fn run(store: Arc<dyn Upkeep>, state: Arc<ReplicaState>, retention: Op
 
 /// Deletes the audit records of before `before` in small steps, and returns how many it were.
 pub async fn prune_audit_once(store: &dyn Upkeep, before: Timestamp) -> (u64, Result<(), StoreError>) {
-    in_steps(|limit| store.prune_audit(before, limit)).await
-}
-
-async fn in_steps<S>(step: impl Fn(u32) -> S) -> (u64, Result<(), StoreError>)
-where
-    S: Future<Output = Result<u64, StoreError>>,
-{
-    let mut deleted = 0;
-    loop {
-        match step(BATCH).await {
-            Ok(rows) => {
-                deleted += rows;
-                if rows < u64::from(BATCH) {
-                    return (deleted, Ok(()));
-                }
-            }
-            Err(cause) => return (deleted, Err(cause)),
-        }
-        sleep(PAUSE).await;
-    }
+    in_steps(BATCH, |limit| store.prune_audit(before, limit)).await
 }

@@ -61,16 +61,15 @@ impl Follower {
             let polled = self.poll().await;
             let heard = polled.is_ok();
             match polled {
-                Ok(()) => {
+                Ok(None) => {
                     if std::mem::take(&mut lost) {
                         info!("the store answers again");
                     }
                 }
-                Err(PollError::WrongPepper(wrong)) => return wrong,
+                Ok(Some(wrong)) => return wrong,
                 // Who waits for a store that was never there says so himself.
-                Err(PollError::Store(StoreError::Unavailable(_))) if self.view.since_poll(Instant::now()).is_none() => {
-                }
-                Err(PollError::Store(cause)) => {
+                Err(StoreError::Unavailable(_)) if self.view.since_poll(Instant::now()).is_none() => {}
+                Err(cause) => {
                     if !std::mem::replace(&mut lost, true) {
                         warn!(%cause, "the store does not answer; known keys are decided from cache");
                     }
@@ -85,34 +84,24 @@ impl Follower {
         }
     }
 
-    async fn poll(&self) -> Result<(), PollError> {
+    /// Returns what is wrong with the peppers, if anything.
+    async fn poll(&self) -> Result<Option<WrongPepper>, StoreError> {
         let asked =
             tokio::time::timeout(self.poll_interval.max(MIN_PATIENCE), self.store.changes_after(self.view.applied()));
         let changes = asked.await.map_err(|_| StoreError::Unavailable("poll timed out".into()))??;
         if !self.ring.activate(&changes.active_pepper) {
             let ours = self.ring.peppers().names();
-            return Err(PollError::WrongPepper(WrongPepper::Active { active: changes.active_pepper, ours }));
+            return Ok(Some(WrongPepper::Active { active: changes.active_pepper, ours }));
         }
         // An import, or a rotation there and back, may have brought keys under it while this process ran.
         if let Some(missing) = changes.other_peppers.iter().find(|id| self.ring.peppers().find(id).is_none()) {
-            return Err(PollError::WrongPepper(WrongPepper::InUse(missing.clone())));
+            return Ok(Some(WrongPepper::InUse(missing.clone())));
         }
         self.cached.absorb(&changes);
         self.view.polled(&changes, Instant::now());
-        Ok(())
+        Ok(None)
     }
 }
 
 /// A poll may take longer than a short interval of a test before the store counts as lost.
 const MIN_PATIENCE: Duration = Duration::from_secs(1);
-
-enum PollError {
-    WrongPepper(WrongPepper),
-    Store(StoreError),
-}
-
-impl From<StoreError> for PollError {
-    fn from(cause: StoreError) -> Self {
-        Self::Store(cause)
-    }
-}

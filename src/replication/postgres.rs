@@ -21,10 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How soon after a signal the next one may be given: an archive of thousands is one poll, not one each.
 const SPACING: Duration = Duration::from_millis(10);
 
-/// Between two attempts to connect.
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(2);
-
 impl PostgresTransport {
     /// Listens at the store itself.
     pub fn new(store: Options) -> Self {
@@ -38,12 +34,12 @@ impl ChangeTransport for PostgresTransport {
     fn publish(&self, _: Revision) {}
 
     async fn listen(&self, signal: &PollSignal) -> Infallible {
-        let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
+        let mut backoff = Backoff::default();
         loop {
             let began = timeout(PATIENCE, self.0.listen()).await;
             match began.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
                 Ok(mut notifications) => {
-                    backoff.reset();
+                    backoff = Backoff::default();
                     signal.wake();
                     while notifications.next().await.is_some() {
                         signal.wake();

@@ -39,10 +39,6 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// How soon after a signal the next one may be given: whoever may publish must not have every replica poll without pause.
 const SPACING: Duration = Duration::from_millis(10);
 
-/// Between two attempts to connect.
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(2);
-
 impl RedisTransport {
     /// Publishes over `link`, which must run, and hears over a connection of its own.
     pub fn new(link: Arc<Link>) -> Self {
@@ -63,11 +59,11 @@ impl RedisTransport {
     }
 
     async fn hear(&self, signal: &PollSignal) -> Infallible {
-        let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
+        let mut backoff = Backoff::default();
         loop {
             match timeout(PATIENCE, self.link.options().subscribe(&self.channel)).await {
                 Ok(Ok(connection)) => {
-                    backoff.reset();
+                    backoff = Backoff::default();
                     signal.wake();
                     let lost = pass_on(connection, signal).await.map_err(|cause| told(&cause));
                     debug!(?lost, "changes are no longer heard of by Redis");

@@ -34,7 +34,7 @@ pub struct ArchivedBinding {
     pub archived_at: Timestamp,
 }
 
-/// A pepper that a process has the secret of.
+/// A pepper whose secret was known to whoever tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownPepper {
     /// Its name.

@@ -7,7 +7,6 @@
 mod change;
 mod claim;
 mod columns;
-mod counts;
 mod decisions;
 mod error;
 mod exported;
@@ -28,11 +27,12 @@ mod upkeep;
 
 pub use change::{Action, Applied, Change, RefusedNetwork, Target};
 pub use claim::{Claim, Claimed, MAX_CANDIDATES, Purpose, Slots, Use};
-pub use counts::{Counts, Crowded, Denied};
 pub use decisions::Decisions;
 pub use error::{ChangeError, PepperFault, Refusal, StoreError};
 pub use exported::{ArchivedBinding, ExportedKey, Imported, KnownPepper};
-pub use listing::{AuditOrder, AuditQuery, KeyFilter, KeyQuery, KeyRow, Life, Order, StateFilter};
+pub use listing::{
+    AuditOrder, AuditQuery, Counts, Crowded, Denied, KeyFilter, KeyQuery, KeyRow, Life, Order, StateFilter,
+};
 pub use operators::Operators;
 pub use records::{BatchId, RecordId, SpoolId, Stored};
 pub use replica_state::ReplicaState;

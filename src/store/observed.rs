@@ -87,86 +87,39 @@ impl Decisions for Observed {
     }
 }
 
-#[async_trait]
-impl Operators for Observed {
-    async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
-        self.timed(Operation::Apply, self.store.apply(change, actor, now)).await
-    }
-
-    async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
-        self.timed(Operation::Rotate, self.store.rotate(step, actor, now)).await
-    }
-
-    async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
-        self.timed(Operation::Find, self.store.find(target)).await
-    }
-
-    async fn list(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-        self.timed(Operation::Keys, self.store.list(query)).await
-    }
-
-    async fn would_deny_keys(&self, limit: u32) -> Result<Vec<KeyRow>, StoreError> {
-        self.timed(Operation::Keys, self.store.would_deny_keys(limit)).await
-    }
-
-    async fn export_page(&self, after: Option<KeyId>, limit: u32) -> Result<Vec<ExportedKey>, StoreError> {
-        self.timed(Operation::Keys, self.store.export_page(after, limit)).await
-    }
-
-    async fn counts(&self) -> Result<Counts, StoreError> {
-        self.timed(Operation::Counts, self.store.counts()).await
-    }
-
-    async fn crowded_networks(&self, limit: u32) -> Result<Vec<Crowded>, StoreError> {
-        self.timed(Operation::Counts, self.store.crowded_networks(limit)).await
-    }
-
-    async fn denials_since(&self, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
-        self.timed(Operation::Counts, self.store.denials_since(since)).await
-    }
-
-    async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
-        self.timed(Operation::Peppers, self.store.peppers()).await
-    }
-
-    async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
-        self.timed(Operation::Audit, self.store.audit(query)).await
-    }
+/// Implements a trait by timing each `method` of the store as `Operation`.
+macro_rules! timed {
+    ($reader:ident { $($operation:ident: $method:ident($($name:ident: $type:ty),*) -> $answer:ty;)* }) => {
+        #[async_trait]
+        impl $reader for Observed {
+            $(async fn $method(&self, $($name: $type),*) -> $answer {
+                self.timed(Operation::$operation, self.store.$method($($name),*)).await
+            })*
+        }
+    };
 }
 
-#[async_trait]
-impl Upkeep for Observed {
-    async fn note_uses(&self, uses: Vec<Use>) -> Result<u64, StoreError> {
-        self.timed(Operation::NoteUses, self.store.note_uses(uses)).await
-    }
+timed!(Operators {
+    Apply: apply(change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError>;
+    Rotate: rotate(step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError>;
+    Find: find(target: Target) -> Result<KeyRow, ChangeError>;
+    Keys: list(query: KeyQuery) -> Result<Vec<KeyRow>, StoreError>;
+    Keys: would_deny_keys(limit: u32) -> Result<Vec<KeyRow>, StoreError>;
+    Keys: export_page(after: Option<KeyId>, limit: u32) -> Result<Vec<ExportedKey>, StoreError>;
+    Counts: counts() -> Result<Counts, StoreError>;
+    Counts: crowded_networks(limit: u32) -> Result<Vec<Crowded>, StoreError>;
+    Counts: denials_since(since: Timestamp) -> Result<Vec<Denied>, StoreError>;
+    Peppers: peppers() -> Result<Vec<PepperRow>, StoreError>;
+    Audit: audit(query: AuditQuery) -> Result<Vec<Stored>, StoreError>;
+});
 
-    async fn deliver(&self, batch: BatchId, records: Vec<Record>) -> Result<u64, StoreError> {
-        self.timed(Operation::AppendAudit, self.store.deliver(batch, records)).await
-    }
-
-    async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.timed(Operation::PruneAudit, self.store.prune_audit(before, limit)).await
-    }
-
-    async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
-        self.timed(Operation::Archive, self.store.archive(unused_since, limit, now)).await
-    }
-
-    async fn expire(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.timed(Operation::Expire, self.store.expire(before, limit)).await
-    }
-
-    async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
-        self.timed(Operation::Rekey, self.store.rekey(moves, now)).await
-    }
-
-    async fn import(
-        &self,
-        keys: Vec<ExportedKey>,
-        peppers: Vec<KnownPepper>,
-        actor: &str,
-        now: Timestamp,
-    ) -> Result<Imported, StoreError> {
-        self.timed(Operation::Import, self.store.import(keys, peppers, actor, now)).await
-    }
-}
+timed!(Upkeep {
+    NoteUses: note_uses(uses: Vec<Use>) -> Result<u64, StoreError>;
+    AppendAudit: deliver(batch: BatchId, records: Vec<Record>) -> Result<u64, StoreError>;
+    PruneAudit: prune_audit(before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+    Archive: archive(unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError>;
+    Expire: expire(before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+    Rekey: rekey(moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError>;
+    Import: import(keys: Vec<ExportedKey>, peppers: Vec<KnownPepper>, actor: &str, now: Timestamp)
+        -> Result<Imported, StoreError>;
+});

@@ -1,6 +1,6 @@
 //! Which rows a query selects, in the SQL that every backend reads.
 
-use super::{AuditQuery, KeyQuery, Order, StateFilter, Target};
+use super::{AuditQuery, KeyFilter, KeyQuery, Order, StateFilter, Target};
 use crate::domain::{KeyId, KeyIdPrefix, Network, Timestamp};
 
 /// The values of a statement, and what dialects name differently. A method that takes a value returns its placeholder.
@@ -18,6 +18,9 @@ pub(super) trait Values {
 
     /// Whether `column` is exactly this network.
     fn is_network(&mut self, column: &str, network: Network) -> String;
+
+    /// `select` as one of two halves that are listed together in `order`, of which no more than `most` rows are needed.
+    fn half(&mut self, select: String, order: &str, most: i64) -> String;
 }
 
 /// The texts that begin with `prefix` are those from it up to this one, a range that an index can search: `g` comes after
@@ -31,8 +34,40 @@ pub(super) fn after(id: Option<KeyId>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }
 
-/// What a row of `listed`, which is a binding or a ban, must be; each begins with AND.
-pub(super) fn bound_or_banned<V: Values>(
+/// The keys that `query` selects, in its order.
+pub(super) fn keys<V: Values>(query: &KeyQuery, values: &mut V) -> String {
+    match query.filter {
+        KeyFilter::BoundOrBanned { state, network, banned_only } => {
+            let filter = filter(query, state, network, banned_only, values);
+            bound_or_banned(query, &filter, values)
+        }
+        KeyFilter::Observed => observed(query, values),
+    }
+}
+
+/// A key with a binding and a ban is as new as the newer of the two and is listed there only. So each half is in the
+/// order of its own index.
+fn bound_or_banned<V: Values>(query: &KeyQuery, filter: &str, values: &mut V) -> String {
+    let order = match query.order {
+        Order::Newest => "created_at DESC, key_id DESC",
+        Order::ById(_) => "key_id",
+    };
+    let most = i64::from(query.limit) + i64::from(query.offset);
+    let halves = [("bindings", "bans", ">"), ("bans", "bindings", ">=")].map(|(table, other, is_newer)| {
+        let select = format!(
+            "SELECT key_id, created_at FROM {table} AS listed WHERE NOT EXISTS
+                 (SELECT 1 FROM {other} AS other
+                  WHERE other.key_id = listed.key_id AND other.created_at {is_newer} listed.created_at)
+                 {filter}"
+        );
+        values.half(select, order, most)
+    });
+    let (limit, offset) = (values.integer(query.limit.into()), values.integer(query.offset.into()));
+    format!("{} ORDER BY {order} LIMIT {limit} OFFSET {offset}", halves.join(" UNION ALL "))
+}
+
+/// What a row of `listed`, which is a binding or a ban, must be; each condition begins with AND.
+fn filter<V: Values>(
     query: &KeyQuery,
     state: Option<StateFilter>,
     network: Option<Network>,
@@ -73,7 +108,7 @@ pub(super) fn bound_or_banned<V: Values>(
 }
 
 /// What observe mode has seen, and nobody owns yet.
-pub(super) fn observed<V: Values>(query: &KeyQuery, values: &mut V) -> String {
+fn observed<V: Values>(query: &KeyQuery, values: &mut V) -> String {
     let (id, order) = match query.order {
         Order::Newest => (None, "first"),
         Order::ById(id) => (id, "key_id"),
@@ -88,6 +123,23 @@ pub(super) fn observed<V: Values>(query: &KeyQuery, values: &mut V) -> String {
         "SELECT key_id, min(id) AS first FROM candidates AS seen
          WHERE key_id > {after} {hinted} AND NOT EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = seen.key_id)
          GROUP BY key_id ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+    )
+}
+
+/// How full the store is: `learned`, `pinned`, `reserved`, `banned`, `provisional`, `observed`.
+pub(super) fn counts<V: Values>() -> String {
+    format!(
+        "SELECT count(*) FILTER (WHERE state = 'learned'),
+             count(*) FILTER (WHERE state = 'pinned' AND owned),
+             count(*) FILTER (WHERE state = 'pinned' AND NOT owned),
+             (SELECT count(*) FROM bans WHERE until IS NULL OR until > {}),
+             count(*) FILTER (WHERE state = 'provisional'),
+             (SELECT count(DISTINCT key_id) FROM candidates AS seen
+              WHERE NOT EXISTS (SELECT 1 FROM bindings WHERE bindings.key_id = seen.key_id))
+         FROM (SELECT state, state = 'pinned' AND EXISTS
+                   (SELECT 1 FROM binding_networks AS owner WHERE owner.key_id = bindings.key_id) AS owned
+               FROM bindings) AS counted",
+        V::NOW
     )
 }
 

@@ -139,7 +139,9 @@ pub(crate) fn open_sqlite(file: &Path) -> sqlite::Database {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match sqlite::Database::open(file) {
-            Err(sqlite::OpenError::Owned { .. }) if Instant::now() < deadline => sleep(Duration::from_millis(5)),
+            Err(sqlite::OpenError::File { fault: sqlite::Unusable::Owned(_), .. }) if Instant::now() < deadline => {
+                sleep(Duration::from_millis(5))
+            }
             opened => return opened.unwrap(),
         }
     }
@@ -148,8 +150,7 @@ pub(crate) fn open_sqlite(file: &Path) -> sqlite::Database {
 /// A server's database, brought up to date; tried again where a busy machine is too slow for it.
 pub(crate) async fn open_postgres(options: &Options, peppers: &Peppers) -> PostgresStore {
     let store = PostgresStore::new(options).unwrap();
-    let is_known =
-        |prepared: &Result<_, _>| !matches!(prepared, Err(OpenError::Store { source: StoreError::Unavailable(_), .. }));
+    let is_known = |prepared: &Result<_, OpenError>| !prepared.as_ref().is_err_and(OpenError::may_pass);
     let prepared = eventually("the store is prepared", async || Some(store.prepare(peppers).await).filter(is_known));
     prepared.await.unwrap();
     store

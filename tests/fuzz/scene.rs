@@ -232,7 +232,7 @@ impl Stage {
         // The budgets have tests of their own; here they would end every batch.
         settings.claims = ClaimLimits::default();
         let authorization = Authorization {
-            callers: config.callers.clone(),
+            callers: config.listen.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
             settings: Arc::new(LiveSettings::new(settings)),

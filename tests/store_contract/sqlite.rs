@@ -14,7 +14,7 @@ use key_ip_sentinel::{
     store::{
         Action, Change, ChangeError, Claim, Claimed, Decisions, KeyQuery, Operators, PepperFault, Revision, Rotation,
         Store, StoreError, Target, Upkeep,
-        sqlite::{Database, OpenError, SqliteStore},
+        sqlite::{Database, OpenError, SqliteStore, Unusable},
     },
 };
 use rusqlite::Connection;
@@ -190,7 +190,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     place.start();
     place.shell().execute_batch("PRAGMA user_version = 99").unwrap();
     let error = Database::open(&place.path()).unwrap_err();
-    assert!(matches!(error, OpenError::Schema { found: 99, .. }), "{error}");
+    assert!(matches!(error, OpenError::File { fault: Unusable::Schema { found: 99, .. }, .. }), "{error}");
     assert!(error.to_string().contains("schema version 99"), "{error}");
     let version: i64 = place.shell().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert_eq!(version, 99);

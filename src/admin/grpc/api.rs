@@ -5,34 +5,16 @@ use std::fmt;
 
 tonic::include_proto!("sentinel.admin.v1");
 
-/// Redacted whole: a key may stand in either field, in the wrong one by an operator's mistake.
-impl fmt::Debug for KeyReference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyReference(…)")
-    }
+/// Redacted whole: a key may stand in any field, in the wrong one by an operator's mistake, and a file of keys may be
+/// taken for the other kind.
+macro_rules! redacted {
+    ($($message:ty),*) => {$(
+        impl fmt::Debug for $message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($message), "(…)"))
+            }
+        }
+    )*};
 }
 
-impl fmt::Debug for ExplainRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ExplainRequest(…)")
-    }
-}
-
-impl fmt::Debug for Metadata {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Metadata(…)")
-    }
-}
-
-/// A file of keys may be taken for the other kind.
-impl fmt::Debug for ImportKeysRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ImportKeysRequest(…)")
-    }
-}
-
-impl fmt::Debug for key_reference::Reference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reference(…)")
-    }
-}
+redacted!(KeyReference, key_reference::Reference, ExplainRequest, Metadata, ImportKeysRequest);

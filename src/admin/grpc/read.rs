@@ -14,8 +14,8 @@ fn number<T: PartialEq + Default>(number: T) -> Option<T> {
     Some(number).filter(|number| *number != T::default())
 }
 
-pub(super) fn key(key: Option<api::KeyReference>) -> KeyReference {
-    let api::KeyReference { reference, profile } = key.unwrap_or_default();
+pub(super) fn key(key: api::KeyReference) -> KeyReference {
+    let api::KeyReference { reference, profile } = key;
     let (key_id, api_key) = match reference {
         Some(Reference::KeyId(id)) => (Some(id), None),
         Some(Reference::ApiKey(key)) => (None, Some(Zeroizing::new(key))),
@@ -25,7 +25,7 @@ pub(super) fn key(key: Option<api::KeyReference>) -> KeyReference {
 }
 
 fn action(reference: Option<api::KeyReference>, action: KeyAction) -> ChangeCommand {
-    ChangeCommand::Key { key: key(reference), action }
+    ChangeCommand::Key { key: key(reference.unwrap_or_default()), action }
 }
 
 impl From<api::UnbindRequest> for ChangeCommand {
@@ -102,7 +102,7 @@ impl From<api::ListAuditRequest> for AuditFilter {
         let api::ListAuditRequest { kind, key: reference, since_ms, limit, within_ms, record, decision_id } = message;
         Self {
             kind: text(kind),
-            key: reference.map(|reference| key(Some(reference))),
+            key: reference.map(key),
             since_ms: number(since_ms),
             within_ms: number(within_ms),
             record: number(record),
@@ -119,7 +119,7 @@ impl From<api::ExportAuditRequest> for AuditFilter {
             message;
         Self {
             kind: text(kind),
-            key: reference.map(|reference| key(Some(reference))),
+            key: reference.map(key),
             since_ms: number(since_ms),
             within_ms: number(within_ms),
             until_ms: number(until_ms),
@@ -133,7 +133,7 @@ impl From<api::ExportAuditRequest> for AuditFilter {
 impl From<api::TailAuditRequest> for AuditFilter {
     fn from(message: api::TailAuditRequest) -> Self {
         let api::TailAuditRequest { kind, key: reference } = message;
-        Self { kind: text(kind), key: reference.map(|reference| key(Some(reference))), ..Self::default() }
+        Self { kind: text(kind), key: reference.map(key), ..Self::default() }
     }
 }
 

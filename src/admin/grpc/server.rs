@@ -78,7 +78,7 @@ impl admin_server::Admin for Admin {
 
     async fn get_key(&self, request: Request<api::GetKeyRequest>) -> Answer<api::GetKeyResponse> {
         let (by, message) = open(request)?;
-        answer(self.service.get_key(&by, read::key(message.key)).await?)
+        answer(self.service.get_key(&by, read::key(message.key.unwrap_or_default())).await?)
     }
 
     async fn unbind(&self, request: Request<api::UnbindRequest>) -> Answer<api::ChangeResponse> {

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::stream::{self, StreamExt};
+use async_stream::try_stream;
 use tokio::time::sleep;
 
 use super::{AsOf, Error, FieldError, KeyReference, Operation, Parts, Principal, Service, validate};
@@ -63,16 +63,15 @@ impl Service {
         let query = self.audit_query(filter, Some(self.now()?))?;
         let store = Arc::clone(&self.store);
         let upto = last(&*store).await.map_err(Error::lost)?;
-        let pages = stream::try_unfold(Some(RecordId(0)), move |after| {
-            let (store, query) = (Arc::clone(&store), query.clone());
-            async move {
-                let Some(after) = after else { return Ok(None) };
-                let page = page(&*store, query, after, upto).await.map_err(Error::lost)?;
-                let next = page.last().filter(|_| page.len() == PAGE as usize).map(|stored| stored.id);
-                Ok((!page.is_empty()).then_some((page, next)))
+        Ok(Box::pin(try_stream! {
+            let mut after = RecordId(0);
+            loop {
+                let page = page(&*store, query.clone(), after, upto).await.map_err(Error::lost)?;
+                let Some(last) = page.last() else { break };
+                after = last.id;
+                yield page;
             }
-        });
-        Ok(pages.boxed())
+        }))
     }
 
     /// The records that are stored from now on, in pages, for as long as somebody listens.
@@ -84,23 +83,19 @@ impl Service {
         by.authorise(Operation::Read)?;
         let query = self.audit_query(filter, self.time())?;
         let store = Arc::clone(&self.store);
-        let after = last(&*store).await.map_err(Error::lost)?;
-        let pages = stream::try_unfold(after, move |mut after| {
-            let (store, query) = (Arc::clone(&store), query.clone());
-            async move {
-                loop {
-                    sleep(POLL).await;
-                    match new(&*store, &query, &mut after).await {
-                        Ok(page) if page.is_empty() => {}
-                        Ok(page) => return Ok(Some((page, after))),
-                        // It is asked again soon: who watches the audit of a store in trouble wants to see the rest.
-                        Err(StoreError::Unavailable(_)) => {}
-                        Err(cause) => return Err(Error::lost(cause)),
-                    }
+        let mut after = last(&*store).await.map_err(Error::lost)?;
+        Ok(Box::pin(try_stream! {
+            loop {
+                sleep(POLL).await;
+                match new(&*store, &query, &mut after).await {
+                    Ok(page) if page.is_empty() => {}
+                    Ok(page) => yield page,
+                    // It is asked again soon: an operator who watches the audit of a store in trouble wants the rest.
+                    Err(StoreError::Unavailable(_)) => {}
+                    Err(cause) => Err(Error::lost(cause))?,
                 }
             }
-        });
-        Ok(pages.boxed())
+        }))
     }
 
     fn audit_query(&self, filter: AuditFilter, now: Option<Timestamp>) -> Result<AuditQuery, Error> {

@@ -3,13 +3,10 @@
 
 use std::sync::Arc;
 
-use futures_util::stream::{self, StreamExt};
+use async_stream::try_stream;
 
 use super::{Error, Operation, Parts, Principal, Service, key_file};
-use crate::{
-    domain::KeyId,
-    store::{KnownPepper, PepperUsage},
-};
+use crate::store::{ExportedKey, KnownPepper, PepperUsage};
 
 /// Keys read at once.
 const PAGE: u32 = 500;
@@ -23,31 +20,24 @@ pub(crate) struct Exported {
     pub(crate) keys: u64,
 }
 
-/// Where the export is.
-#[derive(Clone, Copy)]
-enum Next {
-    Header,
-    Keys(Option<KeyId>),
-    Nothing,
-}
-
 impl Service {
     /// The file, as long as somebody takes it.
     pub(crate) async fn export_keys(self: &Arc<Self>, by: &Principal) -> Result<Parts<Exported>, Error> {
         by.authorise(Operation::Export)?;
-        self.now()?;
-        let export = Arc::new(Export { service: Arc::clone(self), peppers: self.peppers_in_use().await? });
-        let parts = stream::try_unfold((Next::Header, 0), move |(next, keys)| {
-            let export = Arc::clone(&export);
-            async move {
-                let part = export.part(next, keys).await?;
-                Ok(part.map(|(part, next)| {
-                    let keys = part.keys;
-                    (part, (next, keys))
-                }))
+        let (service, now) = (Arc::clone(self), self.now()?);
+        let peppers = self.peppers_in_use().await?;
+        Ok(Box::pin(try_stream! {
+            let (mut after, mut keys) = (None, 0);
+            yield Exported { text: key_file::header(now, &peppers), keys };
+            loop {
+                let page = service.store.export_page(after, PAGE).await.map_err(Error::lost)?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.id);
+                keys += page.len() as u64;
+                yield Exported { text: lines(&page, &peppers)?, keys };
             }
-        });
-        Ok(parts.boxed())
+            yield Exported { text: key_file::trailer(keys), keys };
+        }))
     }
 
     /// Those that keys are under, and the active one. What a process runs with it lists: each digest of theirs it can
@@ -63,37 +53,8 @@ impl Service {
     }
 }
 
-struct Export {
-    service: Arc<Service>,
-    peppers: Vec<(KnownPepper, bool)>,
-}
-
-impl Export {
-    async fn part(&self, next: Next, keys: u64) -> Result<Option<(Exported, Next)>, Error> {
-        match next {
-            Next::Header => {
-                let text = key_file::header(self.service.now()?, &self.peppers);
-                Ok(Some((Exported { text, keys }, Next::Keys(None))))
-            }
-            Next::Keys(after) => self.page(after, keys).await.map(Some),
-            Next::Nothing => Ok(None),
-        }
-    }
-
-    async fn page(&self, after: Option<KeyId>, keys: u64) -> Result<(Exported, Next), Error> {
-        let page = self.service.store.export_page(after, PAGE).await.map_err(Error::lost)?;
-        let Some(last) = page.last().map(|key| key.id) else {
-            return Ok((Exported { text: key_file::trailer(keys), keys }, Next::Nothing));
-        };
-        let mut text = String::new();
-        let keys = keys + page.len() as u64;
-        for key in &page {
-            // The first line names the peppers, and has been told.
-            if self.peppers.iter().all(|(named, _)| named.id != key.key.pepper) {
-                return Err(Error::Behind);
-            }
-            text.push_str(&key_file::key(key));
-        }
-        Ok((Exported { text, keys }, Next::Keys(Some(last))))
-    }
+/// The first line names the peppers, and has been sent: a key under a later one ends the export.
+fn lines(page: &[ExportedKey], peppers: &[(KnownPepper, bool)]) -> Result<String, Error> {
+    let is_named = |key: &ExportedKey| peppers.iter().any(|(named, _)| named.id == key.key.pepper);
+    page.iter().map(|key| if is_named(key) { Ok(key_file::key(key)) } else { Err(Error::Behind) }).collect()
 }

@@ -6,9 +6,8 @@
 
 use std::sync::Arc;
 
+use async_stream::try_stream;
 use futures_util::{StreamExt, stream};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::{AsOf, Error, Operation, Parts, Principal, PromoteEvent, PromoteSums, Promoted, PromotedKey, Service};
 use crate::{
@@ -24,7 +23,7 @@ const PAGE: u32 = 512;
 const AT_ONCE: usize = 64;
 
 /// The most keys that a dry run tells of those that have an owner.
-const LET_THROUGH: u32 = 1000;
+const LET_THROUGH: usize = 1000;
 
 /// A page of the keys to promote, from the first.
 const OBSERVED: KeyQuery =
@@ -35,104 +34,56 @@ impl Service {
     pub(crate) fn promote(self: &Arc<Self>, by: &Principal, dry_run: bool) -> Result<Parts<PromoteEvent>, Error> {
         by.authorise(if dry_run { Operation::Read } else { Operation::Change })?;
         self.now()?;
-        let (events, stream) = mpsc::channel(AT_ONCE);
         let (service, actor) = (Arc::clone(self), by.to_string());
-        let mut walk = Walk { service, actor, dry_run, events, sums: PromoteSums::default(), revision: None };
-        tokio::spawn(async move {
-            if let Err(Stop::Failed(error)) = walk.run().await {
-                // Nobody listens any more: nobody needs to be told.
-                let _ = walk.events.send(Err(error)).await;
+        Ok(Box::pin(try_stream! {
+            let counts = service.store.counts().await.map_err(Error::lost)?;
+            yield PromoteEvent::Start { observed: counts.observed };
+            let (mut after, mut sums, mut latest) = (None, PromoteSums::default(), None);
+            loop {
+                let query = KeyQuery { order: Order::ById(after), ..OBSERVED };
+                let page = service.store.list(query).await.map_err(Error::lost)?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.key_id);
+                let turns = page.into_iter().map(|row| turn(Arc::clone(&service), actor.clone(), row, dry_run));
+                let mut done = stream::iter(turns).buffer_unordered(AT_ONCE);
+                while let Some(result) = done.next().await {
+                    let (key, revision) = result?;
+                    sums.add(key.outcome);
+                    latest = revision.max(latest);
+                    yield PromoteEvent::Key(key);
+                }
             }
-        });
-        Ok(ReceiverStream::new(stream).boxed())
+            let let_through = if dry_run { service.let_through().await? } else { Vec::new() };
+            sums.let_through_cut = let_through.len() > LET_THROUGH;
+            let now = service.now()?;
+            for value in let_through.into_iter().take(LET_THROUGH) {
+                yield PromoteEvent::LetThrough(Box::new(AsOf { now, value }));
+            }
+            sums.in_effect = match latest {
+                Some(revision) => service.settled(revision).await,
+                None => true,
+            };
+            yield PromoteEvent::End(AsOf { now: service.now()?, value: sums });
+        }))
+    }
+
+    /// A key that has an owner is none to promote, but an operator who is about to enforce must hear of it. One more than
+    /// are reported, if there are more.
+    async fn let_through(&self) -> Result<Vec<KeyRow>, Error> {
+        self.store.would_deny_keys(LET_THROUGH as u32 + 1).await.map_err(Error::lost)
     }
 }
 
-struct Walk {
+/// Promotes one key, and returns what became of it by what the change itself found there.
+async fn turn(
     service: Arc<Service>,
     actor: String,
+    row: KeyRow,
     dry_run: bool,
-    events: mpsc::Sender<Result<PromoteEvent, Error>>,
-    sums: PromoteSums,
-    /// The last change's.
-    revision: Option<Revision>,
-}
-
-/// Why a walk is over before its end.
-enum Stop {
-    HungUp,
-    Failed(Error),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
+) -> Result<(PromotedKey, Option<Revision>), Error> {
+    if dry_run {
+        return Ok((promoted(&row, &row.facts, outcome(&row.facts)), None));
     }
-}
-
-impl Walk {
-    async fn run(&mut self) -> Result<(), Stop> {
-        let store = Arc::clone(&self.service.store);
-        let counts = store.counts().await.map_err(Error::lost)?;
-        self.tell(PromoteEvent::Start { observed: counts.observed }).await?;
-        let mut after = None;
-        loop {
-            let page = store.list(KeyQuery { order: Order::ById(after), ..OBSERVED }).await.map_err(Error::lost)?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.key_id);
-            self.turn(page).await?;
-        }
-        self.sums.let_through_cut = self.dry_run && self.tell_let_through().await?;
-        self.sums.in_effect = match self.revision {
-            Some(revision) => self.service.settled(revision).await,
-            None => true,
-        };
-        self.tell(PromoteEvent::End(AsOf { now: self.service.now()?, value: self.sums })).await
-    }
-
-    /// A key that has an owner is none to promote, but whoever is about to enforce must hear of it. Whether
-    /// there are more of them.
-    async fn tell_let_through(&self) -> Result<bool, Stop> {
-        let mut rows = self.service.store.would_deny_keys(LET_THROUGH + 1).await.map_err(Error::lost)?;
-        let cut = rows.len() > LET_THROUGH as usize;
-        rows.truncate(LET_THROUGH as usize);
-        let now = self.service.now()?;
-        for value in rows {
-            self.tell(PromoteEvent::LetThrough(Box::new(AsOf { now, value }))).await?;
-        }
-        Ok(cut)
-    }
-
-    async fn turn(&mut self, page: Vec<KeyRow>) -> Result<(), Stop> {
-        let (service, actor, dry_run) = (&self.service, &self.actor, self.dry_run);
-        let done = page.into_iter().map(|row| async move {
-            if dry_run {
-                return Ok((promoted(&row, &row.facts, outcome(&row.facts)), None));
-            }
-            one(service, actor.clone(), row).await
-        });
-        let mut done = Box::pin(stream::iter(done.collect::<Vec<_>>()).buffer_unordered(AT_ONCE));
-        let (events, sums, latest) = (&self.events, &mut self.sums, &mut self.revision);
-        while let Some(result) = done.next().await {
-            let (key, revision) = result?;
-            match key.outcome {
-                Promoted::Bound => sums.bound += 1,
-                Promoted::Reserved => sums.reserved += 1,
-                Promoted::Skipped => sums.skipped += 1,
-            }
-            *latest = revision.max(*latest);
-            events.send(Ok(PromoteEvent::Key(key))).await.map_err(|_| Stop::HungUp)?;
-        }
-        Ok(())
-    }
-
-    async fn tell(&self, event: PromoteEvent) -> Result<(), Stop> {
-        self.events.send(Ok(event)).await.map_err(|_| Stop::HungUp)
-    }
-}
-
-/// Promotes one key, and tells what became of it by what the change itself found there.
-async fn one(service: &Arc<Service>, actor: String, row: KeyRow) -> Result<(PromotedKey, Option<Revision>), Stop> {
     let target = Target::Id(KeyIdPrefix::from(row.key_id));
     let now = service.now()?;
     match service.write(Change::Key { target, action: Action::Promote }, actor, now).await {
@@ -143,7 +94,7 @@ async fn one(service: &Arc<Service>, actor: String, row: KeyRow) -> Result<(Prom
         Err(Error::Refused(Refusal::NothingToPromote(_) | Refusal::NotFound)) => {
             Ok((promoted(&row, &row.facts, Promoted::Skipped), None))
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 

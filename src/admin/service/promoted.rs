@@ -54,3 +54,13 @@ pub(crate) struct PromoteSums {
     /// Whether this process already decides by the last change.
     pub(crate) in_effect: bool,
 }
+
+impl PromoteSums {
+    pub(super) fn add(&mut self, outcome: Promoted) {
+        match outcome {
+            Promoted::Bound => self.bound += 1,
+            Promoted::Reserved => self.reserved += 1,
+            Promoted::Skipped => self.skipped += 1,
+        }
+    }
+}

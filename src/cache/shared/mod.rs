@@ -114,29 +114,30 @@ impl Shared {
         };
         let mut shared = pin!(self.ask(connection, key, life));
         let judge = |values: Values| self.judge(key, life, values, &counts);
-        match timeout(self.link.patience(), &mut shared).await {
+        let found = match timeout(self.link.patience(), &mut shared).await {
             Ok(Ok(values)) => {
                 self.link.answered();
                 let (outcome, found) = judge(values);
                 count(outcome);
-                return match found {
-                    Some(reading) => Ok(Entry::from_shared_cache(reading)),
-                    None => store.await.map(Entry::from_store),
-                };
+                found
             }
             Ok(Err(cause)) => {
                 self.link.failed(Some(&cause));
                 count(SharedOutcome::Failed);
-                return store.await.map(Entry::from_store);
+                None
             }
             Err(_) => {
                 self.link.failed(None);
                 count(SharedOutcome::Failed);
+                // It is counted already: an answer that came late is no answer to the breaker.
+                let late = async { shared.await.ok().and_then(|values| judge(values).1) };
+                return first(store, late).await;
             }
+        };
+        match found {
+            Some(reading) => Ok(Entry::from_shared_cache(reading)),
+            None => store.await.map(Entry::from_store),
         }
-        // It is counted already: an answer that came late is no answer to the breaker.
-        let late = async { shared.await.ok().and_then(|values| judge(values).1) };
-        first(store, late).await
     }
 
     /// Has `entry` shared, soon, if there is room.

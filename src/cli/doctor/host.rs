@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     os::unix::fs::{FileTypeExt, MetadataExt},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use nix::unistd::{self, Gid, Uid};
@@ -12,7 +12,7 @@ use crate::{
     app::pepper,
     config::{Config, SecretFile, Store},
     doctor::{Code, Entry, Group, Host, Place, Secret, Socket},
-    net::listen::{Access, Address},
+    net::listen::{Access, Address, folder},
 };
 
 pub(super) fn look(config: &Config) -> Host {
@@ -41,11 +41,13 @@ pub(super) fn look(config: &Config) -> Host {
             .collect(),
         data_dir: place("data_dir", data_dir),
         secrets: generated.into_iter().chain(configured).chain(database).collect(),
-        grpc: match &config.grpc {
-            Address::Unix(path) => Some(socket(Code::GrpcSocketPermissions, "listen.grpc", path, &config.grpc_access)),
+        grpc: match &config.listen.grpc {
+            Address::Unix(path) => {
+                Some(socket(Code::GrpcSocketPermissions, "listen.grpc", path, &config.listen.grpc_access))
+            }
             Address::Tcp(_) => None,
         },
-        admin: socket(Code::AdminSocketPermissions, "listen.admin", &config.admin, &private),
+        admin: socket(Code::AdminSocketPermissions, "listen.admin", &config.listen.admin, &private),
     }
 }
 
@@ -54,7 +56,7 @@ fn own(code: Code, name: &'static str, path: &Path) -> Secret {
 }
 
 fn given(code: Code, name: &'static str, path: &Path) -> Secret {
-    Secret { code, is_given: true, file: place(name, path), folder: place(name, &folder(path)) }
+    Secret { code, is_given: true, file: place(name, path), folder: place(name, folder(path)) }
 }
 
 fn socket(code: Code, name: &'static str, path: &Path, access: &Access) -> Socket {
@@ -62,14 +64,10 @@ fn socket(code: Code, name: &'static str, path: &Path, access: &Access) -> Socke
     Socket {
         code,
         socket: place(name, path),
-        folder: place(name, &folder(path)),
+        folder: place(name, folder(path)),
         mode: access.mode,
         group: access.group.as_ref().map(|name| Group { name: name.clone(), gid: gid(name) }),
     }
-}
-
-fn folder(path: &Path) -> PathBuf {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
 fn place(name: &'static str, path: &Path) -> Place {

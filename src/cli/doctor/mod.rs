@@ -16,7 +16,7 @@ use super::{
     show,
 };
 use crate::{
-    admin::api::{CrowdedNetwork, DenialCount, GetDiagnosisRequest, GetDiagnosisResponse},
+    admin::api::{DenialCount, GetDiagnosisRequest, GetDiagnosisResponse},
     config::Config,
     doctor::{Denials, Diagnosis, EnvoyFile, Report, Setup},
     files,
@@ -30,9 +30,8 @@ pub(super) fn run(config: Config, socket: &Path, envoy: &[PathBuf], output: Outp
     let files = envoy.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let mut report = Report::default();
     host::look(&config).examine(&mut report);
-    let Config { client_ip, credentials, callers, settings, .. } = config;
-    let check_deadline = settings.check_deadline;
-    let setup = Setup { client_ip, credentials, callers, check_deadline };
+    let Config { client_ip, credentials, listen, settings, .. } = config;
+    let setup = Setup { client_ip, credentials, callers: listen.callers, check_deadline: settings.check_deadline };
     let runtime = running(&mut tokio::runtime::Builder::new_current_thread())?;
     let asked = runtime.block_on(ask(socket, async |api| api.get_diagnosis(GetDiagnosisRequest {}).await));
     let asked = asked.map(|answer| diagnosis(answer).examine(&setup, &mut report));
@@ -52,23 +51,16 @@ fn read(path: &Path) -> Result<EnvoyFile, Failure> {
 }
 
 fn diagnosis(answer: GetDiagnosisResponse) -> Diagnosis {
-    let GetDiagnosisResponse { source, header, trusted_proxies, profiles, callers, learned, crowded, denied, now_ms } =
-        answer;
-    let millis_ago = |at: i64| u64::try_from(now_ms.saturating_sub(at)).unwrap_or(0);
-    let denials = |DenialCount { reason, count, last_at_ms }| Denials {
-        reason,
-        count,
-        ago: Duration::from_millis(millis_ago(last_at_ms)),
-    };
-    let crowd = |CrowdedNetwork { network, keys }| (network, keys);
+    let ago = |at: i64| Duration::from_millis(answer.now_ms.saturating_sub(at).try_into().unwrap_or(0));
+    let denials = |it: DenialCount| Denials { reason: it.reason, count: it.count, ago: ago(it.last_at_ms) };
     Diagnosis {
-        source,
-        header,
-        trusted_proxies,
-        profiles,
-        callers,
-        learned,
-        crowded: crowded.into_iter().map(crowd).collect(),
-        denied: denied.into_iter().map(denials).collect(),
+        source: answer.source,
+        header: answer.header,
+        trusted_proxies: answer.trusted_proxies,
+        profiles: answer.profiles,
+        callers: answer.callers,
+        learned: answer.learned,
+        crowded: answer.crowded.into_iter().map(|it| (it.network, it.keys)).collect(),
+        denied: answer.denied.into_iter().map(denials).collect(),
     }
 }

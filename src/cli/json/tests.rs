@@ -96,15 +96,14 @@ fn keys() -> [(&'static str, Vec<Value>); 3] {
 }
 
 fn moved() -> [(&'static str, Vec<Value>); 3] {
-    let last = ImportKeysResponse {
+    let some = ImportKeysResponse {
         keys: 5,
         imported: 1,
         identical: 2,
         skipped: 2,
-        skipped_key_ids: vec![text("of the last batch")],
+        skipped_key_ids: vec![text(ID)],
         other_realm: 3,
     };
-    let some = Imported { last, skipped: vec![text(ID)] };
     let end = PromoteEnd { bound: 1, reserved: 2, skipped: 3, in_effect: true, now_ms: 4, let_through_cut: true };
     let promoted_key = PromotedKey {
         key_id: text(ID),
@@ -126,7 +125,7 @@ fn moved() -> [(&'static str, Vec<Value>); 3] {
     let dry = Walked { dry_run: true, keys: Vec::new(), let_through: Vec::new(), end: PromoteEnd::default() };
     [
         ("bindings_export", vec![exported(3, Path::new("keys.jsonl"))]),
-        ("bindings_import", vec![imported(&some), imported(&Imported::default())]),
+        ("bindings_import", vec![message(&some), message(&ImportKeysResponse::default())]),
         ("bindings_promote", vec![promoted(&walked), promoted(&dry)]),
     ]
 }
@@ -208,7 +207,7 @@ fn judged() -> [(&'static str, Vec<Value>); 2] {
         ..ExplainResponse::default()
     };
     let config = config::load(None, []).unwrap();
-    let (client_ip, credentials, callers) = (config.client_ip, config.credentials, config.callers);
+    let (client_ip, credentials, callers) = (config.client_ip, config.credentials, config.listen.callers);
     let setup = Setup { client_ip, credentials, callers, check_deadline: config.settings.check_deadline };
     let denials = Denials { reason: text("client_ip_unknown"), count: 3, ago: Duration::from_secs(4) };
     let diagnosis = Diagnosis {

@@ -5,18 +5,10 @@ use crate::admin::api::{ChangeResponse, Key};
 
 /// After `unbind`.
 pub(in crate::cli) fn unbound(answer: &ChangeResponse) -> String {
-    let (key, before) = sides(answer);
-    let id = &key.key_id;
-    let headline = match &key.binding {
-        None => format!("{id} has no owner now: the next first use wins."),
-        Some(binding) if binding.networks.is_empty() => format!("{id} is reserved: nobody can use it."),
-        Some(binding) => format!("{id} belongs to {}.", binding.networks.join(", ")),
-    };
-    let was = keys::owner(&before);
-    let mut out = format!("{headline}\n  before  {was}\n  now     {}\n", keys::owner(&key));
-    out.push_str(&refused(&answer.refused, answer.now_ms));
+    let (key, _) = sides(answer);
+    let mut out = given(answer) + &refused(&answer.refused, answer.now_ms);
     if key.binding.is_some_and(|binding| binding.networks.is_empty()) {
-        out.push_str(&format!("Next: sentinel unbind {id} --to CIDR\n"));
+        out.push_str(&format!("Next: sentinel unbind {} --to CIDR\n", key.key_id));
     }
     out
 }
@@ -24,11 +16,8 @@ pub(in crate::cli) fn unbound(answer: &ChangeResponse) -> String {
 /// After `bindings set` and `bindings claim`.
 pub(in crate::cli) fn given(answer: &ChangeResponse) -> String {
     let (key, before) = sides(answer);
-    let headline = match key.binding.as_ref().map(|binding| binding.networks.join(", ")) {
-        Some(networks) if !networks.is_empty() => format!("{} belongs to {networks}.", key.key_id),
-        _ => format!("{} is reserved: nobody can use it.", key.key_id),
-    };
-    format!("{headline}\n  before  {}\n  now     {}\n", keys::owner(&before), keys::owner(&key))
+    let [was, is] = [&before, &key].map(keys::owner);
+    format!("{} {}.\n  before  {was}\n  now     {is}\n", key.key_id, belongs(&key))
 }
 
 /// After `undo`: what is so now, then what was taken back.
@@ -41,15 +30,19 @@ pub(in crate::cli) fn undone(answer: &ChangeResponse) -> String {
             Some(ban) => format!("is not banned: that {}", keys::whole_ban(ban, answer.now_ms)),
         }
     } else if key.binding != before.binding {
-        match &key.binding {
-            None => "has no owner now: the next first use wins".to_owned(),
-            Some(binding) if binding.networks.is_empty() => "is reserved: nobody can use it".to_owned(),
-            Some(binding) => format!("belongs to {}", binding.networks.join(", ")),
-        }
+        belongs(&key)
     } else {
         "has the note of before".to_owned()
     };
     format!("{} {now}.\n  undone  {}\n", key.key_id, answer.detail)
+}
+
+fn belongs(key: &Key) -> String {
+    match &key.binding {
+        None => "has no owner now: the next first use wins".to_owned(),
+        Some(binding) if binding.networks.is_empty() => "is reserved: nobody can use it".to_owned(),
+        Some(binding) => format!("belongs to {}", binding.networks.join(", ")),
+    }
 }
 
 /// After `bindings note`.

@@ -40,17 +40,12 @@ pub(in crate::cli) fn explained(answer: &ExplainResponse, screen: Screen) -> Str
 }
 
 fn verdict(answer: &ExplainResponse, screen: Screen) -> String {
-    let word = match answer.allowed {
-        true => screen.paint("allowed", Paint::Allowed),
-        false => screen.paint("denied", Paint::Denied),
-    };
+    let (allowed, denied) = (screen.paint("allowed", Paint::Allowed), screen.paint("denied", Paint::Denied));
     let would = match answer.would_deny {
-        true => format!(
-            " only because the mode is observe; enforcing it would be {}",
-            screen.paint("denied", Paint::Denied)
-        ),
+        true => format!(" only because the mode is observe; enforcing it would be {denied}"),
         false => String::new(),
     };
+    let word = if answer.allowed { allowed } else { denied };
     format!("{word}{would}, {}: {}", answer.reason, because(answer))
 }
 

@@ -21,6 +21,6 @@ pub(super) use explained::explained;
 pub(super) use keys::{list, one, subject};
 pub(super) use moved::{exported, imported};
 pub(super) use peppers::{activated, peppers, retired};
-pub(super) use promoted::{plan, promoted};
+pub(super) use promoted::{Walked, plan, promoted};
 pub(super) use status::status;
 pub(super) use text::state;

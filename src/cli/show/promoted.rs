@@ -2,27 +2,31 @@
 
 use super::{
     table::table,
-    text::{NOTHING, or_nothing},
+    text::{counted, or_nothing},
     time,
 };
 use crate::{
-    admin::api::PromotedKey,
-    cli::{gathered::Walked, screen::Screen},
+    admin::api::{LetThroughKey, PromoteEnd, PromotedKey},
+    cli::screen::Screen,
 };
+
+/// What a walk told, to its end.
+pub(in crate::cli) struct Walked {
+    pub(in crate::cli) dry_run: bool,
+    pub(in crate::cli) keys: Vec<PromotedKey>,
+    /// Of a dry run.
+    pub(in crate::cli) let_through: Vec<LetThroughKey>,
+    pub(in crate::cli) end: PromoteEnd,
+}
 
 /// The question before a walk.
 pub(in crate::cli) fn plan(plan: &Walked) -> String {
-    let (bound, reserved) = (plan.end.bound, plan.end.reserved);
-    let mut text = format!("Promote {}:", keys(plan.keys.len() as u64));
-    text.push_str(&format!("\n  {} that one network used will belong to it", keys(bound)));
-    text.push_str(&format!(
-        "\n  {} that several used will be reserved: nobody can use them until `sentinel bindings",
-        keys(reserved)
-    ));
-    text.push_str(
-        " set`\n`sentinel bindings promote --dry-run` lists them; `sentinel undo` takes back one key at a time.",
-    );
-    text
+    let [all, bound, reserved] = [plan.keys.len() as u64, plan.end.bound, plan.end.reserved].map(counted);
+    format!(
+        "Promote {all}:\n  {bound} that one network used will belong to it\n  {reserved} that several used will be \
+         reserved: nobody can use them until `sentinel bindings set`\n`sentinel bindings promote --dry-run` lists them; \
+         `sentinel undo` takes back one key at a time."
+    )
 }
 
 /// Both lists, those that need somebody's eye last.
@@ -41,26 +45,23 @@ pub(in crate::cli) fn promoted(walked: &Walked, screen: Screen) -> String {
             out.push_str(&rows(&of_it, screen));
         }
     };
-    part("skipped", format!("Skipped {}, which got a binding meanwhile:\n", keys(end.skipped)));
-    part("bound", format!("{would} {} that one network used:\n", keys(end.bound)));
+    part("skipped", format!("Skipped {}, which got a binding meanwhile:\n", counted(end.skipped)));
+    part("bound", format!("{would} {} that one network used:\n", counted(end.bound)));
     part(
         "reserved",
         format!(
             "{are} {} that several networks used; nobody can use {} until you say who:\n",
-            keys(end.reserved),
+            counted(end.reserved),
             if end.reserved == 1 { "it" } else { "them" }
         ),
     );
     if *dry_run {
         out.push_str(&let_through(walked, screen));
     }
-    let summary = format!("{} bound, {} reserved, {} skipped.", end.bound, end.reserved, end.skipped);
-    let summary = if *dry_run {
-        format!("{} to bind, {} to reserve. Nothing was changed.", end.bound, end.reserved)
-    } else {
-        summary
-    };
-    out.push_str(&format!("{summary}\n"));
+    out.push_str(&match dry_run {
+        true => format!("{} to bind, {} to reserve. Nothing was changed.\n", end.bound, end.reserved),
+        false => format!("{} bound, {} reserved, {} skipped.\n", end.bound, end.reserved, end.skipped),
+    });
     out + &next(walked)
 }
 
@@ -84,7 +85,7 @@ fn let_through(walked: &Walked, screen: Screen) -> String {
     let (have, them) = if all.len() == 1 { ("has", "it") } else { ("have", "them") };
     let heading = format!(
         "Would refuse {more}{} that {have} an owner to networks that used {them} in the last 24 hours:\n",
-        keys(all.len() as u64)
+        counted(all.len() as u64)
     );
     heading + &table(["KEY", "HINT", "NETWORKS", "REFUSED", ">TIMES", "LAST"], rows, screen)
 }
@@ -106,12 +107,7 @@ fn next(walked: &Walked) -> String {
 
 fn rows(keys: &[&PromotedKey], screen: Screen) -> String {
     let row = |key: &&PromotedKey| {
-        let networks = if key.networks.is_empty() { NOTHING.to_owned() } else { key.networks.join(", ") };
-        [key.key_id.clone().into(), or_nothing(&key.hint).into(), networks.into()]
+        [key.key_id.clone().into(), or_nothing(&key.hint).into(), or_nothing(&key.networks.join(", ")).into()]
     };
     table(["KEY", "HINT", "NETWORKS"], keys.iter().map(row), screen)
-}
-
-fn keys(count: u64) -> String {
-    if count == 1 { "1 key".to_owned() } else { format!("{count} keys") }
 }

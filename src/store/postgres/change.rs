@@ -3,7 +3,7 @@
 use super::{
     audit, facts,
     keys::{self, Lock, lock},
-    owner, pepper, rekey,
+    owner, pepper,
     revision::{advance, revision},
     session::Session,
 };
@@ -97,12 +97,9 @@ struct Locked {
 
 impl Locked {
     async fn read(session: &mut Session, key: Named) -> Result<Self, StoreError> {
-        let rows = session.rows(facts::step_of([key.fingerprint.digest])).await?;
-        let found = facts::found(&rows)?.into_iter().next();
-        Ok(match found {
-            Some(found) => Self { key, before: found.facts, note: found.note },
-            None => Self { key, before: KeyFacts::default(), note: None },
-        })
+        let found = facts::read(session, [key.fingerprint.digest]).await?.into_iter().next();
+        let (before, note) = found.map(|found| (found.facts, found.note)).unwrap_or_default();
+        Ok(Self { key, before, note })
     }
 
     fn subject<'a>(&'a self, actor: &'a str, now: Timestamp) -> Subject<'a> {
@@ -116,15 +113,8 @@ async fn lock_key(
     action: &Action,
     now: Timestamp,
 ) -> Result<Locked, ChangeError> {
-    let digests = key.digests();
-    let asked = vec![Lock::Writers.share(), lock(digests.iter()), facts::step_of(digests.iter())];
-    let answers = session.begin(asked).await?;
-    let found = facts::found(answers.last().map_or(&[], Vec::as_slice))?;
     // Before anything is found: a ban under a pepper of yesterday would not be seen by today's claims.
-    if let Some(behind) = found.first().filter(|found| found.active != key.pepper) {
-        return Err(StoreError::Behind(behind.active.clone()).into());
-    }
-    rekey::adopt(session, key, &found, now).await?;
+    pepper::adopt(session, key, now).await?;
     let named = match keys::by_key(session, key).await? {
         Some(named) => named,
         None => change::unseen(action, key)?,

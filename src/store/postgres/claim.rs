@@ -1,9 +1,7 @@
 //! First use, and those who join it: two trips to the server, of which the second is the commit.
 
 use super::{
-    audit, facts,
-    keys::{Lock, lock},
-    owner, rekey,
+    audit, facts, owner, pepper,
     revision::{advance, revision},
     session::Session,
 };
@@ -16,16 +14,7 @@ use crate::store::{
 };
 
 pub(super) async fn claim(session: &mut Session, claim: &Claim) -> Result<Claimed, StoreError> {
-    let digests = claim.key.digests();
-    let answers =
-        session.begin(vec![Lock::Writers.share(), lock(digests.iter()), facts::step_of(digests.iter())]).await?;
-    let mut found = facts::found(answers.last().map_or(&[], Vec::as_slice))?;
-    if let Some(behind) = found.first().filter(|found| found.active != claim.key.pepper) {
-        return Err(StoreError::Behind(behind.active.clone()));
-    }
-    if rekey::adopt(session, &claim.key, &found, claim.now).await? {
-        found = facts::found(&session.rows(facts::step_of(digests.iter())).await?)?;
-    }
+    let mut found = pepper::adopt(session, &claim.key, claim.now).await?;
     let id = found.iter().find_map(|found| found.id).unwrap_or_else(|| claim.key.digest.new_id());
     let archived = found.iter_mut().find_map(|found| found.archived.take());
     let state = ClaimState {

@@ -22,12 +22,12 @@ use crate::files;
 /// Where the server is and how it is spoken to. Prints without the password.
 #[derive(Clone)]
 pub struct Options {
-    config: tokio_postgres::Config,
-    tls: Tls,
+    pub(super) config: tokio_postgres::Config,
+    pub(super) tls: Tls,
     /// The most connections that decisions use; seven more are for everything else.
-    connections: usize,
+    pub(super) connections: usize,
     /// How long a decision waits.
-    patience: Duration,
+    pub(super) patience: Duration,
 }
 
 #[derive(Clone)]
@@ -123,10 +123,6 @@ impl Options {
         Self { patience: longest, ..self }
     }
 
-    pub(super) fn patience(&self) -> Duration {
-        self.patience
-    }
-
     /// A pool of connections to `server`, which gives up on a statement after `patience`, and on a lock after [`LOCKED`].
     /// Nothing is connected yet.
     pub(super) fn pool(&self, size: usize, patience: Duration, server: &Arc<Server>) -> Result<Pool, TlsFault> {
@@ -149,18 +145,6 @@ impl Options {
         let pool = pool.post_create(server.on_connect()).pre_recycle(server.on_reuse(OLDEST)).build();
         // Only timeouts without a runtime are refused.
         pool.map_err(|error| TlsFault::NoRoots(error.to_string()))
-    }
-
-    pub(super) fn connections(&self) -> usize {
-        self.connections
-    }
-
-    pub(super) fn config(&self) -> &tokio_postgres::Config {
-        &self.config
-    }
-
-    pub(super) fn tls(&self) -> &Tls {
-        &self.tls
     }
 }
 

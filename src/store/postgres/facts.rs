@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use tokio_postgres::Row;
 
 use super::{
+    keys::{Lock, lock},
     rows::{Step, column, from_time, networks, step},
     session::Session,
 };
@@ -52,18 +53,31 @@ pub(super) struct Found {
     pub(super) archived: Option<ArchivedBinding>,
 }
 
+/// To be answered with what [`found`] reads.
 pub(super) fn step_of(digests: impl IntoIterator<Item = KeyDigest>) -> Step {
     step!(FACTS, digests.into_iter().map(|digest| digest.as_bytes().to_vec()).collect::<Vec<_>>())
 }
 
-/// The answer to [`step_of`], one for each digest.
+/// One for each digest.
 pub(super) fn found(rows: &[Row]) -> Result<Vec<Found>, StoreError> {
     rows.iter().map(one).collect()
 }
 
+pub(super) async fn read(
+    session: &mut Session,
+    digests: impl IntoIterator<Item = KeyDigest>,
+) -> Result<Vec<Found>, StoreError> {
+    found(&session.rows(step_of(digests)).await?)
+}
+
+/// The same, as the beginning of a transaction with the locks on these digests: it is the last word until the commit.
+pub(super) async fn read_locked(session: &mut Session, digests: Vec<KeyDigest>) -> Result<Vec<Found>, StoreError> {
+    let asked = vec![Lock::Writers.share(), lock(digests.iter().copied()), step_of(digests)];
+    found(session.begin(asked).await?.last().map_or(&[], Vec::as_slice))
+}
+
 pub(super) async fn reading(session: &mut Session, key: &KeyDigests) -> Result<Reading, StoreError> {
-    let rows = session.rows(step_of(key.iter())).await?;
-    Ok(first(found(&rows)?, key.first()))
+    Ok(first(read(session, key.iter()).await?, key.first()))
 }
 
 /// What is known under the first digest that anything is known under.

@@ -25,7 +25,7 @@ pub struct Notifications {
 impl Options {
     /// Listens from now on.
     pub async fn listen(&self) -> Result<Notifications, StoreError> {
-        match self.tls() {
+        match &self.tls {
             Tls::Off => self.listen_by(NoTls).await,
             Tls::VerifyFull(roots) => {
                 let tls = tls(roots.as_deref()).map_err(|fault| StoreError::Unavailable(fault.to_string()))?;
@@ -40,7 +40,7 @@ impl Options {
         T::Stream: Send + 'static,
     {
         let lost = |error: tokio_postgres::Error| StoreError::Unavailable(message(&error));
-        let (client, mut connection) = self.config().connect(tls).await.map_err(lost)?;
+        let (client, mut connection) = self.config.connect(tls).await.map_err(lost)?;
         // One is enough: whoever looks because of it sees everything.
         let (tell, heard) = mpsc::channel(1);
         let mut work = async move {

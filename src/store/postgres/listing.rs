@@ -3,13 +3,16 @@
 use super::{
     audit, exported, facts,
     keys::{by_key, only_id},
-    rows::{Asked, ids},
+    rows::{Asked, ids, step, time},
     session::Session,
 };
-use crate::store::{
-    ChangeError, KeyFilter, KeyQuery, KeyRow, Order, Refusal, StoreError, Target,
-    rules::{REFUSED_SINCE, would_deny},
-    selection::{self, Values},
+use crate::{
+    domain::Timestamp,
+    store::{
+        ChangeError, Counts, Crowded, Denied, KeyQuery, KeyRow, Refusal, StoreError, Target, columns,
+        rules::{REFUSED_SINCE, would_deny},
+        selection,
+    },
 };
 
 pub(super) async fn find(session: &mut Session, target: &Target) -> Result<KeyRow, ChangeError> {
@@ -27,13 +30,7 @@ pub(super) async fn find(session: &mut Session, target: &Target) -> Result<KeyRo
 pub(super) async fn list(session: &mut Session, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
     session.begin_snapshot().await?;
     let mut asked = Asked::default();
-    let sql = match query.filter {
-        KeyFilter::BoundOrBanned { state, network, banned_only } => {
-            let filter = selection::bound_or_banned(query, state, network, banned_only, &mut asked);
-            bound_or_banned(query, &filter, &mut asked)
-        }
-        KeyFilter::Observed => selection::observed(query, &mut asked),
-    };
+    let sql = selection::keys(query, &mut asked);
     let found = session.query(&sql, &asked.values()).await?;
     let known = exported::keys(session, &ids(&found)?).await?;
     Ok(known.into_iter().map(KeyRow::from).collect())
@@ -60,24 +57,26 @@ pub(super) async fn would_deny_keys(session: &mut Session, limit: u32) -> Result
     Ok(wanted)
 }
 
-/// A key with a binding and a ban is as new as the newer of the two and is listed there only. So each half is in the
-/// order of its own index and stops at the limit; only what is left of both is sorted.
-fn bound_or_banned(query: &KeyQuery, filter: &str, asked: &mut Asked) -> String {
-    let order = match query.order {
-        Order::Newest => "created_at DESC, key_id DESC",
-        Order::ById(_) => "key_id",
-    };
-    let (limit, offset) = (i64::from(query.limit), i64::from(query.offset));
-    let (limit, offset, both) = (asked.integer(limit), asked.integer(offset), asked.integer(limit + offset));
-    format!(
-        "(SELECT key_id, created_at FROM bindings AS listed WHERE NOT EXISTS
-             (SELECT 1 FROM bans AS other WHERE other.key_id = listed.key_id AND other.created_at > listed.created_at)
-             {filter} ORDER BY {order} LIMIT {both})
-         UNION ALL
-         (SELECT key_id, created_at FROM bans AS listed WHERE NOT EXISTS
-             (SELECT 1 FROM bindings AS other
-              WHERE other.key_id = listed.key_id AND other.created_at >= listed.created_at)
-             {filter} ORDER BY {order} LIMIT {both})
-         ORDER BY {order} LIMIT {limit} OFFSET {offset}"
-    )
+pub(super) async fn counts(session: &mut Session) -> Result<Counts, StoreError> {
+    let rows = session.query(&selection::counts::<Asked>(), &[]).await?;
+    Ok(rows.first().map(columns::counts).transpose()?.unwrap_or_default())
+}
+
+/// What an operator gave to a network says nothing of who clients seem to be.
+pub(super) async fn crowded_networks(session: &mut Session, limit: u32) -> Result<Vec<Crowded>, StoreError> {
+    let sql = "
+        SELECT network::text, count(*) AS keys FROM (
+            SELECT network FROM binding_networks JOIN bindings USING (key_id) WHERE state <> 'pinned'
+            UNION ALL SELECT network FROM candidates) AS learned
+        GROUP BY network ORDER BY keys DESC, network::text COLLATE \"C\" LIMIT $1";
+    session.rows(step!(sql, i64::from(limit))).await?.iter().map(columns::crowded).collect()
+}
+
+pub(super) async fn denials_since(session: &mut Session, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
+    // A sum of bigint is numeric, and as large as it has to be.
+    let sql = "
+        SELECT reason, least(sum(count), 9223372036854775807)::bigint AS times, max(last_at) FROM audit
+        WHERE last_at >= $1 AND kind IN ('denied', 'would_deny') AND reason IS NOT NULL
+        GROUP BY reason ORDER BY times DESC, reason COLLATE \"C\"";
+    session.rows(step!(sql, time(since))).await?.iter().map(columns::denied).collect()
 }

@@ -11,13 +11,10 @@
 
 mod audit;
 mod change;
-mod changes;
 mod claim;
 mod connect;
-mod counts;
 mod exported;
 mod facts;
-mod import;
 mod keys;
 mod life;
 mod listen;
@@ -26,7 +23,6 @@ mod open;
 mod owner;
 mod partitions;
 mod pepper;
-mod rekey;
 mod revision;
 mod rows;
 mod server;
@@ -35,5 +31,5 @@ mod store;
 
 pub use connect::{Options, TlsFault, UrlFault};
 pub use listen::Notifications;
-pub use open::OpenError;
+pub use open::{OpenError, Unusable};
 pub use store::PostgresStore;

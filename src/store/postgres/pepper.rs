@@ -1,16 +1,20 @@
-//! Which pepper is active, what is under the others, and the steps from one to the next.
+//! What is under which pepper, the steps from one to the next, and the way of a row to the active one.
+
+use std::collections::HashSet;
 
 use super::{
-    audit, facts,
+    audit,
+    facts::{self, Found},
     keys::{self, Lock},
     revision::{advance, next, revision},
-    rows::{ids, step, time},
+    rows::{Step, ids, step, time},
     session::Session,
 };
 use crate::{
-    domain::{KeyId, PepperId, Timestamp, event::Record},
+    domain::{Fingerprint, KeyDigest, KeyId, PepperId, Timestamp, event::Record},
     store::{
-        ChangeError, FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, RecordId, Rotated, Rotation, StoreError,
+        ChangeError, FORGOTTEN_AT_ONCE, KnownPepper, PepperRow, PepperUsage, RecordId, Rekey, Rotated, Rotation,
+        StoreError,
         columns::{self, Columns, no_active_pepper},
         rules::rotation::{self, StoredPepper},
     },
@@ -112,11 +116,11 @@ async fn retire(
     Ok(Rotated { revision: revision(answers.get(taken))?, records, done: true, usage: PepperUsage::default() })
 }
 
-/// The active pepper and its check value.
-pub(super) async fn recorded(session: &mut Session) -> Result<(PepperId, [u8; 32]), StoreError> {
-    let active = active(session).await?;
-    let known = stored(session, &active).await?;
-    known.map(|known| (active, known.check_value)).ok_or_else(no_active_pepper)
+/// The active pepper.
+pub(super) async fn recorded(session: &mut Session) -> Result<KnownPepper, StoreError> {
+    let id = active(session).await?;
+    let known = stored(session, &id).await?;
+    known.map(|known| KnownPepper { id, check_value: known.check_value }).ok_or_else(no_active_pepper)
 }
 
 pub(super) async fn stored(session: &mut Session, id: &PepperId) -> Result<Option<StoredPepper>, StoreError> {
@@ -143,10 +147,7 @@ async fn forget(
     now: Timestamp,
 ) -> Result<Record, StoreError> {
     let digest = keys::by_id(session, key).await?.map(|named| named.fingerprint.digest);
-    let known = match digest {
-        Some(digest) => facts::found(&session.rows(facts::step_of([digest])).await?)?.into_iter().next(),
-        None => None,
-    };
+    let known = facts::read(session, digest).await?.into_iter().next();
     let facts = known.map(|found| found.facts).unwrap_or_default();
     let record = rotation::forgotten(pepper, key, &facts, actor, now);
     let mut steps = vec![
@@ -159,4 +160,68 @@ async fn forget(
     steps.extend(digest.into_iter().flat_map(|digest| advance([digest], now)));
     session.send(steps).await?;
     Ok(record)
+}
+
+pub(super) async fn rekey(session: &mut Session, moves: &[Rekey], now: Timestamp) -> Result<u64, StoreError> {
+    let digests = moves.iter().flat_map(|Rekey { from, to }| [*from, to.digest]);
+    let found = facts::read_locked(session, digests.collect()).await?;
+    let (mut sound, mut taken) = (Vec::new(), HashSet::new());
+    for (Rekey { from, to }, pair) in moves.iter().zip(found.chunks_exact(2)) {
+        let [old, new] = pair else { continue };
+        let Some(id) = old.id.filter(|_| new.id.is_none() && to.pepper == new.active) else { continue };
+        if taken.insert(to.digest) && from != &to.digest {
+            sound.push(Move { id, from: *from, to: to.digest });
+        }
+    }
+    let active = found.into_iter().next().map(|found| found.active);
+    if let Some(active) = active.filter(|_| !sound.is_empty()) {
+        session.send(moving(&sound, &active, now)).await?;
+    }
+    Ok(sound.len() as u64)
+}
+
+/// Begins a transaction with the lock on `key`, and refuses one that is made with another pepper than the active one.
+/// Brings the row of `key`, if it is under another of its digests, to the first one, before anything is written for it: so
+/// all rows of a key are under one digest at any time. Returns what is known under each of its digests.
+pub(super) async fn adopt(session: &mut Session, key: &Fingerprint, now: Timestamp) -> Result<Vec<Found>, StoreError> {
+    let digests = key.digests();
+    let found = facts::read_locked(session, digests.iter().collect()).await?;
+    if let Some(behind) = found.first().filter(|found| found.active != key.pepper) {
+        return Err(StoreError::Behind(behind.active.clone()));
+    }
+    let elsewhere = match &found[..] {
+        [first, others @ ..] if first.id.is_none() => others.iter().find_map(|found| Some((found.id?, found.digest))),
+        _ => None,
+    };
+    let Some((id, from)) = elsewhere else { return Ok(found) };
+    session.send(moving(&[Move { id, from, to: key.digest }], &key.pepper, now)).await?;
+    facts::read(session, digests.iter()).await
+}
+
+struct Move {
+    id: KeyId,
+    from: KeyDigest,
+    to: KeyDigest,
+}
+
+/// What moves these rows to the active pepper.
+fn moving(moves: &[Move], pepper: &PepperId, now: Timestamp) -> Vec<Step> {
+    let ids: Vec<_> = moves.iter().map(|it| it.id.to_string()).collect();
+    let digests: Vec<_> = moves.iter().map(|it| it.to.as_bytes().to_vec()).collect();
+    let of = |sql| step!(sql, ids.clone(), digests.clone(), pepper.to_string());
+    let mut steps = vec![
+        // In the order of a batch of uses, which takes no lock on keys.
+        step!("SELECT FROM bindings WHERE key_id = ANY ($1) ORDER BY key_id FOR UPDATE", ids.clone()),
+        of("UPDATE bindings SET digest = moved.digest, pepper = $3
+            FROM unnest($1::text[], $2::bytea[]) AS moved (key_id, digest) WHERE bindings.key_id = moved.key_id"),
+        of("UPDATE bans SET digest = moved.digest, pepper = $3
+            FROM unnest($1::text[], $2::bytea[]) AS moved (key_id, digest) WHERE bans.key_id = moved.key_id"),
+        of("UPDATE candidates SET digest = moved.digest, pepper = $3
+            FROM unnest($1::text[], $2::bytea[]) AS moved (key_id, digest) WHERE candidates.key_id = moved.key_id"),
+        of("UPDATE archive SET digest = moved.digest, pepper = $3
+            FROM unnest($1::text[], $2::bytea[]) AS moved (key_id, digest) WHERE archive.key_id = moved.key_id"),
+    ];
+    // Caches know the key by the digest that it leaves; by the new one none knows it.
+    steps.extend(advance(moves.iter().map(|it| it.from), now));
+    steps
 }

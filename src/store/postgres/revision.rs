@@ -2,13 +2,16 @@
 
 use tokio_postgres::Row;
 
-use super::rows::{Step, step, time};
+use super::{
+    rows::{Step, column, step, time},
+    session::Session,
+};
 use crate::{
-    domain::{KeyDigest, Timestamp},
+    domain::{KeyDigest, PepperId, Timestamp},
     store::{
-        Revision, StoreError,
-        columns::{Columns, no_revision},
-        rules::log::LOG_KEPT,
+        Changes, Revision, StoreError, StoreLife,
+        columns::{Columns, no_active_pepper, no_revision},
+        rules::{LOG_KEPT, POLLED, window},
     },
 };
 
@@ -66,4 +69,67 @@ fn notify() -> Step {
 pub(super) fn revision(answer: Option<&Vec<Row>>) -> Result<Revision, StoreError> {
     let row = answer.and_then(|rows| rows.first()).ok_or_else(no_revision)?;
     row.integer(0, "revision.value").map(Revision)
+}
+
+/// One statement, so one snapshot. The newest first, because where there are too many these are the ones to keep. A
+/// caller ahead of the store has seen a life of it that a restored backup does not know.
+///
+/// A life: the server's identity, its timeline, which every promotion and recovery to a moment begins anew, and the table
+/// itself, which a restored dump makes anew.
+const CHANGES: &str = "
+    SELECT value, first, (SELECT id FROM peppers WHERE active), clock_timestamp(),
+        (SELECT system_identifier FROM pg_control_system()),
+        ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int,
+        'revision'::regclass::oid,
+        change.revision, change.digest,
+        (SELECT array_agg(id) FROM peppers WHERE NOT active AND retired_at IS NULL)
+    FROM (SELECT value, CASE WHEN $1 BETWEEN floor AND value THEN $1 ELSE floor END AS first FROM revision) AS log
+        LEFT JOIN LATERAL
+            (SELECT revision, digest FROM changes WHERE changes.revision > log.first
+             ORDER BY changes.revision DESC LIMIT $2) AS change ON true
+    ORDER BY change.revision DESC";
+
+/// What was changed after a revision.
+pub(super) async fn changes_after(session: &mut Session, applied: Revision) -> Result<Changes, StoreError> {
+    let rows = session.rows(step!(CHANGES, applied.0, POLLED as i64 + 1)).await?;
+    let state = rows.first().ok_or_else(no_revision)?;
+    let first = Revision(state.integer(1, "revision.floor")?);
+    let mut newest_first = Vec::new();
+    for row in &rows {
+        if let Some(revision) = row.integer_or_null(7, "changes.revision")? {
+            newest_first.push((Revision(revision), row.digest(8, "changes.digest")?));
+        }
+    }
+    let (changed, complete_from) = window(newest_first, first);
+    let others: Option<Vec<String>> = column(state, 9, "peppers.id")?;
+    Ok(Changes {
+        now: state.moment(3, "clock_timestamp")?,
+        revision: Revision(state.integer(0, "revision.value")?),
+        changed,
+        complete_from,
+        life: life(state)?,
+        active_pepper: state.pepper_id_or_null(2, "peppers.id")?.ok_or_else(no_active_pepper)?,
+        other_peppers: in_use(session, others.unwrap_or_default()).await?,
+    })
+}
+
+/// Those of the peppers that keys are under. A statement of its own, and none at all between rotations: the poll must not
+/// wait because somebody locked a table of keys.
+async fn in_use(session: &mut Session, peppers: Vec<String>) -> Result<Vec<PepperId>, StoreError> {
+    if peppers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT name FROM unnest($1::text[]) AS asked (name)
+        WHERE EXISTS (SELECT FROM bindings WHERE pepper = name) OR EXISTS (SELECT FROM bans WHERE pepper = name)
+            OR EXISTS (SELECT FROM candidates WHERE pepper = name) OR EXISTS (SELECT FROM archive WHERE pepper = name)";
+    let rows = session.rows(step!(sql, peppers)).await?;
+    rows.iter().map(|row| row.pepper_id(0, "peppers.id")).collect()
+}
+
+fn life(row: &Row) -> Result<StoreLife, StoreError> {
+    let system = row.integer(4, "pg_control_system")?;
+    let timeline: i32 = column(row, 5, "pg_walfile_name")?;
+    let table: u32 = column(row, 6, "revision")?;
+    let [system, timeline, table] = [system as u64, timeline as u32 as u64, table.into()].map(u128::from);
+    Ok(StoreLife(system << 64 | timeline << 32 | table))
 }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use super::rows::{Step, step};
-use crate::store::{ChangeError, StoreError};
+use crate::store::StoreError;
 
 /// The connections of one kind of operation.
 #[derive(Debug)]
@@ -242,12 +242,6 @@ impl From<tokio_postgres::Error> for StoreError {
             None if error.to_string().starts_with("error serializing") => Self::Corrupt(text),
             _ => Self::Unavailable(text),
         }
-    }
-}
-
-impl From<tokio_postgres::Error> for ChangeError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self::Store(error.into())
     }
 }
 

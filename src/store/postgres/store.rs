@@ -12,9 +12,9 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 
 use super::{
-    audit, change, changes, claim,
+    audit, change, claim,
     connect::{Options, TlsFault},
-    counts, exported, facts, import, life, listing, partitions, pepper, rekey,
+    exported, facts, life, listing, partitions, pepper, revision,
     session::{Lane, Session},
 };
 use crate::{
@@ -56,7 +56,7 @@ impl PostgresStore {
         let server = Arc::default();
         let lane = |size, patience| options.pool(size, patience, &server).map(|pool| Lane::new(pool, patience));
         let lanes = Lanes {
-            decisions: lane(options.connections(), options.patience().max(DECISION))?,
+            decisions: lane(options.connections, options.patience.max(DECISION))?,
             polls: lane(1, DECISION)?,
             changes: lane(2, CHANGE)?,
             upkeep: lane(2, CHANGE)?,
@@ -93,7 +93,7 @@ impl Decisions for PostgresStore {
     }
 
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
-        over!(self.polls, changes::changes_after, applied)
+        over!(self.polls, revision::changes_after, applied)
     }
 }
 
@@ -128,15 +128,15 @@ impl Operators for PostgresStore {
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        over!(self.scans, counts::counts)
+        over!(self.scans, listing::counts)
     }
 
     async fn crowded_networks(&self, limit: u32) -> Result<Vec<Crowded>, StoreError> {
-        over!(self.scans, counts::crowded_networks, limit)
+        over!(self.scans, listing::crowded_networks, limit)
     }
 
     async fn denials_since(&self, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
-        over!(self.scans, counts::denials_since, since)
+        over!(self.scans, listing::denials_since, since)
     }
 
     async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
@@ -171,7 +171,7 @@ impl Upkeep for PostgresStore {
     }
 
     async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
-        over!(self.upkeep, rekey::rekey, &moves, now)
+        over!(self.upkeep, pepper::rekey, &moves, now)
     }
 
     async fn import(
@@ -181,6 +181,6 @@ impl Upkeep for PostgresStore {
         actor: &str,
         now: Timestamp,
     ) -> Result<Imported, StoreError> {
-        over!(self.upkeep, import::import, &keys, &peppers, actor, now)
+        over!(self.upkeep, exported::import, &keys, &peppers, actor, now)
     }
 }

@@ -7,13 +7,19 @@
 pub(super) mod change;
 pub(super) mod claim;
 pub(super) mod import;
-pub(super) mod log;
 pub(super) mod rotation;
 
 use std::time::Duration;
 
-use super::{ArchivedBinding, ExportedKey, KeyRow, Refusal, RefusedNetwork};
-use crate::domain::{Ban, Binding, Candidate, Fingerprint, KeyId, Network, Timestamp};
+use super::{ArchivedBinding, ExportedKey, KeyRow, Refusal, RefusedNetwork, Revision};
+use crate::domain::{Ban, Binding, Candidate, Fingerprint, KeyDigest, KeyId, Network, Timestamp};
+
+/// How much of the change log is kept. A cache may trust a fact for 24 h if it knows every change since; an hour more for
+/// clocks that differ.
+pub(super) const LOG_KEPT: Duration = Duration::from_hours(25);
+
+/// The most changes of one poll: what a cache's window has room for. One more is read, to know whether there are more.
+pub(super) const POLLED: usize = 100_000;
 
 /// How far back refusals are reported.
 pub(super) const REFUSED_SINCE: Duration = Duration::from_hours(24);
@@ -90,4 +96,15 @@ pub(super) fn would_deny(known: ExportedKey, mut refused: Vec<RefusedNetwork>, n
     refused.retain(|it| it.would_deny > 0 && !binding.networks.iter().any(|owner| owner.covers(it.network)));
     refused.truncate(REFUSED);
     (!refused.is_empty()).then(|| KeyRow { refused, ..known.into() })
+}
+
+/// The changes after `first` in their order, from the newest first, because where there are too many these are the ones
+/// to keep; and the revision after which they are complete.
+pub(super) fn window(
+    mut newest_first: Vec<(Revision, KeyDigest)>,
+    first: Revision,
+) -> (Vec<(Revision, KeyDigest)>, Revision) {
+    let left_out = if newest_first.len() > POLLED { newest_first.pop() } else { None };
+    newest_first.reverse();
+    (newest_first, left_out.map_or(first, |(revision, _)| revision))
 }

@@ -6,7 +6,7 @@ use crate::{
         KeyFacts, KeyId, PepperId, Peppers, Timestamp,
         event::{EventKind, Record},
     },
-    store::{PepperFault, PepperRow, PepperUsage, Refusal},
+    store::{KnownPepper, PepperFault, PepperRow, PepperUsage, Refusal},
 };
 
 /// A pepper as the store knows it.
@@ -19,13 +19,12 @@ pub(in crate::store) struct StoredPepper {
 /// Whether a process that lists `given` may use a store of these peppers. Without one of them its keys would look like new
 /// ones, its bans like none, and a ban of an archived key would bind nobody.
 pub(in crate::store) fn may_start(
-    active: &PepperId,
-    check_value: &[u8; 32],
+    active: &KnownPepper,
     known: &[PepperRow],
     given: &Peppers,
 ) -> Result<(), PepperFault> {
-    if given.find(active).is_none_or(|found| found.check_value() != check_value) {
-        return Err(PepperFault::Wrong { recorded: active.clone(), given: given.names() });
+    if given.find(&active.id).is_none_or(|found| *found.check_value() != active.check_value) {
+        return Err(PepperFault::Wrong { recorded: active.id.clone(), given: given.names() });
     }
     match known.iter().find(|known| known.usage != PepperUsage::default() && given.find(&known.id).is_none()) {
         Some(missing) => Err(PepperFault::Missing { missing: missing.id.clone(), usage: missing.usage }),

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::{
     audit, facts,
     names::{self, resolve},
-    owner, pepper, rekey,
+    owner, pepper,
     revision::advance,
     rows::first,
 };
@@ -47,7 +47,7 @@ pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timest
 /// A key that was opened has no row left; its record knows it, unless it may have come back by another name since: under
 /// another pepper, which no digest of the record tells, not even once that pepper is replaced in its turn.
 fn opened(conn: &Connection, record: RecordId, id: KeyId, key: Fingerprint, part: &Part) -> Result<Named, ChangeError> {
-    if pepper::active(conn)? != key.pepper || pepper::rotated_since(conn, record)? {
+    if facts::active_pepper(conn)? != key.pepper || pepper::rotated_since(conn, record)? {
         return Err(Refusal::OtherPepper(id, key.pepper).into());
     }
     match names::by_digest(conn, &key.digest)? {
@@ -60,8 +60,7 @@ fn opened(conn: &Connection, record: RecordId, id: KeyId, key: Fingerprint, part
 fn subject(conn: &Connection, target: &Target, action: &Action, now: Timestamp) -> Result<Named, ChangeError> {
     if let Target::Key(key) = target {
         // Before anything is found: a ban under a pepper of yesterday would not be seen by today's claims.
-        pepper::must_be_active(conn, &key.pepper)?;
-        rekey::adopt(conn, key, now)?;
+        pepper::adopt(conn, key, now)?;
     }
     match (resolve(conn, target), target) {
         (Err(ChangeError::Refused(Refusal::NotFound)), Target::Key(key)) => Ok(change::unseen(action, key)?),

@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use super::{audit, facts, life, names, owner, pepper, rekey, revision::advance};
+use super::{audit, facts, life, names, owner, pepper, revision::advance};
 use crate::store::{
     Claim, Claimed, StoreError,
     rules::{
@@ -15,8 +15,7 @@ use crate::store::{
 };
 
 pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Claimed, StoreError> {
-    pepper::must_be_active(conn, &claim.key.pepper)?;
-    rekey::adopt(conn, &claim.key, claim.now)?;
+    pepper::adopt(conn, &claim.key, claim.now)?;
     let known = facts::reading(conn, &claim.key.digests())?;
     let key = Named { id: names::id_of(conn, &claim.key)?, fingerprint: claim.key.clone() };
     let archived = match known.facts.binding {

@@ -1,13 +1,13 @@
-//! What is known of one key.
+//! What is known of one key, and of the store as a whole.
 
 use rusqlite::{Connection, ToSql};
 
 use super::rows::{NOW, all, first};
 use crate::{
-    domain::{Candidate, KeyDigest, KeyDigests, KeyFacts, KeyId, Timestamp},
+    domain::{Candidate, KeyDigest, KeyDigests, KeyFacts, KeyId, PepperId, Timestamp},
     store::{
         Reading, Revision, StoreError,
-        columns::{self, Columns, no_revision, unreadable},
+        columns::{self, Columns, no_active_pepper, no_revision, unreadable},
     },
 };
 
@@ -62,4 +62,10 @@ pub(super) fn revision(conn: &Connection) -> Result<(Revision, Revision), StoreE
 pub(super) fn now(conn: &Connection) -> Result<Timestamp, StoreError> {
     let now = first(conn, &format!("SELECT {NOW}"), [], |row| row.moment(0, "now"))?;
     now.ok_or_else(|| unreadable("now", "no answer"))
+}
+
+/// The pepper that new rows are written with.
+pub(super) fn active_pepper(conn: &Connection) -> Result<PepperId, StoreError> {
+    let found = first(conn, "SELECT id FROM peppers WHERE active = 1", [], |row| row.pepper_id(0, "peppers.id"))?;
+    found.ok_or_else(no_active_pepper)
 }

@@ -5,12 +5,15 @@ use rusqlite::Connection;
 use super::{
     audit, exported, facts,
     names::resolve,
-    rows::{Asked, all},
+    rows::{Asked, all, first},
 };
-use crate::store::{
-    ChangeError, KeyFilter, KeyQuery, KeyRow, Order, Refusal, StoreError, Target, columns,
-    rules::{REFUSED_SINCE, would_deny},
-    selection::{self, Values},
+use crate::{
+    domain::Timestamp,
+    store::{
+        ChangeError, Counts, Crowded, Denied, KeyQuery, KeyRow, Refusal, StoreError, Target, columns,
+        rules::{REFUSED_SINCE, would_deny},
+        selection,
+    },
 };
 
 pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeError> {
@@ -22,13 +25,7 @@ pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeE
 
 pub(super) fn list(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
     let mut asked = Asked::default();
-    let sql = match query.filter {
-        KeyFilter::BoundOrBanned { state, network, banned_only } => {
-            let filter = selection::bound_or_banned(query, state, network, banned_only, &mut asked);
-            bound_or_banned(query, &filter, &mut asked)
-        }
-        KeyFilter::Observed => selection::observed(query, &mut asked),
-    };
+    let sql = selection::keys(query, &mut asked);
     let ids = all(conn, &sql, asked.values(), |row| columns::key_id(row))?;
     let known = ids.into_iter().filter_map(|id| exported::key(conn, id).transpose());
     known.map(|known| known.map(KeyRow::from)).collect()
@@ -48,23 +45,23 @@ pub(super) fn would_deny_keys(conn: &Connection, limit: u32) -> Result<Vec<KeyRo
     Ok(rows)
 }
 
-/// A key with a binding and a ban is as new as the newer of the two and is listed there only. So each half is in the
-/// order of its own index and SQLite merges them, which stops at the limit and sorts nothing.
-fn bound_or_banned(query: &KeyQuery, filter: &str, asked: &mut Asked) -> String {
-    let order = match query.order {
-        Order::Newest => "created_at DESC, key_id DESC",
-        Order::ById(_) => "key_id",
-    };
-    let (limit, offset) = (asked.integer(query.limit.into()), asked.integer(query.offset.into()));
-    format!(
-        "SELECT key_id, created_at FROM bindings AS listed WHERE NOT EXISTS
-             (SELECT 1 FROM bans AS other WHERE other.key_id = listed.key_id AND other.created_at > listed.created_at)
-             {filter}
-         UNION ALL
-         SELECT key_id, created_at FROM bans AS listed WHERE NOT EXISTS
-             (SELECT 1 FROM bindings AS other
-              WHERE other.key_id = listed.key_id AND other.created_at >= listed.created_at)
-             {filter}
-         ORDER BY {order} LIMIT {limit} OFFSET {offset}"
-    )
+pub(super) fn counts(conn: &Connection) -> Result<Counts, StoreError> {
+    Ok(first(conn, &selection::counts::<Asked>(), [], |row| columns::counts(row))?.unwrap_or_default())
+}
+
+/// What an operator gave to a network says nothing of who clients seem to be.
+pub(super) fn crowded_networks(conn: &Connection, limit: u32) -> Result<Vec<Crowded>, StoreError> {
+    let sql = "SELECT network, count(*) AS keys FROM (
+             SELECT network FROM binding_networks JOIN bindings USING (key_id) WHERE state <> 'pinned'
+             UNION ALL SELECT network FROM candidates)
+         GROUP BY network ORDER BY keys DESC, network LIMIT ?1";
+    all(conn, sql, [limit], |row| columns::crowded(row))
+}
+
+pub(super) fn denials_since(conn: &Connection, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
+    // total() does not fail where sum() would overflow.
+    let sql = "SELECT reason, CAST(total(count) AS INTEGER) AS times, max(last_at) FROM audit
+         WHERE last_at >= ?1 AND kind IN ('denied', 'would_deny') AND reason IS NOT NULL
+         GROUP BY reason ORDER BY times DESC, reason";
+    all(conn, sql, [since.as_millis()], |row| columns::denied(row))
 }

@@ -4,13 +4,13 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use nix::libc::O_NOFOLLOW;
 
-use super::error::OpenError;
+use super::error::{OpenError, Unusable};
 use crate::domain::Timestamp;
 
 /// An exclusive lock on `<database>.lock`, held until it is dropped or the process ends.
@@ -22,8 +22,7 @@ pub(super) struct OwnerLock(#[allow(dead_code, reason = "held, not read")] File)
 
 impl OwnerLock {
     pub(super) fn take(database: &Path) -> Result<Self, OpenError> {
-        let path = lock_path(database);
-        let failed = |source| OpenError::File { path: path.clone(), source };
+        let path = database.with_added_extension("lock");
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -33,24 +32,14 @@ impl OwnerLock {
             // Its content is overwritten: a link could name anything.
             .custom_flags(O_NOFOLLOW)
             .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let owner = owner(&mut file);
-                return Err(OpenError::Owned { path: database.to_owned(), owner });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
-        sign(&mut file).map_err(failed)?;
+            .map_err(OpenError::at(&path))?;
+        file.try_lock().map_err(|cause| match cause {
+            TryLockError::WouldBlock => OpenError::at(database)(Unusable::Owned(owner(&mut file))),
+            TryLockError::Error(cause) => OpenError::at(&path)(cause),
+        })?;
+        sign(&mut file).map_err(OpenError::at(&path))?;
         Ok(Self(file))
     }
-}
-
-fn lock_path(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
-    name.into()
 }
 
 /// Who wrote the lock file, in words.

@@ -6,27 +6,22 @@
 
 mod audit;
 mod change;
-mod changes;
 mod claim;
-mod counts;
 mod error;
 mod exported;
 mod facts;
-mod import;
 mod life;
 mod listing;
 mod lock;
-mod migrate;
 mod names;
 mod open;
 mod owner;
 mod pepper;
-mod rekey;
 mod revision;
 mod rows;
 mod store;
 mod worker;
 
-pub use error::OpenError;
-pub use open::{Database, RecordedPepper};
+pub use error::{OpenError, Unusable};
+pub use open::Database;
 pub use store::SqliteStore;

@@ -11,16 +11,25 @@ use std::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{
-    error::{Failure, OpenError},
+    error::{OpenError, Unusable},
     lock::OwnerLock,
-    migrate::migrate,
     pepper,
     store::SqliteStore,
 };
 use crate::{
-    domain::{Pepper, PepperId, Peppers},
-    store::{StoreError, columns::Columns, rules::rotation},
+    domain::{Pepper, Peppers},
+    store::{KnownPepper, StoreError, columns::Columns, rules::rotation},
 };
+
+/// Every schema step there ever was, oldest first. `PRAGMA user_version` counts those that a database has.
+const STEPS: &[&str] = &[
+    include_str!("../migrations/sqlite/0001_first.sql"),
+    include_str!("../migrations/sqlite/0002_life.sql"),
+    include_str!("../migrations/sqlite/0003_audit.sql"),
+    include_str!("../migrations/sqlite/0004_peppers.sql"),
+    include_str!("../migrations/sqlite/0005_activations.sql"),
+    include_str!("../migrations/sqlite/0006_expiry.sql"),
+];
 
 /// How long a statement waits for a lock that a backup or a `sqlite3` shell holds. Well below the deadline of a check,
 /// so that the decision can still be answered.
@@ -37,53 +46,42 @@ pub struct Database {
     lock: OwnerLock,
 }
 
-/// The pepper that a database's digests are made with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordedPepper {
-    /// Its printable name.
-    pub id: PepperId,
-    /// [`Pepper::check_value`].
-    pub check_value: [u8; 32],
-}
-
 impl Database {
     /// Takes the database at `path` for this process, creates it if there is none, and brings its schema up to date.
     /// Its folder must exist. All files are readable by their owner only.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         // Two links to one database must meet at one lock.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        check_place(&path).map_err(|source| OpenError::File { path: path.clone(), source })?;
+        check_place(&path).map_err(OpenError::at(&path))?;
         let lock = OwnerLock::take(&path)?;
         // SQLite gives its -wal and -shm files the permissions of the database.
-        make_private(&path).map_err(|source| OpenError::File { path: path.clone(), source })?;
-        let conn = prepare(&path).map_err(|failure| failure.at(&path))?;
+        make_private(&path).map_err(OpenError::at(&path))?;
+        let conn = prepare(&path).map_err(OpenError::at(&path))?;
         Ok(Self { conn, path, lock })
     }
 
     /// The pepper that this database belongs to; none in a new one.
-    pub fn recorded_pepper(&self) -> Result<Option<RecordedPepper>, OpenError> {
+    pub fn recorded_pepper(&self) -> Result<Option<KnownPepper>, OpenError> {
         let sql = "SELECT id, check_value FROM peppers WHERE active = 1";
         let found = self.conn.query_row(sql, [], |row| {
             let id = row.pepper_id(0, "peppers.id");
-            Ok(id.and_then(|id| Ok(RecordedPepper { id, check_value: row.array(1, "peppers.check_value")? })))
+            Ok(id.and_then(|id| Ok(KnownPepper { id, check_value: row.array(1, "peppers.check_value")? })))
         });
-        Ok(found.optional().map_err(|error| Failure::from(error).at(&self.path))?.transpose()?)
+        Ok(found.optional().map_err(OpenError::at(&self.path))?.transpose()?)
     }
 
     /// Starts the store. A new database is written with the first of `peppers`; of any other, they must include the
     /// active one, and all that keys are still under.
     pub fn start(self, peppers: &Peppers) -> Result<SqliteStore, OpenError> {
         match self.recorded_pepper()? {
-            Some(RecordedPepper { id, check_value }) => {
-                rotation::may_start(&id, &check_value, &pepper::peppers(&self.conn)?, peppers)?;
-            }
+            Some(active) => rotation::may_start(&active, &pepper::peppers(&self.conn)?, peppers)?,
             None => peppers.iter().take(1).try_for_each(|first| self.record(first))?,
         }
         let Self { conn, path, lock } = self;
-        let tuned = |conn: Connection| tune(conn).map_err(|failure| failure.at(&path));
-        let lookup = reader(&path).map_err(|failure| failure.at(&path)).and_then(tuned)?;
-        let scan = reader(&path).map_err(|failure| failure.at(&path)).and_then(tuned)?;
-        SqliteStore::spawn(tuned(conn)?, lookup, scan, lock).map_err(|source| OpenError::File { path, source })
+        let lookup = reader(&path).and_then(tune).map_err(OpenError::at(&path))?;
+        let scan = reader(&path).and_then(tune).map_err(OpenError::at(&path))?;
+        let writer = tune(conn).map_err(OpenError::at(&path))?;
+        SqliteStore::spawn(writer, lookup, scan, lock).map_err(OpenError::at(&path))
     }
 
     /// Only into a database without keys: those of another pepper would be orphaned, and free for anyone to claim.
@@ -93,7 +91,7 @@ impl Database {
         let recorded = self
             .conn
             .execute(sql, params![pepper.id().as_str(), pepper.check_value()])
-            .map_err(|error| Failure::from(error).at(&self.path))?;
+            .map_err(OpenError::at(&self.path))?;
         match recorded {
             1 => Ok(()),
             _ => Err(StoreError::Corrupt("peppers: none is active, but the store is not empty".to_owned()).into()),
@@ -131,12 +129,12 @@ fn make_private(path: &Path) -> io::Result<()> {
 }
 
 /// The writer's connection to a migrated database.
-fn prepare(path: &Path) -> Result<Connection, Failure> {
+fn prepare(path: &Path) -> Result<Connection, Unusable> {
     let conn = Connection::open_with_flags(path, flags())?;
     conn.busy_timeout(START_TIMEOUT)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(Failure::Sqlite(format!("needs a write-ahead log, but its file system allows only {mode}")));
+        return Err(Unusable::Sqlite(format!("needs a write-ahead log, but its file system allows only {mode}")));
     }
     // FULL: a commit in the write-ahead log is synced before it is answered. NORMAL would lose it with the power.
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
@@ -144,7 +142,29 @@ fn prepare(path: &Path) -> Result<Connection, Failure> {
     Ok(conn)
 }
 
-fn reader(path: &Path) -> Result<Connection, Failure> {
+/// Brings the database to this binary's schema; each step is one transaction. Changes nothing in a database that a
+/// newer binary or another program made.
+fn migrate(conn: &Connection) -> Result<(), Unusable> {
+    let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = STEPS.len() as i64;
+    let done = match usize::try_from(found) {
+        Ok(done) if done <= STEPS.len() => done,
+        _ => return Err(Unusable::Schema { found, known }),
+    };
+    if done == 0 && has_tables(conn)? {
+        return Err(Unusable::Foreign);
+    }
+    for (step, version) in STEPS.iter().zip(1..).skip(done) {
+        conn.execute_batch(&format!("BEGIN IMMEDIATE; {step}; PRAGMA user_version = {version}; COMMIT;"))?;
+    }
+    Ok(())
+}
+
+fn has_tables(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
+}
+
+fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, flags())?;
     conn.execute_batch("PRAGMA query_only = ON;")?;
     Ok(conn)
@@ -156,7 +176,7 @@ fn flags() -> OpenFlags {
 }
 
 /// For the time when decisions wait.
-fn tune(conn: Connection) -> Result<Connection, Failure> {
+fn tune(conn: Connection) -> rusqlite::Result<Connection> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)

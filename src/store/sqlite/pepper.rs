@@ -1,4 +1,4 @@
-//! Which pepper is active, what is under the others, and the steps from one to the next.
+//! What is under which pepper, the steps from one to the next, and the way of a row to the active one.
 
 use rusqlite::Connection;
 
@@ -7,26 +7,13 @@ use super::{
     rows::{all, execute, first},
 };
 use crate::{
-    domain::{KeyId, PepperId, Timestamp, event::Record},
+    domain::{Fingerprint, KeyDigest, KeyId, PepperId, Timestamp, event::Record},
     store::{
-        ChangeError, FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, RecordId, Rotated, Rotation, StoreError,
-        columns::{self, Columns, no_active_pepper},
+        ChangeError, FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, RecordId, Rekey, Rotated, Rotation, StoreError,
+        columns::{self, Columns},
         rules::rotation::{self, StoredPepper},
     },
 };
-
-/// The pepper that new rows are written with.
-pub(super) fn active(conn: &Connection) -> Result<PepperId, StoreError> {
-    let found = first(conn, "SELECT id FROM peppers WHERE active = 1", [], |row| row.pepper_id(0, "peppers.id"))?;
-    found.ok_or_else(no_active_pepper)
-}
-
-/// Refuses what is made with another pepper than the active one. SQLite has one writer at a time, so what holds here
-/// holds until the commit.
-pub(super) fn must_be_active(conn: &Connection, pepper: &PepperId) -> Result<(), StoreError> {
-    let active = active(conn)?;
-    if active == *pepper { Ok(()) } else { Err(StoreError::Behind(active)) }
-}
 
 pub(super) fn peppers(conn: &Connection) -> Result<Vec<PepperRow>, StoreError> {
     all(conn, "SELECT id, active, retired_at FROM peppers ORDER BY active DESC, id", [], |row| {
@@ -57,7 +44,7 @@ fn activate(
     actor: &str,
     now: Timestamp,
 ) -> Result<Rotated, ChangeError> {
-    let before = active(conn)?;
+    let before = facts::active_pepper(conn)?;
     rotation::may_activate(id, check_value, stored(conn, id)?.as_ref(), &before)?;
     execute(conn, "UPDATE peppers SET active = 0 WHERE active = 1", [])?;
     let record = rotation::activated(&before, id, actor, now);
@@ -116,4 +103,38 @@ fn forget(conn: &Connection, pepper: &PepperId, key: KeyId, actor: &str, now: Ti
     let record = rotation::forgotten(pepper, key, &facts, actor, now);
     audit::append(conn, &record)?;
     Ok(record)
+}
+
+pub(super) fn rekey(conn: &Connection, moves: &[Rekey], now: Timestamp) -> Result<u64, StoreError> {
+    let active = facts::active_pepper(conn)?;
+    let mut moved = 0;
+    for Rekey { from, to } in moves.iter().filter(|it| it.to.pepper == active) {
+        moved += u64::from(move_row(conn, from, to, now)?);
+    }
+    Ok(moved)
+}
+
+/// Refuses a `key` that is made with another pepper than the active one; SQLite has one writer at a time, so what holds
+/// here holds until the commit. Brings the row of `key`, if it is under another of its digests, to the first one. To be
+/// called before anything is read or written for it: so all rows of a key are under one digest at any time.
+pub(super) fn adopt(conn: &Connection, key: &Fingerprint, now: Timestamp) -> Result<(), StoreError> {
+    let active = facts::active_pepper(conn)?;
+    if active != key.pepper {
+        return Err(StoreError::Behind(active));
+    }
+    key.others.iter().try_for_each(|from| move_row(conn, from, key, now).map(drop))
+}
+
+fn move_row(conn: &Connection, from: &KeyDigest, to: &Fingerprint, now: Timestamp) -> Result<bool, StoreError> {
+    let Some(named) = names::by_digest(conn, from)? else { return Ok(false) };
+    if *from == to.digest || names::by_digest(conn, &to.digest)?.is_some() {
+        return Ok(false);
+    }
+    for table in ["bindings", "bans", "candidates", "archive"] {
+        let sql = format!("UPDATE {table} SET digest = ?2, pepper = ?3 WHERE key_id = ?1");
+        execute(conn, &sql, (named.id.to_string(), to.digest.as_bytes(), to.pepper.as_str()))?;
+    }
+    // Caches know the key by the digest that it leaves; by the new one none knows it.
+    revision::advance(conn, from, now)?;
+    Ok(true)
 }

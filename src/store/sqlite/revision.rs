@@ -2,13 +2,16 @@
 
 use rusqlite::Connection;
 
-use super::rows::{execute, first};
+use super::{
+    facts,
+    rows::{all, execute, first},
+};
 use crate::{
     domain::{KeyDigest, Timestamp},
     store::{
-        Revision, StoreError,
+        Changes, Revision, StoreError, StoreLife,
         columns::{Columns, no_revision},
-        rules::log::LOG_KEPT,
+        rules::{LOG_KEPT, POLLED, window},
     },
 };
 
@@ -33,4 +36,27 @@ pub(super) fn next(conn: &Connection) -> Result<Revision, StoreError> {
     let sql = "UPDATE revision SET value = value + 1 RETURNING value";
     let revision = first(conn, sql, [], |row| row.integer(0, "revision.value"))?;
     revision.map(Revision).ok_or_else(no_revision)
+}
+
+/// What was changed after a revision.
+pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Changes, StoreError> {
+    let (revision, floor) = facts::revision(conn)?;
+    // A caller ahead of the store has seen a life of it that a restored backup does not know.
+    let in_log = (floor..=revision).contains(&applied);
+    let first = if in_log { applied } else { floor };
+    let sql = "SELECT revision, digest FROM changes WHERE revision > ?1 ORDER BY revision DESC LIMIT ?2";
+    let newest_first = all(conn, sql, (first.0, POLLED as i64 + 1), |row| {
+        Ok((Revision(row.integer(0, "changes.revision")?), row.digest(1, "changes.digest")?))
+    })?;
+    let (changed, complete_from) = window(newest_first, first);
+    Ok(Changes {
+        now: facts::now(conn)?,
+        revision,
+        changed,
+        complete_from,
+        // A file has no life of its own: no Redis is shared over it, so nothing outlives the process but the file.
+        life: StoreLife::default(),
+        active_pepper: facts::active_pepper(conn)?,
+        other_peppers: Vec::new(),
+    })
 }

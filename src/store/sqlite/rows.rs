@@ -5,7 +5,7 @@ use rusqlite::{Connection, ErrorCode, Params, Row, ToSql, params_from_iter, type
 use crate::{
     domain::{Network, Timestamp},
     store::{
-        ChangeError, StoreError,
+        StoreError,
         columns::{Columns, unreadable},
         selection::Values,
     },
@@ -29,12 +29,6 @@ impl From<rusqlite::Error> for StoreError {
             None => Self::Corrupt(error.to_string()),
             Some(_) => Self::Unavailable(error.to_string()),
         }
-    }
-}
-
-impl From<rusqlite::Error> for ChangeError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
     }
 }
 
@@ -96,6 +90,11 @@ impl Values for Asked {
 
     fn is_network(&mut self, column: &str, network: Network) -> String {
         format!("{column} = {}", self.with(network.to_string()))
+    }
+
+    /// As it is: SQLite merges the halves, which stops at the limit of both and sorts nothing.
+    fn half(&mut self, select: String, _order: &str, _most: i64) -> String {
+        select
     }
 }
 

@@ -7,9 +7,9 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::{
-    audit, change, changes, claim, counts, exported, facts, import, life, listing,
+    audit, change, claim, exported, facts, life, listing,
     lock::OwnerLock,
-    pepper, rekey,
+    pepper, revision,
     worker::{Role, Worker},
 };
 use crate::{
@@ -75,7 +75,7 @@ impl Decisions for SqliteStore {
     }
 
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
-        self.lookup.call(move |conn| changes::changes_after(conn, applied)).await
+        self.lookup.call(move |conn| revision::changes_after(conn, applied)).await
     }
 }
 
@@ -112,15 +112,15 @@ impl Operators for SqliteStore {
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        self.scan.call(counts::counts).await
+        self.scan.call(listing::counts).await
     }
 
     async fn crowded_networks(&self, limit: u32) -> Result<Vec<Crowded>, StoreError> {
-        self.scan.call(move |conn| counts::crowded_networks(conn, limit)).await
+        self.scan.call(move |conn| listing::crowded_networks(conn, limit)).await
     }
 
     async fn denials_since(&self, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
-        self.scan.call(move |conn| counts::denials_since(conn, since)).await
+        self.scan.call(move |conn| listing::denials_since(conn, since)).await
     }
 
     async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
@@ -155,7 +155,7 @@ impl Upkeep for SqliteStore {
     }
 
     async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
-        self.writer.call(move |conn| rekey::rekey(conn, &moves, now)).await
+        self.writer.call(move |conn| pepper::rekey(conn, &moves, now)).await
     }
 
     async fn import(
@@ -166,6 +166,6 @@ impl Upkeep for SqliteStore {
         now: Timestamp,
     ) -> Result<Imported, StoreError> {
         let actor = actor.to_owned();
-        self.writer.call(move |conn| import::import(conn, &keys, &peppers, &actor, now)).await
+        self.writer.call(move |conn| exported::import(conn, &keys, &peppers, &actor, now)).await
     }
 }

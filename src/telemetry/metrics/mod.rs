@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn operations_are_indexed_by_their_place() {
-        for (place, (operation, _)) in Operation::ALL.into_iter().enumerate() {
+        for (place, operation) in Operation::ALL.into_iter().enumerate() {
             assert_eq!(operation as usize, place);
         }
         for (place, mode) in Mode::ALL.into_iter().enumerate() {

@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use strum::{Display, EnumString, VariantArray, VariantNames};
 
 use super::table::{APPLIED, CACHE, CLAIMS, CUT_OFF, REDIS_UP, STORE_DURATION};
+use crate::domain::words;
+
+words!(Operation, ClaimOutcome, SharedOutcome);
 
 /// The store's operations, as labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Operation {
     Lookup,
@@ -29,30 +34,9 @@ pub enum Operation {
     Rotate,
 }
 
-impl Operation {
-    pub(super) const ALL: [(Self, &'static str); 17] = [
-        (Self::Lookup, "lookup"),
-        (Self::Claim, "claim"),
-        (Self::Apply, "apply"),
-        (Self::Poll, "poll"),
-        (Self::Keys, "keys"),
-        (Self::Find, "find"),
-        (Self::AppendAudit, "append_audit"),
-        (Self::PruneAudit, "prune_audit"),
-        (Self::Expire, "expire"),
-        (Self::Audit, "audit"),
-        (Self::NoteUses, "note_uses"),
-        (Self::Archive, "archive"),
-        (Self::Counts, "counts"),
-        (Self::Rekey, "rekey"),
-        (Self::Import, "import"),
-        (Self::Peppers, "peppers"),
-        (Self::Rotate, "rotate"),
-    ];
-}
-
 /// How a claim ended, as a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum ClaimOutcome {
     Won,
@@ -67,10 +51,10 @@ pub struct StoreMetrics {
     pub cache_hit: Counter,
     /// Not found there.
     pub cache_miss: Counter,
-    claims: [Counter; 3],
-    ok: Vec<Histogram>,
-    failed: Vec<Histogram>,
-    shared: [Counter; 7],
+    claims: [Counter; ClaimOutcome::ALL.len()],
+    ok: [Histogram; Operation::ALL.len()],
+    failed: [Histogram; Operation::ALL.len()],
+    shared: [Counter; SharedOutcome::ALL.len()],
     /// 1 while Redis answers in time.
     pub redis_up: Gauge,
     applied: Gauge,
@@ -78,7 +62,8 @@ pub struct StoreMetrics {
 }
 
 /// How a look-up in Redis ended, as a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum SharedOutcome {
     /// Nothing there.
     Miss,
@@ -100,17 +85,15 @@ impl StoreMetrics {
     pub(super) fn register() -> Self {
         let cache = |outcome| counter!(CACHE, "tier" => "process", "outcome" => outcome);
         let durations = |outcome| {
-            let series = move |(_, name)| histogram!(STORE_DURATION, "operation" => name, "outcome" => outcome);
-            Operation::ALL.into_iter().map(series).collect()
+            Operation::ALL.map(|it| histogram!(STORE_DURATION, "operation" => it.as_str(), "outcome" => outcome))
         };
         Self {
             cache_hit: cache("hit"),
             cache_miss: cache("miss"),
-            claims: ["won", "held", "failed"].map(|outcome| counter!(CLAIMS, "outcome" => outcome)),
+            claims: ClaimOutcome::ALL.map(|it| counter!(CLAIMS, "outcome" => it.as_str())),
             ok: durations("ok"),
             failed: durations("error"),
-            shared: ["miss", "foreign", "stale", "hit", "forged", "failed", "away"]
-                .map(|outcome| counter!(CACHE, "tier" => "redis", "outcome" => outcome)),
+            shared: SharedOutcome::ALL.map(|it| counter!(CACHE, "tier" => "redis", "outcome" => it.as_str())),
             redis_up: gauge!(REDIS_UP),
             applied: gauge!(APPLIED),
             cut_off: gauge!(CUT_OFF),

@@ -24,89 +24,69 @@ pub(super) const CHECK_BUCKETS: [f64; 10] =
 /// From a cached page to a disk that is in trouble, in seconds.
 pub(super) const STORE_BUCKETS: [f64; 10] = [0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-const TABLE: [(Kind, &str, &str); 14] = [
-    (
-        Kind::Counter,
-        CHECKS,
-        "Decisions. Worry when deny/ip_mismatch rises (a leaked key, or an address source that sees the proxy) or when store_unavailable or failsafe_open appear at all.",
-    ),
-    (
-        Kind::Counter,
-        CANCELLED,
-        "Checks that Envoy dropped before the answer. Worry when it rises: Envoy's timeout is shorter than check_deadline, or this process is starved.",
-    ),
-    (
-        Kind::Histogram,
-        CHECK_DURATION,
-        "Time from a Check's arrival to its answer, in seconds. Worry when p99 passes 0.005 without first uses.",
-    ),
-    (
-        Kind::Counter,
-        CLAIMS,
-        "First uses by outcome: won, held (somebody was first), failed (the store did not answer). Worry when failed rises.",
-    ),
-    (
-        Kind::Counter,
-        CACHE,
-        "Look-ups by tier and outcome. Worry when the process's hits fall below 0.9 of all in steady traffic, and at any forged of redis: somebody else writes there.",
-    ),
-    (
-        Kind::Gauge,
-        REDIS_UP,
-        "1 while Redis answers in time; 0 where none is set. Worry at 0 where one is: the store does its work.",
-    ),
-    (
-        Kind::Histogram,
-        STORE_DURATION,
-        "Store operations, in seconds. Worry when claim's p99 nears check_deadline, and when note_uses ends in error for hours: keys in use may be archived.",
-    ),
-    (
-        Kind::Counter,
-        AUDIT,
-        "Audited events: stored, or lost because neither the store nor the spill took them. Worry at any lost.",
-    ),
-    (
-        Kind::Gauge,
-        SPILLED,
-        "Bytes of audit records on this disk that wait for the store. Worry when it does not come back to 0; at audit.spill_max records are lost.",
-    ),
-    (
-        Kind::Gauge,
-        APPLIED,
-        "The revision of the last operator's change that this process decides by. Worry when it differs between replicas for more than a second.",
-    ),
-    (
-        Kind::Gauge,
-        CUT_OFF,
-        "Seconds since the store last answered a poll; 0 while it does. Worry above 5; at store.stale_grace known keys are refused too (failsafe closed).",
-    ),
-    (
-        Kind::Counter,
-        RELOADS,
-        "Configurations read again while running: applied, or refused because they were not valid. Worry at any refused.",
-    ),
-    (
-        Kind::Gauge,
-        RELOAD_OK,
-        "1 if the last configuration that was read is the one in force. Worry at 0: the next restart would fail.",
-    ),
-    (Kind::Gauge, BINDINGS, "Bindings by state, counted once a minute."),
-];
-
 /// Registers the help of every metric.
 pub(super) fn describe() {
-    for (kind, name, help) in TABLE {
-        match kind {
-            Kind::Counter => describe_counter!(name, help),
-            Kind::Gauge => describe_gauge!(name, help),
-            Kind::Histogram => describe_histogram!(name, help),
-        }
-    }
+    describe_requests();
+    describe_state();
+}
+
+/// What requests do.
+fn describe_requests() {
+    describe_counter!(
+        CHECKS,
+        "Decisions. Worry when deny/ip_mismatch rises (a leaked key, or an address source that sees the proxy) or when store_unavailable or failsafe_open appear at all."
+    );
+    describe_counter!(
+        CANCELLED,
+        "Checks that Envoy dropped before the answer. Worry when it rises: Envoy's timeout is shorter than check_deadline, or this process is starved."
+    );
+    describe_histogram!(
+        CHECK_DURATION,
+        "Time from a Check's arrival to its answer, in seconds. Worry when p99 passes 0.005 without first uses."
+    );
+    describe_counter!(
+        CLAIMS,
+        "First uses by outcome: won, held (somebody was first), failed (the store did not answer). Worry when failed rises."
+    );
+    describe_counter!(
+        CACHE,
+        "Look-ups by tier and outcome. Worry when the process's hits fall below 0.9 of all in steady traffic, and at any forged of redis: somebody else writes there."
+    );
+    describe_gauge!(
+        REDIS_UP,
+        "1 while Redis answers in time; 0 where none is set. Worry at 0 where one is: the store does its work."
+    );
+    describe_histogram!(
+        STORE_DURATION,
+        "Store operations, in seconds. Worry when claim's p99 nears check_deadline, and when note_uses ends in error for hours: keys in use may be archived."
+    );
+}
+
+/// What the process keeps.
+fn describe_state() {
+    describe_counter!(
+        AUDIT,
+        "Audited events: stored, or lost because neither the store nor the spill took them. Worry at any lost."
+    );
+    describe_gauge!(
+        SPILLED,
+        "Bytes of audit records on this disk that wait for the store. Worry when it does not come back to 0; at audit.spill_max records are lost."
+    );
+    describe_gauge!(
+        APPLIED,
+        "The revision of the last operator's change that this process decides by. Worry when it differs between replicas for more than a second."
+    );
+    describe_gauge!(
+        CUT_OFF,
+        "Seconds since the store last answered a poll; 0 while it does. Worry above 5; at store.stale_grace known keys are refused too (failsafe closed)."
+    );
+    describe_counter!(
+        RELOADS,
+        "Configurations read again while running: applied, or refused because they were not valid. Worry at any refused."
+    );
+    describe_gauge!(
+        RELOAD_OK,
+        "1 if the last configuration that was read is the one in force. Worry at 0: the next restart would fail."
+    );
+    describe_gauge!(BINDINGS, "Bindings by state, counted once a minute.");
 }
