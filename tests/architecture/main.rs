@@ -167,12 +167,12 @@ fn only_respond_rs_makes_an_answer() {
 }
 
 #[test]
-fn the_readme_lists_every_metric() {
-    let readme = fs::read_to_string("README.md").unwrap();
+fn the_manual_lists_every_metric() {
+    let manual = fs::read_to_string("docs/monitoring.md").unwrap();
     let names = sources().iter().flat_map(|source| source.text.split("\"sentinel_").skip(1));
     let names = names.map(|rest| rest.split('"').next().unwrap());
-    let missing = names.filter(|name| !readme.contains(&format!("sentinel_{name}")));
-    assert_none(missing.map(|name| format!("sentinel_{name}")), "metrics are not in README.md");
+    let missing = names.filter(|name| !manual.contains(&format!("sentinel_{name}")));
+    assert_none(missing.map(|name| format!("sentinel_{name}")), "metrics are not in docs/monitoring.md");
 }
 
 #[test]

@@ -80,15 +80,6 @@ fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// The README lists every code, in this order, with what it promises.
-#[test]
-fn the_readme_lists_every_code() {
-    let readme = fs::read_to_string("README.md").unwrap();
-    let section = readme.split("\n### Doctor\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-    assert_eq!(rows.collect::<Vec<_>>(), Code::ALL.map(Code::as_str));
-}
-
 #[test]
 fn help_and_usage() {
     let Seen { code, out, err } = run(&["doctor", "--help"], b"");

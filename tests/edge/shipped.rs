@@ -1,5 +1,5 @@
 //! Every file below envoy/ as its reader gets it: Envoy accepts it, Sentinel accepts the lines at its top, and the two
-//! do together what the file says. And the README, where it promises a name or shows a file.
+//! do together what the file says.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -8,7 +8,7 @@ use crate::common::{
     envoy::{EnvoyConfig, binary},
     http_client::Version,
 };
-use key_ip_sentinel::{config::SETTINGS, domain::Reason};
+use key_ip_sentinel::domain::Reason;
 
 const EDGE: &str = "envoy.yaml";
 const BEHIND_PROXY: &str = "envoy-behind-proxy.yaml";
@@ -182,42 +182,4 @@ async fn behind_the_proxy_protocol_the_key_belongs_to_the_client_whom_the_balanc
     let answer = edge.envoy.get("/").from(BALANCER).first_bytes(unknown).await;
     assert!(answer.starts_with(b"HTTP/1.1 403"), "{}", answer.escape_ascii());
     assert_eq!(edge.envoy.entry("/unknown").await["reason"], "client_ip_unknown");
-}
-
-fn readme() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
-}
-
-/// The first cell of every row of the table below `heading`, and the row.
-fn table<'a>(readme: &'a str, heading: &str) -> Vec<(&'a str, &'a str)> {
-    let section = readme.split(&format!("\n## {heading}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
-    let rows = section.lines().filter_map(|line| Some((line.strip_prefix("| `")?.split('`').next()?, line)));
-    rows.collect()
-}
-
-#[test]
-fn the_readme_has_every_setting_with_its_default_and_every_reason() {
-    let readme = readme();
-    let rows = table(&readme, "Configuration");
-    assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), SETTINGS.map(|setting| setting.key));
-    for (setting, (_, row)) in SETTINGS.iter().zip(rows) {
-        let default = if setting.default.is_empty() { "| |".to_owned() } else { format!("| `{}` |", setting.default) };
-        assert!(row.contains(&default), "{row}");
-    }
-    let told: BTreeSet<_> = table(&readme, "What a client sees").into_iter().map(|row| row.0).collect();
-    assert_eq!(told, Reason::ALL.map(Reason::as_str).into());
-}
-
-#[test]
-fn sentinel_accepts_every_toml_example_of_the_readme() {
-    let readme = readme();
-    let examples: Vec<_> = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert!(!examples.is_empty());
-    for text in examples {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sentinel.toml");
-        fs::write(&path, text).unwrap();
-        let seen = crate::run::run(&["check-config", "--config", path.to_str().unwrap()], b"");
-        assert_eq!(seen.code, 0, "{text}{}", seen.err);
-    }
 }

@@ -1,4 +1,4 @@
-//! The restore drill: a PostgreSQL store is dumped, lost and put back, as README's "Backup and restore" says, beside a
+//! The restore drill: a PostgreSQL store is dumped, lost and put back, as docs/backup-and-move.md says, beside a
 //! process that never stops. How long it takes is printed, not judged.
 
 use std::{

@@ -1,4 +1,4 @@
-//! A second reading of the rules for a whole Check, from the README and not from the code: slow, with a copy of
+//! A second reading of the rules for a whole Check, from the manual and not from the code: slow, with a copy of
 //! everything. Only protobuf itself is left to the library.
 
 use std::{
@@ -238,7 +238,7 @@ impl Seen {
         }
     }
 
-    /// Credential headers of the README's list that the profile does not read, however they are spelled.
+    /// Credential headers of docs/keys-and-profiles.md that the profile does not read, however they are spelled.
     fn removed(&self, profile: &str) -> Vec<String> {
         let read = keys::header_names(profile);
         let listed = |name: &str| keys::CREDENTIAL_HEADERS.iter().any(|it| keys::dashes(it) == keys::dashes(name));

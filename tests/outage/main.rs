@@ -1,5 +1,5 @@
 //! What is lost, over the real processes: PostgreSQL and Redis stopped, killed, hung or changed under replicas that
-//! serve. README, "When something fails", says what must be seen.
+//! serve. docs/monitoring.md, "When the store fails", says what must be seen.
 //!
 //! The database's clock cannot be made to jump here; tests/failure does that with time as an argument.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on panics, and tables are told")]

@@ -1,4 +1,4 @@
-//! What README, "When something fails", promises for every combination, in a form that can be held against it.
+//! What docs/monitoring.md, "When the store fails", promises for every combination, in a form that can be held against it.
 
 /// Redis | PostgreSQL | the key | the last poll was | `closed` answers | `open` answers
 ///

@@ -1,4 +1,4 @@
-//! A second reading of the rules, from the README and not from the code: slow, with a copy of everything.
+//! A second reading of the rules, from the manual and not from the code: slow, with a copy of everything.
 
 use key_ip_sentinel::credential::Fault;
 
@@ -60,7 +60,7 @@ fn places(profile: &str) -> Vec<Place> {
     }
 }
 
-/// The README's list of headers that exist only to carry credentials: the tests' one copy of it.
+/// The list of headers in docs/keys-and-profiles.md that exist only to carry credentials: the tests' one copy of it.
 pub(crate) const CREDENTIAL_HEADERS: [&str; 9] = [
     "authorization",
     "x-api-key",

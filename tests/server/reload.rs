@@ -1,7 +1,6 @@
 //! Settings that change while the server serves: by SIGHUP, and because the file changed.
 
 use crate::common::{Home, Sentinel, eventually, sentinel};
-use key_ip_sentinel::config::SETTINGS;
 use nix::sys::signal::Signal::SIGHUP;
 
 const KEY: &str = "sk-reload-0123456789ab";
@@ -158,18 +157,4 @@ async fn a_signal_without_a_change_changes_nothing() {
     rewrite(&sentinel, str::to_owned, "applied").await;
     assert_eq!(sentinel.get("/readyz").await.1, before);
     assert!(!sentinel.log().contains("need a restart"));
-}
-
-#[test]
-fn the_readme_marks_the_settings_that_change_live() {
-    let readme = std::fs::read_to_string("README.md").unwrap();
-    let listed = readme.split("**Changes without a restart.**").nth(1).unwrap().split("\n\n").next().unwrap();
-    let told: Vec<_> = listed
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|word| word.contains('.') || *word == "mode" || *word == "check_deadline")
-        .collect();
-    let live: Vec<_> = SETTINGS.iter().filter(|setting| setting.live).map(|setting| setting.key).collect();
-    assert_eq!(told, live);
 }
