@@ -35,7 +35,9 @@ fn page(path: &str) -> Page {
 }
 
 fn pages() -> Vec<Page> {
-    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
+    let docs = fs::read_dir(root().join("docs"))
+        .unwrap()
+        .map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
     let others = ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned);
     docs.chain(others).filter(|path| path.ends_with(".md")).map(|path| page(&path)).collect()
 }
@@ -210,7 +212,7 @@ async fn every_command_of_the_manual_is_one() {
 /// The command of `line`, if it is one of Sentinel's that ends by itself: by the server's configuration, and with examples.
 fn runnable(line: &str, config: &Path) -> Option<String> {
     const ENDLESS: [&str; 2] = [" serve", " tail"];
-    let command = line.split("  #").next()?.split(" | ").next()?.split(" > ").next()?.trim();
+    let command = line.split(" #").next()?.split(" | ").next()?.split(" > ").next()?.trim();
     let arguments = command.strip_prefix("sentinel ")?;
     if ENDLESS.iter().any(|word| command.contains(word)) || arguments.starts_with("completion") {
         return None;
@@ -219,6 +221,9 @@ fn runnable(line: &str, config: &Path) -> Option<String> {
     while let Some(at) = words.iter().position(|word| word == "--config") {
         words.drain(at..at + 2);
     }
+    let is_key_file = |at: usize| at > 0 && words[at - 1] == "--key-file";
+    let key_files: Vec<_> = (0..words.len()).filter(|at| is_key_file(*at)).collect();
+    key_files.into_iter().for_each(|at| words[at] = "key.txt".to_owned());
     let example = |word: String| match word.trim_end_matches("...").trim_end_matches('…') {
         "REF" => "0a1b2c3d".to_owned(),
         "CIDR" => "203.0.113.0/24".to_owned(),
@@ -232,17 +237,43 @@ fn runnable(line: &str, config: &Path) -> Option<String> {
         "x-peer-ip=PEER" => "x-peer-ip=192.0.2.1".to_owned(),
         _ => word,
     };
-    let words: Vec<_> = words.into_iter().map(example).collect();
-    Some(format!("sentinel --config {} {} </dev/null", config.display(), words.join(" ")).replace("< request.txt </dev/null", "< request.txt"))
+    let mut words: Vec<_> = words.into_iter().map(example).collect();
+    let asks = words[0] == "undo" || words.iter().any(|word| word == "--forget");
+    if asks || (words.iter().any(|word| word == "promote") && !words.iter().any(|word| word == "--dry-run")) {
+        words.push("--yes".to_owned());
+    }
+    Some(
+        format!("sentinel --config {} {} </dev/null", config.display(), words.join(" "))
+            .replace("< request.txt </dev/null", "< request.txt"),
+    )
 }
 
 /// Words that this project does not use, with the places where a stored or public name keeps one.
 #[test]
 fn private_words_do_not_come_back() {
     const FORBIDDEN: [&str; 22] = [
-        "whoever", "thief", "thieves", " told ", " tells ", "for ever", "nobody's", "at most so many", "is no folder",
-        "so to speak", "Heralds", "Courier", "Chore", "Manner", "doorstep", "hearsay", "firsthand", "behind_the_scenes",
-        "keep_active", "word of somebody", "goes on beside", "Tended",
+        "whoever",
+        "thief",
+        "thieves",
+        " told ",
+        " tells ",
+        "for ever",
+        "nobody's",
+        "at most so many",
+        "is no folder",
+        "so to speak",
+        "Heralds",
+        "Courier",
+        "Chore",
+        "Manner",
+        "doorstep",
+        "hearsay",
+        "firsthand",
+        "behind_the_scenes",
+        "keep_active",
+        "word of somebody",
+        "goes on beside",
+        "Tended",
     ];
     let mut found = Vec::new();
     for directory in ["src", "proto", "docs", "envoy", "tests/snapshots"] {
