@@ -1,17 +1,16 @@
-# The front door. `make` alone lists the targets.
-# Anything longer than a few lines is a script in .ci/, where it can be read, run and tested without make.
+# `make` without a target lists the targets. Anything longer than a few lines is a script in .ci/, which also runs without make.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-# The scripts are sequential programs; parallel make would only interleave their output.
+# Parallel make would only interleave the output of the scripts.
 .NOTPARALLEL:
-# Last in the PATH: it helps a shell opened before rustup ran, and never overrides the user's own choice.
+# For a shell opened before rustup ran. Last, so that it never overrides the user's PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test fuzz flood scale replicas gates check
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what tests need and is missing (system packages as root, the rest into .tools/)
@@ -21,45 +20,45 @@ run: ## install what running needs, build, start Sentinel behind Envoy on 127.0.
 	@.ci/setup run
 	@.ci/demo
 
-# What reaches the store in more than one way. The store's contract has both stores in one run; what is about SQLite's file
-# says so and is on SQLite in both.
+# Test targets that use the store. The store's contract suite covers both stores in one run; a test about SQLite's file uses
+# SQLite in both runs.
 on_postgres := admin audit failure model server
 
-# Properties are tried on the same cases each time: what is red here is red again. Another number is another set.
+# A fixed seed, so that a failure is reproducible. Another seed gives other cases.
 test: export PROPTEST_RNG_SEED ?= 1
-test: setup ## every test, against the real Envoy; what reaches the store once more on a real PostgreSQL
+test: setup ## run every test, with a real Envoy; tests that use the store run again on a real PostgreSQL
 	.ci/previous build
 	cargo test --locked
 	SENTINEL_TEST_STORE=postgres cargo test --locked $(on_postgres:%=--test %)
 
-# `make test` has 200,000 of them.
+# `make test` runs 200,000 cases.
 fuzz: export SENTINEL_FUZZ_CASES ?= 10000000
-fuzz: setup ## ten million changed Envoy frames against a second reading of the rules (SENTINEL_FUZZ_CASES, SENTINEL_FUZZ_SEED)
+fuzz: setup ## compare ten million mutated Envoy frames with a second implementation of the rules (SENTINEL_FUZZ_CASES, SENTINEL_FUZZ_SEED)
 	cargo test --release --locked --test fuzz the_service -- --nocapture
 
-# `make test` has 10,000 and 100,000 of them.
+# `make test` runs 10,000 and 100,000 keys.
 flood: export SENTINEL_FLOOD_KEYS ?= 1000000
 flood: export SENTINEL_FLOOD_IN_PROCESS ?= 10000000
-flood: setup ## a million new keys over gRPC and ten million in-process: memory, hit rate, rows (SENTINEL_FLOOD_KEYS, SENTINEL_FLOOD_IN_PROCESS)
+flood: setup ## send a million new keys over gRPC and ten million in-process: memory, hit rate, rows (SENTINEL_FLOOD_KEYS, SENTINEL_FLOOD_IN_PROCESS)
 	cargo test --release --locked --test flood -- --nocapture --test-threads 1
 
-# `make test` has 20,000 of them, of which 1,000 idle.
+# `make test` runs 20,000 bindings, of which 1,000 are idle.
 scale: export SENTINEL_SCALE_BINDINGS ?= 1000000
 scale: export SENTINEL_SCALE_IDLE ?= 200000
 scale: export SENTINEL_SCALE_ROUNDS ?= 5
-scale: setup ## a million bindings in PostgreSQL: start, memory, keys that are not cached, 200,000 archived beside them (SENTINEL_SCALE_BINDINGS, …)
+scale: setup ## measure a million bindings in PostgreSQL: start, memory, uncached keys, 200,000 archived keys (SENTINEL_SCALE_BINDINGS, …)
 	cargo test --release --locked --test scale -- --nocapture
 
-# `make test` has 150 to 300 keys, 100 bans, a crowd of 2,000 and a cut of 3 s.
+# `make test` runs 150 to 300 keys, 100 bans, 2,000 concurrent claimants and a partition of 3 s.
 replicas: export SENTINEL_REPLICA_KEYS ?= 2000
 replicas: export SENTINEL_REPLICA_BANS ?= 1000
 replicas: export SENTINEL_REPLICA_CROWD ?= 10000
 replicas: export SENTINEL_REPLICA_PARTITION ?= 30
-replicas: setup ## three replicas on one PostgreSQL and one Redis: 2,000 keys x 48 claimants, 1,000 bans, a cut of 30 s (SENTINEL_REPLICA_KEYS, …)
+replicas: setup ## test three replicas on one PostgreSQL and one Redis: 2,000 keys x 48 claimants, 1,000 bans, a partition of 30 s (SENTINEL_REPLICA_KEYS, …)
 	cargo test --release --locked --test replicas -- --nocapture --test-threads 1
 
-# In the order of what fails fastest.
-gates: setup ## format, licences, the admin API against the version before, clippy, docs
+# The fastest checks first.
+gates: setup ## check format, licences, compatibility of the admin API with the previous version, clippy, docs
 	cargo fmt --check
 	.tools/bin/cargo-deny --locked check licenses bans sources
 	.tools/bin/buf lint --config .ci/buf.yaml
@@ -67,4 +66,4 @@ gates: setup ## format, licences, the admin API against the version before, clip
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
-check: gates test ## what a change must pass: the gates, then every test
+check: gates test ## run everything that a change must pass: the gates, then every test

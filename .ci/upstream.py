@@ -1,6 +1,6 @@
-"""The upstream of `make run`: tells what reached it, so that a reader sees what Envoy and Sentinel let through.
+"""The upstream of `make run`: returns the request, to show what Envoy and Sentinel let through.
 
-Never a secret's value, neither in the answer nor in the log: a demo is where keys end up in screenshots.
+Shows no value of a secret, in the answer or in the log, because keys in a demo end up in screenshots.
 """
 
 import json

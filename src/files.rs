@@ -1,4 +1,5 @@
-//! Reads the small files that settings name, and nothing else: a FIFO would hang the start, and a device has no end.
+//! Reads small regular files that settings name. Other file types are rejected: a FIFO would block the start, and a
+//! device may have no end.
 
 use std::{
     fs::OpenOptions,
@@ -10,23 +11,24 @@ use std::{
 use nix::libc;
 use zeroize::Zeroizing;
 
-/// The most bytes of a file with a secret.
+/// The largest size of a file with a secret, in bytes.
 pub const SECRET: u64 = 64 << 10;
-/// The most bytes of a config file.
+/// The largest size of a configuration file, in bytes.
 pub const CONFIG: u64 = 1 << 20;
 
-/// All of the regular file at `path`, or behind the symbolic links there, as Kubernetes mounts secrets. It is wiped when
-/// dropped.
+/// Reads the whole regular file at `path`, at most `limit` bytes. Follows symbolic links, because Kubernetes mounts
+/// secrets through them. The bytes are wiped when dropped.
 pub fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Opening a FIFO would wait for a writer. What was opened is asked, not the name, which may by then be another file's.
+    // O_NONBLOCK: opening a FIFO would wait for a writer. The type is read from the open file, because the path may name
+    // another file by now.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    let found = file.metadata()?;
-    if !found.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::other("is not a regular file"));
     }
-    // At once as large as it can get, so that no copy of a secret is left behind where it grew.
-    let room = usize::try_from(found.len().min(limit) + 1).map_err(io::Error::other)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    // Allocated once at full size: a growing buffer would leave copies of the secret in memory.
+    let capacity = usize::try_from(metadata.len().min(limit) + 1).map_err(io::Error::other)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     file.take(limit + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > limit {
         true => Err(io::Error::other(format!("has more than {limit} bytes"))),
@@ -43,20 +45,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fifo_a_device_and_a_folder_are_no_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let fifo = folder.path().join("fifo");
+    fn only_regular_files_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
         mkfifo(&fifo, Mode::S_IRWXU).unwrap();
-        for path in [&fifo, Path::new("/dev/zero"), folder.path()] {
+        for path in [&fifo, Path::new("/dev/zero"), directory.path()] {
             assert_eq!(read(path, SECRET).unwrap_err().to_string(), "is not a regular file", "{}", path.display());
         }
     }
 
     #[test]
     fn a_file_is_read_up_to_its_limit_and_through_links() {
-        let folder = tempfile::tempdir().unwrap();
-        let [file, data, link] = ["..2026/file", "..data", "file"].map(|name| folder.path().join(name));
-        fs::create_dir(folder.path().join("..2026")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let [file, data, link] = ["..2026/file", "..data", "file"].map(|name| directory.path().join(name));
+        fs::create_dir(directory.path().join("..2026")).unwrap();
         symlink("..2026", &data).unwrap();
         symlink("..data/file", &link).unwrap();
         fs::write(&file, "12345678").unwrap();

@@ -1,4 +1,4 @@
-//! The `sentinel` program: the server, and the commands that speak to it.
+//! The `sentinel` binary: the server and its command line.
 
 use std::process::ExitCode;
 

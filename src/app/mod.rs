@@ -1,4 +1,4 @@
-//! The only wiring: [`Config`] → store → engine → servers, and their end.
+//! The only wiring: [`Config`] → store → engine → servers, and the shutdown.
 
 pub mod pepper;
 mod preflight;
@@ -44,7 +44,7 @@ use crate::{
     },
 };
 
-pub use preflight::refusals;
+pub use preflight::faults as preflight_faults;
 use reload::Reload;
 pub use reload::Source;
 use replicas::Replicas;
@@ -53,22 +53,23 @@ pub use shutdown::Fatal;
 use shutdown::{Drain, Signals};
 use store::Opened;
 
-/// Keys that the process keeps in memory; the least used make room.
+/// The number of keys in the in-process cache. The least used are evicted.
 const CACHED_KEYS: usize = 1_000_000;
 
-/// How late a replica may learn of a change without a hint.
+/// The longest time until a replica applies a change that it was not notified of.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a stopping process waits for the times of last use to be written.
+/// How long a stopping process waits for the last batch of times of use.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 
-/// How long the first poll may hold up the first answer. A store that takes longer is away.
+/// How long the first poll may delay the first answer. A slower store counts as unavailable.
 const FIRST_POLL: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT, then drains.
 pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
-    let log = logs::init(config.log_level);
-    // Before any file or socket exists: what is made is ours alone until a mode is set.
+    // Held to the end of this function: dropping the last reference ends the log writer.
+    let log = Arc::new(logs::init(config.log_level));
+    // Before any file or socket is created: only this user can open them until their mode is set.
     umask(Mode::from_bits_truncate(0o077));
     preflight::make_data_dir(&config.data_dir)?;
     let opened = store::open(&config)?;
@@ -76,14 +77,14 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
     listeners.announce()?;
     if config.listen.callers == Callers::Unauthenticated {
         warn!(
-            "listen.allow_unauthenticated_callers: whoever reaches listen.grpc can claim any client address; only the \
-             network keeps him out"
+            "listen.allow_unauthenticated_callers = true: any host that reaches listen.grpc can claim any client address; \
+             access is limited only by the network"
         );
     }
-    run(config, opened, listeners, Signals::new()?, (source, log)).await
+    run(config, opened, listeners, Signals::new()?, (source, Arc::clone(&log))).await
 }
 
-/// Brings the store's schema up to date, once; answers where the store is.
+/// Brings the store's schema up to date. Returns the location of the store.
 pub async fn migrate(config: &Config) -> Result<String, Fatal> {
     if let config::Store::Sqlite(_) = config.store {
         preflight::make_data_dir(&config.data_dir)?;
@@ -99,7 +100,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds everything before anything is served.
+    /// Binds all listeners before any of them serves.
     async fn bind(config: &Config) -> Result<Self, Fatal> {
         let private = Access { mode: 0o600, group: None };
         Ok(Self {
@@ -116,40 +117,40 @@ impl Listeners {
     }
 }
 
-/// Serves on `listeners` until a signal has come and the drain is over, or until any task ends.
+/// Serves on `listeners` until a signal and the end of the drain, or until a task ends.
 async fn run(
     config: Config,
     opened: Opened,
     listeners: Listeners,
     signals: Signals,
-    (source, log): (Source, Log),
+    (source, log): (Source, Arc<Log>),
 ) -> Result<(), Fatal> {
-    let Opened { store, peppers, place, keep } = opened;
+    let Opened { store, peppers, location, background } = opened;
     let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
     let (stop_events, events_stopped) = oneshot::channel();
-    let (core, rekeys, pipeline) = Core::new(store, peppers, place, &config, &mut tasks, events_stopped)?;
+    let (core, rekeys, pipeline) = Core::new(store, peppers, location, &config, &mut tasks, events_stopped)?;
     let (stop_last_seen, last_seen_stopped) = oneshot::channel();
     let cached = Arc::clone(&core.cached);
     let last_seen = tokio::spawn(last_seen::write(core.store.clone(), move || cached.take_uses(), last_seen_stopped));
 
-    let hint = core.notifier.signal().clone();
-    tasks.spawn(async move { Err(keep.run(move || hint.wake()).await) });
-    core.spawn_upkeep(&config, rekeys, &mut tasks);
+    let poll = core.notifier.signal().clone();
+    tasks.spawn(async move { Err(background.run(move || poll.wake()).await) });
+    core.spawn_background(&config, rekeys, &mut tasks);
     let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, log));
     tasks.spawn(async move { match reload.run(hangup).await {} });
     tasks.spawn(servers::admin(core.service(&config), listeners.admin));
     tasks.spawn(servers::http(probes::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
-    let (health, keep_health) = probes::grpc(Arc::clone(&core.health), SERVICE).await;
+    let (health, update_health) = probes::grpc(Arc::clone(&core.health), SERVICE).await;
     tasks.spawn(async move {
-        keep_health.await;
+        update_health.await;
         Ok(())
     });
     let (drain, mut draining) = watch::channel(false);
-    // Calls that came meanwhile wait in the socket's backlog: better than telling owners that the store is unavailable.
-    let _ = timeout(FIRST_POLL, core.view.has_applied(Revision::default())).await;
+    // Early calls wait in the socket's backlog instead of being denied with store_unavailable.
+    let _ = timeout(FIRST_POLL, core.replica_state.has_applied(Revision::default())).await;
     let services = ChecksAndHealth { checks: core.checks(&config), health };
     let checks = http2::serve(services, listeners.grpc, async move {
-        // The sender outlives the server; if it did not, ending would still be right.
+        // An error means that the sender is gone, and then the server must end as well.
         let _ = draining.wait_for(|draining| *draining).await;
     });
     let drain = Drain { delay: config.drain_delay, deadline: config.drain_deadline, health: core.health, start: drain };
@@ -157,25 +158,25 @@ async fn run(
     let _ = stop_events.send(());
     let _ = stop_last_seen.send(());
     pipeline.await?;
-    // A store that hangs has held up the audit already; when keys were last used is not worth more.
+    // Bounded, because times of last use are not worth a longer wait for a store that hangs.
     let _ = timeout(LAST_WRITE, last_seen).await;
     info!("stopped");
     ended
 }
 
-/// What the servers share.
+/// The state that the servers and background tasks share.
 struct Core {
     metrics: Metrics,
     store: Arc<dyn Store>,
-    view: Arc<ReplicaState>,
+    replica_state: Arc<ReplicaState>,
     events: Events,
     cached: Arc<Cached>,
     engine: Arc<Engine>,
     notifier: ChangeNotifier,
     health: Arc<Health>,
     ring: Arc<KeyRing>,
-    /// The store, as an operator calls it.
-    place: String,
+    /// The location of the store, without a password.
+    location: String,
     settings: Arc<LiveSettings>,
     started: Instant,
 }
@@ -184,7 +185,7 @@ impl Core {
     fn new(
         store: Arc<dyn Store>,
         peppers: Peppers,
-        place: String,
+        location: String,
         config: &Config,
         tasks: &mut JoinSet<Result<(), Fatal>>,
         stop_events: oneshot::Receiver<()>,
@@ -192,11 +193,12 @@ impl Core {
         let metrics = Metrics::new()?;
         let store: Arc<dyn Store> = Arc::new(Observed::new(store, metrics.store.clone()));
         let started = Instant::now();
-        let view = Arc::new(ReplicaState::new(started));
+        let replica_state = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
-        let Replicas { notifier, shared, work } = replicas::join_them(config, &ring, &view, &metrics.store);
-        tasks.spawn(async move { match work.await {} });
-        let (events, pipeline) = publish_events(&store, &view, &metrics, config, stop_events)?;
+        let Replicas { notifier, shared, background } =
+            replicas::connect(config, &ring, &replica_state, &metrics.store);
+        tasks.spawn(async move { match background.await {} });
+        let (events, pipeline) = publish_events(&store, &replica_state, &metrics, config, stop_events)?;
         let first_uses = events.clone();
         let first_use = move |record: &Record| first_uses.publish(Event::Stored(record));
         let cached = Cached::new(store.clone(), CACHED_KEYS, metrics.store.clone(), first_use)
@@ -206,30 +208,30 @@ impl Core {
             None => cached,
         });
         let (rekeys, batches) = rekey::Queue::new();
-        let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
+        let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&replica_state));
         let core = Self {
             engine: Arc::new(Engine::new(peppers, rekeys, keys, clock)),
             cached,
             events,
-            health: Arc::new(health(Arc::clone(&view), config.settings.stale_grace)),
+            health: Arc::new(health(Arc::clone(&replica_state), config.settings.stale_grace)),
             notifier,
             metrics,
             store,
-            view,
+            replica_state,
             ring,
-            place,
+            location,
             settings: Arc::new(LiveSettings::new(config.settings.clone())),
             started,
         };
         Ok((core, batches, tokio::spawn(pipeline)))
     }
 
-    /// Starts what runs beside the requests.
-    fn spawn_upkeep(&self, config: &Config, rekeys: rekey::Batches, tasks: &mut JoinSet<Result<(), Fatal>>) {
+    /// Starts the background tasks.
+    fn spawn_background(&self, config: &Config, rekeys: rekey::Batches, tasks: &mut JoinSet<Result<(), Fatal>>) {
         let follower = Follower {
             store: self.store.clone(),
             cached: Arc::clone(&self.cached),
-            view: Arc::clone(&self.view),
+            view: Arc::clone(&self.replica_state),
             signal: self.notifier.signal().clone(),
             poll_interval: POLL_INTERVAL,
             ring: Arc::clone(&self.ring),
@@ -239,11 +241,11 @@ impl Core {
         tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
         let archive = Archive {
             store: self.store.clone(),
-            state: Arc::clone(&self.view),
+            state: Arc::clone(&self.replica_state),
             events: self.events.clone(),
             settings: Arc::clone(&self.settings),
         };
-        let state = || Arc::clone(&self.view);
+        let state = || Arc::clone(&self.replica_state);
         let count = counts::run(self.store.clone(), state(), self.metrics.bindings.clone());
         let rekey = rekey_job::run(rekeys, self.store.clone(), state());
         let upkeep = metrics::drain_histograms(self.metrics.exposition.clone());
@@ -252,7 +254,7 @@ impl Core {
         tasks.spawn(async move { match prune.await {} });
     }
 
-    fn reload(&self, running: &Config, source: Source, log: Log) -> Reload {
+    fn reload(&self, running: &Config, source: Source, log: Arc<Log>) -> Reload {
         Reload {
             source,
             running: running.written.clone(),
@@ -274,9 +276,9 @@ impl Core {
             settings: Arc::clone(&self.settings),
             events: self.events.clone(),
             notifier: self.notifier.clone(),
-            view: Arc::clone(&self.view),
+            view: Arc::clone(&self.replica_state),
             health: Arc::clone(&self.health),
-            place: self.place.clone(),
+            place: self.location.clone(),
             started: self.started,
         })
     }
@@ -297,26 +299,26 @@ impl Core {
 
 fn publish_events(
     store: &Arc<dyn Store>,
-    view: &Arc<ReplicaState>,
+    replica_state: &Arc<ReplicaState>,
     metrics: &Metrics,
     config: &Config,
     stop: oneshot::Receiver<()>,
 ) -> Result<(Events, impl Future<Output = ()> + Send + use<>), Fatal> {
-    let folder = config.data_dir.join("audit");
+    let directory = config.data_dir.join("audit");
     let options = events::Options {
-        folder: folder.clone(),
+        folder: directory.clone(),
         spill_max: config.audit.spill_max,
         mask_addresses: config.audit.mask_addresses,
     };
-    let (store, view, sinks) = (store.clone(), Arc::clone(view), vec![Box::new(JsonLog) as _]);
-    Events::new(store, view, metrics.audit.clone(), &options, sinks, stop)
-        .map_err(|cause| format!("{}: {cause}", folder.display()).into())
+    let (store, state, sinks) = (store.clone(), Arc::clone(replica_state), vec![Box::new(JsonLog) as _]);
+    Events::new(store, state, metrics.audit.clone(), &options, sinks, stop)
+        .map_err(|cause| format!("{}: {cause}", directory.display()).into())
 }
 
-fn health(view: Arc<ReplicaState>, stale_grace: Duration) -> Health {
+fn health(state: Arc<ReplicaState>, stale_grace: Duration) -> Health {
     Health::new(move |now| LastPoll {
-        since: view.since_poll(now),
-        fresh: view.is_fresh(now, stale_grace),
-        applied_revision: view.applied().0,
+        since: state.since_poll(now),
+        fresh: state.is_fresh(now, stale_grace),
+        applied_revision: state.applied().0,
     })
 }

@@ -1,4 +1,5 @@
-//! Where the peppers come from: the config, and a file in the data folder that the first start on an empty store makes.
+//! The peppers: those of the configuration, and the one that the first start on an empty store generates in the data
+//! directory.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -14,18 +15,18 @@ use crate::{
     files,
 };
 
-/// Why there is no pepper.
+/// Why the peppers cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PepperError {
-    /// The store's keys can only be found with the pepper that it was filled with.
-    #[error("the store was filled with pepper {recorded}, but neither pepper.secrets nor {} has one; restore it from your backup", .file.display())]
+    /// The store was filled with a pepper that is not given. Its keys cannot be found without it.
+    #[error("the store was filled with pepper {recorded}, but neither pepper.secrets nor {} has a pepper; restore it from a backup", .file.display())]
     Missing {
         /// The store's pepper.
         recorded: PepperId,
-        /// Where a generated one would be.
+        /// The file of a generated pepper.
         file: PathBuf,
     },
-    /// The file cannot be read or written, or holds something that can be guessed.
+    /// The file cannot be read or written, or its pepper is not valid.
     #[error("pepper file {}: {cause}", .file.display())]
     File {
         /// Which.
@@ -33,7 +34,7 @@ pub enum PepperError {
         /// Why.
         cause: io::Error,
     },
-    /// With the file's there are too many.
+    /// The configured peppers and that of the file are too many.
     #[error("pepper.secrets and pepper file {}: {cause}; once the file's pepper is retired, remove the file", .file.display())]
     Ring {
         /// Which.
@@ -43,14 +44,14 @@ pub enum PepperError {
     },
 }
 
-/// Where a generated pepper is.
+/// The file of a generated pepper.
 pub fn file(data_dir: &Path) -> PathBuf {
     data_dir.join("pepper")
 }
 
-/// The configured peppers and the one in `data_dir`, which counts as the last of them: whoever began on the embedded
-/// default configures another beside it and rotates. Where there is neither, and only for a store that has none
-/// `recorded`, a new one.
+/// Returns the configured peppers and the one in `data_dir`, which is the last of them: an operator who started with the
+/// generated pepper configures another one and rotates. Generates a pepper if there is none and the store has none
+/// `recorded`.
 pub fn resolve(
     configured: Option<Peppers>,
     recorded: Option<PepperId>,
@@ -72,11 +73,11 @@ pub fn resolve(
     }
 }
 
-/// Durable before the store records its check value: keys hashed with a pepper that a power loss took are lost.
+/// Durable before the store records its check value: keys hashed with a pepper that a power failure deletes are lost.
 fn generate(file: PathBuf) -> Result<Pepper, PepperError> {
     let text = pepper_text(rand::random());
     let write = || {
-        // Renamed only when whole: half a file would stop every later start.
+        // Renamed when complete, because an incomplete file would fail every later start.
         let unfinished = file.with_extension("new");
         let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         out.write_all(text.as_bytes())?;
@@ -89,7 +90,7 @@ fn generate(file: PathBuf) -> Result<Pepper, PepperError> {
     let pepper = write().map_err(|cause| PepperError::File { file: file.clone(), cause })?;
     warn!(
         file = %file.display(), pepper = %pepper.id(),
-        "generated a pepper; back it up: without it no stored key can be recognised"
+        "generated a pepper; back it up: without it no stored key can be found"
     );
     Ok(pepper)
 }
@@ -99,45 +100,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn generated_once_then_read_and_never_for_a_filled_store() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = resolve(None, None, folder.path()).unwrap();
+    fn a_pepper_is_generated_once_and_never_for_a_filled_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = resolve(None, None, directory.path()).unwrap();
         let id = first.iter().next().map(Pepper::id);
-        let again = resolve(None, id.clone(), folder.path()).unwrap();
+        let again = resolve(None, id.clone(), directory.path()).unwrap();
         assert_eq!(first.names(), again.names());
-        fs::remove_file(folder.path().join("pepper")).unwrap();
-        let error = resolve(None, id, folder.path()).unwrap_err();
+        fs::remove_file(directory.path().join("pepper")).unwrap();
+        let error = resolve(None, id, directory.path()).unwrap_err();
         assert!(matches!(error, PepperError::Missing { .. }), "{error}");
-        assert!(!folder.path().join("pepper").exists());
+        assert!(!directory.path().join("pepper").exists());
     }
 
     #[test]
     fn the_generated_pepper_is_listed_after_the_configured_ones() {
-        let folder = tempfile::tempdir().unwrap();
-        let generated = resolve(None, None, folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let generated = resolve(None, None, directory.path()).unwrap();
         let listed =
             |bytes: &[u8]| Peppers::new(bytes.iter().map(|byte| Pepper::new(&[*byte; 32]).unwrap()).collect()).unwrap();
-        let both = resolve(Some(listed(&[1])), None, folder.path()).unwrap();
+        let both = resolve(Some(listed(&[1])), None, directory.path()).unwrap();
         assert_eq!(both.names(), format!("{}, {}", listed(&[1]).names(), generated.names()));
-        let error = resolve(Some(listed(&[1, 2, 3])), None, folder.path()).unwrap_err();
+        let error = resolve(Some(listed(&[1, 2, 3])), None, directory.path()).unwrap_err();
         assert!(error.to_string().contains("4 peppers are listed"), "{error}");
-        let text = fs::read_to_string(folder.path().join("pepper")).unwrap();
+        let text = fs::read_to_string(directory.path().join("pepper")).unwrap();
         let copied = Peppers::from(Pepper::new(text.trim_end().as_bytes()).unwrap());
-        assert_eq!(resolve(Some(copied), None, folder.path()).unwrap().names(), generated.names());
+        assert_eq!(resolve(Some(copied), None, directory.path()).unwrap().names(), generated.names());
     }
 
     #[test]
-    fn a_file_that_is_no_pepper_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("pepper");
+    fn a_file_without_a_valid_pepper_is_rejected() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pepper");
         for text in ["short\n".to_owned(), "a".repeat(64)] {
             fs::write(&file, text).unwrap();
-            let error = resolve(None, None, folder.path()).unwrap_err().to_string();
+            let error = resolve(None, None, directory.path()).unwrap_err().to_string();
             assert!(error.starts_with("pepper file ") && error.contains(": a pepper "), "{error}");
         }
         fs::remove_file(&file).unwrap();
         nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let error = resolve(None, None, folder.path()).unwrap_err().to_string();
+        let error = resolve(None, None, directory.path()).unwrap_err().to_string();
         assert!(error.contains("is not a regular file"), "{error}");
     }
 }

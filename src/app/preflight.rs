@@ -1,4 +1,4 @@
-//! What a start is refused for before anything is opened.
+//! Checks before anything is opened or created.
 
 use std::{
     fs::{self, DirBuilder, Metadata},
@@ -13,13 +13,13 @@ use crate::{
     net::listen::{self, Address},
 };
 
-/// What `serve` would refuse, as far as that can be known without making or changing anything.
-pub fn refusals(config: &Config) -> Vec<String> {
-    let mut refusals = Vec::new();
+/// The faults that would keep `serve` from starting, as far as they can be found without a change to the system.
+pub fn faults(config: &Config) -> Vec<String> {
+    let mut faults = Vec::new();
     if let Ok(found) = fs::metadata(&config.data_dir) {
-        // Root may well check the config of a service that runs as another user.
+        // Root may check the configuration of a server that runs as another user.
         let owner = if Uid::effective().is_root() { Ok(()) } else { check_owner(&config.data_dir, &found) };
-        refusals.extend([owner, check_mode(&config.data_dir, &found)].into_iter().filter_map(Result::err));
+        faults.extend([owner, check_mode(&config.data_dir, &found)].into_iter().filter_map(Result::err));
     }
     let sockets =
         [("listen.admin", Address::Unix(config.listen.admin.clone())), ("listen.grpc", config.listen.grpc.clone())];
@@ -27,16 +27,16 @@ pub fn refusals(config: &Config) -> Vec<String> {
         if let Address::Unix(path) = address
             && listen::folder(&path).exists()
         {
-            refusals.extend(listen::check_folder(&path).err().map(|fault| format!("{setting}: {fault}")));
+            faults.extend(listen::check_folder(&path).err().map(|fault| format!("{setting}: {fault}")));
         }
     }
     if let Store::Postgres(options) = &config.store {
-        refusals.extend(super::store::postgres(config, options).err());
+        faults.extend(super::store::postgres(config, options).err());
     }
-    refusals
+    faults
 }
 
-/// Makes the data folder, which is ours alone: it holds the pepper, the database and the admin socket.
+/// Creates the data directory. Only the server's user may use it: it holds the pepper, the database and the admin socket.
 pub(super) fn make_data_dir(path: &Path) -> Result<(), String> {
     let at = |cause| format!("data_dir {}: {cause}", path.display());
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
@@ -46,16 +46,20 @@ pub(super) fn make_data_dir(path: &Path) -> Result<(), String> {
 }
 
 fn check_owner(path: &Path, found: &Metadata) -> Result<(), String> {
-    let (owner, we) = (found.uid(), Uid::effective());
-    if owner != we.as_raw() {
-        return Err(format!("data_dir {} belongs to uid {owner}, this process runs as {we}", path.display()));
+    let (owner, own) = (found.uid(), Uid::effective());
+    if owner != own.as_raw() {
+        let path = path.display();
+        return Err(format!(
+            "data_dir {path} belongs to uid {owner}, but this process runs as uid {own}; run it as uid {owner}, or chown the \
+             directory"
+        ));
     }
     Ok(())
 }
 
 fn check_mode(path: &Path, found: &Metadata) -> Result<(), String> {
     if !found.is_dir() {
-        return Err(format!("data_dir {} is no folder", path.display()));
+        return Err(format!("data_dir {} is not a directory", path.display()));
     }
     let mode = found.permissions().mode();
     if mode & 0o077 != 0 {

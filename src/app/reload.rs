@@ -1,4 +1,4 @@
-//! Settings that change while serving: by SIGHUP, or because the file changed.
+//! Reloads the settings that can change at run time, on SIGHUP or when the file changes.
 
 use std::{
     convert::Infallible,
@@ -21,39 +21,39 @@ use crate::{
     telemetry::{logs::Log, metrics::ReloadMetrics},
 };
 
-/// How often the file is looked at. A look is one stat: inotify would miss the swapped links of a Kubernetes ConfigMap
-/// and everything on a network file system.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the file is checked, by one `stat`. inotify misses the swapped links of a Kubernetes ConfigMap and changes on
+/// network file systems.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reads the settings again, from where the process's own came from.
+/// The sources of the configuration.
 pub struct Source {
     /// The file, if there is one.
     pub file: Option<PathBuf>,
-    /// Reads it, and the environment.
+    /// Reads the file and the environment.
     pub load: Box<dyn Fn() -> Result<Config, Faults> + Send>,
 }
 
-/// What takes new settings.
+/// The state of the reload task.
 pub(super) struct Reload {
     pub(super) source: Source,
-    /// What the process runs by: not always the last file.
+    /// The settings in use. Those that need a restart may differ from the file.
     pub(super) running: Written,
     pub(super) settings: Arc<LiveSettings>,
-    pub(super) log: Log,
+    pub(super) log: Arc<Log>,
     pub(super) metrics: ReloadMetrics,
 }
 
 impl Reload {
     pub(super) async fn run(mut self, mut hangup: Signal) -> Infallible {
-        let mut look = interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut check = interval(CHECK_INTERVAL);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = self.source.file.as_deref().and_then(stamp);
         loop {
             tokio::select! {
                 _ = hangup.recv() => {}
-                _ = look.tick() => {
+                _ = check.tick() => {
                     let now = self.source.file.as_deref().and_then(stamp);
-                    // A file that is away for a moment, as while it is replaced, is not a change.
+                    // A file that is missing for a moment, as while it is replaced, is not a change.
                     if now.is_none() || now == seen {
                         continue;
                     }
@@ -64,13 +64,13 @@ impl Reload {
         }
     }
 
-    /// All of what may change, or nothing.
+    /// Applies all changed settings, or none if the configuration is not valid.
     fn reload(&mut self) {
         let config = match (self.source.load)() {
             Ok(config) => config,
             Err(faults) => {
                 self.metrics.refused();
-                error!(%faults, "the new configuration is not valid; the running one stays");
+                error!(%faults, "the new configuration is not valid; the current settings stay in use");
                 return;
             }
         };
@@ -79,10 +79,10 @@ impl Reload {
         self.settings.replace(config.settings);
         self.log.set_level(config.log_level);
         self.metrics.applied();
-        info!(changed = live.join(", "), "the configuration was read again");
+        info!(changed = live.join(", "), "configuration reloaded");
         if !fixed.is_empty() {
-            // Told until the restart.
-            warn!(settings = fixed.join(", "), "these changes need a restart; the running values stay");
+            // Repeated at each reload, until the restart.
+            warn!(settings = fixed.join(", "), "these changes need a restart; the current values stay in use");
         }
         self.running.take_over(&config.written, &live);
     }
@@ -92,7 +92,7 @@ fn is_live(key: &str) -> bool {
     Setting::find(key).is_some_and(|setting| setting.live)
 }
 
-/// Which file this is and when it was written, through links.
+/// Identifies the file and its last change. Follows links.
 fn stamp(file: &Path) -> Option<(u64, u64, i64, i64)> {
     let found = fs::metadata(file).ok()?;
     Some((found.ino(), found.size(), found.mtime(), found.mtime_nsec()))

@@ -1,4 +1,4 @@
-//! What replicas of one store share beside it: hints, and a cache.
+//! The connections between the replicas of a store: notifications and the shared cache.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -14,39 +14,39 @@ use crate::{
     telemetry::metrics::StoreMetrics,
 };
 
-/// How this process hears of the others, and they of it.
+/// The notifier and the cache that this process shares with other replicas.
 pub(super) struct Replicas {
     pub(super) notifier: ChangeNotifier,
     pub(super) shared: Option<Shared>,
-    /// Runs beside the requests, for ever.
-    pub(super) work: BoxFuture<'static, Infallible>,
+    /// Runs until the process ends.
+    pub(super) background: BoxFuture<'static, Infallible>,
 }
 
-/// PostgreSQL's NOTIFY is sent by the change's own commit, so it is the soonest and comes for whatever takes revisions;
-/// Redis carries hints beside it, for a replica whose listening connection is just being made anew.
-pub(super) fn join_them(
+/// Connects the transports. The commit of a change sends PostgreSQL's NOTIFY, so NOTIFY is the fastest and covers every
+/// writer. Redis also carries notifications, for a replica that is reconnecting to PostgreSQL.
+pub(super) fn connect(
     config: &Config,
     ring: &Arc<KeyRing>,
-    view: &Arc<ReplicaState>,
+    replica_state: &Arc<ReplicaState>,
     metrics: &StoreMetrics,
 ) -> Replicas {
-    let mut feeds: Vec<Arc<dyn ChangeTransport>> = Vec::new();
+    let mut transports: Vec<Arc<dyn ChangeTransport>> = Vec::new();
     if let Store::Postgres(options) = &config.store {
-        feeds.push(Arc::new(PostgresTransport::new((**options).clone())));
+        transports.push(Arc::new(PostgresTransport::new((**options).clone())));
     }
-    let (shared, work): (_, BoxFuture<'static, Infallible>) = match &config.redis {
+    let (shared, redis): (_, BoxFuture<'static, Infallible>) = match &config.redis {
         Some(options) => {
             let link = Link::new(options.clone(), metrics.redis_up.clone());
-            feeds.push(Arc::new(RedisTransport::new(Arc::clone(&link))));
+            transports.push(Arc::new(RedisTransport::new(Arc::clone(&link))));
             let grace = config.settings.stale_grace;
             let (shared, writer) =
-                Shared::new(Arc::clone(&link), Arc::clone(ring), Arc::clone(view), grace, metrics.clone());
+                Shared::new(Arc::clone(&link), Arc::clone(ring), Arc::clone(replica_state), grace, metrics.clone());
             (Some(shared), async move { join(link.run(), writer.run()).await.0 }.boxed())
         }
         None => (None, pending().boxed()),
     };
-    let notifier = ChangeNotifier::new(feeds);
-    let listening = notifier.clone();
-    let work = async move { join(listening.listen(), work).await.0 };
-    Replicas { notifier, shared, work: work.boxed() }
+    let notifier = ChangeNotifier::new(transports);
+    let listener = notifier.clone();
+    let background = async move { join(listener.listen(), redis).await.0 };
+    Replicas { notifier, shared, background: background.boxed() }
 }

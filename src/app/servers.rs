@@ -1,4 +1,4 @@
-//! Which service is on which listener. The operators' and the probes' servers live as long as the process.
+//! The services of each listener. The admin and HTTP servers run until the process ends.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -13,7 +13,7 @@ use tower::Service;
 use super::shutdown::Fatal;
 use crate::{admin, ext_authz::Server, net::listen::Listener};
 
-/// `listen.grpc`: checks, and gRPC health on the same port, so that what is probed is what serves.
+/// `listen.grpc`: checks, and gRPC health on the same port, so that a probe tests the port that serves.
 pub(super) struct ChecksAndHealth<H: Health> {
     pub(super) checks: Server,
     pub(super) health: HealthServer<H>,

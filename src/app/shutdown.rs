@@ -1,4 +1,4 @@
-//! The end of the process: a drain without a failed request, or the first task that ends.
+//! Shutdown: a drain that fails no request, or the end of the first task.
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::telemetry::health::Health;
 
-/// What ends the process. Its text is for the operator.
+/// An error that ends the process. The text is for the operator.
 pub type Fatal = Box<dyn Error + Send + Sync>;
 
 /// SIGTERM and SIGINT.
@@ -34,18 +34,18 @@ impl Signals {
     }
 }
 
-/// How to end: not ready, but serving, for `delay`, so that health checks move the traffic away (a GOAWAY at once cost
-/// 935 of 16,401 requests, measured); then GOAWAY; then, at `deadline`, the end of what is still open.
+/// The drain: for `delay`, not ready but serving, so that health checks move the traffic away (an immediate GOAWAY failed
+/// 935 of 16,401 requests, measured); then GOAWAY; then, after `deadline`, open connections are closed.
 pub(super) struct Drain {
     pub(super) delay: Duration,
     pub(super) deadline: Duration,
     pub(super) health: Arc<Health>,
-    /// Set to true, it makes `checks` stop accepting and send GOAWAY.
+    /// `true` makes `checks` stop accepting and send GOAWAY.
     pub(super) start: watch::Sender<bool>,
 }
 
 impl Drain {
-    /// `checks` answers Envoy; none of `tasks` may end before the process does.
+    /// `checks` answers Envoy. It is a fault if one of `tasks` ends.
     pub(super) async fn serve_until_signal(
         self,
         mut checks: JoinHandle<()>,
@@ -54,14 +54,14 @@ impl Drain {
     ) -> Result<(), Fatal> {
         tokio::select! {
             ended = tasks.join_next() => {
-                // Without its Follower or its store it must not decide for another moment.
+                // Decisions stop at once: the Follower or the store may be gone.
                 checks.abort();
                 return Err(fault(ended.unwrap_or(Ok(Ok(())))));
             }
             ended = &mut checks => return Err(fault(ended.map(Ok))),
             () = signals.next() => {}
         }
-        info!(delay = ?self.delay, deadline = ?self.deadline, "draining; a second signal ends at once");
+        info!(delay = ?self.delay, deadline = ?self.deadline, "draining; a second signal stops at once");
         self.health.drain();
         tokio::select! {
             () = sleep(self.delay) => {}
@@ -83,10 +83,10 @@ impl Drain {
     }
 }
 
-/// A task that ends is a fault even if it ends well: a server that half works must not look alive.
+/// A task that ends without an error is a fault too: a server without one of its tasks must not look healthy.
 fn fault(ended: Result<Result<(), Fatal>, tokio::task::JoinError>) -> Fatal {
     match ended {
-        Ok(Ok(())) => "a task ended that must not".into(),
+        Ok(Ok(())) => "a background task ended unexpectedly".into(),
         Ok(Err(cause)) => cause,
         Err(cause) => cause.into(),
     }
@@ -105,7 +105,7 @@ mod tests {
         Drain { delay: Duration::from_secs(2), deadline: Duration::from_secs(15), health, start }
     }
 
-    /// A server that never ends, and what resolves when it is stopped.
+    /// A server that never ends, and a receiver that resolves when it is stopped.
     fn server() -> (JoinHandle<()>, oneshot::Receiver<()>) {
         let (alive, stopped) = oneshot::channel();
         let serve = async move {
@@ -115,14 +115,14 @@ mod tests {
         (tokio::spawn(serve), stopped)
     }
 
-    /// In the paused clock's time, which passes only when nobody has anything left to do.
+    /// With a paused clock, the timeout passes only when no task can run.
     async fn assert_stops(stopped: oneshot::Receiver<()>) {
         let ended = timeout(Duration::from_secs(1), stopped).await;
-        assert!(ended.is_ok(), "it still decides");
+        assert!(ended.is_ok(), "checks still run");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fault_ends_the_decisions_and_is_told() {
+    async fn a_fault_stops_the_checks_and_is_returned() {
         let (checks, stopped) = server();
         let mut tasks = JoinSet::new();
         tasks.spawn(async { Err("another pepper".into()) });
@@ -132,12 +132,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_ends_well_or_panics_is_a_fault_too() {
+    async fn a_task_that_ends_or_panics_is_a_fault() {
         let (checks, stopped) = server();
         let mut tasks = JoinSet::new();
         tasks.spawn(async { Ok(()) });
         let ended = drain().serve_until_signal(checks, tasks, Signals::new().unwrap()).await;
-        assert_eq!(ended.unwrap_err().to_string(), "a task ended that must not");
+        assert_eq!(ended.unwrap_err().to_string(), "a background task ended unexpectedly");
         assert_stops(stopped).await;
 
         let (checks, stopped) = server();
@@ -153,6 +153,6 @@ mod tests {
         let mut tasks = JoinSet::new();
         tasks.spawn(std::future::pending());
         let ended = drain().serve_until_signal(tokio::spawn(async {}), tasks, Signals::new().unwrap()).await;
-        assert_eq!(ended.unwrap_err().to_string(), "a task ended that must not");
+        assert_eq!(ended.unwrap_err().to_string(), "a background task ended unexpectedly");
     }
 }

@@ -1,5 +1,5 @@
-//! `store.url` → a store. SQLite is opened before anything is served; PostgreSQL may be away, and is tried until it is
-//! there.
+//! Opens the store of `store.url`. SQLite is opened before the server starts; PostgreSQL may be unavailable at the start,
+//! and is retried.
 
 use std::sync::Arc;
 
@@ -18,21 +18,21 @@ use crate::{
     },
 };
 
-/// A store, and what comes with it.
+/// An open store.
 pub(super) struct Opened {
     pub(super) store: Arc<dyn Store>,
     pub(super) peppers: Peppers,
-    /// What an operator calls it; without a password.
-    pub(super) place: String,
-    /// Runs beside the requests; its end is the end of the process.
-    pub(super) keep: Keep,
+    /// Its location, without a password.
+    pub(super) location: String,
+    /// Its background task, whose end ends the process.
+    pub(super) background: Background,
 }
 
-/// What a store needs beside the requests.
-pub(super) enum Keep {
-    /// The end of a thread of SQLite's is a fault that only a restart repairs.
+/// The background task of a store.
+pub(super) enum Background {
+    /// Waits for the end of a SQLite thread, which only a restart repairs.
     Sqlite(futures_util::future::BoxFuture<'static, &'static str>),
-    /// A server that has yet to be reached.
+    /// Connects to a server and prepares its schema.
     Postgres(Arc<PostgresStore>, Peppers),
 }
 
@@ -43,54 +43,55 @@ pub(super) fn open(config: &Config) -> Result<Opened, Fatal> {
             let recorded = database.recorded_pepper()?.map(|recorded| recorded.id);
             let peppers = pepper::resolve(config.peppers.clone(), recorded, &config.data_dir)?;
             let store = database.start(&peppers)?;
-            let keep = Keep::Sqlite(Box::pin(store.closed()));
-            Ok(Opened { store: Arc::new(store), peppers, place: format!("sqlite:{}", path.display()), keep })
+            let background = Background::Sqlite(Box::pin(store.closed()));
+            let location = format!("sqlite:{}", path.display());
+            Ok(Opened { store: Arc::new(store), peppers, location, background })
         }
         Choice::Postgres(options) => {
             let peppers = pepper::resolve(config.peppers.clone(), None, &config.data_dir)?;
             let store = Arc::new(postgres(config, options)?);
-            let keep = Keep::Postgres(Arc::clone(&store), peppers.clone());
-            Ok(Opened { store, peppers, place: format!("postgres://{options}"), keep })
+            let background = Background::Postgres(Arc::clone(&store), peppers.clone());
+            Ok(Opened { store, peppers, location: format!("postgres://{options}"), background })
         }
     }
 }
 
-/// A store that is not connected to anything yet.
+/// A store that is not connected yet.
 pub(super) fn postgres(config: &Config, options: &Options) -> Result<PostgresStore, String> {
     let options = options.clone().with_patience(config.settings.check_deadline);
     PostgresStore::new(&options).map_err(|fault| format!("store.url: {fault}"))
 }
 
-/// Brings the schema up to date, once; answers where it is.
+/// Brings the schema up to date. Returns the location of the store.
 pub(super) async fn migrate(config: &Config) -> Result<String, Fatal> {
-    let Opened { place, keep, .. } = open(config)?;
-    if let Keep::Postgres(store, peppers) = keep {
-        store.prepare(&peppers).await.map_err(refusal)?;
+    let Opened { location, background, .. } = open(config)?;
+    if let Background::Postgres(store, peppers) = background {
+        store.prepare(&peppers).await.map_err(by_setting)?;
     }
-    Ok(place)
+    Ok(location)
 }
 
-impl Keep {
-    /// Ends with what only an operator can mend.
+impl Background {
+    /// Calls `prepared` once the store can be used. Returns an error that only an operator can fix.
     pub(super) async fn run(self, prepared: impl FnOnce() + Send) -> Fatal {
         match self {
             Self::Sqlite(closed) => {
                 prepared();
-                format!("the store's thread {} ended", closed.await).into()
+                format!("the store's thread {} ended unexpectedly", closed.await).into()
             }
             Self::Postgres(store, peppers) => match prepare(&store, &peppers).await {
                 Ok(()) => {
                     prepared();
                     std::future::pending().await
                 }
-                Err(fault) => refusal(fault),
+                Err(fault) => by_setting(fault),
             },
         }
     }
 }
 
-/// Names the setting to mend.
-fn refusal(fault: OpenError) -> Fatal {
+/// Names the setting to fix.
+fn by_setting(fault: OpenError) -> Fatal {
     match fault {
         OpenError::Pepper(_) => format!("pepper.secrets: {fault}").into(),
         _ => format!("store.url: {fault}").into(),
@@ -98,18 +99,18 @@ fn refusal(fault: OpenError) -> Fatal {
 }
 
 async fn prepare(store: &PostgresStore, peppers: &Peppers) -> Result<(), OpenError> {
-    let (mut backoff, mut told) = (Backoff::default(), false);
+    let (mut backoff, mut warned) = (Backoff::default(), false);
     loop {
         match store.prepare(peppers).await {
             Ok(()) => {
-                if told {
-                    info!("the store is there");
+                if warned {
+                    info!("connected to the store");
                 }
                 return Ok(());
             }
             Err(cause) if cause.may_pass() => {
-                if !std::mem::replace(&mut told, true) {
-                    warn!(%cause, "store.url: the store is not there yet; nothing is decided until it is");
+                if !std::mem::replace(&mut warned, true) {
+                    warn!(%cause, "store.url: cannot connect to the store yet; requests that need it are denied until it answers");
                 }
                 backoff.pause().await;
             }

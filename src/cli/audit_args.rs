@@ -1,4 +1,4 @@
-//! The arguments of the commands that read the audit.
+//! The arguments of the audit commands.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -26,10 +26,11 @@ Examples:
   sentinel audit list --limit 1000 --output csv > audit.csv
 
 Changes: nothing. Denials with the same key, network and reason within a second are one record
-with a count and the first one's decision id. UNDO is refused once the key has been changed again; undo the later changes first.")]
+with a count and the decision id of the first. UNDO is rejected once the key has been changed
+again; undo the later changes first.")]
     List(AuditArgs),
 
-    /// Write all audit records, the oldest first, as CSV or as a JSON document a line
+    /// Write all audit records, the oldest first, as CSV or JSON Lines
     #[command(after_help = manual::AUDIT_EXPORT)]
     Export(ExportArgs),
 
@@ -40,33 +41,33 @@ with a count and the first one's decision id. UNDO is refused once the key has b
 
 #[derive(Args)]
 pub(super) struct ExportArgs {
-    /// Not before this: a time such as 2026-11-21T08:30:00Z or 2026-11-21 (UTC), or how long ago, such as 7d
+    /// Only records from this time on: 2026-11-21T08:30:00Z, 2026-11-21 (UTC), or how long ago, such as 7d
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub(super) since: Option<When>,
-    /// Only before this, in the same forms
+    /// Only records before this time, in the same forms
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub(super) until: Option<When>,
     #[command(flatten)]
     pub(super) only: FilterArgs,
-    /// Only the record whose (first) decision has this id, as a denial tells it
+    /// Only the record whose (first) decision has this id, as shown in a denial
     #[arg(long, value_name = "ID")]
     pub(super) decision: Option<DecisionId>,
-    /// RFC 4180 with a header, or a JSON document a line; without this csv, unless --output says json
+    /// CSV (RFC 4180) with a header, or JSON Lines; default: csv, with --output json jsonl
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub(super) format: Option<Format>,
 }
 
 #[derive(Args)]
 pub(super) struct FilterArgs {
-    /// Only this kind
+    /// Only records of this kind
     #[arg(long, value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)))]
     pub(super) kind: Option<String>,
-    /// Only this key: the first 8 or more hex digits of its id
+    /// Only records of this key: the first 8 or more hex digits of its id
     #[arg(long, value_name = "REF", value_parser = key_id)]
     pub(super) key: Option<KeyIdPrefix>,
 }
 
-// Comments on these would have `--help` print every option over several lines.
+// Doc comments on the variants would make `--help` print every option on several lines.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     Csv,
@@ -77,19 +78,19 @@ pub(super) enum Format {
 pub(super) struct AuditArgs {
     #[command(flatten)]
     pub(super) only: FilterArgs,
-    /// Only the key in this file, - for standard input
+    /// Only records of the key in this file, - for standard input
     #[arg(long, value_name = "PATH", conflicts_with = "key")]
     pub(super) key_file: Option<PathBuf>,
     /// How the key in the file is read: credentials.profile (default) or one of credentials.route_profiles
     #[arg(long, value_name = "NAME", requires = "key_file", conflicts_with = "key")]
     pub(super) profile: Option<String>,
-    /// Only the record whose (first) decision has this id, as a denial tells it
+    /// Only the record whose (first) decision has this id, as shown in a denial
     #[arg(long, value_name = "ID")]
     pub(super) decision: Option<DecisionId>,
-    /// Only the last so long, such as 30m, 24h or 7d
+    /// Only records of the last DURATION, such as 30m, 24h or 7d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(super) since: Option<Duration>,
-    /// At most so many, 1 to 1000
+    /// Print at most N records (1 to 1000)
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = limit)]
     pub(super) limit: u32,
 }

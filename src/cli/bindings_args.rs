@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     failure::Failure,
-    reference::{Which, usage},
+    reference::{KeyArgs, usage},
     values::network,
 };
 use crate::{admin::api::KeyReference, domain::Network};
@@ -16,24 +16,24 @@ pub(super) struct SetArgs {
     /// The first 8 or more hex digits of the key's id, unless --key-file names it; then its networks
     #[arg(value_name = "REF|CIDR")]
     words: Vec<String>,
-    /// A file with the key itself, which may never have been seen; - for standard input
+    /// A file with the key itself, which need not have been seen; - for standard input
     #[arg(long, value_name = "PATH")]
     key_file: Option<PathBuf>,
     /// How the key in the file is read: credentials.profile (default) or one of credentials.route_profiles
     #[arg(long, value_name = "NAME", requires = "key_file")]
     profile: Option<String>,
-    /// No networks: nobody can use the key until an operator says who
+    /// No networks: every client is denied until an operator names one
     #[arg(long)]
     reserve: bool,
-    /// Do not ask; needed for --reserve where there is no terminal to ask on
+    /// Do not ask for confirmation; required for --reserve without a terminal
     #[arg(long, short)]
     pub(super) yes: bool,
 }
 
 impl SetArgs {
-    /// Which key, and its networks.
+    /// The key, and its networks.
     pub(super) fn resolve(self) -> Result<(KeyReference, Vec<Network>), Failure> {
-        let (key, words) = Which::first_of(self.words, self.key_file, self.profile)?;
+        let (key, words) = KeyArgs::first_of(self.words, self.key_file, self.profile)?;
         let networks = words.iter().map(|text| network(text).map_err(|why| usage("<CIDR>...", &why)));
         let networks: Vec<Network> = networks.collect::<Result<_, _>>()?;
         match (networks.is_empty(), self.reserve) {
@@ -68,20 +68,21 @@ pub(super) struct NoteArgs {
     /// How the key in the file is read: credentials.profile (default) or one of credentials.route_profiles
     #[arg(long, value_name = "NAME", requires = "key_file")]
     profile: Option<String>,
-    /// Take the note away
+    /// Remove the note
     #[arg(long)]
     remove: bool,
 }
 
 impl NoteArgs {
-    /// Which key, and its note.
+    /// The key, and its note; `None` removes it.
     pub(super) fn resolve(self) -> Result<(KeyReference, Option<String>), Failure> {
-        let (key, mut words) = Which::first_of(self.words, self.key_file, self.profile)?;
+        let (key, mut words) = KeyArgs::first_of(self.words, self.key_file, self.profile)?;
         let text = words.pop();
-        match (words.is_empty(), &text, self.remove) {
+        match (words.is_empty(), text.as_deref(), self.remove) {
             (false, ..) => Err(usage("<TEXT>", "is more than one argument; put quotes around it")),
-            (_, None, false) => Err(usage("<TEXT>", "say what to write, or --remove")),
-            (_, Some(_), true) => Err(usage("--remove", "there is a text as well; leave one of them out")),
+            (_, None, false) => Err(usage("<TEXT>", "is missing; give the note, or --remove")),
+            (_, Some(""), false) => Err(usage("<TEXT>", "is empty; --remove removes the note")),
+            (_, Some(_), true) => Err(usage("--remove", "a text is given as well; leave one of them out")),
             _ => Ok((key.resolve()?, text)),
         }
     }
@@ -89,17 +90,17 @@ impl NoteArgs {
 
 #[derive(Args)]
 pub(super) struct PromoteArgs {
-    /// Only list what would become of each key: which keys would break, those with an owner too
+    /// Only list what would change for each key, and which owned keys would be denied
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Do not ask; needed where there is no terminal to ask on
+    /// Do not ask for confirmation; required without a terminal
     #[arg(long, short)]
     pub(super) yes: bool,
 }
 
 #[derive(Args)]
 pub(super) struct ExportArgs {
-    /// The file to write, mode 0600, and in its place only once it is whole; - for standard output
+    /// The file to write, with mode 0600; it appears only when complete; - for standard output
     #[arg(value_name = "FILE", default_value = "-")]
     pub(super) file: PathBuf,
 }

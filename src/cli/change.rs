@@ -1,9 +1,9 @@
 //! The commands that change one key.
 //!
-//! Asked about is what may lock a key's owner out without saying who gets it (`unbind`, `bindings set --reserve`), what
-//! lets a stranger in (`unbind --open`), and what is named by a number alone (`undo`). Not asked about is what names its
-//! outcome (`unbind --to`, `bindings set CIDR`) and one command takes back, what cannot take anything from anybody
-//! (`bindings claim`, `bindings note`, `unban`), and `ban`, which is for emergencies.
+//! A command asks for confirmation if it may lock an owner out without naming a new one (`unbind`,
+//! `bindings set --reserve`), if it may let a stranger in (`unbind --open`), or if it names its target only by a number
+//! (`undo`). It does not ask if it names the new owner (`unbind --to`, `bindings set CIDR`) and one command reverses it,
+//! if it takes nothing from an owner (`bindings claim`, `bindings note`, `unban`), or in an emergency (`ban`).
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use super::{
     confirm,
     failure::Failure,
     json,
-    reference::{Which, by_file},
-    session::{Session, document, say, warn_unless},
+    reference::{KeyArgs, by_file},
+    session::{Session, document, say, warn_if_pending},
     show,
 };
 use crate::{
@@ -26,9 +26,13 @@ use crate::{
     domain::{Network, Timestamp},
 };
 
+/// The effect that a confirmation states.
+const RESERVED: &str = "Every client will be denied until you name its network.";
+const OPENED: &str = "The next network that uses it will own it, even an attacker's.";
+
 pub(super) async fn unbind(
     session: &Session<'_>,
-    which: Which,
+    key: KeyArgs,
     to: Option<Network>,
     open: bool,
     yes: bool,
@@ -38,24 +42,21 @@ pub(super) async fn unbind(
         None if open => Some(Mode::Open(true)),
         None => None,
     };
-    let mut key = which.resolve()?;
+    let mut key = key.resolve()?;
     if to.is_none() && confirm::is_wanted(yes) {
-        let known = look(session, &key).await?;
-        let then = if open {
-            "Whoever uses it next owns it, a thief too."
-        } else {
-            "Nobody can use it then until you say who."
-        };
-        confirm::ask(&format!("{}\n{then}", show::subject(&known)))?;
-        key = exactly(&known);
+        let found = get_key(session, &key).await?;
+        let effect = if open { OPENED } else { RESERVED };
+        confirm::ask(&format!("{}\n{effect}", show::key_summary(&found)))?;
+        key = by_whole_id(&found);
     }
     let request = UnbindRequest { key: Some(key), mode };
     let answer = ask(session.socket, async |api| api.unbind(request).await).await?;
-    changed(session, &answer, show::unbound)?;
+    print_change(session, &answer, show::unbound)?;
     if open {
         let id = answer.key.map(|key| key.key_id).unwrap_or_default();
         say(format_args!(
-            "warning: whoever uses this key next owns it, a thief too; `sentinel bindings show {id}` says who did"
+            "warning: the next network that uses this key owns it, even an attacker's; `sentinel bindings show {id}` \
+             shows the owner"
         ));
     }
     Ok(())
@@ -66,22 +67,21 @@ pub(super) async fn set(session: &Session<'_>, args: SetArgs) -> Result<(), Fail
     let (mut key, networks) = args.resolve()?;
     let reserve = networks.is_empty();
     if reserve && confirm::is_needed(yes)? {
-        let by_key = matches!(key.reference, Some(Reference::ApiKey(_)));
-        let subject = match look(session, &key).await {
-            Ok(known) => {
-                key = exactly(&known);
-                show::subject(&known)
+        let is_from_file = matches!(key.reference, Some(Reference::ApiKey(_)));
+        let summary = match get_key(session, &key).await {
+            Ok(found) => {
+                key = by_whole_id(&found);
+                show::key_summary(&found)
             }
-            // A key in a file need not have been seen.
-            Err(Failure::Refused(_)) if by_key => "This key was never seen.".to_owned(),
+            Err(Failure::Rejected(_)) if is_from_file => "This key was never seen.".to_owned(),
             Err(failure) => return Err(failure),
         };
-        confirm::ask(&format!("{subject}\nNobody can use it then until you say who."))?;
+        confirm::ask(&format!("{summary}\n{RESERVED}"))?;
     }
     let networks = networks.iter().map(Network::to_string).collect();
     let request = SetNetworksRequest { key: Some(key), networks, reserve };
     let answer = ask(session.socket, async |api| api.set_networks(request).await).await?;
-    changed(session, &answer, show::given)
+    print_change(session, &answer, show::networks_set)
 }
 
 pub(super) async fn claim(session: &Session<'_>, args: ClaimArgs) -> Result<(), Failure> {
@@ -89,7 +89,7 @@ pub(super) async fn claim(session: &Session<'_>, args: ClaimArgs) -> Result<(), 
     let key = Some(by_file(&key_file, profile)?);
     let request = ClaimKeyRequest { key, networks: networks.iter().map(Network::to_string).collect() };
     let answer = ask(session.socket, async |api| api.claim_key(request).await).await?;
-    changed(session, &answer, show::given)
+    print_change(session, &answer, show::networks_set)
 }
 
 pub(super) async fn note(session: &Session<'_>, args: NoteArgs) -> Result<(), Failure> {
@@ -97,59 +97,59 @@ pub(super) async fn note(session: &Session<'_>, args: NoteArgs) -> Result<(), Fa
     let note = Some(text.map_or(Note::Remove(true), Note::Text));
     let request = NoteRequest { key: Some(key), note };
     let answer = ask(session.socket, async |api| api.note(request).await).await?;
-    changed(session, &answer, show::done)
+    print_change(session, &answer, show::note_set)
 }
 
 pub(super) async fn ban(
     session: &Session<'_>,
-    which: Which,
+    key: KeyArgs,
     lasting: Option<Duration>,
     until: Option<Timestamp>,
     reason: String,
 ) -> Result<(), Failure> {
-    // Too long for the wire is too long for the server, which says so.
+    // A duration that does not fit is also above the server's maximum, which rejects it.
     let lasting_ms = lasting.map_or(0, |lasting| i64::try_from(lasting.as_millis()).unwrap_or(i64::MAX));
     let until_ms = until.map_or(0, Timestamp::as_millis);
-    let request = BanRequest { key: Some(which.resolve()?), lasting_ms, reason, until_ms };
+    let request = BanRequest { key: Some(key.resolve()?), lasting_ms, reason, until_ms };
     let answer = ask(session.socket, async |api| api.ban(request).await).await?;
-    changed(session, &answer, show::banned)
+    print_change(session, &answer, show::banned)
 }
 
-pub(super) async fn unban(session: &Session<'_>, which: Which) -> Result<(), Failure> {
-    let request = UnbanRequest { key: Some(which.resolve()?) };
+pub(super) async fn unban(session: &Session<'_>, key: KeyArgs) -> Result<(), Failure> {
+    let request = UnbanRequest { key: Some(key.resolve()?) };
     let answer = ask(session.socket, async |api| api.unban(request).await).await?;
-    changed(session, &answer, show::unbanned)
+    print_change(session, &answer, show::unbanned)
 }
 
 pub(super) async fn undo(session: &Session<'_>, record: i64, yes: bool) -> Result<(), Failure> {
     if confirm::is_needed(yes)? {
         let request = ListAuditRequest { record, limit: 1, ..Default::default() };
         let answer = ask(session.socket, async |api| api.list_audit(request).await).await?;
-        // Where there is nothing to undo, the server says so in its own words.
-        if let Some(found) = answer.records.first().filter(|found| found.undoable) {
-            confirm::ask(&show::to_undo(found, answer.now_ms))?;
+        // Without an undoable record there is nothing to confirm; the server's error says why.
+        if let Some(record) = answer.records.first().filter(|record| record.undoable) {
+            confirm::ask(&show::undo_question(record, answer.now_ms))?;
         }
     }
     let answer = ask(session.socket, async |api| api.undo(UndoRequest { record }).await).await?;
-    changed(session, &answer, show::undone)
+    print_change(session, &answer, show::undone)
 }
 
-async fn look(session: &Session<'_>, key: &KeyReference) -> Result<GetKeyResponse, Failure> {
+async fn get_key(session: &Session<'_>, key: &KeyReference) -> Result<GetKeyResponse, Failure> {
     let request = GetKeyRequest { key: Some(key.clone()) };
     ask(session.socket, async |api| api.get_key(request).await).await
 }
 
-/// The very key that somebody was asked about, whatever else begins so by now.
-fn exactly(known: &GetKeyResponse) -> KeyReference {
-    let id = known.key.as_ref().map(|key| key.key_id.clone()).unwrap_or_default();
+/// The key that the operator confirmed. The prefix that was typed may match more keys by now.
+fn by_whole_id(found: &GetKeyResponse) -> KeyReference {
+    let id = found.key.as_ref().map(|key| key.key_id.clone()).unwrap_or_default();
     KeyReference { reference: Some(Reference::KeyId(id)), profile: String::new() }
 }
 
-fn changed(
+fn print_change(
     session: &Session<'_>,
     answer: &ChangeResponse,
-    table: fn(&ChangeResponse) -> String,
+    text: fn(&ChangeResponse) -> String,
 ) -> Result<(), Failure> {
-    warn_unless(answer.in_effect);
-    document(session, || format!("{}Undo: {}\n", table(answer), show::undo(answer.record)), || json::change(answer))
+    warn_if_pending(answer.in_effect);
+    document(session, || format!("{}Undo: {}\n", text(answer), show::undo(answer.record)), || json::change(answer))
 }

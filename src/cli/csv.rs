@@ -1,5 +1,5 @@
-//! Listings for spreadsheets: RFC 4180, a header row, empty where there is nothing, times in RFC 3339. The cells are
-//! those of the JSON.
+//! Listings as CSV (RFC 4180): a header row, an empty cell for an absent value, times in RFC 3339. The cells are the
+//! values of the JSON.
 
 use serde_json::Value;
 
@@ -7,10 +7,10 @@ use crate::admin::api::{AuditRecord, Key, ListAuditResponse, ListKeysResponse};
 
 use super::{
     json,
-    show::{Walked, state},
+    show::{Promotion, state},
 };
 
-/// Each column, and where its value is in a key's JSON.
+/// Each column, and the JSON pointer of its value in a key.
 const KEYS: [(&str, &str); 16] = [
     ("key_id", "/key_id"),
     ("hint", "/hint"),
@@ -30,7 +30,7 @@ const KEYS: [(&str, &str); 16] = [
     ("banned_at", "/ban/created_at"),
 ];
 
-/// As they are called in a record's JSON.
+/// The columns, which are the names in a record's JSON.
 const RECORDS: [&str; 12] = [
     "record",
     "kind",
@@ -46,7 +46,7 @@ const RECORDS: [&str; 12] = [
     "undo",
 ];
 
-/// `refused` and `count` are of the keys that have an owner, a row for each network that would be refused.
+/// `refused` and `count` are set for keys with an owner: one row for each network that enforcing would deny.
 const PROMOTED: [&str; 7] = ["key_id", "hint", "outcome", "networks", "undo", "refused", "count"];
 
 pub(super) fn list(answer: &ListKeysResponse) -> String {
@@ -57,7 +57,7 @@ pub(super) fn records(answer: &ListAuditResponse) -> String {
     records_header() + &answer.records.iter().map(record_line).collect::<String>()
 }
 
-/// The header alone, of records that come one by one.
+/// The header, for records that are streamed.
 pub(super) fn records_header() -> String {
     header(&RECORDS)
 }
@@ -67,8 +67,8 @@ pub(super) fn record_line(record: &AuditRecord) -> String {
     named(&RECORDS, &json::message(record))
 }
 
-pub(super) fn promoted(walked: &Walked) -> String {
-    let let_through = walked.let_through.iter().flat_map(|it| {
+pub(super) fn promoted(promotion: &Promotion) -> String {
+    let let_through = promotion.let_through.iter().flat_map(|it| {
         it.refused.iter().map(move |refused| {
             let mut row = json::let_through_key(it);
             row["outcome"] = "let_through".into();
@@ -77,7 +77,7 @@ pub(super) fn promoted(walked: &Walked) -> String {
             row
         })
     });
-    let rows = walked.keys.iter().map(json::promoted_key).chain(let_through);
+    let rows = promotion.keys.iter().map(json::promoted_key).chain(let_through);
     header(&PROMOTED) + &rows.map(|row| named(&PROMOTED, &row)).collect::<String>()
 }
 
@@ -110,7 +110,7 @@ fn line(cells: impl Iterator<Item = String>) -> String {
     cells.map(|text| cell(&text)).collect::<Vec<_>>().join(",") + "\r\n"
 }
 
-/// What begins like a formula gets an apostrophe, or a note could run a command on the desk of whoever opens the file.
+/// A text that begins like a formula gets an apostrophe: otherwise a note could run a command in a spreadsheet program.
 fn cell(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let text = if formula { format!("'{text}") } else { text.to_owned() };
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_quoted_where_they_must_be_and_run_nowhere() {
+    fn cells_are_quoted_and_formulas_are_escaped() {
         for (text, written) in [
             ("", ""),
             ("plain text", "plain text"),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_times_stay_what_they_are() {
+    fn numbers_and_times_are_not_escaped() {
         let record = AuditRecord { record: 3, kind: "denied".into(), count: 7, ..AuditRecord::default() };
         let written = record_line(&record);
         assert_eq!(written, "3,denied,,,,7,1970-01-01T00:00:00.000Z,1970-01-01T00:00:00.000Z,,,,\r\n");

@@ -1,29 +1,29 @@
-//! Why a command was not done.
+//! Errors of the command line.
 
 use std::io;
 
-/// Why a command was not done, which is also its exit code.
+/// Why a command failed. Each variant has an exit code.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// 1: refused, not found, or ended by a fault.
+    /// 1: rejected, not found, or a fault at run time.
     #[error("{0}")]
-    Refused(String),
-    /// 1: `doctor` has said what it found.
-    #[error("something was found")]
-    Found,
-    /// 2: what was asked cannot be meant.
+    Rejected(String),
+    /// 1: `doctor` has findings, which are already printed.
+    #[error("doctor has findings")]
+    Findings,
+    /// 2: invalid arguments.
     #[error("{0}")]
     Usage(String),
-    /// 2: one fault a line.
+    /// 2: invalid configuration, one fault per line.
     #[error("the configuration is not valid:\n{0}")]
     Config(String),
-    /// 3: nobody could be asked.
+    /// 3: the server or its store cannot be reached.
     #[error("{0}")]
     Unreachable(String),
-    /// 3: asked, but no whole answer came.
-    #[error("{0}; if this was a change, `sentinel audit list` says whether it was made")]
+    /// 3: the call was sent, but the answer is missing or incomplete.
+    #[error("{0}; `sentinel audit list` shows whether a change was made")]
     BrokenOff(String),
-    /// The answer could not be written. A reader that went away (`sentinel audit list | head`) is no failure.
+    /// The output could not be written. A reader that closes the pipe (`sentinel audit list | head`) is not an error.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -32,7 +32,7 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::Refused(_) | Self::Found | Self::Output(_) => 1,
+            Self::Rejected(_) | Self::Findings | Self::Output(_) => 1,
             Self::Usage(_) | Self::Config(_) => 2,
             Self::Unreachable(_) | Self::BrokenOff(_) => 3,
         }

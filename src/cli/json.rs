@@ -1,5 +1,5 @@
-//! Answers for scripts: the proto's messages under the proto's names, except that a time `x_ms` is `x` in RFC 3339.
-//! What is absent is `null`, never left out.
+//! JSON output: the messages of the proto under its field names, except that a time `x_ms` is `x` in RFC 3339. An absent
+//! value is `null`, never omitted.
 
 use std::path::Path;
 
@@ -12,14 +12,15 @@ use crate::{
     domain::Timestamp,
 };
 
-use super::show::{Walked, undo};
+use super::show::{Promotion, undo};
 
-/// Durations stay in milliseconds, as their names say.
+/// Durations keep their unit, milliseconds, and their name.
 const DURATIONS: [&str; 2] = ["uptime_ms", "since_poll_ms"];
 
-/// A message as it came. A binding without networks is `reserved`, and what can be undone has the command for it.
+/// A message of the server. A binding without networks is `reserved`, and an undoable record has the command that
+/// reverses it.
 pub(super) fn message(message: &impl Serialize) -> Value {
-    // Texts and numbers under the names of fields: nothing of it can fail.
+    // Cannot fail: the messages hold only texts and numbers.
     document(serde_json::to_value(message).unwrap_or_default())
 }
 
@@ -66,7 +67,7 @@ fn with<const N: usize>(answer: &impl Serialize, more: [(&str, Value); N]) -> Va
     value
 }
 
-pub(super) fn promoted(Walked { dry_run, keys, let_through, end }: &Walked) -> Value {
+pub(super) fn promoted(Promotion { dry_run, keys, let_through, end }: &Promotion) -> Value {
     let keys = keys.iter().map(promoted_key).collect();
     let let_through = let_through.iter().map(let_through_key).collect();
     with(end, [("dry_run", json!(dry_run)), ("keys", keys), ("let_through", let_through)])
@@ -92,7 +93,7 @@ pub(super) fn promoted_key(key: &PromotedKey) -> Value {
     })
 }
 
-/// `policy` is `null` while there is none.
+/// `policy` is `null`: this version has none.
 pub(super) fn explained(answer: &ExplainResponse) -> Value {
     json!({
         "address": message(&answer.address),
@@ -112,7 +113,7 @@ pub(super) fn explained(answer: &ExplainResponse) -> Value {
     })
 }
 
-/// What was looked at is told too: a check that was not made found nothing either.
+/// Lists the checks as well: a check that did not run has no finding either.
 pub(super) fn report(report: &Report) -> Value {
     let finding = |it: &Finding| json!({ "code": it.code.as_str(), "severity": it.severity.as_str(), "seen": it.seen, "fix": it.fix });
     json!({

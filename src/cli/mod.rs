@@ -1,7 +1,8 @@
-//! The command line. `args` and the `…_args` beside it are the one table of commands, and `manual` what their help says
-//! at length. `serve`, `check-config`, `pepper new`, `completions` and `man` are done here, `doctor` also looks at this machine, and
-//! every other command asks a running server over its admin socket (`client`) and prints the answer (`show`, `json` or
-//! `csv`). `confirm` asks before what may lock somebody out.
+//! The command line. `args` and the `…_args` modules define the commands; `manual` holds their long help. `serve`,
+//! `migrate`, `check-config`, `pepper new`, `completions` and `man` run in this process, and `doctor` also inspects this
+//! machine. Every other command calls a running server over its admin socket (`client`) and prints the response (`show`,
+//! `json` or `csv`). `confirm` asks before a command that may lock an owner out. `fields` names the option that a field
+//! error of the server is about.
 
 mod args;
 mod audit_args;
@@ -12,6 +13,7 @@ mod confirm;
 mod csv;
 mod doctor;
 mod failure;
+mod fields;
 mod json;
 mod manual;
 mod moving;
@@ -42,17 +44,17 @@ use args::{Cli, Command};
 use failure::Failure;
 use pepper_args::PepperCommand;
 use screen::Screen;
-use session::{Session, print, running, say};
+use session::{Session, build_runtime, print, say};
 
-/// Runs the command that `args` name, the program's name first.
+/// Runs the command that `args` name. The first argument is the name of the program.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let done = match Cli::try_parse_from(args) {
+    let result = match Cli::try_parse_from(args) {
         Ok(cli) => execute(cli),
-        Err(error) => usage::answer(&error),
+        Err(error) => usage::report(&error),
     };
-    let Err(failure) = done else { return ExitCode::SUCCESS };
+    let Err(failure) = result else { return ExitCode::SUCCESS };
     let code = failure.exit_code();
-    if code != 0 && !matches!(failure, Failure::Found) {
+    if code != 0 && !matches!(failure, Failure::Findings) {
         say(format_args!("error: {failure}"));
     }
     ExitCode::from(code)
@@ -67,9 +69,9 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve => serve(load()?, cli.config.clone()),
         Command::CheckConfig => {
-            let refusals = app::refusals(&load()?);
-            if !refusals.is_empty() {
-                return Err(Failure::Config(refusals.join("\n")));
+            let faults = app::preflight_faults(&load()?);
+            if !faults.is_empty() {
+                return Err(Failure::Config(faults.join("\n")));
             }
             print("The configuration is valid.\n")
         }
@@ -78,7 +80,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Completions { shell } => completions(shell),
         Command::Man { command } => man(&command),
         Command::Doctor { envoy } => {
-            session::no_listing(cli.output)?;
+            session::reject_csv(cli.output)?;
             let config = load()?;
             let socket = cli.admin.unwrap_or_else(|| config.listen.admin.clone());
             doctor::run(config, &socket, &envoy, cli.output)
@@ -89,18 +91,18 @@ fn execute(cli: Cli) -> Result<(), Failure> {
 }
 
 fn serve(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
-    let again = file.clone();
-    let load = Box::new(move || config::load(again.as_deref(), std::env::vars_os()));
-    let runtime = running(&mut tokio::runtime::Builder::new_multi_thread())?;
+    let reloaded = file.clone();
+    let load = Box::new(move || config::load(reloaded.as_deref(), std::env::vars_os()));
+    let runtime = build_runtime(&mut tokio::runtime::Builder::new_multi_thread())?;
     runtime
         .block_on(app::serve(config, app::Source { file, load }))
-        .map_err(|error| Failure::Refused(error.to_string()))
+        .map_err(|error| Failure::Rejected(error.to_string()))
 }
 
 fn migrate(config: &Config) -> Result<(), Failure> {
-    let runtime = running(&mut tokio::runtime::Builder::new_current_thread())?;
-    let done = runtime.block_on(app::migrate(config)).map_err(|error| Failure::Refused(error.to_string()))?;
-    print(&format!("{done} is up to date.\n"))
+    let runtime = build_runtime(&mut tokio::runtime::Builder::new_current_thread())?;
+    let store = runtime.block_on(app::migrate(config)).map_err(|error| Failure::Rejected(error.to_string()))?;
+    print(&format!("{store} is up to date.\n"))
 }
 
 fn new_pepper() -> Result<(), Failure> {
@@ -109,12 +111,12 @@ fn new_pepper() -> Result<(), Failure> {
     let mut entropy = [0; 32];
     SysRng
         .try_fill_bytes(&mut entropy)
-        .map_err(|error| Failure::Refused(format!("the system gives no random bytes: {error}")))?;
+        .map_err(|error| Failure::Rejected(format!("cannot read random bytes from the system: {error}")))?;
     let text = pepper_text(entropy);
-    let pepper = Pepper::new(text.as_bytes()).map_err(|weak| Failure::Refused(weak.to_string()))?;
+    let pepper = Pepper::new(text.as_bytes()).map_err(|weak| Failure::Rejected(weak.to_string()))?;
     print(&text)?;
     print("\n")?;
-    // Beside the secret, which goes into a file: the next command names it by this.
+    // On stderr, because stdout goes into the secret's file. `pepper activate` takes this id.
     say(format_args!("pepper {}", pepper.id()));
     Ok(())
 }
@@ -125,12 +127,12 @@ fn completions(shell: Shell) -> Result<(), Failure> {
     print(&String::from_utf8_lossy(&script))
 }
 
-/// The page of the command that `words` name; without any, of the program.
+/// Prints the manual page of the command that `words` name, or of the program if there are none.
 fn man(words: &[String]) -> Result<(), Failure> {
     let mut program = Cli::command();
     program.build();
     let Some(command) = words.iter().try_fold(&program, |command, word| command.find_subcommand(word)) else {
-        return Err(Failure::Usage("COMMAND: there is no such command; `sentinel --help` lists them".to_owned()));
+        return Err(Failure::Usage("COMMAND: unknown command; `sentinel --help` lists the commands".to_owned()));
     };
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone()).render(&mut page)?;

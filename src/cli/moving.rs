@@ -1,5 +1,5 @@
-//! `bindings export` and `bindings import`: a file of keys out of a server, and into one. What is in it is the server's
-//! business.
+//! `bindings export` and `bindings import`: copy a file of keys from a server, and to a server. Only the server reads the
+//! file's format.
 
 use std::{
     fs::{self, OpenOptions},
@@ -23,24 +23,26 @@ use super::{
 };
 use crate::admin::api::{ExportKeysRequest, ImportKeysRequest, ImportKeysResponse};
 
-/// As much as the server takes at once.
+/// The bytes of one message.
 const CHUNK: usize = 64 * 1024;
 
-/// The most skipped keys that are named.
+/// At most this many skipped keys are named.
 const NAMED: usize = 20;
 
-/// Writes everything that is there.
+/// Writes every key to the file at `path`; `-` is standard output.
 pub(super) async fn export(session: &Session<'_>, path: &Path) -> Result<(), Failure> {
     if path == Path::new("-") {
         let mut out = io::stdout();
-        let is_seen = out.is_terminal();
-        copy(session, &mut out, is_seen).await?;
+        let is_terminal = out.is_terminal();
+        copy(session, &mut out, is_terminal).await?;
         return Ok(out.flush()?);
     }
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(Failure::Usage("[FILE]: is no regular file; - is standard output; --help shows how".to_owned()));
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Failure::Usage(
+            "[FILE]: not a regular file; use - for standard output; --help shows how".to_owned(),
+        ));
     }
-    // Renamed only when whole: a cut export must not stand where a whole one stood.
+    // Renamed when complete, so that a failed export does not replace a complete file.
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".part");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
@@ -50,10 +52,10 @@ pub(super) async fn export(session: &Session<'_>, path: &Path) -> Result<(), Fai
     document(session, || show::exported(keys, path), || json::exported(keys, path))
 }
 
-/// Returns how many keys there are. `is_seen` says that `out` is the terminal, where no progress must be shown.
-async fn copy(session: &Session<'_>, out: &mut impl Write, is_seen: bool) -> Result<u64, Failure> {
+/// Returns the number of keys. Shows no progress if `out` is the terminal.
+async fn copy(session: &Session<'_>, out: &mut impl Write, is_terminal: bool) -> Result<u64, Failure> {
     let mut chunks = ask(session.socket, async |api| api.export_keys(ExportKeysRequest {}).await).await?;
-    let progress = Progress::new(is_seen);
+    let progress = Progress::new(is_terminal);
     let mut keys = 0;
     while let Some(part) = next(session.socket, &mut chunks).await? {
         out.write_all(&part.chunk)?;
@@ -64,24 +66,24 @@ async fn copy(session: &Session<'_>, out: &mut impl Write, is_seen: bool) -> Res
     Ok(keys)
 }
 
-/// Sends the file, and says what became of it whether or not it came to its end.
+/// Sends the file and prints what was imported, even if the import fails in the middle.
 pub(super) async fn import(session: &Session<'_>, path: &Path) -> Result<(), Failure> {
     if path == Path::new("-") && io::stdin().is_terminal() {
         say("Reading the file from the terminal; Ctrl-D ends it.");
     }
-    let cannot = |error| Failure::Usage(format!("{}: cannot be read ({error}); --help shows how", path.display()));
-    let input = open(path).map_err(cannot)?;
+    let unreadable = |error| Failure::Usage(format!("{}: cannot be read ({error}); --help shows how", path.display()));
+    let input = open(path).map_err(unreadable)?;
     let (chunks, requests) = mpsc::channel(4);
-    let (failed, mut reading) = oneshot::channel();
-    // A thread that nobody waits for: it may be waiting for its input when the server has already refused it.
+    let (failed, mut read_error) = oneshot::channel();
+    // The thread is not joined: it may wait for its input after the server has rejected the file.
     thread::spawn(move || {
-        if let Err(error) = pump(input, &chunks) {
+        if let Err(error) = send_chunks(input, &chunks) {
             let _ = failed.send(error);
         }
     });
     let mut answers = ask(session.socket, async |api| api.import_keys(ReceiverStream::new(requests)).await).await?;
     let progress = Progress::new(false);
-    // The last answer, with the skipped keys of all.
+    // The last answer, with the skipped keys of all answers.
     let mut imported = ImportKeysResponse::default();
     let result = loop {
         match next(session.socket, &mut answers).await {
@@ -97,13 +99,13 @@ pub(super) async fn import(session: &Session<'_>, path: &Path) -> Result<(), Fai
     progress.clear();
     if imported.other_realm > 0 {
         say(format_args!(
-            "warning: {} of these keys are of another credentials.realm than this server's, which does not find them",
+            "warning: {} of these keys have another credentials.realm than this server, which does not find them",
             imported.other_realm
         ));
     }
-    // Of a file that could not be read to its end the server can only say that it was cut.
-    let result = match reading.try_recv() {
-        Ok(error) => Err(Failure::Refused(format!("cannot read the file to its end: {error}"))),
+    // After a read error the server only knows that the file is incomplete.
+    let result = match read_error.try_recv() {
+        Ok(error) => Err(Failure::Rejected(format!("cannot read the file to its end: {error}"))),
         Err(_) => result,
     };
     if let Err(failure) = result {
@@ -115,11 +117,11 @@ pub(super) async fn import(session: &Session<'_>, path: &Path) -> Result<(), Fai
     document(session, || show::imported(&imported), || json::message(&imported))
 }
 
-fn pump(mut input: Box<dyn Read + Send>, chunks: &mpsc::Sender<ImportKeysRequest>) -> io::Result<()> {
+fn send_chunks(mut input: Box<dyn Read + Send>, chunks: &mpsc::Sender<ImportKeysRequest>) -> io::Result<()> {
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
         input.by_ref().take(CHUNK as u64).read_to_end(&mut chunk)?;
-        // Where nobody takes them any more, the server has said why.
+        // The receiver is dropped when the server has ended the call with an error.
         if chunk.is_empty() || chunks.blocking_send(ImportKeysRequest { chunk }).is_err() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The commands that ask a running server.
+//! The commands that call a running server.
 
 use std::io::{self, IsTerminal};
 
@@ -10,28 +10,28 @@ use super::{
     csv,
     failure::Failure,
     json, moving, promote,
-    reference::{Which, by_file, by_id, read_bounded},
-    session::{Session, document, emit, no_listing, running, say},
+    reference::{KeyArgs, by_file, by_id, read_bounded},
+    session::{Session, build_runtime, document, emit, reject_csv, say},
     show, stream,
 };
 use crate::admin::api::{ExplainRequest, GetKeyRequest, GetStatusRequest, ListAuditRequest, ListKeysRequest};
 
-/// As much of a request's head as the server takes.
+/// The server's limit for a request head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Asks the server and prints its answer.
+/// Calls the server and prints its answer.
 pub(super) fn run(command: RemoteCommand, session: &Session) -> Result<(), Failure> {
     if !is_listing(&command) {
-        no_listing(session.output)?;
+        reject_csv(session.output)?;
     }
-    running(&mut tokio::runtime::Builder::new_current_thread())?.block_on(async {
+    build_runtime(&mut tokio::runtime::Builder::new_current_thread())?.block_on(async {
         match command {
             RemoteCommand::Bindings(command) => bindings(command, session).await,
-            RemoteCommand::Unbind { which, to, open, yes } => change::unbind(session, which, to, open, yes).await,
-            RemoteCommand::Ban { which, lasting, until, reason } => {
-                change::ban(session, which, lasting, until, reason).await
+            RemoteCommand::Unbind { key, to, open, yes } => change::unbind(session, key, to, open, yes).await,
+            RemoteCommand::Ban { key, lasting, until, reason } => {
+                change::ban(session, key, lasting, until, reason).await
             }
-            RemoteCommand::Unban { which } => change::unban(session, which).await,
+            RemoteCommand::Unban { key } => change::unban(session, key).await,
             RemoteCommand::Undo { record, yes } => change::undo(session, record, yes).await,
             RemoteCommand::Explain(args) => explain(session, args).await,
             RemoteCommand::Status => status(session).await,
@@ -52,7 +52,7 @@ fn is_listing(command: &RemoteCommand) -> bool {
 async fn bindings(command: BindingsCommand, session: &Session<'_>) -> Result<(), Failure> {
     match command {
         BindingsCommand::List(args) => list(session, args).await,
-        BindingsCommand::Show { which } => show_one(session, which).await,
+        BindingsCommand::Show { key } => show_one(session, key).await,
         BindingsCommand::Set(args) => change::set(session, args).await,
         BindingsCommand::Claim(args) => change::claim(session, args).await,
         BindingsCommand::Note(args) => change::note(session, args).await,
@@ -83,26 +83,26 @@ async fn list(session: &Session<'_>, args: ListArgs) -> Result<(), Failure> {
     )?;
     if session.output != Output::Json && answer.keys.len() == limit as usize {
         let next = offset.saturating_add(limit);
-        say(format_args!("There may be more: --offset {next} shows the next, --limit up to 1000 at once."));
+        say(format_args!("There may be more: use --offset {next}, or a --limit of up to 1000."));
     }
     if session.output == Output::Table && !filtered {
-        tell_observed(session).await;
+        report_observed(session).await;
     }
     Ok(())
 }
 
-/// Beside the list: what it leaves out is not nothing. A list without this is a list still.
-async fn tell_observed(session: &Session<'_>) {
+/// Reports the observed keys, which the list omits. A failure is ignored, because the list is already printed.
+async fn report_observed(session: &Session<'_>) {
     let status = ask(session.socket, async |api| api.get_status(GetStatusRequest {}).await).await;
     match status.ok().and_then(|status| status.observed) {
         None | Some(0) => {}
-        Some(1) => say("1 more key was seen in observe mode: --observed"),
-        Some(count) => say(format_args!("{count} more keys were seen in observe mode: --observed")),
+        Some(1) => say("1 more key was seen in observe mode: list it with --observed"),
+        Some(count) => say(format_args!("{count} more keys were seen in observe mode: list them with --observed")),
     }
 }
 
-async fn show_one(session: &Session<'_>, which: Which) -> Result<(), Failure> {
-    let request = GetKeyRequest { key: Some(which.resolve()?) };
+async fn show_one(session: &Session<'_>, key: KeyArgs) -> Result<(), Failure> {
+    let request = GetKeyRequest { key: Some(key.resolve()?) };
     let answer = ask(session.socket, async |api| api.get_key(request).await).await?;
     document(session, || show::one(&answer), || json::message(&answer))
 }
@@ -111,12 +111,12 @@ async fn explain(session: &Session<'_>, args: ExplainArgs) -> Result<(), Failure
     let ExplainArgs { peer, metadata, profile, missing, mode } = args;
     let input = io::stdin();
     if input.is_terminal() {
-        say("Reading the request's head from the terminal; Ctrl-D ends it.");
+        say("Reading the request head from the terminal; Ctrl-D ends it.");
     }
     let mut head = read_bounded(input, MAX_HEAD)
-        .map_err(|error| Failure::Usage(format!("cannot read the request's head from standard input: {error}")))?;
+        .map_err(|error| Failure::Usage(format!("cannot read the request head from standard input: {error}")))?;
     if head.len() > MAX_HEAD {
-        return Err(Failure::Usage("head: is longer than 64 KiB".to_owned()));
+        return Err(Failure::Usage("standard input: the request head is longer than 64 KiB".to_owned()));
     }
     let request = ExplainRequest {
         head: std::mem::take(&mut *head),
@@ -162,7 +162,7 @@ async fn audit(session: &Session<'_>, args: AuditArgs) -> Result<(), Failure> {
         say(stream::NO_SUCH_DECISION);
     }
     if session.output != Output::Json && answer.records.len() == limit as usize {
-        say("There may be more: --limit shows up to 1000, --since, --key and --kind narrow.");
+        say("There may be more: use a --limit of up to 1000, or narrow the list with --since, --key or --kind.");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The commands of a rotation.
+//! The pepper commands that call a running server.
 
 use super::{
     client::ask,
@@ -6,7 +6,7 @@ use super::{
     failure::Failure,
     json,
     pepper_args::RotationCommand,
-    session::{Session, document, no_listing, running, warn_unless},
+    session::{Session, build_runtime, document, reject_csv, warn_if_pending},
     show,
 };
 use crate::{
@@ -14,10 +14,10 @@ use crate::{
     domain::PepperId,
 };
 
-/// Asks the server and prints its answer.
+/// Calls the server and prints its answer.
 pub(super) fn run(command: RotationCommand, session: &Session) -> Result<(), Failure> {
-    no_listing(session.output)?;
-    running(&mut tokio::runtime::Builder::new_current_thread())?.block_on(async {
+    reject_csv(session.output)?;
+    build_runtime(&mut tokio::runtime::Builder::new_current_thread())?.block_on(async {
         match command {
             RotationCommand::List => {
                 let answer = ask(session.socket, async |api| api.list_peppers(ListPeppersRequest {}).await).await?;
@@ -27,8 +27,8 @@ pub(super) fn run(command: RotationCommand, session: &Session) -> Result<(), Fai
             RotationCommand::Retire { id, forget, yes } => {
                 if forget && confirm::is_needed(yes)? {
                     confirm::ask(&format!(
-                        "Every key that is still under pepper {id} is forgotten, with its owner and its ban.\n\
-                         Whoever uses it next owns it, a thief too. This cannot be undone."
+                        "Every key that is still under pepper {id} will lose its owner and its ban.\n\
+                         The next network that uses such a key will own it, even an attacker's. This cannot be undone."
                     ))?;
                 }
                 retire(session, id, forget).await
@@ -40,11 +40,11 @@ pub(super) fn run(command: RotationCommand, session: &Session) -> Result<(), Fai
 async fn activate(session: &Session<'_>, id: PepperId) -> Result<(), Failure> {
     let request = ActivatePepperRequest { id: id.to_string() };
     let answer = ask(session.socket, async |api| api.activate_pepper(request).await).await?;
-    warn_unless(answer.in_effect);
+    warn_if_pending(answer.in_effect);
     document(session, || show::activated(&id), || json::message(&answer))
 }
 
-/// The server deletes a bounded number at once, so that no claim waits for long.
+/// Repeats the call until the server is done: each call deletes a bounded number of rows, so that no claim waits long.
 async fn retire(session: &Session<'_>, id: PepperId, forget: bool) -> Result<(), Failure> {
     let mut forgotten = 0;
     let answer = loop {
@@ -55,6 +55,6 @@ async fn retire(session: &Session<'_>, id: PepperId, forget: bool) -> Result<(),
             break RotationResponse { forgotten, ..answer };
         }
     };
-    warn_unless(answer.in_effect);
+    warn_if_pending(answer.in_effect);
     document(session, || show::retired(&id, &answer), || json::message(&answer))
 }

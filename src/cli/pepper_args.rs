@@ -1,4 +1,4 @@
-//! The commands about peppers.
+//! The pepper commands.
 
 use clap::Subcommand;
 
@@ -7,7 +7,7 @@ use crate::domain::PepperId;
 
 #[derive(Subcommand)]
 pub(super) enum PepperCommand {
-    /// Print a fresh pepper: 64 hex digits. Nothing is stored
+    /// Print a new random pepper: 64 hex digits
     #[command(after_help = manual::PEPPER_NEW)]
     New,
 
@@ -15,14 +15,14 @@ pub(super) enum PepperCommand {
     Remote(RotationCommand),
 }
 
-/// What a running server is asked of its peppers.
+/// The pepper commands that call a running server.
 #[derive(Subcommand)]
 pub(super) enum RotationCommand {
-    /// Show the peppers: which is active, which are listed, and what is left under each
+    /// List the peppers, with their state and the number of rows under each
     #[command(after_help = manual::PEPPER_LIST)]
     List,
 
-    /// Write new rows with another pepper from now on; a key moves when it is next used
+    /// Write new rows with another pepper; existing keys move when they are next used
     #[command(after_help = manual::PEPPER_ACTIVATE)]
     Activate {
         /// The pepper's id, 8 hex digits
@@ -30,16 +30,16 @@ pub(super) enum RotationCommand {
         id: PepperId,
     },
 
-    /// Say that a pepper is not needed any more; refused while keys are under it
+    /// Mark a pepper as no longer needed; rejected while keys are under it
     #[command(after_help = manual::PEPPER_RETIRE)]
     Retire {
         /// The pepper's id, 8 hex digits
         #[arg(value_name = "ID", value_parser = pepper_id)]
         id: PepperId,
-        /// Delete what is left under it: bindings, bans and observed keys
+        /// Delete the bindings, bans and observed keys that are still under it
         #[arg(long)]
         forget: bool,
-        /// Do not ask; needed with --forget where there is no terminal to ask on
+        /// Do not ask for confirmation; required with --forget without a terminal
         #[arg(long, short, requires = "forget")]
         yes: bool,
     },

@@ -1,4 +1,4 @@
-//! One line on the terminal, rewritten as the work goes on.
+//! A progress line on the terminal.
 
 use std::{
     fmt::Display,
@@ -10,21 +10,21 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Unless what is written itself is seen on the terminal.
-    pub(super) fn new(is_output_seen: bool) -> Self {
-        Self { is_shown: io::stderr().is_terminal() && !is_output_seen }
+    /// Shows nothing if the output itself goes to the terminal.
+    pub(super) fn new(is_output_terminal: bool) -> Self {
+        Self { is_shown: io::stderr().is_terminal() && !is_output_terminal }
     }
 
     pub(super) fn at(&self, so_far: impl Display) {
         self.write(format_args!("\r{so_far}"));
     }
 
-    /// Takes the line away.
+    /// Erases the line.
     pub(super) fn clear(self) {
         self.write(format_args!("\r\u{1b}[K"));
     }
 
-    /// Leaves the line as it is.
+    /// Keeps the line and ends it.
     pub(super) fn keep(self) {
         self.write(format_args!("\n"));
     }

@@ -1,4 +1,4 @@
-//! `sentinel bindings promote`: the walk as it is followed and told.
+//! `sentinel bindings promote`.
 
 use super::{
     client::follow,
@@ -6,33 +6,29 @@ use super::{
     failure::Failure,
     json,
     progress::Progress,
-    session::{Session, emit, say},
-    show::{self, Walked},
+    session::{Session, emit, warn_if_pending},
+    show::{self, Promotion},
 };
 use crate::admin::api::{PromoteRequest, promote_response::Event};
 
 pub(super) async fn run(session: &Session<'_>, dry_run: bool, yes: bool) -> Result<(), Failure> {
     if !dry_run && confirm::is_needed(yes)? {
-        let plan = walk(session, true).await?;
+        let plan = promote(session, true).await?;
         if !plan.keys.is_empty() {
-            confirm::ask(&show::plan(&plan))?;
+            confirm::ask(&show::promotion_question(&plan))?;
         }
     }
-    let walked = walk(session, dry_run).await?;
-    if !walked.end.in_effect {
-        say(
-            "warning: the changes are stored, but the server could not read them back yet; it follows with its next poll",
-        );
-    }
+    let promotion = promote(session, dry_run).await?;
+    warn_if_pending(promotion.end.in_effect);
     emit(
         session.output,
-        || show::promoted(&walked, session.screen),
-        || json::promoted(&walked),
-        || csv::promoted(&walked),
+        || show::promoted(&promotion, session.screen),
+        || json::promoted(&promotion),
+        || csv::promoted(&promotion),
     )
 }
 
-async fn walk(session: &Session<'_>, dry_run: bool) -> Result<Walked, Failure> {
+async fn promote(session: &Session<'_>, dry_run: bool) -> Result<Promotion, Failure> {
     let (mut observed, mut keys, mut let_through, mut end) = (0, Vec::new(), Vec::new(), None);
     let (progress, verb) = (Progress::new(false), if dry_run { "read" } else { "promoted" });
     let result = follow(
@@ -54,20 +50,20 @@ async fn walk(session: &Session<'_>, dry_run: bool) -> Result<Walked, Failure> {
     )
     .await;
     progress.clear();
-    let again = |why: &str| {
-        let (told, hint) = match dry_run {
+    let interrupted = |why: &str| {
+        let (reported, hint) = match dry_run {
             true => ("keys", ""),
-            false => ("changes", "; what is done stays done, and running it again goes on with the rest"),
+            false => ("changes", "; these changes are stored; run the command again to promote the remaining keys"),
         };
         let done = keys.iter().filter(|key| dry_run || key.record > 0).count();
-        Failure::Unreachable(format!("{why} after it told of {done} {told}{hint}"))
+        Failure::Unreachable(format!("{why}; {done} {reported} were reported before{hint}"))
     };
     match (result, end) {
-        (Ok(()), Some(end)) => Ok(Walked { dry_run, keys, let_through, end }),
-        (Ok(()), None) => Err(again("the server ended its answer")),
-        // A change may be made before it is told, so that nothing told does not mean nothing done.
-        (Err(Failure::BrokenOff(why)), _) => Err(again(&why)),
-        (Err(Failure::Unreachable(why)), _) if !keys.is_empty() => Err(again(&why)),
+        (Ok(()), Some(end)) => Ok(Promotion { dry_run, keys, let_through, end }),
+        (Ok(()), None) => Err(interrupted("the server ended its answer early")),
+        // Also without a reported change: the server stores a change before it reports it.
+        (Err(Failure::BrokenOff(why)), _) => Err(interrupted(&why)),
+        (Err(Failure::Unreachable(why)), _) if !keys.is_empty() => Err(interrupted(&why)),
         (Err(failure), _) => Err(failure),
     }
 }

@@ -1,5 +1,5 @@
-//! How an operator names a key: by the beginning of its id, or by the key itself in a file. Never by the key on the
-//! command line, where the shell's history and every process on the machine can read it.
+//! The arguments that name a key: the beginning of its id, or a file with the key itself. The key is never an argument,
+//! because the shell's history and every process on the machine could read it.
 
 use std::{
     fs::File,
@@ -16,14 +16,14 @@ use crate::{
     domain::KeyIdPrefix,
 };
 
-/// No upstream's key is nearly so long.
+/// Far above the longest key of any upstream.
 const MAX_KEY_FILE: usize = 16 * 1024;
 
-/// Which key.
+/// Names one key.
 #[derive(Args)]
-pub(super) struct Which {
+pub(super) struct KeyArgs {
     #[command(flatten)]
-    key: Key,
+    key: IdOrFile,
     /// How the key in the file is read: credentials.profile (default) or one of credentials.route_profiles
     #[arg(long, value_name = "NAME", requires = "key_file", conflicts_with = "reference")]
     profile: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct Which {
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-struct Key {
+struct IdOrFile {
     /// The first 8 or more hex digits of the key's id, with or without k_
     #[arg(value_name = "REF", value_parser = key_id)]
     reference: Option<KeyIdPrefix>,
@@ -40,8 +40,8 @@ struct Key {
     key_file: Option<PathBuf>,
 }
 
-impl Which {
-    /// The first of `words` names the key, unless a file does; and the other words.
+impl KeyArgs {
+    /// Takes the key from `key_file`, or else from the first of `words`. Returns the remaining words too.
     pub(super) fn first_of(
         mut words: Vec<String>,
         key_file: Option<PathBuf>,
@@ -54,10 +54,10 @@ impl Which {
             }
             None => Some(key_id(&words.remove(0)).map_err(|why| usage("<REF>", why))?),
         };
-        Ok((Self { key: Key { reference, key_file }, profile }, words))
+        Ok((Self { key: IdOrFile { reference, key_file }, profile }, words))
     }
 
-    /// For the wire. Reads the key file.
+    /// Makes the message for the server. Reads the key file.
     pub(super) fn resolve(self) -> Result<KeyReference, Failure> {
         match self.key.key_file {
             Some(path) => by_file(&path, self.profile),
@@ -66,14 +66,14 @@ impl Which {
     }
 }
 
-/// The key, or the keys, whose id begins so.
+/// The keys whose id begins with `prefix`.
 pub(super) fn by_id(prefix: &KeyIdPrefix) -> KeyReference {
     KeyReference { reference: Some(Reference::KeyId(prefix.as_str().to_owned())), profile: String::new() }
 }
 
 /// The key in the file at `path`, as `profile` reads it.
 pub(super) fn by_file(path: &Path, profile: Option<String>) -> Result<KeyReference, Failure> {
-    // The path is not repeated: who takes --key-file for --key writes the key there.
+    // The error does not repeat the path: an operator may have typed the key there.
     let mut key = open(path)
         .and_then(|input| read_bounded(input, MAX_KEY_FILE))
         .map_err(|error| Failure::Usage(format!("cannot read the key file: {error}")))
@@ -87,11 +87,11 @@ pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     if path == Path::new("-") { Ok(Box::new(io::stdin())) } else { Ok(Box::new(File::open(path)?)) }
 }
 
-/// Into one allocation: a growing buffer would leave copies of the key behind.
-/// A byte more than `most` says that there was more.
-pub(super) fn read_bounded(input: impl Read, most: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(most + 2));
-    input.take(most as u64 + 1).read_to_end(&mut bytes)?;
+/// Reads at most `limit + 1` bytes, so that the caller can detect a longer input. Allocates once: a growing buffer would
+/// leave copies of the key in memory.
+pub(super) fn read_bounded(input: impl Read, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 2));
+    input.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -111,7 +111,7 @@ fn bare_key(bytes: &[u8]) -> Result<Zeroizing<String>, &'static str> {
     Ok(Zeroizing::new(line.to_owned()))
 }
 
-/// In the words of clap's own errors, and like them without what was typed.
+/// An error in the form of [`super::usage`]. Like those, it does not repeat the argument.
 pub(super) fn usage(argument: &str, why: &str) -> Failure {
     Failure::Usage(format!("{argument}: {why}; --help shows how"))
 }
@@ -122,8 +122,10 @@ pub(super) fn key_id(text: &str) -> Result<KeyIdPrefix, &'static str> {
             "a key id is 8 to 32 lower-case hex digits, with or without k_; to find a key by its last characters: \
              sentinel bindings list --hint 995y"
         }
-        _ => "a key id is 8 to 32 lower-case hex digits, with or without k_. What was given is not repeated here: if it is \
-         a key, it is now in your shell's history; give keys by --key-file PATH (- for standard input)"
+        _ => {
+            "a key id is 8 to 32 lower-case hex digits, with or without k_. The value is not repeated here: if it is a \
+         key, it is now in your shell's history; pass keys with --key-file PATH (- for standard input)"
+        }
     })
 }
 
@@ -136,7 +138,7 @@ mod tests {
         for text in ["sk-abc", "sk-abc\n", "sk-abc\r\n"] {
             assert_eq!(bare_key(text.as_bytes()).unwrap().as_str(), "sk-abc", "{text:?}");
         }
-        // Blanks are not ours to remove: whether they belong to a key is the profile's grammar to say.
+        // Blanks are kept: the profile's grammar decides whether they belong to the key.
         assert_eq!(bare_key(b" sk-abc ").unwrap().as_str(), " sk-abc ");
         for text in ["", "\n", "\r\n", "a\nb", "a\n\n", "a\rb", "\na"] {
             assert!(bare_key(text.as_bytes()).is_err(), "{text:?}");

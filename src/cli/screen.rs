@@ -1,4 +1,4 @@
-//! What the terminal that reads the answer can show.
+//! The width and colours of the terminal.
 
 use std::{env, io, io::IsTerminal};
 
@@ -13,15 +13,15 @@ pub(super) enum Color {
     Never,
 }
 
-/// Where an answer for people goes.
+/// The properties of standard output.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Screen {
     pub(super) colour: bool,
-    /// In columns; `None` where nobody's screen is known: a file or a pipe takes lines of any length.
+    /// In columns; `None` if unknown: a file or a pipe takes lines of any length.
     pub(super) width: Option<usize>,
 }
 
-/// What colours say, and nothing else does.
+/// The meaning of a colour. The text says the same without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Paint {
     Heading,
@@ -32,14 +32,14 @@ pub(super) enum Paint {
 impl Screen {
     pub(super) fn stdout(color: Color) -> Self {
         let terminal = io::stdout().is_terminal();
-        let unwanted = || {
+        let is_unwanted = || {
             env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
                 || env::var_os("TERM").is_some_and(|value| value == "dumb")
         };
         let colour = match color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => terminal && !unwanted(),
+            Color::Auto => terminal && !is_unwanted(),
         };
         let width = terminal_size_of(io::stdout()).filter(|_| terminal).map(|(Width(width), _)| usize::from(width));
         Self { colour, width: width.filter(|width| *width > 0) }

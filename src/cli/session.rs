@@ -1,4 +1,4 @@
-//! What every command that asks a server has: whom to ask, and how to answer.
+//! The server to call and the output format, for every command that calls a server.
 
 use std::{
     fmt::Display,
@@ -11,21 +11,21 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{args::Output, failure::Failure, screen::Screen};
 
-/// Whom to ask, and how to answer.
+/// The server to call and the output format.
 pub(super) struct Session<'a> {
     pub(super) socket: &'a Path,
     pub(super) output: Output,
     pub(super) screen: Screen,
 }
 
-pub(super) fn running(builder: &mut Builder) -> Result<Runtime, Failure> {
+pub(super) fn build_runtime(builder: &mut Builder) -> Result<Runtime, Failure> {
     let runtime = builder.enable_all().build();
-    runtime.map_err(|error| Failure::Refused(format!("the system gives no event loop: {error}")))
+    runtime.map_err(|error| Failure::Rejected(format!("cannot start the event loop: {error}")))
 }
 
-/// Of a command whose answer is none. Known before anything is asked: an answer that cannot be written must not be one
-/// about a change that was made.
-pub(super) fn no_listing(output: Output) -> Result<(), Failure> {
+/// Rejects CSV for a command that lists nothing. Called before the request, so that no change is made whose answer cannot
+/// be printed.
+pub(super) fn reject_csv(output: Output) -> Result<(), Failure> {
     if output != Output::Csv {
         return Ok(());
     }
@@ -33,7 +33,7 @@ pub(super) fn no_listing(output: Output) -> Result<(), Failure> {
     Err(Failure::Usage(format!("--output <FORMAT>: csv is for listings: {listings}")))
 }
 
-/// An answer that is no listing.
+/// Prints an answer that is not a listing.
 pub(super) fn document(
     session: &Session<'_>,
     table: impl FnOnce() -> String,
@@ -61,14 +61,14 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// For people, beside the answer. Nothing is left to try if stderr is gone.
+/// Prints a line to standard error. A failure to write is ignored.
 pub(super) fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Beside the answer to a change.
-pub(super) fn warn_unless(in_effect: bool) {
+/// Warns if the server does not decide by the change yet.
+pub(super) fn warn_if_pending(in_effect: bool) {
     if !in_effect {
-        say("warning: the change is stored, but the server could not read it back yet; it follows with its next poll");
+        say("warning: the change is stored, but not yet in effect on this server; the next poll applies it");
     }
 }

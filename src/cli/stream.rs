@@ -1,4 +1,4 @@
-//! `audit export` and `audit tail`: records as they come, however many.
+//! `audit export` and `audit tail`, which stream records.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
@@ -17,16 +17,16 @@ use super::{
 };
 use crate::admin::api::{AuditRecord, ExportAuditRequest, TailAuditRequest};
 
-/// Beside an empty answer.
-pub(super) const NO_SUCH_DECISION: &str = "no record begins with that decision: denials of one key, network and reason \
-     within a second are one record, with the first one's id; search by --key and --since";
+/// Printed to standard error with an empty answer.
+pub(super) const NO_SUCH_DECISION: &str = "no record has that decision id: denials of one key, network and reason within a \
+     second are one record with the id of the first; search with --key and --since";
 
-/// Writes everything that is there.
+/// Writes the stored records.
 pub(super) async fn export(session: &Session<'_>, args: ExportArgs) -> Result<(), Failure> {
     let ExportArgs { since, until, only: FilterArgs { kind, key }, decision, format } = args;
     let format = format.unwrap_or(if session.output == Output::Json { Format::Jsonl } else { Format::Csv });
-    let (since_ms, within_ms) = bound(since);
-    let (until_ms, until_ago_ms) = bound(until);
+    let (since_ms, within_ms) = time_or_age(since);
+    let (until_ms, until_ago_ms) = time_or_age(until);
     let request = ExportAuditRequest {
         kind: kind.unwrap_or_default(),
         key: key.as_ref().map(by_id),
@@ -38,7 +38,6 @@ pub(super) async fn export(session: &Session<'_>, args: ExportArgs) -> Result<()
     };
     let mut pages = ask(session.socket, async |api| api.export_audit(request).await).await?;
     let mut out = BufWriter::new(io::stdout().lock());
-    // For who waits at a terminal while the records go elsewhere.
     let (progress, mut found) = (Progress::new(io::stdout().is_terminal()), 0);
     if format == Format::Csv {
         out.write_all(csv::records_header().as_bytes())?;
@@ -58,7 +57,7 @@ pub(super) async fn export(session: &Session<'_>, args: ExportArgs) -> Result<()
     Ok(out.flush()?)
 }
 
-/// Writes what comes, until Ctrl-C.
+/// Writes new records until Ctrl-C.
 pub(super) async fn tail(session: &Session<'_>, args: FilterArgs) -> Result<(), Failure> {
     let FilterArgs { kind, key } = args;
     let request = TailAuditRequest { kind: kind.unwrap_or_default(), key: key.as_ref().map(by_id) };
@@ -90,8 +89,8 @@ fn json_line(record: &AuditRecord) -> String {
     format!("{}\n", json::message(record))
 }
 
-/// As a moment, or as milliseconds before now.
-fn bound(when: Option<When>) -> (i64, i64) {
+/// A point in time and an age before now, both in milliseconds; 0 is absent.
+fn time_or_age(when: Option<When>) -> (i64, i64) {
     match when {
         None => (0, 0),
         Some(When::At(time)) => (time.as_millis(), 0),

@@ -1,8 +1,8 @@
-//! What is said of a command line that cannot be meant.
+//! Errors of the command line.
 //!
-//! clap repeats the argument it does not understand, which here may be an API key that then stands in a terminal, a
-//! CI log or a support ticket. So its errors are told again from what the table of commands knows, and from nothing
-//! that was typed.
+//! clap's errors repeat the argument that it does not understand. Here that may be an API key, which would then be in a
+//! terminal, a CI log or a support ticket. These errors are made of the definitions of the commands only, and repeat
+//! nothing that was typed.
 
 use std::error::Error as _;
 
@@ -12,8 +12,8 @@ use super::failure::Failure;
 
 const NOT_REPEATED: &str = "(not repeated here: it may be a key)";
 
-/// Prints help or the version, or says what is wrong.
-pub(super) fn answer(error: &clap::Error) -> Result<(), Failure> {
+/// Prints help or the version, or returns the error.
+pub(super) fn report(error: &clap::Error) -> Result<(), Failure> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(error.print()?),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -24,7 +24,7 @@ pub(super) fn answer(error: &clap::Error) -> Result<(), Failure> {
 }
 
 fn explain(error: &clap::Error) -> String {
-    // For these kinds clap fills in the argument as the table of commands defines it, not as it was typed.
+    // For these kinds clap gives the argument as it is defined, not as it was typed.
     let argument = || context(error, ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
     let text = match error.kind() {
         ErrorKind::UnknownArgument => {
@@ -32,7 +32,7 @@ fn explain(error: &clap::Error) -> String {
         }
         ErrorKind::InvalidSubcommand => {
             let known = synonym(error).unwrap_or_else(|| suggestion(error, ContextKind::SuggestedSubcommand));
-            format!("no such command {NOT_REPEATED}{known}")
+            format!("unknown command {NOT_REPEATED}{known}")
         }
         ErrorKind::ValueValidation => match error.source() {
             Some(why) => format!("{}: {why}", argument()),
@@ -46,24 +46,24 @@ fn explain(error: &clap::Error) -> String {
         ErrorKind::ArgumentConflict => conflict(&argument(), context(error, ContextKind::PriorArg)),
         ErrorKind::InvalidUtf8 => "an argument is not UTF-8".to_owned(),
         ErrorKind::MissingSubcommand => "a command is missing".to_owned(),
-        _ => format!("{} cannot be given so", argument()),
+        _ => format!("{}: not valid here", argument()),
     };
     format!("{text}; --help shows how")
 }
 
 fn conflict(argument: &str, prior: Option<String>) -> String {
     match prior {
-        Some(prior) if prior != argument => format!("{argument} and {prior} exclude each other"),
+        Some(prior) if prior != argument => format!("{argument} and {prior} cannot be used together"),
         _ => format!("{argument} is given more than once"),
     }
 }
 
-/// What is called otherwise here, by words of this list alone.
+/// Command names that other programs use, and the command here.
 const SYNONYMS: [(&str, &str); 4] = [
-    ("move", "to give a key to another network: sentinel unbind REF --to CIDR"),
-    ("mode", "it is a setting: SENTINEL_MODE"),
-    ("promote", "it is sentinel bindings promote"),
-    ("rotate", "to follow one pepper by another: sentinel pepper activate"),
+    ("move", "to give a key to another network, use sentinel unbind REF --to CIDR"),
+    ("mode", "the mode is a setting, SENTINEL_MODE"),
+    ("promote", "use sentinel bindings promote"),
+    ("rotate", "to rotate the pepper, use sentinel pepper activate"),
 ];
 
 fn synonym(error: &clap::Error) -> Option<String> {

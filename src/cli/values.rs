@@ -1,5 +1,4 @@
-//! Addresses, numbers and moments as they are typed. None of the errors repeats the argument: it may be a key that
-//! slipped into the wrong place.
+//! Parsers of argument values. The errors do not repeat the argument, which may be a key in the wrong place.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -10,7 +9,7 @@ use crate::{
 
 pub(super) fn socket(text: &str) -> Result<PathBuf, &'static str> {
     let path = text.strip_prefix("unix:").ok_or("must begin with unix:, such as unix:/run/sentinel/admin.sock")?;
-    if path.is_empty() { Err("names no path, such as unix:/run/sentinel/admin.sock") } else { Ok(path.into()) }
+    if path.is_empty() { Err("must name a path, such as unix:/run/sentinel/admin.sock") } else { Ok(path.into()) }
 }
 
 pub(super) fn network(text: &str) -> Result<Network, String> {
@@ -31,8 +30,8 @@ pub(super) fn metadata(text: &str) -> Result<Metadata, &'static str> {
 
 pub(super) fn pepper_id(text: &str) -> Result<PepperId, &'static str> {
     text.parse().map_err(|_| {
-        "a pepper's id is 8 lower-case hex digits, as `sentinel pepper list` shows them. What was given is not repeated \
-         here: if it is a pepper, it is now in your shell's history"
+        "must be a pepper id, 8 lower-case hex digits, as `sentinel pepper list` shows it. The value is not repeated here: \
+         if it is a pepper, it is now in your shell's history"
     })
 }
 
@@ -49,7 +48,7 @@ pub(super) fn offset(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "must be a number of rows")
 }
 
-/// A moment, or how long before the server's now.
+/// A point in time, or an age before the server's current time.
 #[derive(Clone, Copy)]
 pub(super) enum When {
     At(Timestamp),
@@ -61,16 +60,16 @@ pub(super) fn when(text: &str) -> Result<When, &'static str> {
         return Ok(When::Ago(ago));
     }
     let midnight = format!("{text}T00:00:00Z");
-    let whole = if text.contains(':') { text } else { &midnight };
-    rfc3339(whole)
+    let time = if text.contains(':') { text } else { &midnight };
+    rfc3339(time)
         .map(When::At)
         .ok_or("must be a time such as 2026-11-21T08:30:00Z or 2026-11-21, or how long ago, such as 7d")
 }
 
-/// Zero would mean "for ever" to the server, and "since the beginning".
+/// Rejects zero, which the server reads as "indefinitely" or "since the beginning".
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     let duration = humantime::parse_duration(text).map_err(|_| "must be a duration such as 30m, 2h or 7d")?;
-    if duration.as_millis() == 0 { Err("must be longer than nothing") } else { Ok(duration) }
+    if duration.as_millis() == 0 { Err("must be at least 1ms") } else { Ok(duration) }
 }
 
 pub(super) fn record(text: &str) -> Result<i64, &'static str> {
@@ -82,7 +81,7 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, &'static str> {
     rfc3339(text).ok_or("must be a time in RFC 3339, such as 2026-12-01T08:00:00Z or 2026-12-01T09:00:00+01:00")
 }
 
-/// humantime knows UTC alone; an offset is taken off.
+/// humantime reads only UTC, so a UTC offset is subtracted here.
 fn rfc3339(text: &str) -> Option<Timestamp> {
     let text = text.to_ascii_uppercase();
     if text.ends_with('Z') {
@@ -90,11 +89,11 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
     }
     let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
     let (sign, length) = offset.split_at_checked(1)?;
-    // Read as a time of the first day, which checks its digits and its range.
-    let (local, ahead) = (utc_millis(&format!("{local}Z"))?, utc_millis(&format!("1970-01-01T{length}:00Z"))?);
+    // The offset is parsed as a time on the first day of the epoch, which checks its digits and range.
+    let (local, offset) = (utc_millis(&format!("{local}Z"))?, utc_millis(&format!("1970-01-01T{length}:00Z"))?);
     match sign {
-        "+" => Some(Timestamp::from_millis(local - ahead)),
-        "-" => Some(Timestamp::from_millis(local + ahead)),
+        "+" => Some(Timestamp::from_millis(local - offset)),
+        "-" => Some(Timestamp::from_millis(local + offset)),
         _ => None,
     }
 }
@@ -109,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_an_offset_and_is_the_same_moment_in_any() {
+    fn a_time_needs_an_offset_and_is_converted_to_utc() {
         let utc = moment("2026-12-01T08:00:00Z").unwrap();
         assert_eq!(utc.to_string(), "2026-12-01T08:00:00.000Z");
         for text in ["2026-12-01T09:00:00+01:00", "2026-12-01T02:30:00-05:30", "2026-12-01t08:00:00.000z"] {

@@ -7,10 +7,10 @@ use super::{
     values::{duration, flag},
 };
 
-/// How the audit is kept.
+/// The audit settings.
 #[derive(Clone, Debug)]
 pub struct Audit {
-    /// `audit.retention`; `None` keeps records for ever.
+    /// `audit.retention`; `None` keeps records indefinitely.
     pub retention: Option<Duration>,
     /// `audit.spill_max`, in bytes.
     pub spill_max: u64,
@@ -18,7 +18,7 @@ pub struct Audit {
     pub mask_addresses: bool,
 }
 
-/// `unbind` tells who was refused in the last day.
+/// At least one day, because `unbind` lists the denials of the last 24 hours.
 const RETENTION: RangeInclusive<Duration> = Duration::from_hours(24)..=Duration::from_hours(24 * 36_500);
 const SPILL_MAX: RangeInclusive<u64> = 64 * 1024..=1 << 40;
 

@@ -11,10 +11,10 @@ use crate::{
     settings::{ClaimLimits, Rate},
 };
 
-/// Wider networks than these are no one client's.
+/// Wider networks than these do not belong to one client.
 const BITS_V4: RangeInclusive<u8> = 8..=32;
 const BITS_V6: RangeInclusive<u8> = 16..=128;
-/// More owners than this is a key for everybody: `bindings set` says so openly.
+/// A key for more networks than this needs `bindings set`, which is explicit.
 const NETWORKS: RangeInclusive<u16> = 1..=64;
 const WINDOW: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24 * 365);
 
@@ -28,11 +28,12 @@ pub(super) fn take(source: &mut Source) -> Option<(FirstUse, Shape)> {
     let (max_networks, learn_window) = (max_networks?, learn_window?);
     match (max_networks, learn_window.is_zero()) {
         (1, false) => source.faults.push(
-            "binding.learn_window: with binding.max_networks = 1 nobody could join; raise it, or leave the window out"
+            "binding.learn_window: has no effect with binding.max_networks = 1; set max_networks to 2 or more, or remove \
+             learn_window"
                 .into(),
         ),
         (2.., true) => source.faults.push(format!(
-            "binding.max_networks: {max_networks} networks need a binding.learn_window in which they join, such as 10m"
+            "binding.max_networks: {max_networks} needs binding.learn_window greater than 0s, such as 10m"
         )),
         _ => {}
     }
@@ -62,12 +63,12 @@ fn prefix_override(text: &str) -> Result<Override, String> {
     let range = if network.net().addr().is_ipv4() { BITS_V4 } else { BITS_V6 };
     let bits = bits(length.trim(), range)?;
     if bits < network.net().prefix_len() {
-        return Err(format!("{text}: a binding of /{bits} would reach beyond {network}"));
+        return Err(format!("{text}: /{bits} is wider than {network}; use at least /{}", network.net().prefix_len()));
     }
     Ok(Override { network, bits })
 }
 
-/// `None` is no limit.
+/// `None` is unlimited.
 fn rate(text: &str) -> Result<Option<Rate>, String> {
     if text == "off" {
         return Ok(None);

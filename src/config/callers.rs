@@ -1,4 +1,4 @@
-//! `listen.caller_token_file` and `listen.allow_unauthenticated_callers`: whether `listen.grpc` may be where it is.
+//! `listen.caller_token_file` and `listen.allow_unauthenticated_callers`: the authentication of callers.
 
 use super::{source::Source, values::word};
 use crate::net::{
@@ -6,20 +6,22 @@ use crate::net::{
     listen::Address,
 };
 
-/// Whoever reaches the port can claim any client address. So beyond this machine nothing starts by default.
+/// Any host that reaches the port can claim any client address, so an address other than loopback needs an explicit
+/// setting.
 pub(super) fn take(source: &mut Source, grpc: Option<&Address>) -> Option<Callers> {
     let token = source.take_secret_file("listen.caller_token_file", CallerToken::new);
-    let anyone = source.take("listen.allow_unauthenticated_callers", word(&[("false", false), ("true", true)]));
-    let (token, anyone) = (token?, anyone?);
-    let beyond = match grpc? {
-        // An IPv4 loopback address written as IPv6 is one too.
+    let unauthenticated =
+        source.take("listen.allow_unauthenticated_callers", word(&[("false", false), ("true", true)]));
+    let (token, unauthenticated) = (token?, unauthenticated?);
+    let remote = match grpc? {
+        // An IPv4-mapped loopback address is loopback too.
         Address::Tcp(address) if !address.ip().to_canonical().is_loopback() => Some(address),
         _ => None,
     };
-    match (token, anyone, beyond) {
+    match (token, unauthenticated, remote) {
         (Some(token), false, _) => Some(Callers::ByToken(token)),
         (Some(_), true, _) => {
-            let why = "callers show the token of listen.caller_token_file; leave one of the two out";
+            let why = "listen.caller_token_file is set as well; remove one of the two";
             source.faults.push(format!("listen.allow_unauthenticated_callers: {why}"));
             None
         }
@@ -27,9 +29,9 @@ pub(super) fn take(source: &mut Source, grpc: Option<&Address>) -> Option<Caller
         (None, _, None) => Some(Callers::ByPlace),
         (None, false, Some(address)) => {
             source.faults.push(format!(
-                "listen.grpc: {address} is not loopback: whoever reaches it could claim any client address; give \
-                 Envoy a token (listen.caller_token_file), use 127.0.0.1 or unix:/path, or, where the network lets \
-                 only Envoy through, say listen.allow_unauthenticated_callers = true"
+                "listen.grpc: {address} is not loopback: any host that reaches it can claim any client address; give Envoy \
+                 a token (listen.caller_token_file), use 127.0.0.1 or unix:/path, or, if the network admits only Envoy, set \
+                 listen.allow_unauthenticated_callers = true"
             ));
             None
         }
@@ -44,8 +46,8 @@ mod tests {
     const TOKEN: &str = "a-token-of-32-bytes-or-more-0123456789";
 
     fn with_file(text: &str, content: &str) -> Result<Callers, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("token");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
         std::fs::write(&file, content).unwrap();
         let text = text.replace("FILE", &file.display().to_string());
         let config = load_text(&format!("[listen]\n{text}"), &[]);
@@ -54,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_this_machine_nothing_starts_without_a_word_on_callers() {
+    fn a_remote_address_needs_a_setting_for_callers() {
         for grpc in ["0.0.0.0:9191", "10.0.0.5:9191", "[::]:9191", "[2001:db8::1]:9191"] {
             let faults = with_file(&format!("grpc = '{grpc}'"), "").unwrap_err();
             assert!(faults.contains(&format!("listen.grpc: {grpc} is not loopback")), "{faults}");
@@ -67,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn on_this_machine_the_place_is_enough_and_a_token_still_counts() {
+    fn a_local_address_needs_no_token_but_may_have_one() {
         for grpc in ["127.0.0.1:9191", "127.0.0.2:9191", "[::1]:9191", "[::ffff:127.0.0.1]:9191", "unix:/run/x.sock"] {
             for anyone in ["false", "true"] {
                 let text = format!("grpc = '{grpc}'\nallow_unauthenticated_callers = {anyone}");
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_none() {
+    fn an_invalid_token_is_rejected() {
         for (content, expected) in [
             ("short", "a caller's token has at least 32 bytes, this one has 5"),
             ("", "a caller's token has at least 32 bytes, this one has 0"),
@@ -92,6 +94,6 @@ mod tests {
         let absent = with_file("caller_token_file = '/nonexistent/token'", "").unwrap_err();
         assert!(absent.contains("/nonexistent/token: No such file"), "{absent}");
         let both = with_file("caller_token_file = 'FILE'\nallow_unauthenticated_callers = true", TOKEN).unwrap_err();
-        assert!(both.contains("leave one of the two out"), "{both}");
+        assert!(both.contains("remove one of the two"), "{both}");
     }
 }

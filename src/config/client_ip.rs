@@ -1,4 +1,4 @@
-//! `client_ip.*`: settings that make sense only together.
+//! `client_ip.*`, whose settings depend on each other.
 
 use super::{source::Source as Settings, values::word};
 use crate::{
@@ -18,7 +18,7 @@ pub(super) fn take(settings: &mut Settings) -> Option<(Resolver, Vec<Network>)> 
     behind_nat64(settings, &nat64, "trusted_proxies", &trusted_proxies);
     behind_nat64(settings, &nat64, "unclaimable", &unclaimable);
     for (nth, prefix) in nat64.iter().enumerate() {
-        // An address in both would be two IPv4 addresses.
+        // An address in both prefixes would stand for two IPv4 addresses.
         for other in nat64[..nth].iter().filter(|other| other.overlaps(prefix.network())) {
             settings.faults.push(format!("client_ip.nat64: {} and {} overlap", prefix.network(), other.network()));
         }
@@ -28,9 +28,9 @@ pub(super) fn take(settings: &mut Settings) -> Option<(Resolver, Vec<Network>)> 
         return None;
     }
     if word != "peer" && trusted_proxies.is_empty() {
-        // Also for `metadata`: without a proxy in between, `peer` says the same and needs nothing from Envoy.
-        let why = "without them nobody's word on a client's address would count; without a proxy, use \"peer\"";
-        settings.faults.push(format!("client_ip.trusted_proxies: client_ip.source = {word:?} needs them: {why}"));
+        // Also for `metadata`: without a proxy, `peer` gives the same address and needs no metadata from Envoy.
+        let why = "list the proxies in front of Envoy; without a proxy use \"peer\"";
+        settings.faults.push(format!("client_ip.source = {word:?} needs client_ip.trusted_proxies: {why}"));
     }
     let source = source(word, header).map_err(|fault| settings.faults.push(fault)).ok()?;
     Some((Resolver { source, trusted_proxies, nat64 }, unclaimable))
@@ -39,15 +39,20 @@ pub(super) fn take(settings: &mut Settings) -> Option<(Resolver, Vec<Network>)> 
 fn source(word: &str, header: Option<String>) -> Result<Source, String> {
     match (word, header) {
         ("header", Some(name)) => Ok(Source::Header(name)),
-        ("header", None) => Err("client_ip.header: client_ip.source = \"header\" needs its name".into()),
-        (_, Some(_)) => Err(format!("client_ip.header: client_ip.source = {word:?} reads no such header")),
+        ("header", None) => {
+            Err("client_ip.source = \"header\" needs client_ip.header: set it to the name of the header".into())
+        }
+        (_, Some(_)) => Err(format!(
+            "client_ip.header: is used only with client_ip.source = \"header\", but the source is {word:?}; remove it"
+        )),
         ("metadata", None) => Ok(Source::Metadata),
         ("xff", None) => Ok(Source::Xff),
         (_, None) => Ok(Source::Peer),
     }
 }
 
-/// Addresses behind a NAT64 prefix become IPv4 before any network is asked, so such a network would match nothing.
+/// Rejects networks inside a NAT64 prefix. Such addresses become IPv4 before they are compared, so the network would match
+/// nothing.
 fn behind_nat64(settings: &mut Settings, nat64: &[Nat64], key: &str, networks: &[Network]) {
     for network in networks.iter().filter(|network| nat64.iter().any(|prefix| prefix.overlaps(**network))) {
         let fault = format!("client_ip.{key}: {network} is IPv4 behind client_ip.nat64; write the IPv4 network");
@@ -58,7 +63,9 @@ fn behind_nat64(settings: &mut Settings, nat64: &[Nat64], key: &str, networks: &
 fn proxies(text: &str) -> Result<Network, String> {
     let network = network(text)?;
     if network.net().prefix_len() == 0 {
-        return Err(format!("{network} is everybody: whoever connects could name any client address"));
+        return Err(format!(
+            "{network} contains every address: any client could choose its own address; list only your proxies"
+        ));
     }
     Ok(network)
 }
@@ -73,9 +80,9 @@ fn header_name(text: &str) -> Result<String, String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&byte);
     match name.as_str() {
         "x-forwarded-for" => Err("x-forwarded-for is a chain of addresses; use client_ip.source = \"xff\"".into()),
-        "forwarded" => Err("Forwarded (RFC 7239) is no bare address, and no source of this version reads it".into()),
+        "forwarded" => Err("Forwarded (RFC 7239) is not a bare address, and this version cannot read it; use a header with one address".into()),
         _ if name.bytes().all(is_token) => Ok(name),
-        _ => Err(format!("{text:?} is no header name")),
+        _ => Err(format!("{text:?} is not a header name")),
     }
 }
 
@@ -87,7 +94,7 @@ mod tests {
     const PROXIES: &str = "trusted_proxies = ['10.0.0.0/24', '2001:db8:1b::/64']";
 
     #[test]
-    fn every_source() {
+    fn each_source_is_read() {
         for (text, source) in [
             ("", Source::Peer),
             ("source = 'peer'", Source::Peer),
@@ -102,28 +109,31 @@ mod tests {
             assert_eq!(config.settings.binding.unclaimable.len(), 1);
             assert_eq!(
                 config.settings.binding.trusted_proxies, config.client_ip.trusted_proxies,
-                "they never own a key either"
+                "trusted proxies never own a key"
             );
         }
     }
 
     #[test]
-    fn what_does_not_fit_together_is_a_fault() {
+    fn inconsistent_settings_are_faults() {
         for (text, expected) in [
-            ("source = 'metadata'", "client_ip.trusted_proxies: client_ip.source = \"metadata\" needs them"),
-            ("source = 'xff'", "client_ip.trusted_proxies: client_ip.source = \"xff\" needs them"),
-            ("source = 'header'\nheader = 'x-real-ip'", "client_ip.source = \"header\" needs them"),
+            ("source = 'metadata'", "client_ip.source = \"metadata\" needs client_ip.trusted_proxies: "),
+            ("source = 'xff'", "client_ip.source = \"xff\" needs client_ip.trusted_proxies: list the proxies"),
+            (
+                "source = 'header'\nheader = 'x-real-ip'",
+                "client_ip.source = \"header\" needs client_ip.trusted_proxies: ",
+            ),
             ("source = 'metadata'\ntrusted_proxies = []", "client_ip.trusted_proxies: the list is empty"),
             (
                 "source = 'header'\ntrusted_proxies = ['10.0.0.1']",
-                "client_ip.header: client_ip.source = \"header\" needs",
+                "client_ip.source = \"header\" needs client_ip.header: ",
             ),
-            ("header = 'x-real-ip'", "client_ip.header: client_ip.source = \"peer\" reads no such header"),
+            ("header = 'x-real-ip'", "client_ip.header: is used only with client_ip.source = \"header\""),
             ("source = 'header'\nheader = 'X-Forwarded-For'", "use client_ip.source = \"xff\""),
-            ("source = 'header'\nheader = 'forwarded'", "no bare address"),
-            ("source = 'header'\nheader = ':authority'", "\":authority\" is no header name"),
-            ("trusted_proxies = ['0.0.0.0/0']", "client_ip.trusted_proxies: 0.0.0.0/0 is everybody"),
-            ("trusted_proxies = ['::/0']", "client_ip.trusted_proxies: ::/0 is everybody"),
+            ("source = 'header'\nheader = 'forwarded'", "not a bare address"),
+            ("source = 'header'\nheader = ':authority'", "\":authority\" is not a header name"),
+            ("trusted_proxies = ['0.0.0.0/0']", "client_ip.trusted_proxies: 0.0.0.0/0 contains every address"),
+            ("trusted_proxies = ['::/0']", "client_ip.trusted_proxies: ::/0 contains every address"),
             ("trusted_proxies = ['10.0.0.1/24']", "did you mean 10.0.0.0/24?"),
             ("nat64 = ['2001:db8::/33']", "client_ip.nat64: 2001:db8::/33 has a length that RFC 6052 does not know"),
             ("nat64 = []", "client_ip.nat64: the list is empty"),

@@ -1,4 +1,4 @@
-//! `credentials.*`: which profile reads the keys, and the profiles that the operator writes himself.
+//! `credentials.*`: the profiles in use, and custom profiles.
 
 use super::{
     source::Source,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::credential::{Alphabet, Carrier, Credentials, Custom, Dialect, Options, Plus, Profile};
 
-/// A custom profile by its name; `None` if it has faults, which are told already.
+/// Custom profiles by name; `None` if a profile has faults, which are already in the list of faults.
 type Customs = Vec<(String, Option<Profile>)>;
 
 /// Takes every setting of the profiles; `None` after a fault.
@@ -25,17 +25,18 @@ pub(super) fn take(source: &mut Source) -> Option<Credentials> {
     let opaque_jwt = source.take("credentials.jwt", word(&[("refuse", false), ("opaque", true)]));
     let mut profiles = profile.iter().chain(&route_profiles);
     if opaque_jwt == Some(true) && profile.is_some() && !profiles.any(|profile| profile.grammar.may_be_jwt) {
-        let fault =
-            "credentials.jwt: no upstream of the configured profiles reads JSON Web Tokens; leave the setting out";
+        let fault = "credentials.jwt: no upstream of the configured profiles reads JSON Web Tokens; remove the setting";
         source.faults.push(fault.to_owned());
     }
     let passthrough = source.take_list("credentials.passthrough", |text| {
-        let mut ignored = profile.iter().chain(&route_profiles).flat_map(|profile| profile.ignored);
-        match ignored.any(|ignored| ignored.carrier == text) {
-            // Without a profile nothing can be said.
-            found if found || profile.is_none() => Ok(text.to_owned()),
-            _ => Err(format!("{text:?} is not known to be ignored by the upstreams of the configured profiles")),
+        let ignored = profile.iter().chain(&route_profiles).flat_map(|profile| profile.ignored);
+        let carriers: Vec<_> = ignored.map(|ignored| ignored.carrier).collect();
+        // Without a valid profile there is nothing to check against.
+        if carriers.contains(&text) || profile.is_none() {
+            return Ok(text.to_owned());
         }
+        let allowed = if carriers.is_empty() { "none".to_owned() } else { carriers.join(", ") };
+        Err(format!("{text:?} cannot be exempted for the configured profiles; carriers that can: {allowed}"))
     });
     let options = Options { opaque_jwt: opaque_jwt?, passthrough };
     Some(Credentials { profile: profile?, route_profiles, options })
@@ -46,18 +47,18 @@ fn by_name(customs: &Customs, text: &str) -> Result<Option<Profile>, String> {
     custom.or_else(|| Profile::by_name(text).map(Some)).ok_or_else(|| {
         let built_in = crate::credential::PROFILES.iter().map(|profile| profile.name);
         let all: Vec<_> = built_in.chain(customs.iter().map(|(name, _)| name.as_str())).collect();
-        format!("there is no profile {text:?}; there are {}", all.join(", "))
+        format!("unknown profile {text:?}; the profiles are {}", all.join(", "))
     })
 }
 
-/// One realm has one canonicalisation, or one key would have two owners.
+/// All profiles of a realm must have the same canonical keys; otherwise one key would have two owners.
 fn canonicalises_like(main: &Profile, other: &Profile) -> Result<(), String> {
     if main.grammar.canonical == other.grammar.canonical {
         return Ok(());
     }
     Err(format!(
-        "{} reduces keys otherwise than credentials.profile = {}: one key would have two owners; keys of another \
-         upstream belong to another realm, in a process of its own",
+        "{} and credentials.profile = {} have different canonical keys, so one key would have two owners; use a second \
+         server with its own credentials.realm",
         other.name, main.name
     ))
 }
@@ -90,8 +91,8 @@ fn custom(source: &mut Source, name: String) -> Option<Profile> {
         .ok()
 }
 
-/// Not what may be in front of it, nor what another rule reads: the comma of joined lines, `%` and `+` of queries, the
-/// padding of keys.
+/// Excludes characters that may occur before the separator, and those that other rules read: the comma of joined lines, `%`
+/// and `+` of queries, and the padding of keys.
 fn separator(text: &str) -> Result<Option<char>, String> {
     const SEPARATORS: &str = "|:.~/@$*#";
     match text.chars().next() {

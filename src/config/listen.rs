@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{callers, source::Source, together};
+use super::{callers, consistency, source::Source};
 use crate::net::{
     caller::Callers,
     listen::{Access, Address},
 };
 
-/// Where the process listens.
+/// The listeners.
 #[derive(Clone, Debug)]
 pub struct Listen {
     /// `listen.grpc`.
@@ -23,10 +23,12 @@ pub struct Listen {
     pub admin: PathBuf,
 }
 
-/// `folder` is `data_dir`.
-pub(super) fn take(source: &mut Source, folder: &Path) -> Option<Listen> {
+/// Reads the listeners. `DATA_DIR` in `listen.admin` stands for `data_dir`.
+pub(super) fn take(source: &mut Source, data_dir: &Path) -> Option<Listen> {
     let grpc = source.take("listen.grpc", |text| match text.parse()? {
-        Address::Unix(path) if path.is_relative() => Err(format!("{text:?} is not unix: and an absolute path")),
+        Address::Unix(path) if path.is_relative() => {
+            Err(format!("{text:?} must be unix: and an absolute path, such as unix:/run/sentinel/ext_authz.sock"))
+        }
         address => Ok(address),
     });
     let mode = source.take("listen.grpc_mode", file_mode);
@@ -34,15 +36,15 @@ pub(super) fn take(source: &mut Source, folder: &Path) -> Option<Listen> {
     let callers = callers::take(source, grpc.as_ref());
     let http = source.take("listen.http", |text| match text.parse()? {
         Address::Tcp(address) => Ok(Address::Tcp(address)),
-        Address::Unix(_) => Err("IP:PORT is expected; health probes and scrapes use TCP".into()),
+        Address::Unix(_) => Err("must be IP:PORT; health probes and metrics scrapes use TCP".into()),
     });
     let admin =
-        source.take("listen.admin", |text| match text.replace("DATA_DIR", &folder.to_string_lossy()).parse()? {
+        source.take("listen.admin", |text| match text.replace("DATA_DIR", &data_dir.to_string_lossy()).parse()? {
             Address::Unix(path) => Ok(path),
-            Address::Tcp(_) => Err("only unix:/path; the admin API has no authentication but the socket's mode".into()),
+            Address::Tcp(_) => Err("must be unix:/path; only the mode of the socket protects the admin API".into()),
         });
     if let (Some(grpc), Some(http), Some(admin)) = (&grpc, &http, &admin) {
-        together::listeners(&mut source.faults, grpc, http, admin);
+        consistency::listeners(&mut source.faults, grpc, http, admin);
     }
     let grpc_access = Access { mode: mode?, group: group? };
     Some(Listen { grpc: grpc?, grpc_access, callers: callers?, http: http?, admin: admin? })
@@ -52,7 +54,9 @@ fn file_mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| (0o600..=0o777).contains(mode));
     let mode = mode.ok_or_else(|| format!("{text:?} is not an octal mode such as \"0660\""))?;
     if mode & 0o002 != 0 {
-        return Err(format!("{text} lets every user of this machine ask for decisions about any address"));
+        return Err(format!(
+            "{text} lets every user of this machine request decisions for any client address; use 0660"
+        ));
     }
     Ok(mode)
 }

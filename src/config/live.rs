@@ -1,4 +1,4 @@
-//! What may change while the process serves.
+//! The settings that can change at run time.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::{
 
 const STALE_GRACE: std::ops::RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(7 * 86_400);
 
-/// With the networks of `client_ip.trusted_proxies` and `client_ip.unclaimable`, if they could be read.
-pub(super) fn take(source: &mut Source, never_owners: Option<(Vec<Network>, Vec<Network>)>) -> Option<Settings> {
+/// `unclaimable` holds the networks of `client_ip.trusted_proxies` and of `client_ip.unclaimable`; `None` after a fault.
+pub(super) fn take(source: &mut Source, unclaimable: Option<(Vec<Network>, Vec<Network>)>) -> Option<Settings> {
     let mode = source.take("mode", word(&Mode::ALL.map(|mode| (mode.as_str(), mode))));
     let check_deadline = source.take("check_deadline", duration(Duration::from_millis(1)..=Duration::from_secs(10)));
     let failsafe = source.take("store.failsafe", word(&Failsafe::ALL.map(|word| (word.as_str(), word))));
@@ -27,7 +27,7 @@ pub(super) fn take(source: &mut Source, never_owners: Option<(Vec<Network>, Vec<
     let archive_after =
         source.take("binding.archive_after", duration(Duration::ZERO..=Duration::from_hours(24 * 3650)));
     let help = answers::take(source);
-    let ((first_use, shape), (trusted_proxies, unclaimable)) = (binding?, never_owners?);
+    let ((first_use, shape), (trusted_proxies, unclaimable)) = (binding?, unclaimable?);
     Some(Settings {
         mode: mode?,
         missing: missing?,

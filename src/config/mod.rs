@@ -1,11 +1,12 @@
-//! From file and environment to typed settings. All faults are found at once; nothing is read twice; no other room
-//! imports this one, so every module can be used without it.
+//! Reads typed settings from the file and the environment. Reports all faults at once. No module but [`crate::app`] and
+//! [`crate::cli`] imports this one, so every other module can be used without it.
 
 mod answers;
 mod audit;
 mod binding;
 mod callers;
 mod client_ip;
+mod consistency;
 mod credentials;
 mod listen;
 mod live;
@@ -14,7 +15,6 @@ mod redis;
 mod settings;
 mod source;
 mod store;
-mod together;
 mod values;
 
 use std::{
@@ -46,9 +46,9 @@ pub struct Config {
     pub store: Store,
     /// `redis.*`. Its `Debug` shows no password.
     pub redis: Option<redis_link::Options>,
-    /// `pepper.secrets`; `None` means the one in the data folder. Their `Debug` tells the ids only.
+    /// `pepper.*`; `None` means the one in the data directory. Their `Debug` shows only the ids.
     pub peppers: Option<Peppers>,
-    /// The files of `pepper.secrets_file`, `SENTINEL_HMAC_SECRET_FILE` and `listen.caller_token_file`.
+    /// The files with secrets that settings name.
     pub secret_files: Vec<SecretFile>,
     /// `client_ip.source`, `client_ip.trusted_proxies`, `client_ip.header`, `client_ip.nat64`.
     pub client_ip: Resolver,
@@ -59,7 +59,7 @@ pub struct Config {
     pub realm: String,
     /// `credentials.hint`.
     pub hint: bool,
-    /// What may change while serving.
+    /// The settings that can change at run time.
     pub settings: Settings,
     /// `audit.*`.
     pub audit: Audit,
@@ -69,11 +69,11 @@ pub struct Config {
     pub drain_deadline: Duration,
     /// `log.level`.
     pub log_level: LevelFilter,
-    /// What all of this was read from.
+    /// Fingerprints of the written settings, to find changes at a reload.
     pub written: Written,
 }
 
-/// Reads the settings of `file` and `env` (every variable; other programs' are ignored).
+/// Reads the settings from `file` and `env`. Variables of other programs are ignored.
 pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Config, Faults> {
     let mut source = Source::read(file, env);
     let written = source.fingerprints();
@@ -81,21 +81,21 @@ pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsStri
     source.faults.or(config)
 }
 
-/// Takes every setting before giving up on the first missing one, so that all faults are found.
+/// Takes every setting before it returns `None`, so that all faults are found.
 fn resolve(source: &mut Source) -> Option<Config> {
     let data_dir = source.take("data_dir", path);
-    let folder = data_dir.clone().unwrap_or_default();
-    let listen = listen::take(source, &folder);
-    let store = store::take(source, &folder);
+    let directory = data_dir.clone().unwrap_or_default();
+    let listen = listen::take(source, &directory);
+    let store = store::take(source, &directory);
     let redis = redis::take(source);
     let peppers = peppers::take(source);
-    together::secrets(&mut source.faults, &source.secret_files);
-    together::replicas(&mut source.faults, store.as_ref(), redis.as_ref(), peppers.as_ref());
+    consistency::secrets(&mut source.faults, &source.secret_files);
+    consistency::replicas(&mut source.faults, store.as_ref(), redis.as_ref(), peppers.as_ref());
     let (client_ip, unclaimable) = client_ip::take(source).unzip();
     let proxies = client_ip.as_ref().map(|resolver| resolver.trusted_proxies.clone());
     let credentials = credentials::take(source);
     if let (Some(client_ip), Some(credentials)) = (&client_ip, &credentials) {
-        together::header(&mut source.faults, client_ip, credentials);
+        consistency::header(&mut source.faults, client_ip, credentials);
     }
     let realm = source.take("credentials.realm", name);
     let hint = source.take("credentials.hint", flag);

@@ -1,4 +1,4 @@
-//! `redis.url`: the cache and the hints that replicas share.
+//! `redis.*`: the shared cache and the notifications of the replicas.
 
 use std::path::Path;
 
@@ -10,21 +10,21 @@ use crate::{files, net::redis_link::Options};
 
 /// `Some(None)` without Redis.
 pub(super) fn take(source: &mut Source) -> Option<Option<Options>> {
-    let twice = source.is_written("redis.url") && source.is_written("redis.url_file");
-    let alone = source.is_written("redis.ca_file") || source.is_written("redis.prefix");
+    let both = source.is_written("redis.url") && source.is_written("redis.url_file");
+    let needs_url = source.is_written("redis.ca_file") || source.is_written("redis.prefix");
     let url = source.take_if_written("redis.url", |text| Ok(text.to_owned()));
-    let filed = source.take_secret_file("redis.url_file", |secret| utf8(secret).map(str::to_owned));
+    let from_file = source.take_secret_file("redis.url_file", |secret| utf8(secret).map(str::to_owned));
     let ca = source.take_if_written("redis.ca_file", |file| {
         files::read(Path::new(file), files::CONFIG).map_err(|cause| format!("{file}: {cause}"))
     });
     let prefix = source.take("redis.prefix", name);
-    if twice {
-        source.faults.push("redis.url_file: redis.url is given as well; leave one of the two out".to_owned());
+    if both {
+        source.faults.push("redis.url_file: redis.url is set as well; remove one of the two".to_owned());
     }
-    let (url, ca, prefix) = (filed?.or(url?), ca?, prefix?);
+    let (url, ca, prefix) = (from_file?.or(url?), ca?, prefix?);
     let Some(url) = url else {
-        if alone {
-            source.faults.push("redis.url: is not given, so the other settings of redis have no use".to_owned());
+        if needs_url {
+            source.faults.push("redis.ca_file and redis.prefix need redis.url or redis.url_file".to_owned());
         }
         return Some(None);
     };
@@ -45,7 +45,7 @@ mod tests {
     const STORE: &str = "[pepper]\nsecrets = ['0123456789abcdef0123456789abcdef']\n[store]\nurl = 'postgres://u@h/d'\n";
 
     #[test]
-    fn redis_is_taken_beside_a_server_and_shows_no_password() {
+    fn redis_needs_a_postgres_store_and_debug_shows_no_password() {
         let config = load_text(&format!("{STORE}[redis]\nurl = 'redis://:s3cret@h:1'\nprefix = 'a'"), &[]).unwrap();
         assert!(config.redis.is_some());
         assert!(!format!("{config:?}").contains("s3cret"));
@@ -53,18 +53,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_no_use_is_a_fault_of_its_setting() {
+    fn a_setting_without_effect_is_a_fault() {
         for (redis, fault) in [
             ("url = 'http://:s3cret@h'", "redis.url: redis://"),
             ("url = 'redis://:s3cret@h'\nca_file = '/etc/hostname'", "redis.ca_file: is of no use without rediss://"),
             ("ca_file = '/nonexistent'\nurl = 'rediss://h'", "FILE: redis.ca_file: /nonexistent: "),
             ("prefix = 'a b'\nurl = 'redis://h'", "FILE: redis.prefix: "),
-            ("prefix = 'a'", "redis.url: is not given"),
+            ("prefix = 'a'", "redis.ca_file and redis.prefix need redis.url"),
         ] {
             let faults = load_text(&format!("{STORE}[redis]\n{redis}"), &[]).unwrap_err();
             assert!(faults.starts_with(fault) && !faults.contains("s3cret"), "{faults}");
         }
         let faults = load_text("[redis]\nurl = 'redis://h'", &[]).unwrap_err();
-        assert!(faults.starts_with("redis.url: is for many replicas of one postgres:// store"), "{faults}");
+        assert!(faults.starts_with("redis.url: needs a postgres:// store"), "{faults}");
     }
 }

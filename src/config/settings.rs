@@ -1,13 +1,14 @@
-//! Every setting, in one table: the README's config reference and the unknown-name check are tested against it.
+//! The table of all settings. The configuration reference is tested against it, and names outside of it are rejected.
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// Its name in TOML, dots between levels; `NAME` stands for a name that the operator gives. By environment: `SENTINEL_` + upper case, `__` between levels.
+    /// Its name in TOML, with dots between levels; `NAME` stands for a name that the operator chooses. In the environment:
+    /// `SENTINEL_` and upper case, with `__` between levels.
     pub key: &'static str,
-    /// Its default, as written in the README; empty means none.
+    /// Its default, as in the configuration reference; empty if it has none.
     pub default: &'static str,
-    /// Whether a running server takes a change of it without a restart.
+    /// Whether a change takes effect without a restart.
     pub live: bool,
 }
 
@@ -19,7 +20,7 @@ const fn live(key: &'static str, default: &'static str) -> Setting {
     Setting { key, default, live: true }
 }
 
-/// All of this version. A name that is not here stops the start.
+/// All settings of this version. An unknown name is a fault.
 pub const SETTINGS: [Setting; 61] = [
     live("mode", "enforce"),
     live("check_deadline", "150ms"),
@@ -85,7 +86,7 @@ pub const SETTINGS: [Setting; 61] = [
 ];
 
 impl Setting {
-    /// The row for `key`, if there is one.
+    /// The row of `key`.
     pub fn find(key: &str) -> Option<&'static Self> {
         SETTINGS.iter().find(|setting| {
             let (wanted, found) = (setting.key.split('.'), key.split('.'));
@@ -95,7 +96,7 @@ impl Setting {
     }
 }
 
-/// The name of `key` in the environment.
+/// The environment variable of `key`.
 pub fn env_name(key: &str) -> String {
     format!("SENTINEL_{}", key.replace('.', "__").to_ascii_uppercase())
 }

@@ -1,4 +1,4 @@
-//! What was written, before anyone asks what it means: file and environment as one map of texts, and every fault.
+//! The written settings of the file and the environment, as one map of texts, and the list of faults.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::files;
 
-/// Everything that is wrong with a config, found in one go.
+/// All faults of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults(Vec<String>);
 
@@ -40,18 +40,18 @@ impl Faults {
     }
 }
 
-/// Which settings were written, and a hash of what.
+/// A hash of the value of each written setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written(BTreeMap<String, u64>);
 
 impl Written {
-    /// The settings that are not the same in both.
+    /// The settings whose values differ.
     pub fn changed(&self, other: &Self) -> BTreeSet<String> {
         let differs = |key: &&String| self.0.get(*key) != other.0.get(*key);
         self.0.keys().chain(other.0.keys()).filter(differs).cloned().collect()
     }
 
-    /// Has of `keys` from now on what `other` has.
+    /// Copies the values of `keys` from `other`.
     pub fn take_over(&mut self, other: &Self, keys: &[String]) {
         for key in keys {
             match other.0.get(key) {
@@ -62,10 +62,10 @@ impl Written {
     }
 }
 
-/// A setting as written.
+/// A written setting.
 struct Entry {
-    /// `sentinel.toml` or `SENTINEL_…`: where to look when it is wrong.
-    place: String,
+    /// The file or the variable, for a fault.
+    origin: String,
     text: Text,
 }
 
@@ -75,10 +75,10 @@ enum Text {
     Many(Vec<String>),
 }
 
-/// Settings as written, to be taken one by one.
+/// The written settings that have not been taken yet.
 pub(super) struct Source {
     written: BTreeMap<String, Entry>,
-    /// `SENTINEL_HMAC_SECRET` and its `_FILE`, with their names: no settings of the table, but ways to give one.
+    /// `SENTINEL_HMAC_SECRET` and `SENTINEL_HMAC_SECRET_FILE`, which add a pepper but are not in the table of settings.
     pub(super) hmac_secret: Vec<(&'static str, String)>,
     pub(super) secret_files: Vec<SecretFile>,
     pub(super) faults: Faults,
@@ -87,23 +87,25 @@ pub(super) struct Source {
 /// A file that holds a secret, and the setting or variable that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretFile {
-    /// Such as `pepper.secrets_file`.
+    /// The setting or variable, such as `pepper.secrets_file`.
     pub name: &'static str,
-    /// Where.
+    /// The file.
     pub path: PathBuf,
 }
 
-/// The name of every environment variable of ours starts so.
+/// The prefix of Sentinel's environment variables.
 const PREFIX: &str = "SENTINEL_";
 /// Adds one pepper; kept for users of the Python Key-IP Sentinel.
 const HMAC_SECRET: &str = "SENTINEL_HMAC_SECRET";
-/// Names a file with one.
+/// Adds one pepper from a file.
 pub(super) const HMAC_SECRET_FILE: &str = "SENTINEL_HMAC_SECRET_FILE";
-/// Where the file is; read by the command line.
+/// The configuration file, which the command line reads.
 const CONFIG: &str = "SENTINEL_CONFIG";
 
+const UNKNOWN: &str = "unknown setting; docs/configuration.md lists the settings";
+
 impl Source {
-    /// Reads `file`, then lets `env` override it.
+    /// Reads `file`, then `env`, which overrides it.
     pub(super) fn read(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut source = Self {
             written: BTreeMap::new(),
@@ -118,42 +120,44 @@ impl Source {
             let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
             match value.to_str() {
                 Some(value) => source.read_variable(name, value),
-                // Not its value, which may be a secret.
+                // The fault does not repeat the value, which may be a secret.
                 None => source.faults.push(format!("{name}: is not UTF-8")),
             }
         }
         source
     }
 
-    /// What is written, to be compared with a later reading. Hashes, because it may be secret.
+    /// Hashes for a comparison at a reload. The values may be secret, so they are not kept.
     pub(super) fn fingerprints(&self) -> Written {
         let hasher = BuildHasherDefault::<DefaultHasher>::new();
         Written(self.written.iter().map(|(key, entry)| (key.clone(), hasher.hash_one(&entry.text))).collect())
     }
 
     fn read_file(&mut self, file: &Path) {
-        let place = file.display().to_string();
+        let origin = file.display().to_string();
         let text = match files::read(file, files::CONFIG) {
             Ok(text) => text,
-            Err(cause) => return self.faults.push(format!("{place}: {cause}")),
+            Err(cause) => return self.faults.push(format!("{origin}: {cause}")),
         };
-        let Ok(text) = std::str::from_utf8(&text) else { return self.faults.push(format!("{place}: is not UTF-8")) };
+        let Ok(text) = std::str::from_utf8(&text) else { return self.faults.push(format!("{origin}: is not UTF-8")) };
         match text.parse::<toml::Table>() {
-            Ok(table) => self.flatten(&place, String::new(), table),
-            // Not the parser's whole message: it quotes the line, which may hold a secret.
+            Ok(table) => self.flatten(&origin, String::new(), table),
+            // Without the parser's full message: it quotes the line, which may hold a secret.
             Err(cause) => {
-                let line = cause.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
-                self.faults.push(format!("{place}: line {line}: {}", cause.message()));
+                let before = |start: usize| &text.as_bytes()[..start.min(text.len())];
+                let line_of = |start| before(start).iter().filter(|byte| **byte == b'\n').count() + 1;
+                let line = cause.span().map_or(1, |span| line_of(span.start));
+                self.faults.push(format!("{origin}: line {line}: {}", cause.message()));
             }
         }
     }
 
-    fn flatten(&mut self, place: &str, prefix: String, table: toml::Table) {
+    fn flatten(&mut self, origin: &str, prefix: String, table: toml::Table) {
         for (name, value) in table {
             let key = format!("{prefix}{name}");
             let text = match value {
                 toml::Value::Table(inner) => {
-                    self.flatten(place, format!("{key}."), inner);
+                    self.flatten(origin, format!("{key}."), inner);
                     continue;
                 }
                 toml::Value::Array(items) => {
@@ -164,12 +168,12 @@ impl Source {
             };
             match (Setting::find(&key), text) {
                 (Some(_), Some(text)) => {
-                    self.written.insert(key, Entry { place: place.to_owned(), text });
+                    self.written.insert(key, Entry { origin: origin.to_owned(), text });
                 }
-                (Some(_), None) => {
-                    self.faults.push(format!("{place}: {key}: a text, number or list of them is expected"))
-                }
-                (None, _) => self.faults.push(format!("{place}: {key}: there is no such setting in this version")),
+                (Some(_), None) => self
+                    .faults
+                    .push(format!("{origin}: {key}: must be a string, a number, a boolean or a list of these")),
+                (None, _) => self.faults.push(format!("{origin}: {key}: {UNKNOWN}")),
             }
         }
     }
@@ -178,39 +182,39 @@ impl Source {
         let key = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase().replace("__", ".");
         if Setting::find(&key).is_some() && env_name(&key) == name {
             let text = Text::One(value.to_owned());
-            self.written.insert(key, Entry { place: name.to_owned(), text });
+            self.written.insert(key, Entry { origin: name.to_owned(), text });
         } else if let Some(name) = [HMAC_SECRET, HMAC_SECRET_FILE].into_iter().find(|known| *known == name) {
             self.hmac_secret.push((name, value.to_owned()));
         } else if name != CONFIG && !is_service_link(name) {
-            self.faults.push(format!("{name}: there is no such setting in this version"));
+            self.faults.push(format!("{name}: {UNKNOWN}"));
         }
     }
 
-    /// The names of all custom profiles of which anything is written.
+    /// The names of all custom profiles with a written setting.
     pub(super) fn custom_names(&self) -> BTreeSet<String> {
         let names = self.written.keys().filter_map(|key| key.strip_prefix("credentials.custom.")?.split('.').next());
         names.map(str::to_owned).collect()
     }
 
-    /// Whether the setting is written anywhere.
+    /// Whether the setting is written in the file or the environment.
     pub(super) fn is_written(&self, key: &str) -> bool {
         self.written.contains_key(key)
     }
 
-    /// The setting's value, or its default where it is not written; `None` after a fault.
+    /// Takes the setting's value, or its default if it is not written; `None` after a fault.
     pub(super) fn take<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let (place, text) = match self.written.remove(key) {
-            Some(Entry { place, text: Text::One(text) }) => (place, text),
-            Some(Entry { place, text: Text::Many(_) }) => {
-                self.faults.push(format!("{place}: {key}: one value is expected, not a list"));
+        let (origin, text) = match self.written.remove(key) {
+            Some(Entry { origin, text: Text::One(text) }) => (origin, text),
+            Some(Entry { origin, text: Text::Many(_) }) => {
+                self.faults.push(format!("{origin}: {key}: must be one value, not a list"));
                 return None;
             }
             None => ("default".into(), default(key).to_owned()),
         };
-        self.parsed(&place, key, &text, parse)
+        self.parsed(&origin, key, &text, parse)
     }
 
-    /// A setting that may be left out: `Some(None)` where it is not written or written empty, `None` after a fault.
+    /// Takes an optional setting: `Some(None)` if it is not written or empty, `None` after a fault.
     pub(super) fn take_if_written<T>(
         &mut self,
         key: &'static str,
@@ -219,7 +223,7 @@ impl Source {
         self.take(key, |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) })
     }
 
-    /// As [`Source::take_if_written`], for the path of a file with a secret, which is what `parse` is given.
+    /// Takes an optional path of a file with a secret, and parses the content of the file.
     pub(super) fn take_secret_file<T, E: fmt::Display>(
         &mut self,
         key: &'static str,
@@ -232,14 +236,14 @@ impl Source {
         }))
     }
 
-    /// The setting's list; empty where it is not written. A list that is written but empty is a fault: it reads as
-    /// "nothing" and would mean "no restriction".
+    /// Takes a list; empty if it is not written. A list that is written but empty is a fault: it looks like "nothing", but
+    /// would mean "no restriction".
     pub(super) fn take_list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
-        let Some(Entry { place, text }) = self.written.remove(key) else { return Vec::new() };
+        let Some(Entry { origin, text }) = self.written.remove(key) else { return Vec::new() };
         let texts = match text {
             Text::Many(texts) => texts,
-            Text::One(text) if !place.starts_with(PREFIX) => {
-                self.faults.push(format!("{place}: {key}: a list is expected, such as [\"{}\"]", redacted(key, &text)));
+            Text::One(text) if !origin.starts_with(PREFIX) => {
+                self.faults.push(format!("{origin}: {key}: must be a list, such as [\"{}\"]", redacted(key, &text)));
                 return Vec::new();
             }
             Text::One(text) => {
@@ -247,19 +251,19 @@ impl Source {
             }
         };
         if texts.is_empty() {
-            self.faults.push(format!("{place}: {key}: the list is empty; leave the setting out instead"));
+            self.faults.push(format!("{origin}: {key}: the list is empty; remove the setting instead"));
         }
-        texts.iter().filter_map(|text| self.parsed(&place, key, text, &parse)).collect()
+        texts.iter().filter_map(|text| self.parsed(&origin, key, text, &parse)).collect()
     }
 
     fn parsed<T>(
         &mut self,
-        place: &str,
+        origin: &str,
         key: &str,
         text: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        parse(text).map_err(|fault| self.faults.push(format!("{place}: {key}: {fault}"))).ok()
+        parse(text).map_err(|fault| self.faults.push(format!("{origin}: {key}: {fault}"))).ok()
     }
 }
 
@@ -280,8 +284,8 @@ fn scalar(value: toml::Value) -> Option<String> {
     }
 }
 
-/// Kubernetes puts a variable for every port of every Service of the namespace into a pod, and a Service may be named
-/// `sentinel` or `sentinel-…`: `*_SERVICE_HOST`, `*_SERVICE_PORT[_NAME]`, `*_PORT`, `*_PORT_<n>_<TCP|UDP>[_…]`.
+/// Whether Kubernetes set the variable. It sets some for every port of every Service of the namespace, and a Service may be
+/// named `sentinel` or `sentinel-…`: `*_SERVICE_HOST`, `*_SERVICE_PORT[_NAME]`, `*_PORT`, `*_PORT_<n>_<TCP|UDP>[_…]`.
 fn is_service_link(name: &str) -> bool {
     let numbered = |rest: &str| {
         let (number, protocol) = rest.split_once('_').unwrap_or((rest, ""));

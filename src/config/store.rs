@@ -1,4 +1,4 @@
-//! `store.url`: which database, and how it is reached.
+//! `store.url` and `store.connections`: the database.
 
 use std::path::{Path, PathBuf};
 
@@ -8,29 +8,30 @@ use super::{
 };
 use crate::store::postgres;
 
-/// `store.url` and what belongs to it.
+/// The database.
 #[derive(Clone, Debug)]
 pub enum Store {
-    /// The file of the embedded default.
+    /// The file of an SQLite database.
     Sqlite(PathBuf),
-    /// A server for many replicas. Its `Debug` shows no password.
+    /// A PostgreSQL server, for any number of replicas. Its `Debug` shows no password.
     Postgres(Box<postgres::Options>),
 }
 
-pub(super) fn take(source: &mut Source, folder: &Path) -> Option<Store> {
+pub(super) fn take(source: &mut Source, data_dir: &Path) -> Option<Store> {
     let connections = source.take("store.connections", |text| number(text, 1..=500));
     let connections = usize::from(connections?);
-    let from_text = |text: &str| parse(&text.replace("DATA_DIR", &folder.to_string_lossy()), connections);
+    let from_text = |text: &str| parse(&text.replace("DATA_DIR", &data_dir.to_string_lossy()), connections);
     let from_file = |secret: &[u8]| parse(utf8(secret)?, connections);
-    let twice = source.is_written("store.url") && source.is_written("store.url_file");
-    let (written, filed) = (source.take("store.url", from_text), source.take_secret_file("store.url_file", from_file));
-    if twice {
-        source.faults.push("store.url_file: store.url is given as well; leave one of the two out".to_owned());
+    let both = source.is_written("store.url") && source.is_written("store.url_file");
+    let (written, in_file) =
+        (source.take("store.url", from_text), source.take_secret_file("store.url_file", from_file));
+    if both {
+        source.faults.push("store.url_file: store.url is set as well; remove one of the two".to_owned());
     }
-    filed?.or(written)
+    in_file?.or(written)
 }
 
-/// The text may hold a password, so no fault repeats it.
+/// A fault does not repeat the text, which may hold a password.
 fn parse(text: &str, connections: usize) -> Result<Store, String> {
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
         return postgres::Options::parse(text, connections)
@@ -42,8 +43,8 @@ fn parse(text: &str, connections: usize) -> Result<Store, String> {
         Some(path) if !path.is_empty() && !path.starts_with(':') && !path.contains(['?', '\0']) => {
             Ok(Store::Sqlite(path.into()))
         }
-        Some(_) => Err("sqlite: needs the path of a file".into()),
-        None => Err("sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE is expected".into()),
+        Some(_) => Err("sqlite: must be followed by the path of a file".into()),
+        None => Err("must be sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
     }
 }
 
@@ -54,31 +55,31 @@ mod tests {
     const PEPPER: &str = "\n[pepper]\nsecrets = ['0123456789abcdef0123456789abcdef']";
 
     #[test]
-    fn a_server_is_taken_from_the_text_or_from_a_file_and_needs_a_pepper() {
+    fn a_postgres_url_is_read_from_text_or_file_and_needs_a_pepper() {
         let url = "postgres://sentinel:s3cret@db.example:6432/keys";
         let config = load_text(&format!("[store]\nurl = '{url}'{PEPPER}"), &[]).unwrap();
         assert!(matches!(&config.store, Store::Postgres(options) if options.to_string() == "db.example:6432/keys"));
         assert!(!format!("{config:?}").contains("s3cret"));
 
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("url");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("url");
         std::fs::write(&file, format!("{url}\n")).unwrap();
         let text = format!("[store]\nurl_file = '{}'{PEPPER}", file.display());
         assert!(matches!(load_text(&text, &[]).unwrap().store, Store::Postgres(_)));
         let both = load_text(&text, &[("SENTINEL_STORE__URL", "sqlite:a.db")]).unwrap_err();
-        assert!(both.contains("store.url_file: store.url is given as well"), "{both}");
+        assert!(both.contains("store.url_file: store.url is set as well"), "{both}");
 
         let none = load_text(&format!("[store]\nurl = '{url}'"), &[]).unwrap_err();
         assert!(none.starts_with("pepper.secrets: ") && none.lines().count() == 1, "{none}");
     }
 
     #[test]
-    fn a_wrong_server_is_a_fault_that_tells_no_password() {
+    fn a_wrong_url_is_a_fault_without_the_password() {
         for (url, fault) in [
             ("postgres://u:s3cret@h:port/d", "it is no postgres://"),
             ("postgres://u:s3cret@h/d?sslmode=prefer", "sslmode=prefer is not offered"),
             ("postgres://u:s3cret@h", "it names no database"),
-            ("mysql://u:s3cret@h/d", "sqlite:PATH or postgres://"),
+            ("mysql://u:s3cret@h/d", "must be sqlite:PATH or postgres://"),
         ] {
             let faults = load_text(&format!("[store]\nurl = '{url}'{PEPPER}"), &[]).unwrap_err();
             assert!(faults.starts_with(&format!("FILE: store.url: {fault}")), "{faults}");

@@ -1,4 +1,4 @@
-//! How the text of a setting becomes a value.
+//! Parsers of setting values.
 
 use std::{
     fmt::Display,
@@ -9,7 +9,7 @@ use std::{
 
 use crate::files;
 
-/// One of a closed list of words. A word of a later version is as unknown as a typing error.
+/// Parses one of a closed list of words. A word of a later version is rejected like a typing error.
 pub(super) fn word<T: Clone>(words: &[(&'static str, T)]) -> impl Fn(&str) -> Result<T, String> {
     move |text| {
         let known = words.iter().find(|(word, _)| *word == text);
@@ -31,8 +31,19 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Resu
         if range.contains(&parsed) {
             return Ok(parsed);
         }
-        let [low, high] = [range.start(), range.end()].map(|end| humantime::format_duration(*end));
+        let [low, high] = [range.start(), range.end()].map(|end| limit(*end));
         Err(format!("{text} is not between {low} and {high}"))
+    }
+}
+
+/// Days as days: humantime would print 3650 days as 9years 11months 27days 21h 50m 24s.
+fn limit(duration: Duration) -> String {
+    const DAY: u64 = 86_400;
+    match duration.as_secs() / DAY {
+        days @ 1.. if duration == Duration::from_secs(days * DAY) => {
+            format!("{days} day{}", if days == 1 { "" } else { "s" })
+        }
+        _ => humantime::format_duration(duration).to_string(),
     }
 }
 
@@ -42,15 +53,15 @@ pub(super) fn number(text: &str, range: RangeInclusive<u16>) -> Result<u16, Stri
 }
 
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() { Err("a path is expected".into()) } else { Ok(text.into()) }
+    if text.is_empty() { Err("must be a path".into()) } else { Ok(text.into()) }
 }
 
 pub(super) fn name(text: &str) -> Result<String, String> {
-    let sound = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if sound { Ok(text.to_owned()) } else { Err(format!("{text:?} is not 1 to 64 visible ASCII characters")) }
+    let is_valid = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_valid { Ok(text.to_owned()) } else { Err(format!("{text:?} is not 1 to 64 visible ASCII characters")) }
 }
 
-/// What `parse` makes of the secret in `file`.
+/// Parses the secret in `file`.
 pub(super) fn secret<T, E: Display>(file: &str, parse: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, String> {
     let secret = files::read(Path::new(file), files::SECRET).map_err(|cause| format!("{file}: {cause}"))?;
     parse(secret.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))

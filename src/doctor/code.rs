@@ -1,4 +1,4 @@
-//! The closed list of what is looked at.
+//! The closed list of checks.
 
 use strum::{Display, EnumMessage, EnumString, VariantArray, VariantNames};
 
@@ -6,70 +6,70 @@ use crate::domain::words;
 
 words!(Code);
 
-/// What a finding is about: one stable word for scripts. The list is closed; [`Code::ALL`] enumerates it,
-/// in the order of the README's table.
+/// A check, by one stable word for scripts. The list is closed; [`Code::ALL`] enumerates it, in the order of the table in
+/// the manual.
 ///
-/// `sentinel doctor` prints the comments below: what is so where nothing is found.
+/// `sentinel doctor` prints the comments below for the checks that pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumMessage, EnumString, VariantArray, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Code {
-    /// the data folder is its owner's alone
+    /// only its owner can use the data directory
     DataDirPermissions,
-    /// nobody else can read or replace the pepper
+    /// only the server's user can read or replace the pepper
     PepperPermissions,
-    /// nobody else can read or replace the token
+    /// only the server's user can read or replace the caller's token
     CallerTokenPermissions,
-    /// nobody else can read the database
+    /// only the server's user can read the database, and the passwords of store and Redis
     DatabasePermissions,
-    /// only Envoy can ask for decisions
+    /// only Envoy's group can connect to listen.grpc
     GrpcSocketPermissions,
-    /// only the server's user is its operator
+    /// only the server's user can connect to listen.admin
     AdminSocketPermissions,
-    /// the server runs with the settings read here
+    /// the server runs with the settings that doctor read
     ConfigDiffers,
-    /// no single address owns most keys
+    /// no single network owns most learned keys
     ManyKeysOnOneNetwork,
-    /// no denials because the client's address is not known
+    /// no denials because the client's address is unknown
     ClientIpUnknown,
-    /// no denials because an address may never own a key
+    /// no denials because an address cannot own keys
     UnclaimableNetwork,
-    /// no denials because the caller showed no token
+    /// no denials because the caller's token is missing or wrong
     CallerRejected,
-    /// no denials because Envoy's message is not understood
+    /// no denials because Envoy's message is malformed
     MalformedRequest,
-    /// every connection manager asks Sentinel
+    /// every connection manager calls Sentinel
     EnvoyExtAuthzMissing,
-    /// every request is asked for, and the answer obeyed
+    /// every request is checked, and the decision enforced
     EnvoyNotEnforced,
-    /// a lost Sentinel lets nobody in
+    /// requests are denied while Sentinel is unreachable
     EnvoyFailureModeAllow,
-    /// Envoy asks over gRPC, version 3
+    /// Envoy calls Sentinel over gRPC, version 3
     EnvoyService,
-    /// Envoy's client fits client_ip.source
+    /// Envoy's client address fits client_ip.source
     EnvoyClientAddress,
-    /// Envoy sends x-client-ip and x-peer-ip, once and the right ones
+    /// Envoy sends the right x-client-ip and x-peer-ip, once each
     EnvoyMetadata,
     /// Envoy and Sentinel trust the same proxies
     EnvoyTrustedProxies,
-    /// Envoy shows the caller's token if it is asked for
+    /// Envoy sends the caller's token if one is configured
     EnvoyCallerToken,
     /// Sentinel sees every header that it reads
     EnvoyHiddenHeaders,
-    /// headers arrive as they were sent
+    /// Sentinel gets headers as they were sent
     EnvoyRawHeaders,
-    /// Envoy waits as long as check_deadline
+    /// Envoy waits at least check_deadline
     EnvoyTimeout,
-    /// preflights are answered before a key is asked for
+    /// CORS preflights are answered before ext_authz
     EnvoyCorsOrder,
-    /// a lost Sentinel is no refusal of the key
+    /// an unreachable Sentinel gives 503, not 403
     EnvoyStatusOnError,
-    /// Envoy checks what Sentinel makes it write
+    /// Envoy validates the headers that Sentinel sets
     EnvoyValidateMutations,
 }
 
 impl Code {
-    /// What is so where nothing is found.
-    pub fn promise(self) -> &'static str {
+    /// The state that the check confirms.
+    pub fn good_state(self) -> &'static str {
         self.get_documentation().unwrap_or_default()
     }
 }

@@ -1,19 +1,19 @@
-//! This machine: who can read what must stay secret, and who can reach the sockets.
+//! This machine: who can read secrets, and who can connect to the sockets.
 
 use std::path::PathBuf;
 
 use super::{Code, Report};
 
-/// What was seen of this machine. Links are followed; nothing was opened.
+/// The facts about this machine. Links were followed; no file was opened.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// Who looks: the effective uid.
+    /// The effective uid of this process.
     pub uid: u32,
-    /// The groups of who looks: the effective one and the supplementary ones.
+    /// The effective group and the supplementary groups of this process.
     pub groups: Vec<u32>,
     /// `data_dir`.
-    pub data_dir: Place,
-    /// Pepper, caller's token and database, as far as they are files.
+    pub data_dir: InspectedPath,
+    /// The files with secrets, and the database if it is a file.
     pub secrets: Vec<Secret>,
     /// `listen.grpc`, if it is a unix socket.
     pub grpc: Option<Socket>,
@@ -21,28 +21,28 @@ pub struct Host {
     pub admin: Socket,
 }
 
-/// A path of the configuration and what is there.
+/// A path of the configuration and its metadata.
 #[derive(Clone, Debug)]
-pub struct Place {
-    /// The setting that names it, or what it is.
+pub struct InspectedPath {
+    /// The setting that names the path, or a description.
     pub name: &'static str,
-    /// Where.
+    /// The path.
     pub path: PathBuf,
-    /// `Ok(None)` if there is nothing, which is no fault before the first start; or why nobody knows.
-    pub found: Result<Option<Entry>, String>,
+    /// `Ok(None)` if nothing exists there, which is normal before the first start. An error is the system's text.
+    pub metadata: Result<Option<Metadata>, String>,
 }
 
-/// What the system says of a path.
+/// The metadata of a path.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub struct Metadata {
     /// Its owner.
     pub uid: u32,
     /// Its group.
     pub gid: u32,
     /// Its permission bits, 0o7777 at most.
     pub mode: u32,
-    /// Whether it is a folder.
-    pub is_folder: bool,
+    /// Whether it is a directory.
+    pub is_directory: bool,
     /// Whether it is a socket.
     pub is_socket: bool,
 }
@@ -50,28 +50,28 @@ pub struct Entry {
 /// A file that only the server may read.
 #[derive(Clone, Debug)]
 pub struct Secret {
-    /// What a finding is called.
+    /// The code of a finding.
     pub code: Code,
-    /// Whether the operator made it and named it in a setting, rather than the server in its data folder.
-    pub is_given: bool,
+    /// Whether a setting names it. Otherwise the server made it in its data directory.
+    pub is_configured: bool,
     /// The file.
-    pub file: Place,
-    /// The folder that it is in.
-    pub folder: Place,
+    pub file: InspectedPath,
+    /// The directory of the file.
+    pub directory: InspectedPath,
 }
 
 /// A unix socket.
 #[derive(Clone, Debug)]
 pub struct Socket {
-    /// What a finding is called.
+    /// The code of a finding.
     pub code: Code,
-    /// The socket itself.
-    pub socket: Place,
-    /// The folder that it is in.
-    pub folder: Place,
-    /// The mode it is made with.
+    /// The socket.
+    pub socket: InspectedPath,
+    /// The directory of the socket.
+    pub directory: InspectedPath,
+    /// Its configured mode.
     pub mode: u32,
-    /// The group it is given, if one is configured.
+    /// Its configured group.
     pub group: Option<Group>,
 }
 
@@ -80,43 +80,43 @@ pub struct Socket {
 pub struct Group {
     /// Its name.
     pub name: String,
-    /// Its number; `None` if there is no such group.
+    /// Its gid; `None` if the group does not exist.
     pub gid: Option<u32>,
 }
 
 impl Host {
-    /// Adds to `report` what is wrong here.
-    pub fn examine(&self, report: &mut Report) {
-        self.data_dir(report);
-        // The data folder must be its server's own, so its owner is whom the other files are for.
-        let server = self.data_dir.found.as_ref().ok().and_then(Option::as_ref).map_or(self.uid, |entry| entry.uid);
-        // Whose groups another user has is not known here.
+    /// Adds the findings about this machine to `report`.
+    pub fn check(&self, report: &mut Report) {
+        self.check_data_dir(report);
+        // The server must own its data directory, so the owner is the server's user.
+        let server = self.data_dir.metadata.as_ref().ok().and_then(Option::as_ref).map_or(self.uid, |it| it.uid);
+        // The groups of another user are not known.
         let groups: &[u32] = if server == self.uid { &self.groups } else { &[] };
         for secret in &self.secrets {
-            // The data folder has its own finding.
-            secret.examine(server, groups, secret.folder.path != self.data_dir.path, report);
+            // The data directory has a finding of its own.
+            secret.check(server, groups, secret.directory.path != self.data_dir.path, report);
         }
-        self.grpc.iter().chain([&self.admin]).for_each(|socket| socket.examine(report));
+        self.grpc.iter().chain([&self.admin]).for_each(|socket| socket.check(report));
     }
 
-    fn data_dir(&self, report: &mut Report) {
+    fn check_data_dir(&self, report: &mut Report) {
         let code = Code::DataDirPermissions;
-        let Some((place, entry)) = self.data_dir.look(code, report) else { return };
+        let Some((label, found)) = self.data_dir.existing(code, report) else { return };
         let path = self.data_dir.path.display();
-        if !entry.is_folder {
-            let fix = format!("move {path} away, or set data_dir to a folder");
-            return report.error(code, format!("{place} is no folder, and `serve` does not start on it"), fix);
+        if !found.is_directory {
+            let fix = format!("move {path} away, or set data_dir to a directory");
+            return report.error(code, format!("{label} is not a directory; `serve` does not start"), fix);
         }
-        if entry.mode & 0o077 != 0 {
-            let seen = format!("{place} has mode {:04o}; it holds pepper, database and admin socket", entry.mode);
-            report.error(code, format!("{seen}, and `serve` does not start on it"), format!("chmod 0700 {path}"));
+        if found.mode & 0o077 != 0 {
+            let seen = format!("{label} has mode {:04o}; it holds pepper, database and admin socket", found.mode);
+            report.error(code, format!("{seen}, and `serve` does not start"), format!("chmod 0700 {path}"));
         }
-        // Root looks at everybody's.
-        if self.uid != 0 && entry.uid != self.uid {
-            let seen = format!("{place} belongs to uid {}, and this is uid {}", entry.uid, self.uid);
+        // Root may check the files of a server that runs as another user.
+        if self.uid != 0 && found.uid != self.uid {
+            let seen = format!("{label} belongs to uid {}, but doctor runs as uid {}", found.uid, self.uid);
             let fix = format!(
                 "run `sentinel serve` and `sentinel doctor` as uid {}, or chown -R {} {path}",
-                entry.uid, self.uid
+                found.uid, self.uid
             );
             report.error(code, seen, fix);
         }
@@ -124,90 +124,90 @@ impl Host {
 }
 
 impl Secret {
-    fn examine(&self, server: u32, groups: &[u32], with_folder: bool, report: &mut Report) {
-        let Self { code, is_given, file, folder } = self;
-        let Some((place, entry)) = file.look(*code, report) else { return };
+    fn check(&self, server: u32, groups: &[u32], with_directory: bool, report: &mut Report) {
+        let Self { code, is_configured, file, directory } = self;
+        let Some((label, found)) = file.existing(*code, report) else { return };
         let mut fix = format!("chmod 0600 {}", file.path.display());
-        if *is_given {
-            fix.push_str("; in Kubernetes `defaultMode: 0440` in the volume's secret, and `fsGroup` in the pod's securityContext");
+        if *is_configured {
+            fix.push_str("; in Kubernetes set `defaultMode: 0440` for the volume's secret, and `fsGroup` in the pod's securityContext");
         }
-        // Kubernetes mounts a Secret as root's, read-only, for the pod's `fsGroup`: the server could not read it otherwise.
-        let is_for_server = *is_given && [0o440, 0o640].contains(&entry.mode) && groups.contains(&entry.gid);
-        let seen = format!("{place} has mode {:04o}", entry.mode);
-        if entry.mode & 0o007 != 0 {
-            report.error(*code, format!("{seen}: every user of this machine can use it"), fix);
-        } else if entry.mode & 0o070 != 0 && !is_for_server {
-            report.warning(*code, format!("{seen}: the users of group {} can use it", entry.gid), fix);
+        // Kubernetes mounts a Secret with owner root and the pod's `fsGroup`: only the group lets the server read it.
+        let is_for_server = *is_configured && [0o440, 0o640].contains(&found.mode) && groups.contains(&found.gid);
+        let seen = format!("{label} has mode {:04o}", found.mode);
+        if found.mode & 0o007 != 0 {
+            report.error(*code, format!("{seen}: every user of this machine can access it"), fix);
+        } else if found.mode & 0o070 != 0 && !is_for_server {
+            report.warning(*code, format!("{seen}: group {} can access it", found.gid), fix);
         }
-        if ![server, 0].contains(&entry.uid) {
-            let seen = format!("{place} belongs to uid {}, which can read and replace it", entry.uid);
+        if ![server, 0].contains(&found.uid) {
+            let seen = format!("{label} belongs to uid {}, which can read and replace it", found.uid);
             report.error(*code, seen, format!("chown {server} {}", file.path.display()));
         }
-        // In a sticky folder only its owner replaces a file.
-        if let Ok(Some(Entry { mode, .. })) = folder.found
-            && with_folder
+        // In a sticky directory only the owner of a file can replace it.
+        if let Ok(Some(Metadata { mode, .. })) = directory.metadata
+            && with_directory
             && mode & 0o1002 == 0o002
         {
-            let folder = folder.path.display();
-            let seen = format!("{place} is in {folder}, mode {mode:04o}: everybody can put another file there");
-            report.error(*code, seen, format!("chmod o-w {folder}, or move the file"));
+            let directory = directory.path.display();
+            let seen = format!("{label} is in {directory}, which has mode {mode:04o}: every user can replace the file");
+            report.error(*code, seen, format!("chmod o-w {directory}, or move the file"));
         }
     }
 }
 
 impl Socket {
-    fn examine(&self, report: &mut Report) {
-        let Self { code, socket, folder, mode, group } = self;
-        let around = folder.found.as_ref().ok().and_then(Option::as_ref);
-        if around.is_some() {
-            report.looked_at(*code);
+    fn check(&self, report: &mut Report) {
+        let Self { code, socket, directory, mode, group } = self;
+        let parent = directory.metadata.as_ref().ok().and_then(Option::as_ref);
+        if parent.is_some() {
+            report.mark_checked(*code);
         }
-        if let Some(entry) = around.filter(|entry| entry.mode & 0o002 != 0) {
-            let (name, folder) = (socket.name, folder.path.display());
+        if let Some(found) = parent.filter(|found| found.mode & 0o002 != 0) {
+            let (name, directory) = (socket.name, directory.path.display());
             let seen = format!(
-                "the folder of {name}, {folder}, has mode {:04o}: everybody can put a socket there",
-                entry.mode
+                "the directory of {name}, {directory}, has mode {:04o}: every user can create a socket there",
+                found.mode
             );
-            report.error(*code, seen, format!("chmod o-w {folder}, or put {name} into a folder of its own"));
+            report.error(*code, seen, format!("chmod o-w {directory}, or move {name} to a separate directory"));
         }
         if let Some(Group { name, gid: None }) = group {
-            let fix = "create it, or set listen.grpc_group to Envoy's group";
-            report.error(*code, format!("listen.grpc_group: there is no group {name:?}"), fix);
+            let fix = "create the group, or set listen.grpc_group to Envoy's group";
+            report.error(*code, format!("listen.grpc_group: group {name:?} does not exist"), fix);
         }
-        let Some((place, entry)) = socket.look(*code, report) else { return };
+        let Some((label, found)) = socket.existing(*code, report) else { return };
         let path = socket.path.display();
-        if !entry.is_socket {
-            return report.error(*code, format!("{place} is no socket"), format!("move {path} away"));
+        if !found.is_socket {
+            return report.error(*code, format!("{label} is not a socket"), format!("move {path} away"));
         }
-        if entry.mode & 0o777 != *mode {
-            let seen = format!("{place} has mode {:04o}, not {mode:04o}", entry.mode);
-            let fix = format!("restart `sentinel serve`, which makes it so, or chmod {mode:04o} {path}");
-            match entry.mode & 0o777 & !mode {
-                0 => report.warning(*code, format!("{seen}: whom it is for may not connect"), fix),
-                _ => report.error(*code, format!("{seen}: others can connect too"), fix),
+        if found.mode & 0o777 != *mode {
+            let seen = format!("{label} has mode {:04o}, not {mode:04o}", found.mode);
+            let fix = format!("restart `sentinel serve`, which sets the mode, or chmod {mode:04o} {path}");
+            match found.mode & 0o777 & !mode {
+                0 => report.warning(*code, format!("{seen}: its users may be unable to connect"), fix),
+                _ => report.error(*code, format!("{seen}: other users can connect"), fix),
             }
         }
         if let Some(Group { name, gid: Some(gid) }) = group
-            && *gid != entry.gid
+            && *gid != found.gid
         {
-            let seen = format!("{place} has group {}, not {name:?} ({gid})", entry.gid);
+            let seen = format!("{label} has group {}, not {name:?} ({gid})", found.gid);
             report.error(*code, seen, format!("restart `sentinel serve`, or chgrp {name} {path}"));
         }
     }
 }
 
-impl Place {
-    /// How it is called, and what is there; only that counts as looked at.
-    fn look(&self, code: Code, report: &mut Report) -> Option<(String, Entry)> {
-        let place = format!("{} {}", self.name, self.path.display());
-        match &self.found {
-            Ok(entry) => entry.map(|entry| {
-                report.looked_at(code);
-                (place, entry)
+impl InspectedPath {
+    /// A label for findings, and the metadata. Marks the check as made only if the path exists.
+    fn existing(&self, code: Code, report: &mut Report) -> Option<(String, Metadata)> {
+        let label = format!("{} {}", self.name, self.path.display());
+        match &self.metadata {
+            Ok(metadata) => metadata.map(|metadata| {
+                report.mark_checked(code);
+                (label, metadata)
             }),
             Err(cause) => {
                 let fix = "run `sentinel doctor` on the server's machine, as the user that runs `sentinel serve`";
-                report.warning(code, format!("{place} could not be looked at: {cause}"), fix);
+                report.warning(code, format!("{label} cannot be inspected: {cause}"), fix);
                 None
             }
         }
@@ -221,32 +221,32 @@ mod tests {
 
     const SERVER: u32 = 900;
 
-    fn place(uid: u32, mode: u32) -> Place {
-        let entry = Entry { uid, gid: 33, mode, is_folder: true, is_socket: true };
-        Place { name: "it", path: PathBuf::from("/x/it"), found: Ok(Some(entry)) }
+    fn inspected(uid: u32, mode: u32) -> InspectedPath {
+        let metadata = Metadata { uid, gid: 33, mode, is_directory: true, is_socket: true };
+        InspectedPath { name: "it", path: PathBuf::from("/x/it"), metadata: Ok(Some(metadata)) }
     }
 
-    fn secret(file: Place) -> Secret {
-        Secret { code: Code::PepperPermissions, is_given: true, file, folder: place(SERVER, 0o755) }
+    fn secret(file: InspectedPath) -> Secret {
+        Secret { code: Code::PepperPermissions, is_configured: true, file, directory: inspected(SERVER, 0o755) }
     }
 
     fn socket(group: Option<Group>) -> Socket {
-        let folder = place(SERVER, 0o755);
-        Socket { code: Code::GrpcSocketPermissions, socket: place(SERVER, 0o660), folder, mode: 0o660, group }
+        let directory = inspected(SERVER, 0o755);
+        Socket { code: Code::GrpcSocketPermissions, socket: inspected(SERVER, 0o660), directory, mode: 0o660, group }
     }
 
-    /// What is found where `uid` looks.
-    fn found(uid: u32, secrets: Vec<Secret>, grpc: Option<Socket>) -> Vec<Finding> {
-        let admin = Socket { socket: place(SERVER, 0o600), mode: 0o600, ..socket(None) };
+    /// The findings if `uid` runs doctor.
+    fn findings(uid: u32, secrets: Vec<Secret>, grpc: Option<Socket>) -> Vec<Finding> {
+        let admin = Socket { socket: inspected(SERVER, 0o600), mode: 0o600, ..socket(None) };
         let mut report = Report::default();
-        Host { uid, groups: vec![33, 34], data_dir: place(SERVER, 0o700), secrets, grpc, admin }.examine(&mut report);
+        Host { uid, groups: vec![33, 34], data_dir: inspected(SERVER, 0o700), secrets, grpc, admin }.check(&mut report);
         report.findings
     }
 
     #[test]
     fn a_secret_belongs_to_the_server_or_to_root() {
         for (uid, others) in [(SERVER, false), (0, false), (901, true)] {
-            let found = found(0, vec![secret(place(uid, 0o600))], None);
+            let found = findings(0, vec![secret(inspected(uid, 0o600))], None);
             assert_eq!(!found.is_empty(), others, "{found:?}");
             let says = |it: &Finding| {
                 it.severity == Severity::Error && it.seen.contains("uid 901") && it.fix.contains("chown 900")
@@ -256,40 +256,40 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_of_kubernetes_is_for_the_servers_own_group() {
+    fn a_kubernetes_secret_may_be_readable_by_the_servers_group() {
         let of_group = |gid, mode| {
-            let mut file = place(0, mode);
-            file.found = Ok(Some(Entry { uid: 0, gid, mode, is_folder: false, is_socket: false }));
+            let mut file = inspected(0, mode);
+            file.metadata = Ok(Some(Metadata { uid: 0, gid, mode, is_directory: false, is_socket: false }));
             secret(file)
         };
         for mode in [0o440, 0o640, 0o400, 0o600] {
-            assert_eq!(found(SERVER, vec![of_group(33, mode)], None), [], "{mode:o}");
+            assert_eq!(findings(SERVER, vec![of_group(33, mode)], None), [], "{mode:o}");
         }
         for (gid, mode) in [(35, 0o440), (35, 0o640), (33, 0o460), (33, 0o450), (33, 0o444), (33, 0o644)] {
-            let found = found(SERVER, vec![of_group(gid, mode)], None);
+            let found = findings(SERVER, vec![of_group(gid, mode)], None);
             let says = |it: &Finding| it.fix.contains("chmod 0600") && it.fix.contains("`defaultMode: 0440`");
             assert!(found.len() == 1 && found.iter().all(says), "{gid} {mode:o}: {found:?}");
         }
-        // Root has not the server's groups, and what the server makes itself is for nobody else.
-        assert_eq!(found(0, vec![of_group(33, 0o440)], None).len(), 1);
-        let own = Secret { is_given: false, ..of_group(33, 0o640) };
-        assert_eq!(found(SERVER, vec![own], None).len(), 1);
+        // Root does not have the server's groups, and a generated file is only for the server's user.
+        assert_eq!(findings(0, vec![of_group(33, 0o440)], None).len(), 1);
+        let own = Secret { is_configured: false, ..of_group(33, 0o640) };
+        assert_eq!(findings(SERVER, vec![own], None).len(), 1);
     }
 
     #[test]
-    fn a_file_in_place_of_the_data_folder_is_found() {
-        let entry = Entry { uid: SERVER, gid: 33, mode: 0o644, is_folder: false, is_socket: false };
-        let data_dir = Place { found: Ok(Some(entry)), ..place(SERVER, 0o644) };
-        let admin = Socket { socket: place(SERVER, 0o600), mode: 0o600, ..socket(None) };
+    fn a_file_in_place_of_the_data_directory_is_a_finding() {
+        let file = Metadata { uid: SERVER, gid: 33, mode: 0o644, is_directory: false, is_socket: false };
+        let data_dir = InspectedPath { metadata: Ok(Some(file)), ..inspected(SERVER, 0o644) };
+        let admin = Socket { socket: inspected(SERVER, 0o600), mode: 0o600, ..socket(None) };
         let mut report = Report::default();
-        Host { uid: SERVER, groups: vec![], data_dir, secrets: vec![], grpc: None, admin }.examine(&mut report);
-        assert!(matches!(&report.findings[..], [it] if it.seen.contains("is no folder")), "{report:?}");
+        Host { uid: SERVER, groups: vec![], data_dir, secrets: vec![], grpc: None, admin }.check(&mut report);
+        assert!(matches!(&report.findings[..], [it] if it.seen.contains("is not a directory")), "{report:?}");
     }
 
     #[test]
-    fn the_data_folder_is_of_who_serves() {
-        assert_eq!(found(SERVER, vec![], None), []);
-        let found = found(901, vec![], None);
+    fn the_server_owns_the_data_directory() {
+        assert_eq!(findings(SERVER, vec![], None), []);
+        let found = findings(901, vec![], None);
         assert!(
             matches!(&found[..], [it] if it.code == Code::DataDirPermissions && it.seen.contains("uid 900")),
             "{found:?}"
@@ -297,27 +297,31 @@ mod tests {
     }
 
     #[test]
-    fn a_sockets_group_is_the_configured_one() {
+    fn the_group_of_a_socket_is_the_configured_one() {
         let group = |gid| Some(Group { name: "envoy".to_owned(), gid });
-        assert_eq!(found(0, vec![], Some(socket(group(Some(33))))), []);
-        for (gid, said) in [(Some(34), "chgrp envoy"), (None, "create it")] {
-            let found = found(0, vec![], Some(socket(group(gid))));
-            assert!(matches!(&found[..], [it] if it.fix.contains(said) && it.severity == Severity::Error), "{found:?}");
+        assert_eq!(findings(0, vec![], Some(socket(group(Some(33))))), []);
+        for (gid, expected) in [(Some(34), "chgrp envoy"), (None, "create the group")] {
+            let found = findings(0, vec![], Some(socket(group(gid))));
+            assert!(
+                matches!(&found[..], [it] if it.fix.contains(expected) && it.severity == Severity::Error),
+                "{found:?}"
+            );
         }
     }
 
     #[test]
-    fn what_nobody_may_look_at_is_told_and_not_counted() {
-        let hidden = Place { found: Err("Permission denied".to_owned()), ..place(0, 0) };
+    fn a_path_that_cannot_be_inspected_is_a_finding_and_not_a_check() {
+        let hidden = InspectedPath { metadata: Err("Permission denied".to_owned()), ..inspected(0, 0) };
         let mut report = Report::default();
-        secret(hidden).examine(0, &[], true, &mut report);
-        assert!(report.findings[0].seen.contains("could not be looked at") && report.checked.is_empty(), "{report:?}");
+        secret(hidden).check(0, &[], true, &mut report);
+        assert!(report.findings[0].seen.contains("cannot be inspected") && report.checked.is_empty(), "{report:?}");
     }
 
     #[test]
-    fn a_file_in_a_sockets_place_is_found() {
+    fn a_file_in_place_of_a_socket_is_a_finding() {
         let mut other = socket(None);
-        other.socket.found = Ok(Some(Entry { uid: 0, gid: 0, mode: 0o660, is_folder: false, is_socket: false }));
-        assert!(found(0, vec![], Some(other))[0].seen.contains("is no socket"));
+        other.socket.metadata =
+            Ok(Some(Metadata { uid: 0, gid: 0, mode: 0o660, is_directory: false, is_socket: false }));
+        assert!(findings(0, vec![], Some(other))[0].seen.contains("is not a socket"));
     }
 }

@@ -1,8 +1,7 @@
-//! What is wrong with a set-up, and how to put it right.
+//! Checks an installation; each finding has a fix.
 //!
-//! Facts in, findings out; the command line gathers the facts: of this machine ([`Host`]), of a running server
-//! ([`Diagnosis`]) and of Envoy's files ([`EnvoyFile`]). What is harmless is no finding: a doctor who always complains
-//! is not asked again. Pure: no I/O, no clock.
+//! The command line gathers the facts about this machine ([`Host`]), a running server ([`Diagnosis`]) and Envoy's files
+//! ([`EnvoyFile`]). A harmless fact is not a finding: a command that always complains is not used. Pure: no I/O, no clock.
 
 mod code;
 mod fit;
@@ -14,7 +13,7 @@ use std::time::Duration;
 
 pub use code::Code;
 pub use fit::EnvoyFile;
-pub use host::{Entry, Group, Host, Place, Secret, Socket};
+pub use host::{Group, Host, InspectedPath, Metadata, Secret, Socket};
 pub use server::{Denials, Diagnosis};
 pub use yaml::Fault;
 
@@ -24,14 +23,14 @@ use crate::{client_ip::Resolver, credential::Credentials, domain::words, net::ca
 
 words!(Severity);
 
-/// The settings that Envoy and this machine have to fit.
+/// The settings that Envoy's files and the running server are compared with.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// `client_ip.*`.
     pub client_ip: Resolver,
     /// `credentials.*`.
     pub credentials: Credentials,
-    /// How callers are known.
+    /// How callers are authenticated.
     pub callers: Callers,
     /// `check_deadline`.
     pub check_deadline: Duration,
@@ -41,26 +40,26 @@ pub struct Setup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Severity {
-    /// Keys are open to others, or owners are refused.
+    /// Other clients can use a key, or owners are denied.
     Error,
-    /// It works, but worse than it could, or only by luck; or it may be harmless, which only a person can say.
+    /// It works with a disadvantage, or by chance; or it may be harmless, which the operator must decide.
     Warning,
 }
 
-/// Something to put right.
+/// A fault of the installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is about.
+    /// What was checked.
     pub code: Code,
     /// How bad it is.
     pub severity: Severity,
-    /// What was seen, in words with numbers. No secret.
+    /// What was found. Holds no secret.
     pub seen: String,
-    /// The setting or the command that puts it right.
+    /// The setting or the command that fixes it.
     pub fix: String,
 }
 
-/// What was looked at and what was found.
+/// The checks that were made, and their findings.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     checked: Vec<Code>,
@@ -68,17 +67,17 @@ pub struct Report {
 }
 
 impl Report {
-    /// What was looked at, each once, in the order of [`Code::ALL`].
+    /// The checks that were made, each once, in the order of [`Code::ALL`].
     pub fn checked(&self) -> impl Iterator<Item = Code> {
         Code::ALL.into_iter().filter(|code| self.checked.contains(code))
     }
 
-    /// What was found.
+    /// The findings.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    fn looked_at(&mut self, code: Code) {
+    fn mark_checked(&mut self, code: Code) {
         self.checked.push(code);
     }
 

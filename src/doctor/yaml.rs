@@ -1,19 +1,19 @@
-//! A YAML file (JSON is YAML too) as a tree that knows its lines.
+//! Parses YAML, and JSON as a subset of it, to a tree with line numbers.
 
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
-/// Envoy's own files are ten levels deep; the tree is walked by recursion.
+/// The tree is walked by recursion. Envoy files are about ten levels deep.
 const MAX_DEPTH: usize = 100;
 
-/// An alias is counted with all that it stands for, so that no small file makes a big tree.
+/// An alias counts with all nodes that it stands for, so that a small file cannot make a large tree.
 const MAX_NODES: usize = 500_000;
 
-/// Of all texts and names together, aliases counted in the same way.
+/// Of all scalars and names together, aliases counted in the same way.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// Why a text is no such file.
+/// Why a text cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
 pub struct Fault {
@@ -36,14 +36,14 @@ enum Content {
 }
 
 impl Node {
-    /// The field, by its name in a proto file or as JSON writes it; `null` is as good as absent.
+    /// The field, by its proto or its JSON name. `null` counts as absent.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
         let Content::Map(fields) = &self.content else { return None };
         let found = fields.iter().find(|(key, _)| key == name || *key == camel(name));
         found.map(|(_, node)| node).filter(|node| !node.is_null())
     }
 
-    /// A scalar as it is written.
+    /// The text of a scalar.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.content {
             Content::Scalar { text, .. } => Some(text),
@@ -56,17 +56,17 @@ impl Node {
         self.get(name)?.text()
     }
 
-    /// Whether Envoy takes this for `true`; its parser knows more words for it than YAML 1.2 does.
+    /// Whether Envoy reads this as `true`. Its parser accepts more words than YAML 1.2.
     pub(super) fn is_true(&self) -> bool {
         self.text().is_some_and(|text| ["true", "yes", "on", "y"].contains(&text.to_ascii_lowercase().as_str()))
     }
 
-    /// Whether the field is there and true.
-    pub(super) fn says(&self, name: &str) -> bool {
+    /// Whether the field is present and true.
+    pub(super) fn has_true(&self, name: &str) -> bool {
         self.get(name).is_some_and(Self::is_true)
     }
 
-    /// The field's items; none if it is absent or no list.
+    /// The field's items; empty if it is absent or not a list.
     pub(super) fn items(&self, name: &str) -> &[Self] {
         match self.get(name).map(|node| &node.content) {
             Some(Content::List(items)) => items,
@@ -74,7 +74,7 @@ impl Node {
         }
     }
 
-    /// All that is right below.
+    /// The direct children.
     pub(super) fn children(&self) -> Box<dyn Iterator<Item = &Self> + '_> {
         match &self.content {
             Content::Scalar { .. } => Box::new(std::iter::empty()),
@@ -87,7 +87,7 @@ impl Node {
         matches!(&self.content, Content::Scalar { text, plain: true } if ["", "~", "null"].contains(&text.as_str()))
     }
 
-    /// With all that is below.
+    /// The size of the whole subtree.
     fn size(&self) -> Size {
         let own = match &self.content {
             Content::Scalar { text, .. } => text.len(),
@@ -110,7 +110,7 @@ struct Size {
     depth: usize,
 }
 
-/// `failure_mode_allow` in the words of JSON: `failureModeAllow`.
+/// The JSON name: `failureModeAllow` for `failure_mode_allow`.
 fn camel(name: &str) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();
@@ -120,54 +120,54 @@ fn camel(name: &str) -> String {
     })
 }
 
-/// All documents of `text`.
+/// Parses all documents of `text`.
 pub(super) fn parse(text: &str) -> Result<Vec<Node>, Fault> {
     let mut tree = Tree::default();
     for event in Parser::new_from_str(text) {
         let (event, span) =
             event.map_err(|error: ScanError| Fault { line: error.marker().line(), why: error.info().to_owned() })?;
-        tree.take(event, span).map_err(|why| Fault { line: span.start.line(), why })?;
+        tree.add(event, span).map_err(|why| Fault { line: span.start.line(), why })?;
     }
     Ok(tree.documents)
 }
 
-/// A collection that is not yet complete.
-struct Open {
+/// A collection whose end has not been read.
+struct OpenCollection {
     node: Node,
     anchor: usize,
     key: Option<String>,
-    /// The names that are there already, as JSON writes them, and their lines.
+    /// The JSON names so far, and their lines.
     names: HashMap<String, usize>,
 }
 
 #[derive(Default)]
 struct Tree {
     documents: Vec<Node>,
-    open: Vec<Open>,
+    open: Vec<OpenCollection>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
     bytes: usize,
 }
 
 impl Tree {
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), String> {
+    fn add(&mut self, event: Event<'_>, span: Span) -> Result<(), String> {
         let line = span.start.line();
         match event {
             Event::Scalar(text, style, anchor, _) => {
-                self.bounded(Size { nodes: 1, bytes: text.len(), depth: 0 })?;
+                self.count(Size { nodes: 1, bytes: text.len(), depth: 0 })?;
                 let content = Content::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
                 self.complete(Node { line, content }, anchor)
             }
             Event::Alias(anchor) => {
-                // Before the copy, which would be the harm.
-                self.bounded(self.anchors.get(&anchor).map(Node::size).unwrap_or_default())?;
-                let node = self.anchors.get(&anchor).cloned().ok_or("an alias of what is not complete")?;
+                // Before the copy, which may be too large.
+                self.count(self.anchors.get(&anchor).map(Node::size).unwrap_or_default())?;
+                let node = self.anchors.get(&anchor).cloned().ok_or("an alias inside the value that it names")?;
                 self.complete(Node { line, ..node }, 0)
             }
             Event::SequenceStart(anchor, _) => self.begin(Node { line, content: Content::List(Vec::new()) }, anchor),
             Event::MappingStart(anchor, _) => self.begin(Node { line, content: Content::Map(Vec::new()) }, anchor),
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
-                Some(Open { node, anchor, .. }) => self.complete(node, anchor),
+                Some(OpenCollection { node, anchor, .. }) => self.complete(node, anchor),
                 None => Ok(()),
             },
             _ => Ok(()),
@@ -175,19 +175,19 @@ impl Tree {
     }
 
     fn begin(&mut self, node: Node, anchor: usize) -> Result<(), String> {
-        self.open.push(Open { node, anchor, key: None, names: HashMap::new() });
-        self.bounded(Size { nodes: 1, ..Size::default() })
+        self.open.push(OpenCollection { node, anchor, key: None, names: HashMap::new() });
+        self.count(Size { nodes: 1, ..Size::default() })
     }
 
-    /// Puts a whole value where it belongs.
+    /// Adds a complete value to its parent.
     fn complete(&mut self, node: Node, anchor: usize) -> Result<(), String> {
         if anchor > 0 {
-            self.bounded(Size { depth: 0, ..node.size() })?;
+            self.count(Size { depth: 0, ..node.size() })?;
             self.anchors.insert(anchor, node.clone());
         }
-        let Some(Open { node: parent, key, names, .. }) = self.open.last_mut() else {
+        let Some(OpenCollection { node: parent, key, names, .. }) = self.open.last_mut() else {
             if node.text().is_some() && !node.is_null() {
-                return Err("a text, where a file of Envoy's has fields".to_owned());
+                return Err("a scalar; an Envoy file must have fields".to_owned());
             }
             self.documents.push(node);
             return Ok(());
@@ -196,26 +196,27 @@ impl Tree {
             (Content::List(items), _) => items.push(node),
             (Content::Map(fields), Some(name)) => fields.push((name, node)),
             (Content::Map(_), None) => match node.content {
-                // The name is not told: it may be a secret in a wrong place.
+                // The error does not repeat the name: it may be a secret in a wrong place.
                 Content::Scalar { text, .. } => match names.insert(camel(&text), node.line) {
                     Some(line) => {
-                        let why = "is there a second time, if only in JSON's spelling, and Envoy takes one of them";
-                        return Err(format!("the name of line {line} {why}"));
+                        return Err(format!(
+                            "repeats the name of line {line} (proto and JSON names are the same field)"
+                        ));
                     }
                     None => *key = Some(text),
                 },
-                _ => return Err("a name must be a text".to_owned()),
+                _ => return Err("a name must be a scalar".to_owned()),
             },
             (Content::Scalar { .. }, _) => {}
         }
         Ok(())
     }
 
-    fn bounded(&mut self, Size { nodes, bytes, depth }: Size) -> Result<(), String> {
+    fn count(&mut self, Size { nodes, bytes, depth }: Size) -> Result<(), String> {
         self.nodes += nodes;
         self.bytes += bytes;
         if self.nodes > MAX_NODES || self.bytes > MAX_BYTES {
-            return Err("too large to be a file of Envoy's".to_owned());
+            return Err("too large for an Envoy file".to_owned());
         }
         if self.open.len() + depth > MAX_DEPTH { Err("nested too deeply".to_owned()) } else { Ok(()) }
     }
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn yaml_and_json_say_the_same() {
+    fn yaml_and_json_give_the_same_tree() {
         for text in [
             "a_b: [x, 'y']\nc:\n  d: yes\ne: null\n",
             "{\"aB\": [\"x\", \"y\"], \"c\": {\"d\": true}, \"e\": null}",
@@ -239,7 +240,7 @@ mod tests {
             let documents = parse(text).unwrap();
             let [root] = &documents[..] else { panic!("{text}") };
             assert_eq!(root.items("a_b").iter().filter_map(Node::text).collect::<Vec<_>>(), ["x", "y"]);
-            assert!(root.get("c").unwrap().says("d") && root.get("e").is_none(), "{text}");
+            assert!(root.get("c").unwrap().has_true("d") && root.get("e").is_none(), "{text}");
         }
         let documents = parse("a: 1\n---\nb:\n\n  c: 2\n").unwrap();
         assert_eq!(documents.iter().map(|node| node.line).collect::<Vec<_>>(), [1, 3]);
@@ -247,23 +248,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_names_its_line() {
+    fn a_syntax_error_names_its_line() {
         for (text, expected) in [
             ("a: 1\nb: [1, 2\nc: 3\n", "line 3: "),
             ("a: 1\n b: 2\n", "line 2: "),
-            ("a: 1\nb: 2\na: 3\n", "line 3: the name of line 1 is there a second time"),
+            ("a: 1\nb: 2\na: 3\n", "line 3: repeats the name of line 1"),
             ("a: *nothing\n", "line 1: "),
-            ("\nnothing of Envoy's\n", "line 2: a text"),
-            ("? [x]\n: y\n", "line 1: a name must be a text"),
+            ("\nnothing of Envoy's\n", "line 2: a scalar"),
+            ("? [x]\n: y\n", "line 1: a name must be a scalar"),
         ] {
             assert!(fault(text).starts_with(expected), "{text:?}: {}", fault(text));
         }
     }
 
     #[test]
-    fn both_spellings_of_a_field_are_one_name() {
+    fn proto_and_json_names_are_one_field() {
         for text in ["failure_mode_allow: false\nfailureModeAllow: true\n", "{aB: 1,\n a_b: 2}"] {
-            assert!(fault(text).contains("the name of line 1 is there a second time"), "{}", fault(text));
+            assert!(fault(text).contains("repeats the name of line 1"), "{}", fault(text));
         }
         parse("a_b: 1\nab: 2\nAB: 3\na_é: 4\na: 5\n").unwrap();
         let misplaced = fault("SECRET: 1\nSECRET: 2\n");
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_not_copied_by_aliases_without_end() {
+    fn aliases_of_a_long_text_are_limited() {
         let aliases = "- *a\n".repeat(3_000);
         for long in [format!("- &a {}\n", "x".repeat(1 << 20)), format!("- &a\n  ? {}\n  : 1\n", "x".repeat(1 << 20))] {
             let fault = fault(&format!("{long}{aliases}"));
@@ -279,7 +280,7 @@ mod tests {
         }
     }
 
-    /// With each name compared to all before it this would take hours.
+    /// A linear search for repeated names would take hours.
     #[test]
     fn a_map_of_many_names_is_read() {
         let fields: String = (0..200_000).map(|nth| format!("a{nth}: 1\n")).collect();
@@ -287,11 +288,11 @@ mod tests {
     }
 
     #[test]
-    fn no_text_makes_too_big_a_tree() {
+    fn the_size_and_depth_of_the_tree_are_limited() {
         for deep in ["- ".repeat(200_000), "[".repeat(200), format!("{}x", "? ".repeat(50_000))] {
             assert!(parse(&deep).is_err());
         }
-        // Each line stands for ten of the one before it.
+        // Each line is ten times the line before it.
         let lines = (1..12).map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", ")));
         let laughs = format!("a0: &a0 ha\n{}", lines.collect::<String>());
         assert!(fault(&laughs).contains("too large"), "{}", fault(&laughs));

@@ -68,12 +68,12 @@ state     learned
 networks  2001:db8::/64
 since     {since} (3h ago)
 used      -
-refused   -
+denied    -
 note      -
 ban       until {until} (1d 22h left)
 banned    {banned} (1h ago) by uid:0
 reason    leaked
-No refusal of this key is recorded in the last 24 hours; one is recorded within two seconds.
+No denials of this key in the last 24 hours. (A denial appears in the audit within 2 s.)
 "
         )
     );
@@ -115,9 +115,9 @@ async fn nothing_to_list_is_said_in_words_and_a_full_page_names_the_next() {
 
     decide(&sentinel, KEY, OWNER).await;
     let keys = ask(&sentinel, &["bindings", "list", "--limit", "1"]);
-    assert!(keys.code == 0 && keys.err.starts_with("There may be more: --offset 1 "), "{keys:?}");
+    assert!(keys.code == 0 && keys.err.starts_with("There may be more: use --offset 1, "), "{keys:?}");
     let records = ask(&sentinel, &["audit", "list", "--limit", "1"]);
-    assert!(records.code == 0 && records.err.starts_with("There may be more: --limit "), "{records:?}");
+    assert!(records.code == 0 && records.err.starts_with("There may be more: use a --limit "), "{records:?}");
     assert_eq!(ask(&sentinel, &["bindings", "list", "--limit", "1", "--output", "json"]).err, "");
 }
 
@@ -131,10 +131,10 @@ async fn unbind_shows_what_changed_and_who_was_refused() {
     assert_eq!(
         says(&sentinel, &["unbind", ONE]),
         "\
-k_0a1b2c3d000000000000000000000001 is reserved: nobody can use it.
+k_0a1b2c3d000000000000000000000001 is reserved: every client is denied.
   before  learned, 203.0.113.7/32
   now     reserved, no network
-Refused this key in the last 24 hours:
+Networks that were denied this key in the last 24 hours:
   NETWORK          DENIED  WOULD-DENY  LAST
   198.51.100.9/32      12           0  1h ago
 Next: sentinel unbind k_0a1b2c3d000000000000000000000001 --to CIDR
@@ -151,10 +151,15 @@ Undo: sentinel undo 3
 
     let Seen { code, out, err } = ask(&sentinel, &["unbind", "0a1b2c3d", "--open"]);
     assert!(
-        out.starts_with(&format!("{ONE} has no owner now: the next first use wins.\n  before  pinned, 10.2.")),
+        out.starts_with(&format!(
+            "{ONE} has no owner now: the next network that uses it owns it.\n  before  pinned, 10.2."
+        )),
         "{out}"
     );
-    assert!(code == 0 && err.starts_with("warning: whoever uses this key next owns it, a thief too"), "{err}");
+    assert!(
+        code == 0 && err.starts_with("warning: the next network that uses this key owns it, even an attacker's"),
+        "{err}"
+    );
 }
 
 #[tokio::test]
@@ -227,10 +232,10 @@ async fn a_key_by_file_is_read_by_the_profile_that_is_named() {
     let by_file =
         |command: &[&str], profile: &[&str]| ask(&sentinel, &[command, &["--key-file", file], profile].concat());
     let refused = [
-        (&[][..], "key.api_key: the profile openai accepts no such key"),
-        (&["--profile", "anthropic"], "key.api_key: the profile anthropic accepts no such key"),
+        (&[][..], "--key-file: the profile openai accepts no such key; see --profile"),
+        (&["--profile", "anthropic"], "--key-file: the profile anthropic accepts no such key; see --profile"),
         (&["--profile", "one-api"], "credentials.route_profiles, which are openai, generic, anthropic"),
-        (&["--profile", "Generic"], "key.profile: is neither"),
+        (&["--profile", "Generic"], "--profile: is neither"),
     ];
     for command in [&["ban"][..], &["unban"], &["unbind"], &["bindings", "show"], &["audit", "list"]] {
         for (profile, said) in refused {
@@ -256,17 +261,17 @@ async fn a_key_never_seen_is_banned_by_file_shown_and_unbanned() {
     std::fs::write(&file, format!("{KEY}\r\n")).unwrap();
     let banned = says(&sentinel, &["ban", "--key-file", file.to_str().unwrap(), "--for", "2h", "--reason", "leaked"]);
     assert!(banned.starts_with(&format!("{id} is banned until ")), "{banned}");
-    assert!(banned.ends_with(" (2h left).\n  owner   no owner\nUndo: sentinel undo 1\n"), "{banned}");
+    assert!(banned.ends_with(" (2h left).\n  owner   none\nUndo: sentinel undo 1\n"), "{banned}");
     assert_eq!(decide(&sentinel, KEY, OWNER).await, "key_banned");
 
     let shown = json(&sentinel, &["bindings", "show", "--key-file", "-"]);
     assert_eq!((&shown["key"]["ban"]["reason"], &shown["key"]["binding"]), (&json!("leaked"), &Value::Null));
     assert_eq!(shown["key"]["ban"]["actor"], my_uid());
     let again = says(&sentinel, &["ban", "--key-file", "-"]);
-    assert!(again.starts_with(&format!("{id} is banned for ever. An earlier ban was replaced.\n")), "{again}");
+    assert!(again.starts_with(&format!("{id} is banned indefinitely. An earlier ban was replaced.\n")), "{again}");
     assert_eq!(
         says(&sentinel, &["unban", &id[..10]]),
-        format!("{id} is no longer banned.\n  owner   no owner\nUndo: sentinel undo 3\n")
+        format!("{id} is no longer banned.\n  owner   none\nUndo: sentinel undo 3\n")
     );
     let audit = says(&sentinel, &["audit", "list", "--key-file", "-"]);
     assert_eq!(audit.lines().count(), 4, "two bans and an unban, though no row has the key now: {audit}");
@@ -292,7 +297,7 @@ async fn what_is_refused_exits_1_and_says_what_to_do() {
         assert_eq!(ask(&sentinel, args), expected, "{args:?}");
     }
     let far = ask(&sentinel, &["ban", ONE, "--for", "1000y"]);
-    assert_eq!((far.code, far.err.as_str()), (2, "error: lasting_ms: must be 0 (for ever) to 100 years\n"));
+    assert_eq!((far.code, far.err.as_str()), (2, "error: --for: must be at most 100 years\n"));
 }
 
 #[tokio::test]

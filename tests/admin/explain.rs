@@ -227,7 +227,7 @@ verdict  denied, ip_mismatch: the key belongs to another network
     );
     assert_eq!(seen, Seen { code: 0, out: expected, err: String::new() });
     let seen = command(&sentinel, &["--peer", OWNER], &head(OTHER));
-    let verdict = "verdict  allowed, first_use: would be first use: 203.0.113.7/32 would own it\n";
+    let verdict = "verdict  allowed, first_use: this would be the first use, and 203.0.113.7/32 would own the key\n";
     assert!(seen.code == 0 && seen.out.ends_with(verdict), "{seen:?}");
 }
 

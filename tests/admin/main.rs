@@ -225,7 +225,7 @@ fn ask(sentinel: &Sentinel, args: &[&str]) -> Seen {
 }
 
 /// What a command says that had its answer before the server read its own change back, as from a busy one.
-const LATE: &str = "it follows with its next poll\n";
+const LATE: &str = "the next poll applies it\n";
 
 fn catches_up(sentinel: &Sentinel) {
     let caught_up = || {

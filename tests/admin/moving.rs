@@ -85,7 +85,7 @@ async fn the_owner_passes_a_thief_is_refused_and_a_ban_holds_where_keys_were_imp
     assert_eq!(records[0]["actor"], crate::my_uid());
     assert!(records[0]["detail"].as_str().unwrap().starts_with("3 keys: 1 bindings, 1 bans, 1 observed"), "{records}");
 
-    assert_eq!(says(&to, &["bindings", "import", &name]), "Imported 0 keys; 3 were there already.\n");
+    assert_eq!(says(&to, &["bindings", "import", &name]), "Imported 0 keys; 3 were already stored.\n");
     let again = json(&to, &["bindings", "import", &name]);
     let expected = serde_json::json!({ "keys": 3, "imported": 0, "identical": 3, "skipped": 0, "skipped_key_ids": [],
         "other_realm": 0 });
@@ -115,7 +115,10 @@ async fn a_key_that_has_an_owner_stays_its_owners() {
     assert_eq!((seen.code, seen.err.as_str()), (0, ""));
     assert_eq!(
         seen.out,
-        format!("Imported 2 keys.\nLeft alone, because this store knows 1 key otherwise: {}.\n", id_of(&key(1)))
+        format!(
+            "Imported 2 keys.\nSkipped 1 key, because the store has different data for the same key: {}.\n",
+            id_of(&key(1))
+        )
     );
     assert_eq!(decide(&to, &key(1), THIEF).await, "bound");
     assert_eq!(decide(&to, &key(1), OWNER).await, "ip_mismatch");
@@ -127,7 +130,7 @@ async fn a_file_that_was_cut_is_said_and_the_whole_one_brings_the_rest() {
     let file = exported(&full(700).await).await;
     let to = sentinel().start().await;
     let border = file.match_indices('\n').nth(600).unwrap().0 + 1;
-    for (cut, lines, imported) in [(border + 30, 601, "600 keys"), (border, 601, "0 keys; 600 were there already")] {
+    for (cut, lines, imported) in [(border + 30, 601, "600 keys"), (border, 601, "0 keys; 600 were already stored")] {
         let seen = import(&to, &file[..cut]);
         assert_eq!((seen.code, seen.out.as_str()), (1, ""), "{seen:?}");
         let said =
@@ -139,7 +142,7 @@ async fn a_file_that_was_cut_is_said_and_the_whole_one_brings_the_rest() {
     let seen = import(&to, &lost.collect::<String>());
     assert!(seen.code == 2 && seen.err.contains("line 701: keys: says 700, but 699 came"), "{seen:?}");
     let seen = import(&to, file.trim_end());
-    assert_eq!((seen.code, seen.out.as_str()), (0, "Imported 1 key; 699 were there already.\n"));
+    assert_eq!((seen.code, seen.out.as_str()), (0, "Imported 1 key; 699 were already stored.\n"));
     let twice = import(&to, &format!("{file}{file}"));
     assert!(twice.code == 2 && twice.err.contains("line 703: comes after the last line"), "{twice:?}");
     assert_eq!((import(&to, "").code, learned(&to)), (1, 700));
@@ -251,7 +254,7 @@ async fn a_failed_export_leaves_what_was_there_and_a_failed_read_is_said() {
     fs::write(&file, "yesterday's").unwrap();
     let lock = server.lock_store().await;
     let said = ask(&server, &["bindings", "export", "/dev/null"]);
-    assert!(said.code == 2 && said.err.contains("is no regular file"), "{said:?}");
+    assert!(said.code == 2 && said.err.contains("not a regular file"), "{said:?}");
     drop(lock);
     let nowhere = run(&["--admin", "unix:/nonexistent/admin.sock", "bindings", "export", &name], b"");
     assert_eq!((nowhere.code, fs::read_to_string(&file).unwrap()), (3, "yesterday's".to_owned()));
@@ -288,7 +291,8 @@ async fn a_file_becomes_a_database_of_two_replicas_and_a_file_again() {
     let seen = import(&replicas[0], &file);
     assert_eq!((seen.code, seen.err.as_str()), (0, ""), "{seen:?}");
     assert!(
-        seen.out.starts_with("Imported 2 keys.\nLeft alone, because this store knows 1 key otherwise: k_"),
+        seen.out
+            .starts_with("Imported 2 keys.\nSkipped 1 key, because the store has different data for the same key: k_"),
         "{seen:?}"
     );
     for replica in &replicas {

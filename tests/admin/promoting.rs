@@ -24,8 +24,8 @@ use crate::{
     together,
 };
 
-const THEN: &str = "Then set mode = \"enforce\" (in the file it changes live, see \"Changes without a restart\"; \
-                    SENTINEL_MODE=enforce needs a restart).\n";
+const THEN: &str = "Then set mode = \"enforce\": in the configuration file it needs no restart (docs/configuration.md), by \
+                    SENTINEL_MODE it does.\n";
 
 const MANY: usize = 2000;
 
@@ -88,12 +88,12 @@ async fn promote_binds_who_was_alone_and_reserves_who_was_not() {
 Would bind 1 key that one network used:
 KEY                                 HINT       NETWORKS
 {alone}  sk-l…cdef  203.0.113.7/32
-Would reserve 1 key that several networks used; nobody can use it until you say who:
+Would reserve 1 key that several networks used; every client is denied until you name the owner:
 KEY                                 HINT       NETWORKS
 {roaming}  sk-l…cdef  203.0.113.7/32, 198.51.100.9/32
-No key that has an owner was let through from elsewhere in the last 24 hours.
+No key with an owner was used by another network in the last 24 hours.
 1 to bind, 1 to reserve. Nothing was changed.
-Before or after: sentinel bindings set KEY CIDR...
+For these keys: sentinel bindings set REF CIDR...
 {THEN}"
         )
     );
@@ -124,7 +124,7 @@ Before or after: sentinel bindings set KEY CIDR...
         json!({ "dry_run": false, "keys": null, "bound": 1, "reserved": 1, "skipped": 0, "let_through": [],
             "let_through_cut": false, "in_effect": null, "now": null })
     );
-    assert_eq!(says(&sentinel, &["bindings", "promote", "--yes"]), "No observed key waits for an owner.\n");
+    assert_eq!(says(&sentinel, &["bindings", "promote", "--yes"]), "There are no observed keys to promote.\n");
     let csv = says(&sentinel, &["bindings", "promote", "--yes", "--output", "csv"]);
     assert_eq!(csv, "key_id,hint,outcome,networks,undo,refused,count\r\n");
 }
@@ -278,12 +278,12 @@ async fn a_dry_run_names_the_keys_with_an_owner_that_only_the_mode_lets_through(
         says(&sentinel, &["bindings", "promote", "--dry-run"]),
         format!(
             "\
-No observed key waits for an owner.
-Would refuse 1 key that has an owner to networks that used it in the last 24 hours:
-KEY                                 HINT       NETWORKS        REFUSED          TIMES  LAST
+There are no observed keys to promote.
+1 key with an owner used by other networks in the last 24 hours, which enforce would deny:
+KEY                                 HINT       OWNER           DENIED           TIMES  LAST
 {id}  sk-l…cdef  203.0.113.7/32  198.51.100.9/32      5  1h ago
 {id}  sk-l…cdef  203.0.113.7/32  192.0.2.1/32         2  3h ago
-Before or after: sentinel bindings set KEY CIDR...
+For these keys: sentinel bindings set REF CIDR...
 {THEN}"
         )
     );
@@ -309,5 +309,5 @@ async fn no_more_than_a_thousand_of_them_are_told_and_the_rest_is_said() {
     let document = json(&sentinel, &["bindings", "promote", "--dry-run"]);
     assert_eq!((document["let_through"].as_array().unwrap().len(), &document["let_through_cut"]), (1000, &json!(true)));
     let told = says(&sentinel, &["bindings", "promote", "--dry-run"]);
-    assert!(told.contains("\nWould refuse more than 1000 keys that have an owner "), "{}", &told[..200]);
+    assert!(told.contains("\nMore than 1000 keys with an owner used by other networks "), "{}", &told[..200]);
 }

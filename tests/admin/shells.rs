@@ -39,6 +39,6 @@ fn the_program_and_every_command_have_a_page() {
     let seen = run(&["man", "bindings", "no-such"], b"");
     assert_eq!(
         (seen.code, seen.err.as_str()),
-        (2, "error: COMMAND: there is no such command; `sentinel --help` lists them\n")
+        (2, "error: COMMAND: unknown command; `sentinel --help` lists the commands\n")
     );
 }

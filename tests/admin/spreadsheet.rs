@@ -57,7 +57,7 @@ async fn keys_are_rows_with_times_in_rfc_3339() {
         format!("key_id,hint,outcome,networks,undo,refused,count\r\n{id},sk-l…cdef,bound,203.0.113.7/32,,,\r\n")
     );
     let page = ask(&sentinel, &["bindings", "list", "--limit", "1", "--output", "csv"]);
-    assert!(page.err.starts_with("There may be more: --offset 1"), "{page:?}");
+    assert!(page.err.starts_with("There may be more: use --offset 1"), "{page:?}");
 }
 
 #[tokio::test]

@@ -66,13 +66,13 @@ async fn unbind_asks_a_person_and_does_nothing_without_a_yes() {
     let sentinel = seeded(async |store| bind(store, fingerprint(KEY), OWNER, ago(hours(1))).await).await;
     let id = id_of(KEY);
     for (args, then) in [
-        (&["unbind", &id[..12]][..], "Nobody can use it then until you say who."),
-        (&["unbind", &id, "--open"], "Whoever uses it next owns it, a thief too."),
-        (&["bindings", "set", &id, "--reserve"], "Nobody can use it then until you say who."),
+        (&["unbind", &id[..12]][..], "Every client will be denied until you name its network."),
+        (&["unbind", &id, "--open"], "The next network that uses it will own it, even an attacker's."),
+        (&["bindings", "set", &id, "--reserve"], "Every client will be denied until you name its network."),
     ] {
         for no in ["n\n", "\n", "yep\n", "\u{4}"] {
             let (code, shown) = plain(&sentinel, args, no);
-            let question = format!("{id} (sk-l…cdef): learned, 203.0.113.7/32.\n{then}\nGo on? [y/N] ");
+            let question = format!("{id} (sk-l…cdef): learned, 203.0.113.7/32.\n{then}\nContinue? [y/N] ");
             assert!(code == 1 && shown.contains(&question), "{args:?} {no:?}: {shown}");
             assert!(shown.contains("error: not confirmed; nothing was changed"), "{shown}");
         }
@@ -81,7 +81,7 @@ async fn unbind_asks_a_person_and_does_nothing_without_a_yes() {
     assert_eq!(audit(&mut client_of(&sentinel).await, "unbind").await, []);
 
     let (code, shown) = plain(&sentinel, &["unbind", &id], "y\n");
-    assert!(code == 0 && shown.contains(&format!("{id} is reserved: nobody can use it.\n")), "{shown}");
+    assert!(code == 0 && shown.contains(&format!("{id} is reserved: every client is denied.\n")), "{shown}");
     assert_eq!(decide(&sentinel, KEY, OWNER).await, "not_claimed");
 }
 
@@ -100,7 +100,7 @@ async fn nobody_is_asked_who_said_yes_or_named_the_outcome() {
         &["unbind", &id, "--open", "-y"],
     ] {
         let (code, shown) = plain(&sentinel, args, "");
-        assert!(code == 0 && !shown.contains("Go on?"), "{args:?}: {shown}");
+        assert!(code == 0 && !shown.contains("Continue?"), "{args:?}: {shown}");
     }
 }
 
@@ -112,8 +112,7 @@ async fn scripts_do_what_they_always_did_and_say_yes_to_what_is_new() {
     })
     .await;
     let id = id_of(KEY);
-    let said =
-        "error: this asks before it changes anything, and there is no terminal to ask on; --yes goes on without\n";
+    let said = "error: this command asks for confirmation, and standard input or standard error is not a terminal; use --yes\n";
     for args in [&["bindings", "promote"][..], &["undo", "1"], &["bindings", "set", &id, "--reserve"]] {
         let seen = ask(&sentinel, args);
         assert_eq!((seen.code, seen.out.as_str(), seen.err.as_str()), (2, "", said), "{args:?}");
@@ -135,9 +134,12 @@ async fn whoever_forgets_the_keys_of_a_pepper_is_asked() {
     says(&sentinel, &["pepper", "activate", &new]);
     let forget = ["pepper", "retire", &old, "--forget"];
     let (code, shown) = plain(&sentinel, &forget, "n\n");
-    assert!(code == 1 && shown.contains(&format!("under pepper {old} is forgotten")), "{shown}");
+    assert!(code == 1 && shown.contains(&format!("under pepper {old} will lose its owner")), "{shown}");
     // What was typed is echoed before the question or after it.
-    assert!(shown.contains("Go on? [y/N] ") && shown.contains("error: not confirmed; nothing was changed"), "{shown}");
+    assert!(
+        shown.contains("Continue? [y/N] ") && shown.contains("error: not confirmed; nothing was changed"),
+        "{shown}"
+    );
     assert_eq!(decide(&sentinel, KEY, THIEF).await, "ip_mismatch");
     let (code, shown) = plain(&sentinel, &forget, "y\n");
     assert!(code == 0 && shown.contains(&format!("Pepper {old} is retired")), "{shown}");
@@ -158,7 +160,7 @@ async fn undo_and_promote_say_what_they_are_about_to_do() {
     let id = id_of(KEY);
     let (code, shown) = plain(&sentinel, &["undo", "2"], "n\n");
     let question = format!(
-        "Record 2: unbind of {id} by uid:0, 1h ago: networks 203.0.113.7/32 -> reserved\nThis takes it back.\nGo on? [y/N] "
+        "Record 2: unbind of {id} by uid:0, 1h ago: networks 203.0.113.7/32 -> reserved\nThis change will be reversed.\nContinue? [y/N] "
     );
     assert!(code == 1 && shown.contains(&question), "{shown}");
     let (code, shown) = plain(&sentinel, &["undo", "2"], "yes\n");
@@ -170,7 +172,7 @@ async fn undo_and_promote_say_what_they_are_about_to_do() {
     assert!(
         code == 1
             && shown.contains(
-                "Promote 3 keys:\n  2 keys that one network used will belong to it\n  1 key that several used"
+                "Promote 3 keys:\n  2 keys used by one network: it will own the key\n  1 key used by several networks"
             ),
         "{shown}"
     );
@@ -181,7 +183,7 @@ async fn undo_and_promote_say_what_they_are_about_to_do() {
         "{shown}"
     );
     let (code, shown) = plain(&sentinel, &["bindings", "promote"], "");
-    assert!(code == 0 && shown.contains("No observed key waits for an owner."), "{shown}");
+    assert!(code == 0 && shown.contains("There are no observed keys to promote."), "{shown}");
 }
 
 #[tokio::test]
@@ -197,7 +199,7 @@ async fn colours_are_for_terminals_that_want_them() {
     for painted in ["\u{1b}[1mKIND\u{1b}[0m", "\u{1b}[31mdenied\u{1b}[0m", "\u{1b}[32mfirst_use\u{1b}[0m"] {
         assert!(audit.contains(painted), "{audit:?}");
     }
-    assert!(at(&["bindings", "list"], &[]).contains("\u{1b}[31mfor ever\u{1b}[0m"));
+    assert!(at(&["bindings", "list"], &[]).contains("\u{1b}[31mindefinite\u{1b}[0m"));
     let grey: [(&[&str], &[Variable]); 3] = [
         (&["audit", "list"], &[("NO_COLOR", "1")]),
         (&["audit", "list"], &[("TERM", "dumb")]),

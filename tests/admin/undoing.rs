@@ -113,7 +113,7 @@ async fn an_undo_says_what_is_so_now() {
         (&["ban"][..], "is no longer banned"),
         (&["ban", "--for", "9h"], "is no longer banned"),
         (&["bindings", "set", "10.0.0.0/8"], "belongs to 203.0.113.7/32"),
-        (&["bindings", "note", "whose"], "has the note of before"),
+        (&["bindings", "note", "whose"], "has its previous note"),
     ] {
         says(&sentinel, &[command, &["--key-file", "-"]].concat());
         let undo = last_record(&sentinel);

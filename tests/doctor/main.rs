@@ -1,5 +1,5 @@
-//! `sentinel doctor`: each finding provoked, and absent where all is well; the real program on a real server, facts by
-//! real Checks.
+//! `sentinel doctor`: each finding is provoked, and absent from a correct installation. Runs the real program with a real
+//! server and real checks.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "../common/mod.rs"]
@@ -17,22 +17,22 @@ use key_ip_sentinel::doctor::Code;
 use run::{Seen, run};
 use serde_json::Value;
 
-/// `sentinel doctor` with this server's configuration, for people.
+/// Runs `sentinel doctor` with the configuration of `home`.
 fn doctor(home: &Home, args: &[&str]) -> Seen {
     let config = home.config();
     run(&[&["doctor", "--config", config.to_str().unwrap()], args].concat(), b"")
 }
 
-/// What a script sees: each finding's code and severity, and what was looked at.
+/// The JSON report: each finding's code and severity, and the checks that were made.
 #[derive(Debug)]
-struct Told {
+struct Report {
     code: i32,
     findings: Vec<(String, String)>,
     texts: String,
     checked: BTreeSet<String>,
 }
 
-fn told(home: &Home, args: &[&str]) -> Told {
+fn report(home: &Home, args: &[&str]) -> Report {
     let Seen { code, out, .. } = doctor(home, &[args, &["--output", "json"]].concat());
     let report: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -42,20 +42,20 @@ fn told(home: &Home, args: &[&str]) -> Told {
         let keys: Vec<_> = finding.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["code", "fix", "seen", "severity"]);
     }
-    let told = Told {
+    let report = Report {
         code,
         findings: findings.iter().map(|it| (text(&it["code"]), text(&it["severity"]))).collect(),
         texts: findings.iter().map(|it| format!("{}\n{}\n", text(&it["seen"]), text(&it["fix"]))).collect(),
         checked: report["checked"].as_array().unwrap().iter().map(text).collect(),
     };
     let known: BTreeSet<_> = Code::ALL.map(|code| code.as_str().to_owned()).into();
-    assert!(told.checked.is_subset(&known), "{told:?}");
-    assert!(told.findings.iter().all(|(code, _)| known.contains(code)), "{told:?}");
-    told
+    assert!(report.checked.is_subset(&known), "{report:?}");
+    assert!(report.findings.iter().all(|(code, _)| known.contains(code)), "{report:?}");
+    report
 }
 
-impl Told {
-    /// Nothing but this was found, so often.
+impl Report {
+    /// The only findings are `times` of this code and severity.
     fn assert_only(&self, code: Code, severity: &str, times: usize) -> &Self {
         let expected = vec![(code.as_str().to_owned(), severity.to_owned()); times];
         assert_eq!(self.findings, expected, "{}", self.texts);

@@ -1,10 +1,10 @@
-//! What a running server's store says, provoked by real Checks.
+//! Findings about a running server, provoked by real checks.
 
 use key_ip_sentinel::doctor::Code;
 
 use crate::{
     common::{Home, Sentinel, admin::proto::unbind_request::Mode, eventually, sentinel},
-    doctor, told,
+    doctor, report,
 };
 
 const PROXY: &str = "10.0.0.2";
@@ -13,7 +13,7 @@ fn key(number: usize) -> String {
     format!("sk-doctor-{number:03}-0123456789")
 }
 
-/// First uses of so many keys, each from where `from` says.
+/// First uses of `count` keys, key N from the address `from(N)`.
 async fn first_uses(sentinel: &Sentinel, count: usize, from: impl Fn(usize) -> String) {
     for number in 0..count {
         let answer = sentinel.check().key(&key(number)).from(&from(number)).send().await;
@@ -21,7 +21,7 @@ async fn first_uses(sentinel: &Sentinel, count: usize, from: impl Fn(usize) -> S
     }
 }
 
-/// Waits until so many denials are in the audit.
+/// Waits until the audit has this number of denials.
 async fn audited(sentinel: &Sentinel, denials: u64) {
     let admin = sentinel.admin().await;
     eventually("the denials are audited", async || {
@@ -36,13 +36,13 @@ fn behind_proxy() -> Home {
 }
 
 #[tokio::test]
-async fn a_proxy_that_owns_everybodys_keys_is_found() {
+async fn a_proxy_that_owns_all_keys_is_found() {
     let sentinel = sentinel().start().await;
     first_uses(&sentinel, 25, |_| PROXY.to_owned()).await;
-    let found = told(sentinel.home(), &[]);
+    let found = report(sentinel.home(), &[]);
     assert_eq!(found.code, 1);
     found.assert_only(Code::ManyKeysOnOneNetwork, "warning", 1);
-    found.says("10.0.0.2/32 owns 25 of 25 learned keys: your proxy's, probably");
+    found.says("10.0.0.2/32 owns 25 of 25 learned keys: probably the address of a proxy");
     found.says("client_ip.source = \"metadata\" and client_ip.trusted_proxies = [\"10.0.0.2/32\"]");
     found.says("sentinel bindings list --network 10.0.0.2/32");
     let seen = doctor(sentinel.home(), &[]);
@@ -52,25 +52,25 @@ async fn a_proxy_that_owns_everybodys_keys_is_found() {
 }
 
 #[tokio::test]
-async fn an_ipv6_proxy_is_found_by_its_64_and_where_the_source_is_right_by_its_own_fix() {
+async fn an_unknown_ipv6_proxy_behind_a_known_one_is_found_by_its_64() {
     let sentinel = behind_proxy().start().await;
     for number in 0..20 {
-        // A second proxy, in front of the one that is known.
+        // A second proxy in front of the configured one.
         let check = sentinel.check().key(&key(number)).from(PROXY);
         let check = check.metadata("x-client-ip", &format!("2001:db8:0:1::{number}")).metadata("x-peer-ip", PROXY);
         assert_eq!(check.send().await.reason(), "first_use");
     }
-    let found = told(sentinel.home(), &[]);
+    let found = report(sentinel.home(), &[]);
     found.assert_only(Code::ManyKeysOnOneNetwork, "warning", 1).says("2001:db8:0:1::/64 owns 20 of 20");
     found.says("add it to client_ip.trusted_proxies");
 }
 
 #[tokio::test]
-async fn keys_of_many_addresses_are_no_finding() {
+async fn keys_of_many_addresses_are_not_a_finding() {
     let sentinel = sentinel().start().await;
     first_uses(&sentinel, 25, |number| format!("203.0.113.{number}")).await;
-    let told = told(sentinel.home(), &[]);
-    assert_eq!(told.assert_nothing().code, 0);
+    let report = report(sentinel.home(), &[]);
+    assert_eq!(report.assert_nothing().code, 0);
     let server = [
         Code::ConfigDiffers,
         Code::ManyKeysOnOneNetwork,
@@ -79,19 +79,19 @@ async fn keys_of_many_addresses_are_no_finding() {
         Code::CallerRejected,
         Code::MalformedRequest,
     ];
-    server.iter().for_each(|code| assert!(told.checked.contains(code.as_str()), "{code}: {told:?}"));
+    server.iter().for_each(|code| assert!(report.checked.contains(code.as_str()), "{code}: {report:?}"));
     let seen = doctor(sentinel.home(), &[]);
     assert_eq!((seen.code, seen.err.as_str()), (0, ""));
-    assert!(seen.out.contains("many_keys_on_one_network  no single address owns most keys\n"), "{}", seen.out);
-    assert!(seen.out.ends_with(&format!("\n{} checks, nothing found.\n", told.checked.len())), "{}", seen.out);
+    assert!(seen.out.contains("many_keys_on_one_network  no single network owns most learned keys\n"), "{}", seen.out);
+    assert!(seen.out.ends_with(&format!("\n{} checks, no findings.\n", report.checked.len())), "{}", seen.out);
 }
 
 #[tokio::test]
-async fn twenty_keys_and_half_of_all_are_many() {
+async fn twenty_keys_and_half_of_all_are_a_finding() {
     let sentinel = sentinel().start().await;
-    // One user with many keys, among as many others.
+    // One user with many keys, and as many keys of other users.
     first_uses(&sentinel, 19, |_| PROXY.to_owned()).await;
-    told(sentinel.home(), &[]).assert_nothing();
+    report(sentinel.home(), &[]).assert_nothing();
     let more = |from: std::ops::Range<usize>, address: fn(usize) -> String| {
         let sentinel = &sentinel;
         async move {
@@ -102,35 +102,35 @@ async fn twenty_keys_and_half_of_all_are_many() {
         }
     };
     more(19..20, |_| PROXY.to_owned()).await;
-    told(sentinel.home(), &[]).assert_only(Code::ManyKeysOnOneNetwork, "warning", 1).says("20 of 20");
+    report(sentinel.home(), &[]).assert_only(Code::ManyKeysOnOneNetwork, "warning", 1).says("20 of 20");
     more(20..40, |number| format!("203.0.113.{number}")).await;
-    told(sentinel.home(), &[]).assert_only(Code::ManyKeysOnOneNetwork, "warning", 1).says("20 of 40");
+    report(sentinel.home(), &[]).assert_only(Code::ManyKeysOnOneNetwork, "warning", 1).says("20 of 40");
     more(40..41, |number| format!("203.0.113.{number}")).await;
-    told(sentinel.home(), &[]).assert_nothing();
+    report(sentinel.home(), &[]).assert_nothing();
 }
 
 #[tokio::test]
-async fn keys_that_an_operator_gave_to_one_network_are_no_finding() {
+async fn pinned_keys_of_one_network_are_not_a_finding() {
     let sentinel = sentinel().start().await;
     first_uses(&sentinel, 22, |_| PROXY.to_owned()).await;
     let admin = sentinel.admin().await;
     for number in 0..22 {
         admin.unbind(&key(number), Some(Mode::To(format!("{PROXY}/32")))).await.unwrap();
     }
-    told(sentinel.home(), &[]).assert_nothing();
+    report(sentinel.home(), &[]).assert_nothing();
 }
 
 #[tokio::test]
-async fn missing_metadata_is_found_with_its_number() {
+async fn missing_metadata_is_found_with_the_number_of_denials() {
     let sentinel = behind_proxy().start().await;
     let good = sentinel.check().key(&key(0)).from(PROXY).metadata("x-client-ip", "203.0.113.7");
     assert_eq!(good.metadata("x-peer-ip", PROXY).send().await.reason(), "first_use");
-    told(sentinel.home(), &[]).assert_nothing();
+    report(sentinel.home(), &[]).assert_nothing();
     for _ in 0..3 {
         assert_eq!(sentinel.check().key(&key(0)).from(PROXY).send().await.reason(), "client_ip_unknown");
     }
     audited(&sentinel, 3).await;
-    let found = told(sentinel.home(), &[]);
+    let found = report(sentinel.home(), &[]);
     found.assert_only(Code::ClientIpUnknown, "warning", 1).says("3 denials with client_ip_unknown");
     found.says("Envoy must send initial_metadata x-client-ip and x-peer-ip").says("(now 10.0.0.0/24)");
 }
@@ -138,7 +138,7 @@ async fn missing_metadata_is_found_with_its_number() {
 #[tokio::test]
 async fn every_other_source_has_its_own_fix() {
     for (source, header, said) in [
-        ("\"xff\"", None, "each must write a bare address into x-forwarded-for"),
+        ("\"xff\"", None, "each proxy must write a bare address into x-forwarded-for"),
         ("\"header\"", Some("\"cf-connecting-ip\""), "send cf-connecting-ip once"),
     ] {
         let home = behind_proxy().set("client_ip.source", source);
@@ -146,23 +146,23 @@ async fn every_other_source_has_its_own_fix() {
         let sentinel = home.start().await;
         assert_eq!(sentinel.check().key(&key(0)).from(PROXY).send().await.reason(), "client_ip_unknown");
         audited(&sentinel, 1).await;
-        told(sentinel.home(), &[]).assert_only(Code::ClientIpUnknown, "warning", 1).says(said);
+        report(sentinel.home(), &[]).assert_only(Code::ClientIpUnknown, "warning", 1).says(said);
     }
     let sentinel = sentinel().start().await;
     assert_eq!(sentinel.check().key(&key(0)).on_pipe("/run/x").send().await.reason(), "client_ip_unknown");
     audited(&sentinel, 1).await;
-    told(sentinel.home(), &[]).assert_only(Code::ClientIpUnknown, "warning", 1).says("not on a pipe");
+    report(sentinel.home(), &[]).assert_only(Code::ClientIpUnknown, "warning", 1).says("not on a pipe");
 }
 
 #[tokio::test]
-async fn callers_networks_and_messages_that_are_refused_are_found() {
+async fn denials_by_caller_network_and_message_are_found() {
     let sentinel = sentinel().set("client_ip.unclaimable", "[\"10.0.0.0/8\"]").start().await;
     assert_eq!(sentinel.check().key(&key(0)).from(PROXY).send().await.reason(), "unclaimable_network");
     let route = sentinel.check().key(&key(0)).extension("sentinel.no_such", "x");
     assert_eq!(route.send().await.reason(), "malformed_request");
-    assert_eq!(sentinel.check().send().await.reason(), "no_key", "what clients do wrong is no finding");
+    assert_eq!(sentinel.check().send().await.reason(), "no_key", "a fault of a client is not a finding");
     audited(&sentinel, 3).await;
-    let found = told(sentinel.home(), &[]);
+    let found = report(sentinel.home(), &[]);
     let codes: Vec<_> = found.findings.iter().map(|(code, _)| code.as_str()).collect();
     assert_eq!(codes, ["unclaimable_network", "malformed_request"], "{}", found.texts);
 
@@ -170,14 +170,14 @@ async fn callers_networks_and_messages_that_are_refused_are_found() {
     crate::chmod(&sentinel.home().path().join("caller-token"), 0o600);
     assert_eq!(sentinel.check().key(&key(0)).send().await.reason(), "caller_rejected");
     audited(&sentinel, 1).await;
-    let found = told(sentinel.home(), &[]);
+    let found = report(sentinel.home(), &[]);
     found.assert_only(Code::CallerRejected, "warning", 1).says("x-sentinel-token");
 }
 
 #[tokio::test]
-async fn a_server_with_other_settings_is_found() {
+async fn a_server_with_different_settings_is_found() {
     let sentinel = sentinel().set("client_ip.trusted_proxies", "[\"10.0.0.0/24\"]").start().await;
-    told(sentinel.home(), &[]).assert_nothing();
+    report(sentinel.home(), &[]).assert_nothing();
     let file = sentinel.home().config();
     let text = std::fs::read_to_string(&file).unwrap();
     let edited = text.replace("10.0.0.0/24", "10.0.1.0/24") + "client_ip.source = \"xff\"\n";
@@ -185,14 +185,14 @@ async fn a_server_with_other_settings_is_found() {
     std::fs::write(&other, &edited).unwrap();
     let seen = crate::run::run(&["doctor", "--config", other.to_str().unwrap(), "--output", "json"], b"");
     assert_eq!(seen.code, 1, "{seen:?}");
-    let told = seen.out.replace("\\\"", "\"");
+    let report = seen.out.replace("\\\"", "\"");
     for said in [
         "\"code\": \"config_differs\"",
         "client_ip.source is \"peer\" there, \"xff\" here",
         "client_ip.trusted_proxies is \"10.0.0.0/24\" there, \"10.0.1.0/24\" here",
         "restart `sentinel serve`",
     ] {
-        assert!(told.contains(said), "{said}: {told}");
+        assert!(report.contains(said), "{said}: {report}");
     }
-    assert!(!told.contains("the profiles"), "{told}");
+    assert!(!report.contains("the profiles"), "{report}");
 }

@@ -41,7 +41,7 @@ async fn a_store_that_is_away_is_waited_for_and_redis_is_not_believed_meanwhile(
     let asked = metric(&late, "sentinel_cache_requests_total{tier=\"redis\",outcome=\"hit\"}").await;
     assert_eq!(asked, 0.0);
     assert_eq!(
-        told(&late, &["WARN", "store.url: the store is not there yet", "onnection refused"]).len(),
+        told(&late, &["WARN", "store.url: cannot connect to the store yet", "onnection refused"]).len(),
         1,
         "{}",
         late.log()
@@ -52,7 +52,7 @@ async fn a_store_that_is_away_is_waited_for_and_redis_is_not_believed_meanwhile(
     assert_eq!(late.health("").await, ServingStatus::Serving);
     assert_eq!(reason(&late, KEY, THIEF).await, "ip_mismatch");
     assert_eq!(reason(&late, KEY, OWNER).await, "bound");
-    assert_eq!(told(&late, &["INFO", "the store is there"]).len(), 1);
+    assert_eq!(told(&late, &["INFO", "connected to the store"]).len(), 1);
     late.stop().await;
 }
 
@@ -63,7 +63,7 @@ async fn a_store_that_hangs_at_the_start_is_told_and_waited_for() {
     postgres.pause();
     let sentinel = replica(&url).set("store.failsafe", "\"open\"").listen().await;
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "store_unavailable");
-    let line = ["WARN", "the store is not there yet", "no answer in time"];
+    let line = ["WARN", "cannot connect to the store yet", "no answer in time"];
     eventually("it is told", async || (told(&sentinel, &line).len() == 1).then_some(())).await;
     assert!(!is_ready(&sentinel).await);
     postgres.resume();
@@ -79,11 +79,11 @@ async fn a_store_without_a_connection_for_us_is_told_and_waited_for() {
     let url = postgres.database().await;
     postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT 1").await;
     let sentinel = replica(&url).listen().await;
-    let line = ["WARN", "the store is not there yet", "too many connections for role"];
+    let line = ["WARN", "cannot connect to the store yet", "too many connections for role"];
     eventually("it is told", async || (told(&sentinel, &line).len() == 1).then_some(())).await;
     let refusals = async || postgres.log().matches("FATAL:  too many connections for role").count();
     eventually("it tries", async || (refusals().await >= 6).then_some(())).await;
-    assert_eq!(told(&sentinel, &["the store is there"]), [""; 0], "it is not, for the poll");
+    assert_eq!(told(&sentinel, &["connected to the store"]), [""; 0], "it is not, for the poll");
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "store_unavailable");
     postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT -1").await;
     ready(&sentinel, true).await;

@@ -1,4 +1,4 @@
-//! Who may touch what a running server makes, whatever umask it was started with, and what it refuses to start on.
+//! The permissions of the files that a server creates, under any umask, and the permissions that stop its start.
 
 use std::{
     fs,
@@ -9,21 +9,21 @@ use std::{
 use crate::common::{Home, sentinel};
 use nix::unistd::{Gid, Group, Uid};
 
-/// Starts a program as the most careless service manager would.
-const CARELESS: [&str; 3] = ["/bin/sh", "-c", "umask 000; exec \"$0\" \"$@\""];
+/// Starts a program with umask 000.
+const UMASK_000: [&str; 3] = ["/bin/sh", "-c", "umask 000; exec \"$0\" \"$@\""];
 
 fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).mode() & 0o7777
 }
 
-/// All that is below `folder` and not a socket.
-fn files(folder: &Path) -> Vec<std::path::PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect()
+/// The regular files in `directory`.
+fn files(directory: &Path) -> Vec<std::path::PathBuf> {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect()
 }
 
 #[tokio::test]
-async fn everything_a_server_makes_is_its_own_whatever_the_umask() {
-    let home = sentinel().on_sqlite().unset("pepper.secrets").unset("listen.admin").on_unix_socket().under(&CARELESS);
+async fn a_server_creates_private_files_under_any_umask() {
+    let home = sentinel().on_sqlite().unset("pepper.secrets").unset("listen.admin").on_unix_socket().under(&UMASK_000);
     let data = home.data_dir();
     let sentinel = home.start().await;
     assert_eq!(sentinel.check().key("sk-0123456789").send().await.reason(), "first_use");
@@ -33,17 +33,17 @@ async fn everything_a_server_makes_is_its_own_whatever_the_umask() {
     }
     assert_eq!(files(&data).len(), 5, "{:?}", files(&data));
     assert_eq!(mode(&data.join("admin.sock")), 0o600);
-    // The mode of a socket is set after it was made: until then only the umask keeps others out.
+    // The mode of a socket is set after it is created: until then only the umask protects it.
     let status = fs::read_to_string(format!("/proc/{}/status", sentinel.pid())).unwrap();
     assert!(status.lines().any(|line| line == "Umask:\t0077"), "{status}");
     sentinel.stop().await;
 }
 
-/// A group that is not the one that files get anyway.
+/// A group other than the default one of new files.
 fn other_group() -> Group {
     let mut ids: Vec<Gid> = nix::unistd::getgroups().unwrap();
     if Uid::effective().is_root() {
-        // Root may give a file to any group.
+        // Root may use any group.
         ids.extend((1..100).map(Gid::from_raw));
     }
     let others = ids.into_iter().filter(|id| *id != Gid::effective());
@@ -52,9 +52,9 @@ fn other_group() -> Group {
 }
 
 #[tokio::test]
-async fn the_checks_socket_has_the_mode_and_the_group_of_the_configuration() {
+async fn the_grpc_socket_has_the_configured_mode_and_group() {
     let group = other_group();
-    let home = sentinel().on_sqlite().on_unix_socket().under(&CARELESS);
+    let home = sentinel().on_sqlite().on_unix_socket().under(&UMASK_000);
     let socket = home.path().join("grpc.sock");
     let sentinel = home.start().await;
     assert_eq!(mode(&socket), 0o660);
@@ -72,25 +72,25 @@ async fn the_checks_socket_has_the_mode_and_the_group_of_the_configuration() {
 #[tokio::test]
 async fn a_group_that_does_not_exist_ends_the_start() {
     let home = sentinel().on_unix_socket().set("listen.grpc_group", "\"no-such-group\"");
-    let error = refusal(&home).await;
+    let error = start_error(&home).await;
     assert!(error.contains("listen.grpc_group: there is no group \"no-such-group\""), "{error}");
 }
 
 /// Why the server did not start.
-async fn refusal(home: &Home) -> String {
-    let mut refused = home.spawn();
-    assert_eq!(refused.wait().await.code(), Some(1), "{}", refused.stderr());
-    refused.stderr().lines().last().unwrap().to_owned()
+async fn start_error(home: &Home) -> String {
+    let mut server = home.spawn();
+    assert_eq!(server.wait().await.code(), Some(1), "{}", server.stderr());
+    server.stderr().lines().last().unwrap().to_owned()
 }
 
 #[tokio::test]
-async fn a_data_folder_that_others_may_enter_is_refused_and_left_as_it_is() {
+async fn a_data_directory_with_a_wrong_mode_is_rejected_and_not_changed() {
     let home = sentinel();
     let data = home.data_dir();
     fs::create_dir(&data).unwrap();
     for looser in [0o755, 0o750, 0o701, 0o770, 0o710, 0o740, 0o777] {
         fs::set_permissions(&data, fs::Permissions::from_mode(looser)).unwrap();
-        let error = refusal(&home).await;
+        let error = start_error(&home).await;
         assert_eq!(error, format!("error: data_dir {} has mode {looser:04o}; it must be 0700", data.display()));
         assert_eq!((mode(&data), fs::read_dir(&data).unwrap().count()), (looser, 0));
     }
@@ -99,22 +99,23 @@ async fn a_data_folder_that_others_may_enter_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_data_folder_of_another_user_is_refused_and_left_as_it_is() {
+async fn a_data_directory_of_another_user_is_rejected_and_not_changed() {
     let home = sentinel();
     let data = home.data_dir();
-    let we = Uid::effective();
-    let (home, data) = if we.is_root() {
+    let own = Uid::effective();
+    let (home, data) = if own.is_root() {
         fs::create_dir(&data).unwrap();
         fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
         chown(&data, Some(65_534), None).unwrap();
         (home, data)
     } else {
-        // Root's.
+        // Owned by root.
         (home.set("data_dir", "\"/\""), "/".into())
     };
     let owner = fs::metadata(&data).unwrap().uid();
-    let error = refusal(&home).await;
+    let error = start_error(&home).await;
     let data = data.display();
-    assert_eq!(error, format!("error: data_dir {data} belongs to uid {owner}, this process runs as {we}"));
+    let expected = format!("error: data_dir {data} belongs to uid {owner}, but this process runs as uid {own}; ");
+    assert!(error.starts_with(&expected), "{error}");
     assert!(!home.database().exists());
 }

@@ -1,7 +1,7 @@
-//! Every help text and every usage error, word by word, as files below tests/snapshots/.
+//! Snapshots of every help text and usage error, in tests/snapshots/.
 //!
-//! `SENTINEL_UPDATE_SNAPSHOTS=1 cargo test --test program snapshots` writes them anew; the diff is then for somebody to read.
-//! What a server refuses is in the tests of the admin API.
+//! `SENTINEL_UPDATE_SNAPSHOTS=1 cargo test --test program snapshots` updates them; read the diff. The errors of a server are
+//! in the tests of the admin API.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,20 @@ use crate::run::{Seen, run};
 
 const NOWHERE: &str = "unix:/nonexistent/admin.sock";
 
-/// The help of this command and of all below it.
+/// Collects the help of this command and of its subcommands.
 fn helps(command: &[&str], found: &mut BTreeMap<String, String>) {
     let Seen { code, out, err } = run(&[command, &["--help"]].concat(), b"");
     assert_eq!((code, err.as_str()), (0, ""), "{command:?}");
     assert!(out.lines().all(|line| line.chars().count() <= 100 && line.trim_end() == line), "{command:?}: {out}");
     let below = out.split("\nCommands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
-    // A line that goes on is indented further.
+    // A continuation line is indented further.
     let names = below.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     for name in names.filter(|name| !name.is_empty() && *name != "help") {
         helps(&[command, &[name]].concat(), found);
     }
     if below.is_empty() {
         assert!(out.contains("\nExamples:\n"), "{command:?}: {out}");
-        assert!(out.contains("Changes: "), "{command:?} does not say what it changes: {out}");
+        assert!(out.contains("Changes: "), "{command:?} has no line about its changes: {out}");
     }
     let name = [&["sentinel"], command].concat().join("-");
     found.insert(format!("{name}.txt"), out);

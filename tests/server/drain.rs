@@ -155,6 +155,15 @@ async fn a_continuous_load_through_sigterm_loses_no_check() {
     assert!(status.success() && !log.contains("still open"), "{log}");
 }
 
+/// The log writer used to end with the background tasks, before this line.
+#[tokio::test]
+async fn the_last_log_line_says_that_the_server_stopped() {
+    let sentinel = sentinel().start().await;
+    sentinel.signal(SIGTERM);
+    let (status, log, _) = sentinel.ended().await;
+    assert!(status.success() && log.lines().last().is_some_and(|line| line.contains("\"stopped\"")), "{log}");
+}
+
 #[tokio::test]
 async fn what_never_ends_is_cut_at_the_deadline() {
     let sentinel = sentinel().set("drain.deadline", "\"50ms\"").start().await;

@@ -110,7 +110,7 @@ async fn a_bad_file_keeps_the_running_settings_and_says_so() {
     assert_eq!(metric(&sentinel, "sentinel_config_last_reload_ok").await, 0.0);
     eventually("the log tells the fault", async || {
         let log = sentinel.log();
-        (log.contains("the running one stays") && log.contains("binding.prefix_v4")).then_some(())
+        (log.contains("the current settings stay in use") && log.contains("binding.prefix_v4")).then_some(())
     })
     .await;
     rewrite(&sentinel, |text| text.replace("binding.prefix_v4 = 99\n", ""), "applied").await;

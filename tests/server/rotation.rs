@@ -144,7 +144,7 @@ async fn owners_and_bans_outlive_a_whole_rotation() {
     moved(&sentinel, PEPPER).await;
     assert_eq!(decide(&sentinel, "sk-owned-0123456789", OWNER).await, "bound");
     let (code, text) = pepper(&sentinel, &["retire", &id(PEPPER)]).await;
-    assert!(code == Some(0) && text.contains("is retired: its secret can go"), "{text}");
+    assert!(code == Some(0) && text.contains("is retired. Remove its secret"), "{text}");
     let home = sentinel.stop().await;
 
     let sentinel = listing(home, &[NEW]).start().await;

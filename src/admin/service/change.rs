@@ -124,7 +124,8 @@ fn lasting(lasting: Option<i64>, until: Option<i64>, now: Timestamp) -> Result<O
     match millis {
         0 => Ok(None),
         1..=MAX_LASTING_MS => Ok(Some(Duration::from_millis(millis.unsigned_abs()))),
-        _ => Err(FieldError::new("lasting_ms", "must be 0 (for ever) to 100 years")),
+        ..0 => Err(FieldError::new("lasting_ms", "must not be negative")),
+        _ => Err(FieldError::new("lasting_ms", "must be at most 100 years")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the system says of the paths of the configuration.
+//! Reads the metadata of the configuration's paths.
 
 use std::{
     fs, io,
@@ -11,35 +11,31 @@ use nix::unistd::{self, Gid, Uid};
 use crate::{
     app::pepper,
     config::{Config, SecretFile, Store},
-    doctor::{Code, Entry, Group, Host, Place, Secret, Socket},
+    doctor::{Code, Group, Host, InspectedPath, Metadata, Secret, Socket},
     net::listen::{Access, Address, folder},
 };
 
-pub(super) fn look(config: &Config) -> Host {
+pub(super) fn inspect(config: &Config) -> Host {
     let Config { data_dir, store, peppers, secret_files, .. } = config;
-    // Beside configured ones it counts where it is.
-    let counts = peppers.is_none() || pepper::file(data_dir).exists();
-    let generated = counts.then(|| own(Code::PepperPermissions, "the pepper", &pepper::file(data_dir)));
-    let configured = secret_files.iter().map(|SecretFile { name, path }| match *name {
-        "listen.caller_token_file" => given(Code::CallerTokenPermissions, name, path),
-        "store.url_file" => given(Code::DatabasePermissions, name, path),
-        _ => given(Code::PepperPermissions, name, path),
-    });
+    // A generated pepper is listed beside configured ones.
+    let is_used = peppers.is_none() || pepper::file(data_dir).exists();
+    let generated = is_used.then(|| generated(Code::PepperPermissions, "the pepper", &pepper::file(data_dir)));
+    let configured = secret_files.iter().map(|SecretFile { name, path }| configured(code_of(name), name, path));
     let database = match store {
-        Store::Sqlite(path) => Some(own(Code::DatabasePermissions, "the database", path)),
+        Store::Sqlite(path) => Some(self::generated(Code::DatabasePermissions, "the database", path)),
         Store::Postgres(_) => None,
     };
     let private = Access { mode: 0o600, group: None };
     Host {
         uid: Uid::effective().as_raw(),
-        // Without the supplementary ones a Secret is told rather than passed over.
+        // An error leaves the supplementary groups out, which can only add a finding.
         groups: unistd::getgroups()
             .unwrap_or_default()
             .into_iter()
             .chain([Gid::effective()])
             .map(Gid::as_raw)
             .collect(),
-        data_dir: place("data_dir", data_dir),
+        data_dir: path_of("data_dir", data_dir),
         secrets: generated.into_iter().chain(configured).chain(database).collect(),
         grpc: match &config.listen.grpc {
             Address::Unix(path) => {
@@ -51,36 +47,46 @@ pub(super) fn look(config: &Config) -> Host {
     }
 }
 
-fn own(code: Code, name: &'static str, path: &Path) -> Secret {
-    Secret { is_given: false, ..given(code, name, path) }
+fn code_of(setting: &str) -> Code {
+    match setting {
+        "listen.caller_token_file" => Code::CallerTokenPermissions,
+        "store.url_file" | "redis.url_file" => Code::DatabasePermissions,
+        _ => Code::PepperPermissions,
+    }
 }
 
-fn given(code: Code, name: &'static str, path: &Path) -> Secret {
-    Secret { code, is_given: true, file: place(name, path), folder: place(name, folder(path)) }
+/// A file that the server made.
+fn generated(code: Code, name: &'static str, path: &Path) -> Secret {
+    Secret { is_configured: false, ..configured(code, name, path) }
+}
+
+/// A file that a setting names.
+fn configured(code: Code, name: &'static str, path: &Path) -> Secret {
+    Secret { code, is_configured: true, file: path_of(name, path), directory: path_of(name, folder(path)) }
 }
 
 fn socket(code: Code, name: &'static str, path: &Path, access: &Access) -> Socket {
     let gid = |name: &str| unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
     Socket {
         code,
-        socket: place(name, path),
-        folder: place(name, folder(path)),
+        socket: path_of(name, path),
+        directory: path_of(name, folder(path)),
         mode: access.mode,
         group: access.group.as_ref().map(|name| Group { name: name.clone(), gid: gid(name) }),
     }
 }
 
-fn place(name: &'static str, path: &Path) -> Place {
-    let found = match fs::metadata(path) {
-        Ok(found) => Ok(Some(Entry {
+fn path_of(name: &'static str, path: &Path) -> InspectedPath {
+    let metadata = match fs::metadata(path) {
+        Ok(found) => Ok(Some(Metadata {
             uid: found.uid(),
             gid: found.gid(),
             mode: found.mode() & 0o7777,
-            is_folder: found.is_dir(),
+            is_directory: found.is_dir(),
             is_socket: found.file_type().is_socket(),
         })),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(cause.to_string()),
     };
-    Place { name, path: path.to_owned(), found }
+    InspectedPath { name, path: path.to_owned(), metadata }
 }

@@ -1,4 +1,4 @@
-//! `sentinel doctor`: gathers the facts that [`crate::doctor`] judges, and changes nothing.
+//! `sentinel doctor`: gathers the facts that [`crate::doctor`] checks. Changes nothing.
 
 mod host;
 
@@ -12,7 +12,7 @@ use super::{
     client::ask,
     failure::Failure,
     json,
-    session::{emit, running},
+    session::{build_runtime, emit},
     show,
 };
 use crate::{
@@ -22,24 +22,24 @@ use crate::{
     files,
 };
 
-/// Envoy's largest files are far below.
+/// In bytes. Far above the size of real Envoy files.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// Looks at this machine, at `envoy`'s files and at the server at `socket`, and prints what is wrong.
+/// Checks this machine, the `envoy` files and the server at `socket`, and prints the findings.
 pub(super) fn run(config: Config, socket: &Path, envoy: &[PathBuf], output: Output) -> Result<(), Failure> {
     let files = envoy.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let mut report = Report::default();
-    host::look(&config).examine(&mut report);
+    host::inspect(&config).check(&mut report);
     let Config { client_ip, credentials, listen, settings, .. } = config;
     let setup = Setup { client_ip, credentials, callers: listen.callers, check_deadline: settings.check_deadline };
-    let runtime = running(&mut tokio::runtime::Builder::new_current_thread())?;
-    let asked = runtime.block_on(ask(socket, async |api| api.get_diagnosis(GetDiagnosisRequest {}).await));
-    let asked = asked.map(|answer| diagnosis(answer).examine(&setup, &mut report));
-    files.iter().for_each(|file| file.examine(&setup, &mut report));
-    // What was found here is worth telling where nobody answers, and just then.
-    emit(output, || show::report(&report, asked.is_ok()), || json::report(&report), String::new)?;
-    asked?;
-    if report.findings().is_empty() { Ok(()) } else { Err(Failure::Found) }
+    let runtime = build_runtime(&mut tokio::runtime::Builder::new_current_thread())?;
+    let answer = runtime.block_on(ask(socket, async |api| api.get_diagnosis(GetDiagnosisRequest {}).await));
+    let server = answer.map(|answer| diagnosis(answer).check(&setup, &mut report));
+    files.iter().for_each(|file| file.check(&setup, &mut report));
+    // Printed even if the server did not answer: the local findings may be the reason.
+    emit(output, || show::report(&report, server.is_ok()), || json::report(&report), String::new)?;
+    server?;
+    if report.findings().is_empty() { Ok(()) } else { Err(Failure::Findings) }
 }
 
 fn read(path: &Path) -> Result<EnvoyFile, Failure> {

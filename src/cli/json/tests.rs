@@ -1,4 +1,4 @@
-//! Every answer as scripts get it: with all that it can hold, and with no more than a server always says.
+//! Snapshots of the JSON of every answer: once with all optional values, once without.
 
 #[path = "../../../tests/common/snapshot.rs"]
 mod snapshot;
@@ -45,14 +45,14 @@ fn full_key() -> Key {
     }
 }
 
-/// Reserved, and with every part, but nothing in them.
+/// A reserved key whose parts are all present and empty.
 fn bare_key() -> Key {
     let binding = Some(Binding { state: text("pinned"), ..Binding::default() });
     let (ban, life) = (Some(Ban { actor: text("uid:0"), ..Ban::default() }), Some(Life::default()));
     Key { key_id: text(ID), binding, ban, life, ..Key::default() }
 }
 
-fn refused() -> RefusedNetwork {
+fn denied_network() -> RefusedNetwork {
     RefusedNetwork { network: text("198.51.100.1/32"), count: 4, last_at_ms: 5, would_deny: 6 }
 }
 
@@ -80,14 +80,14 @@ fn keys() -> [(&'static str, Vec<Value>); 3] {
         key: Some(full_key()),
         before: Some(seen.clone()),
         revision: 9,
-        refused: vec![refused()],
+        refused: vec![denied_network()],
         now_ms: 10,
         in_effect: true,
         record: 17,
         detail: text("changed"),
     };
     let listed = ListKeysResponse { keys: vec![full_key(), bare_key(), seen, unknown], now_ms: 7 };
-    let one_key = GetKeyResponse { key: Some(full_key()), now_ms: 7, refused: vec![refused()] };
+    let one_key = GetKeyResponse { key: Some(full_key()), now_ms: 7, refused: vec![denied_network()] };
     [
         ("bindings_list", vec![message(&listed), message(&ListKeysResponse::default())]),
         ("bindings_show", vec![message(&one_key), message(&GetKeyResponse::default())]),
@@ -113,20 +113,20 @@ fn moved() -> [(&'static str, Vec<Value>); 3] {
         record: 18,
     };
     let bare = PromotedKey { key_id: text(ID), outcome: text("skipped"), ..PromotedKey::default() };
-    let walked = Walked {
+    let promotion = Promotion {
         dry_run: false,
         keys: vec![promoted_key, bare],
         let_through: vec![
-            LetThroughKey { key: Some(full_key()), refused: vec![refused()] },
+            LetThroughKey { key: Some(full_key()), refused: vec![denied_network()] },
             LetThroughKey { key: Some(bare_key()), refused: Vec::new() },
         ],
         end,
     };
-    let dry = Walked { dry_run: true, keys: Vec::new(), let_through: Vec::new(), end: PromoteEnd::default() };
+    let dry = Promotion { dry_run: true, keys: Vec::new(), let_through: Vec::new(), end: PromoteEnd::default() };
     [
         ("bindings_export", vec![exported(3, Path::new("keys.jsonl"))]),
         ("bindings_import", vec![message(&some), message(&ImportKeysResponse::default())]),
-        ("bindings_promote", vec![promoted(&walked), promoted(&dry)]),
+        ("bindings_promote", vec![promoted(&promotion), promoted(&dry)]),
     ]
 }
 
@@ -221,7 +221,7 @@ fn judged() -> [(&'static str, Vec<Value>); 2] {
         denied: vec![denials],
     };
     let mut findings = Report::default();
-    diagnosis.examine(&setup, &mut findings);
+    diagnosis.check(&setup, &mut findings);
     [
         ("explain", vec![explained(&allowed), explained(&denied)]),
         ("doctor", vec![report(&findings), report(&Report::default())]),
@@ -229,7 +229,7 @@ fn judged() -> [(&'static str, Vec<Value>); 2] {
 }
 
 #[test]
-fn every_answer_is_what_scripts_know() {
+fn the_json_of_every_answer() {
     let documents = keys().into_iter().chain(moved()).chain(server()).chain(judged());
     let text = |values: Vec<Value>| values.iter().map(|value| format!("{value:#}\n")).collect::<String>();
     let found: BTreeMap<_, _> = documents.map(|(name, values)| (format!("{name}.json"), text(values))).collect();

@@ -1,4 +1,4 @@
-//! What happened, and what takes it back.
+//! Audit records, and the commands that reverse them.
 
 use super::{
     table::{Cell, table},
@@ -10,10 +10,10 @@ use crate::{
     cli::screen::{Paint, Screen},
 };
 
-/// As wide as `pepper_activated`, the longest kind.
-const KIND: usize = 16;
+/// The width of `pepper_activated`, the longest kind.
+const KIND_WIDTH: usize = 16;
 
-/// One line a record. `filtered` says that there may be others.
+/// One line per record. `filtered` selects the text for an empty list.
 pub(in crate::cli) fn records(answer: &ListAuditResponse, filtered: bool, screen: Screen) -> String {
     if answer.records.is_empty() {
         return if filtered { "No audit record matches.\n" } else { "No audit records yet.\n" }.to_owned();
@@ -28,30 +28,30 @@ pub(in crate::cli) fn records(answer: &ListAuditResponse, filtered: bool, screen
             record.count.to_string().into(),
             or_nothing(&record.actor).into(),
             if record.undoable { undo(record.record) } else { NOTHING.to_owned() }.into(),
-            or_nothing(what(record)).into(),
+            or_nothing(reason_or_detail(record)).into(),
             or_nothing(&record.decision_id).into(),
         ]
     });
     table([">RECORD", "TIME", "KIND", "KEY", "NETWORK", ">TIMES", "BY", "UNDO", "WHAT", "?DECISION"], rows, screen)
 }
 
-/// The command that takes the change of this record back.
+/// The command that reverses the change of this record.
 pub(in crate::cli) fn undo(record: i64) -> String {
     format!("sentinel undo {record}")
 }
 
 /// The question before an undo.
-pub(in crate::cli) fn to_undo(record: &AuditRecord, now: i64) -> String {
+pub(in crate::cli) fn undo_question(record: &AuditRecord, now: i64) -> String {
     let AuditRecord { record: number, kind, key_id, actor, .. } = record;
     let age = time::ago(now.saturating_sub(record.last_at_ms));
     format!(
-        "Record {number}: {kind} of {key_id} by {}, {age}: {}\nThis takes it back.",
+        "Record {number}: {kind} of {key_id} by {}, {age}: {}\nThis change will be reversed.",
         or_nothing(actor),
-        what(record)
+        reason_or_detail(record)
     )
 }
 
-fn what(record: &AuditRecord) -> &str {
+fn reason_or_detail(record: &AuditRecord) -> &str {
     if record.reason.is_empty() { &record.detail } else { &record.reason }
 }
 
@@ -63,17 +63,17 @@ fn kind(word: &str) -> Cell {
     }
 }
 
-/// One line, wide enough for what is to come.
+/// One line of a stream, with fixed column widths, because later records are not known.
 pub(in crate::cli) fn record(record: &AuditRecord, screen: Screen) -> String {
     format!(
         "{:>7}  {}  {}  {:34}  {:18}  {:>6}  {:8}  {}\n",
         record.record,
         time::moment(record.last_at_ms),
-        kind(&record.kind).pad(KIND).show(screen),
+        kind(&record.kind).pad(KIND_WIDTH).show(screen),
         or_nothing(&record.key_id),
         or_nothing(&record.network),
         record.count,
         or_nothing(&record.actor),
-        or_nothing(what(record)),
+        or_nothing(reason_or_detail(record)),
     )
 }

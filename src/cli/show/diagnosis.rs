@@ -1,25 +1,25 @@
-//! What is wrong with a set-up, one block a finding.
+//! The report of `doctor`, one block per finding.
 
 use super::text::vertical;
 use crate::doctor::{Finding, Report};
 
-/// As wide as the help is.
+/// The width of the help.
 const WIDTH: usize = 100;
 
-/// What `doctor` found; where that is nothing, what it looked at. `answered` says whether a server has.
+/// The findings; without findings, the checks that were made. `answered` is whether a server answered.
 pub(in crate::cli) fn report(report: &Report, answered: bool) -> String {
     let checks = report.checked().count();
-    let alone = if answered { "" } else { " The server has not answered." };
+    let unanswered = if answered { "" } else { " The server did not answer." };
     if report.findings().is_empty() {
-        let pairs: Vec<_> = report.checked().map(|code| (code.as_str(), code.promise().to_owned())).collect();
-        return format!("{}\n{checks} checks, nothing found.{alone}\n", vertical(&pairs));
+        let pairs: Vec<_> = report.checked().map(|code| (code.as_str(), code.good_state().to_owned())).collect();
+        return format!("{}\n{checks} checks, no findings.{unanswered}\n", vertical(&pairs));
     }
     let blocks: String = report.findings().iter().map(block).collect();
     let found = match report.findings().len() {
         1 => "1 finding".to_owned(),
         more => format!("{more} findings"),
     };
-    format!("{blocks}{checks} checks, {found}.{alone}\n")
+    format!("{blocks}{checks} checks, {found}.{unanswered}\n")
 }
 
 fn block(finding: &Finding) -> String {
@@ -27,7 +27,7 @@ fn block(finding: &Finding) -> String {
     format!("{code} ({})\n{}{}\n", severity.as_str(), wrapped("  ", seen), wrapped("  fix: ", fix))
 }
 
-/// A fix may be long; a path in it stays whole.
+/// Wraps at blanks, so that a path stays whole.
 fn wrapped(label: &str, text: &str) -> String {
     let mut lines = vec![label.to_owned()];
     for word in text.split(' ') {

@@ -1,4 +1,4 @@
-//! What would be decided of a request, one step a line.
+//! The decision about a request, one step per line.
 
 use super::{
     keys,
@@ -9,7 +9,7 @@ use crate::{
     cli::screen::{Paint, Screen},
 };
 
-const NOT_ASKED: &str = "not asked: decided before";
+const NOT_LOOKED_UP: &str = "not looked up: an earlier rule decided";
 const NO_ANSWER: &str = "? (the store did not answer)";
 
 /// A server's answer to `explain`.
@@ -25,7 +25,7 @@ pub(in crate::cli) fn explained(answer: &ExplainResponse, screen: Screen) -> Str
     pairs.push(("profile", answer.profile.clone()));
     pairs.extend(answer.carriers.iter().map(|it| ("carrier", carrier(it))));
     if answer.carriers.is_empty() {
-        pairs.push(("carrier", "none of the profile's is there".to_owned()));
+        pairs.push(("carrier", "the request has no carrier of this profile".to_owned()));
     }
     let key = answer.key.clone().unwrap_or_default();
     pairs.push(("key", or_nothing(&key.key_id).to_owned()));
@@ -42,7 +42,7 @@ pub(in crate::cli) fn explained(answer: &ExplainResponse, screen: Screen) -> Str
 fn verdict(answer: &ExplainResponse, screen: Screen) -> String {
     let (allowed, denied) = (screen.paint("allowed", Paint::Allowed), screen.paint("denied", Paint::Denied));
     let would = match answer.would_deny {
-        true => format!(" only because the mode is observe; enforcing it would be {denied}"),
+        true => format!(" only because the mode is observe; with mode = \"enforce\" it would be {denied}"),
         false => String::new(),
     };
     let word = if answer.allowed { allowed } else { denied };
@@ -57,16 +57,16 @@ fn carrier(carrier: &ExplainedCarrier) -> String {
     let ExplainedCarrier { carrier, form, holds } = carrier;
     let holds = match holds.as_str() {
         "key" => "the key",
-        "another_key" => "another key than before",
-        "placeholder" => "a placeholder, which is no key",
+        "another_key" => "a different key",
+        "placeholder" => "a placeholder, not a key",
         "malformed" => "not exactly a key of this profile",
         "repeated" => "more than one value",
-        "exempt" => "not judged, by credentials.passthrough",
+        "exempt" => "not read, because of credentials.passthrough",
         other => other,
     };
     let form = match form.as_str() {
         "" => String::new(),
-        "disguised" => ", its name spelled otherwise".to_owned(),
+        "disguised" => ", under another spelling of its name".to_owned(),
         form => format!(", {form}"),
     };
     format!("{carrier}{form}: {holds}")
@@ -77,32 +77,32 @@ fn facts(answer: &ExplainResponse, key: &Key) -> (String, String) {
         return (NOTHING.to_owned(), NOTHING.to_owned());
     }
     if !answer.looked_up {
-        let why = if answer.reason == "client_ip_unknown" { NOT_ASKED } else { NO_ANSWER };
+        let why = if answer.reason == "client_ip_unknown" { NOT_LOOKED_UP } else { NO_ANSWER };
         return (why.to_owned(), why.to_owned());
     }
-    let ban = key.ban.as_ref().map_or(NOTHING.to_owned(), |ban| keys::whole_ban(ban, answer.now_ms));
+    let ban = key.ban.as_ref().map_or(NOTHING.to_owned(), |ban| keys::ban_term(ban, answer.now_ms));
     (ban, keys::owner(key))
 }
 
 fn because(answer: &ExplainResponse) -> String {
     let text = match answer.reason.as_str() {
         "bound" => "the address is in a network that owns the key",
-        "first_use" => return format!("would be first use: {} would own it", answer.would_own),
-        "network_added" => return format!("would join the owners, as {}", answer.would_own),
-        "mode_off" => "nothing is judged on a route whose mode is off",
-        "claim_limited" => "the key has no owner, and this network has claimed too many keys lately",
-        "failsafe_open" => "the store is lost, and store.failsafe is open",
-        "no_key" => "there is no key; the route or credentials.missing decides",
-        "conflicting_keys" => "there is more than one key, or one place has more than one value",
-        "malformed_key" => "a place for keys holds what is not exactly one",
+        "first_use" => return format!("this would be the first use, and {} would own the key", answer.would_own),
+        "network_added" => return format!("{} would be added to the networks that own the key", answer.would_own),
+        "mode_off" => "the mode is off, so every request is allowed",
+        "claim_limited" => "the key has no owner, and a claim limit is reached (claims.per_network, claims.global)",
+        "failsafe_open" => "the store is unavailable, and store.failsafe is open",
+        "no_key" => "the request has no key; sentinel.missing of the route or credentials.missing decides",
+        "conflicting_keys" => "the request has more than one key, or one carrier has more than one value",
+        "malformed_key" => "a carrier holds a value that is not exactly one key",
         "ip_mismatch" => "the key belongs to another network",
         "key_banned" => "the key is banned",
-        "unclaimable_network" => "the key has no owner, and this address may never be one",
-        "client_ip_unknown" => "the address cannot be established",
-        "not_claimed" => "the key is reserved until an operator names its network",
-        "store_unavailable" => "the store is needed and does not answer",
+        "unclaimable_network" => "the key has no owner, and this address cannot own keys",
+        "client_ip_unknown" => "the address of the client is not known",
+        "not_claimed" => "the key is reserved, until an operator names its network",
+        "store_unavailable" => "the store is unavailable",
         "deadline_exceeded" => "the store did not answer within check_deadline",
-        _ => "the README says when",
+        _ => "see docs/error-responses.md",
     };
     text.to_owned()
 }

@@ -1,7 +1,7 @@
 //! Keys, their owners and their bans.
 
 use super::{
-    refused::refused_or_since,
+    denied::denied_networks_or_time,
     table::{Cell, table},
     text::{NOTHING, or_nothing, state, vertical},
     time,
@@ -11,10 +11,10 @@ use crate::{
     cli::screen::{Paint, Screen},
 };
 
-/// The most of a note that a listing shows; `bindings show` has all of it.
-const NOTE: usize = 30;
+/// The characters of a note that a listing shows; `bindings show` prints the whole note.
+const NOTE_WIDTH: usize = 30;
 
-/// One line a key. `filtered` says that there may be others.
+/// One line per key. `filtered` selects the text for an empty list.
 pub(in crate::cli) fn list(answer: &ListKeysResponse, filtered: bool, screen: Screen) -> String {
     if answer.keys.is_empty() {
         return if filtered { "No key matches.\n" } else { "No bindings yet.\n" }.to_owned();
@@ -35,15 +35,15 @@ fn row(key: &Key, now: i64) -> [Cell; 8] {
         key.key_id.clone().into(),
         or_nothing(&key.hint).into(),
         state(key).into(),
-        some_of(networks).into(),
+        first_networks(networks).into(),
         ago(since).into(),
         ago(life.used_at_ms).into(),
-        key.ban.as_ref().map_or(NOTHING.into(), |ban| short_ban(ban, now)),
-        beginning(or_nothing(&life.note)).into(),
+        key.ban.as_ref().map_or(NOTHING.into(), |ban| ban_cell(ban, now)),
+        shortened(or_nothing(&life.note)).into(),
     ]
 }
 
-/// One fact a line.
+/// One value per line.
 pub(in crate::cli) fn one(answer: &GetKeyResponse) -> String {
     let key = answer.key.clone().unwrap_or_default();
     let now = answer.now_ms;
@@ -56,22 +56,22 @@ pub(in crate::cli) fn one(answer: &GetKeyResponse) -> String {
         pairs.extend(ends(binding, now));
         let life = key.life.clone().unwrap_or_default();
         pairs.push(("used", life.used_at_ms.map_or(NOTHING.to_owned(), when)));
-        pairs.push(("refused", life.refused_at_ms.map_or(NOTHING.to_owned(), when)));
+        pairs.push(("denied", life.refused_at_ms.map_or(NOTHING.to_owned(), when)));
         pairs.push(("note", or_nothing(&life.note).to_owned()));
     }
     for candidate in &key.candidates {
         pairs.push(("candidate", format!("{} since {}", candidate.network, when(candidate.first_at_ms))));
     }
-    pairs.push(("ban", key.ban.as_ref().map_or(NOTHING.to_owned(), |ban| whole_ban(ban, now))));
+    pairs.push(("ban", key.ban.as_ref().map_or(NOTHING.to_owned(), |ban| ban_term(ban, now))));
     if let Some(ban) = &key.ban {
         pairs.push(("banned", format!("{} by {}", when(ban.created_at_ms), ban.actor)));
         pairs.push(("reason", or_nothing(&ban.reason).to_owned()));
     }
     let last = key.binding.and(key.life).and_then(|life| life.refused_at_ms);
-    vertical(&pairs) + &refused_or_since(&answer.refused, now, last)
+    vertical(&pairs) + &denied_networks_or_time(&answer.refused, now, last)
 }
 
-/// What a binding still waits for.
+/// The times at which a learning binding stops learning and a provisional one expires.
 fn ends(binding: &Binding, now: i64) -> Vec<(&'static str, String)> {
     let until = |end: i64| match end > now {
         true => format!("{} ({} left)", time::moment(end), time::span(end - now)),
@@ -81,8 +81,8 @@ fn ends(binding: &Binding, now: i64) -> Vec<(&'static str, String)> {
     open.into_iter().chain(binding.expires_at_ms.map(|end| ("expires", until(end)))).collect()
 }
 
-/// The key that a question is about.
-pub(in crate::cli) fn subject(answer: &GetKeyResponse) -> String {
+/// The key and its owner, for a confirmation.
+pub(in crate::cli) fn key_summary(answer: &GetKeyResponse) -> String {
     let key = answer.key.clone().unwrap_or_default();
     let hint = if key.hint.is_empty() { String::new() } else { format!(" ({})", key.hint) };
     format!("{}{hint}: {}.", key.key_id, owner(&key))
@@ -91,16 +91,16 @@ pub(in crate::cli) fn subject(answer: &GetKeyResponse) -> String {
 /// `learned, 203.0.113.7/32`.
 pub(super) fn owner(key: &Key) -> String {
     match &key.binding {
-        None => "no owner".to_owned(),
+        None => "none".to_owned(),
         Some(binding) if binding.networks.is_empty() => "reserved, no network".to_owned(),
         Some(binding) => format!("{}, {}", binding.state, binding.networks.join(", ")),
     }
 }
 
 /// `until 2026-11-21T08:30:00Z (1h 59m left)`.
-pub(super) fn whole_ban(ban: &Ban, now: i64) -> String {
+pub(super) fn ban_term(ban: &Ban, now: i64) -> String {
     match ban.until_ms {
-        None => "for ever".to_owned(),
+        None => "indefinitely".to_owned(),
         Some(until) if ban.in_force => {
             format!("until {} ({} left)", time::moment(until), time::span(until.saturating_sub(now)))
         }
@@ -110,9 +110,9 @@ pub(super) fn whole_ban(ban: &Ban, now: i64) -> String {
     }
 }
 
-fn short_ban(ban: &Ban, now: i64) -> Cell {
+fn ban_cell(ban: &Ban, now: i64) -> Cell {
     match ban.until_ms {
-        None => Cell::painted("for ever", Paint::Denied),
+        None => Cell::painted("indefinite", Paint::Denied),
         Some(until) if ban.in_force => {
             Cell::painted(format!("{} left", time::span(until.saturating_sub(now))), Paint::Denied)
         }
@@ -120,15 +120,15 @@ fn short_ban(ban: &Ban, now: i64) -> Cell {
     }
 }
 
-fn beginning(note: &str) -> String {
-    match note.char_indices().nth(NOTE) {
+fn shortened(note: &str) -> String {
+    match note.char_indices().nth(NOTE_WIDTH) {
         Some((end, _)) => format!("{}…", &note[..end]),
         None => note.to_owned(),
     }
 }
 
-/// A key of many networks must not push the other columns off the screen; `bindings show` has them all.
-fn some_of(networks: &[String]) -> String {
+/// At most two networks, to keep the line short; `bindings show` prints them all.
+fn first_networks(networks: &[String]) -> String {
     match networks {
         [] => NOTHING.to_owned(),
         [one] => one.clone(),

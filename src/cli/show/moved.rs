@@ -1,4 +1,4 @@
-//! What became of a file of keys.
+//! The result of an export or import.
 
 use std::path::Path;
 
@@ -9,16 +9,18 @@ pub(in crate::cli) fn exported(keys: u64, path: &Path) -> String {
     format!("Exported {} to {}.\n", counted(keys), path.display())
 }
 
-/// `skipped_key_ids` are of the whole file, and may be the first of many.
+/// `skipped_key_ids` are the first skipped keys of the whole file.
 pub(in crate::cli) fn imported(answer: &ImportKeysResponse) -> String {
     let mut text = format!("Imported {}", counted(answer.imported));
-    if answer.identical > 0 {
-        text.push_str(&format!("; {} were there already", answer.identical));
+    match answer.identical {
+        0 => {}
+        1 => text.push_str("; 1 was already stored"),
+        identical => text.push_str(&format!("; {identical} were already stored")),
     }
     text.push_str(".\n");
     if answer.skipped > 0 {
         text.push_str(&format!(
-            "Left alone, because this store knows {} otherwise: {}.\n",
+            "Skipped {}, because the store has different data for the same key: {}.\n",
             counted(answer.skipped),
             named(answer)
         ));

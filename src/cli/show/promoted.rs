@@ -1,4 +1,4 @@
-//! What a walk through the observed keys did, or would do.
+//! The result of `bindings promote`, or of its dry run.
 
 use super::{
     table::table,
@@ -10,97 +10,95 @@ use crate::{
     cli::screen::Screen,
 };
 
-/// What a walk told, to its end.
-pub(in crate::cli) struct Walked {
+/// All that the server reported.
+pub(in crate::cli) struct Promotion {
     pub(in crate::cli) dry_run: bool,
     pub(in crate::cli) keys: Vec<PromotedKey>,
-    /// Of a dry run.
+    /// Filled in by a dry run only.
     pub(in crate::cli) let_through: Vec<LetThroughKey>,
     pub(in crate::cli) end: PromoteEnd,
 }
 
-/// The question before a walk.
-pub(in crate::cli) fn plan(plan: &Walked) -> String {
+/// The question before a promotion.
+pub(in crate::cli) fn promotion_question(plan: &Promotion) -> String {
     let [all, bound, reserved] = [plan.keys.len() as u64, plan.end.bound, plan.end.reserved].map(counted);
     format!(
-        "Promote {all}:\n  {bound} that one network used will belong to it\n  {reserved} that several used will be \
-         reserved: nobody can use them until `sentinel bindings set`\n`sentinel bindings promote --dry-run` lists them; \
-         `sentinel undo` takes back one key at a time."
+        "Promote {all}:\n  {bound} used by one network: it will own the key\n  {reserved} used by several networks: \
+         reserved, every client is denied until `sentinel bindings set`\n`sentinel bindings promote --dry-run` lists them. \
+         `sentinel undo` reverses one key at a time."
     )
 }
 
-/// Both lists, those that need somebody's eye last.
-pub(in crate::cli) fn promoted(walked: &Walked, screen: Screen) -> String {
-    let Walked { dry_run, keys: all, end, .. } = walked;
+/// The lists of keys. The keys that need a decision of an operator come last.
+pub(in crate::cli) fn promoted(promotion: &Promotion, screen: Screen) -> String {
+    let Promotion { dry_run, keys: all, end, .. } = promotion;
     if all.is_empty() {
-        let nothing = "No observed key waits for an owner.\n".to_owned();
-        return if *dry_run { nothing + &let_through(walked, screen) + &next(walked) } else { nothing };
+        let nothing = "There are no observed keys to promote.\n".to_owned();
+        return if *dry_run { nothing + &let_through(promotion, screen) + &next(promotion) } else { nothing };
     }
     let (would, are) = if *dry_run { ("Would bind", "Would reserve") } else { ("Bound", "Reserved") };
     let mut out = String::new();
     let mut part = |outcome: &str, heading: String| {
-        let of_it: Vec<_> = all.iter().filter(|key| key.outcome == outcome).collect();
-        if !of_it.is_empty() {
+        let selected: Vec<_> = all.iter().filter(|key| key.outcome == outcome).collect();
+        if !selected.is_empty() {
             out.push_str(&heading);
-            out.push_str(&rows(&of_it, screen));
+            out.push_str(&rows(&selected, screen));
         }
     };
-    part("skipped", format!("Skipped {}, which got a binding meanwhile:\n", counted(end.skipped)));
+    part("skipped", format!("Skipped {}, bound by another change:\n", counted(end.skipped)));
     part("bound", format!("{would} {} that one network used:\n", counted(end.bound)));
     part(
         "reserved",
         format!(
-            "{are} {} that several networks used; nobody can use {} until you say who:\n",
+            "{are} {} that several networks used; every client is denied until you name the owner{}:\n",
             counted(end.reserved),
-            if end.reserved == 1 { "it" } else { "them" }
+            if end.reserved == 1 { "" } else { "s" }
         ),
     );
     if *dry_run {
-        out.push_str(&let_through(walked, screen));
+        out.push_str(&let_through(promotion, screen));
     }
     out.push_str(&match dry_run {
         true => format!("{} to bind, {} to reserve. Nothing was changed.\n", end.bound, end.reserved),
         false => format!("{} bound, {} reserved, {} skipped.\n", end.bound, end.reserved, end.skipped),
     });
-    out + &next(walked)
+    out + &next(promotion)
 }
 
-/// Keys that have an owner: promoting does nothing to them, enforcing does.
-fn let_through(walked: &Walked, screen: Screen) -> String {
-    let all = &walked.let_through;
+/// Keys with an owner that other networks use. Promoting does not change them; mode = "enforce" denies those networks.
+fn let_through(promotion: &Promotion, screen: Screen) -> String {
+    let all = &promotion.let_through;
     if all.is_empty() {
-        return "No key that has an owner was let through from elsewhere in the last 24 hours.\n".to_owned();
+        return "No key with an owner was used by another network in the last 24 hours.\n".to_owned();
     }
     let rows = all.iter().flat_map(|it| {
         let key = it.key.clone().unwrap_or_default();
         it.refused.iter().map(move |refused| {
             let owners = key.binding.clone().unwrap_or_default().networks.join(", ");
-            let last = time::ago(walked.end.now_ms.saturating_sub(refused.last_at_ms));
+            let last = time::ago(promotion.end.now_ms.saturating_sub(refused.last_at_ms));
             let (network, times) = (refused.network.clone(), refused.would_deny.to_string());
             let [id, hint] = [key.key_id.clone(), or_nothing(&key.hint).to_owned()];
             [id.into(), hint.into(), or_nothing(&owners).into(), network.into(), times.into(), last.into()]
         })
     });
-    let more = if walked.end.let_through_cut { "more than " } else { "" };
-    let (have, them) = if all.len() == 1 { ("has", "it") } else { ("have", "them") };
+    let more = if promotion.end.let_through_cut { "More than " } else { "" };
     let heading = format!(
-        "Would refuse {more}{} that {have} an owner to networks that used {them} in the last 24 hours:\n",
+        "{more}{} with an owner used by other networks in the last 24 hours, which enforce would deny:\n",
         counted(all.len() as u64)
     );
-    heading + &table(["KEY", "HINT", "NETWORKS", "REFUSED", ">TIMES", "LAST"], rows, screen)
+    heading + &table(["KEY", "HINT", "OWNER", "DENIED", ">TIMES", "LAST"], rows, screen)
 }
 
-/// What to do about it.
-fn next(walked: &Walked) -> String {
-    let Walked { dry_run, let_through, end, .. } = walked;
+/// The next commands.
+fn next(promotion: &Promotion) -> String {
+    let Promotion { let_through, end, .. } = promotion;
     let mut out = String::new();
     if end.reserved > 0 || !let_through.is_empty() {
-        let when = if *dry_run { "Before or after" } else { "Next" };
-        out.push_str(&format!("{when}: sentinel bindings set KEY CIDR...\n"));
+        out.push_str("For these keys: sentinel bindings set REF CIDR...\n");
     }
     out.push_str(
-        "Then set mode = \"enforce\" (in the file it changes live, see \"Changes without a restart\"; \
-         SENTINEL_MODE=enforce needs a restart).\n",
+        "Then set mode = \"enforce\": in the configuration file it needs no restart (docs/configuration.md), by \
+         SENTINEL_MODE it does.\n",
     );
     out
 }

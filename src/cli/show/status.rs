@@ -3,7 +3,7 @@
 use super::{text::vertical, time};
 use crate::admin::api::GetStatusResponse;
 
-/// A server's answer to the status command.
+/// The output of `status`.
 pub(in crate::cli) fn status(status: &GetStatusResponse) -> String {
     let count = |count: Option<u64>| count.map_or("? (the store did not answer)".to_owned(), |n| n.to_string());
     let poll = match status.since_poll_ms {

@@ -1,16 +1,16 @@
-//! Rows in aligned columns; where the screen is too narrow for them, one fact a line.
+//! Rows in aligned columns; on a terminal that is too narrow, one value per line.
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::cli::screen::{Paint, Screen};
 
-/// Between two columns.
+/// The blanks between two columns.
 const GAP: usize = 2;
 
-/// The first 12 hex digits of an id, which any command takes for it.
+/// The width of a short id: `k_` and 12 hex digits. Every command accepts it.
 const SHORT_ID: usize = 14;
 
-/// What stands in one column of one row.
+/// One cell of a table.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     text: String,
@@ -28,7 +28,7 @@ impl Cell {
         Self { text: text.into(), paint: Some(paint) }
     }
 
-    /// At least as wide as this, where there is no table to say how wide.
+    /// Pads the text to `width`, outside of a table.
     pub(super) fn pad(mut self, width: usize) -> Self {
         self.text = format!("{:width$}", self.text);
         self
@@ -39,8 +39,8 @@ impl Cell {
     }
 }
 
-/// A header and rows; the columns whose header begins with `>` are aligned right, and those with `?` are only there where
-/// every fact has a line of its own.
+/// Formats a header and rows. A column whose header begins with `>` is aligned right; one that begins with `?` is shown only
+/// in the form with one value per line.
 pub(super) fn table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [Cell; N]>,
@@ -89,7 +89,7 @@ fn columns<const N: usize>(header: [&str; N], rows: &[[Cell; N]], screen: Screen
     let mut out = String::new();
     for row in std::iter::once(&heads).chain(rows) {
         let mut line = String::new();
-        // Blanks are written before the next text, so that no line ends with any.
+        // Blanks are written before the next text, so that no line ends with blanks.
         let mut blanks = 0;
         for ((cell, width), head) in row.iter().zip(widths).zip(header).filter(|(_, head)| is_column(head)) {
             let rest = width.saturating_sub(cell.text.width());
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_in_columns_by_the_width_that_is_seen() {
+    fn columns_are_aligned_by_display_width() {
         let wide = format!("NO  KEY{}NOTE\n 7  {ID}  a note\n12  -{}日本\n", " ".repeat(33), " ".repeat(35));
         assert_eq!(shown(200), wide);
         assert_eq!(shown(46), wide, "exactly as wide as the screen");
     }
 
     #[test]
-    fn a_narrow_screen_gets_short_ids_and_a_very_narrow_one_a_fact_a_line() {
+    fn a_narrow_screen_gets_short_ids_and_a_very_narrow_one_a_value_per_line() {
         assert_eq!(shown(45), "NO  KEY             NOTE\n 7  k_0a1b2c3d0000  a note\n12  -               日本\n");
         let rows = [["7".into(), ID.into(), "a decision".into()]];
         let beside = table([">NO", "KEY", "?DECISION"], rows, Screen { width: Some(17), ..Screen::default() });

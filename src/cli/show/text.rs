@@ -1,11 +1,11 @@
-//! What answers of every kind are written with.
+//! Text shared by all output for people.
 
 use crate::admin::api::Key;
 
-/// What stands where there is nothing.
+/// The text for an absent value.
 pub(super) const NOTHING: &str = "-";
 
-/// `pinned` without networks has its own word, and so has what nobody owns yet.
+/// The state; `reserved` is `pinned` without networks, and `observed` has candidates but no binding.
 pub(in crate::cli) fn state(key: &Key) -> &str {
     match &key.binding {
         None if key.candidates.is_empty() => NOTHING,
@@ -23,7 +23,7 @@ pub(super) fn counted(keys: u64) -> String {
     if keys == 1 { "1 key".to_owned() } else { format!("{keys} keys") }
 }
 
-/// Names and values, one pair a line.
+/// Names and values, one pair per line.
 pub(super) fn vertical(pairs: &[(&str, String)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     pairs.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()

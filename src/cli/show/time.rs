@@ -1,4 +1,4 @@
-//! Times as people say them. `now` is the server's word: its store's clock made the other times.
+//! Times and ages. `now` comes from the server, whose store made the other times.
 
 use crate::domain::Timestamp;
 
@@ -16,7 +16,7 @@ pub(super) fn moment(millis: i64) -> String {
     }
 }
 
-/// `3m ago`, for something that lies `millis` back.
+/// `3m ago`, for `millis` before now.
 pub(super) fn ago(millis: i64) -> String {
     if millis < SECOND { "just now".to_owned() } else { format!("{} ago", coarse(millis)) }
 }

@@ -7,8 +7,8 @@ use crate::domain::Pepper;
 fn peppers_from_all_of_their_places() {
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
     let id = Pepper::new(SECRET.as_bytes()).unwrap().id();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("secret");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("secret");
     std::fs::write(&file, format!("{SECRET}\n")).unwrap();
     let file = file.display().to_string();
     for (text, env) in [
@@ -37,8 +37,8 @@ fn peppers_from_all_of_their_places() {
 
 #[test]
 fn a_secret_without_chance_is_no_pepper() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("secret");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("secret");
     for secret in ["a".repeat(64), " ".repeat(32), " \t ".repeat(20)] {
         let faults = load_text("", &[("SENTINEL_HMAC_SECRET", &secret)]).unwrap_err();
         assert!(faults.starts_with("SENTINEL_HMAC_SECRET: a pepper is 32 bytes of chance"), "{faults}");
@@ -50,8 +50,8 @@ fn a_secret_without_chance_is_no_pepper() {
 
 #[test]
 fn a_path_is_no_pepper_and_neither_are_two_lines() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("secret");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("secret");
     let line = "0123456789abcdef0123456789abcdef";
     for path in [
         "/etc/sentinel/pepper-0123456789abcdef",
@@ -93,8 +93,8 @@ fn a_path_is_no_pepper_and_neither_are_two_lines() {
 
 #[test]
 fn a_fifo_or_a_device_does_not_hang_the_start() {
-    let folder = tempfile::tempdir().unwrap();
-    let fifo = folder.path().join("fifo");
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     for place in [fifo.to_str().unwrap(), "/dev/zero"] {
         for (setting, value) in [
@@ -108,7 +108,7 @@ fn a_fifo_or_a_device_does_not_hang_the_start() {
         let faults = load(Some(Path::new(place)), []).unwrap_err().to_string();
         assert_eq!(faults, format!("{place}: is not a regular file"));
     }
-    let large = folder.path().join("large");
+    let large = directory.path().join("large");
     std::fs::write(&large, "a".repeat((64 << 10) + 1)).unwrap();
     let faults = load_text("", &[("SENTINEL_HMAC_SECRET_FILE", large.to_str().unwrap())]).unwrap_err();
     assert!(faults.contains("has more than 65536 bytes"), "{faults}");

@@ -1,57 +1,55 @@
-//! What a filter is judged by.
+//! One ext_authz filter and the settings that it is compared with.
 
 use super::{
     matcher,
-    walk::{Around, is_a},
+    walk::{Context, is_a},
 };
 use crate::doctor::{Code, Report, Setup, yaml};
 
-/// One ext_authz filter and what it has to fit.
-pub(super) struct Case<'a> {
+/// The checks of one ext_authz filter.
+pub(super) struct FilterCheck<'a> {
     pub(super) file: &'a str,
     pub(super) filter: &'a yaml::Node,
-    pub(super) around: Around<'a>,
+    pub(super) context: Context<'a>,
     pub(super) order: Order<'a>,
     pub(super) setup: &'a Setup,
 }
 
-/// What matters of the order of a manager's filters: found once, however many of them ask.
+/// The order of a manager's filters. Computed once per manager, because a file may have thousands of filters.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Order<'a> {
     pub(super) last_cors: Option<(usize, &'a yaml::Node)>,
-    /// Of those that remove the header of `client_ip.header`.
+    /// The first filter that removes `client_ip.header`.
     pub(super) first_remover: Option<(usize, &'a yaml::Node)>,
 }
 
-impl Case<'_> {
-    /// Where a reader finds it.
+impl FilterCheck<'_> {
+    /// The file and line of a node.
     pub(super) fn at(&self, node: &yaml::Node) -> String {
         format!("{}:{}", self.file, node.line)
     }
 
-    /// The field's place, or the filter's where the field is absent.
+    /// The file and line of a field, or of the filter if the field is absent.
     pub(super) fn at_field(&self, name: &str) -> String {
         self.at(self.filter.get(name).unwrap_or(self.filter))
     }
 
     pub(super) fn cors_order(&self, report: &mut Report) {
         let code = Code::EnvoyCorsOrder;
-        let Some(manager) = self.around.manager else { return };
-        report.looked_at(code);
+        let Some(manager) = self.context.manager else { return };
+        report.mark_checked(code);
         if let Some((at, cors)) = self.order.last_cors
             && self.position(manager).is_some_and(|ours| at > ours)
         {
-            let seen = format!(
-                "{}: the CORS filter is behind ext_authz; a preflight carries no key and is denied",
-                self.at(cors)
-            );
+            let seen =
+                format!("{}: the CORS filter is behind ext_authz: a preflight has no key and is denied", self.at(cors));
             report.warning(code, seen, "move envoy.filters.http.cors in front of envoy.filters.http.ext_authz");
         }
     }
 
-    /// Which of the manager's filters this one is.
+    /// The index of this filter in the manager.
     pub(super) fn position(&self, manager: &yaml::Node) -> Option<usize> {
-        manager.items("http_filters").element_offset(self.around.entry?)
+        manager.items("http_filters").element_offset(self.context.entry?)
     }
 }
 

@@ -1,49 +1,50 @@
-//! Whether Sentinel sees every header in which it looks for a key or an address.
+//! Whether Envoy sends Sentinel every header that may hold a key or an address.
 
 use std::collections::BTreeSet;
 
-use super::{case::Case, matcher::matches};
+use super::{case::FilterCheck, matcher::matches};
 use crate::{
     credential::Place,
     doctor::{Code, Report, yaml::Node},
 };
 
-impl Case<'_> {
+impl FilterCheck<'_> {
     pub(super) fn hidden_headers(&self, report: &mut Report) {
         let code = Code::EnvoyHiddenHeaders;
-        report.looked_at(code);
+        report.mark_checked(code);
         let lists = ["allowed_headers", "disallowed_headers"].map(|name| self.filter.get(name));
         let Some(list) = lists[0].or(lists[1]) else { return };
-        let (mut hidden, mut disguised, mut unread) = (Vec::new(), Vec::new(), Vec::new());
-        for name in self.read() {
-            // The other two are the same header to some upstreams.
+        let (mut hidden, mut lookalikes, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+        for name in self.headers_read() {
+            // Some upstreams read `_` and `.` in a header name as `-`.
             let seen =
                 [name.to_owned(), name.replace('-', "_"), name.replace('-', ".")].map(|name| is_seen(lists, &name));
             match seen {
                 [Some(false), ..] => hidden.push(name),
                 [Some(true), Some(true), Some(true)] => {}
-                _ if seen.contains(&Some(false)) => disguised.push(name),
-                _ => unread.push(name),
+                _ if seen.contains(&Some(false)) => lookalikes.push(name),
+                _ => unknown.push(name),
             }
         }
-        let fix = "remove allowed_headers and disallowed_headers; a list that lacks one header is a bypass";
+        let fix = "remove allowed_headers and disallowed_headers; a list that lacks one header allows a bypass";
         if !hidden.is_empty() {
             let seen = format!("{}: Sentinel does not see {}", self.at(list), hidden.join(", "));
-            report.error(code, format!("{seen}: a key or an address there goes to the upstream unjudged"), fix);
+            report.error(code, format!("{seen}: a key or an address there reaches the upstream unchecked"), fix);
         }
-        if !unread.is_empty() {
-            let seen = format!("{}: whether Sentinel sees {} hangs on a pattern", self.at(list), unread.join(", "));
-            report.warning(code, format!("{seen} that is not read here"), fix);
+        if !unknown.is_empty() {
+            let (at, names) = (self.at(list), unknown.join(", "));
+            let seen = format!("{at}: whether Sentinel sees {names} depends on a regular expression");
+            report.warning(code, format!("{seen}, which doctor does not evaluate"), fix);
         }
-        if let (true, Some(name)) = (hidden.is_empty(), disguised.first()) {
+        if let (true, Some(name)) = (hidden.is_empty(), lookalikes.first()) {
             let others = [name.replace('-', "_"), name.replace('-', ".")].join(" and ");
             let seen = format!("{}: Sentinel does not see {others}, which upstreams may read as {name}", self.at(list));
-            report.error(code, format!("{seen}: a key there goes to the upstream unjudged"), fix);
+            report.error(code, format!("{seen}: a key there reaches the upstream unchecked"), fix);
         }
     }
 
-    /// By any profile that a request may be read by.
-    fn read(&self) -> BTreeSet<&str> {
+    /// The headers that any configured profile or `client_ip` reads.
+    fn headers_read(&self) -> BTreeSet<&str> {
         let profiles = self.setup.credentials.profiles();
         let carriers = profiles.flat_map(|profile| profile.carriers).filter_map(|carrier| match carrier.place {
             Place::Header(name) => Some(name),
@@ -51,13 +52,13 @@ impl Case<'_> {
             Place::Protocol(_) => Some("sec-websocket-protocol"),
             Place::Query(_) => None,
         });
-        // What credentials.passthrough lets pass it lets pass without an upgrade only.
+        // credentials.passthrough applies only to requests without an upgrade.
         let upgrade = (!self.setup.credentials.options.passthrough.is_empty()).then_some("upgrade");
         carriers.chain(self.setup.client_ip.header()).chain(upgrade).collect()
     }
 }
 
-/// Whether a header passes `allowed_headers` and `disallowed_headers`.
+/// Whether a header passes `allowed_headers` and `disallowed_headers`; `None` if a regular expression decides.
 fn is_seen([allowed, disallowed]: [Option<&Node>; 2], name: &str) -> Option<bool> {
     let allowed = allowed.map_or(Some(true), |list| listed(list, name));
     match (allowed, disallowed.map_or(Some(false), |list| listed(list, name))) {
@@ -67,9 +68,9 @@ fn is_seen([allowed, disallowed]: [Option<&Node>; 2], name: &str) -> Option<bool
     }
 }
 
-/// Whether the name is in a `ListStringMatcher`; `None` if that cannot be told.
+/// Whether a `ListStringMatcher` matches the name; `None` if a regular expression decides.
 fn listed(list: &Node, name: &str) -> Option<bool> {
     let mut all = list.items("patterns").iter().map(|pattern| matches(pattern, name));
-    let unread = all.clone().any(|it| it.is_none());
-    if all.any(|it| it == Some(true)) { Some(true) } else { (!unread).then_some(false) }
+    let is_unknown = all.clone().any(|it| it.is_none());
+    if all.any(|it| it == Some(true)) { Some(true) } else { (!is_unknown).then_some(false) }
 }

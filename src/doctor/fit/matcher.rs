@@ -1,8 +1,9 @@
-//! What Envoy's matchers match.
+//! Envoy's header mutations and string matchers.
 
 use super::walk::{config, inside, is_a};
 use crate::doctor::yaml::Node;
 
+/// Whether a filter removes the request header `name`.
 pub(super) fn removes(filter: &Node, name: &str) -> bool {
     if !is_a(filter, "http.header_mutation.v3.HeaderMutation") {
         return false;
@@ -15,9 +16,9 @@ pub(super) fn removes(filter: &Node, name: &str) -> bool {
     })
 }
 
-/// Whether a `StringMatcher` takes this name; `None` for a regular expression.
+/// Whether a `StringMatcher` matches the name; `None` for a regular expression.
 pub(super) fn matches(pattern: &Node, name: &str) -> Option<bool> {
-    let fold = pattern.says("ignore_case");
+    let fold = pattern.has_true("ignore_case");
     let text = |field| {
         let text = pattern.text_of(field)?;
         Some(if fold { text.to_ascii_lowercase() } else { text.to_owned() })

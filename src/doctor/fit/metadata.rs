@@ -1,13 +1,14 @@
-//! What Envoy's configuration, and nobody else, can tell Sentinel with each call.
+//! The metadata of each call, which only Envoy's configuration can set.
 
-use super::case::Case;
+use super::case::FilterCheck;
 use crate::{
     client_ip::Source,
     doctor::{Code, Report, yaml::Node},
     net::caller::Callers,
 };
 
-/// What `client_ip.source = "metadata"` reads, and Envoy's names for it; the second of each has a port, which is read too.
+/// The entries that `client_ip.source = "metadata"` reads, and Envoy's operators for each, without and with a port. Both
+/// are valid.
 const ADDRESSES: [(&str, [&str; 2]); 2] = [
     ("x-client-ip", ["%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "%DOWNSTREAM_REMOTE_ADDRESS%"]),
     ("x-peer-ip", ["%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"]),
@@ -15,13 +16,13 @@ const ADDRESSES: [(&str, [&str; 2]); 2] = [
 
 const TOKEN: &str = "x-sentinel-token";
 
-impl Case<'_> {
+impl FilterCheck<'_> {
     pub(super) fn metadata(&self, report: &mut Report) {
         let code = Code::EnvoyMetadata;
-        if self.setup.client_ip.source != Source::Metadata || self.is_told_elsewhere() {
+        if self.setup.client_ip.source != Source::Metadata || self.is_set_elsewhere() {
             return;
         }
-        report.looked_at(code);
+        report.mark_checked(code);
         for (name, operators) in ADDRESSES {
             let fix = format!("initial_metadata: [ {{ key: {name}, value: \"{}\" }} ], once", operators[0]);
             match &self.entries(name)[..] {
@@ -30,10 +31,10 @@ impl Case<'_> {
                     report.error(code, format!("{seen}: every request is denied (client_ip_unknown)"), fix);
                 }
                 [entry] => {
-                    // Another one is not told: it may be a secret in a wrong place.
+                    // The finding does not repeat the value: it may be a secret in a wrong place.
                     if !entry.text_of("value").is_some_and(|value| operators.contains(&value)) {
                         let seen = format!("{}: {name} is not {}", self.at(entry), operators[0]);
-                        let why = "a wrong address is believed, or every request denied";
+                        let why = "Sentinel believes a wrong address, or every request is denied";
                         report.error(code, format!("{seen}: {why}"), fix);
                     }
                 }
@@ -48,14 +49,14 @@ impl Case<'_> {
     /// The token itself is never repeated.
     pub(super) fn caller_token(&self, report: &mut Report) {
         let code = Code::EnvoyCallerToken;
-        if self.is_told_elsewhere() {
+        if self.is_set_elsewhere() {
             return;
         }
-        report.looked_at(code);
-        let asked = matches!(self.setup.callers, Callers::ByToken(_));
+        report.mark_checked(code);
+        let is_configured = matches!(self.setup.callers, Callers::ByToken(_));
         let entries = self.entries(TOKEN);
         let send = "initial_metadata: [ { key: x-sentinel-token, value: \"%ENVIRONMENT(SENTINEL_TOKEN)%\" } ], once";
-        match (asked, &entries[..]) {
+        match (is_configured, &entries[..]) {
             (true, []) => {
                 let seen = format!(
                     "{}: listen.caller_token_file is set, but Envoy sends no {TOKEN}",
@@ -69,8 +70,8 @@ impl Case<'_> {
             }
             (false, [entry, ..]) => {
                 let seen = format!("{}: Envoy sends {TOKEN}, but listen.caller_token_file is not set", self.at(entry));
-                let fix = "set listen.caller_token_file to a file with that token, or send none";
-                report.warning(code, format!("{seen}: whoever reaches listen.grpc may ask"), fix);
+                let fix = "set listen.caller_token_file to a file with that token, or remove the entry";
+                report.warning(code, format!("{seen}: any host that reaches listen.grpc can call it"), fix);
             }
             _ => {}
         }
@@ -84,10 +85,10 @@ impl Case<'_> {
         }
     }
 
-    /// A patch that does not speak of metadata leaves it as it is.
-    fn is_told_elsewhere(&self) -> bool {
+    /// A patch without metadata does not change the metadata of the configuration that it is merged into.
+    fn is_set_elsewhere(&self) -> bool {
         let service = self.filter.get("grpc_service");
-        self.around.partial && service.and_then(|service| service.get("initial_metadata")).is_none()
+        self.context.partial && service.and_then(|service| service.get("initial_metadata")).is_none()
     }
 
     fn entries(&self, name: &str) -> Vec<&Node> {

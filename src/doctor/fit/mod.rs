@@ -1,7 +1,7 @@
-//! Whether a file of Envoy's fits Sentinel's settings.
+//! Compares an Envoy file with Sentinel's settings.
 //!
-//! Every check is one that a real Envoy was seen to need (`envoy/envoy.yaml` says why beside each field). What a file
-//! leaves to others is not guessed: a filter without its connection manager is judged by what it says itself.
+//! Each check was shown to be necessary with a real Envoy; `envoy/envoy.yaml` gives the reason next to each field. Parts
+//! that are not in the file are not guessed: a filter without its connection manager is checked by itself.
 
 mod address;
 mod case;
@@ -14,10 +14,10 @@ mod walk;
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use super::{Code, Fault, Report, Setup, yaml};
-use case::{Case, Order};
-use walk::{Site, Sites};
+use case::{FilterCheck, Order};
+use walk::{Filters, FoundFilter};
 
-/// A bootstrap file, a list of xDS resources, or a patch of Istio's, as YAML or JSON.
+/// A bootstrap file, a list of xDS resources, or an Istio EnvoyFilter, as YAML or JSON.
 #[derive(Clone, Debug)]
 pub struct EnvoyFile {
     name: String,
@@ -25,51 +25,51 @@ pub struct EnvoyFile {
 }
 
 impl EnvoyFile {
-    /// Reads `text`; `name` is how findings call it.
+    /// Parses `text`. Findings call the file `name`.
     pub fn parse(name: String, text: &str) -> Result<Self, Fault> {
         Ok(Self { name, documents: yaml::parse(text)? })
     }
 
-    /// Adds to `report` what does not fit `setup`.
-    pub fn examine(&self, setup: &Setup, report: &mut Report) {
-        let sites = Sites::of(&self.documents);
-        self.missing(&sites, report);
+    /// Adds the findings about the file to `report`.
+    pub fn check(&self, setup: &Setup, report: &mut Report) {
+        let filters = Filters::of(&self.documents);
+        self.check_missing(&filters, report);
         let mut orders: HashMap<Option<*const yaml::Node>, Order<'_>> = HashMap::new();
-        for Site { filter, around } in sites.filters {
-            let (order, is_first) = match orders.entry(around.manager.map(std::ptr::from_ref)) {
+        for FoundFilter { filter, context } in filters.ext_authz {
+            let (order, is_first) = match orders.entry(context.manager.map(std::ptr::from_ref)) {
                 Entry::Occupied(known) => (*known.get(), false),
-                Entry::Vacant(new) => (*new.insert(Order::of(around.manager, setup.client_ip.header())), true),
+                Entry::Vacant(new) => (*new.insert(Order::of(context.manager, setup.client_ip.header())), true),
             };
-            let case = Case { file: &self.name, filter, around, order, setup };
+            let check = FilterCheck { file: &self.name, filter, context, order, setup };
             if is_first {
-                case.trusted(report);
+                check.trusted_proxies(report);
             }
-            case.enforced(report);
-            case.failure_mode(report);
-            case.service(report);
-            case.addresses(report);
-            case.metadata(report);
-            case.caller_token(report);
-            case.hidden_headers(report);
-            case.answers(report);
-            case.timeout(report);
-            case.cors_order(report);
+            check.enforced(report);
+            check.failure_mode(report);
+            check.service(report);
+            check.client_address(report);
+            check.metadata(report);
+            check.caller_token(report);
+            check.hidden_headers(report);
+            check.response(report);
+            check.timeout(report);
+            check.cors_order(report);
         }
     }
 
-    fn missing(&self, sites: &Sites<'_>, report: &mut Report) {
+    fn check_missing(&self, filters: &Filters<'_>, report: &mut Report) {
         let code = Code::EnvoyExtAuthzMissing;
-        report.looked_at(code);
+        report.mark_checked(code);
         let fix = "add envoy.filters.http.ext_authz in front of the router, as in envoy/envoy.yaml";
-        if sites.filters.is_empty() {
-            let seen = format!("{}: there is no ext_authz filter, so nobody asks Sentinel", self.name);
+        if filters.ext_authz.is_empty() {
+            let seen = format!("{}: there is no ext_authz filter, so Envoy never calls Sentinel", self.name);
             return report.error(code, seen, fix);
         }
-        let asked = sites.filters.iter().filter_map(|site| site.around.manager.map(std::ptr::from_ref));
-        let asked: HashSet<*const yaml::Node> = asked.collect();
-        for manager in sites.managers.iter().filter(|manager| !asked.contains(&std::ptr::from_ref(**manager))) {
+        let with_filter = filters.ext_authz.iter().filter_map(|found| found.context.manager.map(std::ptr::from_ref));
+        let with_filter: HashSet<*const yaml::Node> = with_filter.collect();
+        for manager in filters.managers.iter().filter(|manager| !with_filter.contains(&std::ptr::from_ref(**manager))) {
             let seen = format!("{}:{}: this connection manager has no ext_authz filter", self.name, manager.line);
-            report.warning(code, format!("{seen}: what comes through it is not judged"), fix);
+            report.warning(code, format!("{seen}: its requests are not checked"), fix);
         }
     }
 }

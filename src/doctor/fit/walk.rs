@@ -1,80 +1,80 @@
-//! Finds every ext_authz filter of a file, at any depth, and what is around it: a bootstrap file, a list of xDS resources
-//! and an Istio patch differ only in what is above.
+//! Finds every ext_authz filter of a file, at any depth, with its context: a bootstrap file, a list of xDS resources and an
+//! Istio patch differ only in the levels above.
 
 use crate::doctor::yaml::Node;
 
 /// An ext_authz filter.
 #[derive(Clone, Copy)]
-pub(super) struct Site<'a> {
+pub(super) struct FoundFilter<'a> {
     /// Its configuration.
     pub(super) filter: &'a Node,
-    /// What is around it.
-    pub(super) around: Around<'a>,
+    /// Its context.
+    pub(super) context: Context<'a>,
 }
 
-/// What is around a node.
+/// The nodes that enclose a node.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Around<'a> {
+pub(super) struct Context<'a> {
     /// The connection manager.
     pub(super) manager: Option<&'a Node>,
     /// The listener filter that reads the PROXY protocol.
     pub(super) proxy_protocol: Option<&'a Node>,
-    /// The entry of `http_filters`, which may switch its filter off.
+    /// The entry of `http_filters`, which may disable its filter.
     pub(super) entry: Option<&'a Node>,
-    /// Inside a patch that is merged into what is not here: what is absent may be there.
+    /// Inside a patch: a field that is absent here may be set in the configuration that the patch is merged into.
     pub(super) partial: bool,
 }
 
-/// All that matters of a file.
+/// The filters and connection managers of a file.
 #[derive(Default)]
-pub(super) struct Sites<'a> {
-    pub(super) filters: Vec<Site<'a>>,
-    /// Connection managers that are whole.
+pub(super) struct Filters<'a> {
+    pub(super) ext_authz: Vec<FoundFilter<'a>>,
+    /// The connection managers, without those of patches.
     pub(super) managers: Vec<&'a Node>,
 }
 
-impl<'a> Sites<'a> {
+impl<'a> Filters<'a> {
     pub(super) fn of(documents: &'a [Node]) -> Self {
-        let mut sites = Self::default();
-        documents.iter().for_each(|document| sites.walk(document, Around::default()));
-        sites
+        let mut found = Self::default();
+        documents.iter().for_each(|document| found.walk(document, Context::default()));
+        found
     }
 
-    fn walk(&mut self, node: &'a Node, mut around: Around<'a>) {
+    fn walk(&mut self, node: &'a Node, mut context: Context<'a>) {
         if node.get("listener_filters").is_some() || node.get("filter_chains").is_some() {
             let mut filters = node.items("listener_filters").iter();
-            around.proxy_protocol = filters.find(|filter| is_a(filter, "listener.proxy_protocol.v3.ProxyProtocol"));
+            context.proxy_protocol = filters.find(|filter| is_a(filter, "listener.proxy_protocol.v3.ProxyProtocol"));
         }
         if node.text_of("operation").is_some_and(|text| text.eq_ignore_ascii_case("merge")) {
-            around.partial = true;
+            context.partial = true;
         }
         if config(node).is_some() {
-            around.entry = Some(node);
+            context.entry = Some(node);
         }
-        // Not the network filter of that name, which Sentinel does not answer.
+        // Not the network filter of that name, which Sentinel does not implement.
         if is(node, "http.ext_authz.v3.ExtAuthz") {
-            self.filters.push(Site { filter: inside(node), around });
+            self.ext_authz.push(FoundFilter { filter: inside(node), context });
         } else if is(node, "http_connection_manager.v3.HttpConnectionManager") {
-            around.manager = Some(inside(node));
-            if !around.partial {
+            context.manager = Some(inside(node));
+            if !context.partial {
                 self.managers.push(inside(node));
             }
         }
-        node.children().for_each(|child| self.walk(child, around));
+        node.children().for_each(|child| self.walk(child, context));
     }
 }
 
-/// Whether this entry of a list of filters holds a message of this type, by the end of its name.
+/// Whether this entry of a list of filters configures a message whose type name ends with `message`.
 pub(super) fn is_a(entry: &Node, message: &str) -> bool {
     config(entry).is_some_and(|config| is(config, message))
 }
 
-/// What an entry of a list of filters configures.
+/// The configuration of an entry of a list of filters.
 pub(super) fn config(entry: &Node) -> Option<&Node> {
     entry.get("typed_config")
 }
 
-/// The message itself where it is wrapped in a `TypedStruct`.
+/// The message inside a `TypedStruct`, or the node itself.
 pub(super) fn inside(node: &Node) -> &Node {
     node.get("value").filter(|_| is_wrapped(node)).unwrap_or(node)
 }

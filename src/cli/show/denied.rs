@@ -1,23 +1,22 @@
-//! The networks that were refused a key.
+//! The networks that were denied a key.
 
 use super::{table::table, time};
 use crate::{admin::api::RefusedNetwork, cli::screen::Screen};
 
-/// As [`refused`], of a key whose last refusal is known by its time alone, which is told already.
-pub(super) fn refused_or_since(networks: &[RefusedNetwork], now: i64, last: Option<i64>) -> String {
+/// Like [`denied_networks`], for a key whose last denial may be known only by its time.
+pub(super) fn denied_networks_or_time(networks: &[RefusedNetwork], now: i64, last: Option<i64>) -> String {
     match last {
         Some(last) if networks.is_empty() => {
             let age = time::ago(now.saturating_sub(last));
-            format!("Its last refusal, {age}, is not in the audit of the last 24 hours with a network.\n")
+            format!("The audit of the last 24 hours has no network for its last denial, {age}.\n")
         }
-        _ => refused(networks, now),
+        _ => denied_networks(networks, now),
     }
 }
 
-pub(super) fn refused(networks: &[RefusedNetwork], now: i64) -> String {
+pub(super) fn denied_networks(networks: &[RefusedNetwork], now: i64) -> String {
     if networks.is_empty() {
-        return "No refusal of this key is recorded in the last 24 hours; one is recorded within two seconds.\n"
-            .to_owned();
+        return "No denials of this key in the last 24 hours. (A denial appears in the audit within 2 s.)\n".to_owned();
     }
     let rows = networks.iter().map(|refused| {
         let last = time::ago(now.saturating_sub(refused.last_at_ms));
@@ -25,5 +24,5 @@ pub(super) fn refused(networks: &[RefusedNetwork], now: i64) -> String {
         [format!("  {}", refused.network).into(), denied, would_deny, last.into()]
     });
     let table = table(["  NETWORK", ">DENIED", ">WOULD-DENY", "LAST"], rows, Screen::default());
-    format!("Refused this key in the last 24 hours:\n{table}")
+    format!("Networks that were denied this key in the last 24 hours:\n{table}")
 }

@@ -1,4 +1,4 @@
-//! Settings of different rooms that do not fit together.
+//! Consistency between settings of different modules.
 
 use std::{fs, net::SocketAddr, path::Path};
 
@@ -13,36 +13,40 @@ use crate::{
     net::{listen::Address, redis_link},
 };
 
-/// Two listeners on one address: the second would be refused it at the start.
+/// Two listeners cannot have the same address.
 pub(super) fn listeners(faults: &mut Faults, grpc: &Address, http: &Address, admin: &Path) {
     match (grpc, http) {
         (Address::Unix(grpc), _) if grpc == admin => {
-            faults.push(format!("listen.admin: {} is the address of listen.grpc", admin.display()));
+            faults.push(format!("listen.admin: {} is the address of listen.grpc; use another path", admin.display()));
         }
         (Address::Tcp(grpc), Address::Tcp(http)) if clash(grpc, http) => {
-            faults.push(format!("listen.http: {http} is the address of listen.grpc ({grpc})"));
+            faults.push(format!("listen.http: {http} is the address of listen.grpc ({grpc}); use another port"));
         }
         _ => {}
     }
 }
 
 fn clash(a: &SocketAddr, b: &SocketAddr) -> bool {
-    // Port 0 is another one each time.
+    // Port 0 is a different free port each time.
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }
 
-/// One file as pepper and as the callers' token: Envoy, and whoever reads its configuration, would know the pepper.
+/// A pepper must not be the callers' token too: Envoy, and any reader of its configuration, would know the pepper.
 pub(super) fn secrets(faults: &mut Faults, files: &[SecretFile]) {
     let (tokens, peppers): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.name == "listen.caller_token_file");
     let real = |file: &&SecretFile| fs::canonicalize(&file.path).ok();
     for pepper in peppers {
         if tokens.iter().any(|token| real(token).is_some_and(|path| real(&pepper).is_some_and(|it| it == path))) {
-            faults.push(format!("{}: {} is the file of listen.caller_token_file", pepper.name, pepper.path.display()));
+            faults.push(format!(
+                "{}: {} is the file of listen.caller_token_file too; use two secrets",
+                pepper.name,
+                pepper.path.display()
+            ));
         }
     }
 }
 
-/// What only one process, or many, can use.
+/// Redis needs a store for several replicas, and such a store needs a shared pepper.
 pub(super) fn replicas(
     faults: &mut Faults,
     store: Option<&Store>,
@@ -50,17 +54,20 @@ pub(super) fn replicas(
     peppers: Option<&Option<Peppers>>,
 ) {
     if let (Some(Store::Sqlite(_)), Some(Some(_))) = (store, redis) {
-        faults.push("redis.url: is for many replicas of one postgres:// store; a file has one process".to_owned());
+        faults.push(
+            "redis.url: needs a postgres:// store; a sqlite: store has one process, which needs no Redis".to_owned(),
+        );
     }
     if let (Some(Store::Postgres(_)), Some(None)) = (store, peppers) {
         faults.push(
-            "pepper.secrets: a postgres:// store needs one that every replica is given; `sentinel pepper new` makes it"
+            "pepper.secrets: a postgres:// store needs a configured pepper, the same on every replica; create one with \
+             `sentinel pepper new`"
                 .to_owned(),
         );
     }
 }
 
-/// A header with both an address and a key: the client would write its own address.
+/// The header of the client's address must not be one in which clients send keys.
 pub(super) fn header(faults: &mut Faults, client_ip: &Resolver, credentials: &Credentials) {
     let Source::Header(name) = &client_ip.source else { return };
     let profiles = std::iter::once(&credentials.profile).chain(&credentials.route_profiles);
@@ -70,7 +77,9 @@ pub(super) fn header(faults: &mut Faults, client_ip: &Resolver, credentials: &Cr
     });
     let mut keys = read.chain(CREDENTIAL_HEADERS).chain(["cookie", "sec-websocket-protocol"]);
     if keys.any(|key| same_name(key, name)) {
-        faults.push(format!("client_ip.header: {name} is where clients send keys, so no proxy writes addresses there"));
+        faults.push(format!(
+            "client_ip.header: clients send keys in {name}; name the header in which your proxy writes the address"
+        ));
     }
 }
 
@@ -79,7 +88,7 @@ mod tests {
     use super::super::tests::load_text;
 
     #[test]
-    fn two_listeners_have_two_addresses() {
+    fn listeners_with_one_address_are_a_fault() {
         for (text, expected) in [
             ("http = '127.0.0.1:9191'", "listen.http: 127.0.0.1:9191 is the address of listen.grpc"),
             ("http = '0.0.0.0:9191'", "listen.http: 0.0.0.0:9191 is the address of listen.grpc"),
@@ -94,9 +103,9 @@ mod tests {
     }
 
     #[test]
-    fn the_pepper_is_not_what_envoy_shows() {
-        let folder = tempfile::tempdir().unwrap();
-        let [file, link, other] = ["secret", "link", "other"].map(|name| folder.path().join(name));
+    fn the_pepper_and_the_callers_token_are_different_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let [file, link, other] = ["secret", "link", "other"].map(|name| directory.path().join(name));
         std::fs::write(&file, "0123456789abcdefghijklmnopqrstuv").unwrap();
         std::fs::write(&other, "vutsrqponmlkjihgfedcba9876543210").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
@@ -121,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_with_keys_has_no_addresses() {
+    fn the_address_header_is_not_a_key_header() {
         const CUSTOM: &str = "[credentials.custom.a]\ncarriers = ['header x-a bare']\n";
         for (header, profile) in [
             ("authorization", "generic"),
@@ -140,7 +149,7 @@ mod tests {
                 )
             };
             let faults = load_text(&text(header), &[]).unwrap_err();
-            assert!(faults.contains("is where clients send keys") && faults.lines().count() == 1, "{header}: {faults}");
+            assert!(faults.contains("clients send keys in") && faults.lines().count() == 1, "{header}: {faults}");
             load_text(&text("x-real-ip"), &[]).unwrap();
         }
     }
