@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{api, keys};
 use crate::{
     admin::service::{Address, AsOf, Diagnosis, Explanation, Pepper, RotationStep, Status},
-    credential::Seen,
+    credential::ExplainedCarrier,
     domain::Timestamp,
     store::{Crowded, Denied, PepperUsage, Stored},
 };
@@ -147,6 +147,6 @@ fn explained_address(address: Address) -> api::ExplainedAddress {
     api::ExplainedAddress { source: source.to_owned(), client, written, how }
 }
 
-fn carrier(Seen { carrier, form, what }: Seen) -> api::ExplainedCarrier {
-    api::ExplainedCarrier { carrier, form: form.to_owned(), holds: what.as_str().to_owned() }
+fn carrier(ExplainedCarrier { carrier, form, holds }: ExplainedCarrier) -> api::ExplainedCarrier {
+    api::ExplainedCarrier { carrier, form: form.to_owned(), holds: holds.as_str().to_owned() }
 }

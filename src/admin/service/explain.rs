@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use super::{Address, Error, FieldError, Operation, Principal, Service, head::Head};
 use crate::{
-    client_ip::{AddressInputs, once},
-    credential::Seen,
+    client_ip::{AddressInputs, exactly_one},
+    credential::ExplainedCarrier,
     domain::{Fingerprint, Missing, Mode, Reason, Timestamp, event::DecisionId},
     engine::{Explained, Request},
     store::{KeyRow, Life},
@@ -44,7 +44,7 @@ pub(crate) struct Explanation {
     /// The profile that read the key.
     pub(crate) profile: &'static str,
     /// The carriers that are there, in the profile's order.
-    pub(crate) carriers: Vec<Seen>,
+    pub(crate) carriers: Vec<ExplainedCarrier>,
     /// The key as the store has it; without a row the id is the one that a row would get. `None` if the carriers hold no
     /// single key.
     pub(crate) key: Option<KeyRow>,
@@ -69,7 +69,7 @@ impl Service {
         let mode = route_word("mode", mode.as_deref(), Mode::from_word, "must be enforce, observe or off")?;
         let (missing, mode) = (missing.unwrap_or(settings.missing), mode.unwrap_or(settings.mode));
         check_addresses(peer.as_deref(), metadata)?;
-        let entry = |name| once(metadata.iter().filter(|(entry, _)| entry.eq_ignore_ascii_case(name)));
+        let entry = |name| exactly_one(metadata.iter().filter(|(entry, _)| entry.eq_ignore_ascii_case(name)));
         let lines = self.client_ip.header().map(|name| head.values(name)).unwrap_or_default();
         let found = self.client_ip.find(&AddressInputs {
             peer: peer.as_deref(),
