@@ -24,8 +24,8 @@ pub struct Settings {
     pub failsafe: Failsafe,
     /// `store.stale_grace`. A reload does not change it: health, the archive and the shared cache keep the first value.
     pub stale_grace: Duration,
-    /// `binding.*` and `client_ip.unclaimable`. A reload does not change the trusted proxies: `client_ip` keeps the first
-    /// ones.
+    /// `binding.*` and `client_ip.unclaimable`. A reload does not change the trusted proxies: `client_ip` keeps the
+    /// first ones.
     pub binding: BindingRules,
     /// `claims.*`.
     pub claims: ClaimLimits,

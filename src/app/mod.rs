@@ -274,9 +274,9 @@ impl Core {
             settings: Arc::clone(&self.settings),
             events: self.events.clone(),
             notifier: self.notifier.clone(),
-            view: Arc::clone(&self.view),
+            replica_state: Arc::clone(&self.view),
             health: Arc::clone(&self.health),
-            place: self.place.clone(),
+            store_url: self.place.clone(),
             started: self.started,
         })
     }

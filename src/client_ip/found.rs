@@ -34,7 +34,8 @@ pub enum Unknown {
     Peer,
     /// `x-peer-ip` is missing, repeated or not an address.
     #[error(
-        "x-peer-ip must appear exactly once in the gRPC metadata and hold an address; add it to Envoy's initial_metadata"
+        "x-peer-ip must appear exactly once in the gRPC metadata and hold an address; add it to Envoy's \
+         initial_metadata"
     )]
     PeerMetadata,
     /// `x-client-ip` is missing, repeated or not an address.

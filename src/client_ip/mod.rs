@@ -144,8 +144,8 @@ impl Resolver {
         self.fold(forwarded::address(text)?)
     }
 
-    /// `None` for an address with a NAT64 prefix that a translator cannot make. Accepting it unfolded would give an IPv4
-    /// client a second address.
+    /// `None` for an address with a NAT64 prefix that a translator cannot make. Accepting it unfolded would give an
+    /// IPv4 client a second address.
     fn fold(&self, ip: IpAddr) -> Option<ClientIp> {
         let folded = ClientIp::new(ip);
         let IpAddr::V6(v6) = folded.ip() else { return Some(folded) };

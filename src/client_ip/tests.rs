@@ -2,7 +2,7 @@ use super::*;
 
 const LB: &str = "10.0.0.2";
 const CLIENT: &str = "203.0.113.7";
-const STRANGER: &str = "198.51.100.9";
+const UNTRUSTED: &str = "198.51.100.9";
 
 fn resolver(source: Source) -> Resolver {
     let networks = ["10.0.0.0/24", "2001:db8:1b::/64"].map(|text| text.parse().unwrap());
@@ -81,11 +81,11 @@ fn only_a_trusted_proxy_may_name_another_client_in_the_metadata() {
         ("2001:db8:64::203.0.113.7", "::ffff:10.0.0.2", CLIENT),
         ("203.0.113.7:4711", LB, CLIENT),
         ("2001:db8::7", "2001:db8:1b::2", "2001:db8::7"),
-        (STRANGER, STRANGER, STRANGER),
-        ("::ffff:198.51.100.9", STRANGER, STRANGER),
+        (UNTRUSTED, UNTRUSTED, UNTRUSTED),
+        ("::ffff:198.51.100.9", UNTRUSTED, UNTRUSTED),
         // A client that bypasses the proxy names another client.
-        (CLIENT, STRANGER, "unknown"),
-        (LB, STRANGER, "unknown"),
+        (CLIENT, UNTRUSTED, "unknown"),
+        (LB, UNTRUSTED, "unknown"),
         // The proxy names no client.
         (LB, LB, "unknown"),
         ("10.0.0.3", LB, "unknown"),
@@ -111,9 +111,9 @@ fn only_a_trusted_proxy_may_name_another_client_in_the_metadata() {
 #[test]
 fn the_walk_stops_at_the_first_untrusted_address() {
     let cases: [(&str, &[&str], &str); 20] = [
-        (STRANGER, &[], STRANGER),
-        (STRANGER, &["203.0.113.7"], STRANGER),
-        (STRANGER, &["garbage"], STRANGER),
+        (UNTRUSTED, &[], UNTRUSTED),
+        (UNTRUSTED, &["203.0.113.7"], UNTRUSTED),
+        (UNTRUSTED, &["garbage"], UNTRUSTED),
         (LB, &["203.0.113.7"], CLIENT),
         (LB, &["6.6.6.6, 203.0.113.7"], CLIENT),
         (LB, &["garbage, 203.0.113.7"], CLIENT),
@@ -148,8 +148,8 @@ fn the_header_must_appear_once_and_come_from_a_trusted_proxy() {
         (LB, &["203.0.113.7,203.0.113.7"], "unknown"),
         (LB, &["client.example"], "unknown"),
         (LB, &["10.0.0.3"], "unknown"),
-        (STRANGER, &["203.0.113.7"], "unknown"),
-        (STRANGER, &[], "unknown"),
+        (UNTRUSTED, &["203.0.113.7"], "unknown"),
+        (UNTRUSTED, &[], "unknown"),
     ];
     for (peer, lines, expected) in cases {
         let source = Source::Header("cf-connecting-ip".to_owned());

@@ -2,9 +2,9 @@
 
 use super::{
     carrier::{Carrier, Header},
+    explained::{ExplainedCarrier, Holds},
     passthrough::Ignored,
     profile::{Profile, Reading, Slots},
-    explained::{ExplainedCarrier, Holds},
     slot::Slot,
 };
 use crate::domain::{ApiKey, Reason};

@@ -33,7 +33,8 @@ pub enum Holds {
 pub struct ExplainedCarrier {
     /// [`Carrier::label`].
     pub carrier: String,
-    /// `bare` or `bearer`; `disguised` if the name is a lookalike; empty if the carrier does not have exactly one value.
+    /// `bare` or `bearer`; `disguised` if the name is a lookalike; empty if the carrier does not have exactly one
+    /// value.
     pub form: &'static str,
     /// What it holds.
     pub holds: Holds,

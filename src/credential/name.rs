@@ -2,11 +2,11 @@
 //! carrier; a name that some upstream would reduce to it is a lookalike.
 //!
 //! How upstreams reduce names:
-//! - CGI and WSGI do not distinguish `-` and `_` in headers (RFC 3875 §4.1.18). lighttpd replaces every character that is
-//!   not a letter or digit with `_` (http_cgi_encode_varname), and so does PHP with `.` in the variables of a FastCGI
+//! - CGI and WSGI do not distinguish `-` and `_` in headers (RFC 3875 §4.1.18). lighttpd replaces every character that
+//!   is not a letter or digit with `_` (http_cgi_encode_varname), and so does PHP with `.` in the variables of a FastCGI
 //!   front (php_register_variable_ex, below).
-//! - PHP removes leading spaces, replaces ` `, `.` and an unmatched `[` with `_`, reads `a[b]` as an array, ends a name at
-//!   NUL, and used to percent-decode the names of cookies: php/php-src@000d873 main/php_variables.c
+//! - PHP removes leading spaces, replaces ` `, `.` and an unmatched `[` with `_`, reads `a[b]` as an array, ends a name
+//!   at NUL, and used to percent-decode the names of cookies: php/php-src@000d873 main/php_variables.c
 //!   php_register_variable_ex, php_default_treat_data.
 //! - Rack and Rails remove brackets around a name, and read `a[]` as a list: rack/rack@0521d6f lib/rack/query_parser.rb
 //!   normalize_params. So does Express: ljharb/qs@65270af lib/parse.js parseKeys (`[a]` is `a`).

@@ -19,7 +19,7 @@ impl<'a> Slot<'a> {
     pub(super) fn put(&mut self, value: &'a [u8], spelling: Spelling) {
         self.fill(match spelling {
             Spelling::Exact => Self::One(value),
-            Spelling::Lookalike => Self::Disguised(value),
+            Spelling::Lookalike => Self::Lookalike(value),
         });
     }
 

@@ -81,7 +81,8 @@ pub struct Exhausted {
 /// Why the store did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreLoss {
-    /// The store's active pepper is not listed. The failsafe does not apply, because a key with an owner may not be found.
+    /// The store's active pepper is not listed. The failsafe does not apply, because a key with an owner may not be
+    /// found.
     WrongPepper,
     /// The store failed.
     Unavailable,

@@ -50,7 +50,7 @@ impl Keyed<'_> {
         let Some(binding) = facts.binding_at(self.time) else { return self.observed(facts) };
         let key_id = Some(binding.id);
         match binding.standing(self.ip) {
-            Standing::Stranger => binding.is_sealed().then(|| deny(Reason::IpMismatch, key_id)),
+            Standing::OtherNetwork => binding.is_sealed().then(|| deny(Reason::IpMismatch, key_id)),
             Standing::Reserved => Some(deny(Reason::NotClaimed, key_id)),
             Standing::Owner if self.context.is_fresh => Some(allow(Reason::Bound, key_id)),
             // Not polled for too long: an operator may have given the key to another network meanwhile.

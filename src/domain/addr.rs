@@ -32,9 +32,9 @@ impl ClientIp {
 
     /// Whether this address can never own a key: it does not identify one client (unspecified, multicast, link-local),
     /// or it embeds an address that anyone can choose (`::/96`, Teredo `2001::/32`). Loopback, `::1` included, can own.
-    pub fn is_never_an_owner(self) -> bool {
+    pub fn can_never_own(self) -> bool {
         let is_ipv6_loopback = matches!(self.0, IpAddr::V6(ip) if ip.is_loopback());
-        !is_ipv6_loopback && Network::exactly(self).has_never_owners()
+        !is_ipv6_loopback && Network::exactly(self).includes_never_owners()
     }
 }
 
@@ -73,12 +73,12 @@ impl Network {
         match ip.ip() {
             IpAddr::V4(_) => Self::exactly(ip),
             IpAddr::V6(v6) if v6.is_loopback() => Self::exactly(ip),
-            IpAddr::V6(_) => Self::around(ip, 64),
+            IpAddr::V6(_) => Self::with_prefix(ip, 64),
         }
     }
 
     /// The network with prefix length `bits` that contains `ip`; the address alone if `bits` exceeds the family's.
-    pub(super) fn around(ip: ClientIp, bits: u8) -> Self {
+    pub(super) fn with_prefix(ip: ClientIp, bits: u8) -> Self {
         IpNet::new(ip.ip(), bits).map_or(Self::exactly(ip), |net| Self(net.trunc()))
     }
 
@@ -109,8 +109,8 @@ impl Network {
         self.0.contains(&other.0) || other.0.contains(&self.0)
     }
 
-    /// Whether this network contains addresses that can never own a key ([`ClientIp::is_never_an_owner`]).
-    pub fn has_never_owners(self) -> bool {
+    /// Whether this network contains addresses that can never own a key ([`ClientIp::can_never_own`]).
+    pub fn includes_never_owners(self) -> bool {
         NEVER_OWNERS
             .into_iter()
             .any(|(network, bits)| IpNet::new(network, bits).is_ok_and(|net| self.overlaps(Self(net))))
@@ -154,7 +154,7 @@ pub enum NetworkError {
     },
     /// An IPv4 network written as IPv6. It would match nothing, because addresses are folded.
     #[error("{0} is IPv4 written as IPv6; write the IPv4 network")]
-    Disguised(String),
+    MappedIpv4(String),
 }
 
 /// An address (meaning itself alone) or a CIDR without host bits.
@@ -172,7 +172,7 @@ impl FromStr for Network {
         }
         match net {
             IpNet::V6(v6) if v6.prefix_len() >= 96 && fold(v6.network()).is_some() => {
-                Err(NetworkError::Disguised(text.to_owned()))
+                Err(NetworkError::MappedIpv4(text.to_owned()))
             }
             _ => Ok(Self(net)),
         }
@@ -254,14 +254,14 @@ mod tests {
             "::ffff:169.254.1.1",
             "64:ff9b::0.0.0.0",
         ] {
-            assert!(ip(text).is_never_an_owner(), "{text}");
-            assert!(Network::exactly(ip(text)).has_never_owners(), "{text}");
+            assert!(ip(text).can_never_own(), "{text}");
+            assert!(Network::exactly(ip(text)).includes_never_owners(), "{text}");
         }
         for text in
             ["127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "fc00::1", "2001:1::1", "2001:db8::1", "203.0.113.7"]
         {
-            assert!(!ip(text).is_never_an_owner(), "{text}");
-            assert!(text == "::1" || !Network::exactly(ip(text)).has_never_owners(), "{text}");
+            assert!(!ip(text).can_never_own(), "{text}");
+            assert!(text == "::1" || !Network::exactly(ip(text)).includes_never_owners(), "{text}");
         }
     }
 
@@ -274,7 +274,7 @@ mod tests {
             "203.0.113.7/24".parse::<Network>().unwrap_err().to_string(),
             "203.0.113.7/24 has host bits set; did you mean 203.0.113.0/24?"
         );
-        assert!(matches!("::ffff:1.2.3.0/120".parse::<Network>(), Err(NetworkError::Disguised(_))));
+        assert!(matches!("::ffff:1.2.3.0/120".parse::<Network>(), Err(NetworkError::MappedIpv4(_))));
         assert!(matches!("10.0.0.0/33".parse::<Network>(), Err(NetworkError::Unparsable(_))));
         assert!(!"10.0.0.0/8".parse::<Network>().unwrap().contains(ip("::1")));
     }

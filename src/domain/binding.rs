@@ -44,7 +44,7 @@ pub enum Standing {
     /// The address is in an owning network.
     Owner,
     /// Other networks own the key.
-    Stranger,
+    OtherNetwork,
     /// The key is reserved until an operator gives it a network.
     Reserved,
 }
@@ -67,7 +67,7 @@ impl Binding {
         } else if self.networks.iter().any(|network| network.contains(ip)) {
             Standing::Owner
         } else {
-            Standing::Stranger
+            Standing::OtherNetwork
         }
     }
 }

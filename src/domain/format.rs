@@ -27,7 +27,7 @@ as_text! {
     KeyDigest: |_| "must be 64 lower-case hex digits";
     Network: |error| match error {
         NetworkError::Unparsable(_) => "not an IP address or CIDR".to_owned(),
-        NetworkError::HostBits { .. } | NetworkError::Disguised(_) => error.to_string(),
+        NetworkError::HostBits { .. } | NetworkError::MappedIpv4(_) => error.to_string(),
     };
     State: |_| "must be provisional, learned or pinned";
     EventKind: |_| "is not the kind of an audit record";

@@ -233,7 +233,7 @@ pub struct Pepper {
 
 /// Why a secret is not accepted as a pepper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WeakPepper {
+pub enum PepperError {
     /// Too short.
     #[error("a pepper has at least 32 bytes, this one has {0}; create one with `sentinel pepper new`")]
     Short(usize),
@@ -242,8 +242,8 @@ pub enum WeakPepper {
     Uniform,
     /// The path of a secret where the secret itself is expected.
     #[error(
-        "looks like a path, not a secret: set pepper.secrets_file to the path; a secret that begins like this must be in \
-         a file"
+        "looks like a path, not a secret: set pepper.secrets_file to the path; a secret that begins like this must be \
+         in a file"
     )]
     Path,
     /// More than one secret, or text around the secret.
@@ -256,8 +256,8 @@ impl Pepper {
     pub const MIN_BYTES: usize = 32;
 
     /// Keys a MAC with `secret`, and checks its length only.
-    pub fn new(secret: &[u8]) -> Result<Self, WeakPepper> {
-        let short = WeakPepper::Short(secret.len());
+    pub fn new(secret: &[u8]) -> Result<Self, PepperError> {
+        let short = PepperError::Short(secret.len());
         if secret.len() < Self::MIN_BYTES {
             return Err(short);
         }
@@ -268,26 +268,26 @@ impl Pepper {
     }
 
     /// Like [`Pepper::new`], and rejects secrets that are obviously not random. For secrets that an operator wrote.
-    pub fn given(secret: &[u8]) -> Result<Self, WeakPepper> {
+    pub fn checked(secret: &[u8]) -> Result<Self, PepperError> {
         // Text only: any of 32 random raw bytes may be a line break.
         let lines = std::str::from_utf8(secret).map_or(1, |text| text.trim_end().lines().count());
         if lines > 1 {
-            return Err(WeakPepper::Lines(lines));
+            return Err(PepperError::Lines(lines));
         }
         let pepper = Self::new(secret)?;
         if secret.iter().all(|byte| Some(byte) == secret.first()) || secret.trim_ascii().is_empty() {
-            return Err(WeakPepper::Uniform);
+            return Err(PepperError::Uniform);
         }
         Ok(pepper)
     }
 
-    /// Like [`Pepper::given`], for a secret in a setting. Also rejects a path, which would otherwise key the digests
+    /// Like [`Pepper::checked`], for a secret in a setting. Also rejects a path, which would otherwise key the digests
     /// and is easy to guess.
-    pub fn written(secret: &str) -> Result<Self, WeakPepper> {
+    pub fn from_setting(secret: &str) -> Result<Self, PepperError> {
         if ["/", "./", "file:"].iter().any(|beginning| secret.trim_start().starts_with(beginning)) {
-            return Err(WeakPepper::Path);
+            return Err(PepperError::Path);
         }
-        Self::given(secret.as_bytes())
+        Self::checked(secret.as_bytes())
     }
 
     /// What a store records to recognise this pepper again.
@@ -391,7 +391,7 @@ impl KeyDigest {
 }
 
 /// Writes a random secret as `sentinel pepper new` prints it: 64 hex digits.
-pub fn pepper_text(mut entropy: [u8; 32]) -> Zeroizing<String> {
+pub fn encode_pepper(mut entropy: [u8; 32]) -> Zeroizing<String> {
     let text = hex::encode(entropy);
     entropy.zeroize();
     Zeroizing::new(text)
@@ -433,7 +433,7 @@ mod tests {
     fn secrets_do_not_print() {
         let shown = format!("{:?} {:?}", ApiKey::new("sk-test-key".into()), Pepper::new(&[7; 32]).unwrap());
         assert!(!shown.contains("sk-") && !shown.contains("[7"), "{shown}");
-        assert_eq!(Pepper::new(&[7; 31]).unwrap_err(), WeakPepper::Short(31));
+        assert_eq!(Pepper::new(&[7; 31]).unwrap_err(), PepperError::Short(31));
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Default for BindingRules {
 impl BindingRules {
     /// Whether `ip` may own a key.
     pub fn may_own(&self, ip: ClientIp) -> bool {
-        !ip.is_never_an_owner() && !self.never_own().any(|network| network.contains(ip))
+        !ip.can_never_own() && !self.never_own().any(|network| network.contains(ip))
     }
 
     /// The network that a claim from `ip` makes an owner: that of [`Shape::network`], or the address alone if that
@@ -73,7 +73,8 @@ impl BindingRules {
     /// the keys.
     pub fn network(&self, ip: ClientIp) -> Network {
         let shaped = self.shape.network(ip);
-        let includes_others = shaped.has_never_owners() || self.never_own().any(|network| network.overlaps(shaped));
+        let includes_others =
+            shaped.includes_never_owners() || self.never_own().any(|network| network.overlaps(shaped));
         if includes_others { Network::exactly(ip) } else { shaped }
     }
 

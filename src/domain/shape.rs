@@ -12,7 +12,7 @@ pub struct Shape {
     /// `binding.prefix_v6`, in bits.
     pub prefix_v6: u8,
     /// `binding.prefix_overrides`.
-    pub overrides: Vec<Override>,
+    pub overrides: Vec<PrefixOverride>,
     /// `binding.max_networks`.
     pub max_networks: u16,
     /// `binding.learn_window`, counted from the claim.
@@ -21,7 +21,7 @@ pub struct Shape {
 
 /// One entry of `binding.prefix_overrides`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Override {
+pub struct PrefixOverride {
     /// The network in which this entry applies.
     pub network: Network,
     /// The prefix length of an owning network there; at least that of `network`.
@@ -49,7 +49,7 @@ impl Shape {
             (None, IpAddr::V6(_)) => self.prefix_v6,
         };
         // The configuration rejects more bits than the family has.
-        Network::around(ip, bits)
+        Network::with_prefix(ip, bits)
     }
 
     /// Whether several networks may own a key.
@@ -62,8 +62,8 @@ impl Shape {
 mod tests {
     use super::*;
 
-    fn at(network: &str, bits: u8) -> Override {
-        Override { network: network.parse().unwrap(), bits }
+    fn at(network: &str, bits: u8) -> PrefixOverride {
+        PrefixOverride { network: network.parse().unwrap(), bits }
     }
 
     #[test]

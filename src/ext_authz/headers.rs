@@ -13,8 +13,8 @@ pub(super) enum Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// `None` if the message has both encodings, or one header in both. Envoy never sends that; an attacker could, to have
-    /// one value checked and the other one used.
+    /// `None` if the message has both encodings, or one header in both. Envoy never sends that; an attacker could, to
+    /// have one value checked and the other one used.
     pub(super) fn of(http: &'a HttpRequest) -> Option<Self> {
         let raw = http.header_map.as_ref().map_or(&[][..], |map| &map.headers);
         match (http.headers.is_empty(), raw.is_empty()) {

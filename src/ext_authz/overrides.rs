@@ -47,8 +47,8 @@ impl<'a> Overrides<'a> {
     }
 }
 
-/// `CheckRequest` with the entries of `context_extensions` as they are on the wire. A decoded map keeps only the last of
-/// two entries with the same name, which could hide an override.
+/// `CheckRequest` with the entries of `context_extensions` as they are on the wire. A decoded map keeps only the last
+/// of two entries with the same name, which could hide an override.
 #[derive(Clone, PartialEq, Message)]
 struct Frame {
     #[prost(message, optional, tag = "1")]

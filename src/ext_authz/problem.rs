@@ -4,9 +4,9 @@
 //! - OpenAI: openai/openai-python 3.54.0 `_base_client.py` `_make_status_error_from_response` (`error.message` alone is
 //!   in the exception's text) and `_exceptions.py` `APIError` (`code`, `param`, `type`). The gateways answer alike:
 //!   songquanpeng/one-api@8df4a26 `middleware/utils.go` `abortWithMessage`, QuantumNous/new-api@3e92b6b
-//!   `middleware/utils.go` `abortWithOpenAiMessage`, BerriAI/litellm `litellm/proxy/_types.py` `ProxyException`. Azure's
-//!   front door also sends `{"statusCode", "message"}`, of which the SDK does not show the message, so Azure profiles get
-//!   OpenAI's format too.
+//!   `middleware/utils.go` `abortWithOpenAiMessage`, BerriAI/litellm `litellm/proxy/_types.py` `ProxyException`.
+//!   Azure's front door also sends `{"statusCode", "message"}`, of which the SDK does not show the message, so Azure
+//!   profiles get OpenAI's format too.
 //! - Anthropic: anthropics/anthropic-sdk-python 2.12.0 `_exceptions.py` `APIStatusError` (`error.details.error_code` is
 //!   the stable code; `request_id` comes from the header) and `types/shared/error_type.py`.
 //! - Google: AIP-193 and googleapis/python-genai 3.4.0 `errors.py` `APIError`; `google/rpc/error_details.proto`.

@@ -134,9 +134,7 @@ fn detail(reason: Reason) -> &'static str {
         Reason::ConflictingKeys => {
             "The request contains more than one API key, or contains the same one twice. Send exactly one."
         }
-        Reason::MalformedRequest => {
-            "The gateway sent a request that cannot be checked. Contact the operator."
-        }
+        Reason::MalformedRequest => "The gateway sent a request that cannot be checked. Contact the operator.",
         Reason::NoKey => "The request has no API key.",
         Reason::MalformedKey => "The request's credentials are not an API key of this service.",
         Reason::IpMismatch => "This API key belongs to another network and does not work from this address.",

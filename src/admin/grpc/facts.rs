@@ -1,4 +1,4 @@
-//! What is not about single keys, as messages: the audit, the state of the process, peppers, explanations.
+//! Converts the outcomes that are not about single keys to messages: audit, status, diagnosis, peppers, explanations.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ impl From<Status> for api::GetStatusResponse {
             uptime_ms: millis(status.uptime),
             serving: status.serving,
             mode: status.mode.to_string(),
-            store: status.place,
+            store: status.store_url,
             applied_revision: status.applied.0,
             since_poll_ms: status.since_poll.map(millis),
             pepper_id: status.pepper.to_string(),
