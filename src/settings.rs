@@ -1,7 +1,7 @@
-//! Everything that may change while the process serves, in one snapshot.
+//! The settings that may change while the process serves, in one snapshot.
 //!
-//! One cell, so that a check can never pair the old mode with the new rules: it loads the snapshot once and goes by it to
-//! the end, and a reload replaces it in one store.
+//! A check loads the snapshot once and uses it to the end, and a reload replaces the whole snapshot, so that a check
+//! cannot combine the old mode with the new rules. Separate cells for each setting would allow that.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,29 +13,29 @@ use crate::{
     policy::PolicySet,
 };
 
-/// The settings of one moment.
+/// A snapshot of the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `mode`, for a route that has none of its own.
+    /// `mode`, for a route without `sentinel.mode`.
     pub mode: Mode,
-    /// `credentials.missing`, for a route that has none of its own.
+    /// `credentials.missing`, for a route without `sentinel.missing`.
     pub missing: Missing,
     /// `store.failsafe`.
     pub failsafe: Failsafe,
-    /// `store.stale_grace`. A reload leaves it: health, the archive and the shared cache go by the first value.
+    /// `store.stale_grace`. A reload does not change it: health, the archive and the shared cache keep the first value.
     pub stale_grace: Duration,
-    /// `binding.*` and `client_ip.unclaimable`. A reload leaves the trusted proxies: the client's address is still found
-    /// by the first ones.
+    /// `binding.*` and `client_ip.unclaimable`. A reload does not change the trusted proxies: `client_ip` keeps the
+    /// first ones.
     pub binding: BindingRules,
     /// `claims.*`.
     pub claims: ClaimLimits,
-    /// Rules about addresses.
+    /// The address policy.
     pub policy: PolicySet,
     /// `answers.help`.
     pub help: Help,
     /// `check_deadline`.
     pub check_deadline: Duration,
-    /// `binding.archive_after`; zero is never.
+    /// `binding.archive_after`; zero means never.
     pub archive_after: Duration,
 }
 
@@ -59,27 +59,27 @@ impl Default for Settings {
     }
 }
 
-/// At most this many claims in this time, all at once or one by one.
+/// At most `claims` claims in `per`, in a burst or spread out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many; at least 1.
+    /// The number of claims; at least 1.
     pub claims: u32,
-    /// In which time.
+    /// The period.
     pub per: Duration,
 }
 
-/// `claims.*`; `None` is no limit.
+/// `claims.*`; `None` means unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClaimLimits {
     /// `claims.per_network`: for each IPv4 address and each IPv6 /64.
     pub per_network: Option<Rate>,
-    /// `claims.global`: for all of them together.
+    /// `claims.global`: for all networks together.
     pub global: Option<Rate>,
     /// `claims.exempt`: networks without a limit.
     pub exempt: Vec<Network>,
 }
 
-/// How a locked-out owner regains access: `answers.help`. Part of every denial.
+/// `answers.help`: how a client that is denied regains access. Part of every denial.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Help {
     /// `answers.help.text`.
@@ -91,7 +91,7 @@ pub struct Help {
 }
 
 impl Help {
-    /// `None` where neither is set.
+    /// `None` if neither member is set.
     pub fn as_option(&self) -> Option<&Self> {
         (self.text.is_some() || self.url.is_some()).then_some(self)
     }
@@ -102,17 +102,17 @@ impl Help {
 pub struct LiveSettings(ArcSwap<Settings>);
 
 impl LiveSettings {
-    /// Settings that hold until they are replaced.
+    /// Starts with `settings`.
     pub fn new(settings: Settings) -> Self {
         Self(ArcSwap::from_pointee(settings))
     }
 
-    /// The settings of this moment.
+    /// The current snapshot.
     pub fn load(&self) -> Arc<Settings> {
         self.0.load_full()
     }
 
-    /// Replaces what a reload may change, all at once.
+    /// Replaces everything that a reload may change, atomically.
     pub fn replace(&self, new: Settings) {
         let running = self.0.load();
         let binding = BindingRules { trusted_proxies: running.binding.trusted_proxies.clone(), ..new.binding };

@@ -1,8 +1,8 @@
 //! The admin API: what operators may see and change.
 //!
-//! Every operation goes through [`service`], whichever edge it comes through: it takes who asks and a typed command, and
-//! answers a typed outcome, or an error that names field, cause and fix. [`grpc`] is the edge for whoever can open the
-//! admin socket, and [`api`] the messages that it speaks.
+//! Every transport calls [`service`], which takes the principal and a typed command, and returns a typed outcome or an
+//! error that names field, cause and fix. [`grpc`] is the transport for any client that can open the admin socket, and
+//! [`api`] has its messages.
 
 pub mod grpc;
 pub mod service;

@@ -276,9 +276,9 @@ impl Core {
             settings: Arc::clone(&self.settings),
             events: self.events.clone(),
             notifier: self.notifier.clone(),
-            view: Arc::clone(&self.replica_state),
+            replica_state: Arc::clone(&self.replica_state),
             health: Arc::clone(&self.health),
-            place: self.location.clone(),
+            store_url: self.location.clone(),
             started: self.started,
         })
     }

@@ -11,7 +11,7 @@ use std::{
 use tracing::warn;
 
 use crate::{
-    domain::{Pepper, PepperId, Peppers, RingFault, key::pepper_text},
+    domain::{Pepper, PepperId, Peppers, PeppersError, key::encode_pepper},
     files,
 };
 
@@ -40,7 +40,7 @@ pub enum PepperError {
         /// Which.
         file: PathBuf,
         /// Why.
-        cause: RingFault,
+        cause: PeppersError,
     },
 }
 
@@ -58,7 +58,7 @@ pub fn resolve(
     data_dir: &Path,
 ) -> Result<Peppers, PepperError> {
     let file = file(data_dir);
-    let read = || Pepper::given(files::read(&file, files::SECRET)?.trim_ascii_end()).map_err(io::Error::other);
+    let read = || Pepper::checked(files::read(&file, files::SECRET)?.trim_ascii_end()).map_err(io::Error::other);
     let found = match read() {
         Ok(pepper) => Some(pepper),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
@@ -75,7 +75,7 @@ pub fn resolve(
 
 /// Durable before the store records its check value: keys hashed with a pepper that a power failure deletes are lost.
 fn generate(file: PathBuf) -> Result<Pepper, PepperError> {
-    let text = pepper_text(rand::random());
+    let text = encode_pepper(rand::random());
     let write = || {
         // Renamed when complete, because an incomplete file would fail every later start.
         let unfinished = file.with_extension("new");

@@ -38,7 +38,7 @@ use clap_complete::Shell;
 use crate::{
     app,
     config::{self, Config},
-    domain::{Pepper, key::pepper_text},
+    domain::{Pepper, key::encode_pepper},
 };
 use args::{Cli, Command};
 use failure::Failure;
@@ -112,7 +112,7 @@ fn new_pepper() -> Result<(), Failure> {
     SysRng
         .try_fill_bytes(&mut entropy)
         .map_err(|error| Failure::Rejected(format!("cannot read random bytes from the system: {error}")))?;
-    let text = pepper_text(entropy);
+    let text = encode_pepper(entropy);
     let pepper = Pepper::new(text.as_bytes()).map_err(|weak| Failure::Rejected(weak.to_string()))?;
     print(&text)?;
     print("\n")?;

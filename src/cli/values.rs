@@ -15,7 +15,7 @@ pub(super) fn socket(text: &str) -> Result<PathBuf, &'static str> {
 pub(super) fn network(text: &str) -> Result<Network, String> {
     text.parse().map_err(|error: NetworkError| match error {
         NetworkError::Unparsable(_) => "must be an IP address or CIDR, such as 203.0.113.7 or 2001:db8::/48".to_owned(),
-        NetworkError::HostBits { .. } | NetworkError::Disguised(_) => error.to_string(),
+        NetworkError::HostBits { .. } | NetworkError::MappedIpv4(_) => error.to_string(),
     })
 }
 

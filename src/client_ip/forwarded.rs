@@ -1,4 +1,4 @@
-//! `x-forwarded-for`: the text of a hop, and the walk through the trusted ones.
+//! `x-forwarded-for`: parses an entry, and walks from the right through the trusted proxies.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,15 +7,15 @@ use crate::domain::ClientIp;
 
 /// The client behind `peer`: from the right, the first address that is not a trusted proxy's.
 ///
-/// Whatever stands further left was written by that client and is not even read. Unknown where a hop that has to be
-/// read is no address, and where the chain ends while still trusted: nobody is left to believe.
+/// The client wrote everything further left, so that is not read. Fails if an entry that must be read is not an
+/// address, and if every entry is a trusted proxy, because then the chain does not name a client.
 pub(super) fn walk<'a>(
     peer: Found<'a>,
     lines: &[&'a [u8]],
     is_trusted: impl Fn(ClientIp) -> bool,
     address: impl Fn(&[u8]) -> Option<ClientIp>,
 ) -> Result<Found<'a>, Unknown> {
-    // Several lines are one list in their order (RFC 9110 §5.3).
+    // Several lines are one list, in order (RFC 9110 §5.3).
     let mut hops = (1..).zip(lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')));
     let mut current = peer;
     while is_trusted(current.client) {
@@ -25,8 +25,8 @@ pub(super) fn walk<'a>(
     Ok(current)
 }
 
-/// The address in `text`: bare, with a port, or in brackets with or without one; white space around it. No zone id (it
-/// names an interface of somebody else's machine), no name, no quotes.
+/// The address in `text`, as proxies write it: bare, with a port, or in brackets with or without a port, between
+/// optional white space. Rejects a zone id, which names an interface of another machine, host names and quotes.
 pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?.trim_matches([' ', '\t']);
     if let Some(bracketed) = text.strip_prefix('[') {

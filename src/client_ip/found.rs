@@ -1,4 +1,4 @@
-//! An address that was established, or why none was.
+//! The client's address and where it was found, or why it is unknown.
 
 use crate::domain::ClientIp;
 
@@ -7,58 +7,62 @@ use crate::domain::ClientIp;
 pub enum Origin {
     /// The connection's peer.
     Peer,
-    /// The call's metadata `x-client-ip`.
+    /// The gRPC metadata `x-client-ip`.
     Metadata,
-    /// An entry of `x-forwarded-for`, counted from the right, the last being 1.
+    /// An entry of `x-forwarded-for`, counted from the right; the last is 1.
     Hop(usize),
     /// The configured header.
     Header,
 }
 
-/// An established address.
+/// An address and where it was found.
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
     /// The address, folded.
     pub client: ClientIp,
-    /// How it was written there.
+    /// The address as written at its origin.
     pub written: &'a [u8],
-    /// Where.
+    /// Where it was found.
     pub origin: Origin,
 }
 
-/// Why no address could be established. The texts are for operators, and repeat nothing of the request.
+/// Why the client's address is unknown. The texts are for operators and never repeat a value of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
-    /// `attributes.source.address` is no IP address.
-    #[error("the connection's peer is no IP address")]
+    /// `attributes.source.address` is not an IP address.
+    #[error("the connection's peer is not an IP address")]
     Peer,
-    /// `x-peer-ip`.
-    #[error("the metadata x-peer-ip is not there exactly once with an address; Envoy's initial_metadata must send it")]
-    DirectPeer,
-    /// `x-client-ip`.
+    /// `x-peer-ip` is missing, repeated or not an address.
     #[error(
-        "the metadata x-client-ip is not there exactly once with an address; Envoy's initial_metadata must send it"
+        "x-peer-ip must appear exactly once in the gRPC metadata and hold an address; add it to Envoy's \
+         initial_metadata"
     )]
-    Resolved,
-    /// A stranger who speaks for somebody else.
+    PeerMetadata,
+    /// `x-client-ip` is missing, repeated or not an address.
+    #[error(
+        "x-client-ip must appear exactly once in the gRPC metadata and hold an address; add it to Envoy's \
+         initial_metadata"
+    )]
+    ClientMetadata,
+    /// A peer that is not a trusted proxy names another client than itself.
     #[error("x-client-ip differs from x-peer-ip, and that peer is not in client_ip.trusted_proxies")]
-    NotItsOwn,
-    /// A proxy that does not say for whom it speaks.
-    #[error("the client would be one of client_ip.trusted_proxies: the proxy did not say for whom it speaks")]
-    AProxy,
-    /// Nobody is left to believe.
-    #[error("x-forwarded-for ends while every address, the peer's included, is in client_ip.trusted_proxies")]
+    UntrustedPeer,
+    /// The resolved client is itself a trusted proxy.
+    #[error("the resolved client is in client_ip.trusted_proxies: the proxy named no client")]
+    ClientIsProxy,
+    /// Every address of the chain is a trusted proxy's.
+    #[error("every address in x-forwarded-for, and the connection's peer, is in client_ip.trusted_proxies")]
     ChainEnds,
-    /// A hop that has to be read is no address; counted as in [`Origin::Hop`].
-    #[error("entry {0} of x-forwarded-for, counted from the right, has to be read and is no address")]
+    /// An entry that must be read is not an address; counted as in [`Origin::Hop`].
+    #[error("entry {0} of x-forwarded-for, counted from the right, is not an address")]
     Hop(usize),
-    /// Whoever sent the header is no proxy of ours.
-    #[error("the connection's peer is not in client_ip.trusted_proxies, so the header is not believed")]
-    NotByAProxy,
+    /// The header was sent by a peer that is not a trusted proxy.
+    #[error("the connection's peer is not in client_ip.trusted_proxies, so the header of client_ip.header is not read")]
+    HeaderFromUntrustedPeer,
     /// The header is missing or repeated.
-    #[error("the header of client_ip.header is there {0} times, not once")]
+    #[error("the header of client_ip.header appears {0} times; it must appear exactly once")]
     HeaderLines(usize),
-    /// The header is no address.
-    #[error("the header of client_ip.header holds no single address")]
+    /// The header is not one address.
+    #[error("the header of client_ip.header does not hold exactly one address")]
     Header,
 }

@@ -1,7 +1,8 @@
-//! Who the client is: from what a Check says of addresses to the one that may be believed.
+//! Finds the client's address in the addresses that a Check contains.
 //!
-//! A wrong address voids everything, so each source believes exactly one party, and whatever is missing, repeated or
-//! unparsable is no address at all: never a guess, never a shared bucket. Pure: no I/O, no wire format.
+//! A wrong address would break every rule that depends on it, so each source trusts exactly one party. If the address
+//! is missing, repeated or unparsable, the client is unknown: it is never guessed, and unknown clients never share a
+//! default address. Pure: no I/O, no wire format.
 
 mod forwarded;
 mod found;
@@ -12,12 +13,12 @@ pub use found::{Found, Origin, Unknown};
 
 use crate::domain::{ClientIp, Nat64, Network};
 
-/// `client_ip.source`: whose word counts.
+/// `client_ip.source`: which party's address is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The connection's peer as Envoy saw it, PROXY protocol applied. No header can forge it.
+    /// The connection's peer as Envoy sees it, after the PROXY protocol. A header cannot forge it.
     Peer,
-    /// What Envoy resolved and sent as the call's metadata.
+    /// The address that Envoy resolved and sent as gRPC metadata.
     Metadata,
     /// `x-forwarded-for`, read from the right through the trusted proxies.
     Xff,
@@ -25,10 +26,10 @@ pub enum Source {
     Header(String),
 }
 
-/// `client_ip.source` and its companions.
+/// Finds the client's address by `client_ip.*`.
 #[derive(Clone, Debug)]
 pub struct Resolver {
-    /// Whose word counts.
+    /// `client_ip.source`.
     pub source: Source,
     /// `client_ip.trusted_proxies`.
     pub trusted_proxies: Vec<Network>,
@@ -36,14 +37,14 @@ pub struct Resolver {
     pub nat64: Vec<Nat64>,
 }
 
-/// What a Check says of addresses. Nothing of it is believed yet.
+/// The addresses that a Check contains, none of them trusted yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AddressInputs<'a> {
-    /// `attributes.source.address`, where that is an IP address.
+    /// `attributes.source.address`, if it is an IP address.
     pub peer: Option<&'a str>,
-    /// The call's metadata `x-client-ip`, where it is there exactly once: the client as Envoy resolved it.
+    /// The gRPC metadata `x-client-ip`, if it appears exactly once: the client as Envoy resolved it.
     pub resolved: Option<&'a str>,
-    /// The call's metadata `x-peer-ip`, where it is there exactly once: Envoy's TCP peer, PROXY protocol not applied.
+    /// The gRPC metadata `x-peer-ip`, if it appears exactly once: Envoy's TCP peer, before the PROXY protocol.
     pub direct_peer: Option<&'a str>,
     /// Every line of the request header that [`Resolver::header`] names, in order.
     pub lines: &'a [&'a [u8]],
@@ -61,14 +62,15 @@ impl Source {
     }
 }
 
-/// What is there exactly once. A second one was put beside Envoy's by somebody, and neither counts.
-pub fn once<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
+/// The only item. `None` if there are several: an attacker may have added one to Envoy's, and which is Envoy's is
+/// unknown.
+pub fn exactly_one<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
     let value = values.next()?;
     values.next().is_none().then_some(value)
 }
 
 impl Resolver {
-    /// The one request header that this source reads.
+    /// The request header that this source reads, if it reads one.
     pub fn header(&self) -> Option<&str> {
         match &self.source {
             Source::Peer | Source::Metadata => None,
@@ -77,58 +79,60 @@ impl Resolver {
         }
     }
 
-    /// The client's address; `None` if it cannot be established.
-    pub fn resolve(&self, said: &AddressInputs<'_>) -> Option<ClientIp> {
-        self.find(said).ok().map(|found| found.client)
+    /// The client's address; `None` if it is unknown.
+    pub fn resolve(&self, inputs: &AddressInputs<'_>) -> Option<ClientIp> {
+        self.find(inputs).ok().map(|found| found.client)
     }
 
-    /// The client's address and where it was found, or why it cannot be established.
-    pub fn find<'a>(&self, said: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
+    /// The client's address and where it was found, or why it is unknown.
+    pub fn find<'a>(&self, inputs: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
         match &self.source {
-            Source::Peer => self.peer(said),
-            Source::Metadata => self.metadata(said),
-            Source::Xff => forwarded::walk(self.peer(said)?, said.lines, |ip| self.trusts(ip), |hop| self.address(hop)),
-            Source::Header(_) => self.told_by_header(said),
+            Source::Peer => self.peer(inputs),
+            Source::Metadata => self.metadata(inputs),
+            Source::Xff => {
+                forwarded::walk(self.peer(inputs)?, inputs.lines, |ip| self.trusts(ip), |hop| self.address(hop))
+            }
+            Source::Header(_) => self.header_address(inputs),
         }
     }
 
-    /// Strict, unlike a hop: Envoy writes a bare address and its port in a field of its own.
-    fn peer<'a>(&self, said: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
-        let written = said.peer.ok_or(Unknown::Peer)?;
+    /// Strict, unlike a hop: Envoy writes a bare address, and the port in a separate field.
+    fn peer<'a>(&self, inputs: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
+        let written = inputs.peer.ok_or(Unknown::Peer)?;
         let client = written.parse().ok().and_then(|ip| self.fold(ip)).ok_or(Unknown::Peer)?;
         Ok(Found { client, written: written.as_bytes(), origin: Origin::Peer })
     }
 
-    /// As good as Envoy's own resolution, which under its default settings is the client's own `x-forwarded-for`. So
-    /// another address than the peer's counts only from a proxy that we know; everyone else speaks for himself alone.
-    fn metadata<'a>(&self, said: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
-        let peer = said.direct_peer.ok_or(Unknown::DirectPeer)?;
-        let peer = self.address(peer.as_bytes()).ok_or(Unknown::DirectPeer)?;
-        let written = said.resolved.ok_or(Unknown::Resolved)?.as_bytes();
-        let client = self.address(written).ok_or(Unknown::Resolved)?;
+    /// Only as reliable as Envoy's own resolution, which by default takes the client's own `x-forwarded-for`. So a peer
+    /// that is not a trusted proxy can only name itself.
+    fn metadata<'a>(&self, inputs: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
+        let peer = inputs.direct_peer.ok_or(Unknown::PeerMetadata)?;
+        let peer = self.address(peer.as_bytes()).ok_or(Unknown::PeerMetadata)?;
+        let written = inputs.resolved.ok_or(Unknown::ClientMetadata)?.as_bytes();
+        let client = self.address(written).ok_or(Unknown::ClientMetadata)?;
         if client != peer && !self.trusts(peer) {
-            return Err(Unknown::NotItsOwn);
+            return Err(Unknown::UntrustedPeer);
         }
-        self.if_no_proxy(Found { client, written, origin: Origin::Metadata })
+        self.reject_proxy(Found { client, written, origin: Origin::Metadata })
     }
 
-    fn told_by_header<'a>(&self, said: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
-        if !self.trusts(self.peer(said)?.client) {
-            return Err(Unknown::NotByAProxy);
+    fn header_address<'a>(&self, inputs: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
+        if !self.trusts(self.peer(inputs)?.client) {
+            return Err(Unknown::HeaderFromUntrustedPeer);
         }
-        match said.lines {
-            // A comma is a second value, wherever it came from; no address has one.
+        match inputs.lines {
+            // A value with a comma is not an address: Envoy joins repeated headers with one.
             &[written] => {
                 let client = self.address(written).ok_or(Unknown::Header)?;
-                self.if_no_proxy(Found { client, written, origin: Origin::Header })
+                self.reject_proxy(Found { client, written, origin: Origin::Header })
             }
-            _ => Err(Unknown::HeaderLines(said.lines.len())),
+            _ => Err(Unknown::HeaderLines(inputs.lines.len())),
         }
     }
 
-    /// A proxy named as the client is one that did not know whom it spoke for.
-    fn if_no_proxy<'a>(&self, found: Found<'a>) -> Result<Found<'a>, Unknown> {
-        if self.trusts(found.client) { Err(Unknown::AProxy) } else { Ok(found) }
+    /// A trusted proxy that is named as the client: the proxy did not know the client.
+    fn reject_proxy<'a>(&self, found: Found<'a>) -> Result<Found<'a>, Unknown> {
+        if self.trusts(found.client) { Err(Unknown::ClientIsProxy) } else { Ok(found) }
     }
 
     fn trusts(&self, ip: ClientIp) -> bool {
@@ -140,8 +144,8 @@ impl Resolver {
         self.fold(forwarded::address(text)?)
     }
 
-    /// `None` for an address below a NAT64 prefix that no translator makes: as itself it would be a second name of
-    /// some IPv4 client.
+    /// `None` for an address with a NAT64 prefix that a translator cannot make. Accepting it unfolded would give an
+    /// IPv4 client a second address.
     fn fold(&self, ip: IpAddr) -> Option<ClientIp> {
         let folded = ClientIp::new(ip);
         let IpAddr::V6(v6) = folded.ip() else { return Some(folded) };

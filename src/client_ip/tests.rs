@@ -2,7 +2,7 @@ use super::*;
 
 const LB: &str = "10.0.0.2";
 const CLIENT: &str = "203.0.113.7";
-const STRANGER: &str = "198.51.100.9";
+const UNTRUSTED: &str = "198.51.100.9";
 
 fn resolver(source: Source) -> Resolver {
     let networks = ["10.0.0.0/24", "2001:db8:1b::/64"].map(|text| text.parse().unwrap());
@@ -74,19 +74,19 @@ fn a_hop_in_every_spelling() {
 }
 
 #[test]
-fn metadata_counts_from_a_known_proxy_and_otherwise_only_for_oneself() {
+fn only_a_trusted_proxy_may_name_another_client_in_the_metadata() {
     for (client, peer, expected) in [
         (CLIENT, LB, CLIENT),
         ("::ffff:203.0.113.7", LB, CLIENT),
         ("2001:db8:64::203.0.113.7", "::ffff:10.0.0.2", CLIENT),
         ("203.0.113.7:4711", LB, CLIENT),
         ("2001:db8::7", "2001:db8:1b::2", "2001:db8::7"),
-        (STRANGER, STRANGER, STRANGER),
-        ("::ffff:198.51.100.9", STRANGER, STRANGER),
-        // Somebody went around the proxy and says who he is.
-        (CLIENT, STRANGER, "unknown"),
-        (LB, STRANGER, "unknown"),
-        // The proxy did not say for whom.
+        (UNTRUSTED, UNTRUSTED, UNTRUSTED),
+        ("::ffff:198.51.100.9", UNTRUSTED, UNTRUSTED),
+        // A client that bypasses the proxy names another client.
+        (CLIENT, UNTRUSTED, "unknown"),
+        (LB, UNTRUSTED, "unknown"),
+        // The proxy names no client.
         (LB, LB, "unknown"),
         ("10.0.0.3", LB, "unknown"),
         ("", LB, "unknown"),
@@ -109,11 +109,11 @@ fn metadata_counts_from_a_known_proxy_and_otherwise_only_for_oneself() {
 }
 
 #[test]
-fn the_walk_stops_at_the_first_stranger_and_believes_nothing_further_left() {
+fn the_walk_stops_at_the_first_untrusted_address() {
     let cases: [(&str, &[&str], &str); 20] = [
-        (STRANGER, &[], STRANGER),
-        (STRANGER, &["203.0.113.7"], STRANGER),
-        (STRANGER, &["garbage"], STRANGER),
+        (UNTRUSTED, &[], UNTRUSTED),
+        (UNTRUSTED, &["203.0.113.7"], UNTRUSTED),
+        (UNTRUSTED, &["garbage"], UNTRUSTED),
         (LB, &["203.0.113.7"], CLIENT),
         (LB, &["6.6.6.6, 203.0.113.7"], CLIENT),
         (LB, &["garbage, 203.0.113.7"], CLIENT),
@@ -138,7 +138,7 @@ fn the_walk_stops_at_the_first_stranger_and_believes_nothing_further_left() {
 }
 
 #[test]
-fn a_header_counts_once_and_from_a_known_proxy_only() {
+fn the_header_must_appear_once_and_come_from_a_trusted_proxy() {
     let cases: [(&str, &[&str], &str); 10] = [
         (LB, &["203.0.113.7"], CLIENT),
         (LB, &["[::ffff:203.0.113.7]:4711"], CLIENT),
@@ -148,8 +148,8 @@ fn a_header_counts_once_and_from_a_known_proxy_only() {
         (LB, &["203.0.113.7,203.0.113.7"], "unknown"),
         (LB, &["client.example"], "unknown"),
         (LB, &["10.0.0.3"], "unknown"),
-        (STRANGER, &["203.0.113.7"], "unknown"),
-        (STRANGER, &[], "unknown"),
+        (UNTRUSTED, &["203.0.113.7"], "unknown"),
+        (UNTRUSTED, &[], "unknown"),
     ];
     for (peer, lines, expected) in cases {
         let source = Source::Header("cf-connecting-ip".to_owned());
@@ -158,7 +158,7 @@ fn a_header_counts_once_and_from_a_known_proxy_only() {
 }
 
 #[test]
-fn an_address_below_a_nat64_prefix_that_no_translator_makes_is_none() {
+fn an_invalid_nat64_address_is_not_an_address() {
     let mut resolver = resolver(Source::Peer);
     resolver.nat64 = vec!["2001:db8:122:344::/64".parse().unwrap()];
     for (peer, expected) in

@@ -7,7 +7,7 @@ use super::{
     values::{duration, number, word},
 };
 use crate::{
-    domain::{FirstUse, Network, Shape, shape::Override},
+    domain::{FirstUse, Network, Shape, shape::PrefixOverride},
     settings::{ClaimLimits, Rate},
 };
 
@@ -55,7 +55,7 @@ fn bits(text: &str, range: RangeInclusive<u8>) -> Result<u8, String> {
         .ok_or_else(|| format!("{text:?} is not a prefix length from {} to {}", range.start(), range.end()))
 }
 
-fn prefix_override(text: &str) -> Result<Override, String> {
+fn prefix_override(text: &str) -> Result<PrefixOverride, String> {
     let (network, length) =
         text.split_once('=').ok_or_else(|| format!("{text:?} is not CIDR=BITS, such as 2001:db8::/32=128"))?;
     let network: Network =
@@ -65,7 +65,7 @@ fn prefix_override(text: &str) -> Result<Override, String> {
     if bits < network.net().prefix_len() {
         return Err(format!("{text}: /{bits} is wider than {network}; use at least /{}", network.net().prefix_len()));
     }
-    Ok(Override { network, bits })
+    Ok(PrefixOverride { network, bits })
 }
 
 /// `None` is unlimited.

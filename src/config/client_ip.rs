@@ -135,7 +135,7 @@ mod tests {
             ("trusted_proxies = ['0.0.0.0/0']", "client_ip.trusted_proxies: 0.0.0.0/0 contains every address"),
             ("trusted_proxies = ['::/0']", "client_ip.trusted_proxies: ::/0 contains every address"),
             ("trusted_proxies = ['10.0.0.1/24']", "did you mean 10.0.0.0/24?"),
-            ("nat64 = ['2001:db8::/33']", "client_ip.nat64: 2001:db8::/33 has a length that RFC 6052 does not know"),
+            ("nat64 = ['2001:db8::/33']", "client_ip.nat64: 2001:db8::/33: the length of a NAT64 prefix is 32, 40"),
             ("nat64 = []", "client_ip.nat64: the list is empty"),
             ("nat64 = ['2001:db8:64::/96']\nunclaimable = ['2001:db8:64::cb00:7107']", "write the IPv4 network"),
             (

@@ -4,13 +4,13 @@ use super::{
     source::{HMAC_SECRET_FILE, SecretFile, Source},
     values::secret,
 };
-use crate::domain::{Pepper, Peppers, RingFault};
+use crate::domain::{Pepper, Peppers, PeppersError};
 
 /// `Some(None)` without a configured pepper, `None` after a fault.
 pub(super) fn take(source: &mut Source) -> Option<Option<Peppers>> {
     let before = source.faults.clone();
-    let from_text = |text: &str| Pepper::written(text).map_err(|fault| fault.to_string());
-    let from_file = |file: &str| secret(file, Pepper::given);
+    let from_text = |text: &str| Pepper::from_setting(text).map_err(|fault| fault.to_string());
+    let from_file = |file: &str| secret(file, Pepper::checked);
     let mut peppers = source.take_list("pepper.secrets", from_text);
     let secret_file = |name, file: &str| SecretFile { name, path: file.into() };
     for (file, pepper) in source.take_list("pepper.secrets_file", |file| Ok((file.to_owned(), from_file(file)?))) {
@@ -29,7 +29,7 @@ pub(super) fn take(source: &mut Source) -> Option<Option<Peppers>> {
     }
     let peppers = match Peppers::new(peppers) {
         Ok(peppers) => Some(peppers),
-        Err(RingFault::Empty) => None,
+        Err(PeppersError::Empty) => None,
         Err(fault) => {
             source.faults.push(format!("pepper.secrets: {fault} (with pepper.secrets_file and SENTINEL_HMAC_SECRET)"));
             None

@@ -305,21 +305,18 @@ fn every_fault_of_a_custom_profile_is_reported_at_once() {
     assert_eq!(faults.len(), 13, "{faults:#?}");
     assert!(faults.iter().all(|fault| fault.starts_with("credentials.custom.acme.")), "{faults:#?}");
     for (table, expected) in [
-        ("[credentials.custom.acme]\nalphabet = 'hex'", "acme: carriers: at least one is needed"),
-        ("[credentials.custom.litellm]\ncarriers = ['query a']", "litellm: this is the name of a built-in profile"),
-        ("[credentials.custom.Acme]\ncarriers = ['query a']", "Acme: a profile's name has 1 to 32 of a-z 0-9 - _"),
-        ("[credentials.custom.a]\ncarriers = ['query k', 'query K']", "a: carriers: ?K is there twice, if only in"),
-        (
-            "[credentials.custom.a]\ncarriers = ['query a.k', 'query a_k']",
-            "a: carriers: ?a_k is there twice, if only in",
-        ),
+        ("[credentials.custom.acme]\nalphabet = 'hex'", "acme: carriers: name at least one"),
+        ("[credentials.custom.litellm]\ncarriers = ['query a']", "litellm: a built-in profile has this name"),
+        ("[credentials.custom.Acme]\ncarriers = ['query a']", "Acme: the name of a profile must be 1 to 32"),
+        ("[credentials.custom.a]\ncarriers = ['query k', 'query K']", "a: carriers: ?K appears twice"),
+        ("[credentials.custom.a]\ncarriers = ['query a.k', 'query a_k']", "a: carriers: ?a_k appears twice"),
         (
             "[credentials.custom.a]\ncarriers = ['header x-k bare', 'header X_K bearer']",
-            "a: carriers: x_k is there twice",
+            "a: carriers: x_k appears twice",
         ),
         (
             "[credentials.custom.a]\ncarriers = ['header x-k bare', 'header X.K bearer']",
-            "a: carriers: x.k is there twice",
+            "a: carriers: x.k appears twice",
         ),
         (
             "[credentials.custom.a]\ncarriers = ['header x.sentinel.token bare']",
@@ -332,7 +329,7 @@ fn every_fault_of_a_custom_profile_is_reported_at_once() {
         ),
         (
             "[credentials.custom.a]\ncarriers = ['query k']\nalphabet = 'hex'\nprefixes = ['xy']",
-            "a: \"xy\" has characters that are not in the alphabet",
+            "a: \"xy\" contains characters that are not in alphabet",
         ),
         (
             "[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['acme-key']",
@@ -349,10 +346,13 @@ fn every_fault_of_a_custom_profile_is_reported_at_once() {
         ("[credentials.custom.a]\ncarriers = ['query k']\nstrip_through = '+'", "a.strip_through: \"+\" is not one of"),
         (
             "[credentials.custom.a]\ncarriers = ['query k']\nstrip_through = ':'\nstrip = 'sk:'",
-            "a: strip_through: no text behind ':' may have another",
+            "a: strip and prefixes must not contain the strip_through character ':'",
         ),
         ("[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['a=b']", "a: prefixes: \"a=b\" has a \"=\""),
-        ("[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['']", "a: prefixes: every key begins with"),
+        (
+            "[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['']",
+            "a: prefixes: must not contain an empty text",
+        ),
         ("[credentials.custom.a.b]\ncarriers = ['query k']", "a.b.carriers: unknown setting"),
     ] {
         let faults = credential_faults(table);

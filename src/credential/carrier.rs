@@ -1,4 +1,4 @@
-//! Where a request may carry a key, and in which form.
+//! The places where a request may carry a key, and the forms of a key there.
 
 use super::{
     grammar::{Grammar, starts_ignoring_case},
@@ -8,12 +8,12 @@ use super::{
     text::{Plus, Text, decode},
 };
 
-/// One request header as Envoy hands it over.
+/// A request header as Envoy sends it.
 #[derive(Clone, Copy, Debug)]
 pub struct Header<'a> {
     /// The name; Envoy sends lower case.
     pub name: &'a str,
-    /// The value's bytes. In Envoy's joined encoding (`headers`) each byte that is not UTF-8 is already a `!`.
+    /// The value's bytes. In Envoy's `headers` map, each byte that is not UTF-8 is already replaced by `!`.
     pub value: &'a [u8],
 }
 
@@ -30,36 +30,38 @@ pub enum Place {
     Protocol(Unmarked),
 }
 
-/// How a key is written there.
+/// The form of a key in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// The key alone.
     Bare,
     /// `Bearer` in any case, exactly one space, the key (RFC 6750 §2.1).
     ///
-    /// RFC 9110 §11.4 would allow several spaces, but upstreams that cut a fixed `"Bearer "` then read another key.
+    /// RFC 9110 §11.4 allows several spaces, but an upstream that removes a fixed `"Bearer "` would read another key
+    /// then.
     Bearer,
-    /// Either.
+    /// `Bearer` or the key alone.
     BearerOrBare,
-    /// Not at all: what the upstream does with the text may put a key anywhere, so whatever is there is malformed.
+    /// Always malformed: the upstream may take a key from any part of the text.
     Never,
 }
 
-/// A place, a form, and where it is written that the upstream reads it.
+/// A place, a form, and the source that says that the upstream reads it.
 #[derive(Clone, Copy, Debug)]
 pub struct Carrier {
-    /// Where.
+    /// The place.
     pub place: Place,
-    /// In which form.
+    /// The form.
     pub form: Form,
-    /// What real clients put there when they have no key for it, and the upstream takes for none.
+    /// Texts that real clients send here without a key, and that the upstream does not take for a key.
     pub placeholders: &'static [&'static str],
-    /// Repository, file and commit, or the document.
+    /// Repository, commit and file, or the document.
     pub source: &'static str,
 }
 
 impl Carrier {
-    /// Its name in `credentials.passthrough`: a header's name, `?` and a parameter's, `cookie ` and a cookie's.
+    /// The carrier's name in `credentials.passthrough`: a header's name, `?` and a parameter's name, or `cookie ` and a
+    /// cookie's name.
     pub fn label(&self) -> String {
         match self.place {
             Place::Header(name) => name.to_owned(),
@@ -69,7 +71,7 @@ impl Carrier {
         }
     }
 
-    pub(super) fn is(&self, label: &str) -> bool {
+    pub(super) fn has_label(&self, label: &str) -> bool {
         match self.place {
             Place::Header(name) => name == label,
             Place::Query(name) => label.strip_prefix('?') == Some(name),
@@ -77,12 +79,12 @@ impl Carrier {
         }
     }
 
-    /// Puts what `header` has for this carrier into `slot`.
+    /// Puts the values of this carrier in `header` into `slot`.
     pub(super) fn take<'a>(&self, header: &Header<'a>, grammar: &Grammar, slot: &mut Slot<'a>) {
         match self.place {
             Place::Header(name) => {
-                if let Some(written) = name::header(header.name, name) {
-                    slot.put_line(header.value, written);
+                if let Some(spelling) = name::header(header.name, name) {
+                    slot.put_line(header.value, spelling);
                 }
             }
             Place::Cookie(name) if same_name(header.name, "cookie") => take_cookie(header.value, name, slot),
@@ -93,13 +95,14 @@ impl Carrier {
         }
     }
 
-    /// The text in this carrier's form, which the grammar must still accept; `None` is malformed.
+    /// Decodes the value and removes what the form adds to the key; the grammar must still accept the result. `None` is
+    /// malformed.
     pub(super) fn text<'a>(&self, value: &'a [u8], plus: Plus) -> Option<Text<'a>> {
         let text = match self.place {
             Place::Query(_) => decode(value, plus)?,
-            // A space to Rack, which decodes cookies like forms: `K+` is `K ` there.
+            // Rack decodes cookies like forms: it reads `K+` as `K `.
             Place::Cookie(_) if value.contains(&b'+') => return None,
-            // White space after the mark is inside its list's entry, and part of the text.
+            // White space after the mark is inside the list's entry, and part of the text.
             Place::Protocol(_) => Text::Borrowed(std::str::from_utf8(value).ok()?),
             Place::Header(_) | Place::Cookie(_) => Text::Borrowed(std::str::from_utf8(trim(value)).ok()?),
         };
@@ -120,17 +123,17 @@ impl Form {
     }
 }
 
-/// One `Cookie` line (RFC 6265 §5.4). Envoy joins HTTP/1.1's lines with a comma, so a comma may hide a second cookie; so
-/// may whatever some parser takes for white space or for a cookie's end.
+/// Reads one `Cookie` line (RFC 6265 §5.4). A comma may hide a second cookie, because Envoy joins the lines of HTTP/1.1
+/// with it. So may any character that some parser treats as white space or as a cookie's end.
 fn take_cookie<'a>(line: &'a [u8], name: &str, slot: &mut Slot<'a>) {
     for part in line.split(|byte| *byte == b';').map(trim) {
         let end = part.iter().position(|byte| *byte == b'=').unwrap_or(part.len());
         match (name::cookie(&part[..end], name), name::cookies_in(part, name)) {
             (_, 0) => {}
             (_, _) if part.contains(&b',') => *slot = Slot::Repeated,
-            (Some(written), 1) => slot.put(part.get(end + 1..).unwrap_or_default(), written),
+            (Some(spelling), 1) => slot.put(part.get(end + 1..).unwrap_or_default(), spelling),
             (Some(_), _) => *slot = Slot::Repeated,
-            (None, _) => slot.fill(Slot::Broken),
+            (None, _) => slot.fill(Slot::Malformed),
         }
     }
 }

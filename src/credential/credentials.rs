@@ -1,35 +1,35 @@
-//! A request's one canonical key, by a profile and what the operator allows beside it.
+//! Finds a request's one canonical key, by a profile and the operator's options.
 
 use super::{
     carrier::{Carrier, Header},
+    explained::{ExplainedCarrier, Holds},
     passthrough::Ignored,
     profile::{Profile, Reading, Slots},
-    seen::{Seen, What},
     slot::Slot,
 };
 use crate::domain::{ApiKey, Reason};
 
-/// What an operator may allow beside the profile's grammar.
+/// What an operator may allow in addition to the profile's grammar.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// `credentials.jwt = "opaque"`: accept a JSON Web Token as if it were an opaque key, where the upstream reads some.
+    /// `credentials.jwt = "opaque"`: accept a JSON Web Token as an opaque key, where the upstream accepts such tokens.
     pub opaque_jwt: bool,
-    /// `credentials.passthrough`: labels of carriers that are not judged where the profile's table of [`Ignored`] holds.
+    /// `credentials.passthrough`: labels of carriers that are exempt where an entry of [`Profile::ignored`] applies.
     pub passthrough: Vec<String>,
 }
 
-/// Why a request has no single key.
+/// Why a request does not have exactly one valid key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// More than one key, or one carrier more than once. An attack: a thief shows us his own key and the upstream the
-    /// stolen one.
+    /// More than one key, or a carrier more than once. With this, an attacker could have Sentinel check one key while
+    /// the upstream uses a stolen one.
     Conflicting,
-    /// A carrier is present, but its text is no key.
+    /// A carrier is present, but its text is not a key.
     Malformed,
 }
 
 impl Fault {
-    /// The word for it.
+    /// The reason of the denial.
     pub const fn reason(self) -> Reason {
         match self {
             Self::Conflicting => Reason::ConflictingKeys,
@@ -38,19 +38,19 @@ impl Fault {
     }
 }
 
-/// How requests show their keys: `credentials.profile`, `credentials.route_profiles` and their options.
+/// How requests carry their keys: `credentials.*`.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// The grammar of every route that names no other.
+    /// `credentials.profile`: the profile of every route that does not name another.
     pub profile: Profile,
-    /// The grammars that a route may name. All have the canonicalisation of `profile`.
+    /// `credentials.route_profiles`: the profiles that a route may name. All have the canonicalisation of `profile`.
     pub route_profiles: Vec<Profile>,
-    /// What the operator allows beside them.
+    /// The operator's options.
     pub options: Options,
 }
 
 impl Credentials {
-    /// The profile for a route that names `name`.
+    /// The profile that a route names by `name`; `None` if it is not configured.
     pub fn for_route(&self, name: &str) -> Option<&Profile> {
         self.profiles().find(|profile| profile.name == name)
     }
@@ -60,7 +60,7 @@ impl Credentials {
         self.profiles().map(|profile| profile.name)
     }
 
-    /// The configured profile, then those that routes may name.
+    /// `profile`, then `route_profiles`.
     pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
         std::iter::once(&self.profile).chain(&self.route_profiles)
     }
@@ -68,7 +68,7 @@ impl Credentials {
     /// The request's one canonical key by `profile`; `Ok(None)` if every carrier is absent. `path` is the request
     /// target with its query.
     ///
-    /// All carriers are read on every request. `Conflicting` is reported before `Malformed`.
+    /// Always reads all carriers. `Conflicting` takes precedence over `Malformed`.
     pub fn key<'a>(
         &self,
         profile: &Profile,
@@ -78,16 +78,18 @@ impl Credentials {
         self.read(profile, headers, path, |_, _, _| {})
     }
 
-    /// As [`Credentials::key`], and what was seen in each carrier that is there, for an operator's eye.
+    /// Like [`Credentials::key`], and also describes each carrier that is present, for an operator.
     pub fn explain<'a>(
         &self,
         profile: &Profile,
         headers: impl Iterator<Item = Header<'a>>,
         path: &'a [u8],
-    ) -> (Result<Option<ApiKey>, Fault>, Vec<Seen>) {
-        let mut all = Vec::new();
-        let key = self.read(profile, headers, path, |carrier, slot, seen| all.extend(Seen::of(carrier, slot, seen)));
-        (key, all)
+    ) -> (Result<Option<ApiKey>, Fault>, Vec<ExplainedCarrier>) {
+        let mut carriers = Vec::new();
+        let key = self.read(profile, headers, path, |carrier, slot, holds| {
+            carriers.extend(ExplainedCarrier::new(carrier, slot, holds));
+        });
+        (key, carriers)
     }
 
     fn read<'a>(
@@ -95,7 +97,7 @@ impl Credentials {
         profile: &Profile,
         headers: impl Iterator<Item = Header<'a>>,
         path: &'a [u8],
-        mut see: impl FnMut(&Carrier, &Slot, What),
+        mut explain: impl FnMut(&Carrier, &Slot, Holds),
     ) -> Result<Option<ApiKey>, Fault> {
         let (slots, upgrade) = profile.collect(headers, path);
         let mut found: Option<ApiKey> = None;
@@ -103,37 +105,37 @@ impl Credentials {
         let mut placeholder = false;
         for (carrier, slot) in profile.carriers.iter().zip(&slots) {
             if !self.options.passthrough.is_empty() && self.is_exempt(profile, carrier, &slots, path, upgrade) {
-                see(carrier, slot, What::Exempt);
+                explain(carrier, slot, Holds::Exempt);
                 continue;
             }
-            let what = match profile.read(carrier, slot, self.options.opaque_jwt) {
+            let holds = match profile.read(carrier, slot, self.options.opaque_jwt) {
                 Reading::Absent => continue,
                 Reading::Placeholder => {
                     placeholder = true;
-                    What::Placeholder
+                    Holds::Placeholder
                 }
                 Reading::Malformed => {
                     fault = fault.or(Some(Fault::Malformed));
-                    What::Malformed
+                    Holds::Malformed
                 }
                 Reading::Repeated => {
                     fault = Some(Fault::Conflicting);
-                    What::Repeated
+                    Holds::Repeated
                 }
                 Reading::Key(key) if found.as_ref().is_some_and(|first| *first != key) => {
                     fault = Some(Fault::Conflicting);
-                    What::AnotherKey
+                    Holds::AnotherKey
                 }
                 Reading::Key(key) => {
                     found = Some(key);
-                    What::Key
+                    Holds::Key
                 }
             };
-            see(carrier, slot, what);
+            explain(carrier, slot, holds);
         }
         match (fault, found) {
             (Some(fault), _) => Err(fault),
-            // A carrier is there, if only with a placeholder.
+            // Not `Ok(None)`: a carrier is present.
             (None, None) if placeholder => Err(Fault::Malformed),
             (None, found) => Ok(found),
         }
@@ -141,24 +143,26 @@ impl Credentials {
 
     /// Whether the upstream ignores `carrier` in this request and the operator exempts it.
     fn is_exempt(&self, profile: &Profile, carrier: &Carrier, slots: &Slots, path: &[u8], upgrade: bool) -> bool {
-        let named = |ignored: &&Ignored| {
-            carrier.is(ignored.carrier) && self.options.passthrough.iter().any(|label| label == ignored.carrier)
+        let applies = |ignored: &&Ignored| {
+            carrier.has_label(ignored.carrier) && self.options.passthrough.iter().any(|label| label == ignored.carrier)
         };
-        // What it is beside must itself be judged, or nothing would be; and must have the very name that this upstream
-        // reads, or it would read the other one.
-        let is_judged = |(other, slot): (&Carrier, &Slot)| {
+        // The carrier that takes precedence must not be exempt itself, or no carrier would be checked. Its name must be
+        // exact, or the upstream might not read it and read this carrier instead.
+        let is_checked = |(other, slot): (&Carrier, &Slot)| {
             matches!(slot, Slot::One(value) if !value.is_empty())
                 && !self.is_exempt(profile, other, slots, path, upgrade)
         };
-        profile.ignored.iter().filter(named).any(|ignored| {
-            let mut beside = profile.carriers.iter().zip(slots);
+        profile.ignored.iter().filter(applies).any(|ignored| {
+            let mut others = profile.carriers.iter().zip(slots);
             ignored.holds_for(path, upgrade)
-                && beside.any(|pair| ignored.beside.iter().any(|label| pair.0.is(label)) && is_judged(pair))
+                && others.any(|other| {
+                    ignored.overridden_by.iter().any(|label| other.0.has_label(label)) && is_checked(other)
+                })
         })
     }
 
-    /// The key that an operator hands over by file: the text of a bare carrier of `profile`. Another one of ours could
-    /// refuse the text, but not make another key of it.
+    /// The canonical key of `text`, a key that an operator provides, as if a client sent it in a bare carrier of
+    /// `profile`. Another configured profile may reject the text, but cannot give another key.
     pub fn bare_key(&self, profile: &Profile, text: &str) -> Option<ApiKey> {
         profile.grammar.key(text, self.options.opaque_jwt)
     }

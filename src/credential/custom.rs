@@ -1,4 +1,4 @@
-//! Profiles from the config: `[credentials.custom.NAME]`.
+//! Custom profiles: `[credentials.custom.NAME]`.
 
 use super::{
     Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, MAX_CARRIERS, Place, Plus, Profile,
@@ -7,7 +7,7 @@ use super::{
     table::{PROFILES, PROTOCOL},
 };
 
-/// A custom profile as written, each setting already valid by itself.
+/// A custom profile as configured. Each setting is valid by itself, but the combination may not be.
 #[derive(Clone, Debug)]
 pub struct Custom {
     /// `NAME`.
@@ -32,9 +32,9 @@ pub struct Custom {
     pub dialect: Dialect,
 }
 
-const SOURCE: &str = "the config";
+const SOURCE: &str = "the configuration";
 
-/// Headers that are no place for a key: Envoy, HTTP or this crate reads them in another way.
+/// Headers that cannot carry a key, because Envoy, HTTP or this crate gives them another meaning.
 const NO_CARRIERS: [&str; 12] = [
     "host",
     "cookie",
@@ -51,10 +51,10 @@ const NO_CARRIERS: [&str; 12] = [
 ];
 
 impl Carrier {
-    /// From `header NAME FORM`, `query NAME` or `cookie NAME`; the form is `bare`, `bearer` or `bearer-or-bare`.
+    /// Parses `header NAME FORM`, `query NAME` or `cookie NAME`; the form is `bare`, `bearer` or `bearer-or-bare`.
     ///
-    /// The name is leaked: profiles are `&'static` throughout, so that none is cloned for a request, and a config is
-    /// read once in a process's life.
+    /// Leaks the name: profiles are `&'static`, so that a request does not clone one, and a process reads few
+    /// configurations.
     pub fn parse(text: &str) -> Result<Self, String> {
         let words: Vec<&str> = text.split(' ').collect();
         let (place, form) = match words[..] {
@@ -71,7 +71,7 @@ impl Carrier {
         Ok(Self { place, form, placeholders: &[], source: SOURCE })
     }
 
-    /// Whether two carriers are one and the same place of a request, if only to some upstream.
+    /// Whether some upstream may take the two carriers for the same place.
     fn overlaps(&self, other: &Self) -> bool {
         match (self.place, other.place) {
             (Place::Header(a), Place::Header(b)) => same_name(a, b),
@@ -97,7 +97,7 @@ fn header_name(name: &str) -> Result<&'static str, String> {
         return Err(format!("the header {name:?} cannot carry a key"));
     }
     if lower.contains('$') {
-        return Err(format!("{name:?} is not the name of a header"));
+        return Err(format!("{name:?} is not a header name"));
     }
     Ok(lower.leak())
 }
@@ -107,11 +107,11 @@ fn plain_name(name: &str) -> Result<&str, String> {
     if (1..=64).contains(&name.len()) && name.bytes().all(is_plain) {
         return Ok(name);
     }
-    Err(format!("{name:?} is not a name of 1 to 64 letters, digits, - _ . $"))
+    Err(format!("{name:?} is not a name of 1 to 64 letters, digits and - _ . $"))
 }
 
 impl Custom {
-    /// The profile, or everything that is wrong with it.
+    /// The profile, or all its faults.
     pub fn build(self) -> Result<Profile, Vec<String>> {
         let faults = self.faults();
         if !faults.is_empty() {
@@ -136,38 +136,36 @@ impl Custom {
         let mut faults = Vec::new();
         let is_named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
         if !(1..=32).contains(&self.name.len()) || !self.name.bytes().all(is_named) {
-            faults.push("a profile's name has 1 to 32 of a-z 0-9 - _".to_owned());
+            faults.push("the name of a profile must be 1 to 32 characters of a-z 0-9 - _".to_owned());
         }
         if PROFILES.iter().any(|profile| profile.name == self.name) {
-            faults.push("this is the name of a built-in profile".to_owned());
+            faults.push("a built-in profile has this name; choose another".to_owned());
         }
         if self.carriers.is_empty() {
-            faults.push("carriers: at least one is needed".to_owned());
+            faults.push("carriers: name at least one".to_owned());
         }
-        // One place is for the list of WebSocket protocols, which every profile reads.
+        // `build` adds the list of WebSocket protocols, which every profile reads.
         if self.carriers.len() >= MAX_CARRIERS {
-            faults.push(format!("carriers: at most {} are possible", MAX_CARRIERS - 1));
+            faults.push(format!("carriers: has {}; at most {} are allowed", self.carriers.len(), MAX_CARRIERS - 1));
         }
         for (nth, carrier) in self.carriers.iter().enumerate() {
             if self.carriers[..nth].iter().any(|earlier| earlier.overlaps(carrier)) {
-                faults.push(format!("carriers: {} is there twice, if only in another spelling", carrier.label()));
+                faults.push(format!("carriers: {} appears twice, possibly in another spelling", carrier.label()));
             }
         }
         let (min, max) = self.length;
         if min > max {
-            faults.push(format!("min_length {min} is above max_length {max}"));
+            faults.push(format!("min_length {min} is greater than max_length {max}"));
         }
         for text in self.prefixes.iter().chain(Some(&self.strip)) {
             if !self.alphabet.holds(text) {
-                faults.push(format!("{text:?} has characters that are not in the alphabet"));
+                faults.push(format!("{text:?} contains characters that are not in alphabet"));
             }
         }
         if let Some(end) = self.strip_through
             && (self.strip.contains(end) || self.prefixes.iter().any(|prefix| prefix.contains(end)))
         {
-            faults.push(format!(
-                "strip_through: no text behind {end:?} may have another, so nothing could begin with one"
-            ));
+            faults.push(format!("strip and prefixes must not contain the strip_through character {end:?}"));
         }
         self.prefixes.iter().for_each(|prefix| self.check_prefix(prefix, &mut faults));
         faults
@@ -175,16 +173,16 @@ impl Custom {
 
     fn check_prefix(&self, prefix: &str, faults: &mut Vec<String>) {
         if prefix.is_empty() {
-            faults.push("prefixes: every key begins with an empty one; leave the setting out instead".to_owned());
+            faults.push("prefixes: must not contain an empty text; remove the setting to accept any prefix".to_owned());
         }
         if prefix.len() >= self.length.0 {
-            faults.push(format!("prefixes: {prefix:?} alone would be a key; raise min_length"));
+            faults.push(format!("prefixes: {prefix:?} alone would be a key; increase min_length"));
         }
         if prefix.contains('=') {
-            faults.push(format!("prefixes: {prefix:?} has a \"=\", which keys only end with"));
+            faults.push(format!("prefixes: {prefix:?} contains \"=\", which is allowed only at the end of a key"));
         }
         if !self.strip.is_empty() && starts_ignoring_case(prefix, &self.strip) {
-            faults.push(format!("prefixes: {prefix:?} begins with strip, so no key could have it"));
+            faults.push(format!("prefixes: {prefix:?} begins with strip, which is removed first; remove it here"));
         }
     }
 }

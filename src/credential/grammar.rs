@@ -1,9 +1,9 @@
-//! Which texts are keys, and the one canonical key that each stands for.
+//! Which texts are keys, and the canonical key of each.
 
 use super::jwt;
 use crate::domain::ApiKey;
 
-/// A set of ASCII characters, one bit each.
+/// A set of ASCII characters, as a bit set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alphabet(u128);
 
@@ -16,9 +16,9 @@ impl Alphabet {
     pub const BASE64URL: Self = Self::ALNUM.and(b"-_");
     /// The token68 alphabet of RFC 9110 §11.2, and `:@$*`, which real key generators use.
     ///
-    /// Not `|`, in front of which Laravel Sanctum has a number that is not looked up with the key (see `strip_through`);
-    /// nor `!`, which is how Envoy shows a byte that is not UTF-8; nor `,`, which is how it joins repeated headers; nor
-    /// `%`, quotes, `;` or white space, which some upstream decodes, unwraps or splits.
+    /// Excludes `|`, because Laravel Sanctum puts a number before it that is not looked up with the key (see
+    /// `strip_through`); `!`, with which Envoy replaces a byte that is not UTF-8; `,`, with which Envoy joins repeated
+    /// headers; and `%`, quotes, `;` and white space, which some upstreams decode, remove or split at.
     pub const TOKEN: Self = Self::ALNUM.and(b"-._~+/=:@$*");
 
     const fn of(characters: &[u8]) -> Self {
@@ -44,56 +44,57 @@ impl Alphabet {
     }
 }
 
-/// The shape of a key, from the upstream's own generator: garbage must not claim.
+/// The format of a key, from the upstream's own generator, so that other texts cannot claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
-    /// How it begins; empty means anyhow.
+    /// The prefix; may be empty.
     pub prefix: &'static str,
-    /// Its characters, prefix included.
+    /// The allowed characters, prefix included.
     pub alphabet: Alphabet,
-    /// Its shortest and longest length in bytes, prefix included.
+    /// The minimum and maximum length in bytes, prefix included.
     pub length: (usize, usize),
 }
 
-/// How the upstream reduces what it is shown to what it looks up. Two profiles with the same one give one key one id.
+/// How the upstream reduces a text to the key that it looks up. Profiles with the same canonicalisation give a key the
+/// same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Canonicalisation {
-    /// The upstream drops all that is in front of the first one of these, and it too, before it strips.
+    /// The upstream removes everything through the first of these characters, before `strip`.
     pub strip_through: Option<char>,
-    /// The upstream drops this in front of a key, once, if it is there.
+    /// The upstream removes this prefix, once.
     pub strip: &'static str,
-    /// The upstream takes what follows the first `-` for a channel's number.
+    /// The upstream reads what follows the first `-` as a channel number.
     pub channel: bool,
     /// The upstream's look-up ignores ASCII case.
     pub fold: bool,
 }
 
 impl Canonicalisation {
-    /// The upstream looks up what it is shown.
+    /// The upstream looks up the text as it is.
     pub(super) const IDENTITY: Self = Self { strip_through: None, strip: "", channel: false, fold: false };
 }
 
-/// Which texts a profile takes for keys.
+/// Which texts a profile accepts as keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Grammar {
-    /// How a text reduces to the canonical key.
+    /// How a text is reduced to the canonical key.
     pub canonical: Canonicalisation,
-    /// What the canonical key must look like; one is enough.
+    /// The formats of the canonical key; it must have one of them.
     pub formats: &'static [Format],
-    /// Whether `credentials.jwt = "opaque"` may let JSON Web Tokens pass as keys: this upstream reads some.
+    /// Whether `credentials.jwt = "opaque"` accepts JSON Web Tokens as keys, because this upstream accepts such tokens.
     pub may_be_jwt: bool,
-    /// Where the formats are from.
+    /// The source of the formats.
     pub source: &'static str,
 }
 
-/// The longest JSON Web Token that may count as an opaque key, in bytes.
+/// The longest JSON Web Token that is accepted as an opaque key, in bytes.
 const MAX_JWT: usize = 4096;
 
-/// The longest channel number: upstreams read it into an integer.
+/// The most digits of a channel number, which upstreams parse as a 64-bit integer.
 const MAX_CHANNEL: usize = 18;
 
 impl Grammar {
-    /// The canonical key of `text`, if it is exactly a key.
+    /// The canonical key of `text`, if `text` is exactly one key.
     pub(super) fn key(&self, text: &str, opaque_jwt: bool) -> Option<ApiKey> {
         let key = self.reduce(text).filter(|key| self.accepts(key, opaque_jwt))?;
         Some(ApiKey::new(if self.canonical.fold { key.to_ascii_lowercase() } else { key.to_owned() }))
@@ -103,7 +104,7 @@ impl Grammar {
         let Canonicalisation { strip_through, strip, channel, .. } = self.canonical;
         let mut key = text;
         if let Some((before, after)) = strip_through.and_then(|end| text.split_once(end)) {
-            // What the upstream makes of more of them, or of anything else in front, is not ours to guess.
+            // How the upstream reads a second separator, or another text before it, is unknown.
             if strip_through.is_some_and(|end| after.contains(end)) || !Alphabet::BASE64URL.holds(before) {
                 return None;
             }
@@ -111,7 +112,7 @@ impl Grammar {
         }
         if !strip.is_empty() {
             key = key.strip_prefix(strip).unwrap_or(key);
-            // Twice, or in another case: whether the upstream drops it then is not ours to guess.
+            // How the upstream reads the prefix twice, or in another case, is unknown.
             if starts_ignoring_case(key, strip) {
                 return None;
             }
@@ -126,33 +127,32 @@ impl Grammar {
     }
 
     fn accepts(&self, key: &str, opaque_jwt: bool) -> bool {
-        // `BearerK` is the key `K` to upstreams that cut the word and trim; so is `KBearer ` to LiteLLM, which deletes
-        // every `Bearer ` in the text, where the space at the end was not taken off before. They may be no other keys
-        // to us.
+        // An upstream that removes the word and trims reads `BearerK` as `K`. LiteLLM removes every `Bearer ` in the
+        // text, and so reads `KBearer ` as `K` if the final space was not trimmed. Neither may be a second name of `K`.
         if starts_ignoring_case(key, "bearer") || ends_ignoring_case(key, "bearer") {
             return false;
         }
-        // RFC 6750 §2.1 has `=` behind the rest only. `token=K` is the key `K` to Rails: rails/rails
+        // RFC 6750 §2.1 allows `=` only at the end. Rails reads `token=K` as `K`: rails/rails
         // actionpack/lib/action_controller/metal/http_authentication.rb Token.raw_params.
         if key.trim_end_matches('=').contains('=') {
             return false;
         }
-        if jwt::looks_like_one(key) {
+        if jwt::looks_like_jwt(key) {
             return opaque_jwt && self.may_be_jwt && key.len() <= MAX_JWT && Alphabet::TOKEN.holds(key);
         }
         self.formats.iter().any(|format| self.has_format(key, format))
     }
 
-    /// Whether a key may be in `text`, which is none. Only a format tells that no other text has by chance: one with a
-    /// prefix, or a long one.
+    /// Whether `text` may contain a key. Uses only formats that another text is unlikely to have by chance: those with
+    /// a prefix, and long ones.
     pub(super) fn may_be_in(&self, text: &[u8]) -> bool {
         const LONG: usize = 32;
-        let telling = |format: &&Format| !format.prefix.is_empty() || format.length.0 >= LONG;
-        self.formats.iter().filter(telling).any(|Format { prefix, alphabet, length: (min, _) }| {
+        let is_distinctive = |format: &&Format| !format.prefix.is_empty() || format.length.0 >= LONG;
+        self.formats.iter().filter(is_distinctive).any(|Format { prefix, alphabet, length: (min, _) }| {
             let begins =
                 |rest: &[u8]| rest.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix.as_bytes()));
             let mut runs = text.split(|byte| !alphabet.has(*byte));
-            // From the first place where the prefix is, which leaves the most.
+            // The first occurrence of the prefix leaves the longest rest.
             runs.any(|run| (0..run.len()).find(|at| begins(&run[*at..])).is_some_and(|at| run.len() - at >= *min))
         })
     }

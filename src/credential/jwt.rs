@@ -1,11 +1,11 @@
-//! Recognises JSON Web Tokens, which are no API keys: their text is malleable (padding, signature encodings), and
-//! every refresh would be another first use.
+//! Recognises JSON Web Tokens, which are not API keys: one token has several spellings (padding, signature encodings),
+//! and every refreshed token would be a first use.
 
 /// Whether `key` has the shape of a JWS or JWE in compact serialization (RFC 7515 §7.1, RFC 7516 §7.1): three or five
 /// segments, the first of which is the Base64 of a JSON object.
 ///
-/// Both Base64 alphabets count, and JSON white space before the brace, because lenient decoders take them.
-pub(super) fn looks_like_one(key: &str) -> bool {
+/// Accepts both Base64 alphabets, and JSON white space before the brace, because lenient decoders do.
+pub(super) fn looks_like_jwt(key: &str) -> bool {
     let mut segments = key.split('.');
     let Some(header) = segments.next() else { return false };
     let others = segments.count();
@@ -15,13 +15,13 @@ pub(super) fn looks_like_one(key: &str) -> bool {
 /// The first byte of the decoded text that is not JSON white space.
 fn first_json_byte(base64: &str) -> Option<u8> {
     let mut bits: u32 = 0;
-    let mut held = 0;
+    let mut count = 0;
     for byte in base64.bytes() {
         bits = (bits << 6 | u32::from(sextet(byte)?)) & 0xfff;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            let decoded = (bits >> held & 0xff) as u8;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            let decoded = (bits >> count & 0xff) as u8;
             if !matches!(decoded, b' ' | b'\t' | b'\n' | b'\r') {
                 return Some(decoded);
             }
@@ -43,7 +43,7 @@ fn sextet(byte: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::looks_like_one;
+    use super::looks_like_jwt;
 
     #[test]
     fn tokens_are_recognised_and_dotted_keys_are_not() {
@@ -55,10 +55,10 @@ mod tests {
             "ewogImFsZyI6Im5vbmUifQ.e30.",
             "CQl7ImFsZyI6Im5vbmUifQ.e30.",
         ] {
-            assert!(looks_like_one(token), "{token}");
+            assert!(looks_like_jwt(token), "{token}");
         }
         for key in ["sk-0123456789", "a.b.c", "v1.public.0123456789", "eyJhbGciOiJIUzI1NiJ9.e30", "", ".."] {
-            assert!(!looks_like_one(key), "{key}");
+            assert!(!looks_like_jwt(key), "{key}");
         }
     }
 }

@@ -1,24 +1,24 @@
-//! `credentials.passthrough`: carriers whose text an upstream provably ignores because another carrier is present.
+//! `credentials.passthrough`: carriers that an upstream provably ignores because another carrier is present.
 //!
-//! Clients do send two credentials that differ: a gateway's key in its own header, and a provider's in
-//! `Authorization`. Only what is listed here can be exempted, since an exempted carrier reaches the upstream unjudged.
+//! Some clients send two different credentials: the gateway's key in its own header, and the provider's in
+//! `Authorization`. An exempt carrier reaches the upstream unchecked, so only the carriers listed here can be exempt.
 
-/// A carrier that an upstream ignores.
+/// When an upstream ignores a carrier.
 #[derive(Clone, Copy, Debug)]
 pub struct Ignored {
     /// The carrier's label.
     pub carrier: &'static str,
-    /// It is ignored where one of these has a key. None of them may be ignored beside it in turn.
-    pub beside: &'static [&'static str],
-    /// It is ignored on these paths only, compared byte by byte: a gateway's routes authenticate in several functions.
+    /// The labels of the carriers that take precedence over it. They must not be ignored in favour of it in turn.
+    pub overridden_by: &'static [&'static str],
+    /// The paths on which it is ignored, compared byte by byte: a gateway's routes authenticate in several functions.
     pub paths: &'static [&'static str],
-    /// Where that is written.
+    /// The source of this behaviour.
     pub source: &'static str,
 }
 
 impl Ignored {
-    /// Whether a request for `path`, `Upgrade` or not, is one for which the source holds. No WebSocket is: gateways
-    /// authenticate those in another function.
+    /// Whether the entry applies to `path`. It never applies to a request with an `Upgrade` header: gateways
+    /// authenticate WebSockets in another function.
     pub(super) fn holds_for(&self, path: &[u8], upgrade: bool) -> bool {
         let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
         !upgrade && self.paths.iter().any(|listed| listed.as_bytes() == path)

@@ -1,4 +1,4 @@
-//! A profile: which carriers its upstream reads, and which texts are keys there.
+//! A profile: the carriers that its upstream reads, and the texts that are keys there.
 
 use super::{
     carrier::{Carrier, Header, Place},
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::ApiKey;
 
-/// In whose words a client expects its denials, so that its SDK raises its own typed error.
+/// The format of denials, so that the client's SDK raises its own typed error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// RFC 9457.
@@ -25,25 +25,25 @@ pub enum Dialect {
     Google,
 }
 
-/// A closed grammar: the carriers it reads and how each reduces to the canonical key.
+/// The carriers of an upstream, and how the text in each is reduced to the canonical key.
 ///
-/// `Copy` and borrowed throughout: one is picked for every request.
+/// `Copy` with borrowed contents, because every request selects one.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
-    /// Its name in `credentials.profile`.
+    /// The name in `credentials.profile`.
     pub name: &'static str,
-    /// In whose words it denies.
+    /// The format of denials.
     pub dialect: Dialect,
-    /// All places where its upstream reads a key.
+    /// All places where the upstream reads a key.
     pub carriers: &'static [Carrier],
-    /// Those of [`CREDENTIAL_HEADERS`](super::CREDENTIAL_HEADERS) that this profile does not read: removed from every allowed request, or an
-    /// upstream that reads them would see a key that nobody judged.
+    /// The [`CREDENTIAL_HEADERS`](super::CREDENTIAL_HEADERS) that this profile does not read. They are removed from
+    /// every allowed request, because an upstream that reads them would see an unchecked key.
     pub unread: Unread,
-    /// What `credentials.passthrough` may name.
+    /// The carriers that `credentials.passthrough` may name.
     pub ignored: &'static [Ignored],
-    /// How its upstream reads `+` in a query.
+    /// How the upstream reads `+` in a query.
     pub plus: Plus,
-    /// How its upstream reads the names of parameters.
+    /// How the upstream reads the names of parameters.
     pub names: Names,
     /// Which texts are keys.
     pub grammar: Grammar,
@@ -53,23 +53,23 @@ pub struct Profile {
 pub const MAX_CARRIERS: usize = 12;
 
 impl Profile {
-    /// With what most profiles have: `+` is a space, names of parameters are what they are written as, and no carrier is
-    /// ever ignored.
+    /// A profile with the usual values: `+` is a space, the names of parameters are read as written, and the upstream
+    /// never ignores a carrier.
     pub(super) const fn new(
         name: &'static str,
         dialect: Dialect,
         carriers: &'static [Carrier],
         grammar: Grammar,
     ) -> Self {
-        let (unread, plus, names) = (Unread::beside(carriers), Plus::Space, Names::InAnyCase);
+        let (unread, plus, names) = (Unread::without(carriers), Plus::Space, Names::InAnyCase);
         Self { name, dialect, carriers, unread, ignored: &[], plus, names, grammar }
     }
 
-    /// Names in `headers` that an upstream may read as one of [`Profile::unread`], such as `x_api_key` and `x.api.key`,
-    /// or `litellm-user-api-key` for the one that has underscores itself.
+    /// The names in `headers` that an upstream may read as one of [`Profile::unread`], such as `x_api_key` and
+    /// `x.api.key`, or `litellm-user-api-key` for the name that has underscores itself.
     ///
-    /// The listed names are removed whether or not they are there; these only where they are, since there are dozens of
-    /// them.
+    /// An allow always removes the names of [`Profile::unread`]; it removes lookalikes only if they are present,
+    /// because there are dozens of possible ones.
     pub fn lookalikes<'a>(&self, headers: impl Iterator<Item = Header<'a>>) -> Vec<String> {
         let lookalikes = headers
             .map(|header| header.name)
@@ -78,10 +78,10 @@ impl Profile {
     }
 }
 
-/// What a request has in each carrier.
+/// What a request has in each carrier of a profile.
 pub(super) type Slots<'a> = [Slot<'a>; MAX_CARRIERS];
 
-/// What one carrier holds.
+/// The content of one carrier.
 pub(super) enum Reading {
     Absent,
     Key(ApiKey),
@@ -116,11 +116,11 @@ impl Profile {
             let value = parameter.get(end + 1..).unwrap_or_default();
             for (carrier, slot) in self.carriers.iter().zip(slots.iter_mut()) {
                 let Place::Query(name) = carrier.place else { continue };
-                if let Some(written) = name::parameter(&parameter[..end], name, self.names) {
-                    slot.put(value, written);
+                if let Some(spelling) = name::parameter(&parameter[..end], name, self.names) {
+                    slot.put(value, spelling);
                 }
                 if self.names == Names::Unknown && name::is_behind_semicolon(parameter, name) {
-                    slot.fill(Slot::Broken);
+                    slot.fill(Slot::Malformed);
                 }
             }
         }
@@ -131,9 +131,9 @@ impl Profile {
             Slot::Absent => return Reading::Absent,
             Slot::Repeated => return Reading::Repeated,
             Slot::One(value) => value,
-            // Clients of CGI upstreams write headers so: whatever the text is, it is judged.
-            Slot::Disguised(value) if matches!(carrier.place, Place::Header(_)) => value,
-            Slot::Disguised(_) | Slot::Broken => return Reading::Malformed,
+            // Clients of CGI upstreams send such names, so a lookalike header is read like the header.
+            Slot::Lookalike(value) if matches!(carrier.place, Place::Header(_)) => value,
+            Slot::Lookalike(_) | Slot::Malformed => return Reading::Malformed,
         };
         let Some(text) = carrier.text(value, self.plus) else { return Reading::Malformed };
         if carrier.placeholders.contains(&text.as_str()) {

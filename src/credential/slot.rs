@@ -1,24 +1,25 @@
-//! What is found in a carrier, as it is written.
+//! The undecoded content of a carrier.
 
-use super::name::Written;
+use super::name::Spelling;
 
 /// What a request has in one carrier.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Slot<'a> {
     Absent,
     One(&'a [u8]),
-    /// Under another name, such as `x_api_key` or `x.api.key`, which not every upstream takes for the carrier's.
-    Disguised(&'a [u8]),
-    /// Something that is no key and that an upstream might read as one.
-    Broken,
+    /// A value under another name, such as `x_api_key` or `x.api.key`, which only some upstreams take for the
+    /// carrier's.
+    Lookalike(&'a [u8]),
+    /// Not a key, but some upstream might read it as one.
+    Malformed,
     Repeated,
 }
 
 impl<'a> Slot<'a> {
-    pub(super) fn put(&mut self, value: &'a [u8], written: Written) {
-        self.fill(match written {
-            Written::Exactly => Self::One(value),
-            Written::Disguised => Self::Disguised(value),
+    pub(super) fn put(&mut self, value: &'a [u8], spelling: Spelling) {
+        self.fill(match spelling {
+            Spelling::Exact => Self::One(value),
+            Spelling::Lookalike => Self::Lookalike(value),
         });
     }
 
@@ -26,16 +27,16 @@ impl<'a> Slot<'a> {
         *self = if matches!(self, Self::Absent) { with } else { Self::Repeated };
     }
 
-    /// Envoy joins repeated headers with a comma, so one line with a comma and two lines look the same.
-    pub(super) fn put_line(&mut self, value: &'a [u8], written: Written) {
+    /// Envoy joins repeated headers with a comma, so a line with a comma counts as two.
+    pub(super) fn put_line(&mut self, value: &'a [u8], spelling: Spelling) {
         match value.contains(&b',') {
             true => self.fill(Self::Repeated),
-            false => self.put(value, written),
+            false => self.put(value, spelling),
         }
     }
 }
 
-/// Without the outer spaces and tabs, which HTTP/1.1 takes off before Envoy's filters and HTTP/2 after them.
+/// Removes outer spaces and tabs, which HTTP/1.1 removes before Envoy's filters and HTTP/2 after them.
 pub(super) fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;

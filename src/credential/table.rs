@@ -1,12 +1,14 @@
-//! Every built-in profile, in one table.
+//! The built-in profiles.
 //!
-//! A closed grammar may be narrower than its upstream (a text that it refuses is a denial, never a second name), and
-//! may read a carrier that its upstream does not; it must never miss one that its upstream reads. `Sec-WebSocket-Protocol`
-//! and the query reach the upstream as they came, so each profile reads the former, and all parameters that its
-//! upstream reads. None of these upstreams changes the name of a parameter but for its case: gin (new-api) and Starlette
-//! (litellm) compare it exactly; Google's and Azure's are as documented, of which Azure's, on .NET, are in any case. So
-//! `?key[]=` is another parameter to them, not a disguise. Sources are cited as `repository@commit file`, and were read
-//! as of that commit.
+//! A profile may accept less than its upstream (the text is denied and never becomes a second name), and may read a
+//! carrier that its upstream does not. It must never miss a carrier that its upstream reads. `Sec-WebSocket-Protocol`
+//! and the query reach the upstream unchanged, so each profile reads the former, and all parameters that its upstream
+//! reads.
+//!
+//! These upstreams change at most the case of a parameter's name: gin (new-api) and Starlette (litellm) compare it
+//! exactly, and Google's and Azure's names are documented, of which Azure's, on .NET, ignore case. So `?key[]=` is
+//! another parameter to them, not a lookalike. Sources are cited as `repository@commit file`, and were read at that
+//! commit.
 
 use super::{
     Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Profile, Unmarked, passthrough::Ignored,
@@ -61,8 +63,8 @@ const GEMINI_BEARER: &str = "google-gemini/cookbook@05b617f quickstarts/Get_star
 const GEMINI_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/gcp.go: `AIza` and 35 of [A-Za-z0-9_-]; \
     ai.google.dev/gemini-api/docs/api-key (2026): authorization keys, `AQ.…`";
 const BROWSER: &str = "QuantumNous/new-api@040b46a middleware/auth.go apiKeyFromWebSocketSubprotocol, as OpenAI's \
-    realtime API has it; not every upstream reads it, but none gets it unjudged";
-const OURS: &str = "RFC 6750 §2.1; x-api-key and api-key are the usual names for a bare key";
+    realtime API has it; not every upstream reads it, but it must not reach one unchecked";
+const GENERIC: &str = "RFC 6750 §2.1; x-api-key and api-key are the usual names for a bare key";
 
 const fn header(name: &'static str, form: Form, source: &'static str) -> Carrier {
     Carrier { place: Place::Header(name), form, placeholders: &[], source }
@@ -79,7 +81,7 @@ const fn format(prefix: &'static str, alphabet: Alphabet, min: usize, max: usize
     Format { prefix, alphabet, length: (min, max) }
 }
 
-/// Of an upstream that looks up what it is shown, and reads no JSON Web Tokens.
+/// The grammar of an upstream that looks up the text as it is, and does not accept JSON Web Tokens.
 const fn grammar(formats: &'static [Format], source: &'static str) -> Grammar {
     Grammar { canonical: Canonicalisation::IDENTITY, formats, may_be_jwt: false, source }
 }
@@ -90,23 +92,23 @@ const ONE_API_CANONICAL: Canonicalisation =
 
 const LITELLM_ORDER: &str = "BerriAI/litellm@0009d07 get_api_key: x-litellm-api-key, else Authorization, else the \
     others; @00e06b8 litellm/proxy/anthropic_endpoints/endpoints.py: these routes authenticate by it";
-/// Not on every path: /langfuse/* and WebSockets read Authorization and never x-litellm-api-key; /gemini/* reads `?key`
-/// first.
+/// The order does not hold on every path: /langfuse/* and WebSockets read Authorization and never x-litellm-api-key;
+/// /gemini/* reads `?key` first.
 const LITELLM_MESSAGES: &[&str] = &["/v1/messages", "/v1/messages/count_tokens"];
 
-/// Every built-in profile.
+/// The built-in profiles.
 pub const PROFILES: [Profile; 8] = [
     Profile::new(
         "generic",
         Dialect::Generic,
         &[
-            header("authorization", Form::BearerOrBare, OURS),
-            header("x-api-key", Form::Bare, OURS),
-            header("api-key", Form::Bare, OURS),
+            header("authorization", Form::BearerOrBare, GENERIC),
+            header("x-api-key", Form::Bare, GENERIC),
+            header("api-key", Form::Bare, GENERIC),
             PROTOCOL,
         ],
-        // Shorter is a placeholder or garbage, and must not claim.
-        Grammar { may_be_jwt: true, ..grammar(&[format("", Alphabet::TOKEN, 8, 4096)], OURS) },
+        // A shorter text is a placeholder or garbage, and must not claim.
+        Grammar { may_be_jwt: true, ..grammar(&[format("", Alphabet::TOKEN, 8, 4096)], GENERIC) },
     ),
     Profile::new(
         "openai",
@@ -175,7 +177,7 @@ pub const PROFILES: [Profile; 8] = [
     Profile {
         ignored: &[Ignored {
             carrier: "authorization",
-            beside: &["x-api-key"],
+            overridden_by: &["x-api-key"],
             paths: &["/v1/messages"],
             source: "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth: where the path has /v1/messages, a \
                      x-api-key that is not empty overwrites Authorization",
@@ -184,7 +186,7 @@ pub const PROFILES: [Profile; 8] = [
             "new-api",
             Dialect::OpenAi,
             &[
-                // Its Midjourney clients send the placeholder here and the key in mj-api-secret.
+                // Midjourney clients send the placeholder here and the key in mj-api-secret.
                 Carrier { placeholders: &["midjourney-proxy"], ..header("authorization", Form::BearerOrBare, NEW_API) },
                 header("x-api-key", Form::Bare, NEW_API),
                 header("x-goog-api-key", Form::Bare, NEW_API),
@@ -199,20 +201,20 @@ pub const PROFILES: [Profile; 8] = [
         ignored: &[
             Ignored {
                 carrier: "authorization",
-                beside: &["x-litellm-api-key"],
+                overridden_by: &["x-litellm-api-key"],
                 paths: LITELLM_MESSAGES,
                 source: LITELLM_ORDER,
             },
             Ignored {
                 carrier: "x-api-key",
-                beside: &["x-litellm-api-key", "authorization"],
+                overridden_by: &["x-litellm-api-key", "authorization"],
                 paths: LITELLM_MESSAGES,
                 source: LITELLM_ORDER,
             },
-            // Which names the key that is asked about.
+            // On this path, the parameter names the key to describe.
             Ignored {
                 carrier: "?key",
-                beside: &["x-litellm-api-key", "authorization"],
+                overridden_by: &["x-litellm-api-key", "authorization"],
                 paths: &["/key/info"],
                 source: "BerriAI/litellm@0009d07 get_api_key: read on generateContent routes only, and after all headers",
             },
@@ -237,7 +239,7 @@ pub const PROFILES: [Profile; 8] = [
 ];
 
 impl Profile {
-    /// The built-in profile with this name, if there is one.
+    /// The built-in profile with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         PROFILES.into_iter().find(|profile| profile.name == name)
     }

@@ -66,7 +66,7 @@ fn everything_else_is_malformed() {
 }
 
 #[test]
-fn two_keys_or_one_shown_twice_conflict() {
+fn two_keys_or_one_key_twice_conflict() {
     let cases: [&[(&str, &[u8])]; 8] = [
         &[("authorization", b"Bearer sk-0123456789,Bearer sk-0123456789")],
         &[("authorization", b"Bearer sk-0123456789,")],
@@ -84,18 +84,18 @@ fn two_keys_or_one_shown_twice_conflict() {
     assert_eq!(
         read(&[("authorization", b"Basic dXNlcg=="), ("x-api-key", b"sk-0123456789")]),
         Err(Fault::Malformed),
-        "a carrier that is no key is not overlooked because another one is"
+        "a malformed carrier is reported although another has a key"
     );
 }
 
 #[test]
-fn no_carrier_is_no_key() {
+fn a_request_without_a_carrier_has_no_key() {
     assert_eq!(read(&[]), Ok(None));
     assert_eq!(read(&[("cookie", b"session=1"), ("authorisation", b"Bearer sk-0123456789")]), Ok(None));
     assert_eq!(read(&[("sec-websocket-protocol", b"realtime, openai-beta.realtime-v1")]), Ok(None));
 }
 
-/// Either read or removed, never both, never neither.
+/// Never both, never neither.
 #[test]
 fn every_profile_reads_or_removes_each_credential_header() {
     for profile in PROFILES {
@@ -123,13 +123,13 @@ fn every_profile_reads_or_removes_each_credential_header() {
 fn the_passthrough_table_names_carriers_of_its_profile() {
     for profile in PROFILES {
         for ignored in profile.ignored {
-            for label in ignored.beside.iter().chain([&ignored.carrier]) {
-                assert!(profile.carriers.iter().any(|it| it.is(label)), "{}: {label}", profile.name);
+            for label in ignored.overridden_by.iter().chain([&ignored.carrier]) {
+                assert!(profile.carriers.iter().any(|it| it.has_label(label)), "{}: {label}", profile.name);
             }
-            let in_turn = profile.ignored.iter().filter(|other| ignored.beside.contains(&other.carrier));
+            let in_turn = profile.ignored.iter().filter(|other| ignored.overridden_by.contains(&other.carrier));
             assert!(
-                in_turn.flat_map(|other| other.beside).all(|label| *label != ignored.carrier),
-                "a circle: {ignored:?}"
+                in_turn.flat_map(|other| other.overridden_by).all(|label| *label != ignored.carrier),
+                "a cycle: {ignored:?}"
             );
             assert!(!ignored.source.is_empty());
         }
@@ -137,7 +137,7 @@ fn the_passthrough_table_names_carriers_of_its_profile() {
 }
 
 #[test]
-fn what_an_upstream_may_read_as_a_removed_header_goes_too() {
+fn lookalikes_of_removed_headers_are_removed() {
     let profile = Profile::by_name("openai").unwrap();
     let names = [
         "x_api_key",
@@ -159,7 +159,7 @@ fn what_an_upstream_may_read_as_a_removed_header_goes_too() {
 }
 
 #[test]
-fn a_separator_that_is_in_the_alphabet_separates_once() {
+fn strip_through_removes_one_separator() {
     let canonical = Canonicalisation { strip_through: Some(':'), strip: "k_", ..Canonicalisation::IDENTITY };
     let grammar = Grammar { canonical, ..Profile::by_name("generic").unwrap().grammar };
     let key = |text: &str| grammar.key(text, false);
@@ -172,13 +172,11 @@ fn a_separator_that_is_in_the_alphabet_separates_once() {
 }
 
 #[test]
-fn a_key_by_file_is_the_key_of_a_request() {
+fn a_key_from_a_file_is_the_key_of_a_request() {
     let new_api = credentials("new-api");
     let k = "Ab0".repeat(16);
-    let by_file = |text: &str| new_api.bare_key(&new_api.profile, text);
-    assert_eq!(by_file(&k), by_file(&format!("sk-{k}-7")));
-    assert_eq!(by_file(&k), by_file(&k.to_lowercase()));
-    assert!(
-        by_file(&k).is_some() && by_file("sk-proj-0123456789").is_none() && by_file(&format!("Bearer {k}")).is_none()
-    );
+    let key = |text: &str| new_api.bare_key(&new_api.profile, text);
+    assert_eq!(key(&k), key(&format!("sk-{k}-7")));
+    assert_eq!(key(&k), key(&k.to_lowercase()));
+    assert!(key(&k).is_some() && key("sk-proj-0123456789").is_none() && key(&format!("Bearer {k}")).is_none());
 }

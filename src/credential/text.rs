@@ -1,21 +1,22 @@
-//! Texts as form-decoding upstreams read them. No URL library: those disagree about what a path is.
+//! Percent-decoding, as upstreams that decode forms do it. Does not use a URL library: URL libraries disagree about
+//! what a path is.
 
 use zeroize::Zeroizing;
 
-/// What the upstream takes `+` in a value for.
+/// How the upstream reads `+` in a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Plus {
-    /// A space, as in HTML forms: Go's `url.ParseQuery`, Python's `parse_qsl`, and nearly everyone.
+    /// As a space, as in HTML forms: Go's `url.ParseQuery`, Python's `parse_qsl`, and nearly all others.
     #[default]
     Space,
-    /// Itself.
+    /// As `+`.
     Literal,
 }
 
 /// A carrier's text.
 pub(super) enum Text<'a> {
     Borrowed(&'a str),
-    /// Wiped when dropped: it may be a key.
+    /// Zeroed on drop, because it may be a key.
     Decoded(Zeroizing<String>),
 }
 
@@ -27,7 +28,7 @@ impl Text<'_> {
         }
     }
 
-    /// The part that `form` takes out of it.
+    /// The part of the text that `form` selects.
     pub(super) fn narrow(self, form: impl Fn(&str) -> Option<&str>) -> Option<Self> {
         match self {
             Self::Borrowed(text) => form(text).map(Text::Borrowed),
@@ -36,20 +37,20 @@ impl Text<'_> {
     }
 }
 
-/// Percent-decoded once; `None` for a bad escape and for what is not UTF-8.
+/// Percent-decodes once; `None` for an invalid escape, and for what is not UTF-8.
 pub(super) fn decode(value: &[u8], plus: Plus) -> Option<Text<'_>> {
     if !value.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return std::str::from_utf8(value).ok().map(Text::Borrowed);
     }
     let mut text = Zeroizing::new(String::with_capacity(value.len()));
     for byte in unescape(value, plus) {
-        // No key has another character.
+        // Keys are ASCII.
         text.push(byte.filter(u8::is_ascii)?.into());
     }
     Some(Text::Decoded(text))
 }
 
-/// Each byte, or `None` for a bad escape.
+/// Yields each decoded byte, or `None` for an invalid escape.
 pub(super) fn unescape(written: &[u8], plus: Plus) -> impl Iterator<Item = Option<u8>> {
     let mut rest = written;
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! Which headers an allow removes: those that exist only to carry credentials and that the profile does not read.
+//! The headers that an allow removes: those that exist only to carry credentials and that the profile does not read.
 
 use std::ops::Deref;
 
@@ -14,11 +14,11 @@ pub const CREDENTIAL_HEADERS: [&str; 9] = [
     "x-goog-api-key",
     "x-litellm-api-key",
     "mj-api-secret",
-    // With underscores: so LiteLLM reads it.
+    // LiteLLM reads it with underscores.
     "litellm_user_api_key",
 ];
 
-/// Those of [`CREDENTIAL_HEADERS`] that are no carriers, in their order: never written down, so never forgotten.
+/// The [`CREDENTIAL_HEADERS`] that are not carriers. Computed from the carriers, so that a profile cannot omit one.
 #[derive(Clone, Copy, Debug)]
 pub struct Unread {
     names: [&'static str; CREDENTIAL_HEADERS.len()],
@@ -26,8 +26,8 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// What is left beside `carriers`.
-    pub(super) const fn beside(carriers: &[Carrier]) -> Self {
+    /// The headers that `carriers` leave unread.
+    pub(super) const fn without(carriers: &[Carrier]) -> Self {
         let mut unread = Self { names: [""; CREDENTIAL_HEADERS.len()], count: 0 };
         let mut at = 0;
         while at < CREDENTIAL_HEADERS.len() {

@@ -1,4 +1,4 @@
-//! What a request is judged by.
+//! The input of a decision.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::{
     policy,
 };
 
-/// A request, and the rules that it is judged by.
+/// A request, and the rules that apply to it.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The route's mode, or the configured one.
@@ -16,45 +16,45 @@ pub struct Context<'a> {
     pub missing: Missing,
     /// `store.failsafe`.
     pub failsafe: Failsafe,
-    /// Who may own a key.
+    /// Which networks may own a key.
     pub binding: &'a BindingRules,
-    /// The client's address, where it is known.
+    /// The client's address, if it is known.
     pub ip: Option<ClientIp>,
-    /// The key's digest, `None` for a request without a key, or why the request cannot be judged by its key.
+    /// The key's digest; `None` for a request without a key; or why the request does not have exactly one valid key.
     pub key: Result<Option<KeyDigest>, Reason>,
-    /// What the address policy says of the address.
+    /// The address policy's verdict on the address.
     pub address: policy::Verdict,
-    /// Now, on the store's clock; `None` if the store was never reached.
+    /// The current time on the store's clock; `None` if the store was not reached yet.
     pub time: Option<Timestamp>,
     /// Whether the store was polled within `store.stale_grace`.
     pub is_fresh: bool,
 }
 
-/// What is known of a key, and what the address policy says of it.
+/// What is known about a key, and the address policy's verdict on it.
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
-    /// The row's content.
+    /// What the store or a cache knows about the key.
     pub facts: &'a KeyFacts,
-    /// The rules that depend on the key.
+    /// The verdict of the rules that depend on the key.
     pub policy: policy::Verdict,
 }
 
-/// What was found out so far.
+/// What is known so far.
 #[derive(Clone, Copy)]
 pub enum Evidence<'a> {
     /// Nothing yet.
     None,
-    /// From a cache. It includes every operator's change, but the key may have been claimed since.
+    /// Facts from a cache. They include every operator's change, but another network may have claimed the key since.
     Cached(Known<'a>),
-    /// From the store, now.
+    /// Facts that the store has just returned.
     Stored(Known<'a>),
-    /// From the store, where the budget for a claim is exhausted.
+    /// Facts from the store, and the claim budget is exhausted.
     Limited(Known<'a>, Exhausted),
-    /// What the store answered to a claim.
+    /// The store's answer to a claim.
     Claimed(Known<'a>, Claimed),
-    /// The claim was not made; what if nobody else makes one?
-    Supposed(Known<'a>, Network),
-    /// The store did not answer. The facts, if a cache has any, decided nothing.
+    /// Assume that this network's claim succeeds. For `explain`, which does not claim.
+    AssumedClaim(Known<'a>, Network),
+    /// The store did not answer. The facts, if a cache has any, were not sufficient to decide.
     Lost(StoreLoss, Option<&'a KeyFacts>),
 }
 
@@ -65,26 +65,27 @@ pub enum Claimed {
     First,
     /// The network is a further owner.
     Added,
-    /// The network was recorded as a candidate.
+    /// The network was recorded as a candidate (observe mode).
     Noted,
-    /// Something stood in the way.
+    /// The claim failed: see the facts.
     Held,
 }
 
-/// No claim is possible before `retry_after` has passed.
+/// The claim budget is exhausted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exhausted {
-    /// After how long one claim is possible.
+    /// The time until one claim is possible.
     pub retry_after: Duration,
 }
 
-/// Why nothing is known of a key.
+/// Why the store did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreLoss {
-    /// It is not known whether the listed peppers are the store's, so that no failsafe can apply.
+    /// The store's active pepper is not listed. The failsafe does not apply, because a key with an owner may not be
+    /// found.
     WrongPepper,
-    /// It failed.
+    /// The store failed.
     Unavailable,
-    /// It did not answer before the deadline.
+    /// The deadline passed.
     Late,
 }

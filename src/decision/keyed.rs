@@ -24,23 +24,23 @@ impl Keyed<'_> {
     pub(super) fn judge(&self, evidence: Evidence<'_>) -> Step {
         Step::Decided(match evidence {
             Evidence::None => return Step::LookUp,
-            Evidence::Cached(known) => match self.settled(known) {
+            Evidence::Cached(known) => match self.without_claim(known) {
                 Some(verdict) => verdict,
                 None => return Step::LookUp,
             },
-            Evidence::Stored(known) => match self.settled(known) {
+            Evidence::Stored(known) => match self.without_claim(known) {
                 Some(verdict) => verdict,
-                None => return self.unsettled(known.facts),
+                None => return self.before_claim(known.facts),
             },
             Evidence::Limited(known, exhausted) => self.limited(known.facts, exhausted),
             Evidence::Claimed(known, claimed) => self.claimed(known, claimed),
-            Evidence::Supposed(known, network) => self.supposed(known.facts, network),
+            Evidence::AssumedClaim(known, network) => self.assumed_claim(known.facts, network),
             Evidence::Lost(loss, facts) => self.lost(loss, facts),
         })
     }
 
-    /// The verdict by what is known of the key; `None` if a claim could change it.
-    fn settled(&self, Known { facts, policy }: Known<'_>) -> Option<Verdict> {
+    /// The verdict by the facts alone; `None` if a claim could change it.
+    fn without_claim(&self, Known { facts, policy }: Known<'_>) -> Option<Verdict> {
         if let policy::Verdict::Deny(reason) = policy {
             return Some(deny(reason, Some(self.key_id(facts))));
         }
@@ -50,53 +50,54 @@ impl Keyed<'_> {
         let Some(binding) = facts.binding_at(self.time) else { return self.observed(facts) };
         let key_id = Some(binding.id);
         match binding.standing(self.ip) {
-            Standing::Stranger => binding.is_sealed().then(|| deny(Reason::IpMismatch, key_id)),
+            Standing::OtherNetwork => binding.is_sealed().then(|| deny(Reason::IpMismatch, key_id)),
             Standing::Reserved => Some(deny(Reason::NotClaimed, key_id)),
             Standing::Owner if self.context.is_fresh => Some(allow(Reason::Bound, key_id)),
-            // Cut off for too long: the key may have been taken from this network meanwhile.
+            // Not polled for too long: an operator may have given the key to another network meanwhile.
             Standing::Owner => Some(self.unavailable(key_id)),
         }
     }
 
-    /// The verdict on a key without an owner, by what observe mode has seen of it; `None` if this network is new.
+    /// In observe mode, the verdict on a key without an owner, by its candidates; `None` if this network is not one
+    /// yet.
     fn observed(&self, facts: &KeyFacts) -> Option<Verdict> {
         if self.context.mode != Mode::Observe {
             return None;
         }
         let candidates = &facts.candidates;
-        let place = candidates.iter().position(|candidate| candidate.network.contains(self.ip))?;
+        let index = candidates.iter().position(|candidate| candidate.network.contains(self.ip))?;
         let key_id = Some(self.key_id(facts));
         let Shape { max_networks, learn_window, .. } = self.context.binding.shape;
-        let in_window = candidates[place].first_at < candidates[0].first_at.after(learn_window);
+        let in_window = candidates[index].first_at < candidates[0].first_at.after(learn_window);
         Some(if self.context.binding.first_use == FirstUse::Deny {
             deny(Reason::NotClaimed, key_id)
-        } else if place == 0 || (place < usize::from(max_networks) && in_window) {
+        } else if index == 0 || (index < usize::from(max_networks) && in_window) {
             allow(Reason::Bound, key_id)
         } else {
             deny(Reason::IpMismatch, key_id)
         })
     }
 
-    /// What follows for a key that has no owner, or that more networks may join.
-    fn unsettled(&self, facts: &KeyFacts) -> Step {
+    /// Whether this network may claim a key that has no owner, or that further networks may join.
+    fn before_claim(&self, facts: &KeyFacts) -> Step {
         let binding = facts.binding_at(self.time);
         if let (Mode::Observe, Some(binding)) = (self.context.mode, binding) {
             return Step::Decided(self.would_join(binding));
         }
         let rules = self.context.binding;
-        let refused = if !rules.may_own(self.ip) {
+        let obstacle = if !rules.may_own(self.ip) {
             Reason::UnclaimableNetwork
         } else if rules.first_use == FirstUse::Deny && self.context.mode == Mode::Enforce {
             Reason::NotClaimed
         } else {
             return Step::MayClaim(rules.network(self.ip));
         };
-        // A key with networks gives no other reason.
-        let reason = if binding.is_some() { Reason::IpMismatch } else { refused };
+        // A key with an owner is always denied as a mismatch.
+        let reason = if binding.is_some() { Reason::IpMismatch } else { obstacle };
         Step::Decided(deny(reason, Some(self.key_id(facts))))
     }
 
-    /// Observing owns nothing, so no network joins; only the verdict is the same.
+    /// The verdict as if this network joined the binding. In observe mode networks never join.
     fn would_join(&self, binding: &Binding) -> Verdict {
         let rules = self.context.binding;
         let has_room = binding.networks.len() < usize::from(rules.shape.max_networks)
@@ -112,12 +113,12 @@ impl Keyed<'_> {
             Claimed::First => allow(Reason::FirstUse, key_id),
             Claimed::Added => allow(Reason::NetworkAdded, key_id),
             Claimed::Noted => self.noted(known.facts),
-            // As many networks as may be recorded with the key came before this one.
-            Claimed::Held => self.settled(known).unwrap_or_else(|| deny(Reason::IpMismatch, key_id)),
+            // Without a verdict, the key already has the maximum number of networks or candidates.
+            Claimed::Held => self.without_claim(known).unwrap_or_else(|| deny(Reason::IpMismatch, key_id)),
         }
     }
 
-    /// The verdict on the request that made its network a candidate, the last of `facts`.
+    /// The verdict on the request that made its network the last candidate of `facts`.
     fn noted(&self, facts: &KeyFacts) -> Verdict {
         let key_id = Some(self.key_id(facts));
         match self.observed(facts) {
@@ -128,8 +129,8 @@ impl Keyed<'_> {
         }
     }
 
-    /// What a claim of `network` would be answered if nobody else came.
-    fn supposed(&self, facts: &KeyFacts, network: Network) -> Verdict {
+    /// The verdict if a claim of `network` succeeded.
+    fn assumed_claim(&self, facts: &KeyFacts, network: Network) -> Verdict {
         match facts.binding_at(self.time) {
             Some(binding) => self.would_join(binding),
             None if self.context.mode == Mode::Observe => {
@@ -141,7 +142,7 @@ impl Keyed<'_> {
         }
     }
 
-    /// The budget is exhausted. A key with networks gives no other reason than theirs.
+    /// The verdict while the claim budget is exhausted. A key with an owner is always denied as a mismatch.
     fn limited(&self, facts: &KeyFacts, exhausted: Exhausted) -> Verdict {
         let key_id = Some(self.key_id(facts));
         match facts.binding_at(self.time) {
@@ -150,7 +151,8 @@ impl Keyed<'_> {
         }
     }
 
-    /// `failsafe = open` is for keys of which nothing is known: a stranger to a key with an owner is not unknown.
+    /// The verdict while the store does not answer. `failsafe = open` never allows a key that is known to have an
+    /// owner.
     fn lost(&self, loss: StoreLoss, facts: Option<&KeyFacts>) -> Verdict {
         let new_id = Some(self.digest.new_id());
         let verdict = match loss {
@@ -171,7 +173,7 @@ impl Keyed<'_> {
         }
     }
 
-    /// The id in the key's row, or the one that a new row would get.
+    /// The id in the key's row, or the id of a new row.
     fn key_id(&self, facts: &KeyFacts) -> KeyId {
         let binding = facts.binding.as_ref().map(|binding| binding.id);
         let ban = facts.ban.as_ref().map(|ban| ban.id);

@@ -1,8 +1,9 @@
-//! The one place that orders the rules. Pure: what is known is an argument, and what to find out next is the answer.
+//! Orders the rules. Pure: what is known is an argument, and the result is a verdict or what to find out next.
 //!
-//! The first rule that applies is the reason: `caller_rejected`, `malformed_request`, `mode_off`, `client_ip_unknown`,
-//! the address policy, `conflicting_keys`, `malformed_key`, `key_banned`, `no_key`, then the binding. What only a claim
-//! needs (`unclaimable_network`, `not_claimed`, `claim_limited`) is judged only where a claim would be made.
+//! The first rule that applies gives the reason: `caller_rejected`, `malformed_request`, `mode_off`,
+//! `client_ip_unknown`, the address policy, `conflicting_keys`, `malformed_key`, `key_banned`, `no_key`, then the
+//! binding. The rules for claims (`unclaimable_network`, `not_claimed`, `claim_limited`) apply only where the request
+//! would claim the key.
 
 mod input;
 mod keyed;
@@ -20,7 +21,7 @@ use crate::{
 use keyed::Keyed;
 use verdict::{allow, deny};
 
-/// Judges a request by what is known.
+/// Decides a request by `evidence`, or returns what to find out next.
 pub fn judge(context: &Context<'_>, evidence: Evidence<'_>) -> Step {
     if let Err(reason @ (Reason::CallerRejected | Reason::MalformedRequest)) = context.key {
         return Step::Decided(deny(reason, None));
@@ -28,7 +29,7 @@ pub fn judge(context: &Context<'_>, evidence: Evidence<'_>) -> Step {
     if context.mode == Mode::Off {
         return Step::Decided(allow(Reason::ModeOff, None));
     }
-    // A message that did not arrive in time was not read at all.
+    // The message did not arrive in time, so nothing of it was read.
     if let Err(Reason::DeadlineExceeded) = context.key {
         return Step::Decided(deny(Reason::DeadlineExceeded, None));
     }

@@ -8,7 +8,7 @@ use crate::domain::{
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 const DIGEST: KeyDigest = KeyDigest::from_bytes([7; 32]);
 
-/// A request and what is known of its key, before a rule is made to apply.
+/// A request and what is known about its key; each test changes what makes its rule apply.
 #[derive(Clone)]
 struct Case {
     mode: Mode,
@@ -95,7 +95,7 @@ fn ban() -> Ban {
 /// Makes a rule apply.
 type Rule = (Reason, fn(&mut Case));
 
-/// `PRODUCT` §5, from the first to the last. The words of the address policy do not exist in this version; other words
+/// The documented order, from the first rule to the last. The address policy has no reasons in this version; reasons
 /// that no later rule gives stand in for them.
 const ORDER: [Rule; 10] = [
     (Reason::CallerRejected, |case| case.key = Err(Reason::CallerRejected)),
@@ -111,7 +111,7 @@ const ORDER: [Rule; 10] = [
 ];
 
 #[test]
-fn of_two_rules_that_apply_the_earlier_is_the_reason() {
+fn the_first_rule_that_applies_gives_the_reason() {
     for (first, (reason, apply)) in ORDER.iter().enumerate() {
         for (_, apply_later) in &ORDER[first..] {
             let mut case = case();
@@ -123,7 +123,7 @@ fn of_two_rules_that_apply_the_earlier_is_the_reason() {
 }
 
 #[test]
-fn an_address_policy_denies_with_and_without_a_key() {
+fn the_address_policy_denies_with_and_without_a_key() {
     let denied = Case { address: policy::Verdict::Deny(Reason::IpMismatch), ..case() };
     for (key, missing) in
         [(Ok(Some(DIGEST)), Missing::Deny), (Ok(None), Missing::Allow), (Err(Reason::MalformedKey), Missing::Deny)]
@@ -133,7 +133,7 @@ fn an_address_policy_denies_with_and_without_a_key() {
 }
 
 #[test]
-fn a_request_without_a_key_goes_by_missing() {
+fn missing_decides_a_request_without_a_key() {
     let without = Case { key: Ok(None), ..case() };
     let Step::Decided(denied) = without.stored() else { panic!() };
     let Step::Decided(allowed) = (Case { missing: Missing::Allow, ..without }).stored() else { panic!() };
@@ -142,7 +142,7 @@ fn a_request_without_a_key_goes_by_missing() {
 }
 
 #[test]
-fn what_a_claim_could_change_is_looked_up_and_not_decided_from_a_cache() {
+fn a_cache_does_not_decide_what_a_claim_could_change() {
     let open = Binding { open_until: Some(NOW.after(Duration::from_secs(60))), ..binding(&["198.51.100.9/32"]) };
     for facts in [KeyFacts::default(), KeyFacts { binding: Some(open), ..KeyFacts::default() }] {
         let case = Case { facts, ..case() };
@@ -155,25 +155,25 @@ fn what_a_claim_could_change_is_looked_up_and_not_decided_from_a_cache() {
 }
 
 #[test]
-fn what_only_a_claim_needs_is_judged_only_where_one_would_be_made() {
-    let mut refused = case();
-    refused.rules = BindingRules { unclaimable: vec![network("203.0.113.0/24")], ..BindingRules::default() };
-    assert_eq!(refused.reason(), Reason::UnclaimableNetwork);
-    refused.rules = BindingRules { first_use: FirstUse::Deny, ..BindingRules::default() };
-    assert_eq!(refused.reason(), Reason::NotClaimed);
+fn the_rules_for_claims_apply_only_to_claims() {
+    let mut case = case();
+    case.rules = BindingRules { unclaimable: vec![network("203.0.113.0/24")], ..BindingRules::default() };
+    assert_eq!(case.reason(), Reason::UnclaimableNetwork);
+    case.rules = BindingRules { first_use: FirstUse::Deny, ..BindingRules::default() };
+    assert_eq!(case.reason(), Reason::NotClaimed);
     let open = Binding { open_until: Some(NOW.after(Duration::from_secs(60))), ..binding(&["198.51.100.9/32"]) };
-    refused.facts.binding = Some(open);
-    assert_eq!(refused.reason(), Reason::IpMismatch, "a key with networks gives no other reason");
+    case.facts.binding = Some(open);
+    assert_eq!(case.reason(), Reason::IpMismatch, "a key with an owner is denied as a mismatch");
     let exhausted = Exhausted { retry_after: Duration::from_secs(2) };
     let limited = |case: &Case| case.judge(|known| Evidence::Limited(known, exhausted)).or_denial();
-    assert_eq!(limited(&refused).reason, Reason::IpMismatch);
-    refused.facts.binding = None;
-    let limited = limited(&refused);
+    assert_eq!(limited(&case).reason, Reason::IpMismatch);
+    case.facts.binding = None;
+    let limited = limited(&case);
     assert_eq!((limited.reason, limited.retry_after), (Reason::ClaimLimited, Some(Duration::from_secs(2))));
 }
 
 #[test]
-fn a_lost_store_opens_only_what_nothing_is_known_of() {
+fn the_open_failsafe_allows_only_keys_without_a_known_owner() {
     let lost = |case: &Case, loss, known: bool| {
         case.judge(|cached| Evidence::Lost(loss, known.then_some(cached.facts))).or_denial()
     };
@@ -189,7 +189,7 @@ fn a_lost_store_opens_only_what_nothing_is_known_of() {
 }
 
 #[test]
-fn an_owner_is_allowed_only_while_the_store_was_polled_lately() {
+fn an_owner_is_allowed_only_if_the_store_was_polled_recently() {
     let facts = KeyFacts { binding: Some(binding(&["203.0.113.7/32"])), ..KeyFacts::default() };
     let owner = Case { facts, ..case() };
     assert_eq!(owner.reason(), Reason::Bound);
@@ -199,7 +199,7 @@ fn an_owner_is_allowed_only_while_the_store_was_polled_lately() {
 }
 
 #[test]
-fn evidence_that_ends_a_decision_and_has_no_verdict_is_a_denial() {
+fn a_step_without_a_verdict_is_a_denial() {
     assert!(!Step::LookUp.or_denial().allowed);
     assert!(!Step::MayClaim(network("203.0.113.7/32")).or_denial().allowed);
 }

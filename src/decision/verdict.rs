@@ -1,22 +1,22 @@
-//! What follows from what is known.
+//! The result of a decision.
 
 use std::time::Duration;
 
 use crate::domain::{KeyId, Network, Reason};
 
-/// What follows from the evidence.
+/// A verdict, or what to find out next.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// The decision.
+    /// The verdict.
     Decided(Verdict),
-    /// Look further: first in the cache, then in the store.
+    /// Look the key up: first in the cache, then in the store.
     LookUp,
-    /// The key has no owner yet, or is open to more networks, and this one may claim it.
+    /// The key has no owner, or further networks may join, and this network may claim it.
     MayClaim(Network),
 }
 
 impl Step {
-    /// The verdict. Where there is none yet, nothing more can be found out, and the request is denied.
+    /// The verdict, or a denial where nothing more can be found out.
     pub fn or_denial(self) -> Verdict {
         match self {
             Self::Decided(verdict) => verdict,
@@ -25,25 +25,23 @@ impl Step {
     }
 }
 
-/// Allow or deny, and why; before the mode says whether it binds.
+/// Allow or deny, and why, before the mode is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether the request may pass.
+    /// Whether the request is allowed.
     pub allowed: bool,
     /// Why.
     pub reason: Reason,
-    /// The key, where the request has one.
+    /// The key, if the request has one.
     pub key_id: Option<KeyId>,
-    /// When to try again, where that is known better than by the reason alone.
+    /// When to try again, if that is known more exactly than from the reason.
     pub retry_after: Option<Duration>,
 }
 
-/// An allow.
 pub(super) fn allow(reason: Reason, key_id: Option<KeyId>) -> Verdict {
     Verdict { allowed: true, reason, key_id, retry_after: None }
 }
 
-/// A denial.
 pub(super) fn deny(reason: Reason, key_id: Option<KeyId>) -> Verdict {
     Verdict { allowed: false, reason, key_id, retry_after: None }
 }

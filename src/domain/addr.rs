@@ -8,11 +8,11 @@ use std::{
 
 use ipnet::IpNet;
 
-/// A client's address after folding: an IPv4 address never hides in an IPv6 one.
+/// A client's address after folding: an IPv4 address embedded in an IPv6 address becomes the IPv4 address.
 ///
-/// Folded are `::ffff:0:0/96` (RFC 4291 §2.5.5.2) and the well-known NAT64 prefix `64:ff9b::/96` (RFC 6052 §2.1).
-/// There is no other way to make one, so two spellings of one address can never own or miss a key differently.
-/// (`client_ip.nat64` adds prefixes: [`super::Nat64`] takes the IPv4 address out before it comes here.)
+/// Folds `::ffff:0:0/96` (RFC 4291 §2.5.5.2) and the well-known NAT64 prefix `64:ff9b::/96` (RFC 6052 §2.1). Every
+/// constructor folds, so two spellings of one address always give the same owner. `client_ip.nat64` adds prefixes;
+/// [`super::Nat64`] extracts the IPv4 address from those before this type is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientIp(IpAddr);
 
@@ -30,22 +30,22 @@ impl ClientIp {
         self.0
     }
 
-    /// Whether this address may never own a key: it is no single client's (unspecified, multicast, link-local), or it
-    /// embeds an address that anyone may choose (`::/96`, Teredo `2001::/32`). Loopback, `::1` included, may own.
-    pub fn is_never_an_owner(self) -> bool {
+    /// Whether this address can never own a key: it does not identify one client (unspecified, multicast, link-local),
+    /// or it embeds an address that anyone can choose (`::/96`, Teredo `2001::/32`). Loopback, `::1` included, can own.
+    pub fn can_never_own(self) -> bool {
         let is_ipv6_loopback = matches!(self.0, IpAddr::V6(ip) if ip.is_loopback());
-        !is_ipv6_loopback && Network::exactly(self).has_never_owners()
+        !is_ipv6_loopback && Network::exactly(self).includes_never_owners()
     }
 }
 
-/// The IPv4 address that `ip` stands for, if it is one in disguise.
+/// The IPv4 address that `ip` embeds, if any.
 fn fold(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
     let is_nat64 = ip.segments()[..6] == NAT64;
     if is_nat64 { Some(Ipv4Addr::from_bits(ip.to_bits() as u32)) } else { ip.to_ipv4_mapped() }
 }
 
-/// Strict: no port, no brackets, no zone id, no octal. Callers that may meet those forms strip them first.
+/// Strict: no port, brackets, zone id or octal. Callers that accept those forms strip them first.
 impl FromStr for ClientIp {
     type Err = std::net::AddrParseError;
 
@@ -60,36 +60,36 @@ impl fmt::Display for ClientIp {
     }
 }
 
-/// An IPv4 or IPv6 prefix without host bits and never an IPv4 one in IPv6 clothes.
+/// An IPv4 or IPv6 prefix without host bits; never an IPv4 prefix written as IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network(IpNet);
 
 impl Network {
-    /// The network that owns a key first used from `ip`: the IPv4 address itself (`/32`), or the IPv6 `/64`, the
-    /// smallest block that one customer is given (RFC 6177).
+    /// The default owning network of a key first used from `ip`: the IPv4 `/32`, or the IPv6 `/64`, the smallest block
+    /// that a provider assigns to one customer (RFC 6177).
     ///
-    /// `::1` owns as `/128`: its `/64` would take in all of `::/96`.
+    /// `::1` owns as `/128`: its `/64` would contain all of `::/96`.
     pub fn owning(ip: ClientIp) -> Self {
         match ip.ip() {
             IpAddr::V4(_) => Self::exactly(ip),
             IpAddr::V6(v6) if v6.is_loopback() => Self::exactly(ip),
-            IpAddr::V6(_) => Self::around(ip, 64),
+            IpAddr::V6(_) => Self::with_prefix(ip, 64),
         }
     }
 
-    /// The network of `bits` that `ip` lies in; the address alone where no network has so many.
-    pub(super) fn around(ip: ClientIp, bits: u8) -> Self {
+    /// The network with prefix length `bits` that contains `ip`; the address alone if `bits` exceeds the family's.
+    pub(super) fn with_prefix(ip: ClientIp, bits: u8) -> Self {
         IpNet::new(ip.ip(), bits).map_or(Self::exactly(ip), |net| Self(net.trunc()))
     }
 
-    /// The network around this one that `audit.mask_addresses` shows instead: the IPv4 `/24`, the IPv6 `/48`.
+    /// The wider network that `audit.mask_addresses` records instead: the IPv4 `/24`, the IPv6 `/48`.
     pub fn masked(self) -> Self {
         let bits = if self.0.addr().is_ipv4() { 24 } else { 48 };
         let wider = IpNet::new(self.0.addr(), bits.min(self.0.prefix_len()));
         Self(wider.map_or(self.0, |wider| wider.trunc()))
     }
 
-    /// From a prefix that the caller has checked to be canonical.
+    /// Wraps a prefix that the caller has checked to be canonical.
     pub(super) fn from_net(net: IpNet) -> Self {
         Self(net)
     }
@@ -99,29 +99,29 @@ impl Network {
         self.0
     }
 
-    /// The address alone.
+    /// The network of this one address.
     pub fn exactly(ip: ClientIp) -> Self {
         Self(IpNet::from(ip.ip()))
     }
 
-    /// Whether any address lies in both.
+    /// Whether the two networks share an address.
     pub fn overlaps(self, other: Self) -> bool {
         self.0.contains(&other.0) || other.0.contains(&self.0)
     }
 
-    /// Whether this network takes in addresses that may never own a key ([`ClientIp::is_never_an_owner`]).
-    pub fn has_never_owners(self) -> bool {
+    /// Whether this network contains addresses that can never own a key ([`ClientIp::can_never_own`]).
+    pub fn includes_never_owners(self) -> bool {
         NEVER_OWNERS
             .into_iter()
             .any(|(network, bits)| IpNet::new(network, bits).is_ok_and(|net| self.overlaps(Self(net))))
     }
 
-    /// Whether all of `other` lies in it.
+    /// Whether this network contains all of `other`.
     pub fn covers(self, other: Self) -> bool {
         self.0.contains(&other.0)
     }
 
-    /// Whether `ip` lies in this network.
+    /// Whether this network contains `ip`.
     pub fn contains(self, ip: ClientIp) -> bool {
         self.0.contains(&ip.ip())
     }
@@ -141,10 +141,10 @@ const NEVER_OWNERS: [(IpAddr, u8); 7] = [
 /// Why a text is not a [`Network`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
-    /// Not an address or CIDR at all.
+    /// Neither an address nor a CIDR.
     #[error("{0:?} is not an IP address or CIDR")]
     Unparsable(String),
-    /// Bits are set to the right of the prefix: a typing error more often than not, so it is not silently cut.
+    /// Bits are set to the right of the prefix. Usually a typing error, so the bits are not cut silently.
     #[error("{given} has host bits set; did you mean {meant}?")]
     HostBits {
         /// What was written.
@@ -152,9 +152,9 @@ pub enum NetworkError {
         /// The same prefix without host bits.
         meant: IpNet,
     },
-    /// An IPv4 network written as IPv6; such a network would match nothing, because addresses are folded.
+    /// An IPv4 network written as IPv6. It would match nothing, because addresses are folded.
     #[error("{0} is IPv4 written as IPv6; write the IPv4 network")]
-    Disguised(String),
+    MappedIpv4(String),
 }
 
 /// An address (meaning itself alone) or a CIDR without host bits.
@@ -172,7 +172,7 @@ impl FromStr for Network {
         }
         match net {
             IpNet::V6(v6) if v6.prefix_len() >= 96 && fold(v6.network()).is_some() => {
-                Err(NetworkError::Disguised(text.to_owned()))
+                Err(NetworkError::MappedIpv4(text.to_owned()))
             }
             _ => Ok(Self(net)),
         }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_bare_address_is_refused() {
+    fn only_bare_addresses_are_accepted() {
         for text in
             ["", " 1.2.3.4", "1.2.3.4:80", "[::1]", "fe80::1%eth0", "1.2.3", "01.2.3.4", "1.2.3.4/32", "localhost"]
         {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_network_is_one_of_many_clients() {
+    fn a_masked_network_contains_many_clients() {
         for (network, masked) in [
             ("203.0.113.7", "203.0.113.0/24"),
             ("10.0.0.0/8", "10.0.0.0/8"),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn never_owners() {
+    fn addresses_that_can_never_own() {
         for text in [
             "0.0.0.0",
             "::",
@@ -254,19 +254,19 @@ mod tests {
             "::ffff:169.254.1.1",
             "64:ff9b::0.0.0.0",
         ] {
-            assert!(ip(text).is_never_an_owner(), "{text}");
-            assert!(Network::exactly(ip(text)).has_never_owners(), "{text}");
+            assert!(ip(text).can_never_own(), "{text}");
+            assert!(Network::exactly(ip(text)).includes_never_owners(), "{text}");
         }
         for text in
             ["127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "fc00::1", "2001:1::1", "2001:db8::1", "203.0.113.7"]
         {
-            assert!(!ip(text).is_never_an_owner(), "{text}");
-            assert!(text == "::1" || !Network::exactly(ip(text)).has_never_owners(), "{text}");
+            assert!(!ip(text).can_never_own(), "{text}");
+            assert!(text == "::1" || !Network::exactly(ip(text)).includes_never_owners(), "{text}");
         }
     }
 
     #[test]
-    fn networks_are_canonical_or_refused() {
+    fn networks_are_canonical_or_rejected() {
         assert_eq!("203.0.113.7".parse::<Network>().unwrap().to_string(), "203.0.113.7/32");
         assert_eq!("2001:db8::/32".parse::<Network>().unwrap().to_string(), "2001:db8::/32");
         assert_eq!("::ffff:1.2.3.4".parse::<Network>().unwrap().to_string(), "1.2.3.4/32");
@@ -274,7 +274,7 @@ mod tests {
             "203.0.113.7/24".parse::<Network>().unwrap_err().to_string(),
             "203.0.113.7/24 has host bits set; did you mean 203.0.113.0/24?"
         );
-        assert!(matches!("::ffff:1.2.3.0/120".parse::<Network>(), Err(NetworkError::Disguised(_))));
+        assert!(matches!("::ffff:1.2.3.0/120".parse::<Network>(), Err(NetworkError::MappedIpv4(_))));
         assert!(matches!("10.0.0.0/33".parse::<Network>(), Err(NetworkError::Unparsable(_))));
         assert!(!"10.0.0.0/8".parse::<Network>().unwrap().contains(ip("::1")));
     }

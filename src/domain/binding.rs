@@ -6,91 +6,91 @@ use super::{ClientIp, Hint, KeyId, Network, Timestamp, words::words};
 
 words!(State);
 
-/// How a binding came about, and so what may change it.
+/// How a binding was made, which determines what may change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, VariantArray, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
-    /// By first use, until the upstream confirms the key or the binding expires.
+    /// By first use; ends unless the upstream confirms the key before the binding expires.
     Provisional,
     /// By first use.
     Learned,
-    /// By an operator: never extended by use, never archived. Without networks it is *reserved*.
+    /// By an operator: use never adds a network, and the binding is never archived. Without networks it is *reserved*.
     Pinned,
 }
 
 /// A key and the networks that own it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// The key's printed name.
+    /// The key's id.
     pub id: KeyId,
-    /// For the operator's eye.
+    /// Helps an operator to recognise the key.
     pub hint: Option<Hint>,
-    /// How it came about.
+    /// How the binding was made.
     pub state: State,
-    /// The owners; none means *reserved*.
+    /// The owning networks; empty means *reserved*.
     pub networks: Vec<Network>,
-    /// When the key was first used, or pinned.
+    /// When the key was first used or pinned.
     pub created_at: Timestamp,
-    /// Until when further networks may join. `None` is *sealed*, and stays so: nobody joins any more, whatever his
-    /// clock says.
+    /// Until when further networks may join by use. `None` means *sealed*: a network can never join again, whatever a
+    /// replica's clock says.
     pub open_until: Option<Timestamp>,
-    /// When a provisional binding ends by itself.
+    /// When a provisional binding expires.
     pub expires_at: Option<Timestamp>,
 }
 
-/// What a binding says of one address.
+/// What a binding means for one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// The address is in an owning network.
     Owner,
-    /// The key belongs to other networks.
-    Stranger,
-    /// The key is reserved for whomever an operator names.
+    /// Other networks own the key.
+    OtherNetwork,
+    /// The key is reserved until an operator gives it a network.
     Reserved,
 }
 
 impl Binding {
-    /// Whether the binding is there at all at `now`; an expiry is exclusive.
-    pub fn lives(&self, now: Timestamp) -> bool {
+    /// Whether the binding exists at `now`. The expiry time is exclusive.
+    pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
 
-    /// Whether no network can join by use. Only then is a mismatch worth remembering.
+    /// Whether further networks can no longer join by use. Only then may a cache keep a mismatch.
     pub fn is_sealed(&self) -> bool {
         self.open_until.is_none()
     }
 
-    /// Judges `ip`.
+    /// The standing of `ip`.
     pub fn standing(&self, ip: ClientIp) -> Standing {
         if self.networks.is_empty() {
             Standing::Reserved
         } else if self.networks.iter().any(|network| network.contains(ip)) {
             Standing::Owner
         } else {
-            Standing::Stranger
+            Standing::OtherNetwork
         }
     }
 }
 
-/// A ban on a key. It lives apart from the binding: claim, unbind and archive do not touch it.
+/// A ban on a key. Independent of the binding: claim, unbind and archive do not change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ban {
-    /// The key's printed name.
+    /// The key's id.
     pub id: KeyId,
-    /// For the operator's eye.
+    /// Helps an operator to recognise the key.
     pub hint: Option<Hint>,
-    /// When it ends by itself; `None` is never.
+    /// When the ban ends; `None` means never.
     pub until: Option<Timestamp>,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     pub reason: Option<String>,
-    /// Who: `uid:0`, later a user's name.
+    /// Who banned the key, such as `uid:0`.
     pub actor: String,
-    /// Since when.
+    /// When the ban was made.
     pub created_at: Timestamp,
 }
 
 impl Ban {
-    /// Whether the ban binds at `now`; its end is exclusive.
+    /// Whether the ban applies at `now`. Its end is exclusive.
     pub fn in_force(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now < until)
     }
@@ -101,28 +101,29 @@ impl Ban {
 pub struct Candidate {
     /// The network.
     pub network: Network,
-    /// When it was first seen with the key.
+    /// When it first used the key.
     pub first_at: Timestamp,
 }
 
-/// All that a store knows of one key.
+/// Everything that a store knows about one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyFacts {
-    /// The owner, if the key was ever used or pinned.
+    /// The binding, if the key was used or pinned.
     pub binding: Option<Binding>,
     /// The ban, in force or expired.
     pub ban: Option<Ban>,
-    /// The networks seen in observe mode, in the order in which they came: the first would own the key.
+    /// The networks seen in observe mode, oldest first: the first would own the key.
     pub candidates: Vec<Candidate>,
 }
 
 impl KeyFacts {
-    /// Whether the store knows nothing of the key.
+    /// Whether the store knows nothing about the key.
     pub fn is_empty(&self) -> bool {
         self.binding.is_none() && self.ban.is_none() && self.candidates.is_empty()
     }
 
-    /// The one network that promoting would make the owner: of several, nobody can say which.
+    /// The network that promoting makes the owner. `None` if there are several candidates: any of them could be the
+    /// rightful owner.
     pub fn only_candidate(&self) -> Option<Network> {
         match self.candidates[..] {
             [Candidate { network, .. }] => Some(network),
@@ -130,8 +131,8 @@ impl KeyFacts {
         }
     }
 
-    /// The binding that counts at `now`: an expired one is as good as none.
+    /// The binding, unless it has expired at `now`.
     pub fn binding_at(&self, now: Timestamp) -> Option<&Binding> {
-        self.binding.as_ref().filter(|binding| binding.lives(now))
+        self.binding.as_ref().filter(|binding| binding.is_live(now))
     }
 }

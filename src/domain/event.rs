@@ -1,4 +1,4 @@
-//! What the audit records.
+//! Audit records.
 
 use std::{fmt, str::FromStr};
 
@@ -9,7 +9,7 @@ use super::{Ban, Binding, Fingerprint, KeyId, Network, Reason, Timestamp, words:
 
 words!(EventKind);
 
-/// Ties a decision's answer, metadata, log line and audit record together. Random, but no secret.
+/// Correlates a decision's answer, dynamic metadata, log line and audit record. Random, but not secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DecisionId(pub u128);
 
@@ -19,9 +19,9 @@ impl fmt::Display for DecisionId {
     }
 }
 
-/// A text is no decision's id.
+/// A text is not a decision id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a decision's id is 32 hex digits, as denials tell it")]
+#[error("not a decision id; a denial reports its id, 32 hex digits, as decision_id or request_id")]
 pub struct DecisionIdError;
 
 impl FromStr for DecisionId {
@@ -38,57 +38,59 @@ impl FromStr for DecisionId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, VariantArray, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum EventKind {
-    /// Requests were refused.
+    /// Requests were denied.
     Denied,
-    /// Requests were let through that would be refused if the mode were `enforce`.
+    /// Requests were allowed that would be denied if the mode were `enforce`.
     WouldDeny,
     /// A key got its first owner.
     FirstUse,
     /// Another network joined a key within its learn window.
     NetworkAdded,
-    /// A key was archived: it was not used for long, and its next first use wins.
+    /// A key was archived because it was not used for `binding.archive_after`: its next use is a first use.
     Archived,
-    /// An operator gave a key its networks.
+    /// An operator set a key's networks.
     Set,
-    /// An operator gave a key its networks before its first use.
+    /// An operator set a key's networks before its first use.
     Claim,
-    /// An operator made the owners of what was observed.
+    /// An operator made an observed network the owner of its key.
     Promote,
     /// An operator wrote a note.
     Note,
-    /// An operator took a key from its networks.
+    /// An operator removed a key's networks.
     Unbind,
     /// An operator banned a key.
     Ban,
     /// An operator lifted a ban.
     Unban,
-    /// An operator took a change back.
+    /// An operator undid a change.
     Undo,
-    /// An operator made another pepper the one that new rows are written with.
+    /// An operator activated another pepper: new rows are written with it.
     PepperActivated,
-    /// An operator retired a pepper: no row is under it any more.
+    /// An operator retired a pepper that no row uses any more.
     PepperRetired,
-    /// An operator retired a pepper with this key still under it: its binding and its ban are gone.
+    /// An operator retired a pepper that this key still used: its binding and its ban were deleted.
     Forgotten,
-    /// An operator took in keys of another store.
+    /// An operator imported keys of another store.
     Imported,
-    /// A run of the server did not end well: denials between the first time and the last may be missing.
+    /// The server did not shut down cleanly: denials between the first time and the last may be missing.
     Gap,
 }
 
-/// One audit record. Holds no key, no query string and no header. Its format is that of what requests cause, which is what
-/// waits on the disk: nobody's name, and nothing to undo.
+/// One audit record. Holds no key, query string or header.
+///
+/// The serialized form is that of records that requests cause, which spill to disk: it leaves out the actor and what an
+/// undo needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// What happened.
     pub kind: EventKind,
-    /// Why, for [`EventKind::Denied`] and [`EventKind::WouldDeny`].
+    /// The decision's reason, for [`EventKind::Denied`] and [`EventKind::WouldDeny`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// The key, where one was found.
+    /// The key, if the request had one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<KeyId>,
-    /// The client's network (its `/32` or `/64`), where an address was found.
+    /// The client's network (its `/32` or `/64`), if its address is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// How many times between `first_at` and `last_at`.
@@ -97,22 +99,22 @@ pub struct Record {
     pub first_at: Timestamp,
     /// The last time.
     pub last_at: Timestamp,
-    /// Who changed something: `uid:0`; nobody for what requests cause.
+    /// Who made a change, such as `uid:0`; `None` for what requests cause.
     #[serde(skip)]
     pub actor: Option<String>,
-    /// The decision's correlation id (the first one's, when `count` > 1).
+    /// The id of the decision (of the first one, if `count` > 1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision_id: Option<String>,
-    /// What an operator changed, in words for people: `networks 203.0.113.7/32 -> reserved`.
+    /// What an operator changed, for people: `networks 203.0.113.7/32 -> reserved`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// What a change touched; without it there is nothing to undo.
+    /// What a change modified; without it the change cannot be undone.
     #[serde(skip)]
     pub delta: Option<Box<Delta>>,
 }
 
 impl Record {
-    /// Something that happened once, `at` this moment; all else is left to the caller.
+    /// A record of something that happened once, at `at`; the caller sets the other fields.
     pub fn new(kind: EventKind, at: Timestamp) -> Self {
         Self {
             kind,
@@ -130,19 +132,19 @@ impl Record {
     }
 }
 
-/// What a change did to a key, and everything that it takes to make the key's row again.
+/// What a change did to a key, and everything that is needed to recreate the key's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delta {
     /// The key.
     pub key: Fingerprint,
-    /// What was touched.
+    /// What was modified.
     pub part: Part,
 }
 
-/// The part of a key that a change touched.
+/// The part of a key that a change modified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The owner.
+    /// The binding.
     Binding(Transition<Binding>),
     /// The ban.
     Ban(Transition<Ban>),
@@ -150,17 +152,17 @@ pub enum Part {
     Note(Transition<String>),
 }
 
-/// Before and after; `None` is "there was none".
+/// A value before and after a change; `None` means absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition<T> {
-    /// As it was.
+    /// Before the change.
     pub before: Option<T>,
-    /// As it became.
+    /// After the change.
     pub after: Option<T>,
 }
 
 impl<T> Transition<T> {
-    /// The same of another type.
+    /// Maps both values.
     pub fn map<U>(self, f: impl Fn(T) -> U) -> Transition<U> {
         Transition { before: self.before.map(&f), after: self.after.map(&f) }
     }

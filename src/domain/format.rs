@@ -1,11 +1,11 @@
-//! Values as they stand in every stored and exchanged format: as the text that they print and are read from.
+//! The serialized form of values in every stored and exchanged format: the text that they print and parse.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::{KeyDigest, KeyId, Network, Reason, State, addr::NetworkError, event::EventKind};
 
-/// Each with what is wrong with a text that is none. It does not repeat the text, which somebody may have taken from the
-/// wrong place, such as a raw key.
+/// Each type with the error for a text that does not parse. The error never repeats the text: it could be a raw key
+/// that an operator put into the wrong field.
 macro_rules! as_text {
     ($($value:ty: $wrong:expr;)*) => {$(
         impl Serialize for $value {
@@ -27,9 +27,9 @@ as_text! {
     KeyDigest: |_| "must be 64 lower-case hex digits";
     Network: |error| match error {
         NetworkError::Unparsable(_) => "not an IP address or CIDR".to_owned(),
-        NetworkError::HostBits { .. } | NetworkError::Disguised(_) => error.to_string(),
+        NetworkError::HostBits { .. } | NetworkError::MappedIpv4(_) => error.to_string(),
     };
     State: |_| "must be provisional, learned or pinned";
-    EventKind: |_| "is no kind of an audit record";
-    Reason: |_| "is no reason of a decision";
+    EventKind: |_| "is not the kind of an audit record";
+    Reason: |_| "is not the reason of a decision";
 }

@@ -1,4 +1,4 @@
-//! From the secret a client shows to the identity that may be stored and printed.
+//! From the key that a client sends to the digest and the id that may be stored and printed.
 
 use std::{fmt, str::FromStr};
 
@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
-/// A canonical API key: what is left after the profile removed what the upstream ignores.
+/// A canonical API key: what remains after the profile removed what the upstream ignores.
 ///
-/// Lives in memory for one request, is wiped on drop, and prints as `ApiKey(…)`: no log, trace or panic can show it.
+/// Exists in memory for one request, is zeroed on drop, and prints as `ApiKey(…)`, so that a log, trace or panic cannot
+/// show it.
 #[derive(PartialEq)]
 pub struct ApiKey(Zeroizing<String>);
 
 impl ApiKey {
-    /// Only `credential` calls this, after its grammar accepted `canonical`.
+    /// Wraps a key. Only `credential` calls this, after its grammar accepted `canonical`.
     pub fn new(canonical: String) -> Self {
         Self(Zeroizing::new(canonical))
     }
@@ -36,12 +37,12 @@ impl fmt::Debug for ApiKey {
 pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
-    /// From the 32 bytes that a store kept.
+    /// From the 32 stored bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes to keep.
+    /// The 32 bytes to store.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -53,7 +54,7 @@ impl fmt::Display for KeyDigest {
     }
 }
 
-/// A text is no digest.
+/// A text is not a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is 64 lower-case hex digits")]
 pub struct KeyDigestError;
@@ -67,8 +68,7 @@ impl FromStr for KeyDigest {
     }
 }
 
-/// The digests of one key under every pepper that a process lists, the active one's first: what the key's row may be
-/// found by.
+/// The digests of one key under every listed pepper, the active one's first. The key's row is under one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyDigests {
     first: KeyDigest,
@@ -76,18 +76,18 @@ pub struct KeyDigests {
 }
 
 impl KeyDigests {
-    /// `others` beyond the second are left out: no process lists so many peppers.
+    /// Ignores `others` beyond the second: a process lists at most three peppers.
     pub fn new(first: KeyDigest, others: impl IntoIterator<Item = KeyDigest>) -> Self {
         let mut others = others.into_iter();
         Self { first, others: [others.next(), others.next()] }
     }
 
-    /// Under the active pepper.
+    /// The digest under the active pepper.
     pub fn first(&self) -> KeyDigest {
         self.first
     }
 
-    /// All of them.
+    /// All digests, the active pepper's first.
     pub fn iter(&self) -> impl Iterator<Item = KeyDigest> + use<> {
         std::iter::once(self.first).chain(self.others.into_iter().flatten())
     }
@@ -99,7 +99,7 @@ impl From<KeyDigest> for KeyDigests {
     }
 }
 
-/// A key's printed name: `k_` and 32 hex digits. Fixed when its row is made; a new pepper does not change it.
+/// A key's printed name: `k_` and 32 hex digits. Fixed when the key's row is made; re-keying does not change it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId([u8; 16]);
 
@@ -115,7 +115,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// A text is not a key id, or not a prefix of one.
+/// A text is not a key id or a prefix of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a key id is k_ and 32 lower-case hex digits; at least the first 8 are needed, with or without k_")]
 pub struct KeyIdError;
@@ -129,18 +129,18 @@ impl FromStr for KeyId {
     }
 }
 
-/// How an operator names a key: the first 8 to 32 hex digits of its id.
+/// How an operator names a key: by the first 8 to 32 hex digits of its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyIdPrefix(String);
 
 impl KeyIdPrefix {
-    /// With its `k_`, as ids are stored and printed.
+    /// The prefix with its `k_`, as ids are stored and printed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The whole id, which begins no other.
+/// The whole id, which matches exactly one key.
 impl From<KeyId> for KeyIdPrefix {
     fn from(id: KeyId) -> Self {
         Self(id.to_string())
@@ -163,7 +163,7 @@ fn is_lower_hex(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The first and last four characters of a key of 20 or more, so that an operator recognises it.
+/// The first and last four characters of a key of at least 20, so that an operator recognises the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hint(String);
 
@@ -178,7 +178,7 @@ impl Hint {
         Some(Self(format!("{}…{}", &text[..4], &text[text.len() - 4..])))
     }
 
-    /// From what a store kept.
+    /// From a stored text.
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
@@ -189,12 +189,12 @@ impl Hint {
     }
 }
 
-/// Names a pepper without telling it: the first 8 hex digits of its check value.
+/// A pepper's printed name, which does not reveal the pepper: the first 8 hex digits of its check value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PepperId(String);
 
 impl PepperId {
-    /// From what a store kept.
+    /// From a stored text.
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
@@ -211,7 +211,7 @@ impl fmt::Display for PepperId {
     }
 }
 
-/// A text is no pepper's id.
+/// A text is not a pepper id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a pepper's id is 8 lower-case hex digits")]
 pub struct PepperIdError;
@@ -224,31 +224,30 @@ impl FromStr for PepperId {
     }
 }
 
-/// The secret that keys the digest. Without it a stolen database says nothing about any key.
+/// The secret that keys the digests. Without it, a stolen database reveals nothing about the keys.
 #[derive(Clone)]
 pub struct Pepper {
     mac: Hmac<Sha256>,
     check: [u8; 32],
 }
 
-/// Why a secret is no pepper.
+/// Why a secret is not accepted as a pepper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WeakPepper {
+pub enum PepperError {
     /// Too short.
-    #[error("a pepper has at least 32 bytes, this one has {0}")]
+    #[error("a pepper has at least 32 bytes, this one has {0}; create one with `sentinel pepper new`")]
     Short(usize),
-    /// One byte over and over, or nothing but white space.
-    #[error(
-        "a pepper is 32 bytes of chance, as `sentinel pepper new` makes them; this one is one byte over and over, or blank"
-    )]
+    /// One byte repeated, or only white space.
+    #[error("a pepper must be random; this one repeats one byte, or is blank; create one with `sentinel pepper new`")]
     Uniform,
-    /// The place of a secret where the secret itself belongs.
+    /// The path of a secret where the secret itself is expected.
     #[error(
-        "looks like a path, not a secret: give it as pepper.secrets_file; a secret that begins so goes into a file"
+        "looks like a path, not a secret: set pepper.secrets_file to the path; a secret that begins like this must be \
+         in a file"
     )]
     Path,
-    /// More than one secret, or more than a secret.
-    #[error("has {0} lines; one secret a file")]
+    /// More than one secret, or text around the secret.
+    #[error("has {0} lines; put one secret in each file")]
     Lines(usize),
 }
 
@@ -256,54 +255,54 @@ impl Pepper {
     /// The shortest pepper that is accepted, in bytes.
     pub const MIN_BYTES: usize = 32;
 
-    /// Keys a MAC with `secret`.
-    pub fn new(secret: &[u8]) -> Result<Self, WeakPepper> {
-        let short = WeakPepper::Short(secret.len());
+    /// Keys a MAC with `secret`, and checks its length only.
+    pub fn new(secret: &[u8]) -> Result<Self, PepperError> {
+        let short = PepperError::Short(secret.len());
         if secret.len() < Self::MIN_BYTES {
             return Err(short);
         }
         let mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| short)?;
-        // No realm may contain 0x00, so this input can be no key's.
+        // A realm cannot contain 0x00, so this input cannot collide with a key's.
         let check = mac.clone().chain_update(b"\0key-ip-sentinel pepper check").finalize().into_bytes().into();
         Ok(Self { mac, check })
     }
 
-    /// As [`Pepper::new`], of what somebody wrote down: obviously no chance was at work in some of that.
-    pub fn given(secret: &[u8]) -> Result<Self, WeakPepper> {
-        // Of text only: in 32 raw bytes any byte may be a line break by chance.
+    /// Like [`Pepper::new`], and rejects secrets that are obviously not random. For secrets that an operator wrote.
+    pub fn checked(secret: &[u8]) -> Result<Self, PepperError> {
+        // Text only: any of 32 random raw bytes may be a line break.
         let lines = std::str::from_utf8(secret).map_or(1, |text| text.trim_end().lines().count());
         if lines > 1 {
-            return Err(WeakPepper::Lines(lines));
+            return Err(PepperError::Lines(lines));
         }
         let pepper = Self::new(secret)?;
         if secret.iter().all(|byte| Some(byte) == secret.first()) || secret.trim_ascii().is_empty() {
-            return Err(WeakPepper::Uniform);
+            return Err(PepperError::Uniform);
         }
         Ok(pepper)
     }
 
-    /// As [`Pepper::given`], of what stands in a setting itself: there a path would key the digests, and everybody
-    /// knows paths.
-    pub fn written(secret: &str) -> Result<Self, WeakPepper> {
+    /// Like [`Pepper::checked`], for a secret in a setting. Also rejects a path, which would otherwise key the digests
+    /// and is easy to guess.
+    pub fn from_setting(secret: &str) -> Result<Self, PepperError> {
         if ["/", "./", "file:"].iter().any(|beginning| secret.trim_start().starts_with(beginning)) {
-            return Err(WeakPepper::Path);
+            return Err(PepperError::Path);
         }
-        Self::given(secret.as_bytes())
+        Self::checked(secret.as_bytes())
     }
 
-    /// What a store records to recognise this pepper.
+    /// What a store records to recognise this pepper again.
     pub fn check_value(&self) -> &[u8; 32] {
         &self.check
     }
 
-    /// A key for another use of this secret, which tells nothing of the digests and cannot be told from them.
+    /// Derives a key for another purpose. It reveals nothing about the digests, and they reveal nothing about it.
     pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        // No realm is empty or begins with 0x00, so this input can be no key's either.
+        // A realm is not empty and cannot begin with 0x00, so this input cannot collide with a key's either.
         let mac = self.mac.clone().chain_update(b"\0key-ip-sentinel derived key\0").chain_update(purpose.as_bytes());
         Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
-    /// Its printable name.
+    /// The pepper's printed name.
     pub fn id(&self) -> PepperId {
         PepperId(hex::encode(&self.check[..4]))
     }
@@ -315,7 +314,7 @@ impl fmt::Debug for Pepper {
     }
 }
 
-/// Turns keys of one realm into [`Fingerprint`]s. The pepper and the realm are absorbed once, not for every request.
+/// Turns keys of one realm into [`Fingerprint`]s. Hashes the pepper and the realm once, not for every request.
 #[derive(Clone, Debug)]
 pub struct KeyHasher {
     pepper: Pepper,
@@ -325,28 +324,28 @@ pub struct KeyHasher {
 }
 
 impl KeyHasher {
-    /// `realm` must not contain 0x00 (the config refuses it); `hints` says whether to keep [`Hint`]s.
+    /// `realm` must not contain 0x00 (the configuration rejects it). `hints` says whether fingerprints have a [`Hint`].
     pub fn new(pepper: Pepper, realm: &str, hints: bool) -> Self {
         let keyed = pepper.mac.clone().chain_update(realm.as_bytes()).chain_update([0]);
         Self { pepper, realm: realm.to_owned(), keyed, hints }
     }
 
-    /// The pepper in use.
+    /// The pepper of this hasher.
     pub fn pepper(&self) -> &Pepper {
         &self.pepper
     }
 
-    /// The realm of its keys.
+    /// The realm of the keys.
     pub fn realm(&self) -> &str {
         &self.realm
     }
 
-    /// The digest under which the store and the caches know `key`.
+    /// The digest by which the store and the caches find `key`.
     pub fn digest(&self, key: &ApiKey) -> KeyDigest {
         KeyDigest(self.keyed.clone().chain_update(key.as_str().as_bytes()).finalize().into_bytes().into())
     }
 
-    /// Everything that a new row keeps of `key`.
+    /// Everything that a new row stores about `key`.
     pub fn fingerprint(&self, key: &ApiKey) -> Fingerprint {
         Fingerprint {
             digest: self.digest(key),
@@ -358,33 +357,32 @@ impl KeyHasher {
     }
 }
 
-/// All that outlives the request of a key: enough to make its row, too little to find the key.
+/// Everything about a key that outlives its request: enough to make the key's row, too little to recover the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// The look-up digest.
     pub digest: KeyDigest,
-    /// Its digests under the other peppers of the process: where an older row of the key may be. No row keeps them.
+    /// The digests under the other listed peppers, under which an older row may be. Not stored.
     #[serde(skip)]
     pub others: Vec<KeyDigest>,
-    /// The pepper it was made with.
+    /// The pepper of `digest`.
     pub pepper: PepperId,
-    /// The upstream key store it belongs to.
+    /// `credentials.realm`: the upstream key store that the key belongs to.
     pub realm: String,
-    /// For the operator's eye.
+    /// Helps an operator to recognise the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<Hint>,
 }
 
 impl Fingerprint {
-    /// What the key's row may be found by.
+    /// Every digest under which the key's row may be.
     pub fn digests(&self) -> KeyDigests {
         KeyDigests::new(self.digest, self.others.iter().copied())
     }
 }
 
 impl KeyDigest {
-    /// The id of a row that is made now. An existing row's id is read from the row: after a change of pepper it is
-    /// no longer this one.
+    /// The id of a row that is made now. The id of an existing row is in the row: after re-keying it differs from this.
     pub fn new_id(&self) -> KeyId {
         let mut id = [0; 16];
         id.copy_from_slice(&self.0[..16]);
@@ -392,8 +390,8 @@ impl KeyDigest {
     }
 }
 
-/// A fresh secret in the form in which peppers are written down: 64 hex digits.
-pub fn pepper_text(mut entropy: [u8; 32]) -> Zeroizing<String> {
+/// Writes a random secret as `sentinel pepper new` prints it: 64 hex digits.
+pub fn encode_pepper(mut entropy: [u8; 32]) -> Zeroizing<String> {
     let text = hex::encode(entropy);
     entropy.zeroize();
     Zeroizing::new(text)
@@ -435,7 +433,7 @@ mod tests {
     fn secrets_do_not_print() {
         let shown = format!("{:?} {:?}", ApiKey::new("sk-test-key".into()), Pepper::new(&[7; 32]).unwrap());
         assert!(!shown.contains("sk-") && !shown.contains("[7"), "{shown}");
-        assert_eq!(Pepper::new(&[7; 31]).unwrap_err(), WeakPepper::Short(31));
+        assert_eq!(Pepper::new(&[7; 31]).unwrap_err(), PepperError::Short(31));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! What the product is about, as plain values: keys, addresses, bindings, reasons.
+//! The domain's values: keys, addresses, bindings, reasons, audit records.
 //!
-//! Pure: no I/O, no async, no clock, no wire, no log. Time is an argument ([`Timestamp`]). What is stored or exchanged
-//! derives its format from these types, so that a value is written in one way everywhere.
+//! Pure: no I/O, async, clock, wire format or log. Time is an argument ([`Timestamp`]). Every stored or exchanged
+//! format is derived from these types, so that a value is written in one way everywhere.
 
 pub mod addr;
 pub mod binding;
@@ -24,7 +24,7 @@ pub use key::{ApiKey, Fingerprint, Hint, KeyDigest, KeyDigests, KeyHasher, KeyId
 pub use mode::Mode;
 pub use nat64::Nat64;
 pub use reason::Reason;
-pub use ring::{KeyRing, Peppers, RingFault};
+pub use ring::{KeyRing, Peppers, PeppersError};
 pub use rules::{BindingRules, Failsafe, FirstUse, Missing};
 pub use shape::Shape;
 pub use time::Timestamp;

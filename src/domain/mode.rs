@@ -4,15 +4,16 @@ use super::words::words;
 
 words!(Mode);
 
-/// Whether decisions bind: `mode`, or a route's `sentinel.mode`.
+/// Whether decisions are enforced: `mode`, or a route's `sentinel.mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Display, EnumString, VariantArray, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Mode {
-    /// They do.
+    /// Denials are enforced.
     #[default]
     Enforce,
-    /// Almost everything passes, and is told as it would be decided. Nobody becomes an owner.
+    /// Decisions are reported but not enforced, except those of [`super::Reason::binds_in_observe`]. A network never
+    /// becomes an owner.
     Observe,
-    /// Nothing is judged.
+    /// Every request is allowed without a decision.
     Off,
 }

@@ -1,4 +1,4 @@
-//! NAT64 prefixes of an organisation's own, beside the well-known `64:ff9b::/96` that [`super::ClientIp`] folds itself.
+//! An organisation's own NAT64 prefixes. [`super::ClientIp`] folds the well-known `64:ff9b::/96` itself.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -13,10 +13,10 @@ use super::Network;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nat64(Ipv6Net);
 
-/// The only prefix lengths for which the RFC says where the IPv4 address is.
+/// The prefix lengths for which RFC 6052 §2.2 defines where the IPv4 address is.
 const LENGTHS: [u8; 6] = [32, 40, 48, 56, 64, 96];
 
-/// Bits 64 to 71 of every address with an IPv4 address inside: always zero.
+/// Bits 64 to 71, which are zero in every address that embeds an IPv4 address.
 const RESERVED: u128 = 0xff << 56;
 
 impl Nat64 {
@@ -30,7 +30,8 @@ impl Nat64 {
         Network::from_net(self.0.into())
     }
 
-    /// Whether addresses of `network` have this prefix. Such a network holds nobody, since they become IPv4.
+    /// Whether addresses of `network` have this prefix. Such addresses are folded to IPv4, so the network matches no
+    /// client.
     pub fn overlaps(self, network: Network) -> bool {
         match network.net() {
             IpNet::V4(_) => false,
@@ -38,7 +39,7 @@ impl Nat64 {
         }
     }
 
-    /// The IPv4 address inside `ip`, which has this prefix; `None` if no translator makes such an address.
+    /// The IPv4 address that `ip`, which has this prefix, embeds; `None` if a translator cannot make such an address.
     pub fn embedded(self, ip: Ipv6Addr) -> Option<Ipv4Addr> {
         let bits = ip.to_bits();
         if bits & RESERVED != 0 {
@@ -46,7 +47,8 @@ impl Nat64 {
         }
         let embedded = match self.0.prefix_len() {
             96 => bits,
-            // It follows the prefix and jumps over the reserved octet: with that taken out, 120 bits hold it in one piece.
+            // The IPv4 address follows the prefix and skips the reserved octet: without that octet, it is contiguous in
+            // the remaining 120 bits.
             length => ((bits >> 64 << 56) | (bits & ((1 << 56) - 1))) >> (120 - 32 - u32::from(length)),
         };
         Some(Ipv4Addr::from_bits(embedded as u32))
@@ -60,16 +62,16 @@ impl FromStr for Nat64 {
         let net: Ipv6Net =
             text.parse().map_err(|_| format!("{text:?} is not an IPv6 prefix such as 2001:db8:64::/96"))?;
         if !LENGTHS.contains(&net.prefix_len()) {
-            return Err(format!("{text} has a length that RFC 6052 does not know: 32, 40, 48, 56, 64 or 96"));
+            return Err(format!("{text}: the length of a NAT64 prefix is 32, 40, 48, 56, 64 or 96 (RFC 6052 §2.2)"));
         }
         if net.trunc() != net {
             return Err(format!("{text} has host bits set; did you mean {}?", net.trunc()));
         }
         if net.network().to_bits() & RESERVED != 0 {
-            return Err(format!("{text}: bits 64 to 71 of a NAT64 prefix are zero (RFC 6052 §2.2)"));
+            return Err(format!("{text}: bits 64 to 71 of a NAT64 prefix must be zero (RFC 6052 §2.2)"));
         }
         if net.network().segments()[0] == 0 {
-            return Err(format!("{text} is no prefix of an organisation; loopback and mapped addresses begin like it"));
+            return Err(format!("{text} is not a NAT64 prefix: loopback and IPv4-mapped addresses begin with it"));
         }
         Ok(Self(net))
     }
@@ -105,15 +107,15 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_that_are_none() {
+    fn invalid_prefixes_are_rejected() {
         for (text, why) in [
             ("10.0.0.0/8", "not an IPv6 prefix"),
             ("2001:db8::", "not an IPv6 prefix"),
-            ("2001:db8::/33", "a length that RFC 6052 does not know"),
-            ("2001:db8::/128", "a length that RFC 6052 does not know"),
+            ("2001:db8::/33", "the length of a NAT64 prefix is 32"),
+            ("2001:db8::/128", "the length of a NAT64 prefix is 32"),
             ("2001:db8:0:1::/48", "did you mean 2001:db8::/48?"),
             ("2001:db8:0:0:100::/96", "bits 64 to 71"),
-            ("::/96", "no prefix of an organisation"),
+            ("::/96", "loopback and IPv4-mapped addresses begin with it"),
         ] {
             let fault = text.parse::<Nat64>().unwrap_err();
             assert!(fault.contains(why), "{text}: {fault}");
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_below_a_prefix_holds_nobody() {
+    fn a_network_within_a_prefix_overlaps_it() {
         let prefix: Nat64 = "2001:db8:64::/96".parse().unwrap();
         for (network, overlaps) in [
             ("2001:db8:64::/96", true),

@@ -1,65 +1,66 @@
-//! The peppers of a process: one writes, all are looked up.
+//! The listed peppers: new rows are written with the active one, keys are looked up with all.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{ApiKey, Fingerprint, KeyDigest, KeyDigests, KeyHasher, Pepper, PepperId};
 
-/// One to three peppers, in the order in which they are listed, no two of one name.
+/// One to three different peppers, in the order of the configuration.
 #[derive(Clone, Debug)]
 pub struct Peppers(Vec<Pepper>);
 
-/// A list is no [`Peppers`].
+/// Why a list of peppers is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RingFault {
-    /// Nothing to key digests with.
+pub enum PeppersError {
+    /// The list is empty.
     #[error("no pepper is listed")]
     Empty,
-    /// A rotation needs two.
-    #[error("{0} peppers are listed; at most {max} are taken", max = Peppers::MAX)]
+    /// The list is longer than [`Peppers::MAX`].
+    #[error("{0} peppers are listed; at most {max} are allowed", max = Peppers::MAX)]
     TooMany(usize),
-    /// Either is enough.
+    /// A pepper is listed twice.
     #[error("pepper {0} is listed twice")]
     Twice(PepperId),
 }
 
 impl Peppers {
-    /// The most peppers of a process: each costs a look-up of every key that is not known by the active one.
+    /// The most peppers of a process. Each one costs a look-up for every key that is not found under the active one. A
+    /// rotation needs two.
     pub const MAX: usize = 3;
 
     /// Checks the list.
-    pub fn new(list: Vec<Pepper>) -> Result<Self, RingFault> {
-        let twice = |(place, pepper): (usize, &Pepper)| {
-            list[..place].iter().any(|earlier| earlier.id() == pepper.id()).then(|| pepper.id())
+    pub fn new(list: Vec<Pepper>) -> Result<Self, PeppersError> {
+        let repeated = |(index, pepper): (usize, &Pepper)| {
+            list[..index].iter().any(|earlier| earlier.id() == pepper.id()).then(|| pepper.id())
         };
-        if let Some(id) = list.iter().enumerate().find_map(twice) {
-            return Err(RingFault::Twice(id));
+        if let Some(id) = list.iter().enumerate().find_map(repeated) {
+            return Err(PeppersError::Twice(id));
         }
         match list.len() {
-            0 => Err(RingFault::Empty),
+            0 => Err(PeppersError::Empty),
             1..=Self::MAX => Ok(Self(list)),
-            count => Err(RingFault::TooMany(count)),
+            count => Err(PeppersError::TooMany(count)),
         }
     }
 
-    /// One more at the end; one that is there already changes nothing.
-    pub fn with(self, pepper: Pepper) -> Result<Self, RingFault> {
+    /// Appends a pepper, unless it is listed already.
+    pub fn with(self, pepper: Pepper) -> Result<Self, PeppersError> {
         match self.find(&pepper.id()) {
             Some(_) => Ok(self),
             None => Self::new([self.0, vec![pepper]].concat()),
         }
     }
 
-    /// The pepper with this name.
+    /// The pepper with this id.
     pub fn find(&self, id: &PepperId) -> Option<&Pepper> {
         self.0.iter().find(|pepper| pepper.id() == *id)
     }
 
-    /// All of them, in their order.
+    /// All peppers, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Pepper> {
         self.0.iter()
     }
 
-    /// The names of all, for people.
+    /// The ids of all peppers, for messages.
     pub fn names(&self) -> String {
         self.0.iter().map(|pepper| pepper.id().to_string()).collect::<Vec<_>>().join(", ")
     }
@@ -71,10 +72,10 @@ impl From<Pepper> for Peppers {
     }
 }
 
-/// The hashers of one realm under every listed pepper, and which of them is the store's active one.
+/// The hashers of one realm under every listed pepper, and which pepper is active.
 ///
-/// That is what the process last heard of the store. Being late costs a claim a second try, never an owner: all peppers
-/// are looked up, and the store writes nothing under one that is not active.
+/// The active pepper is the one that the store last reported, which may be out of date. That costs a claim a second
+/// attempt, never an owner: keys are looked up with all peppers, and the store rejects a write under another pepper.
 #[derive(Debug)]
 pub struct KeyRing {
     peppers: Peppers,
@@ -83,20 +84,20 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// The first pepper is active until [`KeyRing::activate`] says otherwise. `realm` and `hints` are those of
+    /// The first pepper is active until [`KeyRing::activate`] is called. For `realm` and `hints` see
     /// [`KeyHasher::new`].
     pub fn new(peppers: Peppers, realm: &str, hints: bool) -> Self {
         let hashers = peppers.iter().map(|pepper| KeyHasher::new(pepper.clone(), realm, hints)).collect();
         Self { peppers, hashers, active: AtomicUsize::new(0) }
     }
 
-    /// Writes with this pepper from now on; `false` if it is not listed.
+    /// Makes this pepper the active one; returns `false` if it is not listed.
     pub fn activate(&self, id: &PepperId) -> bool {
-        let place = self.peppers.iter().position(|pepper| pepper.id() == *id);
-        if let Some(place) = place {
-            self.active.store(place, Ordering::Relaxed);
+        let index = self.peppers.iter().position(|pepper| pepper.id() == *id);
+        if let Some(index) = index {
+            self.active.store(index, Ordering::Relaxed);
         }
-        place.is_some()
+        index.is_some()
     }
 
     /// All listed peppers.
@@ -104,12 +105,12 @@ impl KeyRing {
         &self.peppers
     }
 
-    /// The realm of its keys.
+    /// The realm of the keys.
     pub fn realm(&self) -> &str {
         self.hasher().realm()
     }
 
-    /// The active pepper's name.
+    /// The active pepper's id.
     pub fn active(&self) -> PepperId {
         self.hasher().pepper().id()
     }
@@ -119,35 +120,35 @@ impl KeyRing {
         self.hasher().digest(key)
     }
 
-    /// The digests of `key` under the other peppers, made as they are asked for.
-    pub fn others(&self, key: &ApiKey) -> impl Iterator<Item = KeyDigest> {
-        others(&self.hashers, self.place(), key)
+    /// The digests of `key` under the other peppers, computed lazily.
+    pub fn other_digests(&self, key: &ApiKey) -> impl Iterator<Item = KeyDigest> {
+        other_digests(&self.hashers, self.active_index(), key)
     }
 
     /// The digests of `key` under all peppers.
     pub fn digests(&self, key: &ApiKey) -> KeyDigests {
-        let place = self.place();
-        KeyDigests::new(self.hashers[place].digest(key), others(&self.hashers, place, key))
+        let active = self.active_index();
+        KeyDigests::new(self.hashers[active].digest(key), other_digests(&self.hashers, active, key))
     }
 
-    /// Everything that a new row keeps of `key`, and where an older row of it may be.
+    /// Everything that a new row stores about `key`, and the digests under which an older row may be.
     pub fn fingerprint(&self, key: &ApiKey) -> Fingerprint {
-        let place = self.place();
-        let others = others(&self.hashers, place, key).collect();
-        Fingerprint { others, ..self.hashers[place].fingerprint(key) }
+        let active = self.active_index();
+        let others = other_digests(&self.hashers, active, key).collect();
+        Fingerprint { others, ..self.hashers[active].fingerprint(key) }
     }
 
-    fn place(&self) -> usize {
+    fn active_index(&self) -> usize {
         self.active.load(Ordering::Relaxed)
     }
 
     fn hasher(&self) -> &KeyHasher {
-        &self.hashers[self.place()]
+        &self.hashers[self.active_index()]
     }
 }
 
-fn others(hashers: &[KeyHasher], active: usize, key: &ApiKey) -> impl Iterator<Item = KeyDigest> {
-    hashers.iter().enumerate().filter(move |(place, _)| *place != active).map(|(_, hasher)| hasher.digest(key))
+fn other_digests(hashers: &[KeyHasher], active: usize, key: &ApiKey) -> impl Iterator<Item = KeyDigest> {
+    hashers.iter().enumerate().filter(move |(index, _)| *index != active).map(|(_, hasher)| hasher.digest(key))
 }
 
 #[cfg(test)]
@@ -159,13 +160,13 @@ mod tests {
     }
 
     #[test]
-    fn one_to_three_different_peppers_make_a_list() {
+    fn a_list_has_one_to_three_different_peppers() {
         let list =
             |bytes: &[u8]| Peppers::new(bytes.iter().map(|byte| pepper(*byte)).collect()).map(|list| list.0.len());
-        assert_eq!(list(&[]), Err(RingFault::Empty));
+        assert_eq!(list(&[]), Err(PeppersError::Empty));
         assert_eq!((list(&[1]), list(&[1, 2, 3])), (Ok(1), Ok(3)));
-        assert_eq!(list(&[1, 2, 3, 4]), Err(RingFault::TooMany(4)));
-        assert_eq!(list(&[1, 2, 1]), Err(RingFault::Twice(pepper(1).id())));
+        assert_eq!(list(&[1, 2, 3, 4]), Err(PeppersError::TooMany(4)));
+        assert_eq!(list(&[1, 2, 1]), Err(PeppersError::Twice(pepper(1).id())));
         let two = Peppers::from(pepper(1)).with(pepper(2)).unwrap();
         assert_eq!(two.with(pepper(1)).unwrap().0.len(), 2);
     }

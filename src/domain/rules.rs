@@ -1,4 +1,4 @@
-//! The closed words of the settings that decisions go by, and who may own a key.
+//! The enumerated settings that decisions use, and the rules about who may own a key.
 
 use strum::{Display, EnumString, VariantArray, VariantNames};
 
@@ -8,13 +8,13 @@ words!(Failsafe);
 words!(Missing);
 words!(FirstUse);
 
-/// What to do while the store is lost: `store.failsafe`.
+/// What to do while the store is unavailable: `store.failsafe`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Failsafe {
     /// Deny what cannot be decided.
     Closed,
-    /// Allow it, unbound, as `failsafe_open`.
+    /// Allow it, without binding the key, as `failsafe_open`.
     Open,
 }
 
@@ -24,7 +24,7 @@ pub enum Failsafe {
 pub enum Missing {
     /// Deny it.
     Deny,
-    /// Allow it: the route has anonymous parts.
+    /// Allow it, for routes that also serve anonymous requests.
     Allow,
 }
 
@@ -32,13 +32,13 @@ pub enum Missing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum FirstUse {
-    /// It makes the owner.
+    /// The client's network becomes the owner.
     Claim,
-    /// Nothing: only an operator gives keys their networks.
+    /// The request is denied: only an operator gives a key its networks.
     Deny,
 }
 
-/// Who may own a key by using it.
+/// Which networks may own a key by using it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindingRules {
     /// `binding.first_use`.
@@ -47,7 +47,7 @@ pub struct BindingRules {
     pub shape: Shape,
     /// `client_ip.unclaimable`.
     pub unclaimable: Vec<Network>,
-    /// `client_ip.trusted_proxies`, which never own either.
+    /// `client_ip.trusted_proxies`, which can never own either.
     pub trusted_proxies: Vec<Network>,
 }
 
@@ -63,17 +63,19 @@ impl Default for BindingRules {
 }
 
 impl BindingRules {
-    /// Whether `ip` may become an owner.
+    /// Whether `ip` may own a key.
     pub fn may_own(&self, ip: ClientIp) -> bool {
-        !ip.is_never_an_owner() && !self.never_own().any(|network| network.contains(ip))
+        !ip.can_never_own() && !self.never_own().any(|network| network.contains(ip))
     }
 
-    /// The network that a claim from `ip` asks for: what the shape says, unless that takes in addresses that may never
-    /// own. Then the address alone: a client behind a proxy beside it must not share its keys.
+    /// The network that a claim from `ip` makes an owner: that of [`Shape::network`], or the address alone if that
+    /// network contains addresses that can never own. Otherwise a client behind a proxy in the same network would share
+    /// the keys.
     pub fn network(&self, ip: ClientIp) -> Network {
         let shaped = self.shape.network(ip);
-        let shares = shaped.has_never_owners() || self.never_own().any(|network| network.overlaps(shaped));
-        if shares { Network::exactly(ip) } else { shaped }
+        let includes_others =
+            shaped.includes_never_owners() || self.never_own().any(|network| network.overlaps(shaped));
+        if includes_others { Network::exactly(ip) } else { shaped }
     }
 
     fn never_own(&self) -> impl Iterator<Item = &Network> {

@@ -1,18 +1,18 @@
-//! How large the network is that a key binds to, and how many of them a key may have.
+//! How large an owning network is, and how many of them a key may have.
 
 use std::{net::IpAddr, time::Duration};
 
 use super::{ClientIp, Network};
 
-/// The shape of learned bindings: `binding.*`.
+/// The size and number of the networks of a learned binding: `binding.*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// `binding.prefix_v4`, in bits.
     pub prefix_v4: u8,
     /// `binding.prefix_v6`, in bits.
     pub prefix_v6: u8,
-    /// `binding.prefix_overrides`: in this network, so many bits.
-    pub overrides: Vec<Override>,
+    /// `binding.prefix_overrides`.
+    pub overrides: Vec<PrefixOverride>,
     /// `binding.max_networks`.
     pub max_networks: u16,
     /// `binding.learn_window`, counted from the claim.
@@ -21,10 +21,10 @@ pub struct Shape {
 
 /// One entry of `binding.prefix_overrides`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Override {
-    /// Where it applies.
+pub struct PrefixOverride {
+    /// The network in which this entry applies.
     pub network: Network,
-    /// How many bits a binding has there; not fewer than `network` has.
+    /// The prefix length of an owning network there; at least that of `network`.
     pub bits: u8,
 }
 
@@ -35,10 +35,10 @@ impl Default for Shape {
 }
 
 impl Shape {
-    /// The network that owns a key first used from `ip`: the narrowest override that `ip` lies in, or the family's
-    /// prefix.
+    /// The network that owns a key first used from `ip`, by the narrowest override that contains `ip`, else by the
+    /// prefix length of the address family.
     ///
-    /// `::1` owns as `/128`, whatever the shape: a wider network of it would take in all of `::/96`.
+    /// `::1` always owns as `/128`: a wider network would contain all of `::/96`.
     pub fn network(&self, ip: ClientIp) -> Network {
         let covering = self.overrides.iter().filter(|entry| entry.network.contains(ip));
         let narrowest = covering.max_by_key(|entry| entry.network.net().prefix_len());
@@ -48,11 +48,11 @@ impl Shape {
             (None, IpAddr::V4(_)) => self.prefix_v4,
             (None, IpAddr::V6(_)) => self.prefix_v6,
         };
-        // More bits than the family has cannot be configured; if they were, the address alone would own.
-        Network::around(ip, bits)
+        // The configuration rejects more bits than the family has.
+        Network::with_prefix(ip, bits)
     }
 
-    /// Whether more than one network may own a key.
+    /// Whether several networks may own a key.
     pub fn is_wide(&self) -> bool {
         self.max_networks > 1 && !self.learn_window.is_zero()
     }
@@ -62,8 +62,8 @@ impl Shape {
 mod tests {
     use super::*;
 
-    fn at(network: &str, bits: u8) -> Override {
-        Override { network: network.parse().unwrap(), bits }
+    fn at(network: &str, bits: u8) -> PrefixOverride {
+        PrefixOverride { network: network.parse().unwrap(), bits }
     }
 
     #[test]

@@ -2,9 +2,9 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// A moment on the *store's* clock, in milliseconds since the Unix epoch.
+/// A time on the *store's* clock, in milliseconds since the Unix epoch.
 ///
-/// Replicas with clocks minutes apart must agree when a ban ends, so no decision reads a local wall clock.
+/// Replicas whose clocks differ by minutes must agree when a ban ends, so decisions never read a local wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(i64);
 
@@ -19,12 +19,12 @@ impl Timestamp {
         self.0
     }
 
-    /// This moment plus `duration`, saturating.
+    /// This time plus `duration`, saturating.
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// This moment minus `duration`, saturating.
+    /// This time minus `duration`, saturating.
     pub fn before(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
@@ -34,7 +34,7 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since_epoch = Duration::from_millis(u64::try_from(self.0).unwrap_or(0));
-        // RFC 3339 has four-digit years: a "forever" that saturated must not panic the formatter.
+        // RFC 3339 has four-digit years, and the formatter panics beyond: a saturated time must still print.
         let last = Duration::from_secs(253_402_300_799);
         let time = std::time::UNIX_EPOCH + since_epoch.min(last);
         write!(f, "{}", humantime::format_rfc3339_millis(time))

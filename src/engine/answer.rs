@@ -1,4 +1,4 @@
-//! What the engine answers, and the one place where a verdict becomes a decision.
+//! The engine's results, and the one place where a verdict becomes a decision.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use crate::{
     domain::{KeyFacts, KeyId, Mode, Network, Reason},
 };
 
-/// An answer.
+/// The decision on a request.
 #[derive(Debug)]
 pub enum Decision {
-    /// Let the request through.
+    /// Allow the request.
     Allow(Permit),
-    /// Refuse it.
+    /// Deny the request.
     Deny(Denial),
 }
 
-/// Proof that the engine allowed a request. Its fields are private to this file, so nothing else can make one, and an
-/// allowing answer cannot be written without one.
+/// Proof that the engine allowed a request. The fields are private, so only this file can make one, and `ext_authz`
+/// needs one to write an allow.
 #[derive(Debug)]
 pub struct Permit {
     reason: Reason,
@@ -26,7 +26,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Why; for [`Permit::would_deny`], why not.
+    /// The reason of the allow, or of the denial if [`Permit::would_deny`].
     pub fn reason(&self) -> Reason {
         self.reason
     }
@@ -36,41 +36,41 @@ impl Permit {
         self.key_id
     }
 
-    /// Whether this request passes only because the mode is `observe`.
+    /// Whether the request is allowed only because the mode is `observe`.
     pub fn would_deny(&self) -> bool {
         self.would_deny
     }
 }
 
-/// A refusal; anyone may make one.
+/// A denial. Unlike a [`Permit`], any code may make one.
 #[derive(Debug)]
 pub struct Denial {
     /// Why.
     pub reason: Reason,
-    /// The key, where one was found.
+    /// The key, if the request has one.
     pub key_id: Option<KeyId>,
-    /// When to try again, where the engine knows better than the reason's own answer.
+    /// When to try again, if that is known more exactly than from the reason.
     pub retry_after: Option<Duration>,
 }
 
-/// What [`super::Engine::decide`] would answer, for an operator. Not a proof: no answer is made from it.
+/// What [`super::Engine::decide`] would return, for an operator. An allow cannot be made from it.
 #[derive(Debug)]
 pub struct Explained {
-    /// Whether the request would be let through.
+    /// Whether the request would be allowed.
     pub allowed: bool,
-    /// Whether that is only because the mode is `observe`.
+    /// Whether it would be allowed only because the mode is `observe`.
     pub would_deny: bool,
     /// Why.
     pub reason: Reason,
-    /// The key, where the request has one.
+    /// The key, if the request has one.
     pub key_id: Option<KeyId>,
-    /// What it was judged by; `None` if nothing was looked up, or the store did not answer.
+    /// The facts of the decision; `None` if the key was not looked up, or the store did not answer.
     pub facts: Option<KeyFacts>,
     /// For [`Reason::FirstUse`] and [`Reason::NetworkAdded`]: the network that would own the key.
     pub would_own: Option<Network>,
 }
 
-/// Whether the mode lets a verdict bind.
+/// Applies the mode to a verdict.
 pub(super) fn answer(verdict: Verdict, mode: Mode) -> Decision {
     let Verdict { allowed, reason, key_id, retry_after } = verdict;
     let would_deny = !allowed && mode == Mode::Observe && !reason.binds_in_observe();

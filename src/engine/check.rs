@@ -1,4 +1,4 @@
-//! The steps of one decision.
+//! The steps of a decision.
 
 use std::{iter, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::{
     store::{self, Claim, Purpose, Rekey, ReplicaState, Slots, StoreError, rekey},
 };
 
-/// What decisions work with.
+/// What the engine's decisions share.
 pub(super) struct Parts {
     pub(super) ring: Arc<KeyRing>,
     pub(super) rekeys: rekey::Queue,
@@ -25,14 +25,14 @@ pub(super) struct Parts {
     pub(super) limiter: Limiter,
 }
 
-/// Whether a decision leaves traces: claims, times of last use, counters.
+/// Whether a decision has side effects: claims, times of last use, counters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effects {
     All,
     None,
 }
 
-/// One decision under way.
+/// A decision in progress.
 pub(super) struct Check<'a> {
     parts: &'a Parts,
     settings: &'a Settings,
@@ -43,16 +43,16 @@ pub(super) struct Check<'a> {
     context: Context<'a>,
 }
 
-/// What was decided, and by what.
+/// A verdict, and the entry that it was based on.
 pub(super) struct Outcome {
     pub(super) verdict: Verdict,
-    /// `None` if nothing was looked up, or the store did not answer.
+    /// `None` if the key was not looked up, or the store did not answer.
     pub(super) entry: Option<Arc<Entry>>,
-    /// The network that a claim would have made an owner, had it not been left out.
+    /// The network that the claim would make an owner, if the claim was only assumed.
     pub(super) would_own: Option<Network>,
 }
 
-/// This pepper is active in the store, and ours was another: nothing was written.
+/// The store's active pepper is this one, not the process's: nothing was written.
 struct Behind(PepperId);
 
 impl<'a> Check<'a> {
@@ -63,8 +63,8 @@ impl<'a> Check<'a> {
         (now, deadline): (Instant, Instant),
         effects: Effects,
     ) -> Self {
-        let is_judged = request.mode != Mode::Off;
-        let digest = |key: &Option<ApiKey>| key.as_ref().filter(|_| is_judged).map(|key| parts.ring.digest(key));
+        let is_decided = request.mode != Mode::Off;
+        let digest = |key: &Option<ApiKey>| key.as_ref().filter(|_| is_decided).map(|key| parts.ring.digest(key));
         let context = Context {
             mode: request.mode,
             missing: request.missing,
@@ -85,12 +85,13 @@ impl<'a> Check<'a> {
             Err(key) => self.with_store(key).await,
         };
         if self.effects == Effects::All {
-            self.remember(&outcome);
+            self.record_use(&outcome);
         }
         outcome
     }
 
-    /// What the request and the cache alone decide, or the key to look up. Synchronous: no I/O, no lock, no timer.
+    /// Decides by the request and the in-process cache, or returns the key to look up. Synchronous: no I/O, global lock
+    /// or timer.
     fn without_store(&self) -> Result<Outcome, &'a ApiKey> {
         let step = judge(&self.context, Evidence::None);
         let (Step::LookUp, Ok(Some(digest)), Ok(Some(key))) = (step, self.context.key, &self.request.key) else {
@@ -104,7 +105,7 @@ impl<'a> Check<'a> {
     }
 
     fn cached(&self, digest: KeyDigest, key: &ApiKey) -> Option<Arc<Entry>> {
-        let digests = iter::once(digest).chain(self.parts.ring.others(key));
+        let digests = iter::once(digest).chain(self.parts.ring.other_digests(key));
         match self.effects {
             Effects::All => self.parts.cached.get(digests),
             Effects::None => self.parts.cached.peek(digests),
@@ -115,7 +116,7 @@ impl<'a> Check<'a> {
         loop {
             match self.ask_store(key).await {
                 Ok(outcome) => return outcome,
-                // Another pepper was activated meanwhile: again, with that one.
+                // Another pepper was activated meanwhile: retry with that one.
                 Err(Behind(active)) if self.parts.ring.activate(&active) => {
                     self.context.key = Ok(Some(self.parts.ring.digest(key)));
                 }
@@ -126,11 +127,10 @@ impl<'a> Check<'a> {
 
     async fn ask_store(&self, key: &ApiKey) -> Result<Outcome, Behind> {
         let digests = self.parts.ring.digests(key);
-        let load = self.parts.cached.load(digests, |facts| self.settles(facts), self.effects == Effects::All);
-        let entry = match self.in_time(load).await {
+        let load = self.parts.cached.load(digests, |facts| self.decides(facts), self.effects == Effects::All);
+        let entry = match self.before_deadline(load).await {
             Ok(entry) => entry,
             Err(loss) => {
-                // What the cache had did not decide, and is all there is now.
                 let known = self.parts.cached.peek(self.parts.ring.digests(key).iter());
                 return Ok(self.lost(loss, known.as_ref().map(|entry| &entry.facts), None));
             }
@@ -151,21 +151,21 @@ impl<'a> Check<'a> {
             }
         };
         if self.effects == Effects::None {
-            // The charge is dropped here, which gives it back.
-            let step = judge(&self.context(), Evidence::Supposed(known, network));
+            // Dropping the charge refunds it.
+            let step = judge(&self.context(), Evidence::AssumedClaim(known, network));
             let outcome = Outcome::by(step, Some(Arc::clone(&entry)));
             let would_own = outcome.verdict.allowed.then_some(network);
             return Ok(Outcome { would_own, ..outcome });
         }
-        match self.in_time(self.claim(key, network, charge)).await {
+        match self.before_deadline(self.claim(key, network, charge)).await {
             Ok(Ok(step)) => Ok(Outcome::by(step, Some(entry))),
             Ok(Err(behind)) => Err(behind),
             Err(loss) => Ok(self.lost(loss, Some(&entry.facts), Some(Arc::clone(&entry)))),
         }
     }
 
-    /// The price of a claim. A key that observe mode has seen has its rows already: if the next network were limited,
-    /// the owner could be the one that is not recorded.
+    /// Charges the claim budget. A key with candidates is exempt in observe mode: it already has its rows, and limiting
+    /// the next network could leave the rightful owner unrecorded.
     fn charge(&self, facts: &KeyFacts) -> Result<Charge, Exhausted> {
         match (self.request.mode, self.context.ip) {
             (Mode::Observe, _) if !facts.candidates.is_empty() => Ok(Charge::none()),
@@ -184,7 +184,7 @@ impl<'a> Check<'a> {
             }
         };
         let claim = Claim { key: self.parts.ring.fingerprint(key), network, purpose, now, decision_id };
-        let answer = self.parts.cached.claim(claim, |facts| self.settles(facts), move || charge.keep()).await;
+        let answer = self.parts.cached.claim(claim, |facts| self.decides(facts), move || charge.keep()).await;
         let answer = match answer {
             Err(StoreError::Behind(active)) => return Ok(Err(Behind(active))),
             answer => answer?,
@@ -200,7 +200,7 @@ impl<'a> Check<'a> {
     }
 
     /// Waits for the store until the deadline.
-    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreLoss> {
+    async fn before_deadline<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreLoss> {
         match timeout_at(self.deadline, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(StoreError::Late)) | Err(_) => Err(StoreLoss::Late),
@@ -212,8 +212,8 @@ impl<'a> Check<'a> {
         Outcome::by(judge(&self.context(), Evidence::Lost(loss, facts)), entry)
     }
 
-    /// Whether a cached fact decides, so that no claim can change the verdict.
-    fn settles(&self, facts: &KeyFacts) -> bool {
+    /// Whether cached facts decide the request, so that a claim cannot change the verdict.
+    fn decides(&self, facts: &KeyFacts) -> bool {
         matches!(judge(&self.context(), Evidence::Cached(self.known(facts))), Step::Decided(_))
     }
 
@@ -222,15 +222,15 @@ impl<'a> Check<'a> {
         Known { facts, policy }
     }
 
-    /// The store may have been polled while this decision waited for it.
+    /// The context with a current `is_fresh`: the store may have been polled while this decision waited.
     fn context(&self) -> Context<'a> {
         let is_fresh = self.parts.state.is_fresh(self.now, self.settings.stale_grace);
         Context { is_fresh, ..self.context }
     }
 
-    /// When the binding was last used or refused, because what is neither for long is archived; and a row that was found
-    /// under another pepper, so that it moves to the active one soon.
-    fn remember(&self, outcome: &Outcome) {
+    /// Records when the binding was last used or denied, because a binding with neither for long is archived. Queues a
+    /// row that was found under another pepper for re-keying.
+    fn record_use(&self, outcome: &Outcome) {
         let (Some(entry), Some(time)) = (&outcome.entry, self.context.time) else { return };
         if entry.facts.binding.is_some() {
             self.parts.cached.mark(entry, outcome.verdict.allowed, time);

@@ -1,8 +1,8 @@
-//! How many keys a network may claim: what keeps a flood of random keys from filling the store.
+//! Limits how many keys a network may claim, so that a flood of random keys cannot fill the store.
 //!
-//! A budget is a leaky bucket in the form of GCRA (ITU-T I.371): one number, the time at which it would be empty again.
-//! Per process, not per installation: an attacker gains a factor of the number of replicas, and no claim waits for
-//! another replica.
+//! A budget is a leaky bucket in the form of GCRA (ITU-T I.371): one number, the time at which the bucket will be
+//! empty. Budgets are per process, not shared: an attacker can claim up to N times as many keys with N replicas, but a
+//! claim never waits for another replica.
 
 use std::{
     sync::{
@@ -21,33 +21,33 @@ use crate::{
     settings::{ClaimLimits, Rate},
 };
 
-/// Networks whose budgets are remembered; the least used make room. Whoever can come from more than these has a fresh
-/// budget for every network anyway.
+/// The most networks with a bucket; the least used are evicted. An attacker with more networks than this has a full
+/// budget in each of them anyway.
 const NETWORKS: usize = 65_536;
 
-/// The budgets of this process.
+/// The claim budgets of this process.
 pub(super) struct Limiter {
     origin: Instant,
     networks: Cache<Network, Arc<Bucket>>,
     global: Arc<Bucket>,
 }
 
-/// When it would be empty, in nanoseconds since the limiter's origin.
+/// When the bucket will be empty, in nanoseconds since the limiter's origin.
 #[derive(Debug, Default)]
 struct Bucket(AtomicU64);
 
-/// The price of a claim that may still fail: given back when dropped, unless [`Charge::keep`] was called.
+/// The charge for a claim that may still fail: refunded on drop, unless [`Charge::keep`] was called.
 #[must_use]
 #[derive(Debug)]
 pub(super) struct Charge(Vec<(Arc<Bucket>, u64)>);
 
 impl Limiter {
-    /// Full budgets. `now` is any moment not after the first charge.
+    /// Starts with full budgets. `now` must not be after the first charge.
     pub(super) fn new(now: Instant) -> Self {
         Self { origin: now, networks: Cache::new(NETWORKS), global: Arc::default() }
     }
 
-    /// Charges one claim from `ip`.
+    /// Charges one claim from `ip` to its network's budget and the global one, or to neither.
     pub(super) fn charge(&self, limits: &ClaimLimits, ip: ClientIp, now: Instant) -> Result<Charge, Exhausted> {
         let mut charge = Charge(Vec::new());
         if limits.exempt.iter().any(|network| network.contains(ip)) {
@@ -55,19 +55,19 @@ impl Limiter {
         }
         let now = nanos(now.saturating_duration_since(self.origin));
         if let Some(rate) = limits.per_network {
-            let bucket = self.of(Network::owning(ip));
+            let bucket = self.bucket(Network::owning(ip));
             bucket.take(rate, now)?;
             charge.0.push((bucket, cost(rate)));
         }
         if let Some(rate) = limits.global {
-            // A refusal here drops `charge`, which gives the network's part back.
+            // On failure `charge` is dropped, which refunds the network's budget.
             self.global.take(rate, now)?;
             charge.0.push((Arc::clone(&self.global), cost(rate)));
         }
         Ok(charge)
     }
 
-    fn of(&self, network: Network) -> Arc<Bucket> {
+    fn bucket(&self, network: Network) -> Arc<Bucket> {
         match self.networks.get_or_insert_with(&network, || Ok::<_, std::convert::Infallible>(Arc::default())) {
             Ok(bucket) => bucket,
             Err(never) => match never {},
@@ -77,16 +77,16 @@ impl Limiter {
 
 impl Bucket {
     fn take(&self, rate: Rate, now: u64) -> Result<(), Exhausted> {
-        let (cost, most) = (cost(rate), nanos(rate.per));
-        // What was charged by a slower rate weighs no more than the whole of this one, from now on.
+        let (cost, capacity) = (cost(rate), nanos(rate.per));
         let mut wait = None;
         let charged = |empty_at: u64| {
-            let empty_at = empty_at.min(now.saturating_add(most));
+            // A reload may have made the rate faster: what was charged at the old rate is at most a full bucket now.
+            let empty_at = empty_at.min(now.saturating_add(capacity));
             let next = empty_at.max(now).saturating_add(cost);
-            wait = (next - now).checked_sub(most).filter(|wait| *wait > 0);
+            wait = (next - now).checked_sub(capacity).filter(|wait| *wait > 0);
             Some(if wait.is_some() { empty_at } else { next })
         };
-        // Relaxed: the number itself is all there is to agree on.
+        // Relaxed: the number guards no other data.
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged);
         match wait {
             None => Ok(()),
@@ -94,18 +94,18 @@ impl Bucket {
         }
     }
 
-    fn give_back(&self, cost: u64) {
+    fn refund(&self, cost: u64) {
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |at| Some(at.saturating_sub(cost)));
     }
 }
 
 impl Charge {
-    /// For what costs nothing.
+    /// A charge of nothing.
     pub(super) fn none() -> Self {
         Self(Vec::new())
     }
 
-    /// The claim was made: the price is paid.
+    /// Keeps the charge, because the claim was made.
     pub(super) fn keep(mut self) {
         self.0.clear();
     }
@@ -114,7 +114,7 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         for (bucket, cost) in &self.0 {
-            bucket.give_back(*cost);
+            bucket.refund(*cost);
         }
     }
 }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_spent_at_once_and_comes_back_one_by_one() {
+    fn a_budget_may_be_spent_at_once_and_refills_steadily() {
         let start = Instant::now();
         let (limiter, options) = (Limiter::new(start), per_minute(30));
         for claim in 0..30 {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_was_raised_counts_from_then_on() {
+    fn a_raised_rate_applies_at_once() {
         let start = Instant::now();
         let limiter = Limiter::new(start);
         let day = ClaimLimits { per_network: Some(Rate { claims: 1, per: 1440 * MINUTE }), ..ClaimLimits::default() };
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_budget_is_the_64s() {
+    fn an_ipv6_budget_is_per_64() {
         let start = Instant::now();
         let (limiter, options) = (Limiter::new(start), per_minute(1));
         limiter.charge(&options, ip("2001:db8::1"), start).unwrap().keep();
@@ -179,21 +179,21 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_failed_costs_nothing() {
+    fn a_failed_claim_is_refunded() {
         let start = Instant::now();
         let both = ClaimLimits { global: Some(Rate { claims: 1, per: MINUTE }), ..per_minute(2) };
         let limiter = Limiter::new(start);
         drop(limiter.charge(&both, ip("203.0.113.7"), start).unwrap());
         limiter.charge(&both, ip("203.0.113.7"), start).unwrap().keep();
         limiter.charge(&both, ip("203.0.113.7"), start).unwrap_err();
-        // What the global budget refused was given back to the network.
+        // The claim that exceeded the global budget was refunded to the network.
         let alone = per_minute(2);
         limiter.charge(&alone, ip("203.0.113.7"), start).unwrap().keep();
         limiter.charge(&alone, ip("203.0.113.7"), start).unwrap_err();
     }
 
     #[test]
-    fn exempt_networks_and_absent_budgets_are_free() {
+    fn exempt_networks_and_absent_budgets_have_no_limit() {
         let start = Instant::now();
         let limiter = Limiter::new(start);
         let exempt = ClaimLimits { exempt: vec!["203.0.113.0/24".parse().unwrap()], ..per_minute(1) };

@@ -1,4 +1,4 @@
-//! Runs a decision: looks the key up, has [`crate::decision`] judge what is known, and makes the claim that it allows.
+//! Runs a decision: looks the key up, applies the rules of [`crate::decision`], and claims the key where they allow it.
 
 mod answer;
 mod check;
@@ -22,24 +22,24 @@ use answer::{answer, explained};
 use check::{Check, Effects, Parts};
 use limit::Limiter;
 
-/// Decides.
+/// Decides requests.
 pub struct Engine(Parts);
 
 impl Engine {
-    /// An engine over `cached`. Keys found under an older pepper go into `rekeys`.
+    /// Creates an engine over `cached`. Keys that are found under an inactive pepper are queued in `rekeys`.
     pub fn new(ring: Arc<KeyRing>, rekeys: rekey::Queue, cached: Arc<Cached>, state: Arc<ReplicaState>) -> Self {
         Self(Parts { ring, rekeys, cached, state, limiter: Limiter::new(Instant::now()) })
     }
 
     /// Decides `request`, which arrived at `now`, before `deadline`.
     ///
-    /// A cached key is decided without an await; the deadline's timer starts only where the store is asked.
+    /// A cached key is decided without an await; the deadline's timer starts only if the store is needed.
     pub async fn decide(&self, settings: &Settings, request: &Request, now: Instant, deadline: Instant) -> Decision {
         let outcome = Check::new(&self.0, settings, request, (now, deadline), Effects::All).run().await;
         answer(outcome.verdict, request.mode)
     }
 
-    /// What [`Engine::decide`] would answer, by the same steps. Claims nothing, marks nothing, and is not counted as a
+    /// What [`Engine::decide`] would return, by the same steps. Claims nothing, records no use, and does not count as a
     /// cache request.
     pub async fn explain(&self, settings: &Settings, request: &Request, now: Instant, deadline: Instant) -> Explained {
         let outcome = Check::new(&self.0, settings, request, (now, deadline), Effects::None).run().await;

@@ -1,24 +1,24 @@
-//! What the engine is asked.
+//! The request that the engine decides.
 
 use crate::domain::{ApiKey, ClientIp, Missing, Mode, Reason, event::DecisionId};
 
-/// One request. The edge has applied the route's overrides to the settings.
+/// A request, with the route's overrides applied.
 #[derive(Debug)]
 pub struct Request {
-    /// The client's address, where it is known.
+    /// The client's address, if it is known.
     pub ip: Option<ClientIp>,
-    /// The key, `None` if the request has none, or why it cannot be judged by its key.
+    /// The key; `None` if the request has none; or why the request does not have exactly one valid key.
     pub key: Result<Option<ApiKey>, Reason>,
     /// The rule for a request without a key.
     pub missing: Missing,
-    /// Whether the decision binds.
+    /// Whether the decision is enforced.
     pub mode: Mode,
-    /// For the audit.
+    /// Correlates the decision with its audit record.
     pub decision_id: DecisionId,
 }
 
 impl Request {
-    /// A request of which nothing could be read.
+    /// A request that could not be read.
     pub fn unread(reason: Reason, mode: Mode, decision_id: DecisionId) -> Self {
         Self { ip: None, key: Err(reason), missing: Missing::Deny, mode, decision_id }
     }

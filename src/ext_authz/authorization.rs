@@ -1,4 +1,4 @@
-//! One check, from its frame to its answer.
+//! One check, from its frame to its response.
 
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
@@ -25,19 +25,19 @@ use crate::{
 
 /// Answers Checks.
 pub struct Authorization {
-    /// Who may ask.
+    /// Which callers are accepted.
     pub callers: Callers,
     /// `client_ip.*`.
     pub client_ip: client_ip::Resolver,
     /// `credentials.*`.
     pub credentials: Credentials,
-    /// What may change while serving.
+    /// The settings that may change while serving.
     pub settings: Arc<LiveSettings>,
-    /// Decides.
+    /// Decides the requests.
     pub engine: Arc<Engine>,
-    /// Learns of denials.
+    /// Where denials are published.
     pub events: Events,
-    /// Counts.
+    /// Counts the decisions.
     pub metrics: CheckMetrics,
 }
 
@@ -78,11 +78,11 @@ impl Authorization {
         let decision_id = DecisionId(rand::random());
         let reader = Reader { client_ip: &self.client_ip, credentials: &self.credentials, settings };
         if !call.is_from(&self.callers) {
-            // Not even read: the address in it would go into the audit as if it had been seen.
+            // Not read: the audit must not record an address from an untrusted caller.
             return reader.unread(Reason::CallerRejected, decision_id);
         }
         let mut frame = pin!(frame);
-        // Envoy's frame is nearly always there already; a timer costs more than reading it.
+        // Envoy's frame has nearly always arrived already, and a timer costs more than reading it.
         let frame = match poll!(&mut frame) {
             Poll::Ready(frame) => frame,
             Poll::Pending => match timeout_at(deadline, frame).await {
@@ -94,7 +94,7 @@ impl Authorization {
     }
 }
 
-/// Envoy drops the call at `grpc-timeout`; the answer must be on its way before that.
+/// Envoy drops the call after `grpc-timeout`, so the answer must be sent before that.
 fn deadline(now: Instant, check_deadline: Duration, grpc_timeout: Option<Duration>) -> Instant {
     now + grpc_timeout.map_or(check_deadline, |timeout| check_deadline.min(timeout.mul_f64(0.8)))
 }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_deadline_is_the_shorter_of_ours_and_four_fifths_of_envoys() {
+    fn the_deadline_is_at_most_four_fifths_of_envoys_timeout() {
         let now = Instant::now();
         let millis = |grpc_timeout: Option<u64>| {
             (deadline(now, Duration::from_millis(150), grpc_timeout.map(Duration::from_millis)) - now).as_millis()

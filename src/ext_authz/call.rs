@@ -1,12 +1,12 @@
-//! What the gRPC call itself says, beside its message: written by Envoy's configuration, and by no client of Envoy's.
+//! The metadata of the gRPC call. Envoy's configuration sets it; Envoy's clients cannot.
 //!
-//! `x-forwarded-for` is there too, put in by Envoy's own router: it names Envoy, and is never read.
+//! Envoy's router also adds `x-forwarded-for`. That entry names Envoy, so it is never read.
 
 use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
 
-use crate::{client_ip::once, net::caller::Callers};
+use crate::{client_ip::exactly_one, net::caller::Callers};
 
 /// The metadata of a Check call.
 #[derive(Debug, Default)]
@@ -17,20 +17,20 @@ impl Call {
         Self(metadata)
     }
 
-    /// Whether the caller may ask at all. A second token is a wrong one: somebody put it beside Envoy's.
+    /// Whether the caller is accepted. A call with two tokens is not, even if one of them is right.
     pub(super) fn is_from(&self, callers: &Callers) -> bool {
         match callers {
             Callers::ByPlace | Callers::Unauthenticated => true,
-            Callers::ByToken(token) => self.once("x-sentinel-token").is_some_and(|shown| token.is(shown.as_bytes())),
+            Callers::ByToken(token) => self.entry("x-sentinel-token").is_some_and(|sent| token.is(sent.as_bytes())),
         }
     }
 
-    /// This entry's text, if it is there exactly once.
-    pub(super) fn once(&self, name: &str) -> Option<&str> {
-        once(self.0.get_all(name).iter())?.to_str().ok()
+    /// The value of this entry, if the entry appears exactly once.
+    pub(super) fn entry(&self, name: &str) -> Option<&str> {
+        exactly_one(self.0.get_all(name).iter())?.to_str().ok()
     }
 
-    /// The caller's patience, from `grpc-timeout` (gRPC over HTTP/2: at most 8 digits and a unit).
+    /// The caller's `grpc-timeout` (gRPC over HTTP/2: at most 8 digits and a unit).
     pub(super) fn timeout(&self) -> Option<Duration> {
         let text = self.0.get("grpc-timeout")?.to_str().ok()?;
         let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -76,15 +76,15 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_counts_only_if_it_is_there_once() {
-        assert_eq!(call(&[("x-client-ip", "192.0.2.1")]).once("x-client-ip"), Some("192.0.2.1"));
-        assert_eq!(call(&[("x-client-ip", "a"), ("x-client-ip", "a")]).once("x-client-ip"), None);
-        assert_eq!(call(&[("x-client-ip", "caf\u{e9}")]).once("x-client-ip"), None);
-        assert_eq!(Call::default().once("x-client-ip"), None);
+    fn an_entry_must_appear_exactly_once() {
+        assert_eq!(call(&[("x-client-ip", "192.0.2.1")]).entry("x-client-ip"), Some("192.0.2.1"));
+        assert_eq!(call(&[("x-client-ip", "a"), ("x-client-ip", "a")]).entry("x-client-ip"), None);
+        assert_eq!(call(&[("x-client-ip", "caf\u{e9}")]).entry("x-client-ip"), None);
+        assert_eq!(Call::default().entry("x-client-ip"), None);
     }
 
     #[test]
-    fn the_token_is_shown_once_or_not_at_all() {
+    fn the_token_must_appear_exactly_once() {
         const TOKEN: &str = "0123456789abcdef0123456789abcdef";
         let callers = Callers::ByToken(CallerToken::new(TOKEN.as_bytes()).unwrap());
         let name = "x-sentinel-token";

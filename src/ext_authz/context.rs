@@ -1,4 +1,4 @@
-//! From Envoy's `CheckRequest` to what the engine judges and what the answer needs.
+//! Reads Envoy's `CheckRequest` into what the engine and the response need.
 
 use envoy_types::pb::envoy::{
     config::core::v3::{address::Address, socket_address::PortSpecifier},
@@ -15,17 +15,17 @@ use crate::{
     settings::Settings,
 };
 
-/// One check: what is judged, and in which shape it is answered.
+/// A check: the engine's request, and what the response needs in addition.
 #[derive(Debug)]
 pub(super) struct CheckContext<'a> {
     pub(super) request: Request,
-    /// The route's profile, or the configured one where the route could not be read.
+    /// The route's profile, or the configured one if the message could not be read.
     pub(super) profile: &'a Profile,
     /// See [`Profile::lookalikes`].
     pub(super) lookalikes: Vec<String>,
 }
 
-/// What the process reads requests by.
+/// The configuration for reading requests.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub(super) client_ip: &'a Resolver,
@@ -34,25 +34,25 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A check of which nothing could be read.
+    /// A check that could not be read.
     pub(super) fn unread(&self, reason: Reason, decision_id: DecisionId) -> CheckContext<'a> {
         let request = Request::unread(reason, self.settings.mode, decision_id);
         CheckContext { request, profile: &self.credentials.profile, lookalikes: Vec::new() }
     }
 
-    /// Reads `frame`; `None` is a message that did not arrive whole.
+    /// Reads `frame`; `None` means that the message did not arrive complete.
     pub(super) fn read(&self, frame: Option<&[u8]>, call: &Call, decision_id: DecisionId) -> CheckContext<'a> {
         let context = frame.and_then(|frame| self.decode(frame, call, decision_id));
         context.unwrap_or_else(|| self.unread(Reason::MalformedRequest, decision_id))
     }
 
-    /// `None` if it is not a check that Envoy's HTTP filter sends.
+    /// `None` if `frame` is not a check that Envoy's HTTP filter sends.
     fn decode(&self, frame: &[u8], call: &Call, decision_id: DecisionId) -> Option<CheckContext<'a>> {
         let attributes = CheckRequest::decode(frame).ok()?.attributes?;
         let http = attributes.request.as_ref()?.http.as_ref()?;
         let headers = Headers::of(http)?;
         let path = headers.path(http)?;
-        // Few routes have any; where one has, the frame is read once more for what the map forgot.
+        // Few routes have overrides. Those that do need the frame again, because the decoded map hides duplicates.
         let Overrides { profile, missing, mode } = match attributes.context_extensions.is_empty() {
             true => Overrides::none(self.credentials),
             false => Overrides::read(frame, self.credentials)?,
@@ -68,20 +68,20 @@ impl<'a> Reader<'a> {
     }
 
     fn client(&self, attributes: &AttributeContext, headers: &Headers<'_>, call: &Call) -> Option<ClientIp> {
-        // Envoy sends names in lower case: a name in another case is not Envoy's, and not read.
+        // Envoy sends names in lower case, so a name in another case is not from Envoy and is not read.
         let lines =
             |name| headers.iter().filter(move |header| header.name == name).map(|header| header.value).collect();
         let lines: Vec<&[u8]> = self.client_ip.header().map(lines).unwrap_or_default();
         self.client_ip.resolve(&AddressInputs {
             peer: peer(attributes),
-            resolved: call.once("x-client-ip"),
-            direct_peer: call.once("x-peer-ip"),
+            resolved: call.entry("x-client-ip"),
+            direct_peer: call.entry("x-peer-ip"),
             lines: &lines,
         })
     }
 }
 
-/// `attributes.source.address.socket_address`. A pipe, an internal listener or a host name is no client address.
+/// `attributes.source.address.socket_address`; `None` for a pipe, an internal listener or a host name.
 fn peer(attributes: &AttributeContext) -> Option<&str> {
     let address = attributes.source.as_ref()?.address.as_ref()?.address.as_ref()?;
     match address {

@@ -4,17 +4,17 @@ use envoy_types::pb::envoy::{config::core::v3::HeaderValue, service::auth::v3::a
 
 use crate::credential::Header;
 
-/// The request's headers in whichever encoding Envoy was configured to send.
+/// The request's headers in the encoding that Envoy was configured to send.
 pub(super) enum Headers<'a> {
-    /// `headers`: one entry a name, repeated lines joined by a comma, bytes that are not UTF-8 shown as `!`.
+    /// `headers`: one entry for each name, repeated lines joined by a comma, bytes that are not UTF-8 replaced by `!`.
     Joined(&'a HttpRequest),
     /// `header_map` (`encode_raw_headers`): every line with its raw bytes.
     Raw(&'a [HeaderValue]),
 }
 
 impl<'a> Headers<'a> {
-    /// `None` if the message has both encodings, or one header in two forms: Envoy never does that, and whoever does
-    /// wants us to judge one and something else to use the other.
+    /// `None` if the message has both encodings, or one header in both. Envoy never sends that; an attacker could, to
+    /// have one value checked and the other one used.
     pub(super) fn of(http: &'a HttpRequest) -> Option<Self> {
         let raw = http.header_map.as_ref().map_or(&[][..], |map| &map.headers);
         match (http.headers.is_empty(), raw.is_empty()) {
@@ -26,14 +26,14 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// The request target with its query: the raw bytes where Envoy sends them, since each byte that is not UTF-8 is a
-    /// `!` elsewhere. `None` if there are two.
+    /// The request target with its query, as raw bytes if Envoy sends them: elsewhere, Envoy replaces bytes that are
+    /// not UTF-8 by `!`. `None` if there are two.
     pub(super) fn path(&self, http: &'a HttpRequest) -> Option<&'a [u8]> {
         let mut paths = self.iter().filter(|header| header.name == ":path");
         match (self, paths.next(), paths.next()) {
             (Self::Raw(_), Some(path), None) => Some(path.value),
             (Self::Raw(_), Some(_), Some(_)) => None,
-            // The field stays set where `allowed_headers` drops the pseudo-header.
+            // Envoy sets this field even if `allowed_headers` removes the pseudo-header.
             _ => Some(http.path.as_bytes()),
         }
     }

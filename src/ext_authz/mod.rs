@@ -1,4 +1,4 @@
-//! The edge: Envoy's `Check` in, an in-protocol answer out.
+//! Serves Envoy's `Check`. Every fault is a denial in a `CheckResponse`, never a gRPC error.
 
 mod authorization;
 mod call;

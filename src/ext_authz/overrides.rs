@@ -1,4 +1,4 @@
-//! What a route's owner wrote for it: `context_extensions` that begin with `sentinel.`.
+//! A route's overrides: the `context_extensions` whose names begin with `sentinel.`.
 
 use prost::{Message, bytes::Bytes};
 
@@ -7,7 +7,7 @@ use crate::{
     domain::{Missing, Mode},
 };
 
-/// A route's own rules.
+/// A route's overrides.
 pub(super) struct Overrides<'a> {
     /// `sentinel.profile`, or the configured one.
     pub(super) profile: &'a Profile,
@@ -17,17 +17,17 @@ pub(super) struct Overrides<'a> {
     pub(super) mode: Option<Mode>,
 }
 
-/// All names that this version has are these; a route with another one was written for other rules than ours.
+/// The prefix of all overrides. An unknown name with it may be an override of a later version, so the check is denied.
 const PREFIX: &[u8] = b"sentinel.";
 
 impl<'a> Overrides<'a> {
-    /// A route without any.
+    /// The overrides of a route that has none.
     pub(super) fn none(credentials: &'a Credentials) -> Self {
         Self { profile: &credentials.profile, missing: None, mode: None }
     }
 
-    /// Reads those of `frame`, a `CheckRequest`; `None` if one is unknown, is there twice, or names a profile that no
-    /// route may name.
+    /// Reads the overrides of `frame`, a `CheckRequest`; `None` if one is unknown or repeated, or names a profile that
+    /// is not configured.
     pub(super) fn read(frame: &[u8], credentials: &'a Credentials) -> Option<Self> {
         let (mut profile, mut missing, mut mode) = (None, None, None);
         let entries = Frame::decode(frame).ok()?.attributes.unwrap_or_default().context_extensions;
@@ -47,8 +47,8 @@ impl<'a> Overrides<'a> {
     }
 }
 
-/// `CheckRequest`, down to the entries of `context_extensions` as they are on the wire: a map's decoder keeps the last
-/// of two entries with one name, and which one its owner meant is not ours to guess.
+/// `CheckRequest` with the entries of `context_extensions` as they are on the wire. A decoded map keeps only the last
+/// of two entries with the same name, which could hide an override.
 #[derive(Clone, PartialEq, Message)]
 struct Frame {
     #[prost(message, optional, tag = "1")]

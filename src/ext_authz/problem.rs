@@ -1,16 +1,17 @@
-//! What a denial says, in the words that the client's SDK takes for an error of its own service.
+//! The body of a denial, in the format that the client's SDK reads as an error of its own service.
 //!
-//! The shapes, as they were read:
+//! Sources of the formats:
 //! - OpenAI: openai/openai-python 3.54.0 `_base_client.py` `_make_status_error_from_response` (`error.message` alone is
 //!   in the exception's text) and `_exceptions.py` `APIError` (`code`, `param`, `type`). The gateways answer alike:
 //!   songquanpeng/one-api@8df4a26 `middleware/utils.go` `abortWithMessage`, QuantumNous/new-api@3e92b6b
-//!   `middleware/utils.go` `abortWithOpenAiMessage`, BerriAI/litellm `litellm/proxy/_types.py` `ProxyException`. Azure's
-//!   front door also says `{"statusCode", "message"}`, which the SDK shows no message of, so it gets OpenAI's too.
+//!   `middleware/utils.go` `abortWithOpenAiMessage`, BerriAI/litellm `litellm/proxy/_types.py` `ProxyException`.
+//!   Azure's front door also sends `{"statusCode", "message"}`, of which the SDK does not show the message, so Azure
+//!   profiles get OpenAI's format too.
 //! - Anthropic: anthropics/anthropic-sdk-python 2.12.0 `_exceptions.py` `APIStatusError` (`error.details.error_code` is
 //!   the stable code; `request_id` comes from the header) and `types/shared/error_type.py`.
 //! - Google: AIP-193 and googleapis/python-genai 3.4.0 `errors.py` `APIError`; `google/rpc/error_details.proto`.
 //!
-//! An SDK shows its user the message and little else, so the code word, the address and the decision are in it as well.
+//! Most SDKs show only the message, so the message also contains the reason, the address and the decision id.
 
 use std::{fmt::Write, net::IpAddr};
 
@@ -22,52 +23,54 @@ use crate::{
     settings::Help,
 };
 
-/// One HTTP status, and what each dialect calls it.
-pub(super) struct Refusal {
+/// An HTTP status, and its name in each dialect.
+pub(super) struct DenialStatus {
     pub(super) status: i32,
-    /// `google.rpc.Code`, never 0. Envoy looks only at whether it is 0; the code is for people who read the traffic.
+    /// `google.rpc.Code`, never 0. Envoy checks only whether it is 0; the code is for people who read the traffic.
     pub(super) grpc_code: i32,
-    /// The status's phrase, as RFC 9457 §4.2.1 wants it for `about:blank`.
+    /// The reason phrase of the status, which RFC 9457 §4.2.1 recommends for `about:blank`.
     title: &'static str,
     openai: &'static str,
     anthropic: &'static str,
     google: &'static str,
-    /// After how many seconds it is worth to try again.
+    /// After how many seconds to try again, unless the engine knows better.
     pub(super) retry_after: Option<u64>,
 }
 
-const fn refusal(
+const fn denial_status(
     status: i32,
     grpc_code: i32,
     title: &'static str,
     [openai, anthropic, google]: [&'static str; 3],
     retry_after: Option<u64>,
-) -> Refusal {
-    Refusal { status, grpc_code, title, openai, anthropic, google, retry_after }
+) -> DenialStatus {
+    DenialStatus { status, grpc_code, title, openai, anthropic, google, retry_after }
 }
 
-/// All statuses of a denial. The last one is the answer for a status that is not here: still a denial.
+/// All statuses of a denial. The last one is also used for a status that is not in the table, which must still deny.
 #[rustfmt::skip]
-const REFUSALS: [Refusal; 5] = [
-    refusal(400, 3, "Bad Request", ["invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"], None),
-    refusal(401, 16, "Unauthorized", ["authentication_error", "authentication_error", "UNAUTHENTICATED"], None),
-    refusal(403, 7, "Forbidden", ["permission_error", "permission_error", "PERMISSION_DENIED"], None),
-    refusal(429, 8, "Too Many Requests", ["rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"], Some(1)),
-    // Not Anthropic's `overloaded_error`: that one is its own 529.
-    refusal(503, 14, "Service Unavailable", ["server_error", "api_error", "UNAVAILABLE"], Some(1)),
+const STATUSES: [DenialStatus; 5] = [
+    denial_status(400, 3, "Bad Request", ["invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"], None),
+    denial_status(401, 16, "Unauthorized", ["authentication_error", "authentication_error", "UNAUTHENTICATED"], None),
+    denial_status(403, 7, "Forbidden", ["permission_error", "permission_error", "PERMISSION_DENIED"], None),
+    denial_status(429, 8, "Too Many Requests", ["rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"], Some(1)),
+    // Not Anthropic's `overloaded_error`, which belongs to its status 529.
+    denial_status(503, 14, "Service Unavailable", ["server_error", "api_error", "UNAVAILABLE"], Some(1)),
 ];
 
-impl Refusal {
+impl DenialStatus {
     /// The row for `status`.
     pub(super) fn of(status: i32) -> &'static Self {
-        const { assert!(REFUSALS[4].status == 503) }
-        REFUSALS.iter().find(|refusal| refusal.status == status).unwrap_or(&REFUSALS[4])
+        const { assert!(STATUSES[4].status == 503) }
+        STATUSES.iter().find(|row| row.status == status).unwrap_or(&STATUSES[4])
     }
 }
 
-/// A denial, to be told in any dialect. Knows the address as seen, and nothing of the owner's networks.
+/// A denial, which every dialect can render. Contains the client's own address, but nothing about the owner's networks.
 pub(super) struct Problem<'a> {
-    pub(super) refusal: &'a Refusal,
+    pub(super) status: &'a DenialStatus,
+    /// After how many seconds to try again.
+    pub(super) retry_after: Option<u64>,
     pub(super) reason: Reason,
     /// One or two sentences for the client.
     pub(super) detail: &'a str,
@@ -78,8 +81,8 @@ pub(super) struct Problem<'a> {
 
 impl Problem<'_> {
     /// The body and its media type.
-    pub(super) fn told_in(&self, dialect: Dialect) -> (String, &'static str) {
-        // Writing plain texts and numbers to memory cannot fail; a denial without its body would still be a denial.
+    pub(super) fn render(&self, dialect: Dialect) -> (String, &'static str) {
+        // Serializing texts and numbers to memory cannot fail; a denial with an empty body would still deny.
         let body = match dialect {
             Dialect::Generic => serde_json::to_string(&self.generic()),
             Dialect::OpenAi => serde_json::to_string(&self.openai()),
@@ -94,41 +97,40 @@ impl Problem<'_> {
     }
 
     fn generic(&self) -> Generic<'_> {
-        let Refusal { title, status, .. } = *self.refusal;
-        // `about:blank` and no page of help: a type names one problem, and a client may switch on it.
+        let DenialStatus { title, status, .. } = *self.status;
+        // Not the URL of the operator's help: a type identifies one problem, and a client may switch on it.
         Generic { r#type: "about:blank", title, status, detail: self.advice(), facts: self.facts() }
     }
 
     fn openai(&self) -> OpenAi<'_> {
-        let error =
-            OpenAiError { message: self.message(), r#type: self.refusal.openai, param: (), facts: self.facts() };
+        let error = OpenAiError { message: self.message(), r#type: self.status.openai, param: (), facts: self.facts() };
         OpenAi { error }
     }
 
     fn anthropic(&self) -> Anthropic<'_> {
         let Facts { code, decision_id, client_ip, help } = self.facts();
         let details = AnthropicDetails { error_code: code, client_ip, help };
-        let error = AnthropicError { r#type: self.refusal.anthropic, message: self.message(), details };
+        let error = AnthropicError { r#type: self.status.anthropic, message: self.message(), details };
         Anthropic { r#type: "error", error, request_id: decision_id }
     }
 
     fn google(&self) -> Google<'_> {
         let Facts { code, decision_id, client_ip, help } = self.facts();
         let metadata = Metadata { code, decision_id: decision_id.clone(), client_ip };
-        // The convention for this field: upper case, unique within the domain.
+        // AIP-193: upper case, unique within the domain.
         let reason = code.to_ascii_uppercase();
         let details = [
             Some(GoogleDetail::ErrorInfo { reason, domain: "key-ip-sentinel", metadata }),
             Some(GoogleDetail::RequestInfo { request_id: decision_id }),
-            self.refusal.retry_after.map(|seconds| GoogleDetail::RetryInfo { retry_delay: format!("{seconds}s") }),
+            self.retry_after.map(|seconds| GoogleDetail::RetryInfo { retry_delay: format!("{seconds}s") }),
             help.map(|Help { text, url }| GoogleDetail::Help {
                 links: [Link { description: text.as_deref(), url: url.as_deref() }],
             }),
         ];
         let error = GoogleError {
-            code: self.refusal.status,
+            code: self.status.status,
             message: self.message(),
-            status: self.refusal.google,
+            status: self.status.google,
             details: details.into_iter().flatten().collect(),
         };
         Google { error }
@@ -143,13 +145,13 @@ impl Problem<'_> {
         }
     }
 
-    /// What happened, and what to do about it.
+    /// What happened, and the operator's help.
     fn advice(&self) -> String {
         let parts = [Some(self.detail), self.help.text.as_deref(), self.help.url.as_deref()];
         parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
-    /// The same with all facts, for SDKs that show nothing but a message.
+    /// The advice with all facts, for SDKs that show only a message.
     fn message(&self) -> String {
         let mut message = self.advice();
         let _ = write!(message, " ({}", self.reason);
@@ -161,7 +163,7 @@ impl Problem<'_> {
     }
 }
 
-/// The members that every dialect has somewhere.
+/// The members that every dialect has.
 #[derive(Serialize)]
 struct Facts<'a> {
     code: &'static str,
@@ -192,7 +194,7 @@ struct OpenAi<'a> {
 struct OpenAiError<'a> {
     message: String,
     r#type: &'static str,
-    /// `null`: no parameter of the request is at fault.
+    /// `null`: the fault is not in a parameter of the request.
     param: (),
     #[serde(flatten)]
     facts: Facts<'a>,
@@ -234,7 +236,7 @@ struct GoogleError<'a> {
     details: Vec<GoogleDetail<'a>>,
 }
 
-/// `google.rpc.*` as protobuf's JSON.
+/// `google.rpc.*` in protobuf's JSON encoding.
 #[derive(Serialize)]
 #[serde(tag = "@type", rename_all_fields = "camelCase")]
 enum GoogleDetail<'a> {
@@ -248,7 +250,7 @@ enum GoogleDetail<'a> {
     Help { links: [Link<'a>; 1] },
 }
 
-/// A map of texts in Google's own schema.
+/// `google.rpc.ErrorInfo.metadata`, a map of texts.
 #[derive(Serialize)]
 struct Metadata {
     code: &'static str,

@@ -1,7 +1,7 @@
-//! The only maker of `CheckResponse`.
+//! The only file that makes a `CheckResponse`.
 //!
-//! An empty message, a zero `status.code`, or a gRPC error under `failure_mode_allow` all mean *allow* to Envoy, so
-//! nothing outside this file may build one: an allow needs a [`Permit`], everything else carries a non-zero status.
+//! To Envoy, an empty message, a zero `status.code`, and a gRPC error under `failure_mode_allow` all mean *allow*. So
+//! only this file makes a response: an allow needs a [`Permit`], and every other response has a non-zero status.
 
 use envoy_types::pb::{
     envoy::{
@@ -17,7 +17,7 @@ use envoy_types::pb::{
 
 use super::{
     context::CheckContext,
-    problem::{Problem, Refusal},
+    problem::{DenialStatus, Problem},
 };
 use crate::{
     credential::Dialect,
@@ -26,10 +26,10 @@ use crate::{
     settings::Help,
 };
 
-/// Request headers that only Sentinel may set. This version sets none; a client's own never reach the upstream.
+/// Request headers that only Sentinel may set. This version does not set them, and removes a client's.
 const OWNED: [&str; 1] = ["x-sentinel-key-id"];
 
-/// Envoy's answer for `decision`.
+/// The response for `decision`.
 pub(super) fn response(decision: &Decision, context: &CheckContext<'_>, help: &Help) -> CheckResponse {
     match decision {
         Decision::Allow(permit) => allowed(permit, context),
@@ -38,7 +38,7 @@ pub(super) fn response(decision: &Decision, context: &CheckContext<'_>, help: &H
 }
 
 fn allowed(permit: &Permit, context: &CheckContext<'_>) -> CheckResponse {
-    // Removed whether or not the request has them: with `allowed_headers` Envoy may not have shown them to us.
+    // Removed even if the Check does not have them: `allowed_headers` may have removed them from the Check only.
     let unread = context.profile.unread.iter().map(|&name| name.to_owned());
     CheckResponse {
         status: Some(Status { code: 0, ..Status::default() }),
@@ -55,44 +55,46 @@ fn allowed(permit: &Permit, context: &CheckContext<'_>) -> CheckResponse {
 
 fn denied(denial: &Denial, context: &CheckContext<'_>, help: &Help) -> CheckResponse {
     let (reason, dialect) = (denial.reason, context.profile.dialect);
-    let refusal = Refusal::of(status(reason));
+    let status = DenialStatus::of(status(reason));
+    // Rounded up, because a retry that is a moment too early is denied again.
+    let known = denial.retry_after.map(|wait| (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1));
+    let retry_after = known.or(status.retry_after);
     let problem = Problem {
-        refusal,
+        status,
+        retry_after,
         reason,
         detail: detail(reason),
         decision_id: context.request.decision_id,
         client_ip: context.request.ip.map(ClientIp::ip),
         help,
     };
-    let (body, media_type) = problem.told_in(dialect);
+    let (body, media_type) = problem.render(dialect);
     let mut headers = vec![header("content-type", media_type), header("cache-control", "no-store")];
-    if refusal.status == 401 {
+    if status.status == 401 {
         headers.push(header("www-authenticate", &challenge(reason, dialect)));
     }
-    // Rounded up: who comes a moment too early is refused again.
-    let known = denial.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
-    if let Some(seconds) = known.or(refusal.retry_after) {
-        headers.push(header("retry-after", &seconds.max(1).to_string()));
+    if let Some(seconds) = retry_after {
+        headers.push(header("retry-after", &seconds.to_string()));
     }
     if dialect == Dialect::Anthropic {
-        // Its SDKs read the request's id here and nowhere else.
+        // Anthropic's SDKs read the request id only from this header.
         headers.push(header("request-id", &context.request.decision_id.to_string()));
     }
     CheckResponse {
-        status: Some(Status { code: refusal.grpc_code, message: reason.as_str().to_owned(), details: Vec::new() }),
+        status: Some(Status { code: status.grpc_code, message: reason.as_str().to_owned(), details: Vec::new() }),
         dynamic_metadata: Some(metadata("deny", reason, denial.key_id, context, false)),
         http_response: Some(HttpResponse::DeniedResponse(DeniedHttpResponse {
-            status: Some(HttpStatus { code: refusal.status }),
+            status: Some(HttpStatus { code: status.status }),
             headers,
             body,
         })),
     }
 }
 
-/// RFC 6750 §3: at least one parameter, and no error code when the request has no credentials at all.
+/// RFC 6750 §3: at least one parameter, and no error code if the request has no credentials.
 ///
-/// The realm says whose keys are meant, no more than the body's shape says already: a custom profile's name is its
-/// operator's.
+/// The realm is the dialect, which the body reveals anyway. The profile's name would reveal an operator's own name for
+/// a custom profile.
 fn challenge(reason: Reason, dialect: Dialect) -> String {
     let realm = match dialect {
         Dialect::Generic => "api",
@@ -118,7 +120,7 @@ fn status(reason: Reason) -> i32 {
         Reason::StoreUnavailable
         | Reason::DeadlineExceeded
         | Reason::CallerRejected
-        // The engine does not deny for these; if it ever did, a 503 would still be a denial.
+        // The engine never denies for these reasons; 503 would still deny.
         | Reason::Bound
         | Reason::FirstUse
         | Reason::NetworkAdded
@@ -129,25 +131,27 @@ fn status(reason: Reason) -> i32 {
 
 fn detail(reason: Reason) -> &'static str {
     match reason {
-        Reason::ConflictingKeys => "The request shows more than one API key, or shows one twice. Send exactly one.",
-        Reason::MalformedRequest => "The request could not be judged.",
+        Reason::ConflictingKeys => {
+            "The request contains more than one API key, or contains the same one twice. Send exactly one."
+        }
+        Reason::MalformedRequest => "The gateway sent a request that cannot be checked. Contact the operator.",
         Reason::NoKey => "The request has no API key.",
         Reason::MalformedKey => "The request's credentials are not an API key of this service.",
         Reason::IpMismatch => "This API key belongs to another network and does not work from this address.",
         Reason::KeyBanned => "This API key is banned.",
-        Reason::UnclaimableNetwork => "This API key has no owner yet, and an address like this one cannot become it.",
-        Reason::ClientIpUnknown => "The client's address could not be established.",
+        Reason::UnclaimableNetwork => "This API key has no owner, and this address cannot own keys.",
+        Reason::ClientIpUnknown => "The client's address could not be determined.",
         Reason::NotClaimed => "This API key is reserved until an operator gives it a network.",
-        Reason::ClaimLimited => "Too many new API keys were used from this network lately. Try again later.",
+        Reason::ClaimLimited => "Too many new API keys were used from this network recently. Try again later.",
         Reason::StoreUnavailable | Reason::DeadlineExceeded => "The API key could not be checked in time. Try again.",
-        Reason::CallerRejected => "The gateway is not known to the service that checks API keys.",
+        Reason::CallerRejected => "The gateway could not authenticate to the service that checks API keys.",
         Reason::Bound | Reason::FirstUse | Reason::NetworkAdded | Reason::FailsafeOpen | Reason::ModeOff => {
             "The request is allowed."
         }
     }
 }
 
-/// Namespace `envoy.filters.http.ext_authz`. Fields that say nothing are absent.
+/// Dynamic metadata, in the namespace `envoy.filters.http.ext_authz`. Empty fields are absent.
 fn metadata(
     decision: &str,
     reason: Reason,
@@ -167,8 +171,8 @@ fn metadata(
     Struct { fields: fields.into_iter().chain(key_id).chain(would_deny).collect() }
 }
 
-/// Overwrites whatever is there. Envoy 1.40 reads the deprecated `append` in one place and `append_action` in
-/// another, so both are set.
+/// Overwrites an existing header. Envoy 1.40 reads the deprecated `append` in one place and `append_action` in another,
+/// so both are set.
 #[allow(deprecated)]
 fn header(name: &str, value: &str) -> HeaderValueOption {
     HeaderValueOption {
@@ -176,5 +180,41 @@ fn header(name: &str, value: &str) -> HeaderValueOption {
         append: Some(BoolValue { value: false }),
         append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
         ..HeaderValueOption::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        credential::Profile,
+        domain::{Missing, Mode, event::DecisionId},
+        engine::Request,
+    };
+
+    /// Google's `RetryInfo` was always `1s`.
+    #[test]
+    fn the_retry_delay_in_a_google_body_is_that_of_the_retry_after_header() {
+        let profile = Profile::by_name("gemini").unwrap();
+        let (ip, missing, mode) = ("203.0.113.7".parse().ok(), Missing::Deny, Mode::Enforce);
+        let request = Request { ip, key: Ok(None), missing, mode, decision_id: DecisionId(7) };
+        let context = CheckContext { request, profile: &profile, lookalikes: Vec::new() };
+        for (reason, wait, seconds) in [
+            (Reason::ClaimLimited, Some(Duration::from_millis(6100)), "7"),
+            (Reason::ClaimLimited, Some(Duration::ZERO), "1"),
+            (Reason::StoreUnavailable, None, "1"),
+        ] {
+            let denial = Denial { reason, key_id: None, retry_after: wait };
+            let response = response(&Decision::Deny(denial), &context, &Help::default());
+            let Some(HttpResponse::DeniedResponse(denied)) = response.http_response else { panic!("not a denial") };
+            let headers = denied.headers.iter().filter_map(|option| option.header.as_ref());
+            let retry_after: Vec<_> =
+                headers.filter(|header| header.key == "retry-after").map(|header| header.value.as_str()).collect();
+            assert_eq!(retry_after, [seconds]);
+            let body: serde_json::Value = serde_json::from_str(&denied.body).unwrap();
+            assert_eq!(body["error"]["details"][2]["retryDelay"], format!("{seconds}s"));
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! The transport of `envoy.service.auth.v3.Authorization/Check`, down to the frame's bytes.
+//! The transport of `envoy.service.auth.v3.Authorization/Check`.
 //!
-//! tonic's generated server would decode before the handler and answer a bad or over-long message with a gRPC status,
-//! which Envoy treats as *our failure* and which `failure_mode_allow` turns into an allow. So the codec hands over
-//! bytes, and the call is served as a client stream: on the wire that is the same as a unary call, but the handler
-//! itself receives the framing errors and answers them in-protocol.
+//! tonic's generated server decodes before the handler runs, and answers an invalid or too long message with a gRPC
+//! status. Envoy treats that as a failure of this service, which `failure_mode_allow` turns into an allow. So the codec
+//! returns bytes, and the call is served as a client stream: that is the same on the wire as a unary call, but the
+//! handler receives the framing errors and answers them with a `CheckResponse`.
 
 use std::{
     convert::Infallible,
@@ -24,11 +24,11 @@ use tonic::{
 
 use super::{authorization::Authorization, call::Call};
 
-/// The longest Check message that is read, in bytes. Envoy's own limit for request headers is 60 KiB by default and
-/// 8 MiB at most (`max_request_headers_kb`); a longer message carries a request body, which nothing here reads.
+/// The longest Check message that is read, in bytes. Envoy limits request headers to 60 KiB by default and 8 MiB at
+/// most (`max_request_headers_kb`); a longer message contains a request body, which this service does not read.
 const MAX_MESSAGE: usize = 8 << 20;
 
-/// The service's full name, for health checks too.
+/// The full name of the service, also for health checks.
 pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -61,9 +61,10 @@ impl tower::Service<http::Request<Body>> for Server {
         let authorization = Arc::clone(&self.0);
         Box::pin(async move {
             if request.uri().path() != CHECK {
-                return Ok(Status::unimplemented("this service has one method, Check").into_http());
+                return Ok(Status::unimplemented("this service has only the method Check").into_http());
             }
-            // tonic refuses a compressed call with a gRPC status; without the header its frame is one that cannot be decoded.
+            // tonic would answer a compressed call with a gRPC status. Without the header, the handler receives a frame
+            // that it cannot decode, and denies.
             request.headers_mut().remove("grpc-encoding");
             let mut grpc = Grpc::new(FrameCodec).apply_max_message_size_config(Some(MAX_MESSAGE), None);
             Ok(grpc.client_streaming(Check(authorization), request).await)
@@ -81,8 +82,7 @@ impl ClientStreamingService<Bytes> for Check {
         let authorization = Arc::clone(&self.0);
         Box::pin(async move {
             let (metadata, _, mut messages) = request.into_parts();
-            // No message, a broken frame, an over-long one and a second one are all the same to the handler: nothing to
-            // decode.
+            // `None` for no message, an invalid frame, a too long one, and a second message.
             let frame = async move {
                 let frame = messages.message().await.ok().flatten()?;
                 matches!(messages.message().await, Ok(None)).then_some(frame)

@@ -1,21 +1,21 @@
-//! Rules about addresses: which networks may come at all, with or without a key.
+//! The address policy: which networks may send requests, with or without a key.
 //!
-//! This version has no such rules, so every verdict is [`Verdict::Pass`]. The decision already orders both phases: the
-//! address before the credentials are read, and, once the key is known, the rules that depend on it. Pure.
+//! This version has no such rules, so every verdict is [`Verdict::Pass`]. The decision already applies both phases: the
+//! rules for the address alone, and, once the key is known, the rules that depend on the key. Pure.
 
 use crate::domain::{ClientIp, KeyFacts, Reason};
 
-/// What the rules say of a request.
+/// The policy's verdict on a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
-    /// No rule denies it.
+    /// The policy does not deny the request.
     #[default]
     Pass,
-    /// A rule denies it, whatever its key.
+    /// A rule denies the request.
     Deny(Reason),
 }
 
-/// All rules in force. Immutable: a change makes a new set.
+/// The rules in force. Immutable: a change makes a new set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicySet;
 
@@ -25,7 +25,7 @@ impl PolicySet {
         Verdict::Pass
     }
 
-    /// Phase 2: by the address and what is known of the key.
+    /// Phase 2: by the address and the facts about the key.
     pub fn key(&self, _ip: ClientIp, _facts: &KeyFacts) -> Verdict {
         Verdict::Pass
     }

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tonic::{Code, Response};
 
 use crate::{
-    Client, KEY, OWNER, Sentinel, THIEF, ask, audit, by_key, client_of,
+    ATTACKER, Client, KEY, OWNER, Sentinel, ask, audit, by_key, client_of,
     common::{database::Database, eventually, sentinel},
     decide, id_of, my_uid, slow_down, unbind,
 };
@@ -33,7 +33,7 @@ async fn each_binds(sentinel: &Sentinel, api: &mut Client, key: &str) -> Option<
     assert_eq!(decide(sentinel, key, OWNER).await, "ip_mismatch");
 
     binds(api.unbind(unbind(key, Some(Mode::Open(true)))).await.unwrap())?;
-    assert_eq!(decide(sentinel, key, THIEF).await, "first_use");
+    assert_eq!(decide(sentinel, key, ATTACKER).await, "first_use");
     assert_eq!(decide(sentinel, key, OWNER).await, "ip_mismatch");
     Some(())
 }
@@ -58,7 +58,7 @@ async fn a_change_tells_what_was_what_is_and_who_was_refused() {
     let sentinel = sentinel().start().await;
     let mut api = client_of(&sentinel).await;
     decide(&sentinel, KEY, OWNER).await;
-    for from in [THIEF, "2001:db8:0:1::7", THIEF] {
+    for from in [ATTACKER, "2001:db8:0:1::7", ATTACKER] {
         assert_eq!(decide(&sentinel, KEY, from).await, "ip_mismatch");
     }
     eventually("the denials are in the audit", async || {

@@ -7,7 +7,7 @@ use key_ip_sentinel::{
 use serde_json::{Value, json};
 
 use crate::{
-    KEY, LATE, OWNER, Sentinel, THIEF, ago, append, ask, ask_of, bind, change,
+    ATTACKER, KEY, LATE, OWNER, Sentinel, ago, append, ask, ask_of, bind, change,
     common::{PEPPER, eventually, sentinel},
     crafted, decide, denied, hours, id_of, json, my_uid,
     run::Seen,
@@ -25,7 +25,7 @@ fn two() -> Fingerprint {
     Fingerprint { hint: None, ..crafted(0xffff_ffff_0000_0000_0000_0000_0000_0002) }
 }
 
-/// So many half hours ago: no age or term that is shown in hours changes while a test runs. Minutes do.
+/// `n` half hours ago: ages and durations in hours do not change while a test runs, those in minutes do.
 fn half_hours(count: u64) -> Timestamp {
     ago(hours(count) / 2)
 }
@@ -167,17 +167,17 @@ async fn each_command_binds_before_it_ends() {
     let sentinel = sentinel().start().await;
     assert_eq!(decide(&sentinel, KEY, OWNER).await, "first_use");
     let key = ["--key-file", "-"];
-    for (command, owner, thief) in [
+    for (command, owner, attacker) in [
         (&["ban"][..], "key_banned", "key_banned"),
         (&["unban"], "bound", "ip_mismatch"),
         (&["unbind"], "not_claimed", "not_claimed"),
-        (&["unbind", "--to", THIEF], "ip_mismatch", "bound"),
+        (&["unbind", "--to", ATTACKER], "ip_mismatch", "bound"),
         (&["unbind", "--open"], "first_use", "ip_mismatch"),
     ] {
         let seen = ask(&sentinel, &[command, &key].concat());
         assert_eq!(seen.code, 0, "{command:?}: {seen:?}");
         assert_eq!(decide(&sentinel, KEY, OWNER).await, owner, "{command:?}");
-        assert_eq!(decide(&sentinel, KEY, THIEF).await, thief, "{command:?}");
+        assert_eq!(decide(&sentinel, KEY, ATTACKER).await, attacker, "{command:?}");
     }
 }
 
@@ -192,7 +192,7 @@ async fn each_is_in_effect(sentinel: &Sentinel, key: &str, peppers: &[String]) -
     decide(sentinel, &format!("{key}-observed"), OWNER).await;
     ask(&["bindings", "promote", "--yes"])?;
     ask(&[&["bindings", "claim", OWNER][..], &by_key].concat())?;
-    ask(&[&["bindings", "set", THIEF][..], &by_key].concat())?;
+    ask(&[&["bindings", "set", ATTACKER][..], &by_key].concat())?;
     ask(&[&["bindings", "note", "a note"][..], &by_key].concat())?;
     ask(&[&["ban"], &by_key[..]].concat())?;
     ask(&[&["unban"], &by_key[..]].concat())?;
@@ -232,8 +232,8 @@ async fn a_key_by_file_is_read_by_the_profile_that_is_named() {
     let by_file =
         |command: &[&str], profile: &[&str]| ask(&sentinel, &[command, &["--key-file", file], profile].concat());
     let refused = [
-        (&[][..], "--key-file: the profile openai accepts no such key; see --profile"),
-        (&["--profile", "anthropic"], "--key-file: the profile anthropic accepts no such key; see --profile"),
+        (&[][..], "--key-file: not a key of profile openai; see --profile"),
+        (&["--profile", "anthropic"], "--key-file: not a key of profile anthropic; see --profile"),
         (&["--profile", "one-api"], "credentials.route_profiles, which are openai, generic, anthropic"),
         (&["--profile", "Generic"], "--profile: is neither"),
     ];

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    KEY, OWNER, Seen, THIEF, ask,
+    ATTACKER, KEY, OWNER, Seen, ask,
     common::{eventually, sentinel},
     decide, id_of, json, says,
 };
@@ -15,7 +15,7 @@ const MISS: &str = "no record begins with that decision: denials of one key, net
 async fn a_decision_finds_its_record_and_a_miss_says_how_to_search() {
     let sentinel = sentinel().start().await;
     assert_eq!(decide(&sentinel, KEY, OWNER).await, "first_use");
-    let denied = sentinel.check().key(KEY).from(THIEF).send().await;
+    let denied = sentinel.check().key(KEY).from(ATTACKER).send().await;
     let id = denied.decision_id().to_owned();
     let list = ["audit", "list", "--decision", &id];
     let seen = eventually("the denial is recorded", async || {

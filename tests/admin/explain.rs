@@ -1,4 +1,4 @@
-//! `explain`: the verdict of a real Check, without its traces.
+//! `explain`: the verdict of a real Check, without its side effects.
 
 use key_ip_sentinel::{
     admin::api::{ExplainRequest, ExplainResponse, Metadata},
@@ -8,7 +8,7 @@ use serde_json::Value;
 use tonic::Code;
 
 use crate::{
-    Client, KEY, OWNER, THIEF, ago, audit, bind, change, client_of,
+    ATTACKER, Client, KEY, OWNER, ago, audit, bind, change, client_of,
     common::{Sentinel, eventually, sentinel},
     decide, fingerprint, hours, id_of,
     run::{Seen, run},
@@ -46,7 +46,7 @@ async fn traces(sentinel: &Sentinel) -> [i64; 3] {
 }
 
 #[tokio::test]
-async fn every_verdict_is_that_of_a_check_and_leaves_no_trace() {
+async fn every_verdict_is_that_of_a_check_without_side_effects() {
     let [banned, reserved, unclaimed, refused] =
         ["banned", "reserved", "unclaimed", "refused"].map(|name| format!("sk-{name}-0123456789abcdef"));
     let sentinel = seeded(async |store| {
@@ -60,7 +60,7 @@ async fn every_verdict_is_that_of_a_check_and_leaves_no_trace() {
     let [bindings, bans, records] = traces(&sentinel).await;
     let cases = [
         (KEY, OWNER, "bound", true),
-        (KEY, THIEF, "ip_mismatch", false),
+        (KEY, ATTACKER, "ip_mismatch", false),
         (&banned, OWNER, "key_banned", false),
         (&reserved, OWNER, "not_claimed", false),
         (&refused, "169.254.0.1", "unclaimable_network", false),
@@ -75,7 +75,7 @@ async fn every_verdict_is_that_of_a_check_and_leaves_no_trace() {
     assert_eq!((answer.would_own.as_str(), answer.looked_up), ("2001:db8::/64", true));
     assert!(answer.key.is_some_and(|key| key.key_id == id_of(&unclaimed) && key.binding.is_none()));
     assert!(audit(&mut api, "first_use").await.iter().all(|record| record.key_id != id_of(&unclaimed)));
-    assert_eq!(decide(&sentinel, &unclaimed, "2001:db8::8").await, "first_use", "nobody had claimed it");
+    assert_eq!(decide(&sentinel, &unclaimed, "2001:db8::8").await, "first_use", "explain did not claim it");
     // The audit writes in the order of what happened: once this denial is there, so is what the explained ones left.
     assert_eq!(decide(&sentinel, KEY, "192.0.2.99").await, "ip_mismatch");
     let seen = eventually("a later denial is in the audit", async || {
@@ -86,14 +86,14 @@ async fn every_verdict_is_that_of_a_check_and_leaves_no_trace() {
     let expected = [bindings + 1, bans, records + 2];
     assert_eq!(seen.await, expected, "the first use and the later denial, and nothing of the explained");
     for (key, peer, reason, _) in cases.into_iter().filter(|(_, _, reason, _)| *reason != "first_use") {
-        assert_eq!(decide(&sentinel, key, peer).await, reason, "what was explained is what a Check is told");
+        assert_eq!(decide(&sentinel, key, peer).await, reason, "explain and Check agree");
     }
     let log = sentinel.log();
     assert!(!log.contains(&unclaimed) && !log.contains(KEY), "{log}");
 }
 
 #[tokio::test]
-async fn what_has_no_single_key_or_no_key_is_explained_by_its_carriers() {
+async fn the_carriers_explain_a_request_without_exactly_one_key() {
     let home = sentinel().set("credentials.profile", "\"new-api\"").set("credentials.route_profiles", "[\"one-api\"]");
     let sentinel = home.start().await;
     let (k, l) = ("k".repeat(48), "l".repeat(48));
@@ -153,7 +153,7 @@ async fn what_has_no_single_key_or_no_key_is_explained_by_its_carriers() {
 }
 
 #[tokio::test]
-async fn the_address_says_where_it_was_found_or_why_not() {
+async fn the_address_says_where_it_was_found_or_why_it_is_unknown() {
     let home = sentinel().set("client_ip.source", "\"metadata\"").set("client_ip.trusted_proxies", "[\"10.0.0.0/24\"]");
     let sentinel = home.start().await;
     let mut api = client_of(&sentinel).await;
@@ -170,11 +170,11 @@ async fn the_address_says_where_it_was_found_or_why_not() {
     assert_eq!((reason.as_str(), address.as_str(), written.as_str()), ("first_use", OWNER, "::ffff:203.0.113.7"));
     assert_eq!(how, "the metadata x-client-ip");
     for (entries, why) in [
-        (&[][..], "x-peer-ip is not there exactly once"),
-        (&[(peer, "10.0.0.2")], "x-client-ip is not there exactly once"),
-        (&[(client, OWNER), (client, OWNER), (peer, "10.0.0.2")], "x-client-ip is not there exactly once"),
-        (&[(client, OWNER), (peer, THIEF)], "not in client_ip.trusted_proxies"),
-        (&[(client, "10.0.0.3"), (peer, "10.0.0.2")], "did not say for whom"),
+        (&[][..], "x-peer-ip must appear exactly once"),
+        (&[(peer, "10.0.0.2")], "x-client-ip must appear exactly once"),
+        (&[(client, OWNER), (client, OWNER), (peer, "10.0.0.2")], "x-client-ip must appear exactly once"),
+        (&[(client, OWNER), (peer, ATTACKER)], "not in client_ip.trusted_proxies"),
+        (&[(client, "10.0.0.3"), (peer, "10.0.0.2")], "the proxy named no client"),
     ] {
         let (reason, address, _, how) = ask(entries).await;
         assert_eq!((reason.as_str(), address.as_str()), ("client_ip_unknown", ""), "{entries:?}");
@@ -194,9 +194,9 @@ async fn a_hop_is_counted_from_the_right() {
     };
     for (peer, chain, client, how) in [
         ("10.0.0.2", "6.6.6.6, 203.0.113.7:4711, 10.0.0.3", Some(OWNER), "entry 2 of x-forwarded-for"),
-        (THIEF, "203.0.113.7", Some(THIEF), "so x-forwarded-for is not read"),
-        ("10.0.0.2", "203.0.113.7, nobody", None, "entry 1 of x-forwarded-for"),
-        ("10.0.0.2", "10.0.0.3", None, "x-forwarded-for ends"),
+        (ATTACKER, "203.0.113.7", Some(ATTACKER), "so x-forwarded-for is not read"),
+        ("10.0.0.2", "203.0.113.7, unknown", None, "entry 1 of x-forwarded-for"),
+        ("10.0.0.2", "10.0.0.3", None, "every address in x-forwarded-for"),
     ] {
         let address = ask(peer, chain)["address"].take();
         assert_eq!(address["client"].as_str(), client, "{chain}");
@@ -241,8 +241,8 @@ async fn what_cannot_be_explained_names_its_place() {
         (&[][..], broken.as_bytes(), "head: line 3: has no colon"),
         (&[], b"", "head: line 1: is empty"),
         (&[], &long, "head: is longer than 64 KiB"),
-        (&["--profile", OTHER], &good, "profile: a route that names it is malformed_request"),
-        (&["--metadata", "x-forwarded-for=1.2.3.4"], &good, "metadata: no such entry is read"),
+        (&["--profile", OTHER], &good, "profile: is not configured, so a request on a route"),
+        (&["--metadata", "x-forwarded-for=1.2.3.4"], &good, "metadata: only x-client-ip and x-peer-ip are read"),
     ] {
         let seen = command(&sentinel, &[&["--peer", OWNER], args].concat(), head);
         assert_eq!((seen.code, seen.out.as_str(), seen.err.lines().count()), (2, "", 1), "{seen:?}");
@@ -259,10 +259,10 @@ async fn what_cannot_be_explained_names_its_place() {
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
         assert!(!format!("{shown}{status:?}").contains("sk-"), "{status:?}");
     }
-    // A pipe has no address, which a Check is told before anything of its key.
+    // A pipe has no address, which takes precedence over the key.
     for key in [KEY, "short"] {
         assert_eq!(explain(&mut api, &head(key), "").await.reason, "client_ip_unknown");
     }
-    let nobody = run(&["explain", "--peer", OWNER, "--admin", "unix:/nonexistent/admin.sock"], &good);
-    assert_eq!(nobody.code, 3, "{nobody:?}");
+    let unreachable = run(&["explain", "--peer", OWNER, "--admin", "unix:/nonexistent/admin.sock"], &good);
+    assert_eq!(unreachable.code, 3, "{unreachable:?}");
 }

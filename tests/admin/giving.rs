@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    KEY, OWNER, THIEF, ago, ask, audit, bind, client_of, common::sentinel, decide, fingerprint, hours, id_of, json,
+    ATTACKER, KEY, OWNER, ago, ask, audit, bind, client_of, common::sentinel, decide, fingerprint, hours, id_of, json,
     observe, run::Seen, says, seeded,
 };
 
@@ -22,14 +22,14 @@ async fn set_gives_a_key_exactly_these_networks() {
              now     pinned, 198.51.100.9/32, 2001:db8:1::/48\nUndo: sentinel undo 2\n"
         )
     );
-    for (from, reason) in [(THIEF, "bound"), ("2001:db8:1:9::9", "bound"), (OWNER, "ip_mismatch")] {
+    for (from, reason) in [(ATTACKER, "bound"), ("2001:db8:1:9::9", "bound"), (OWNER, "ip_mismatch")] {
         assert_eq!(decide(&sentinel, KEY, from).await, reason, "{from}");
     }
     let document = json(&sentinel, &["bindings", "set", &id, "0.0.0.0/0", "::/0"]);
     assert_eq!(document["key"]["binding"]["networks"], json!(["0.0.0.0/0", "::/0"]));
     assert_eq!((&document["record"], &document["undo"]), (&json!(3), &json!("sentinel undo 3")));
     assert_eq!(document["detail"], "networks 198.51.100.9/32, 2001:db8:1::/48 -> 0.0.0.0/0, ::/0");
-    for from in [OWNER, THIEF, "2001:db8:9::9"] {
+    for from in [OWNER, ATTACKER, "2001:db8:9::9"] {
         assert_eq!(decide(&sentinel, KEY, from).await, "bound", "the key roams: {from}");
     }
     says(&sentinel, &["bindings", "set", &id, "--reserve", "--yes"]);
@@ -42,11 +42,11 @@ async fn a_key_never_seen_is_given_its_networks_and_nobody_else_is_first() {
     let id = id_of(KEY);
     let given = says(&sentinel, &["bindings", "claim", "--key-file", "-", OWNER]);
     assert!(given.starts_with(&format!("{id} belongs to 203.0.113.7/32.\n  before  none\n")), "{given}");
-    assert_eq!(decide(&sentinel, KEY, THIEF).await, "ip_mismatch");
+    assert_eq!(decide(&sentinel, KEY, ATTACKER).await, "ip_mismatch");
     assert_eq!(decide(&sentinel, KEY, OWNER).await, "bound");
-    let again = ask(&sentinel, &["bindings", "claim", "--key-file", "-", THIEF]);
+    let again = ask(&sentinel, &["bindings", "claim", "--key-file", "-", ATTACKER]);
     refused(&again, 1, &format!("{id} already has a binding"));
-    assert_eq!(decide(&sentinel, KEY, THIEF).await, "ip_mismatch", "nothing was changed");
+    assert_eq!(decide(&sentinel, KEY, ATTACKER).await, "ip_mismatch", "nothing was changed");
     says(&sentinel, &["bindings", "set", "--key-file", "-", "10.0.0.0/8"]);
     assert_eq!(decide(&sentinel, KEY, "10.9.9.9").await, "bound");
     assert!(!sentinel.log().contains(KEY));
@@ -59,7 +59,7 @@ async fn what_is_no_network_or_no_key_is_refused_before_anything_is_asked() {
     let many: Vec<String> = (0..257).map(|number| format!("10.{}.{}.0/24", number / 256, number % 256)).collect();
     let mut too_many = vec!["bindings", "set", "--key-file", "-"];
     too_many.extend(many.iter().map(String::as_str));
-    refused(&ask(&sentinel, &too_many), 2, "networks: at most 256; a wider CIDR covers more");
+    refused(&ask(&sentinel, &too_many), 2, "networks: at most 256; use a wider CIDR");
     let host_bits = "<CIDR>...: 10.0.0.1/8 has host bits set; did you mean 10.0.0.0/8?; --help shows how";
     let none = "<CIDR>...: name at least one network, or --reserve the key; --help shows how";
     let both = "--reserve: a reserved key has no networks; leave one of them out; --help shows how";
@@ -122,7 +122,7 @@ async fn a_note_is_written_shown_and_removed() {
 
     refused(&ask(&sentinel, &["bindings", "note", &id, &"x".repeat(201)]), 2, "text: must have at most 200 characters");
     refused(&ask(&sentinel, &["bindings", "note", &id, "a\u{1b}[2Jb"]), 2, "text: must not contain control characters");
-    refused(&ask(&sentinel, &["bindings", "note", &id, ""]), 2, "text: is empty; remove takes the note away");
+    refused(&ask(&sentinel, &["bindings", "note", &id, ""]), 2, "text: is empty; use remove to remove the note");
     let unseen = ask(&sentinel, &["bindings", "note", "ffffffff", "x"]);
     refused(&unseen, 1, "no such key; `sentinel bindings list` shows the keys");
 }
@@ -144,7 +144,7 @@ async fn a_ban_ends_at_the_very_moment_that_was_asked_for() {
     let past = ask(&sentinel, &["ban", "--key-file", "-", "--until", "2020-01-01T00:00:00Z"]);
     refused(&past, 2, "until_ms: must be in the future");
     let far = ask(&sentinel, &["ban", "--key-file", "-", "--until", "2300-01-01T00:00:00Z"]);
-    refused(&far, 2, "until_ms: must be within 100 years");
+    refused(&far, 2, "until_ms: must be at most 100 years from now");
     let both = ask(&sentinel, &["ban", "--key-file", "-", "--until", "2099-12-01T08:00:00Z", "--for", "2h"]);
     assert!(both.code == 2 && both.err.contains("cannot be used together"), "{both:?}");
     assert_eq!(
@@ -157,7 +157,7 @@ async fn a_ban_ends_at_the_very_moment_that_was_asked_for() {
 async fn show_tells_everything_that_is_known_of_a_key() {
     let sentinel = seeded(async |store| {
         observe(store, fingerprint(KEY), OWNER, ago(hours(3))).await;
-        observe(store, fingerprint(KEY), THIEF, ago(hours(2))).await;
+        observe(store, fingerprint(KEY), ATTACKER, ago(hours(2))).await;
         crate::append(store, vec![crate::denied(&fingerprint(KEY), 7, ago(hours(3) / 2))]).await;
     })
     .await;

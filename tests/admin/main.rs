@@ -45,7 +45,7 @@ use tonic::transport::{Channel, Endpoint};
 
 const KEY: &str = "sk-live-0123456789abcdef";
 const OWNER: &str = "203.0.113.7";
-const THIEF: &str = "198.51.100.9";
+const ATTACKER: &str = "198.51.100.9";
 /// The one batch of audit records that a test's store begins with.
 const BATCH: BatchId = BatchId { spool: SpoolId(7), number: 1 };
 
@@ -53,7 +53,7 @@ fn hours(count: u64) -> Duration {
     Duration::from_hours(count)
 }
 
-/// So long before these tests began, to the second.
+/// The time `time` before these tests began, to the second.
 fn ago(time: Duration) -> Timestamp {
     #[allow(clippy::disallowed_methods, reason = "SQLite's clock, which is the store's, is this machine's")]
     static BEGUN: LazyLock<Duration> =
@@ -118,7 +118,7 @@ async fn observe(store: &dyn Store, key: Fingerprint, from: &str, now: Timestamp
     assert!(matches!(store.claim(claim).await, Ok(Claimed::Noted(_))), "{from}");
 }
 
-/// Has each audit record of this kind take so many milliseconds, or thereabouts. A disk could be as slow.
+/// Delays each audit record of this kind by about `millis` milliseconds, like a slow disk.
 async fn slow_down(store: &Database, kind: &str, millis: u32) {
     let statements = match store {
         Database::Sqlite(_) => vec![format!(
@@ -148,13 +148,13 @@ async fn speed_up(store: &Database) {
     store.query(&format!("DROP TRIGGER slow{on}")).await;
 }
 
-/// So many denials of the thief, for [`Reason::IpMismatch`].
+/// `count` denials of the attacker, for [`Reason::IpMismatch`].
 fn denied(key: &Fingerprint, count: u64, at: Timestamp) -> Record {
     Record {
         kind: EventKind::Denied,
         reason: Some(Reason::IpMismatch),
         key_id: Some(key.digest.new_id()),
-        network: Some(THIEF.parse::<Network>().unwrap()),
+        network: Some(ATTACKER.parse::<Network>().unwrap()),
         count,
         first_at: at,
         last_at: at,

@@ -6,8 +6,8 @@ use key_ip_sentinel::store::Action;
 use serde_json::Value;
 
 use crate::{
-    KEY, OWNER, Sentinel, THIEF, ago, ask, bind, change, common::PEPPER, common::postgres::Postgres, common::sentinel,
-    decide, fingerprint, hours, id_of, json, observe, run, run::Seen, says, seeded, together,
+    ATTACKER, KEY, OWNER, Sentinel, ago, ask, bind, change, common::PEPPER, common::postgres::Postgres,
+    common::sentinel, decide, fingerprint, hours, id_of, json, observe, run, run::Seen, says, seeded, together,
 };
 
 const BANNED: &str = "sk-banned-0123456789abcdef";
@@ -18,7 +18,7 @@ fn key(number: usize) -> String {
     format!("sk-moved-{number:011}")
 }
 
-/// So many learned keys of the owner.
+/// This number of learned keys of the owner.
 async fn full(count: usize) -> Sentinel {
     seeded(async |store| {
         let keys: Vec<_> = (0..count).map(|number| fingerprint(&key(number))).collect();
@@ -40,14 +40,14 @@ fn learned(sentinel: &Sentinel) -> u64 {
     json(sentinel, &["status"])["learned"].as_u64().unwrap()
 }
 
-fn path(folder: &tempfile::TempDir, name: &str) -> (std::path::PathBuf, String) {
-    let path = folder.path().join(name);
+fn path(dir: &tempfile::TempDir, name: &str) -> (std::path::PathBuf, String) {
+    let path = dir.path().join(name);
     let text = path.to_str().unwrap().to_owned();
     (path, text)
 }
 
 #[tokio::test]
-async fn the_owner_passes_a_thief_is_refused_and_a_ban_holds_where_keys_were_imported() {
+async fn imported_keys_allow_the_owner_deny_an_attacker_and_keep_bans() {
     let from = seeded(async |store| {
         bind(store, fingerprint(KEY), OWNER, ago(hours(3))).await;
         change(store, &fingerprint(KEY), Action::Note(Some("the laptop".to_owned())), ago(hours(2))).await;
@@ -55,12 +55,12 @@ async fn the_owner_passes_a_thief_is_refused_and_a_ban_holds_where_keys_were_imp
         observe(store, fingerprint(SEEN), OWNER, ago(hours(1))).await;
     })
     .await;
-    let folder = tempfile::tempdir().unwrap();
-    let (file, name) = path(&folder, "keys.jsonl");
+    let dir = tempfile::tempdir().unwrap();
+    let (file, name) = path(&dir, "keys.jsonl");
     fs::write(&file, "what was there before").unwrap();
     assert_eq!(says(&from, &["bindings", "export", &name]), format!("Exported 3 keys to {name}.\n"));
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing unfinished stays");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing unfinished stays");
 
     let text = fs::read_to_string(&file).unwrap();
     for secret in [KEY, BANNED, SEEN, PEPPER] {
@@ -77,7 +77,7 @@ async fn the_owner_passes_a_thief_is_refused_and_a_ban_holds_where_keys_were_imp
     let to = sentinel().start().await;
     assert_eq!(says(&to, &["bindings", "import", &name]), "Imported 3 keys.\n");
     assert_eq!(decide(&to, KEY, OWNER).await, "bound");
-    assert_eq!(decide(&to, KEY, THIEF).await, "ip_mismatch");
+    assert_eq!(decide(&to, KEY, ATTACKER).await, "ip_mismatch");
     assert_eq!(decide(&to, BANNED, OWNER).await, "key_banned");
     assert_eq!(json(&to, &["bindings", "list", "--observed"])["keys"][0]["key_id"], id_of(SEEN));
     let records = json(&to, &["audit", "list", "--kind", "imported"])["records"].clone();
@@ -110,7 +110,7 @@ async fn what_one_store_wrote_another_writes_the_same() {
 #[tokio::test]
 async fn a_key_that_has_an_owner_stays_its_owners() {
     let file = exported(&full(3).await).await;
-    let to = seeded(async |store| bind(store, fingerprint(&key(1)), THIEF, ago(hours(1))).await).await;
+    let to = seeded(async |store| bind(store, fingerprint(&key(1)), ATTACKER, ago(hours(1))).await).await;
     let seen = import(&to, &file);
     assert_eq!((seen.code, seen.err.as_str()), (0, ""));
     assert_eq!(
@@ -120,13 +120,13 @@ async fn a_key_that_has_an_owner_stays_its_owners() {
             id_of(&key(1))
         )
     );
-    assert_eq!(decide(&to, &key(1), THIEF).await, "bound");
+    assert_eq!(decide(&to, &key(1), ATTACKER).await, "bound");
     assert_eq!(decide(&to, &key(1), OWNER).await, "ip_mismatch");
     assert_eq!(decide(&to, &key(2), OWNER).await, "bound");
 }
 
 #[tokio::test]
-async fn a_file_that_was_cut_is_said_and_the_whole_one_brings_the_rest() {
+async fn a_truncated_file_is_an_error_and_importing_the_whole_file_completes_it() {
     let file = exported(&full(700).await).await;
     let to = sentinel().start().await;
     let border = file.match_indices('\n').nth(600).unwrap().0 + 1;
@@ -140,16 +140,21 @@ async fn a_file_that_was_cut_is_said_and_the_whole_one_brings_the_rest() {
     }
     let lost = file.lines().enumerate().filter(|(nth, _)| *nth != 650).map(|(_, line)| format!("{line}\n"));
     let seen = import(&to, &lost.collect::<String>());
-    assert!(seen.code == 2 && seen.err.contains("line 701: keys: says 700, but 699 came"), "{seen:?}");
+    assert!(seen.code == 2 && seen.err.contains("line 701: keys: is 700, but the file has 699 keys"), "{seen:?}");
     let seen = import(&to, file.trim_end());
     assert_eq!((seen.code, seen.out.as_str()), (0, "Imported 1 key; 699 were already stored.\n"));
     let twice = import(&to, &format!("{file}{file}"));
     assert!(twice.code == 2 && twice.err.contains("line 703: comes after the last line"), "{twice:?}");
-    assert_eq!((import(&to, "").code, learned(&to)), (1, 700));
+    let no_header = "error: the file has no complete first line, so nothing was imported; import the whole file\n";
+    for cut in ["", &file[..40]] {
+        let seen = import(&to, cut);
+        assert_eq!((seen.code, seen.out.as_str(), seen.err.as_str()), (1, "", no_header));
+    }
+    assert_eq!(learned(&to), 700);
 }
 
 #[tokio::test]
-async fn a_bad_line_is_named_with_its_field_and_nothing_of_its_batch_is_written() {
+async fn an_error_names_line_and_field_and_its_batch_is_not_written() {
     let file = exported(&full(510).await).await;
     let to = sentinel().start().await;
     let lines: Vec<&str> = file.lines().collect();
@@ -162,7 +167,7 @@ async fn a_bad_line_is_named_with_its_field_and_nothing_of_its_batch_is_written(
     let (digest, owner) = (serde_json::from_str::<Value>(lines[8]).unwrap(), format!("[\"{OWNER}/32\"]"));
     let digest = digest["digest"].as_str().unwrap();
     for (line, said) in [
-        (KEY.to_owned(), "line 9: is no JSON, from column 1 on"),
+        (KEY.to_owned(), "line 9: is not valid JSON (column 1)"),
         (format!("\"{KEY}\""), "line 9: must be an object"),
         (changed(digest, KEY), "line 9: digest: must be 64 lower-case hex digits"),
         (changed(&id_of(&key(0))[..2], "sk"), "line 9: key_id: must be k_ and 32 lower-case hex digits"),
@@ -171,20 +176,20 @@ async fn a_bad_line_is_named_with_its_field_and_nothing_of_its_batch_is_written(
             "line 9: binding.state: must be provisional, learned or pinned",
         ),
         (changed(&owner, &format!("[\"{KEY}\"]")), "line 9: binding.networks[0]: not an IP address or CIDR"),
-        (changed(&owner, "[\"10.0.0.0/8\",\"10.0.0.0/8\"]"), "line 9: binding.networks[1]: is there twice"),
-        (changed(&owner, "[]"), "line 9: binding.networks: has none; only a pinned key is reserved so"),
+        (changed(&owner, "[\"10.0.0.0/8\",\"10.0.0.0/8\"]"), "line 9: binding.networks[1]: is a duplicate"),
+        (changed(&owner, "[]"), "line 9: binding.networks: is empty, which is allowed only if"),
         (
             changed("\"state\":\"learned\"", "\"state\":\"pinned\",\"open_until_ms\":1"),
-            "line 9: binding.open_until_ms: does not belong to a pinned binding",
+            "line 9: binding.open_until_ms: is not allowed if state is pinned",
         ),
         (changed("\"created_at_ms\":", "\"created_at\":"), "line 9: binding.created_at_ms: is missing"),
-        (changed("\"created_at_ms\":", "\"created_at_ms\":-"), "line 9: binding.created_at_ms: must be a whole number"),
-        (changed("\"realm\":", &format!("\"{KEY}\":1,\"realm\":")), "line 9: has a field that this version does not"),
+        (changed("\"created_at_ms\":", "\"created_at_ms\":-"), "line 9: binding.created_at_ms: must be a non-negative"),
+        (changed("\"realm\":", &format!("\"{KEY}\":1,\"realm\":")), "line 9: has an unknown field"),
         (changed("sk-m…", &KEY[..5]), "line 9: hint: must be 4 characters, … and 4 more"),
         (changed("\"realm\":\"default\"", "\"realm\":\"a\\nb\""), "line 9: realm: must not contain control characters"),
         (changed("\"pepper\":\"", "\"pepper\":\"0"), "line 9: pepper: must be 8 lower-case hex digits"),
-        (format!("{}x", lines[8]), "line 9: is no JSON"),
-        (String::new(), "line 9: is no JSON"),
+        (format!("{}x", lines[8]), "line 9: is not valid JSON"),
+        (String::new(), "line 9: is not valid JSON"),
     ] {
         let seen = import(&to, &with(9, &line));
         assert_eq!((seen.code, seen.out.as_str()), (2, ""), "{line}: {seen:?}");
@@ -194,12 +199,12 @@ async fn a_bad_line_is_named_with_its_field_and_nothing_of_its_batch_is_written(
     }
     let seen = import(&to, &with(505, "{}"));
     assert_eq!(seen.err, "Imported 500 keys.\nerror: line 505: key_id: is missing\n");
-    assert_eq!((seen.code, learned(&to)), (2, 500), "the batch before it is in");
+    assert_eq!((seen.code, learned(&to)), (2, 500), "the batch before it is stored");
 
     for (first, said) in [
-        (KEY.to_owned(), "line 1: this is no file of `sentinel bindings export`"),
-        (lines[8].to_owned(), "line 1: format: this is no file of `sentinel bindings export`"),
-        (lines[0].replace("\"version\":1", "\"version\":2"), "line 1: version: is 2, but this server reads 1"),
+        (KEY.to_owned(), "line 1: this is not a file of `sentinel bindings export`"),
+        (lines[8].to_owned(), "line 1: format: this is not a file of `sentinel bindings export`"),
+        (lines[0].replace("\"version\":1", "\"version\":2"), "line 1: version: is 2, but this server reads version 1"),
         (lines[0].replace("\"check_value\":\"", "\"check_value\":\"0"), "line 1: peppers[0].check_value: must be 64"),
     ] {
         let seen = import(&to, &with(1, &first));
@@ -209,7 +214,7 @@ async fn a_bad_line_is_named_with_its_field_and_nothing_of_its_batch_is_written(
 }
 
 #[tokio::test]
-async fn keys_under_a_pepper_that_is_not_listed_are_refused_whole() {
+async fn a_file_with_a_pepper_that_is_not_listed_is_rejected() {
     let file = exported(&full(2).await).await;
     let both = format!("[\"{OTHER_PEPPER}\", \"{PEPPER}\"]");
     let other = sentinel().set("pepper.secrets", &format!("[\"{OTHER_PEPPER}\"]")).start().await;
@@ -217,8 +222,8 @@ async fn keys_under_a_pepper_that_is_not_listed_are_refused_whole() {
         .map(|secret| key_ip_sentinel::domain::Pepper::new(secret.as_bytes()).unwrap().id().to_string());
     let seen = import(&other, &file);
     let said = format!(
-        "error: line 1: peppers: this file's keys are under pepper {of_file}, but this server lists {here}; list the \
-         secret of {of_file} in pepper.secrets of every server as well, restart them, and import again. Nothing was imported\n"
+        "error: line 1: peppers: this file's keys are under pepper {of_file}, but this server lists {here}; add the \
+         secret of {of_file} to pepper.secrets of every server, restart them, and import again. Nothing was imported\n"
     );
     assert_eq!((seen.code, seen.out.as_str(), seen.err), (1, "", said));
     let first = file.split_inclusive('\n').next().unwrap();
@@ -226,11 +231,11 @@ async fn keys_under_a_pepper_that_is_not_listed_are_refused_whole() {
     let other = other.stop().await.set("pepper.secrets", &both).start().await;
     let forged = file.replace(&check, &check.chars().rev().collect::<String>());
     let seen = import(&other, &forged);
-    assert!(seen.code == 1 && seen.err.contains("is the name of another secret here"), "{seen:?}");
+    assert!(seen.code == 1 && seen.err.contains("is the id of another secret on this server"), "{seen:?}");
     assert_eq!(learned(&other), 0);
 
     assert_eq!(import(&other, &file).out, "Imported 2 keys.\n");
-    assert_eq!(decide(&other, &key(0), THIEF).await, "ip_mismatch");
+    assert_eq!(decide(&other, &key(0), ATTACKER).await, "ip_mismatch");
     assert_eq!(decide(&other, &key(0), OWNER).await, "bound");
     let peppers = json(&other, &["pepper", "list"])["peppers"].clone();
     assert_eq!((&peppers[0]["id"], &peppers[0]["state"]), (&Value::from(here), &Value::from("active")));
@@ -249,21 +254,21 @@ async fn keys_of_another_realm_are_taken_in_and_said() {
 #[tokio::test]
 async fn a_failed_export_leaves_what_was_there_and_a_failed_read_is_said() {
     let server = full(2).await;
-    let folder = tempfile::tempdir().unwrap();
-    let (file, name) = path(&folder, "keys.jsonl");
-    fs::write(&file, "yesterday's").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (file, name) = path(&dir, "keys.jsonl");
+    fs::write(&file, "the previous file").unwrap();
     let lock = server.lock_store().await;
     let said = ask(&server, &["bindings", "export", "/dev/null"]);
     assert!(said.code == 2 && said.err.contains("not a regular file"), "{said:?}");
     drop(lock);
     let nowhere = run(&["--admin", "unix:/nonexistent/admin.sock", "bindings", "export", &name], b"");
-    assert_eq!((nowhere.code, fs::read_to_string(&file).unwrap()), (3, "yesterday's".to_owned()));
+    assert_eq!((nowhere.code, fs::read_to_string(&file).unwrap()), (3, "the previous file".to_owned()));
     assert!(Path::new("/dev/null").metadata().is_ok());
     let missing = ask(&server, &["bindings", "import", "/nonexistent/keys.jsonl"]);
     assert!(missing.code == 2, "{missing:?}");
     assert!(missing.err.starts_with("error: /nonexistent/keys.jsonl: cannot be read"), "{missing:?}");
-    let a_folder = ask(&server, &["bindings", "import", folder.path().to_str().unwrap()]);
-    assert!(a_folder.code == 1 && a_folder.err.contains("cannot read the file to its end"), "{a_folder:?}");
+    let directory = ask(&server, &["bindings", "import", dir.path().to_str().unwrap()]);
+    assert!(directory.code == 1 && directory.err.contains("cannot read the file to its end"), "{directory:?}");
     let csv = ask(&server, &["bindings", "export", "--output", "csv"]);
     assert!(csv.code == 2, "{csv:?}");
 }
@@ -287,7 +292,7 @@ async fn a_file_becomes_a_database_of_two_replicas_and_a_file_again() {
     let url = format!("\"{}\"", Postgres::shared().await.database().await);
     let replicas = [sentinel().set("store.url", &url).start().await, sentinel().set("store.url", &url).start().await];
     // Known to the second one before anything is imported.
-    assert_eq!(decide(&replicas[1], &key(2), THIEF).await, "first_use");
+    assert_eq!(decide(&replicas[1], &key(2), ATTACKER).await, "first_use");
     let seen = import(&replicas[0], &file);
     assert_eq!((seen.code, seen.err.as_str()), (0, ""), "{seen:?}");
     assert!(
@@ -297,9 +302,9 @@ async fn a_file_becomes_a_database_of_two_replicas_and_a_file_again() {
     );
     for replica in &replicas {
         assert_eq!(decide(replica, &key(1), OWNER).await, "bound");
-        assert_eq!(decide(replica, &key(1), THIEF).await, "ip_mismatch");
+        assert_eq!(decide(replica, &key(1), ATTACKER).await, "ip_mismatch");
         assert_eq!(decide(replica, &key(0), OWNER).await, "key_banned");
-        assert_eq!(decide(replica, &key(2), THIEF).await, "bound");
+        assert_eq!(decide(replica, &key(2), ATTACKER).await, "bound");
     }
     let file = exported(&replicas[0]).await;
     let back = sentinel().start().await;

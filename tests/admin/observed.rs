@@ -7,7 +7,7 @@ use key_ip_sentinel::domain::{
 use serde_json::json;
 
 use crate::{
-    KEY, OWNER, THIEF, ago, append, ask, bind, client_of, common::sentinel, crafted, decide, denied, fingerprint,
+    ATTACKER, KEY, OWNER, ago, append, ask, bind, client_of, common::sentinel, crafted, decide, denied, fingerprint,
     hours, id_of, json, observe, run::run, says, seeded,
 };
 
@@ -23,7 +23,7 @@ fn explain(sentinel: &crate::Sentinel, args: &[&str]) -> serde_json::Value {
 async fn observed_keys_are_listed_with_their_networks_until_they_have_an_owner() {
     let sentinel = seeded(async |store| {
         observe(store, fingerprint(KEY), OWNER, ago(hours(3))).await;
-        observe(store, fingerprint(KEY), THIEF, ago(hours(2))).await;
+        observe(store, fingerprint(KEY), ATTACKER, ago(hours(2))).await;
         bind(store, crafted(7 << 96), OWNER, ago(hours(1))).await;
     })
     .await;
@@ -69,7 +69,7 @@ async fn status_tells_the_mode_and_what_was_observed() {
 }
 
 #[tokio::test]
-async fn explain_judges_in_the_mode_of_the_route() {
+async fn explain_uses_the_mode_of_the_route() {
     let sentinel = seeded(async |store| bind(store, fingerprint(KEY), OWNER, ago(hours(1))).await).await;
     for (mode, allowed, would_deny, reason) in [
         (&[][..], false, false, "ip_mismatch"),
@@ -77,14 +77,14 @@ async fn explain_judges_in_the_mode_of_the_route() {
         (&["--mode", "observe"], true, true, "ip_mismatch"),
         (&["--mode", "off"], true, false, "mode_off"),
     ] {
-        let document = explain(&sentinel, &[&["--peer", THIEF], mode].concat());
+        let document = explain(&sentinel, &[&["--peer", ATTACKER], mode].concat());
         let verdict = &document["verdict"];
         assert_eq!(verdict["allowed"], allowed, "{mode:?}: {document}");
         assert_eq!(verdict["would_deny"], would_deny, "{mode:?}: {document}");
         assert_eq!(verdict["reason"], reason, "{mode:?}: {document}");
         assert_eq!(document["mode"], *mode.last().unwrap_or(&"enforce"), "{document}");
     }
-    // A fault of the request itself is judged by the mode too.
+    // The mode also applies to a fault of the request itself.
     let socket = format!("unix:{}", sentinel.home().admin_socket().display());
     let two = format!("GET / HTTP/1.1\nx-api-key: {KEY}\nx-api-key: {KEY}\n\n");
     let seen = run(&["--admin", &socket, "explain", "--peer", OWNER, "--mode", "observe"], two.as_bytes());

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
-    Client, LATE, OWNER, Sentinel, THIEF, ago, append, ask, bind, change, client_of, common::eventually,
+    ATTACKER, Client, LATE, OWNER, Sentinel, ago, append, ask, bind, change, client_of, common::eventually,
     common::sentinel, crafted, decide, denied, fingerprint, hours, json, observe, says, seeded, slow_down, speed_up,
     together,
 };
@@ -75,7 +75,7 @@ async fn promote_binds_who_was_alone_and_reserves_who_was_not() {
     let [alone, roaming] = [1_u128 << 96, 2 << 96].map(crafted);
     let sentinel = seeded(async |store| {
         see(store, alone.clone(), &[OWNER], ago(hours(2))).await;
-        see(store, roaming.clone(), &[OWNER, THIEF], ago(hours(1))).await;
+        see(store, roaming.clone(), &[OWNER, ATTACKER], ago(hours(1))).await;
     })
     .await;
     let [alone, roaming] = [alone, roaming].map(|key| key.digest.new_id().to_string());
@@ -110,7 +110,7 @@ For these keys: sentinel bindings set REF CIDR...
     let mut keys = document["keys"].take();
     keys.as_array_mut().unwrap().sort_by_key(|key| key["key_id"].to_string());
     for key in keys.as_array_mut().unwrap() {
-        // Both are made at once; which is recorded first is nobody's promise.
+        // Both are promoted concurrently, so the order of the records is not defined.
         assert!(["sentinel undo 1", "sentinel undo 2"].contains(&key["undo"].take().as_str().unwrap()));
     }
     let mut expected = [
@@ -130,7 +130,7 @@ For these keys: sentinel bindings set REF CIDR...
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_keys_race_with_claims_and_none_is_owned_twice() {
+async fn a_promotion_of_two_thousand_keys_races_with_claims_and_each_key_gets_one_owner() {
     let sentinel = many_observed().await;
     let mut api = client_of(&sentinel).await;
     let plan = json(&sentinel, &["bindings", "promote", "--dry-run"]);
@@ -141,10 +141,10 @@ async fn two_thousand_keys_race_with_claims_and_none_is_owned_twice() {
     let promote = tokio::task::spawn_blocking(move || {
         crate::run::run(&["--admin", &socket, "bindings", "promote", "--yes", "--output", "json"], b"")
     });
-    // Thieves race for every third key, the last first: the walk meets some of them and some meet it.
+    // An attacker races for every third key, the last first, so that each side wins some keys.
     let mut reasons: HashMap<String, String> = HashMap::new();
     for chunk in (0..MANY).rev().step_by(3).collect::<Vec<_>>().chunks(32) {
-        let checks = chunk.iter().map(async |number| (key(*number), decide(&sentinel, &key(*number), THIEF).await));
+        let checks = chunk.iter().map(async |number| (key(*number), decide(&sentinel, &key(*number), ATTACKER).await));
         reasons.extend(join_all(checks).await);
     }
     let seen = promote.await.unwrap();
@@ -154,8 +154,8 @@ async fn two_thousand_keys_race_with_claims_and_none_is_owned_twice() {
 
     let (promoted, claimed) =
         (records(&mut api, &sentinel, "promote").await, records(&mut api, &sentinel, "first_use").await);
-    let told = |outcome: &str| document[outcome].as_u64().unwrap() as usize;
-    assert_eq!(told("bound") + told("reserved"), promoted.len());
+    let count = |outcome: &str| document[outcome].as_u64().unwrap() as usize;
+    assert_eq!(count("bound") + count("reserved"), promoted.len());
     assert!(promoted.values().chain(claimed.values()).all(|count| *count == 1), "a key got an owner twice");
     assert!(claimed.keys().all(|id| !promoted.contains_key(id)), "a key was claimed and promoted");
     assert_eq!(promoted.len() + claimed.len(), MANY);
@@ -163,17 +163,17 @@ async fn two_thousand_keys_race_with_claims_and_none_is_owned_twice() {
     for number in 0..MANY {
         let (key, id) = (key(number), crate::id_of(&key(number)));
         let stole = claimed.contains_key(&id);
-        let (thief, owner) = match (stole, roams(number)) {
+        let (attacker, owner) = match (stole, roams(number)) {
             (true, _) => ("bound", "ip_mismatch"),
             (false, true) => ("not_claimed", "not_claimed"),
             (false, false) => ("ip_mismatch", "bound"),
         };
         if let Some(reason) = reasons.get(&key) {
             assert_eq!(reason == "first_use", stole, "{key}: {reason}");
-            assert!(stole || reason == thief, "{key}: {reason}");
+            assert!(stole || reason == attacker, "{key}: {reason}");
         }
         if number % 40 < 3 {
-            assert_eq!(decide(&sentinel, &key, THIEF).await, thief, "{key}");
+            assert_eq!(decide(&sentinel, &key, ATTACKER).await, attacker, "{key}");
             assert_eq!(decide(&sentinel, &key, OWNER).await, owner, "{key}");
         }
     }
@@ -181,10 +181,10 @@ async fn two_thousand_keys_race_with_claims_and_none_is_owned_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_walk_that_is_killed_goes_on_when_it_is_run_again() {
+async fn a_promotion_that_is_killed_continues_when_it_is_run_again() {
     let sentinel = many_observed().await;
     let mut api = client_of(&sentinel).await;
-    // So that it takes some ten seconds, and is met in the middle by whoever comes within them.
+    // Makes the promotion take about ten seconds, so that it can be killed in the middle.
     slow_down(&sentinel.home().store(), "promote", 5).await;
     let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel"));
     let socket = format!("unix:{}", sentinel.home().admin_socket().display());
@@ -237,7 +237,8 @@ async fn a_store_that_is_lost_ends_the_walk_and_says_so() {
 #[tokio::test]
 async fn what_was_observed_is_enforced_after_promoting() {
     let sentinel = sentinel().set("mode", "\"observe\"").start().await;
-    for (key, from) in [("sk-alone-0123456789", OWNER), ("sk-roams-0123456789", OWNER), ("sk-roams-0123456789", THIEF)]
+    for (key, from) in
+        [("sk-alone-0123456789", OWNER), ("sk-roams-0123456789", OWNER), ("sk-roams-0123456789", ATTACKER)]
     {
         let answer = sentinel.check().key(key).from(from).send().await;
         assert!(answer.is_allow(), "{answer:?}");
@@ -245,7 +246,7 @@ async fn what_was_observed_is_enforced_after_promoting() {
     says(&sentinel, &["bindings", "promote", "--yes"]);
     let sentinel = sentinel.stop().await.set("mode", "\"enforce\"").start().await;
     assert_eq!(decide(&sentinel, "sk-alone-0123456789", OWNER).await, "bound");
-    assert_eq!(decide(&sentinel, "sk-alone-0123456789", THIEF).await, "ip_mismatch");
+    assert_eq!(decide(&sentinel, "sk-alone-0123456789", ATTACKER).await, "ip_mismatch");
     assert_eq!(decide(&sentinel, "sk-roams-0123456789", OWNER).await, "not_claimed");
 }
 
@@ -308,6 +309,6 @@ async fn no_more_than_a_thousand_of_them_are_told_and_the_rest_is_said() {
     .await;
     let document = json(&sentinel, &["bindings", "promote", "--dry-run"]);
     assert_eq!((document["let_through"].as_array().unwrap().len(), &document["let_through_cut"]), (1000, &json!(true)));
-    let told = says(&sentinel, &["bindings", "promote", "--dry-run"]);
-    assert!(told.contains("\nMore than 1000 keys with an owner used by other networks "), "{}", &told[..200]);
+    let shown = says(&sentinel, &["bindings", "promote", "--dry-run"]);
+    assert!(shown.contains("\nMore than 1000 keys with an owner used by other networks "), "{}", &shown[..200]);
 }

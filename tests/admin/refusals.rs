@@ -1,11 +1,11 @@
-//! What a server refuses, word by word.
+//! Every error of the server, in full.
 
 use std::collections::BTreeMap;
 
 use key_ip_sentinel::store::Action;
 
 use crate::{
-    KEY, OWNER, THIEF, ago, ask, bind, change, common::snapshot::assert_snapshots, crafted, hours, run::Seen, seeded,
+    ATTACKER, KEY, OWNER, ago, ask, bind, change, common::snapshot::assert_snapshots, crafted, hours, run::Seen, seeded,
 };
 
 /// Keys whose ids have these bits: two that begin alike, a banned one.
@@ -13,7 +13,7 @@ const TWINS: [u128; 2] = [0x0a1b_2c3d << 96 | 1, 0x0a1b_2c3d << 96 | 2];
 const BANNED: u128 = 0xbbbb_bbbb << 96;
 
 #[tokio::test]
-async fn every_refusal() {
+async fn every_error() {
     let sentinel = seeded(async |store| {
         for id in TWINS {
             bind(store, crafted(id), OWNER, ago(hours(2))).await;
@@ -37,7 +37,7 @@ async fn every_refusal() {
         &["bindings", "note", one, "a\u{7}b"],
         &["bindings", "note", one, ""],
         &["unbind", "bbbbbbbb"],
-        &["unbind", "bbbbbbbb", "--to", THIEF],
+        &["unbind", "bbbbbbbb", "--to", ATTACKER],
         &["unban", one],
         &["unban", "ffffffff"],
         &["ban", "ffffffff"],
@@ -62,7 +62,7 @@ async fn every_refusal() {
     }
     let Seen { code, err, .. } = ask(&sentinel, &many);
     shown.push(format!("$ sentinel bindings set {one} CIDR... (257 of them)\n{err}exit code {code}\n"));
-    // A prefix of two keys, and a key that is no key of the profile.
+    // A prefix of two keys.
     change_twin(&sentinel);
     for args in [&["ban", "0a1b2c3d"][..], &["bindings", "set", "0a1b2c3d", OWNER], &["unbind", "0a1b2c3d", "--open"]] {
         let Seen { code, err, .. } = ask(&sentinel, args);

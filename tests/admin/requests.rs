@@ -85,7 +85,7 @@ async fn a_refused_request_names_its_field_and_repeats_nothing() {
     let keys = ListKeysRequest::default;
     let records = ListAuditRequest::default;
 
-    let beside_an_id = by_id("0a1b2c3d").map(|key| KeyReference { profile: "generic".to_owned(), ..key });
+    let with_id = by_id("0a1b2c3d").map(|key| KeyReference { profile: "generic".to_owned(), ..key });
 
     let refusals = [
         ("key", api.unban(unban(None)).await.unwrap_err()),
@@ -96,7 +96,7 @@ async fn a_refused_request_names_its_field_and_repeats_nothing() {
         ("key.api_key", api.unban(unban(by_key("sk-"))).await.unwrap_err()),
         ("key.profile", api.unban(unban(by_key_as(KEY, KEY))).await.unwrap_err()),
         ("key.profile", api.unban(unban(by_key_as("one-api", KEY))).await.unwrap_err()),
-        ("key.profile", api.unban(unban(beside_an_id)).await.unwrap_err()),
+        ("key.profile", api.unban(unban(with_id)).await.unwrap_err()),
         ("to", api.unbind(to(KEY)).await.unwrap_err()),
         ("to", api.unbind(to("10.0.0.1/8")).await.unwrap_err()),
         ("to", api.unbind(to("")).await.unwrap_err()),

@@ -13,7 +13,7 @@ use key_ip_sentinel::{
 use nix::pty::{Winsize, openpty};
 
 use crate::{
-    KEY, OWNER, Sentinel, THIEF, ago, append, ask, audit, bind, change, client_of,
+    ATTACKER, KEY, OWNER, Sentinel, ago, append, ask, audit, bind, change, client_of,
     common::{PEPPER, sentinel},
     crafted, decide, denied, fingerprint, hours, id_of, observe, says, seeded,
 };
@@ -43,10 +43,10 @@ fn at_terminal(
     command.args(["--admin", &format!("unix:{}", sentinel.home().admin_socket().display())]).args(args);
     let end = || Stdio::from(pty.slave.try_clone().unwrap());
     let mut child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
-    // Ours must go, or the screen would never end.
+    // Closes this end, or reading the screen would never end.
     drop((command, pty.slave));
     let mut screen = File::from(pty.master);
-    // The end of the input after it: who is asked once more than expected must not wait for ever.
+    // Then the end of the input, so that an unexpected further question does not wait indefinitely.
     screen.write_all(format!("{typed}\u{4}").as_bytes()).unwrap();
     let (mut shown, mut some) = (Vec::new(), [0; 4096]);
     // A terminal whose last program has gone answers with an error.
@@ -86,11 +86,11 @@ async fn unbind_asks_a_person_and_does_nothing_without_a_yes() {
 }
 
 #[tokio::test]
-async fn nobody_is_asked_who_said_yes_or_named_the_outcome() {
+async fn yes_or_an_explicit_outcome_skips_the_question() {
     let sentinel = seeded(async |store| bind(store, fingerprint(KEY), OWNER, ago(hours(1))).await).await;
     let id = id_of(KEY);
     for args in [
-        &["unbind", &id, "--to", THIEF][..],
+        &["unbind", &id, "--to", ATTACKER][..],
         &["bindings", "set", &id, OWNER],
         &["bindings", "note", &id, "a note"],
         &["ban", &id],
@@ -126,7 +126,7 @@ async fn scripts_do_what_they_always_did_and_say_yes_to_what_is_new() {
 }
 
 #[tokio::test]
-async fn whoever_forgets_the_keys_of_a_pepper_is_asked() {
+async fn forgetting_the_keys_of_a_pepper_asks_for_confirmation() {
     let secrets = [PEPPER, "another-pepper-for-tests-0123456789-abcd"];
     let sentinel = sentinel().set("pepper.secrets", &format!("{secrets:?}")).start().await;
     decide(&sentinel, KEY, OWNER).await;
@@ -140,7 +140,7 @@ async fn whoever_forgets_the_keys_of_a_pepper_is_asked() {
         shown.contains("Continue? [y/N] ") && shown.contains("error: not confirmed; nothing was changed"),
         "{shown}"
     );
-    assert_eq!(decide(&sentinel, KEY, THIEF).await, "ip_mismatch");
+    assert_eq!(decide(&sentinel, KEY, ATTACKER).await, "ip_mismatch");
     let (code, shown) = plain(&sentinel, &forget, "y\n");
     assert!(code == 0 && shown.contains(&format!("Pepper {old} is retired")), "{shown}");
 }
@@ -150,7 +150,7 @@ async fn undo_and_promote_say_what_they_are_about_to_do() {
     let sentinel = seeded(async |store| {
         bind(store, fingerprint(KEY), OWNER, ago(hours(2))).await;
         change(store, &fingerprint(KEY), Action::Reserve, ago(hours(1))).await;
-        for (key, networks) in [(7, &[OWNER][..]), (8, &[OWNER]), (9, &[OWNER, THIEF])] {
+        for (key, networks) in [(7, &[OWNER][..]), (8, &[OWNER]), (9, &[OWNER, ATTACKER])] {
             for network in networks {
                 observe(store, crafted(key), network, ago(hours(1))).await;
             }

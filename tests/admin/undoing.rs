@@ -5,11 +5,11 @@ use serde_json::Value;
 use tonic::Code;
 
 use crate::{
-    KEY, OWNER, THIEF, ago, ask, client_of, common::sentinel, decide, fingerprint, hours, id_of, json, observe, says,
-    seeded,
+    ATTACKER, KEY, OWNER, ago, ask, client_of, common::sentinel, decide, fingerprint, hours, id_of, json, observe,
+    says, seeded,
 };
 
-/// The key as operators see it, without what nobody can bring back.
+/// The key as operators see it, without what an undo cannot restore.
 fn essence(sentinel: &crate::Sentinel) -> String {
     let seen = ask(sentinel, &["bindings", "show", "--key-file", "-", "--output", "json"]);
     let key: Value = serde_json::from_str(&seen.out).unwrap_or_default();
@@ -33,7 +33,7 @@ async fn the_command_that_the_audit_names_takes_each_change_back() {
         &["bindings", "note", "another"],
         &["bindings", "note", "--remove"],
         &["unbind"],
-        &["unbind", "--to", THIEF],
+        &["unbind", "--to", ATTACKER],
         &["ban"],
         &["ban", "--for", "3h", "--reason", "after"],
         &["unban"],
@@ -62,22 +62,22 @@ async fn an_undo_binds_before_it_ends_and_opens_what_was_claimed_or_promoted() {
     let other = "sk-observed-0123456789";
     let sentinel = seeded(async |store| observe(store, fingerprint(other), OWNER, ago(hours(1))).await).await;
     says(&sentinel, &["bindings", "claim", "--key-file", "-", OWNER]);
-    assert_eq!(decide(&sentinel, KEY, THIEF).await, "ip_mismatch");
+    assert_eq!(decide(&sentinel, KEY, ATTACKER).await, "ip_mismatch");
     says(&sentinel, &["undo", "1", "--yes"]);
-    assert_eq!(decide(&sentinel, KEY, THIEF).await, "first_use");
+    assert_eq!(decide(&sentinel, KEY, ATTACKER).await, "first_use");
     says(&sentinel, &["bindings", "promote", "--yes"]);
-    assert_eq!(decide(&sentinel, other, THIEF).await, "ip_mismatch");
+    assert_eq!(decide(&sentinel, other, ATTACKER).await, "ip_mismatch");
     let promoted = last_record(&sentinel);
     let document = json(&sentinel, &["undo", promoted.strip_prefix("sentinel undo ").unwrap(), "--yes"]);
     assert_eq!(document["key"]["binding"], Value::Null);
-    assert_eq!(decide(&sentinel, other, THIEF).await, "first_use");
+    assert_eq!(decide(&sentinel, other, ATTACKER).await, "first_use");
 }
 
 #[tokio::test]
 async fn what_was_changed_since_or_changed_nothing_is_refused_in_the_stores_words() {
     let sentinel = sentinel().start().await;
     decide(&sentinel, KEY, OWNER).await;
-    says(&sentinel, &["unbind", "--key-file", "-", "--to", THIEF]);
+    says(&sentinel, &["unbind", "--key-file", "-", "--to", ATTACKER]);
     says(&sentinel, &["unbind", "--key-file", "-", "--to", "10.0.0.0/8"]);
     let id = id_of(KEY);
     let before = (essence(&sentinel), says(&sentinel, &["audit", "list"]));
@@ -121,7 +121,7 @@ async fn an_undo_says_what_is_so_now() {
         assert!(said.starts_with(&format!("{id} {now}.\n  undone  record ")), "{command:?}: {said}");
     }
     // A later change to another part is none of this one's.
-    says(&sentinel, &["unbind", "--key-file", "-", "--to", THIEF]);
+    says(&sentinel, &["unbind", "--key-file", "-", "--to", ATTACKER]);
     let first = last_record(&sentinel);
     says(&sentinel, &["ban", "--key-file", "-"]);
     says(&sentinel, &["unbind", "--key-file", "-", "--to", OWNER]);

@@ -11,7 +11,7 @@ use key_ip_sentinel::domain::Reason;
 
 /// Also of [`Edge::claim`].
 const OWNER: &str = "127.0.0.1";
-const STRANGER: &str = "127.0.0.2";
+const ATTACKER: &str = "127.0.0.2";
 const UNCLAIMABLE: &str = "127.0.0.9";
 
 /// The setting in which a reason comes about.
@@ -39,7 +39,7 @@ async fn edge_for(reason: Reason) -> Edge {
 async fn provoke(edge: &Edge, reason: Reason, version: Version, key: &str) -> (String, HttpReply) {
     let path = match reason {
         Reason::MalformedRequest => format!("/overridden/{version:?}"),
-        _ => format!("/judged/{version:?}"),
+        _ => format!("/decided/{version:?}"),
     };
     let call = || edge.envoy.call(version, &path);
     let reply = match reason {
@@ -50,7 +50,7 @@ async fn provoke(edge: &Edge, reason: Reason, version: Version, key: &str) -> (S
         }
         Reason::IpMismatch => {
             edge.claim(key).await;
-            call().key(key).from(STRANGER).send().await
+            call().key(key).from(ATTACKER).send().await
         }
         Reason::KeyBanned => {
             edge.claim(key).await;
@@ -64,7 +64,7 @@ async fn provoke(edge: &Edge, reason: Reason, version: Version, key: &str) -> (S
         }
         Reason::NetworkAdded => {
             edge.claim(key).await;
-            call().key(key).from(STRANGER).send().await
+            call().key(key).from(ATTACKER).send().await
         }
         Reason::ModeOff => call().key(key).from(OWNER).send().await,
         Reason::ClaimLimited => {
@@ -87,8 +87,8 @@ async fn provoke(edge: &Edge, reason: Reason, version: Version, key: &str) -> (S
     (path, reply)
 }
 
-/// Calls with new keys until one finds its deadline over. On a busy machine the store may have given up before, and the call
-/// may not even be read in time.
+/// Calls with new keys until one finds its deadline over. On a busy machine the store may have given up before, and the
+/// call may not even be read in time.
 async fn too_late(edge: &Edge, version: Version, key: &str) -> (String, HttpReply) {
     let _lock = edge.sentinel.lock_store().await;
     let mut tries = 0;
@@ -177,7 +177,7 @@ async fn the_shipped_pair_gives_a_key_to_its_first_network_and_refuses_it_to_any
     assert_eq!(edge.upstream.take().len(), 1);
     let (path, again) = call("/again", "127.0.0.1").await;
     edge.assert_allowed(&path, &again, Reason::Bound).await;
-    let (path, refused) = call("/thief", "127.0.0.2").await;
+    let (path, refused) = call("/attacker", "127.0.0.2").await;
     edge.assert_denied(&path, &refused, Reason::IpMismatch).await;
     let body: serde_json::Value = serde_json::from_slice(&refused.body).unwrap();
     assert_eq!(body["client_ip"], "127.0.0.2", "the body says how the client was seen");
@@ -218,7 +218,7 @@ async fn an_allowed_request_reaches_the_upstream_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn credentials_that_nobody_judged_do_not_reach_the_upstream() {
+async fn unchecked_credentials_do_not_reach_the_upstream() {
     const UNREAD: [&str; 6] = [
         "proxy-authorization",
         "x-goog-api-key",
@@ -229,7 +229,7 @@ async fn credentials_that_nobody_judged_do_not_reach_the_upstream() {
     ];
     let edge = Edge::start(sentinel().set("credentials.missing", "\"allow\""), EnvoyConfig::shipped().patient()).await;
     for version in Version::BOTH {
-        for key in [Some("sk-judged-0123456789"), None] {
+        for key in [Some("sk-checked-0123456789"), None] {
             let call = edge.envoy.call(version, "/");
             let call = key.into_iter().fold(call, Call::key);
             let call =
@@ -244,13 +244,13 @@ async fn credentials_that_nobody_judged_do_not_reach_the_upstream() {
 }
 
 #[tokio::test]
-async fn what_a_client_says_of_its_address_counts_for_nothing() {
+async fn a_client_cannot_set_its_address() {
     let edge = Edge::shipped().await;
     let key = "sk-spoofed-0123456789";
     edge.claim(key).await;
     for version in Version::BOTH {
         let path = format!("/spoof/{version:?}");
-        let call = edge.envoy.call(version, &path).key(key).from(STRANGER);
+        let call = edge.envoy.call(version, &path).key(key).from(ATTACKER);
         let names = ["x-forwarded-for", "x-real-ip", "x-envoy-external-address", "true-client-ip", "cf-connecting-ip"];
         let call = names.iter().fold(call, |call, name| call.header(name, OWNER));
         let reply = call.header("forwarded", "for=127.0.0.1").send().await;
@@ -269,8 +269,8 @@ async fn grpc_clients_get_grpc_statuses() {
     };
     let no_key = call("/grpc/no-key").send().await;
     assert_eq!((no_key.status, no_key.grpc_status()), (200, Some("16")), "{no_key:?}");
-    let thief = call("/grpc/thief").key(key).from(STRANGER).send().await;
-    assert_eq!((thief.status, thief.grpc_status()), (200, Some("7")), "{thief:?}");
+    let attacker = call("/grpc/attacker").key(key).from(ATTACKER).send().await;
+    assert_eq!((attacker.status, attacker.grpc_status()), (200, Some("7")), "{attacker:?}");
     let lost = {
         let _lock = edge.sentinel.lock_store().await;
         call("/grpc/lost").key("sk-grpc-new-0123456789").send().await
@@ -280,14 +280,14 @@ async fn grpc_clients_get_grpc_statuses() {
     assert_eq!(call("/grpc/owner").key(key).from(OWNER).send().await.status, 200);
     assert_eq!(edge.upstream.take().len(), 1);
     for (path, reason) in
-        [("/grpc/no-key", "no_key"), ("/grpc/thief", "ip_mismatch"), ("/grpc/lost", "store_unavailable")]
+        [("/grpc/no-key", "no_key"), ("/grpc/attacker", "ip_mismatch"), ("/grpc/lost", "store_unavailable")]
     {
         assert_eq!(edge.envoy.entry(path).await["reason"], reason);
     }
 }
 
 #[tokio::test]
-async fn without_sentinel_nobody_passes() {
+async fn without_sentinel_every_request_is_denied() {
     let Edge { sentinel, upstream, envoy } = Edge::shipped().await;
     let key = "sk-orphan-0123456789";
     assert_eq!(envoy.get("/before").key(key).send().await.status, 200);

@@ -1,4 +1,4 @@
-//! What an attacker sends, through a real Envoy: judged as the upstream would read it, or not let through at all.
+//! What an attacker sends, through a real Envoy: decided as the upstream would read it, or denied.
 
 use crate::common::{
     edge::Edge,
@@ -10,10 +10,10 @@ use http::Method;
 use key_ip_sentinel::domain::Reason;
 
 const KEY: &str = "sk-victim-0123456789";
-const OWN: &str = "sk-thief-9876543210";
-const STRANGER: &str = "127.0.0.2";
+const OWN: &str = "sk-attacker-9876543210";
+const ATTACKER: &str = "127.0.0.2";
 
-/// Both encodings in which Envoy may hand headers over.
+/// Both encodings in which Envoy may send headers.
 async fn both_encodings() -> [(&'static str, Edge); 2] {
     let config = || EnvoyConfig::shipped().patient();
     [
@@ -27,7 +27,7 @@ fn with_headers(call: Call, headers: &[(&str, &[u8])]) -> Call {
 }
 
 #[tokio::test]
-async fn a_second_key_beside_the_own_one_is_never_let_through() {
+async fn a_second_key_in_addition_to_the_own_one_is_denied() {
     let (victim, own) = (format!("Bearer {KEY}"), format!("Bearer {OWN}"));
     let (victim, own) = (victim.as_bytes(), own.as_bytes());
     let joined = [own, b",", victim].concat();
@@ -49,7 +49,7 @@ async fn a_second_key_beside_the_own_one_is_never_let_through() {
         for version in Version::BOTH {
             for (nth, headers) in cases.iter().enumerate() {
                 let path = format!("/{encoding}/{version:?}/{nth}");
-                let reply = with_headers(edge.envoy.call(version, &path).from(STRANGER), headers).send().await;
+                let reply = with_headers(edge.envoy.call(version, &path).from(ATTACKER), headers).send().await;
                 edge.assert_denied(&path, &reply, Reason::ConflictingKeys).await;
             }
         }
@@ -57,7 +57,7 @@ async fn a_second_key_beside_the_own_one_is_never_let_through() {
 }
 
 #[tokio::test]
-async fn another_spelling_of_the_key_is_no_other_key() {
+async fn another_spelling_of_the_key_is_the_same_key_or_denied() {
     for (encoding, edge) in both_encodings().await {
         edge.claim(KEY).await;
         let spellings = ["Bearer {}", "bearer {}", "BEARER {}", "{}"];
@@ -68,7 +68,7 @@ async fn another_spelling_of_the_key_is_no_other_key() {
                 let path = format!("/{encoding}/{version:?}/{nth}");
                 let value = spelling.replace("{}", KEY);
                 let call = |path: &str| edge.envoy.call(version, path).header("authorization", &value);
-                let reply = call(&path).from(STRANGER).send().await;
+                let reply = call(&path).from(ATTACKER).send().await;
                 edge.assert_denied(&path, &reply, Reason::IpMismatch).await;
                 let path = format!("{path}/owner");
                 let reply = call(&path).send().await;
@@ -104,7 +104,7 @@ async fn bytes_that_are_not_utf_8_are_no_key_and_pass_elsewhere() {
 }
 
 #[tokio::test]
-async fn headers_up_to_envoys_limit_are_judged_and_longer_ones_never_arrive() {
+async fn headers_up_to_envoys_limit_are_decided_and_longer_ones_never_arrive() {
     for (encoding, edge) in both_encodings().await {
         edge.claim(KEY).await;
         let filler = "f".repeat(58 << 10);
@@ -112,8 +112,8 @@ async fn headers_up_to_envoys_limit_are_judged_and_longer_ones_never_arrive() {
             let path = |what: &str| format!("/{encoding}/{version:?}/{what}");
             let call = |what: &str| edge.envoy.call(version, &path(what)).key(KEY).header("x-filler", &filler);
             edge.assert_allowed(&path("owner"), &call("owner").send().await, Reason::Bound).await;
-            let reply = call("thief").from(STRANGER).send().await;
-            edge.assert_denied(&path("thief"), &reply, Reason::IpMismatch).await;
+            let reply = call("attacker").from(ATTACKER).send().await;
+            edge.assert_denied(&path("attacker"), &reply, Reason::IpMismatch).await;
             let long = call("long").header("x-more", &filler).try_send().await;
             assert!(long.as_ref().map_or(true, |reply| reply.status == 431), "{long:?}");
             let many = (0..200).fold(call("many"), |call, nth| call.header(&format!("x-{nth}"), "1"));
@@ -154,7 +154,7 @@ async fn connect_and_requests_that_are_none_reach_no_upstream() {
     assert!(edge.upstream.take().is_empty());
     let folded =
         format!("GET /folded HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer\r\n {KEY}\r\nConnection: close\r\n\r\n");
-    let answer = edge.envoy.get("/").from(STRANGER).first_bytes(folded.as_bytes()).await;
+    let answer = edge.envoy.get("/").from(ATTACKER).first_bytes(folded.as_bytes()).await;
     assert!(answer.starts_with(b"HTTP/1.1 40"), "{}", answer.escape_ascii());
     assert!(edge.upstream.take().is_empty());
 }
@@ -165,10 +165,10 @@ async fn a_header_that_an_upstream_may_read_with_dashes_is_read_so_too() {
     edge.claim(KEY).await;
     for version in Version::BOTH {
         let path = format!("/alone/{version:?}");
-        let reply = edge.envoy.call(version, &path).header("x_api_key", KEY).from(STRANGER).send().await;
+        let reply = edge.envoy.call(version, &path).header("x_api_key", KEY).from(ATTACKER).send().await;
         edge.assert_denied(&path, &reply, Reason::IpMismatch).await;
-        let path = format!("/beside/{version:?}");
-        let reply = edge.envoy.call(version, &path).key(OWN).header("x_api_key", KEY).from(STRANGER).send().await;
+        let path = format!("/second/{version:?}");
+        let reply = edge.envoy.call(version, &path).key(OWN).header("x_api_key", KEY).from(ATTACKER).send().await;
         edge.assert_denied(&path, &reply, Reason::ConflictingKeys).await;
     }
 }
@@ -207,7 +207,7 @@ async fn behind_the_proxy_protocol_the_client_is_whom_the_balancer_names() {
     }
     let plain = edge.envoy.get("/plain").key("sk-v4-Http1-0123").try_send().await;
     assert!(plain.is_err(), "a connection without the balancer's word is closed: {plain:?}");
-    // `PROXY UNKNOWN` names nobody: then the peer is the connection's own.
+    // `PROXY UNKNOWN` names no client: then the peer is the connection's own.
     let unknown = b"PROXY UNKNOWN\r\nGET /unknown HTTP/1.1\r\nHost: x\r\nAuthorization: sk-v4-Http1-0123\r\nConnection: close\r\n\r\n";
     let answer = edge.envoy.get("/").first_bytes(unknown).await;
     assert!(answer.starts_with(b"HTTP/1.1 403") || answer.is_empty(), "{}", answer.escape_ascii());
@@ -223,7 +223,7 @@ async fn checks(edge: &Edge) -> u64 {
 }
 
 #[tokio::test]
-async fn a_preflight_carries_no_key_and_is_not_judged() {
+async fn a_preflight_without_a_key_is_not_decided() {
     const ORIGIN: &str = "https://app.example.com";
     // What a browser asks for on behalf of the vendors' JavaScript clients.
     const ASKED: &str = "authorization,content-type,x-api-key,x-goog-api-key,anthropic-version,x-stainless-lang";
@@ -253,7 +253,7 @@ async fn a_preflight_carries_no_key_and_is_not_judged() {
             let path = format!("/options/{version:?}");
             let reply = edge.envoy.call(version, &path).method(Method::OPTIONS).send().await;
             edge.assert_denied(&path, &reply, Reason::NoKey).await;
-            // The page may read what its call was told.
+            // The page may read the response to its call.
             let path = format!("/page/{version:?}");
             let reply = edge.envoy.call(version, &path).method(Method::POST).header("origin", ORIGIN).send().await;
             assert_eq!(reply.header("access-control-allow-origin"), Some(ORIGIN), "{reply:?}");
@@ -266,13 +266,13 @@ async fn a_preflight_carries_no_key_and_is_not_judged() {
 }
 
 #[tokio::test]
-async fn every_method_is_judged_and_a_websocket_at_its_handshake() {
+async fn every_method_is_decided_and_a_websocket_at_its_handshake() {
     let edge = Edge::shipped().await;
     edge.claim(KEY).await;
     for version in Version::BOTH {
         for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "HEAD"] {
             let path = format!("/{method}/{version:?}");
-            let call = edge.envoy.call(version, &path).method(method.parse().unwrap()).key(KEY).from(STRANGER);
+            let call = edge.envoy.call(version, &path).method(method.parse().unwrap()).key(KEY).from(ATTACKER);
             assert_eq!(call.send().await.status, 403, "{method}");
             assert_eq!(edge.envoy.entry(&path).await["reason"], "ip_mismatch");
         }
@@ -281,7 +281,7 @@ async fn every_method_is_judged_and_a_websocket_at_its_handshake() {
         "GET /socket HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
-    let call = edge.envoy.get("/").from(STRANGER);
+    let call = edge.envoy.get("/").from(ATTACKER);
     let answer = call.first_bytes(handshake.as_bytes()).await;
     assert!(answer.starts_with(b"HTTP/1.1 403"), "{}", answer.escape_ascii());
     assert!(edge.upstream.take().is_empty());
@@ -290,7 +290,7 @@ async fn every_method_is_judged_and_a_websocket_at_its_handshake() {
 #[tokio::test]
 async fn a_list_of_protocols_without_the_mark_is_a_key_to_new_api() {
     const VICTIM: &str = "Ab0Cd1Ef2Gh3Ij4K5A0b1C2d3E4f5A6b7C8d9E0f1A2b3C4d";
-    const THIEF: &str = "Zy9Xw8Vu7Ts6Rq5P0f9E8d7C6b5A4f3E2d1C0b9A8f7E6d5C";
+    const ATTACKER: &str = "Zy9Xw8Vu7Ts6Rq5P0f9E8d7C6b5A4f3E2d1C0b9A8f7E6d5C";
     let new_api = || sentinel().set("credentials.profile", "\"new-api\"").set("credentials.missing", "\"allow\"");
     let config = || EnvoyConfig::shipped().patient();
     for config in [config(), config().joined_headers()] {
@@ -300,7 +300,7 @@ async fn a_list_of_protocols_without_the_mark_is_a_key_to_new_api() {
             for (nth, (own, protocols, reason)) in [
                 (true, format!("sk-{VICTIM}"), Reason::ConflictingKeys),
                 (true, format!("sk-{VICTIM}-, realtime"), Reason::MalformedKey),
-                (true, format!("sk-{VICTIM}-x, openai-insecure-api-key.{THIEF}"), Reason::ConflictingKeys),
+                (true, format!("sk-{VICTIM}-x, openai-insecure-api-key.{ATTACKER}"), Reason::ConflictingKeys),
                 (true, "realtime".to_owned(), Reason::MalformedKey),
                 (false, format!("sk-{VICTIM}"), Reason::IpMismatch),
                 (false, format!("sk-{VICTIM}-,x"), Reason::MalformedKey),
@@ -309,8 +309,8 @@ async fn a_list_of_protocols_without_the_mark_is_a_key_to_new_api() {
             .enumerate()
             {
                 let path = format!("/{version:?}/{nth}");
-                let call = edge.envoy.call(version, &path).from(STRANGER).header("sec-websocket-protocol", &protocols);
-                let call = if own { call.key(THIEF) } else { call };
+                let call = edge.envoy.call(version, &path).from(ATTACKER).header("sec-websocket-protocol", &protocols);
+                let call = if own { call.key(ATTACKER) } else { call };
                 edge.assert_denied(&path, &call.send().await, reason).await;
             }
         }
@@ -345,7 +345,7 @@ async fn a_cookie_behind_what_some_parser_takes_for_white_space_is_seen() {
                 for own in [true, false] {
                     let path = format!("/{version:?}/{nth}/{own}");
                     let cookie = [name, KEY.as_bytes()].concat();
-                    let call = edge.envoy.call(version, &path).from(STRANGER).header("cookie", cookie);
+                    let call = edge.envoy.call(version, &path).from(ATTACKER).header("cookie", cookie);
                     let call = if own { call.key(OWN) } else { call };
                     edge.assert_denied(&path, &call.send().await, Reason::MalformedKey).await;
                 }

@@ -1,4 +1,5 @@
-//! Bytes that are no request: each is answered in-protocol with a denial, because Envoy may open at anything else.
+//! Bytes that are not a Check request: each is denied in a `CheckResponse`, because Envoy may allow after any other
+//! answer.
 
 use std::collections::HashSet;
 
@@ -73,7 +74,7 @@ async fn a_message_that_envoy_would_not_send_is_denied_as_malformed() {
         assert_eq!(answer.reason(), "malformed_request", "{name}={value}");
     }
     let foreign = check(&sentinel, Encoding::Raw).extension("policy", "orders").send().await;
-    assert_eq!(foreign.reason(), "first_use", "other servers' extensions are not ours to judge");
+    assert_eq!(foreign.reason(), "first_use", "the extensions of other servers are ignored");
     let no_headers = changed(&|it| http(it).header_map = Some(HeaderMap::default()));
     assert_eq!(sentinel.check().send_message(&no_headers).await.reason(), "no_key");
 }

@@ -15,14 +15,14 @@ const BEHIND_PROXY: &str = "envoy-behind-proxy.yaml";
 const PROXY_PROTOCOL: &str = "envoy-proxy-protocol.yaml";
 
 const OWNER: &str = "203.0.113.7";
-const THIEF: &str = "198.51.100.9";
-/// On loopback, the balancer, and whoever goes around it.
+const ATTACKER: &str = "198.51.100.9";
+/// On loopback: the balancer, and a client that bypasses it.
 const BALANCER: &str = "127.0.0.1";
 const AROUND: &str = "127.0.0.2";
 
 fn shipped() -> BTreeSet<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy");
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("envoy");
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]
@@ -45,8 +45,8 @@ fn envoy_accepts_every_file_as_it_is() {
 #[test]
 fn sentinel_accepts_the_lines_at_the_top_of_every_file() {
     for file in shipped() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sentinel.toml");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sentinel.toml");
         let settings = EnvoyConfig::file(&file).settings();
         let text: String = settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         fs::write(&path, &text).unwrap();
@@ -114,9 +114,9 @@ async fn behind_a_balancer_the_key_belongs_to_the_client_whom_it_names() {
         for (path, chain, reason) in [
             ("/owner", OWNER.to_owned(), Reason::Bound),
             ("/owner/forged-beginning", format!("6.6.6.6, {OWNER}"), Reason::Bound),
-            ("/thief", THIEF.to_owned(), Reason::IpMismatch),
-            ("/thief/says-owner", format!("{OWNER}, {THIEF}"), Reason::IpMismatch),
-            ("/nobody", "unknown".to_owned(), Reason::ClientIpUnknown),
+            ("/attacker", ATTACKER.to_owned(), Reason::IpMismatch),
+            ("/attacker/says-owner", format!("{OWNER}, {ATTACKER}"), Reason::IpMismatch),
+            ("/unknown", "unknown".to_owned(), Reason::ClientIpUnknown),
             ("/balancer", BALANCER.to_owned(), Reason::ClientIpUnknown),
         ] {
             let reply = said(path, &chain).send().await;
@@ -126,7 +126,7 @@ async fn behind_a_balancer_the_key_belongs_to_the_client_whom_it_names() {
                 _ => edge.assert_denied(&path, &reply, reason).await,
             }
         }
-        // Around the balancer, with everything that could name the owner: judged as himself, and logged so.
+        // Bypasses the balancer, with every header that could name the owner: decided and logged by its own address.
         let path = format!("/{version:?}/around");
         let names = ["x-forwarded-for", "x-real-ip", "x-envoy-external-address", "x-client-ip", "x-peer-ip"];
         let reply = names.iter().fold(edge.envoy.call(version, &path).key(&key).from(AROUND), |call, name| {
@@ -135,7 +135,7 @@ async fn behind_a_balancer_the_key_belongs_to_the_client_whom_it_names() {
         edge.assert_denied(&path, &reply.send().await, Reason::IpMismatch).await;
         assert_eq!(edge.envoy.entry(&path).await["client"], AROUND);
         let spoofed = edge.envoy.call(version, "/trust").key(&key).from(BALANCER).header("x-forwarded-for", OWNER);
-        let spoofed = spoofed.header("x-envoy-external-address", THIEF).header("x-envoy-internal", "true");
+        let spoofed = spoofed.header("x-envoy-external-address", ATTACKER).header("x-envoy-internal", "true");
         assert_eq!(spoofed.send().await.status, 200);
         let [head] = &edge.upstream.take()[..] else { panic!("one request") };
         let trust: Vec<_> = head.headers.keys().filter(|name| name.as_str().starts_with("x-envoy-")).collect();
@@ -144,7 +144,7 @@ async fn behind_a_balancer_the_key_belongs_to_the_client_whom_it_names() {
     let list = edge.sentinel.home().cli(&["bindings", "list"]);
     let list = String::from_utf8(list.stdout).unwrap();
     assert_eq!(list.matches("203.0.113.7/32").count(), 2, "{list}");
-    assert!(!list.contains("127.0.0."), "neither the balancer nor who goes around it owns a key: {list}");
+    assert!(!list.contains("127.0.0."), "neither the balancer nor a client that bypasses it owns a key: {list}");
 }
 
 #[tokio::test]
@@ -159,10 +159,10 @@ async fn behind_the_proxy_protocol_the_key_belongs_to_the_client_whom_the_balanc
         for (path, from, client, reason) in [
             ("owner", BALANCER, OWNER, Reason::Bound),
             ("mapped", BALANCER, "::ffff:203.0.113.7", Reason::Bound),
-            ("thief", BALANCER, THIEF, Reason::IpMismatch),
+            ("attacker", BALANCER, ATTACKER, Reason::IpMismatch),
             ("around", AROUND, OWNER, Reason::ClientIpUnknown),
             ("around/as-balancer", AROUND, BALANCER, Reason::ClientIpUnknown),
-            ("around/as-himself", AROUND, AROUND, Reason::IpMismatch),
+            ("around/as-itself", AROUND, AROUND, Reason::IpMismatch),
             ("balancer", BALANCER, BALANCER, Reason::ClientIpUnknown),
         ] {
             let path = format!("/{version:?}/{path}");

@@ -3,7 +3,7 @@
 //!
 //! | the walk meets | proxy-addr | Sentinel | because |
 //! |---|---|---|---|
-//! | a hop that is no address | returns its text | denies | a text is no client; two clients could share it |
+//! | a hop that is not an address | returns its text | denies | a text does not identify a client; two clients could share it |
 //! | the chain's end, still trusted | returns the left-most proxy | denies | all clients would be that proxy |
 //! | an empty hop (`a,,b`) | skips it | denies | some proxy did not know whom it spoke for |
 //! | `127.1`, `0x7f000001`, `010.0.0.1`, a zone id | reads an address | denies | readers differ in what they mean |
@@ -27,7 +27,7 @@ use serde_json::json;
 const SEED: u64 = 0x5e17_1e1d;
 const CASES: usize = 25_000;
 
-/// What stands for every hop that Sentinel takes for no address, where proxy-addr would skip it or read one.
+/// Replaces every hop that Sentinel does not accept as an address, where proxy-addr would skip it or read one.
 const NO_ADDRESS: &str = "unknown";
 
 const TRUSTED: [&[&str]; 4] = [
@@ -126,8 +126,8 @@ fn ours(case: &Case) -> Option<ClientIp> {
 fn oracle(cases: &[Case]) -> Vec<(String, bool)> {
     let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/oracle/node_modules");
     assert!(modules.join("proxy-addr").is_dir(), "no proxy-addr in {}: run `make setup`", modules.display());
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("cases");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cases");
     let mut file = BufWriter::new(File::create(&path).unwrap());
     for Case { trusted, peer, chain, .. } in cases {
         writeln!(file, "{}", json!({ "trusted": trusted, "peer": peer, "chain": chain })).unwrap();

@@ -38,20 +38,20 @@ use crate::{
     scene::SCENES,
 };
 
-fn folder() -> PathBuf {
+fn directory() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "fuzz", "corpus"].iter().collect()
 }
 
 /// The frames recorded for this profile, in the order of their names.
 pub(crate) fn frames(profile: &str) -> Vec<Vec<u8>> {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.file_stem().unwrap().to_str().unwrap().rsplitn(4, '.').nth(3) == Some(profile));
     files.sort();
     assert!(files.len() >= 8, "{profile}: record the corpus with SENTINEL_FUZZ_RECORD=1");
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-/// The requests that are recorded for a profile: one a carrier, and what clients send beside a key.
+/// The requests that are recorded for a profile: one for each carrier, with what clients send in addition to a key.
 fn requests(profile: &str, [k, l]: [&str; 2]) -> Vec<(String, Vec<(&'static str, String)>)> {
     let bearer = ("authorization", format!("Bearer {k}"));
     let bare = |name| (name, k.to_owned());
@@ -177,7 +177,7 @@ async fn the_corpus_is_what_envoy_sends() {
                     let call = headers.iter().fold(call, |call, (name, value)| call.header(name, value));
                     assert_eq!(call.send().await.status, 200, "{profile} {path}");
                     let frame = eventually("Envoy asks", async || kept.lock().unwrap().pop()).await;
-                    let file = folder().join(format!("{profile}.{nth}.{version:?}.{encoding}.bin"));
+                    let file = directory().join(format!("{profile}.{nth}.{version:?}.{encoding}.bin"));
                     if record {
                         fs::write(&file, &frame).unwrap();
                     }

@@ -1,7 +1,8 @@
-//! Millions of changed Checks through the whole service, each judged a second time by [`oracle`].
+//! Millions of changed Checks through the whole service, each compared with [`oracle`].
 //!
-//! `SENTINEL_FUZZ_CASES` says how many (`make fuzz`: ten million, in release), `SENTINEL_FUZZ_SEED` which. Cases come in
-//! batches, each with a seed, a scene and a store of its own, so that a failure names all that it takes to see it again.
+//! `SENTINEL_FUZZ_CASES` says how many (`make fuzz`: ten million, in release), `SENTINEL_FUZZ_SEED` which. Cases come
+//! in batches, each with a seed, a scene and a store of its own, so that a failure names all that it takes to see it
+//! again.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics, and says how it went")]
 
 #[path = "../common/mod.rs"]
@@ -34,14 +35,15 @@ use key_ip_sentinel::config::Config;
 use oracle::{Owners, Verdict};
 use scene::{SCENES, Scene, Stage};
 
-/// Cases of one batch: enough for keys to find owners and strangers.
+/// Cases of one batch: enough for keys to be used by owners and by others.
 const BATCH: usize = 2_000;
 
-/// Fewer, and some scene has seen too little to mean anything.
+/// With fewer cases, some scenes are not covered sufficiently.
 const CASES: usize = 200_000;
 
 fn number(name: &str, default: usize) -> usize {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}")))
+    std::env::var(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text:?}")))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -55,12 +57,12 @@ async fn disagreement(
     owners: &mut Owners,
     input: &Input,
 ) -> (Verdict, Result<(), String>) {
-    let wanted = owners.judge(&scene.rules, input);
-    let judged = match stage.ask(input).await {
-        Ok((answer, bytes)) => differs(scene, stage, &wanted, &answer, &bytes),
+    let expected = owners.judge(&scene.rules, input);
+    let result = match stage.ask(input).await {
+        Ok((answer, bytes)) => differs(scene, stage, &expected, &answer, &bytes),
         Err(broken) => Err(broken),
     };
-    (wanted, judged)
+    (expected, result)
 }
 
 fn differs(scene: &Scene, stage: &Stage, wanted: &Verdict, answer: &Answer, bytes: &Bytes) -> Result<(), String> {
@@ -73,16 +75,16 @@ fn differs(scene: &Scene, stage: &Stage, wanted: &Verdict, answer: &Answer, byte
         return Err(format!("the service took another key: {:?} instead of {id:?}", answer.key_id()));
     }
     if scene.keys.iter().any(|key| bytes.windows(key.len()).any(|part| part.eq_ignore_ascii_case(key.as_bytes()))) {
-        return Err("the answer tells a key".to_owned());
+        return Err("the response contains a key".to_owned());
     }
     if let Some(ok) = answer.allowed() {
         let removes = |name: &String| ok.headers_to_remove.iter().any(|removed| removed.eq_ignore_ascii_case(name));
         return match wanted.removed.iter().find(|name| !removes(name)) {
-            Some(name) => Err(format!("{name} reaches the upstream unjudged")),
+            Some(name) => Err(format!("{name} reaches the upstream unchecked")),
             None => Ok(()),
         };
     }
-    let told = answer.told();
+    let body = answer.told();
     let dialect = match wanted.profile.as_str() {
         "generic" | "acme" | "php" | "sanctum" => "generic",
         "anthropic" => "anthropic",
@@ -90,10 +92,10 @@ fn differs(scene: &Scene, stage: &Stage, wanted: &Verdict, answer: &Answer, byte
         _ => "openai",
     };
     let ip = wanted.ip.map(|ip| ip.to_string());
-    if (told.dialect, &told.client_ip) != (dialect, &ip) {
+    if (body.dialect, &body.client_ip) != (dialect, &ip) {
         return Err(format!(
-            "told in {} words from {:?} instead of {dialect} from {ip:?}",
-            told.dialect, told.client_ip
+            "the body is {} with address {:?} instead of {dialect} with {ip:?}",
+            body.dialect, body.client_ip
         ));
     }
     Ok(())
@@ -174,8 +176,8 @@ fn the_service_decides_as_the_rules_say() {
         panic!("{broken}");
     }
     let (tally, took) = (tally.into_inner().unwrap(), started.elapsed());
-    let judged: usize = tally.values().sum();
-    eprintln!("{judged} cases in {took:.1?}, {:.0} a second: {tally:?}", judged as f64 / took.as_secs_f64());
+    let cases: usize = tally.values().sum();
+    eprintln!("{cases} cases in {took:.1?}, {:.0} a second: {tally:?}", cases as f64 / took.as_secs_f64());
     // A fuzzer that only ever meets broken frames proves nothing.
     for reason in [
         "caller_rejected",
@@ -191,6 +193,6 @@ fn the_service_decides_as_the_rules_say() {
         "mode_off",
     ] {
         let met = tally.get(reason).copied().unwrap_or_default();
-        assert!(met * 2_000 >= judged || judged < CASES, "{reason} was met {met} times only: {tally:?}");
+        assert!(met * 2_000 >= cases || cases < CASES, "{reason} was met {met} times only: {tally:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a thief changes: bytes that he does not understand, and pieces that he does.
+//! What an attacker changes: random bytes, and meaningful pieces.
 
 use crate::{
     common::Dice,
@@ -7,7 +7,7 @@ use crate::{
     scene::Scene,
 };
 
-/// Beside those that exist only to carry credentials.
+/// In addition to those that exist only to carry credentials.
 const OTHER_HEADERS: &[&str] = &[
     "sec-websocket-protocol",
     "cookie",
@@ -244,7 +244,7 @@ fn replaced(text: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What Envoy's configuration makes it say beside the message.
+/// The metadata that Envoy is configured to send.
 fn entries(dice: &mut Dice, scene: &Scene) -> Vec<(String, String)> {
     let mut entries = Vec::new();
     let near = if dice.below(3) > 0 { 2 } else { ADDRESSES.len() };
@@ -313,8 +313,8 @@ fn spelled(dice: &mut Dice, name: &str) -> String {
     }
 }
 
-/// A name as some framework reads it back, and some that none does.
-fn disguised(dice: &mut Dice, name: &str) -> Vec<u8> {
+/// A name that some framework may reduce to `name`, or that none does.
+fn lookalike(dice: &mut Dice, name: &str) -> Vec<u8> {
     let mut name = name.to_owned();
     for _ in 0..dice.below(4) {
         let at = dice.below(name.len() + 1);
@@ -377,7 +377,7 @@ fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
             let between = if dice.below(8) == 0 { b';' } else { b'&' };
             target.push(if target.contains(&b'?') && dice.below(5) > 0 { between } else { b'?' });
             let name = pick(dice, PARAMETERS);
-            target.extend(disguised(dice, name));
+            target.extend(lookalike(dice, name));
             target.push(b'=');
             let value =
                 if dice.below(3) > 0 { scene.keys[dice.below(2)].as_bytes().to_vec() } else { text(dice, scene) };
@@ -405,7 +405,7 @@ fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
         }
         13 => {
             let name = pick(dice, &["acme_token", "php.key"]);
-            let cookie = [&disguised(dice, name)[..], b"=", &text(dice, scene)[..]].concat();
+            let cookie = [&lookalike(dice, name)[..], b"=", &text(dice, scene)[..]].concat();
             let before = pick(dice, BEFORE_A_COOKIE);
             parts.lines.push((spelled(dice, "cookie"), [before, &cookie].concat()));
         }
@@ -442,7 +442,7 @@ fn change(dice: &mut Dice, scene: &Scene, parts: &mut Parts) {
     }
 }
 
-/// Bytes that nobody wrote.
+/// Changes random bytes.
 fn scramble(dice: &mut Dice, frame: &mut Vec<u8>) {
     for _ in 0..=dice.below(4) {
         let at = dice.below(frame.len());

@@ -1,5 +1,5 @@
-//! A second reading of the rules for a whole Check, from the manual and not from the code: slow, with a copy of
-//! everything. Only protobuf itself is left to the library.
+//! A second implementation of the rules for a whole Check, written from the manual and not from the code: slow, with a
+//! copy of everything. Only protobuf itself is left to the library.
 
 use std::{
     collections::HashMap,
@@ -53,7 +53,7 @@ pub(crate) struct Verdict {
 
 type Lines = Vec<(String, Vec<u8>)>;
 
-/// Who owns which key so far, `/32` and `/64` in words, and who was seen with it while nobody did.
+/// The owners of each key so far, `/32` and `/64` as text, and the candidates of keys without an owner.
 #[derive(Default)]
 pub(crate) struct Owners {
     owner: HashMap<String, String>,
@@ -64,7 +64,7 @@ pub(crate) struct Owners {
 const CANDIDATES: usize = 32;
 
 impl Owners {
-    /// Judges `input` and remembers a first use.
+    /// Decides `input` and records a first use.
     pub(crate) fn judge(&mut self, rules: &Rules, input: &Input) -> Verdict {
         let mut verdict = Verdict {
             reason: "malformed_request",
@@ -86,7 +86,7 @@ impl Owners {
             return Verdict { reason: "mode_off", allow: true, ..verdict };
         }
         let (reason, allow) = self.decide(rules, input, &seen, &profile, missing, mode == "observe", &mut verdict);
-        // Observing, nothing that comes this far is denied: the fuzzer bans nobody.
+        // In observe mode, nothing that comes this far is denied, because the fuzzer never bans.
         Verdict { reason, allow: allow || mode == "observe", would_deny: !allow && mode == "observe", ..verdict }
     }
 
@@ -203,7 +203,7 @@ impl Seen {
 
     fn lines(&self, name: &str) -> Vec<String> {
         let ours = self.lines.iter().filter(|(found, _)| found == name);
-        // What is not UTF-8 is no address either.
+        // What is not UTF-8 is not an address either.
         ours.map(|(_, value)| String::from_utf8(value.clone()).unwrap_or_else(|_| "not text".to_owned())).collect()
     }
 

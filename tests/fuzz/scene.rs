@@ -178,8 +178,8 @@ pub(crate) const SCENES: &[Scene] = &[
 impl Scene {
     /// The settings as the server reads them.
     pub(crate) fn config(&self) -> Config {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, token) = (folder.path().join("sentinel.toml"), folder.path().join("token"));
+        let dir = tempfile::tempdir().unwrap();
+        let (file, token) = (dir.path().join("sentinel.toml"), dir.path().join("token"));
         let mut text = format!("{}\ncheck_deadline = '10s'\npepper.secrets = ['{PEPPER}']\n", self.settings);
         if !self.rules.trusted.is_empty() {
             text.push_str(PROXY_LIST);
@@ -200,7 +200,7 @@ pub(crate) struct Stage {
     metrics: Metrics,
     /// Keeps the audit's queue open.
     _stop: oneshot::Sender<()>,
-    _folder: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 impl Stage {
@@ -222,8 +222,8 @@ impl Stage {
         };
         view.polled(&changes, Instant::now());
         let (stop, stopped) = oneshot::channel();
-        let folder = tempfile::tempdir().unwrap();
-        let options = Options { folder: folder.path().join("audit"), spill_max: 1 << 20, mask_addresses: false };
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { folder: dir.path().join("audit"), spill_max: 1 << 20, mask_addresses: false };
         let (audit, sinks) = (metrics.audit.clone(), Vec::new());
         let (events, pipeline) = Events::new(store, Arc::clone(&view), audit, &options, sinks, stopped).unwrap();
         tokio::spawn(pipeline);
@@ -240,7 +240,7 @@ impl Stage {
             events,
             metrics: metrics.checks.clone(),
         };
-        Self { server: Server::new(Arc::new(authorization)), ring, metrics, _stop: stop, _folder: folder }
+        Self { server: Server::new(Arc::new(authorization)), ring, metrics, _stop: stop, _dir: dir }
     }
 
     /// The name that this canonical key has in answers.
@@ -269,7 +269,7 @@ impl Stage {
         Ok((Answer::read(message)?, body.slice(5..)))
     }
 
-    /// Lets the histograms forget: nobody scrapes.
+    /// Clears the histograms, which are not scraped.
     pub(crate) fn sweep(&self) {
         self.metrics.exposition.run_upkeep();
     }

@@ -32,7 +32,7 @@ const ACTOR: &str = "uid:0";
 const FOR_EVER: Duration = Duration::from_secs(1_000_000);
 
 pub(crate) struct Machine {
-    _folder: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     database: Database,
     process: Option<Process>,
     /// Seconds from the start.
@@ -75,10 +75,10 @@ fn number(of: Network) -> usize {
 
 impl Machine {
     pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let mut machine = Self {
-            database: Database::new(folder.path().join("sentinel.db")).await,
-            _folder: folder,
+            database: Database::new(dir.path().join("sentinel.db")).await,
+            _dir: dir,
             process: None,
             now: 0,
             shape: Shape::default(),

@@ -36,18 +36,18 @@ enum Step {
     PreClaim(usize, Vec<usize>),
     Open(usize),
     Promote(usize),
-    /// In seconds; zero is for ever.
+    /// In seconds; zero means indefinitely.
     Ban(usize, i64),
     Unban(usize),
-    /// The change before so many others.
+    /// The change before N others.
     Undo(usize),
-    /// The binding becomes provisional, for so many seconds.
+    /// The binding becomes provisional, for N seconds.
     Provisional(usize, i64),
     /// In seconds.
     Wait(i64),
-    /// What was neither used nor refused for so many seconds.
+    /// Bindings that were neither used nor denied for N seconds.
     Archive(i64),
-    /// Networks for a key, and for how many seconds others may join.
+    /// The maximum networks of a key, and for how many seconds others may join.
     Reconfigure(u16, i64),
     /// The other pepper becomes the active one.
     Rotate,

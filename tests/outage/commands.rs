@@ -23,7 +23,8 @@ async fn a_command_that_changes_nothing_does_not_speak_of_a_change() {
     ] {
         assert_eq!(told(arguments), lost, "{arguments:?}");
     }
-    let unsure = "error: the store did not answer (a change was made or not); the server's log says why\n";
+    let unsure =
+        "error: the store did not answer; whether the change was made is not known; the server's log says why\n";
     assert_eq!(told(&["unban", "k_0123456789abcdef"]), unsure);
     sentinel.stop().await;
 }

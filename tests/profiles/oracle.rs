@@ -1,4 +1,5 @@
-//! A second reading of the rules, from the manual and not from the code: slow, with a copy of everything.
+//! A second implementation of the rules, written from the manual and not from the code: slow, with a copy of
+//! everything.
 
 use key_ip_sentinel::credential::Fault;
 
@@ -78,7 +79,7 @@ pub(crate) fn header_names(profile: &str) -> Vec<&'static str> {
     places(profile).into_iter().filter(|(kind, ..)| *kind == 'h').map(|(_, name, _)| name).collect()
 }
 
-/// What an operator allows beside the profile.
+/// What an operator allows in addition to the profile.
 #[derive(Default)]
 pub(crate) struct Allowed {
     /// `credentials.jwt = "opaque"`.
@@ -88,7 +89,7 @@ pub(crate) struct Allowed {
 }
 
 /// The canonical key of a text, if it is one.
-#[allow(dead_code, reason = "the fuzzer judges whole requests")]
+#[allow(dead_code, reason = "the fuzzer checks whole requests")]
 pub(crate) fn canonical(profile: &str, text: &str) -> Option<String> {
     canonical_with(profile, text, false)
 }
@@ -198,21 +199,23 @@ fn passes(
     let text = String::from_utf8_lossy(path).into_owned();
     let route = text.split('?').next().unwrap();
     let messages = ["/v1/messages", "/v1/messages/count_tokens"].contains(&route);
-    let beside: &[&str] = match (profile, label.as_str()) {
+    let overridden_by: &[&str] = match (profile, label.as_str()) {
         ("new-api", "authorization") if route == "/v1/messages" => &["x-api-key"],
         ("litellm", "authorization") if messages => &["x-litellm-api-key"],
         ("litellm", "x-api-key") if messages => &["x-litellm-api-key", "authorization"],
         ("litellm", "?key") if route == "/key/info" => &["x-litellm-api-key", "authorization"],
         _ => return false,
     };
-    // The other one must be there once, by its own name, not empty, and judged.
-    let is_judged = |other: &&str| {
+    // The other one must be present once, by its exact name, not empty, and checked.
+    let is_checked = |other: &&str| {
         let exact = headers.iter().any(|(found, value)| found.eq_ignore_ascii_case(other) && !value.is_empty());
         let found = lines(headers, other);
         let at = places(profile).into_iter().find(|(kind, name, _)| *kind == 'h' && name == other).unwrap();
         exact && found.len() == 1 && !found[0].contains(&b',') && !passes(profile, at, headers, path, passthrough)
     };
-    passthrough.contains(&label.as_str()) && lines(headers, "upgrade").is_empty() && beside.iter().any(is_judged)
+    passthrough.contains(&label.as_str())
+        && lines(headers, "upgrade").is_empty()
+        && overridden_by.iter().any(is_checked)
 }
 
 /// The one canonical key of a request, by what the operator allows.
@@ -222,8 +225,8 @@ pub(crate) fn key_with(
     path: &[u8],
     allowed: &Allowed,
 ) -> Result<Option<String>, Fault> {
-    let judged = places(profile).into_iter().filter(|at| !passes(profile, *at, headers, path, allowed.passthrough));
-    let mut shown: Vec<Shown> = judged.filter_map(|at| show(profile, at, headers, path, allowed.jwt)).collect();
+    let checked = places(profile).into_iter().filter(|at| !passes(profile, *at, headers, path, allowed.passthrough));
+    let mut shown: Vec<Shown> = checked.filter_map(|at| show(profile, at, headers, path, allowed.jwt)).collect();
     shown.extend(show_protocol(profile, headers, allowed.jwt));
     let has = |wanted: Fault| shown.iter().any(|it| matches!(it, Shown::Fault(fault) if *fault == wanted));
     let mut keys: Vec<&String> =
@@ -319,7 +322,7 @@ fn alike(found: &str, name: &str) -> bool {
     text.is_char_boundary(name.len()) && plain(&text[..name.len()]) == plain(name) && ends(&text[name.len()..])
 }
 
-/// Decoded by whoever stumbles over nothing.
+/// Decoded like the most lenient decoder.
 fn leniently(written: &str) -> String {
     let (mut text, mut rest) = (String::new(), written);
     while let Some(c) = rest.chars().next() {
@@ -385,8 +388,8 @@ fn readings(text: &str, name: &str) -> usize {
     names.filter(|(nth, word)| *nth == 0 && alike(word, name) || reads(word)).count()
 }
 
-/// How this profile's keys begin, which characters they have beside letters and digits, and how long they are at least;
-/// not where an ordinary word would do.
+/// How this profile's keys begin, which characters they have in addition to letters and digits, and how long they are
+/// at least; not where an ordinary word would do.
 fn telling(profile: &str) -> &'static [(&'static str, &'static str, usize)] {
     match profile {
         "openai" => &[("sk-", "-_", 20), ("ek_", "-_", 20)],

@@ -1,4 +1,4 @@
-//! Laws that hold for every text and every request.
+//! Properties of every text and every request.
 
 use key_ip_sentinel::{
     credential::{Credentials, Fault, Header, Place, Profile},
@@ -214,7 +214,7 @@ proptest! {
 
     /// No bytes at all make it panic.
     #[test]
-    fn any_bytes_are_judged(value in vec(any::<u8>(), 0..40), path in vec(any::<u8>(), 0..40)) {
+    fn any_bytes_get_a_verdict(value in vec(any::<u8>(), 0..40), path in vec(any::<u8>(), 0..40)) {
         for profile in key_ip_sentinel::credential::PROFILES {
             let credentials = Credentials { profile, route_profiles: Vec::new(), options: Default::default() };
             for name in ["authorization", "x-api-key", "cookie", "sec-websocket-protocol"] {

@@ -30,7 +30,7 @@ macro_rules! realms {
     ($($test:ident $name:literal $keys:expr, $settings:expr;)*) => {
         pub(crate) const REALMS: &[Realm] = &[$(Realm { name: $name, settings: $settings, k: $keys.0, l: $keys.1 }),*];
 
-        /// One test a realm, so that they run beside each other.
+        /// One test for each realm, so that they run in parallel.
         mod through_envoy {
             $(#[tokio::test]
             async fn $test() {
@@ -101,13 +101,13 @@ realms! {
 
 impl Realm {
     pub(crate) fn named(name: &str) -> &'static Self {
-        REALMS.iter().find(|realm| realm.name == name).unwrap_or_else(|| panic!("there is no realm {name}"))
+        REALMS.iter().find(|realm| realm.name == name).unwrap_or_else(|| panic!("unknown realm {name}"))
     }
 
     /// Its credentials as the config resolves them.
     pub(crate) fn credentials(&self) -> Credentials {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("sentinel.toml");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("sentinel.toml");
         let lines: String = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         fs::write(&file, lines).unwrap();
         config::load(Some(&file), []).unwrap_or_else(|faults| panic!("{faults}")).credentials

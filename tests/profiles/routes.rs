@@ -31,7 +31,7 @@ async fn a_route_may_name_a_listed_profile_and_the_key_keeps_its_one_owner() {
         assert!(check().key(&format!("sk-{k}")).from(OWNER).send().await.is_allow());
         assert_eq!(routed().key(k).from(OWNER).send().await.reason(), "bound");
         assert_eq!(routed().key(&k.to_lowercase()).from(STRANGER).send().await.reason(), "ip_mismatch");
-        // one-api does not read x-api-key: it is no key there, no conflict, and is removed.
+        // one-api does not read x-api-key: there it is neither a key nor a conflict, and is removed.
         assert_eq!(check().header("x-api-key", k).from(OWNER).send().await.reason(), "bound");
         assert_eq!(routed().header("x-api-key", k).from(OWNER).send().await.reason(), "no_key");
         assert_eq!(check().key(k).header("x-api-key", l).from(OWNER).send().await.reason(), "conflicting_keys");

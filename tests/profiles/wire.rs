@@ -78,7 +78,7 @@ impl Edge<'_> {
             let (status, reasons): (u16, &'static [&'static str]) = match (vector.verdict, from) {
                 (Verdict::Key, OWNER) => (200, &["bound"]),
                 (Verdict::Key, _) => (403, &["ip_mismatch"]),
-                // Whoever comes first owns another key; the other one of the two is refused.
+                // The first of the two owns another key, and the other one is denied.
                 (Verdict::Other, STRANGER) => (200, &["first_use", "bound"]),
                 (Verdict::Other, _) => (403, &["ip_mismatch"]),
                 (Verdict::Malformed, _) => (401, &["malformed_key"]),
@@ -120,7 +120,7 @@ impl Edge<'_> {
         }
     }
 
-    /// Beside the right key, each credential header that the profile does not read, in every spelling.
+    /// With the right key, each credential header that the profile does not read, in every spelling.
     async fn removes_what_it_does_not_read(&self, realm: &Realm, version: Version) {
         let credentials = realm.credentials();
         let all = vectors::all();

@@ -44,7 +44,7 @@ fn owner(index: usize) -> String {
 async fn fill(url: &str, bindings: usize, idle: usize) {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
-    let hasher = KeyHasher::new(Pepper::written(PEPPER).unwrap(), "default", true);
+    let hasher = KeyHasher::new(Pepper::from_setting(PEPPER).unwrap(), "default", true);
     let copy = |table: &str| format!("COPY {table} FROM STDIN");
     let columns = "bindings (key_id, digest, pepper, realm, hint, state, created_at)";
     let tables = [copy(columns), copy("binding_networks (key_id, network)")];
@@ -118,7 +118,7 @@ async fn a_store_of_many_bindings_is_ready_at_once_and_archived_beside_the_traff
     let (bindings, idle) = (number("SENTINEL_SCALE_BINDINGS", 20_000), number("SENTINEL_SCALE_IDLE", 1_000));
     let postgres = Postgres::shared().await;
     let url = postgres.database().await;
-    open_postgres(&Options::parse(&url, 2).unwrap(), &Pepper::written(PEPPER).unwrap().into()).await;
+    open_postgres(&Options::parse(&url, 2).unwrap(), &Pepper::from_setting(PEPPER).unwrap().into()).await;
     let began = Instant::now();
     fill(&url, bindings, idle).await;
     eprintln!("{bindings} bindings, {idle} of them idle, written in {:.1?}", began.elapsed());

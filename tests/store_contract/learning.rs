@@ -167,5 +167,5 @@ pub(crate) async fn a_provisional_binding_holds_until_it_expires(place: &impl Ba
     assert_eq!(store.counts().await.unwrap().provisional, 1);
     let stored = binding(&*store, &key).await.unwrap();
     assert_eq!((stored.state, stored.expires_at), (State::Provisional, Some(at(hours(1)))));
-    assert!(stored.lives(last_moment) && !stored.lives(at(hours(1))));
+    assert!(stored.is_live(last_moment) && !stored.is_live(at(hours(1))));
 }

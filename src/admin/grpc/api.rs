@@ -1,12 +1,11 @@
-//! The messages, server and client made from `proto/sentinel/admin/v1/admin.proto`, which is their manual.
+//! The messages, server and client generated from `proto/sentinel/admin/v1/admin.proto`, which documents them.
 #![allow(missing_docs)]
 
 use std::fmt;
 
 tonic::include_proto!("sentinel.admin.v1");
 
-/// Redacted whole: a key may stand in any field, in the wrong one by an operator's mistake, and a file of keys may be
-/// taken for the other kind.
+/// Redacts the whole message: an operator may put a key into a wrong field, or import a file of raw keys.
 macro_rules! redacted {
     ($($message:ty),*) => {$(
         impl fmt::Debug for $message {

@@ -1,11 +1,11 @@
-//! What is not about single keys, as messages: the audit, the state of the process, peppers, explanations.
+//! Converts the outcomes that are not about single keys to messages: audit, status, diagnosis, peppers, explanations.
 
 use std::time::Duration;
 
 use super::{api, keys};
 use crate::{
     admin::service::{Address, AsOf, Diagnosis, Explanation, Pepper, RotationStep, Status},
-    credential::Seen,
+    credential::ExplainedCarrier,
     domain::Timestamp,
     store::{Crowded, Denied, PepperUsage, Stored},
 };
@@ -49,7 +49,7 @@ impl From<Status> for api::GetStatusResponse {
             uptime_ms: millis(status.uptime),
             serving: status.serving,
             mode: status.mode.to_string(),
-            store: status.place,
+            store: status.store_url,
             applied_revision: status.applied.0,
             since_poll_ms: status.since_poll.map(millis),
             pepper_id: status.pepper.to_string(),
@@ -147,6 +147,6 @@ fn explained_address(address: Address) -> api::ExplainedAddress {
     api::ExplainedAddress { source: source.to_owned(), client, written, how }
 }
 
-fn carrier(Seen { carrier, form, what }: Seen) -> api::ExplainedCarrier {
-    api::ExplainedCarrier { carrier, form: form.to_owned(), holds: what.as_str().to_owned() }
+fn carrier(ExplainedCarrier { carrier, form, holds }: ExplainedCarrier) -> api::ExplainedCarrier {
+    api::ExplainedCarrier { carrier, form: form.to_owned(), holds: holds.as_str().to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Keys and what became of them, as messages.
+//! Converts keys and the outcomes of changes to messages.
 
 use super::api;
 use crate::{
@@ -136,17 +136,17 @@ fn promoted(key: PromotedKey) -> api::PromotedKey {
 }
 
 impl From<Imported> for api::ImportKeysResponse {
-    fn from(so_far: Imported) -> Self {
-        let Imported { keys, imported, identical, skipped, skipped_ids, other_realm } = so_far;
+    fn from(progress: Imported) -> Self {
+        let Imported { keys, imported, identical, skipped, skipped_ids, other_realm } = progress;
         let skipped_key_ids = skipped_ids.iter().map(ToString::to_string).collect();
         Self { keys, imported, identical, skipped, skipped_key_ids, other_realm }
     }
 }
 
-/// A key may have a line of any length, and gRPC's messages have an end.
+/// Bytes in one message. A line may be of any length, and gRPC limits the size of a message.
 const CHUNK: usize = 256 * 1024;
 
-/// The last one tells of all the keys.
+/// Splits a part into messages. Only the last one has the number of keys so far; the others have 0.
 pub(super) fn chunks(part: &Exported) -> Vec<api::ExportKeysResponse> {
     let chunks = part.text.as_bytes().chunks(CHUNK);
     let last = chunks.len().saturating_sub(1);

@@ -1,5 +1,5 @@
-//! The admin API over gRPC, on a unix socket whose file mode is the permission. Nothing is decided here: messages are
-//! read into the service's commands, and its outcomes and errors are written into messages and statuses.
+//! The admin API over gRPC, on a unix socket whose file mode is the permission. Converts messages to the service's
+//! commands, and its outcomes and errors to messages and statuses.
 
 pub mod api;
 mod facts;

@@ -1,5 +1,5 @@
-//! From messages to the commands of the service. Nothing is checked here: an empty text and a zero say "not given", and
-//! what cannot be meant is for the service to refuse.
+//! Converts messages to the commands of the service. An empty text or a zero means "not given". Validates nothing: the
+//! service does.
 
 use zeroize::Zeroizing;
 

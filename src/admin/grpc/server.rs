@@ -1,5 +1,5 @@
-//! The methods of the proto: each names who asks, reads its message into a command of the service, and writes what that
-//! answers.
+//! The gRPC methods. Each finds the principal, converts its message to a command, calls the service and converts the
+//! outcome.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use super::{
     api::{self, admin_server},
     keys, read,
 };
-use crate::admin::service::{ChangeCommand, Code, Error, Parts, Principal, Service};
+use crate::admin::service::{ChangeCommand, Code, Error, OutcomeStream, Principal, Service};
 
-/// Above the longest request head to explain, far below what could hurt.
+/// Above the longest request head to explain (64 KiB).
 const MAX_REQUEST_BYTES: usize = 80 * 1024;
 
 /// The server to mount on the admin listener.
@@ -25,7 +25,7 @@ pub struct Admin {
     service: Arc<Service>,
 }
 
-/// Who asks, and what. No handler gets at its message without having named the peer.
+/// The principal and the message. Every handler gets its message from here, and so never without a principal.
 fn open<T>(request: Request<T>) -> Result<(Principal, T), Status> {
     let credentials = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
     let Some(credentials) = credentials else {
@@ -41,25 +41,25 @@ impl From<Error> for Status {
             Code::Invalid => Self::invalid_argument(text),
             Code::Forbidden => Self::permission_denied(text),
             Code::NotFound => Self::not_found(text),
-            Code::Refused => Self::failed_precondition(text),
+            Code::FailedPrecondition => Self::failed_precondition(text),
             Code::Unavailable => Self::unavailable(text),
             Code::Corrupt => Self::data_loss(text),
         }
     }
 }
 
-/// What a method answers.
+/// The result of a method.
 type Answer<M> = Result<Response<M>, Status>;
 
 fn answer<M>(outcome: impl Into<M>) -> Answer<M> {
     Ok(Response::new(outcome.into()))
 }
 
-/// The messages of an answer that is a stream.
+/// A stream of messages.
 type Messages<M> = BoxStream<'static, Result<M, Status>>;
 
-fn messages<T: 'static, M: From<T> + 'static>(parts: Parts<T>) -> Response<Messages<M>> {
-    Response::new(parts.map(|part| part.map(M::from).map_err(Status::from)).boxed())
+fn messages<T: 'static, M: From<T> + 'static>(outcomes: OutcomeStream<T>) -> Response<Messages<M>> {
+    Response::new(outcomes.map(|outcome| outcome.map(M::from).map_err(Status::from)).boxed())
 }
 
 impl Admin {

@@ -1,18 +1,19 @@
-//! Whose address a request to explain comes from, in words.
+//! The client's address of an explained request, described for people.
 
 use crate::{
     client_ip::{Found, Origin, Source, Unknown},
     domain::ClientIp,
 };
 
-/// Whose address, and why that one.
+/// The client's address, and how it was found.
 pub(crate) struct Address {
-    /// The word of `client_ip.source`.
+    /// `client_ip.source`.
     pub(crate) source: &'static str,
-    /// The client's address; `None` if it cannot be established.
+    /// The client's address; `None` if it is unknown.
     pub(crate) client: Option<ClientIp>,
+    /// The address as written in the request.
     pub(crate) written: String,
-    /// Where it was found, or why it is not known.
+    /// Where it was found, or why it is unknown.
     pub(crate) how: String,
 }
 
@@ -32,7 +33,7 @@ impl Address {
 fn place(source: &Source, origin: Origin) -> String {
     match (origin, source) {
         (Origin::Peer, Source::Xff) => {
-            "the connection's peer, who is no trusted proxy, so x-forwarded-for is not read".to_owned()
+            "the connection's peer; it is not a trusted proxy, so x-forwarded-for is not read".to_owned()
         }
         (Origin::Peer, _) => "the connection's peer".to_owned(),
         (Origin::Metadata, _) => "the metadata x-client-ip".to_owned(),

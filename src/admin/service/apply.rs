@@ -1,4 +1,4 @@
-//! A change, from the question to the moment this process decides by it.
+//! Makes a change, and waits until this process decides by it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long a change that is already durable waits for this process to decide by it.
-const SETTLE: Duration = Duration::from_secs(1);
+const APPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A change that was made.
 pub(crate) struct Changed {
@@ -22,7 +22,9 @@ pub(crate) struct Changed {
 }
 
 impl Service {
-    /// Makes a change in the name of `by`, and waits until this process decides by it.
+    /// Makes a change as `by`, and waits until this process decides by it.
+    ///
+    /// The change is durable and audited when this returns, and also if the caller drops the future after the commit.
     pub(crate) async fn change(
         self: &Arc<Self>,
         by: &Principal,
@@ -33,11 +35,11 @@ impl Service {
         let change = self.change_of(command, now)?;
         let now = now.ok_or(Error::NotReady)?;
         let applied = self.write(change, by.to_string(), now).await?;
-        let in_effect = self.settled(applied.revision).await;
+        let in_effect = self.takes_effect(applied.revision).await;
         Ok(AsOf { now, value: Changed { applied, in_effect } })
     }
 
-    /// Makes `change`, and does not wait until it binds here.
+    /// Makes `change` without waiting until this process decides by it.
     pub(super) async fn write(
         self: &Arc<Self>,
         change: Change,
@@ -45,39 +47,39 @@ impl Service {
         now: Timestamp,
     ) -> Result<Applied, Error> {
         let this = Arc::clone(self);
-        to_the_end(async move {
+        run_to_completion(async move {
             let applied = this.store.apply(change, &actor, now).await;
             match &applied {
                 Ok(applied) => this.notifier.notify(applied.revision),
-                // The poll learns of the pepper that forbade it; the key is gone by then, so only its operator can ask
-                // again.
+                // The poll learns the new active pepper. The change is not retried, because the key is no longer in
+                // memory: the operator must repeat the command.
                 Err(ChangeError::Store(StoreError::Behind(_))) => this.notifier.signal().wake(),
                 Err(_) => {}
             }
-            let applied = applied.map_err(Error::not_done)?;
+            let applied = applied.map_err(Error::change_failed)?;
             this.events.publish(Event::Stored(&applied.record));
             Ok(applied)
         })
         .await
     }
 
-    /// Whether this process decides by `revision` before the operator has waited long.
-    pub(super) async fn settled(&self, revision: Revision) -> bool {
-        let in_effect = timeout(SETTLE, self.view.has_applied(revision)).await.is_ok();
+    /// Waits until this process decides by `revision`; `false` after [`APPLY_TIMEOUT`].
+    pub(super) async fn takes_effect(&self, revision: Revision) -> bool {
+        let in_effect = timeout(APPLY_TIMEOUT, self.replica_state.has_applied(revision)).await.is_ok();
         if !in_effect {
-            tracing::warn!(revision = revision.0, "a change is stored, but not read back yet");
+            tracing::warn!(revision = revision.0, "a change is stored, but this process does not decide by it yet");
         }
         in_effect
     }
 }
 
-/// Makes a change in a task of its own: a client that hangs up after the commit must not cost the log line or the hint
-/// to the other replicas.
-pub(super) async fn to_the_end<T: Send + 'static>(
+/// Runs a change in its own task, so that it publishes its event and notifies the other replicas even if the client
+/// disconnects after the commit.
+pub(super) async fn run_to_completion<T: Send + 'static>(
     change: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::spawn(change).await.unwrap_or_else(|ended| {
-        tracing::error!(error = %ended, "an admin change was cut off");
-        Err(Error::MadeOrNot)
+        tracing::error!(error = %ended, "the task of an admin change ended early");
+        Err(Error::OutcomeUnknown)
     })
 }

@@ -1,12 +1,12 @@
-//! The audit: the newest records, all of them up to now, or what comes from now on. The latter two in pages, so that
-//! neither takes more memory or holds the store longer for a million records than for a thousand.
+//! Reads the audit: the newest records, all records up to now, or new records as they are stored. The latter two read
+//! pages, so that memory and the time of a store query do not grow with the number of records.
 
 use std::{sync::Arc, time::Duration};
 
 use async_stream::try_stream;
 use tokio::time::sleep;
 
-use super::{AsOf, Error, FieldError, KeyReference, Operation, Parts, Principal, Service, validate};
+use super::{AsOf, Error, FieldError, KeyReference, Operation, OutcomeStream, Principal, Service, validate};
 use crate::{
     domain::{
         Timestamp,
@@ -17,29 +17,29 @@ use crate::{
 
 const PAGE: u32 = 1_000;
 
-/// How often to look for new records.
+/// How often [`Service::tail_audit`] looks for new records.
 const POLL: Duration = Duration::from_millis(250);
 
-/// Which records; without anything all. No `Debug`: it may hold a key.
+/// Which records; by default all. Not `Debug`, because it may contain a key.
 #[derive(Default)]
 pub(crate) struct AuditFilter {
     /// Only this kind.
     pub(crate) kind: Option<String>,
-    /// Only records of this key, of which there need be no row.
+    /// Only records of this key, which need not have a row.
     pub(crate) key: Option<KeyReference>,
-    /// Only records whose last time is not before this.
+    /// Only records whose last time is at or after this, in milliseconds since the Unix epoch.
     pub(crate) since_ms: Option<i64>,
-    /// Only records whose last time lies within so much before now.
+    /// Only records whose last time is within this duration before now.
     pub(crate) within_ms: Option<i64>,
-    /// Only records whose last time is before this.
+    /// Only records whose last time is before this, in milliseconds since the Unix epoch.
     pub(crate) until_ms: Option<i64>,
-    /// Only records whose last time lies more than so much before now.
+    /// Only records whose last time is more than this duration before now.
     pub(crate) until_ago_ms: Option<i64>,
     /// Only the record with this number.
     pub(crate) record: Option<i64>,
     /// Only the record whose first decision has this id.
     pub(crate) decision_id: Option<String>,
-    /// Of a list at most so many, 1 to 1000; without it 100.
+    /// For a list: at most this number of records, 1 to 1000; by default 100.
     pub(crate) limit: Option<u32>,
 }
 
@@ -49,24 +49,24 @@ impl Service {
         by.authorise(Operation::Read)?;
         let now = self.now()?;
         let query = self.audit_query(filter, Some(now))?;
-        let value = self.store.audit(query).await.map_err(Error::lost)?;
+        let value = self.store.audit(query).await.map_err(Error::read_failed)?;
         Ok(AsOf { now, value })
     }
 
-    /// The records that are there now, in pages, as they were stored.
+    /// The records that are stored now, in pages, in the order in which they were stored.
     pub(crate) async fn export_audit(
         self: &Arc<Self>,
         by: &Principal,
         filter: AuditFilter,
-    ) -> Result<Parts<Vec<Stored>>, Error> {
+    ) -> Result<OutcomeStream<Vec<Stored>>, Error> {
         by.authorise(Operation::Read)?;
         let query = self.audit_query(filter, Some(self.now()?))?;
         let store = Arc::clone(&self.store);
-        let upto = last(&*store).await.map_err(Error::lost)?;
+        let upto = last_record(&*store).await.map_err(Error::read_failed)?;
         Ok(Box::pin(try_stream! {
             let mut after = RecordId(0);
             loop {
-                let page = page(&*store, query.clone(), after, upto).await.map_err(Error::lost)?;
+                let page = page(&*store, query.clone(), after, upto).await.map_err(Error::read_failed)?;
                 let Some(last) = page.last() else { break };
                 after = last.id;
                 yield page;
@@ -74,25 +74,25 @@ impl Service {
         }))
     }
 
-    /// The records that are stored from now on, in pages, for as long as somebody listens.
+    /// The records that are stored from now on, in pages, until the stream is dropped.
     pub(crate) async fn tail_audit(
         self: &Arc<Self>,
         by: &Principal,
         filter: AuditFilter,
-    ) -> Result<Parts<Vec<Stored>>, Error> {
+    ) -> Result<OutcomeStream<Vec<Stored>>, Error> {
         by.authorise(Operation::Read)?;
         let query = self.audit_query(filter, self.time())?;
         let store = Arc::clone(&self.store);
-        let mut after = last(&*store).await.map_err(Error::lost)?;
+        let mut after = last_record(&*store).await.map_err(Error::read_failed)?;
         Ok(Box::pin(try_stream! {
             loop {
                 sleep(POLL).await;
-                match new(&*store, &query, &mut after).await {
+                match new_records(&*store, &query, &mut after).await {
                     Ok(page) if page.is_empty() => {}
                     Ok(page) => yield page,
-                    // It is asked again soon: an operator who watches the audit of a store in trouble wants the rest.
+                    // Retried at the next poll, so that a short outage does not end an operator's tail.
                     Err(StoreError::Unavailable(_)) => {}
-                    Err(cause) => Err(Error::lost(cause))?,
+                    Err(cause) => Err(Error::read_failed(cause))?,
                 }
             }
         }))
@@ -125,9 +125,13 @@ fn decision(text: &str) -> Result<String, FieldError> {
     text.parse::<DecisionId>().map(|id| id.to_string()).map_err(|error| FieldError::new("decision_id", error))
 }
 
-/// The next page after `after`, which moves on over what does not match.
-async fn new(store: &dyn Operators, query: &AuditQuery, after: &mut RecordId) -> Result<Vec<Stored>, StoreError> {
-    let upto = last(store).await?;
+/// The next page of matching records after `after`, which advances past records that do not match.
+async fn new_records(
+    store: &dyn Operators,
+    query: &AuditQuery,
+    after: &mut RecordId,
+) -> Result<Vec<Stored>, StoreError> {
+    let upto = last_record(store).await?;
     let found = page(store, query.clone(), *after, upto).await?;
     *after = found.last().filter(|_| found.len() == PAGE as usize).map_or(upto, |stored| stored.id);
     Ok(found)
@@ -142,7 +146,7 @@ async fn page(
     store.audit(AuditQuery { order: AuditOrder::Stored { after, upto }, limit: PAGE, ..query }).await
 }
 
-async fn last(store: &dyn Operators) -> Result<RecordId, StoreError> {
+async fn last_record(store: &dyn Operators) -> Result<RecordId, StoreError> {
     let last = store.audit(AuditQuery { order: AuditOrder::LastStored, limit: 1, ..AuditQuery::ALL }).await?;
     Ok(last.first().map_or(RecordId(0), |stored| stored.id))
 }

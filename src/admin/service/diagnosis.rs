@@ -1,4 +1,4 @@
-//! What speaks for a wrong set-up. Facts only: `sentinel doctor` says what to make of them.
+//! Facts that may indicate a wrong configuration. `sentinel doctor` evaluates them.
 
 use std::time::Duration;
 
@@ -9,34 +9,35 @@ use crate::{
     store::{Crowded, Denied},
 };
 
-/// As far back as the audit is read.
+/// How far back denials are counted.
 const RECENT: Duration = Duration::from_hours(24);
 
-/// More than one suspect is rare, and the fifth is none.
+/// Networks to report. More than one suspicious network is rare.
 const MOST_CROWDED: u32 = 5;
 
-/// How this process takes addresses and callers, who owns many keys, and why requests were denied.
+/// How this process finds addresses and accepts callers, which networks own the most keys, and why requests were
+/// denied.
 pub(crate) struct Diagnosis {
     pub(crate) client_ip: Resolver,
     pub(crate) profiles: Vec<&'static str>,
     pub(crate) callers: Callers,
-    /// Keys with a learned binding, and keys that were only observed: observing is when a wrong address source is still
-    /// cheap to find.
+    /// Keys with a learned or provisional binding, and observed keys: in observe mode a wrong `client_ip.source` has no
+    /// consequences yet.
     pub(crate) learned: u64,
-    /// The networks that own the most of them, the fullest first.
+    /// The networks that own the most of them, most keys first.
     pub(crate) crowded: Vec<Crowded>,
     /// The denials of the last 24 hours by reason, the most frequent first.
     pub(crate) denied: Vec<Denied>,
 }
 
 impl Service {
-    /// What speaks for a wrong set-up.
+    /// The facts that may indicate a wrong configuration.
     pub(crate) async fn diagnosis(&self, by: &Principal) -> Result<AsOf<Diagnosis>, Error> {
         by.authorise(Operation::Read)?;
         let now = self.now()?;
-        let counts = self.store.counts().await.map_err(Error::lost)?;
-        let crowded = self.store.crowded_networks(MOST_CROWDED).await.map_err(Error::lost)?;
-        let denied = self.store.denials_since(now.before(RECENT)).await.map_err(Error::lost)?;
+        let counts = self.store.counts().await.map_err(Error::read_failed)?;
+        let crowded = self.store.crowded_networks(MOST_CROWDED).await.map_err(Error::read_failed)?;
+        let denied = self.store.denials_since(now.before(RECENT)).await.map_err(Error::read_failed)?;
         let value = Diagnosis {
             client_ip: self.client_ip.clone(),
             profiles: self.credentials.names().collect(),

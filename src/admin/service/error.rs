@@ -1,4 +1,4 @@
-//! Why an operation was not done, in words for operators. What the driver said goes to the log.
+//! The errors of operations, for operators. A driver's own error is only logged.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,16 +7,17 @@ use crate::{
     store::{ChangeError, Refusal, StoreError},
 };
 
-/// A field of a command that cannot be meant. Repeats nothing of what was sent: a key may stand in the wrong field.
+/// An invalid field of a command. Never repeats the field's value, because an operator may put a key into the wrong
+/// field.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{place}{cause}{fix}", place = before(.field), fix = after(.fix.as_deref()))]
+#[error("{prefix}{cause}{fix}", prefix = field_prefix(.field), fix = fix_suffix(.fix.as_deref()))]
 pub(crate) struct FieldError {
-    /// Its path in the command, such as `key.api_key`; empty for the whole. An edge that has another name for it shows its
-    /// own.
+    /// The path in the command, such as `key.api_key`; empty for the whole command. A transport that has another name
+    /// for the field shows its own.
     pub(crate) field: Cow<'static, str>,
-    /// What is wrong with it, or what it has to be.
+    /// What is wrong with the field, or what it must be.
     pub(crate) cause: String,
-    /// What to do about it, where the cause leaves that open.
+    /// What to do about it, if the cause does not say.
     pub(crate) fix: Option<String>,
 }
 
@@ -30,67 +31,71 @@ impl FieldError {
     }
 }
 
-/// Why an operation was not done.
+/// Why an operation failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The command cannot be meant.
+    /// The command is invalid.
     #[error(transparent)]
     Field(#[from] FieldError),
-    /// The actor is not allowed to.
-    #[error("{0} may not do this")]
+    /// The principal is not permitted to do this.
+    #[error("{0} is not permitted to do this")]
     Forbidden(String),
-    /// What the store holds forbids it; nothing was changed.
-    #[error("{0}{fix}", fix = after(more_digits(.0).as_deref()))]
+    /// The change does not apply to what the store holds; nothing was changed.
+    #[error("{0}{fix}", fix = fix_suffix(more_digits(.0).as_deref()))]
     Refused(Refusal),
-    /// No clock yet, so no ban could end and no time could be written.
-    #[error("this server has not reached its store since it started; try again once `sentinel status` says serving")]
+    /// The store's clock is not known yet, so the end of a ban and the time of a change are not known.
+    #[error("the server has not reached its store since it started; try again when `sentinel status` reports serving")]
     NotReady,
-    /// The store did not answer.
+    /// The store did not answer a read.
     #[error("the store did not answer; the server's log says why")]
-    StoreLost,
-    /// It did not answer to a change.
-    #[error("the store did not answer (a change was made or not); the server's log says why")]
-    MadeOrNot,
-    /// The store holds what this version cannot read.
-    #[error("the store holds what this version cannot read; the server's log says what")]
+    StoreUnavailable,
+    /// The store did not answer a change.
+    #[error("the store did not answer; whether the change was made is not known; the server's log says why")]
+    OutcomeUnknown,
+    /// The store holds data that this version cannot read.
+    #[error("the store holds data that this version cannot read; the server's log says which")]
     Corrupt,
-    /// Another pepper was activated while the change was under way.
-    #[error("another pepper has just been activated; nothing was changed; ask again")]
+    /// Another pepper was activated during the operation.
+    #[error("another pepper was activated during this operation; nothing was changed; try again")]
     Behind,
-    /// This server could not find again what would be written under it.
+    /// The pepper is not listed, so this server could not find keys under it.
     #[error(
-        "this server lists no pepper {0}; list its secret in pepper.secrets of every server, restart them, and try again"
+        "pepper {0} is not listed by this server; add its secret to pepper.secrets of every server, restart them, and \
+         try again"
     )]
-    Unlisted(PepperId),
-    /// The same of a file to import, and what this server lists.
+    UnlistedPepper(PepperId),
+    /// A file to import has keys under a pepper that is not listed; and the peppers that are.
     #[error(
-        "line 1: peppers: this file's keys are under pepper {0}, but this server lists {1}; list the secret of {0} in \
-         pepper.secrets of every server as well, restart them, and import again. Nothing was imported"
+        "line 1: peppers: this file's keys are under pepper {0}, but this server lists {1}; add the secret of {0} to \
+         pepper.secrets of every server, restart them, and import again. Nothing was imported"
     )]
     UnlistedInFile(PepperId, String),
-    /// Two secrets of one name.
-    #[error("line 1: peppers: {0} is the name of another secret here. Nothing was imported")]
+    /// Two different secrets have the same pepper id.
+    #[error("line 1: peppers: {0} is the id of another secret on this server. Nothing was imported")]
     AnotherSecretInFile(PepperId),
-    /// A file to import that has no end after this line.
+    /// A file to import has no complete first line.
+    #[error("the file has no complete first line, so nothing was imported; import the whole file")]
+    NoHeader,
+    /// A file to import has no last line; it ends after this line.
     #[error(
-        "the file ends after line {0}, before the line that counts its keys: it was cut. What came is imported; import \
-         the whole file, and the rest will be as well"
+        "the file ends after line {0}, before the line that counts its keys: it was truncated. The keys up to line {0} \
+         were imported; import the whole file to import the rest"
     )]
-    FileCut(u64),
+    FileTruncated(u64),
 }
 
-/// What kind of [`Error`] it is. Each edge has a status of its own for each.
+/// The kind of an [`Error`]. Each transport maps it to its own status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     /// A field is missing or malformed.
     Invalid,
     Forbidden,
     NotFound,
-    /// What is there does not allow it; nothing was changed.
-    Refused,
-    /// It may work later.
+    /// The change does not apply to what the store holds; nothing was changed.
+    FailedPrecondition,
+    /// A retry may succeed.
     Unavailable,
-    /// It will not work later.
+    /// A retry cannot succeed.
     Corrupt,
 }
 
@@ -100,35 +105,35 @@ impl Error {
             Self::Field(_) => Code::Invalid,
             Self::Forbidden(_) => Code::Forbidden,
             Self::Refused(Refusal::NotFound | Refusal::UnknownPepper(_)) => Code::NotFound,
-            Self::Refused(_) | Self::Unlisted(_) | Self::UnlistedInFile(..) => Code::Refused,
-            Self::AnotherSecretInFile(_) | Self::FileCut(_) => Code::Refused,
-            Self::NotReady | Self::StoreLost | Self::MadeOrNot | Self::Behind => Code::Unavailable,
+            Self::Refused(_) | Self::UnlistedPepper(_) | Self::UnlistedInFile(..) => Code::FailedPrecondition,
+            Self::AnotherSecretInFile(_) | Self::NoHeader | Self::FileTruncated(_) => Code::FailedPrecondition,
+            Self::NotReady | Self::StoreUnavailable | Self::OutcomeUnknown | Self::Behind => Code::Unavailable,
             Self::Corrupt => Code::Corrupt,
         }
     }
 
-    /// Nothing was read.
-    pub(super) fn lost(error: StoreError) -> Self {
+    /// The store failed a read.
+    pub(super) fn read_failed(error: StoreError) -> Self {
         tracing::warn!(%error, "the store failed an admin request");
         match error {
-            StoreError::Unavailable(_) | StoreError::Late => Self::StoreLost,
+            StoreError::Unavailable(_) | StoreError::Late => Self::StoreUnavailable,
             StoreError::Behind(_) => Self::Behind,
             StoreError::Corrupt(_) => Self::Corrupt,
         }
     }
 
-    /// A key was not found, or not looked for.
-    pub(super) fn not_found(error: ChangeError) -> Self {
+    /// The look-up of a key failed.
+    pub(super) fn find_failed(error: ChangeError) -> Self {
         match error {
             ChangeError::Refused(refusal) => Self::Refused(refusal),
-            ChangeError::Store(error) => Self::lost(error),
+            ChangeError::Store(error) => Self::read_failed(error),
         }
     }
 
-    /// A change was not made, or nobody knows.
-    pub(super) fn not_done(error: impl Into<ChangeError>) -> Self {
-        match Self::not_found(error.into()) {
-            Self::StoreLost => Self::MadeOrNot,
+    /// A change was not made, or its outcome is not known.
+    pub(super) fn change_failed(error: impl Into<ChangeError>) -> Self {
+        match Self::find_failed(error.into()) {
+            Self::StoreUnavailable => Self::OutcomeUnknown,
             error => error,
         }
     }
@@ -140,11 +145,10 @@ fn more_digits(refusal: &Refusal) -> Option<String> {
     Some(format!("give more digits: {}", ids.join(", ")))
 }
 
-fn before(field: &str) -> String {
+fn field_prefix(field: &str) -> String {
     if field.is_empty() { String::new() } else { format!("{field}: ") }
 }
 
-/// What follows a cause.
-fn after(fix: Option<&str>) -> String {
+fn fix_suffix(fix: Option<&str>) -> String {
     fix.map(|fix| format!("; {fix}")).unwrap_or_default()
 }

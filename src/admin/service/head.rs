@@ -1,11 +1,11 @@
-//! The head of an HTTP/1.1 request, as an operator has it in a file: a request line and header lines.
+//! Parses the head of an HTTP/1.1 request, which an operator provides: a request line and header lines.
 
 use crate::credential::Header;
 
-/// What Envoy itself takes at most, by default, is 60 KiB.
+/// Envoy's own limit is 60 KiB by default.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// A request as the edge would see it.
+/// A request's path and headers, as `ext_authz` would receive them.
 pub(super) struct Head<'a> {
     /// The request target with its query.
     pub(super) path: &'a [u8],
@@ -13,7 +13,7 @@ pub(super) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// Reads `bytes`; a fault names its line, and repeats nothing of it: it may hold a key.
+    /// Parses `bytes`. An error names the line but never repeats it, because it may contain a key.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
         if bytes.len() > MAX_HEAD {
             return Err("is longer than 64 KiB".to_owned());
@@ -42,7 +42,7 @@ impl<'a> Head<'a> {
 fn target(line: &[u8]) -> Result<&[u8], &'static str> {
     let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let [method, path, version] = words[..] else {
-        return Err("is no request line, such as GET /v1/models HTTP/1.1");
+        return Err("is not a request line, such as GET /v1/models HTTP/1.1");
     };
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
         return Err("does not begin with a method");
@@ -50,17 +50,17 @@ fn target(line: &[u8]) -> Result<&[u8], &'static str> {
     if !version.starts_with(b"HTTP/") {
         return Err("does not end with a version, such as HTTP/1.1");
     }
-    // Envoy sends the path alone also where a client wrote a whole URL.
+    // Envoy sends only the path, even if a client sent a whole URL.
     if path.first() != Some(&b'/') && path != b"*" {
         return Err("the request target must begin with /; leave out scheme and host");
     }
-    if has_control(path) { Err("holds a control character") } else { Ok(path) }
+    if has_control(path) { Err("contains a control character") } else { Ok(path) }
 }
 
-/// The name in lower case, the value without the white space around it: as Envoy's codec hands them on.
+/// The name in lower case and the value without outer white space, as Envoy's codec returns them.
 fn field(line: &[u8]) -> Result<(String, &[u8]), &'static str> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
-        return Err("continues the line before it, which HTTP/1.1 no longer has; join the two");
+        return Err("continues the line before it, which HTTP/1.1 no longer allows; join the two lines");
     }
     let colon = line.iter().position(|byte| *byte == b':').ok_or("has no colon; a header is NAME: VALUE")?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
@@ -68,7 +68,7 @@ fn field(line: &[u8]) -> Result<(String, &[u8]), &'static str> {
         return Err("has no header name before its colon");
     }
     if has_control(value) {
-        return Err("holds a control character, which Envoy refuses");
+        return Err("contains a control character, which Envoy rejects");
     }
     Ok((String::from_utf8_lossy(name).to_ascii_lowercase(), value.trim_ascii()))
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_in_either_line_ending_with_or_without_its_end() {
+    fn both_line_endings_and_a_missing_end_are_accepted() {
         for text in [
             "POST /v1/x?key=K HTTP/1.1\r\nHost: h\r\nX-API-Key:  K \r\nx-api-key:\tL\r\n\r\nbody: no",
             "POST /v1/x?key=K HTTP/2\nhost:h\nx-api-key:K\nx-api-key:L",
@@ -96,25 +96,25 @@ mod tests {
             assert_eq!(head.values("x-api-key"), [b"K", b"L"], "{text:?}");
         }
         let head = Head::parse(b"GET / HTTP/1.1\nx-api-key: \xff\xfe").unwrap_or_else(|why| panic!("{why}"));
-        assert_eq!(head.values("x-api-key"), [b"\xff\xfe"], "raw bytes stay");
+        assert_eq!(head.values("x-api-key"), [b"\xff\xfe"], "raw bytes are kept");
     }
 
     #[test]
-    fn a_fault_names_its_line_and_nothing_else() {
+    fn an_error_names_the_line_and_does_not_repeat_it() {
         for (text, expected) in [
             ("", "line 1: is empty"),
             ("\nGET / HTTP/1.1", "line 1: is empty"),
-            ("GET /SeCrEt", "line 1: is no request line"),
-            ("GET /SeCrEt  HTTP/1.1", "line 1: is no request line"),
+            ("GET /SeCrEt", "line 1: is not a request line"),
+            ("GET /SeCrEt  HTTP/1.1", "line 1: is not a request line"),
             ("G@T /SeCrEt HTTP/1.1", "line 1: does not begin with a method"),
             ("GET /SeCrEt SeCrEt", "line 1: does not end with a version"),
             ("GET http://h/SeCrEt HTTP/1.1", "line 1: the request target must begin with /"),
-            ("GET /SeCr\0Et HTTP/1.1", "line 1: holds a control character"),
+            ("GET /SeCr\0Et HTTP/1.1", "line 1: contains a control character"),
             ("GET / HTTP/1.1\nHost: h\nSeCrEt", "line 3: has no colon"),
             ("GET / HTTP/1.1\n: SeCrEt", "line 2: has no header name"),
             ("GET / HTTP/1.1\nx-api-key : SeCrEt", "line 2: has no header name"),
             ("GET / HTTP/1.1\nx-api-key: a\n SeCrEt", "line 3: continues the line before it"),
-            ("GET / HTTP/1.1\nx-api-key: SeC\rrEt", "line 2: holds a control character"),
+            ("GET / HTTP/1.1\nx-api-key: SeC\rrEt", "line 2: contains a control character"),
         ] {
             let why = Head::parse(text.as_bytes()).err().unwrap_or_default();
             assert!(why.starts_with(expected) && !why.contains("SeC"), "{text:?}: {why}");

@@ -1,4 +1,4 @@
-//! Takes in a file of keys as it comes, a batch in a transaction.
+//! Imports a file of keys while it arrives, in batches of one transaction each.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
-    Error, FieldError, Operation, Parts, Principal, Service,
+    Error, FieldError, Operation, OutcomeStream, Principal, Service,
     key_file::{self, Line},
 };
 use crate::{
@@ -17,55 +17,56 @@ use crate::{
     store::{ExportedKey, KnownPepper},
 };
 
-/// Keys taken in at once: first uses wait for the transaction.
+/// Keys in a batch. A small number, because first uses wait for the transaction.
 const BATCH: usize = 500;
 
-/// No key's line is longer, by far; what is no file of ours may be one endless line.
+/// The longest line, in bytes; far longer than any key's line. Limits the memory for a file without line ends.
 const MAX_LINE: usize = 8 * 1024 * 1024;
 
-/// Answers that may wait for the client to take them.
-const ANSWERS: usize = 16;
+/// Reports that may wait for the client.
+const REPORTS: usize = 16;
 
-/// How far an import is. Counts since its beginning.
+/// The progress of an import. Counts since its beginning.
 #[derive(Clone, Default)]
 pub(crate) struct Imported {
-    /// Keys read and stored, or known before.
+    /// Keys processed.
     pub(crate) keys: u64,
-    /// Of these, the new ones.
+    /// Of these, the keys that were new.
     pub(crate) imported: u64,
-    /// Those that the store knew just so; times of use aside.
+    /// Of these, the keys that the store had with the same facts, except for times of use.
     pub(crate) identical: u64,
-    /// Those that it knew otherwise, and left as they were; and which, of those since the last report.
+    /// Of these, the keys that the store had with other facts, which were not changed.
     pub(crate) skipped: u64,
+    /// The ids of the keys that were skipped since the last report.
     pub(crate) skipped_ids: Vec<KeyId>,
-    /// Of all of them those of another `credentials.realm` than this server's.
+    /// Of these, the keys of another `credentials.realm` than this server's.
     pub(crate) other_realm: u64,
 }
 
 impl Service {
-    /// The import, in a task of its own: what a client that hangs up has sent is stored and logged, or not read. An error
-    /// among `chunks` says that it hung up. Reports each batch once it is stored.
+    /// Imports the file in its own task, and reports each batch when it is stored. If the client disconnects, which an
+    /// error in `chunks` indicates, every batch is either stored and published, or not stored.
     pub(crate) fn import_keys<C: AsRef<[u8]> + Send, E: Send>(
         self: &Arc<Self>,
         by: &Principal,
         mut chunks: impl Stream<Item = Result<C, E>> + Send + Unpin + 'static,
-    ) -> Result<Parts<Imported>, Error> {
+    ) -> Result<OutcomeStream<Imported>, Error> {
         by.authorise(Operation::Import)?;
-        let (reports, stream) = mpsc::channel(ANSWERS);
+        let (reports, stream) = mpsc::channel(REPORTS);
         let mut import = Import::new(Arc::clone(self), by.to_string(), reports.clone());
         tokio::spawn(async move {
-            let ended = loop {
-                let taken = match chunks.next().await {
+            let result = loop {
+                let result = match chunks.next().await {
                     Some(Ok(chunk)) => import.take(chunk.as_ref()).await,
                     None => break import.end().await,
                     Some(Err(_)) => return,
                 };
-                if taken.is_err() {
-                    break taken;
+                if result.is_err() {
+                    break result;
                 }
             };
-            if let Err(error) = ended {
-                // Nobody listens any more: nobody needs to be told.
+            if let Err(error) = result {
+                // Fails only if the client has disconnected.
                 let _ = reports.send(Err(error)).await;
             }
         });
@@ -77,33 +78,33 @@ struct Import {
     service: Arc<Service>,
     actor: String,
     reports: mpsc::Sender<Result<Imported, Error>>,
-    /// The beginning of a line whose end has not come.
-    rest: Vec<u8>,
-    /// Lines that came.
+    /// The beginning of a line whose end has not arrived.
+    partial_line: Vec<u8>,
+    /// The number of the current line.
     line: u64,
-    /// What the first line named.
+    /// The peppers that the first line names; `None` before it was read.
     peppers: Option<Vec<KnownPepper>>,
     batch: Vec<ExportedKey>,
-    /// The last line came.
-    whole: bool,
-    so_far: Imported,
+    /// Whether the last line was read.
+    is_complete: bool,
+    progress: Imported,
 }
 
 impl Import {
     fn new(service: Arc<Service>, actor: String, reports: mpsc::Sender<Result<Imported, Error>>) -> Self {
-        let (rest, batch, so_far) = (Vec::new(), Vec::new(), Imported::default());
-        Self { service, actor, reports, rest, line: 0, peppers: None, batch, whole: false, so_far }
+        let (partial_line, batch, progress) = (Vec::new(), Vec::new(), Imported::default());
+        Self { service, actor, reports, partial_line, line: 0, peppers: None, batch, is_complete: false, progress }
     }
 
     async fn take(&mut self, chunk: &[u8]) -> Result<(), Error> {
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
-            self.rest.extend_from_slice(piece);
-            if self.rest.len() > MAX_LINE {
+            self.partial_line.extend_from_slice(piece);
+            if self.partial_line.len() > MAX_LINE {
                 self.line += 1;
-                return Err(self.bad(FieldError::new("", "is longer than 8 MiB")));
+                return Err(self.in_line(FieldError::new("", "is longer than 8 MiB")));
             }
             if piece.ends_with(b"\n") {
-                let line = std::mem::take(&mut self.rest);
+                let line = std::mem::take(&mut self.partial_line);
                 self.read(&line).await?;
             }
         }
@@ -113,15 +114,15 @@ impl Import {
     async fn read(&mut self, line: &[u8]) -> Result<(), Error> {
         self.line += 1;
         let Some(peppers) = &self.peppers else {
-            let peppers = key_file::read_header(line).map_err(|error| self.bad(error))?;
-            self.check(&peppers)?;
+            let peppers = key_file::read_header(line).map_err(|error| self.in_line(error))?;
+            self.check_peppers(&peppers)?;
             self.peppers = Some(peppers);
             return Ok(());
         };
-        if self.whole {
-            return Err(self.bad(FieldError::new("", "comes after the last line, which counts the keys")));
+        if self.is_complete {
+            return Err(self.in_line(FieldError::new("", "comes after the last line, which counts the keys")));
         }
-        match key_file::read(line, peppers).map_err(|error| self.bad(error))? {
+        match key_file::read(line, peppers).map_err(|error| self.in_line(error))? {
             Line::Key(key) => {
                 self.batch.push(*key);
                 if self.batch.len() == BATCH {
@@ -130,19 +131,19 @@ impl Import {
             }
             Line::End(keys) => {
                 self.store().await?;
-                if keys != self.so_far.keys {
-                    let why = format_args!("says {keys}, but {} came; some are missing", self.so_far.keys);
-                    return Err(self.bad(FieldError::new("keys", why)));
+                if keys != self.progress.keys {
+                    let why = format_args!("is {keys}, but the file has {} keys", self.progress.keys);
+                    return Err(self.in_line(FieldError::new("keys", why)));
                 }
-                self.whole = true;
+                self.is_complete = true;
             }
         }
         Ok(())
     }
 
-    /// What is under a pepper that this server does not list it could not find again, and whoever comes first would own
-    /// it.
-    fn check(&self, peppers: &[KnownPepper]) -> Result<(), Error> {
+    /// Every pepper of the file must be listed: otherwise this server would not find the keys under it, and any client
+    /// could make their first use.
+    fn check_peppers(&self, peppers: &[KnownPepper]) -> Result<(), Error> {
         let listed = self.service.ring.peppers();
         for KnownPepper { id, check_value } in peppers {
             match listed.find(id) {
@@ -154,47 +155,52 @@ impl Import {
         Ok(())
     }
 
-    /// The file is over.
+    /// Ends the import, when no more chunks arrive.
     async fn end(&mut self) -> Result<(), Error> {
-        let rest = std::mem::take(&mut self.rest);
-        let cut = !rest.is_empty() && serde_json::from_slice::<IgnoredAny>(&rest).is_err_and(|error| error.is_eof());
-        if !rest.is_empty() && !cut {
-            // Some tools drop the last line's end.
+        let rest = std::mem::take(&mut self.partial_line);
+        let is_cut = !rest.is_empty() && serde_json::from_slice::<IgnoredAny>(&rest).is_err_and(|error| error.is_eof());
+        if !rest.is_empty() && !is_cut {
+            // Some tools remove the line end of the last line.
             self.read(&rest).await?;
         }
-        if self.whole && !cut {
+        if self.is_complete && !is_cut {
             return Ok(());
         }
+        if self.peppers.is_none() {
+            return Err(Error::NoHeader);
+        }
         self.store().await?;
-        Err(Error::FileCut(self.line))
+        Err(Error::FileTruncated(self.line))
     }
 
-    /// Stores what has gathered, and says so.
+    /// Stores the batch and reports it.
     async fn store(&mut self) -> Result<(), Error> {
         let keys = std::mem::take(&mut self.batch);
         let Some(peppers) = self.peppers.clone().filter(|_| !keys.is_empty()) else { return Ok(()) };
-        let (count, here) = (keys.len() as u64, self.service.ring.realm());
-        let elsewhere = keys.iter().filter(|key| key.key.realm != here).count() as u64;
+        let (count, realm) = (keys.len() as u64, self.service.ring.realm());
+        let other_realm = keys.iter().filter(|key| key.key.realm != realm).count() as u64;
         let now = self.service.now()?;
-        let imported = self.service.upkeep.import(keys, peppers, &self.actor, now).await.map_err(Error::not_done)?;
+        let imported =
+            self.service.upkeep.import(keys, peppers, &self.actor, now).await.map_err(Error::change_failed)?;
         imported.record.iter().for_each(|record| self.service.events.publish(Event::Stored(record)));
-        // An import tells no revision; where the store does not tell the other replicas either, they poll within a second.
+        // An import has no revision to notify with; the other replicas learn of it by their next poll at the latest.
         self.service.notifier.signal().wake();
         let skipped = imported.kept.len() as u64;
-        self.so_far.keys += count;
-        self.so_far.imported += imported.taken;
-        self.so_far.identical += count - imported.taken - skipped;
-        self.so_far.skipped += skipped;
-        self.so_far.skipped_ids = imported.kept;
-        self.so_far.other_realm += elsewhere;
-        // A client that hung up sends no more, either; what it sent is done.
-        let _ = self.reports.send(Ok(self.so_far.clone())).await;
+        self.progress.keys += count;
+        self.progress.imported += imported.taken;
+        self.progress.identical += count - imported.taken - skipped;
+        self.progress.skipped += skipped;
+        self.progress.skipped_ids = imported.kept;
+        self.progress.other_realm += other_realm;
+        // Fails only if the client has disconnected; then it sends no more chunks either.
+        let _ = self.reports.send(Ok(self.progress.clone())).await;
         Ok(())
     }
 
-    fn bad(&self, error: FieldError) -> Error {
-        let place = format!("line {}", self.line);
-        let field = if error.field.is_empty() { place } else { format!("{place}: {}", error.field) };
+    /// `error` with the current line in its field.
+    fn in_line(&self, error: FieldError) -> Error {
+        let line = format!("line {}", self.line);
+        let field = if error.field.is_empty() { line } else { format!("{line}: {}", error.field) };
         FieldError { field: field.into(), ..error }.into()
     }
 }

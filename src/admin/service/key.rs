@@ -1,18 +1,18 @@
-//! Which key an operator means.
+//! Resolves an operator's reference to a key.
 
 use zeroize::Zeroizing;
 
 use super::{FieldError, Service};
 use crate::{credential::Profile, store::Target};
 
-/// Which key is meant: by its id, or by itself. No `Debug`: it may hold a key, which is wiped from memory with it.
+/// Names a key, by its id or by the key itself. Not `Debug`, because it may contain a key. Zeroed on drop.
 #[derive(Default)]
 pub(crate) struct KeyReference {
     /// The first 8 to 32 hex digits of the key id.
     pub(crate) key_id: Option<String>,
-    /// The key, as a client would show it in a bare carrier.
+    /// The key, as a client would send it in a bare carrier.
     pub(crate) api_key: Option<Zeroizing<String>>,
-    /// Which profile reads `api_key`; without one `credentials.profile`.
+    /// The profile that reads `api_key`; by default `credentials.profile`.
     pub(crate) profile: Option<String>,
 }
 
@@ -23,22 +23,21 @@ impl Service {
                 let unknown = "is neither credentials.profile nor one of credentials.route_profiles, which are";
                 let profile = self.profile("key.profile", key.profile.as_deref(), unknown)?;
                 let key = self.credentials.bare_key(profile, text).ok_or_else(|| {
-                    let why = format_args!("the profile {} accepts no such key", profile.name).to_string();
-                    FieldError::new("key.api_key", why)
+                    FieldError::new("key.api_key", format_args!("not a key of profile {}", profile.name))
                 })?;
                 Ok(Target::Key(self.ring.fingerprint(&key)))
             }
             (Some(_), None) if key.profile.is_some() => {
-                let why = "goes with api_key only; a key_id is read by no profile";
-                Err(FieldError::new("key.profile", why))
+                Err(FieldError::new("key.profile", "is used only with api_key; leave it out with key_id"))
             }
             (Some(text), None) => text.parse().map(Target::Id).map_err(|error| FieldError::new("key.key_id", error)),
-            (Some(_), Some(_)) => Err(FieldError::new("key.api_key", "give this or key_id, not both")),
-            (None, None) => Err(FieldError::new("key", "say which key, by key_id or api_key")),
+            (Some(_), Some(_)) => Err(FieldError::new("key.api_key", "excludes key_id; give one of them")),
+            (None, None) => Err(FieldError::new("key", "is missing; give key_id or api_key")),
         }
     }
 
-    /// The profile that `name` names; an error says `unknown`, then which there are.
+    /// The profile with this name, by default `credentials.profile`. The error is `unknown`, then the configured
+    /// profiles.
     pub(super) fn profile(
         &self,
         field: &'static str,

@@ -1,5 +1,5 @@
-//! The file that keys are moved in: JSON Lines, the first of which names the format and the peppers, and the last counts
-//! the keys between. The names are a file format: files of every earlier version must be read by every later one.
+//! The file format of exported keys: JSON Lines. The first line names the format and the peppers, the last line counts
+//! the keys between them. Every version must read the files of all earlier versions, so field names never change.
 
 mod fields;
 
@@ -38,7 +38,7 @@ struct Header {
 #[serde(expecting = "an object")]
 struct PepperPart {
     active: bool,
-    /// 32 bytes, written as a digest is.
+    /// 32 bytes, in the format of a digest.
     check_value: KeyDigest,
     #[serde(deserialize_with = "pepper_id")]
     id: PepperId,
@@ -140,13 +140,13 @@ struct ArchivedPart {
 }
 
 fn line(value: &impl Serialize) -> String {
-    // Texts and numbers under names of ours: nothing of it can fail.
+    // Serializing structs of texts and numbers cannot fail.
     let mut line = serde_json::to_string(value).unwrap_or_default();
     line.push('\n');
     line
 }
 
-/// The first line: when, and which peppers the keys are under; the active one is marked.
+/// The first line. The `bool` of each pepper says whether it is active.
 pub(super) fn header(now: Timestamp, peppers: &[(KnownPepper, bool)]) -> String {
     let pepper = |(KnownPepper { id, check_value }, active): &_| PepperPart {
         active: *active,
@@ -209,20 +209,20 @@ pub(super) fn key(key: &ExportedKey) -> String {
 /// A line after the first.
 pub(super) enum Line {
     Key(Box<ExportedKey>),
-    /// How many keys there were.
+    /// The number of keys.
     End(u64),
 }
 
 /// The peppers that the first line names.
 pub(super) fn read_header(line: &[u8]) -> Result<Vec<KnownPepper>, FieldError> {
-    const NONE: &str = "this is no file of `sentinel bindings export`";
-    let value = fields::parse(line).ok().filter(Value::is_object).ok_or_else(|| FieldError::new("", NONE))?;
+    const OTHER_FILE: &str = "this is not a file of `sentinel bindings export`";
+    let value = fields::parse(line).ok().filter(Value::is_object).ok_or_else(|| FieldError::new("", OTHER_FILE))?;
     if value["format"] != FORMAT {
-        return Err(FieldError::new("format", NONE));
+        return Err(FieldError::new("format", OTHER_FILE));
     }
-    // Before the rest: another version may have other fields.
+    // Checked before the other fields, because another version may have other fields.
     if let Some(other) = value["version"].as_u64().filter(|version| *version != VERSION) {
-        let why = format_args!("is {other}, but this server reads {VERSION}; use one of the file's version");
+        let why = format_args!("is {other}, but this server reads version {VERSION}; use a server that reads {other}");
         return Err(FieldError::new("version", why));
     }
     let Header { peppers, .. } = fields::read(value)?;
@@ -230,7 +230,7 @@ pub(super) fn read_header(line: &[u8]) -> Result<Vec<KnownPepper>, FieldError> {
     Ok(peppers.into_iter().map(known).collect())
 }
 
-/// A line after the first, whose key must be under one of `peppers`.
+/// Reads a line after the first. Its key must be under one of `peppers`.
 pub(super) fn read(line: &[u8], peppers: &[KnownPepper]) -> Result<Line, FieldError> {
     let value = fields::parse(line)?;
     if value.get("keys").is_some() {
@@ -239,13 +239,10 @@ pub(super) fn read(line: &[u8], peppers: &[KnownPepper]) -> Result<Line, FieldEr
     let KeyPart { key_id: id, digest, pepper, realm, hint, binding, ban, candidates, archived, .. } =
         fields::read(value)?;
     if peppers.iter().all(|known| known.id != pepper) {
-        return Err(FieldError::new("pepper", "is none of those that the first line names"));
+        return Err(FieldError::new("pepper", "is not one of the peppers in the first line"));
     }
     if binding.is_none() && ban.is_none() && candidates.is_empty() && archived.is_empty() {
-        return Err(FieldError::new(
-            "",
-            "holds a key of which nothing is known: no binding, ban, candidates or archived",
-        ));
+        return Err(FieldError::new("", "has neither binding nor ban, candidates or archived"));
     }
     let (used_at, refused_at, restored_at, note) = binding.as_ref().map_or_else(Default::default, |part| {
         (part.used_at_ms, part.refused_at_ms, part.restored_at_ms, part.note.clone())
@@ -264,14 +261,14 @@ impl BindingPart {
         let Self { state, networks, created_at_ms, open_until_ms, expires_at_ms, .. } = self;
         let networks = sorted(networks, "binding")?;
         if networks.is_empty() && state != State::Pinned {
-            return Err(FieldError::new("binding.networks", "has none; only a pinned key is reserved so"));
+            return Err(FieldError::new("binding.networks", "is empty, which is allowed only if state is pinned"));
         }
         if open_until_ms.is_some() && state == State::Pinned {
-            let why = "does not belong to a pinned binding, which nobody joins";
-            return Err(FieldError::new("binding.open_until_ms", why));
+            return Err(FieldError::new("binding.open_until_ms", "is not allowed if state is pinned"));
         }
         if expires_at_ms.is_some() != (state == State::Provisional) {
-            return Err(FieldError::new("binding.expires_at_ms", "belongs to provisional bindings, to each of them"));
+            let why = "is required if state is provisional, and not allowed otherwise";
+            return Err(FieldError::new("binding.expires_at_ms", why));
         }
         let (created_at, open_until, expires_at) = (created_at_ms, open_until_ms, expires_at_ms);
         Ok(Binding { id, hint, state, networks, created_at, open_until, expires_at })
@@ -294,14 +291,14 @@ impl ArchivedPart {
 
 fn read_candidates(parts: Vec<CandidatePart>) -> Result<Vec<Candidate>, FieldError> {
     if parts.len() > MAX_CANDIDATES {
-        return Err(FieldError::new("candidates", format_args!("are more than {MAX_CANDIDATES}")));
+        return Err(FieldError::new("candidates", format_args!("has more than {MAX_CANDIDATES} entries")));
     }
     let candidates = parts.iter().map(|part| Candidate { network: part.network, first_at: part.first_at_ms });
     each_once(parts.iter().map(|part| part.network), |nth| format!("candidates[{nth}].network"))?;
     Ok(candidates.collect())
 }
 
-/// In the order that stores give them in.
+/// Sorts the networks as the stores do.
 fn sorted(mut networks: Vec<Network>, of: &str) -> Result<Vec<Network>, FieldError> {
     each_once(networks.iter().copied(), |nth| format!("{of}.networks[{nth}]"))?;
     networks.sort_by_cached_key(Network::to_string);
@@ -311,7 +308,7 @@ fn sorted(mut networks: Vec<Network>, of: &str) -> Result<Vec<Network>, FieldErr
 fn each_once(networks: impl Iterator<Item = Network>, name: impl Fn(usize) -> String) -> Result<(), FieldError> {
     let mut earlier = HashSet::new();
     match networks.enumerate().find(|(_, network)| !earlier.insert(*network)) {
-        Some((nth, _)) => Err(FieldError::new(name(nth), "is there twice")),
+        Some((nth, _)) => Err(FieldError::new(name(nth), "is a duplicate")),
         None => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Keys, as operators see them.
+//! Lists and shows keys.
 
 use super::{AsOf, Error, FieldError, KeyReference, Operation, Principal, Service, validate};
 use crate::{
@@ -14,16 +14,16 @@ pub(crate) struct ListKeys {
     pub(crate) banned_only: bool,
     /// Only keys that this network owns exactly.
     pub(crate) network: Option<String>,
-    /// Only keys that observe mode has seen and that have no binding. Excludes the three above.
+    /// Only keys that observe mode recorded and that have no binding. Excludes the three above.
     pub(crate) observed_only: bool,
-    /// Only keys whose hint has this text in it, 3 to 8 characters.
+    /// Only keys whose hint contains this text of 3 to 8 characters.
     pub(crate) hint: Option<String>,
-    /// 1 to 1000; without it 100.
+    /// At most this number of keys, 1 to 1000; by default 100.
     pub(crate) limit: Option<u32>,
     pub(crate) offset: u32,
 }
 
-/// No state of the store's: a pinned binding without networks.
+/// Not a [`State`]: a pinned binding without networks.
 const RESERVED: &str = "reserved";
 const STATES: [&str; State::ALL.len() + 1] =
     [State::Provisional.as_str(), State::Learned.as_str(), State::Pinned.as_str(), RESERVED];
@@ -32,8 +32,7 @@ impl ListKeys {
     fn query(&self) -> Result<KeyQuery, FieldError> {
         let (state, network) = (self.state.as_deref(), self.network.as_deref());
         if self.observed_only && (state.is_some() || self.banned_only || network.is_some()) {
-            let why = FieldError::new("observed_only", "an observed key has no binding");
-            return Err(why.with_fix("leave out state, banned_only and network"));
+            return Err(FieldError::new("observed_only", "excludes state, banned_only and network"));
         }
         let state = match state {
             Some(RESERVED) => Some(StateFilter::Reserved),
@@ -57,21 +56,21 @@ fn hint_part(text: String) -> Result<String, FieldError> {
 }
 
 impl Service {
-    /// The keys that `command` asks for.
+    /// The keys that match `command`.
     pub(crate) async fn list_keys(&self, by: &Principal, command: ListKeys) -> Result<AsOf<Vec<KeyRow>>, Error> {
         by.authorise(Operation::Read)?;
         let query = command.query()?;
         let now = self.now()?;
-        let value = self.store.list(query).await.map_err(Error::lost)?;
+        let value = self.store.list(query).await.map_err(Error::read_failed)?;
         Ok(AsOf { now, value })
     }
 
-    /// One key, with the networks that were refused it.
+    /// One key, with the networks that were denied it.
     pub(crate) async fn get_key(&self, by: &Principal, key: KeyReference) -> Result<AsOf<KeyRow>, Error> {
         by.authorise(Operation::Read)?;
         let target = self.target(&key)?;
         let now = self.now()?;
-        let value = self.store.find(target).await.map_err(Error::not_found)?;
+        let value = self.store.find(target).await.map_err(Error::find_failed)?;
         Ok(AsOf { now, value })
     }
 }

@@ -1,8 +1,9 @@
-//! Every operation of operators, whichever edge it comes through: [`Service`] takes who asks (a `Principal`) and a typed
-//! command, and answers a typed outcome or an `Error` that names field, cause and fix.
+//! The operators' operations, for every transport: [`Service`] takes a `Principal` and a typed command, and returns a
+//! typed outcome or an `Error` that names field, cause and fix.
 //!
-//! A change is authorised, read into a [`Change`](crate::store::Change) that cannot be invalid, made by the store in one
-//! transaction in a task of its own, made known to the other replicas, and answered once this process decides by it.
+//! A change is authorised and validated into a [`Change`](crate::store::Change). The store makes it in one transaction,
+//! in a task that runs to completion, and the other replicas are notified. The operation returns when this process
+//! decides by the change.
 
 mod address;
 mod apply;
@@ -41,7 +42,7 @@ pub(crate) use keys::ListKeys;
 pub(crate) use peppers::{Pepper, RotationStep};
 pub(crate) use principal::Principal;
 pub(crate) use promoted::{PromoteEvent, PromotedKey};
-pub(crate) use state::{AsOf, Parts};
+pub(crate) use state::{AsOf, OutcomeStream};
 pub(crate) use status::Status;
 
 use error::FieldError;

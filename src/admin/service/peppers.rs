@@ -1,8 +1,8 @@
-//! Rotation: which peppers there are, and the steps from one to the next.
+//! Pepper rotation: lists, activates and retires peppers.
 
 use std::sync::Arc;
 
-use super::{AsOf, Error, FieldError, Operation, Principal, Service, apply::to_the_end};
+use super::{AsOf, Error, FieldError, Operation, Principal, Service, apply::run_to_completion};
 use crate::{
     domain::{PepperId, event::EventKind},
     events::Event,
@@ -17,7 +17,7 @@ pub(crate) struct Pepper {
 }
 
 impl Pepper {
-    /// One word for what it is used for.
+    /// Its state, as one word for scripts.
     pub(crate) fn state(&self) -> &'static str {
         match (self.row.active, self.row.retired_at) {
             (true, _) => "active",
@@ -27,7 +27,7 @@ impl Pepper {
     }
 }
 
-/// A step of a rotation that was made.
+/// A completed step of a rotation.
 pub(crate) struct RotationStep {
     pub(crate) rotated: Rotated,
     /// Whether this process already decides by it.
@@ -35,18 +35,18 @@ pub(crate) struct RotationStep {
 }
 
 impl RotationStep {
-    /// How many keys it deleted.
+    /// The number of keys that it deleted.
     pub(crate) fn forgotten(&self) -> usize {
         self.rotated.records.iter().filter(|record| record.kind == EventKind::Forgotten).count()
     }
 }
 
 impl Service {
-    /// What the store knows, the active one first, then what this process lists beside it.
+    /// The peppers that the store knows, the active one first, then the other peppers that this process lists.
     pub(crate) async fn list_peppers(&self, by: &Principal) -> Result<AsOf<Vec<Pepper>>, Error> {
         by.authorise(Operation::Read)?;
         let now = self.now()?;
-        let known = self.store.peppers().await.map_err(Error::lost)?;
+        let known = self.store.peppers().await.map_err(Error::read_failed)?;
         let listed = self.ring.peppers();
         let unused = listed.iter().map(|pepper| pepper.id()).filter(|id| known.iter().all(|row| row.id != *id));
         let unused: Vec<_> =
@@ -55,7 +55,7 @@ impl Service {
         Ok(AsOf { now, value: known.into_iter().chain(unused).map(with_secret).collect() })
     }
 
-    /// Has new rows written with another pepper, which this process must list.
+    /// Activates a pepper, which this process must list: new rows are written with it.
     pub(crate) async fn activate_pepper(
         self: &Arc<Self>,
         by: &Principal,
@@ -63,11 +63,12 @@ impl Service {
     ) -> Result<AsOf<RotationStep>, Error> {
         by.authorise(Operation::Rotate)?;
         let id = pepper_id(id)?;
-        let pepper = self.ring.peppers().find(&id).ok_or_else(|| Error::Unlisted(id.clone()))?;
+        let pepper = self.ring.peppers().find(&id).ok_or_else(|| Error::UnlistedPepper(id.clone()))?;
         self.rotate(by, Rotation::Activate { check_value: *pepper.check_value(), id }).await
     }
 
-    /// Says that a pepper is not needed any more. `forget` deletes what is still under it, a bounded number at once.
+    /// Retires a pepper that keys no longer use. `forget` deletes keys that still use it, a bounded number in each
+    /// call.
     pub(crate) async fn retire_pepper(
         self: &Arc<Self>,
         by: &Principal,
@@ -81,11 +82,11 @@ impl Service {
     async fn rotate(self: &Arc<Self>, by: &Principal, step: Rotation) -> Result<AsOf<RotationStep>, Error> {
         let now = self.now()?;
         let (this, actor) = (Arc::clone(self), by.to_string());
-        to_the_end(async move {
-            let rotated = this.store.rotate(step, &actor, now).await.map_err(Error::not_done)?;
+        run_to_completion(async move {
+            let rotated = this.store.rotate(step, &actor, now).await.map_err(Error::change_failed)?;
             rotated.records.iter().for_each(|record| this.events.publish(Event::Stored(record)));
             this.notifier.notify(rotated.revision);
-            let in_effect = this.settled(rotated.revision).await;
+            let in_effect = this.takes_effect(rotated.revision).await;
             Ok(AsOf { now, value: RotationStep { rotated, in_effect } })
         })
         .await

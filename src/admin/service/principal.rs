@@ -1,10 +1,10 @@
-//! Who asks, and what it may do.
+//! The principal of an operation, and what it may do.
 
 use std::fmt;
 
 use super::Error;
 
-/// Who asks. Each edge makes it from what it has authenticated; its text is the actor in the audit.
+/// The authenticated operator. Each transport makes it; its text is the actor in the audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Principal {
     /// The peer of the admin socket, by its effective uid. The socket's file mode is the permission.
@@ -18,23 +18,23 @@ impl fmt::Display for Principal {
     }
 }
 
-/// What is asked for, as far as it makes a difference who asks.
+/// The operations that are authorised separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
-    /// To see keys, the audit, the state of the process, or what it would decide.
+    /// Read keys, the audit, the status, or what the process would decide.
     Read,
-    /// To change a key.
+    /// Change a key.
     Change,
-    /// To take the digests of all keys away.
+    /// Read the digests of all keys.
     Export,
-    /// To bring keys of another store in.
+    /// Add keys of another store.
     Import,
-    /// To change the pepper.
+    /// Activate or retire a pepper.
     Rotate,
 }
 
 impl Principal {
-    /// Every operation of the service begins with this.
+    /// Every operation of the service calls this first.
     pub(super) fn authorise(&self, operation: Operation) -> Result<(), Error> {
         let may = match (self, operation) {
             (Self::Peer { .. }, _) => true,

@@ -1,52 +1,59 @@
-//! Makes owners of what observe mode has seen.
+//! Promotes observed keys: makes the observed networks their owners.
 //!
-//! The walk goes by key id, so that a key which leaves the list, by this walk or by anybody else, shifts no other past
-//! it; every key that was there at the start is met exactly once. Whatever ends the walk, what is done stays done, and
-//! is no longer observed: the next walk goes on with the rest.
+//! Reads pages by key id, so that every key that is observed at the start is processed exactly once, even if keys leave
+//! the list meanwhile. If the operation ends early, the keys that were promoted stay promoted, and the next call
+//! continues with the others.
 
 use std::sync::Arc;
 
 use async_stream::try_stream;
 use futures_util::{StreamExt, stream};
 
-use super::{AsOf, Error, Operation, Parts, Principal, PromoteEvent, PromoteSums, Promoted, PromotedKey, Service};
+use super::{
+    AsOf, Error, Operation, OutcomeStream, Principal, PromoteEvent, PromoteSums, Promoted, PromotedKey, Service,
+};
 use crate::{
     domain::{KeyFacts, KeyIdPrefix},
     store::{Action, Change, KeyFilter, KeyQuery, KeyRow, Order, Refusal, Revision, Target},
 };
 
-/// Keys read at once.
+/// Keys in a page.
 const PAGE: u32 = 512;
 
-/// Keys promoted at once. They share the store's commits, so that a walk waits for a few syncs of the disk and not for
-/// one a key, and leaves room in its queue for first uses.
-const AT_ONCE: usize = 64;
+/// Keys promoted concurrently. They share the store's commits, so that not every key waits for its own disk sync, and
+/// leave room in the store's queue for first uses.
+const CONCURRENT: usize = 64;
 
-/// The most keys that a dry run tells of those that have an owner.
-const LET_THROUGH: usize = 1000;
+/// The most [`PromoteEvent::LetThrough`] of a dry run.
+const MAX_LET_THROUGH: usize = 1000;
 
-/// A page of the keys to promote, from the first.
+/// The first page of keys to promote.
 const OBSERVED: KeyQuery =
     KeyQuery { filter: KeyFilter::Observed, limit: PAGE, order: Order::ById(None), ..KeyQuery::ALL };
 
 impl Service {
-    /// The walk, which ends with the stream; a dry run changes nothing.
-    pub(crate) fn promote(self: &Arc<Self>, by: &Principal, dry_run: bool) -> Result<Parts<PromoteEvent>, Error> {
+    /// Promotes all observed keys. Dropping the stream ends the operation. A dry run changes nothing.
+    pub(crate) fn promote(
+        self: &Arc<Self>,
+        by: &Principal,
+        dry_run: bool,
+    ) -> Result<OutcomeStream<PromoteEvent>, Error> {
         by.authorise(if dry_run { Operation::Read } else { Operation::Change })?;
         self.now()?;
         let (service, actor) = (Arc::clone(self), by.to_string());
         Ok(Box::pin(try_stream! {
-            let counts = service.store.counts().await.map_err(Error::lost)?;
+            let counts = service.store.counts().await.map_err(Error::read_failed)?;
             yield PromoteEvent::Start { observed: counts.observed };
             let (mut after, mut sums, mut latest) = (None, PromoteSums::default(), None);
             loop {
                 let query = KeyQuery { order: Order::ById(after), ..OBSERVED };
-                let page = service.store.list(query).await.map_err(Error::lost)?;
+                let page = service.store.list(query).await.map_err(Error::read_failed)?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.key_id);
-                let turns = page.into_iter().map(|row| turn(Arc::clone(&service), actor.clone(), row, dry_run));
-                let mut done = stream::iter(turns).buffer_unordered(AT_ONCE);
-                while let Some(result) = done.next().await {
+                let promotions =
+                    page.into_iter().map(|row| promote_one(Arc::clone(&service), actor.clone(), row, dry_run));
+                let mut results = stream::iter(promotions).buffer_unordered(CONCURRENT);
+                while let Some(result) = results.next().await {
                     let (key, revision) = result?;
                     sums.add(key.outcome);
                     latest = revision.max(latest);
@@ -54,28 +61,28 @@ impl Service {
                 }
             }
             let let_through = if dry_run { service.let_through().await? } else { Vec::new() };
-            sums.let_through_cut = let_through.len() > LET_THROUGH;
+            sums.let_through_cut = let_through.len() > MAX_LET_THROUGH;
             let now = service.now()?;
-            for value in let_through.into_iter().take(LET_THROUGH) {
+            for value in let_through.into_iter().take(MAX_LET_THROUGH) {
                 yield PromoteEvent::LetThrough(Box::new(AsOf { now, value }));
             }
             sums.in_effect = match latest {
-                Some(revision) => service.settled(revision).await,
+                Some(revision) => service.takes_effect(revision).await,
                 None => true,
             };
             yield PromoteEvent::End(AsOf { now: service.now()?, value: sums });
         }))
     }
 
-    /// A key that has an owner is none to promote, but an operator who is about to enforce must hear of it. One more than
-    /// are reported, if there are more.
+    /// The keys with an owner of which `enforce` would deny recent requests. They are not promoted, but an operator
+    /// must know them before enforcing. Reads one more than are reported, to find out whether there are more.
     async fn let_through(&self) -> Result<Vec<KeyRow>, Error> {
-        self.store.would_deny_keys(LET_THROUGH as u32 + 1).await.map_err(Error::lost)
+        self.store.would_deny_keys(MAX_LET_THROUGH as u32 + 1).await.map_err(Error::read_failed)
     }
 }
 
-/// Promotes one key, and returns what became of it by what the change itself found there.
-async fn turn(
+/// Promotes one key. The outcome is that of the facts that the change found, which may differ from `row`.
+async fn promote_one(
     service: Arc<Service>,
     actor: String,
     row: KeyRow,

@@ -1,4 +1,4 @@
-//! What a walk through the observed keys reports.
+//! The events of a promotion.
 
 use strum::Display;
 
@@ -8,48 +8,49 @@ use crate::{
     store::{KeyRow, RecordId},
 };
 
-/// One step of the walk: a start, then every key once it is done, then an end.
+/// An event of a promotion: a start, then every key when it is promoted, then an end.
 pub(crate) enum PromoteEvent {
-    /// So many keys are to be promoted.
+    /// The number of keys to promote.
     Start {
         observed: u64,
     },
     Key(PromotedKey),
-    /// Of a dry run, after those: a key that has an owner, and that only the mode let other networks use.
+    /// In a dry run, after the keys to promote: a key that has an owner, and that other networks could use only because
+    /// of the mode.
     LetThrough(Box<AsOf<KeyRow>>),
     End(AsOf<PromoteSums>),
 }
 
-/// What became of one key, or would.
+/// The outcome of one key; in a dry run, the expected outcome.
 pub(crate) struct PromotedKey {
     pub(crate) key_id: KeyId,
     pub(crate) hint: Option<Hint>,
     pub(crate) outcome: Promoted,
     /// The networks that used it.
     pub(crate) networks: Vec<Network>,
-    /// The audit record by which this can be undone; `None` if nothing was changed.
+    /// The audit record, by which the change can be undone; `None` if nothing was changed.
     pub(crate) record: Option<RecordId>,
 }
 
-/// What becomes of an observed key; one word each, for scripts.
+/// The outcome of an observed key, as one word for scripts.
 #[derive(Clone, Copy, Display)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum Promoted {
-    /// The one network that used it owns it.
+    /// The only network that used the key owns it now.
     Bound,
-    /// Several used it: nobody can say whose it is.
+    /// Several networks used the key, so it is reserved: any of them could be the rightful owner.
     Reserved,
-    /// It got a binding meanwhile, by use or by an operator, and keeps that.
+    /// The key got a binding meanwhile, by use or by an operator, and keeps it.
     Skipped,
 }
 
-/// The sums of a walk.
+/// The sums of a promotion.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct PromoteSums {
     pub(crate) bound: u64,
     pub(crate) reserved: u64,
     pub(crate) skipped: u64,
-    /// There are more keys of [`PromoteEvent::LetThrough`] than were reported.
+    /// Whether there are more keys of [`PromoteEvent::LetThrough`] than were reported.
     pub(crate) let_through_cut: bool,
     /// Whether this process already decides by the last change.
     pub(crate) in_effect: bool,

@@ -1,4 +1,4 @@
-//! What the service needs of the process around it.
+//! The state of the service.
 
 use std::sync::Arc;
 
@@ -19,42 +19,42 @@ use crate::{
     telemetry::health::Health,
 };
 
-/// What operators can do, and with what.
+/// The operators' operations.
 pub struct Service {
-    /// Where changes are made.
+    /// Makes changes and reads keys.
     pub store: Arc<dyn Operators>,
-    /// Where keys of another store come in.
+    /// Imports keys of another store.
     pub upkeep: Arc<dyn Upkeep>,
-    /// Turns a key into what may be kept of it.
+    /// Makes the fingerprint of a key.
     pub ring: Arc<KeyRing>,
-    /// Reads a key as a client would show it, in a bare carrier or in a request to explain.
+    /// Reads a key from a bare carrier or from a request to explain.
     pub credentials: Credentials,
-    /// Whose word on an address counts, in a request to explain and for a diagnosis.
+    /// Finds the client's address of a request to explain; reported in a diagnosis.
     pub client_ip: Resolver,
-    /// How callers are known to be Envoy, for a diagnosis.
+    /// Which callers of Check are accepted; reported in a diagnosis.
     pub callers: Callers,
-    /// Says what it would decide.
+    /// Explains decisions.
     pub engine: Arc<Engine>,
-    /// What it decides by.
+    /// The settings of decisions.
     pub settings: Arc<LiveSettings>,
     /// Where every change is published.
     pub events: Events,
-    /// Told of every change.
+    /// Notifies the replicas of every change.
     pub notifier: ChangeNotifier,
-    /// The store's clock, and what this process decides by.
-    pub view: Arc<ReplicaState>,
-    /// What health checks are told.
+    /// The store's clock, and the revision that this process decides by.
+    pub replica_state: Arc<ReplicaState>,
+    /// What health checks report.
     pub health: Arc<Health>,
-    /// The store as an operator calls it, for the status command.
-    pub place: String,
-    /// Since when the process runs.
+    /// The store's URL without secrets, for the status.
+    pub store_url: String,
+    /// When the process started.
     pub started: Instant,
 }
 
-/// An answer that comes in parts. Whoever drops it ends the work, where no operation says otherwise.
-pub(crate) type Parts<T> = BoxStream<'static, Result<T, Error>>;
+/// An outcome that is streamed. Dropping the stream ends the operation, unless the operation says otherwise.
+pub(crate) type OutcomeStream<T> = BoxStream<'static, Result<T, Error>>;
 
-/// What was read, and the store's clock when it was asked: what the times in it are to be compared with.
+/// A value that was read, and the store's clock at that time, to which its times are relative.
 #[derive(Clone, Debug)]
 pub(crate) struct AsOf<T> {
     pub(crate) now: Timestamp,
@@ -62,12 +62,12 @@ pub(crate) struct AsOf<T> {
 }
 
 impl Service {
-    /// The store's clock, once it was heard.
+    /// The store's clock; `None` if the store was not reached yet.
     pub(super) fn time(&self) -> Option<Timestamp> {
-        self.view.time(Instant::now())
+        self.replica_state.time(Instant::now())
     }
 
-    /// The store's clock.
+    /// The store's clock; [`Error::NotReady`] if the store was not reached yet.
     pub(super) fn now(&self) -> Result<Timestamp, Error> {
         self.time().ok_or(Error::NotReady)
     }

@@ -1,4 +1,4 @@
-//! The state of the process, and how full its store is.
+//! The status of the process and its store.
 
 use std::time::Duration;
 
@@ -10,32 +10,32 @@ use crate::{
     store::{Counts, Revision},
 };
 
-/// The state of this process and its store.
+/// The status of this process and its store.
 pub(crate) struct Status {
     pub(crate) version: &'static str,
     pub(crate) pid: u32,
     pub(crate) uptime: Duration,
-    /// What health checks are told.
+    /// What health checks report.
     pub(crate) serving: bool,
-    /// What holds for a route that has no mode of its own.
+    /// The mode of routes without `sentinel.mode`.
     pub(crate) mode: Mode,
-    pub(crate) place: String,
+    pub(crate) store_url: String,
     /// The last change that this process decides by.
     pub(crate) applied: Revision,
-    /// Since the last successful poll of the store.
+    /// The time since the last successful poll of the store.
     pub(crate) since_poll: Option<Duration>,
-    /// The active pepper of this process.
+    /// The active pepper, as this process knows it.
     pub(crate) pepper: PepperId,
     pub(crate) realm: String,
-    /// `None`: the store did not answer, which is when an operator asks.
+    /// `None` if the store did not answer. Not an error, because operators need the status most then.
     pub(crate) counts: Option<Counts>,
 }
 
 impl Service {
-    /// The state of this process and its store.
+    /// The status of this process and its store.
     pub(crate) async fn status(&self, by: &Principal) -> Result<Status, Error> {
         by.authorise(Operation::Read)?;
-        let counts = self.store.counts().await.map_err(Error::lost).ok();
+        let counts = self.store.counts().await.map_err(Error::read_failed).ok();
         let now = Instant::now();
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -43,9 +43,9 @@ impl Service {
             uptime: now - self.started,
             serving: self.health.is_serving(),
             mode: self.settings.load().mode,
-            place: self.place.clone(),
-            applied: self.view.applied(),
-            since_poll: self.view.since_poll(now),
+            store_url: self.store_url.clone(),
+            applied: self.replica_state.applied(),
+            since_poll: self.replica_state.since_poll(now),
             pepper: self.ring.active(),
             realm: self.ring.realm().to_owned(),
             counts,

@@ -1,4 +1,4 @@
-//! From what was given to values that cannot be invalid.
+//! Validates the fields of commands.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use crate::{
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
 const MAX_LINE: usize = 200;
-/// More would say less: whoever has so many means a wider network.
+/// The most networks of a key. An operator with more should use a wider CIDR.
 const MAX_NETWORKS: usize = 256;
 
 pub(super) fn network(field: &'static str, text: &str) -> Result<Network, FieldError> {
     text.parse().map_err(|error| match error {
         NetworkError::Unparsable(_) => FieldError::new(field, "not an IP address or CIDR"),
-        NetworkError::HostBits { .. } | NetworkError::Disguised(_) => FieldError::new(field, error),
+        NetworkError::HostBits { .. } | NetworkError::MappedIpv4(_) => FieldError::new(field, error),
     })
 }
 
 pub(super) fn networks(texts: &[String]) -> Result<Vec<Network>, FieldError> {
     if texts.len() > MAX_NETWORKS {
-        return Err(FieldError::new("networks", "at most 256").with_fix("a wider CIDR covers more"));
+        return Err(FieldError::new("networks", "at most 256").with_fix("use a wider CIDR"));
     }
     texts.iter().map(|text| network("networks", text)).collect()
 }
 
-/// One of a closed list, which `words` are.
+/// A value of an enumeration, whose words are `words`.
 pub(super) fn word<T>(
     field: &'static str,
     text: Option<&str>,
@@ -47,9 +47,9 @@ pub(super) fn limit(rows: Option<u32>) -> Result<u32, FieldError> {
     }
 }
 
-/// A line that people write.
+/// A single line of text.
 pub(super) fn line(field: &'static str, text: String) -> Result<String, FieldError> {
-    // It could forge lines in an operator's terminal and in text logs.
+    // They could forge lines in an operator's terminal and in text logs.
     if text.chars().any(is_control) {
         return Err(FieldError::new(field, "must not contain control characters"));
     }

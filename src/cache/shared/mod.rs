@@ -205,7 +205,7 @@ async fn first(
 /// Whether these facts still say something: an expired binding is as good as none, and so is an expired ban alone.
 fn binds(facts: &KeyFacts, now: Timestamp) -> bool {
     match &facts.binding {
-        Some(binding) => binding.lives(now),
+        Some(binding) => binding.is_live(now),
         None => facts.ban.as_ref().is_some_and(|ban| ban.in_force(now)),
     }
 }

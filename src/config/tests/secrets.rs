@@ -41,11 +41,11 @@ fn a_secret_without_chance_is_no_pepper() {
     let file = directory.path().join("secret");
     for secret in ["a".repeat(64), " ".repeat(32), " \t ".repeat(20)] {
         let faults = load_text("", &[("SENTINEL_HMAC_SECRET", &secret)]).unwrap_err();
-        assert!(faults.starts_with("SENTINEL_HMAC_SECRET: a pepper is 32 bytes of chance"), "{faults}");
+        assert!(faults.starts_with("SENTINEL_HMAC_SECRET: a pepper must be random"), "{faults}");
     }
     std::fs::write(&file, "a".repeat(64)).unwrap();
     let faults = load_text(&format!("pepper.secrets_file = ['{}']", file.display()), &[]).unwrap_err();
-    assert!(faults.contains("pepper.secrets_file: ") && faults.contains("32 bytes of chance"), "{faults}");
+    assert!(faults.contains("pepper.secrets_file: ") && faults.contains("must be random"), "{faults}");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_path_is_no_pepper_and_neither_are_two_lines() {
             load_text("", &[("SENTINEL_HMAC_SECRET", path)]),
         ];
         for fault in faults.map(Result::unwrap_err) {
-            assert!(fault.contains("looks like a path, not a secret: give it as pepper.secrets_file"), "{fault}");
+            assert!(fault.contains("looks like a path, not a secret: set pepper.secrets_file"), "{fault}");
             assert!(!fault.contains("0123456789abcdef"), "{fault}");
         }
     }
@@ -80,7 +80,7 @@ fn a_path_is_no_pepper_and_neither_are_two_lines() {
             ("SENTINEL_HMAC_SECRET", &text),
         ] {
             let fault = load_text("", &[(setting, value)]).unwrap_err();
-            assert!(fault.contains(&format!("has {lines} lines; one secret a file")), "{fault}");
+            assert!(fault.contains(&format!("has {lines} lines; put one secret in each file")), "{fault}");
             assert!(!fault.contains(line), "{fault}");
         }
     }

@@ -4,16 +4,18 @@ use super::*;
 
 const DIALECTS: [Dialect; 4] = [Dialect::Generic, Dialect::OpenAi, Dialect::Anthropic, Dialect::Google];
 
-fn told(dialect: Dialect, status: i32, reason: Reason, ip: Option<&str>, help: &Help) -> Value {
+fn rendered(dialect: Dialect, status: i32, reason: Reason, ip: Option<&str>, help: &Help) -> Value {
+    let status = DenialStatus::of(status);
     let problem = Problem {
-        refusal: Refusal::of(status),
+        status,
+        retry_after: status.retry_after,
         reason,
         detail: "What happened.",
         decision_id: DecisionId(7),
         client_ip: ip.map(|ip| ip.parse().unwrap()),
         help,
     };
-    let (body, media_type) = problem.told_in(dialect);
+    let (body, media_type) = problem.render(dialect);
     assert_eq!(media_type == "application/problem+json", dialect == Dialect::Generic);
     serde_json::from_str(&body).unwrap()
 }
@@ -26,7 +28,7 @@ const ID: &str = "00000000000000000000000000000007";
 
 #[test]
 fn every_dialect_in_full() {
-    let all = |dialect| told(dialect, 403, Reason::IpMismatch, Some("2001:db8::7"), &help());
+    let all = |dialect| rendered(dialect, 403, Reason::IpMismatch, Some("2001:db8::7"), &help());
     let members = json!({ "text": "Ask the service desk.", "url": "https://help.example/keys" });
     let advice = "What happened. Ask the service desk. https://help.example/keys";
     let message = format!("{advice} (ip_mismatch, seen from 2001:db8::7, decision {ID})");
@@ -76,23 +78,23 @@ fn every_dialect_in_full() {
 }
 
 #[test]
-fn what_is_unknown_or_unset_is_absent() {
+fn unknown_and_unset_members_are_absent() {
     let none = Help::default();
     for dialect in DIALECTS {
-        let text = told(dialect, 400, Reason::MalformedRequest, None, &none).to_string();
+        let text = rendered(dialect, 400, Reason::MalformedRequest, None, &none).to_string();
         for absent in ["client_ip", "seen from", "help", "Help", "links", "RetryInfo"] {
             assert!(!text.contains(absent), "{dialect:?}: {absent} in {text}");
         }
     }
     let only_text = Help { text: Some("Ask.".into()), url: None };
-    let google = told(Dialect::Google, 503, Reason::StoreUnavailable, None, &only_text);
+    let google = rendered(Dialect::Google, 503, Reason::StoreUnavailable, None, &only_text);
     assert_eq!(google["error"]["details"][2]["retryDelay"], "1s");
     assert_eq!(google["error"]["details"][3]["links"], json!([{ "description": "Ask." }]));
-    assert_eq!(told(Dialect::Generic, 403, Reason::KeyBanned, None, &only_text)["help"], json!({ "text": "Ask." }));
+    assert_eq!(rendered(Dialect::Generic, 403, Reason::KeyBanned, None, &only_text)["help"], json!({ "text": "Ask." }));
 }
 
 #[test]
-fn every_status_has_its_word_in_every_dialect() {
+fn every_status_has_its_name_in_every_dialect() {
     for (status, title, openai, anthropic, google) in [
         (400, "Bad Request", "invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"),
         (401, "Unauthorized", "authentication_error", "authentication_error", "UNAUTHENTICATED"),
@@ -100,21 +102,21 @@ fn every_status_has_its_word_in_every_dialect() {
         (429, "Too Many Requests", "rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"),
         (503, "Service Unavailable", "server_error", "api_error", "UNAVAILABLE"),
     ] {
-        let told = |dialect| told(dialect, status, Reason::KeyBanned, None, &Help::default());
+        let body = |dialect| rendered(dialect, status, Reason::KeyBanned, None, &Help::default());
         assert_eq!(
-            (&told(Dialect::Generic)["title"], &told(Dialect::Generic)["status"]),
+            (&body(Dialect::Generic)["title"], &body(Dialect::Generic)["status"]),
             (&json!(title), &json!(status))
         );
-        assert_eq!(told(Dialect::OpenAi)["error"]["type"], openai);
-        assert_eq!(told(Dialect::Anthropic)["error"]["type"], anthropic);
-        assert_eq!(told(Dialect::Google)["error"]["status"], google);
-        assert_eq!(told(Dialect::Google)["error"]["code"], status);
-        assert_ne!(Refusal::of(status).grpc_code, 0);
+        assert_eq!(body(Dialect::OpenAi)["error"]["type"], openai);
+        assert_eq!(body(Dialect::Anthropic)["error"]["type"], anthropic);
+        assert_eq!(body(Dialect::Google)["error"]["status"], google);
+        assert_eq!(body(Dialect::Google)["error"]["code"], status);
+        assert_ne!(DenialStatus::of(status).grpc_code, 0);
     }
-    assert_eq!(Refusal::of(200).status, 503, "whatever else is asked for is still a denial");
+    assert_eq!(DenialStatus::of(200).status, 503, "a status that is not in the table still denies");
 }
 
-/// Envoy cuts what is longer than `max_denied_response_body_bytes` of the shipped files, and then it is no JSON.
+/// Envoy truncates a body that is longer than `max_denied_response_body_bytes` of the shipped files, which breaks JSON.
 #[test]
 fn the_longest_help_leaves_every_body_below_8_kib() {
     for character in ['\u{10ffff}', '"', '\\', 'é'] {
@@ -124,9 +126,11 @@ fn the_longest_help_leaves_every_body_below_8_kib() {
             for (status, reason) in [(503, Reason::DeadlineExceeded), (403, Reason::UnclaimableNetwork)] {
                 let detail = "x".repeat(200);
                 let client_ip = Some("2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap());
-                let (refusal, decision_id) = (Refusal::of(status), DecisionId(u128::MAX));
-                let problem = Problem { refusal, reason, detail: &detail, decision_id, client_ip, help: &help };
-                let (body, _) = problem.told_in(dialect);
+                let (status, retry_after, decision_id) =
+                    (DenialStatus::of(status), Some(u64::MAX), DecisionId(u128::MAX));
+                let problem =
+                    Problem { status, retry_after, reason, detail: &detail, decision_id, client_ip, help: &help };
+                let (body, _) = problem.render(dialect);
                 assert!(body.len() < 8192, "{dialect:?}: {} bytes", body.len());
                 serde_json::from_str::<Value>(&body).unwrap();
             }

@@ -11,7 +11,7 @@ use crate::common::{Home, edge::Edge, envoy::EnvoyConfig, sentinel};
 use serde_json::{Value as Json, json};
 
 const OWNER: &str = "127.0.0.1";
-const STRANGER: &str = "127.0.0.2";
+const ATTACKER: &str = "127.0.0.2";
 const TEXT: &str = "Ask the service desk for room \u{1f511} 7.";
 const URL: &str = "https://help.example/keys?lang=de";
 
@@ -117,22 +117,22 @@ fn assert_raised(outcome: &Json, expected: &Raised) {
 
 const MISMATCH: &str = "This API key belongs to another network and does not work from this address.";
 const NO_KEY_OF_OURS: &str = "The request's credentials are not an API key of this service.";
-const TWO_KEYS: &str = "The request shows more than one API key";
+const TWO_KEYS: &str = "The request contains more than one API key";
 const IN_TIME: &str = "The API key could not be checked in time.";
 
 /// Calls that are answered 401, 403, 403 (streamed), 400 and, with the store lost, 503; each with code and sentence.
 async fn outcomes(client: Client) -> Vec<(Json, u16, &'static str, &'static str)> {
     let edge = client.edge().await;
     let calls = [
-        call("not-a-key", STRANGER),
-        call(client.key, STRANGER),
-        with(call(client.key, STRANGER), "stream", true),
-        with(call(client.key, STRANGER), "second_key", client.other),
+        call("not-a-key", ATTACKER),
+        call(client.key, ATTACKER),
+        with(call(client.key, ATTACKER), "stream", true),
+        with(call(client.key, ATTACKER), "second_key", client.other),
     ];
     let mut raised = client.call(&edge, &calls).await;
     let lost = {
         let _lock = edge.sentinel.lock_store().await;
-        client.call(&edge, &[call(client.other, STRANGER)]).await
+        client.call(&edge, &[call(client.other, ATTACKER)]).await
     };
     raised.extend(lost);
     assert!(edge.upstream.take().is_empty(), "a denied request reached the upstream");
@@ -164,10 +164,10 @@ async fn openai_raises_its_own_errors() {
             _ => ("openai.InternalServerError", "server_error"),
         };
         let classes = &[class, "openai.APIStatusError"];
-        assert_raised(&outcome, &Raised { classes, status, code, sentence, client_ip: STRANGER });
+        assert_raised(&outcome, &Raised { classes, status, code, sentence, client_ip: ATTACKER });
         assert_eq!((&outcome["code"], &outcome["type"]), (&code.into(), &kind.into()), "{outcome:#}");
         assert_eq!(outcome["param"], Json::Null);
-        assert_eq!(outcome["body"]["client_ip"], STRANGER);
+        assert_eq!(outcome["body"]["client_ip"], ATTACKER);
         assert_eq!(outcome["body"]["help"], json!({ "text": TEXT, "url": URL }));
     }
 }
@@ -182,7 +182,7 @@ async fn anthropic_raises_its_own_errors() {
             _ => ("anthropic.ServiceUnavailableError", "api_error"),
         };
         let classes = &[class, "anthropic.APIStatusError"];
-        assert_raised(&outcome, &Raised { classes, status, code, sentence, client_ip: STRANGER });
+        assert_raised(&outcome, &Raised { classes, status, code, sentence, client_ip: ATTACKER });
         assert_eq!((&outcome["error_code"], &outcome["type"]), (&code.into(), &kind.into()), "{outcome:#}");
         assert!(outcome["api_message"].as_str().unwrap().starts_with(sentence), "{outcome:#}");
         // The decision's id, which an operator finds in the audit.
@@ -201,7 +201,7 @@ async fn google_genai_raises_its_own_errors() {
             _ => ("google.ServerError", "UNAVAILABLE"),
         };
         let classes = &[class, "google.APIError"];
-        assert_raised(&outcome, &Raised { classes, status, code, sentence, client_ip: STRANGER });
+        assert_raised(&outcome, &Raised { classes, status, code, sentence, client_ip: ATTACKER });
         assert_eq!((&outcome["status"], &outcome["code"]), (&word.into(), &status.into()), "{outcome:#}");
         assert!(outcome["message"].as_str().unwrap().starts_with(sentence), "{outcome:#}");
         assert_eq!(outcome["details"]["error"]["details"][0]["reason"], code.to_uppercase());
@@ -219,14 +219,14 @@ async fn a_gateway_of_many_vendors_answers_every_client_with_a_typed_error_and_t
         (ANTHROPIC, "anthropic.PermissionDeniedError"),
         (GOOGLE, "google.ClientError"),
     ] {
-        let outcome = gateway(client).call(&edge, &[call(KEY, STRANGER)]).await.remove(0);
+        let outcome = gateway(client).call(&edge, &[call(KEY, ATTACKER)]).await.remove(0);
         let (status, code, sentence) = (403, "ip_mismatch", MISMATCH);
-        assert_raised(&outcome, &Raised { classes: &[class], status, code, sentence, client_ip: STRANGER });
+        assert_raised(&outcome, &Raised { classes: &[class], status, code, sentence, client_ip: ATTACKER });
     }
     assert!(edge.upstream.take().is_empty());
 }
 
-/// The same clients with the same keys from the owner's address get through: what they sent above was judged by its key.
+/// The same clients with the same keys from the owner's address are allowed: the requests above were decided by their keys.
 #[tokio::test]
 async fn the_owners_calls_reach_the_upstream() {
     for client in [OPENAI, ANTHROPIC, GOOGLE] {

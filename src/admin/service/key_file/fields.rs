@@ -1,5 +1,5 @@
-//! What a line of a key file may hold. Every fault names its field, and none repeats what stands there: somebody may have
-//! taken a file of raw keys for one of digests.
+//! Reads the fields of a line. Every error names the field but never repeats its value, because an operator may import
+//! a file of raw keys by mistake.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ const MAX_TEXT: usize = 200;
 /// The end of the year 9999, where every store's calendar ends.
 const LAST_MS: i64 = 253_402_300_799_999;
 
-/// The JSON of a line. A field that is `null` is as good as absent.
+/// Parses a line as JSON. A field that is `null` counts as absent.
 pub(super) fn parse(line: &[u8]) -> Result<Value, FieldError> {
     let mut value = serde_json::from_slice(line)
-        .map_err(|error| FieldError::new("", format_args!("is no JSON, from column {} on", error.column())))?;
+        .map_err(|error| FieldError::new("", format_args!("is not valid JSON (column {})", error.column())))?;
     drop_nulls(&mut value);
     Ok(value)
 }
@@ -39,39 +39,39 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// What `value` holds, or the first fault in it.
+/// Deserializes `value`, or returns the first error.
 pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, FieldError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = match error.path().to_string() {
             root if root == "." => String::new(),
             path => path,
         };
-        let said = error.into_inner().to_string();
-        if let Some(name) = said.strip_prefix("missing field `") {
+        let message = error.into_inner().to_string();
+        if let Some(name) = message.strip_prefix("missing field `") {
             let parent = if path.is_empty() { path } else { format!("{path}.") };
             return FieldError::new(parent + name.trim_end_matches('`'), "is missing");
         }
-        // Before that word serde repeats what it found.
-        match said.rsplit_once(", expected ") {
-            Some((_, "u64")) => FieldError::new(path, "must be a whole number, from 0"),
+        // Drop the part before `expected`, in which serde repeats the value.
+        match message.rsplit_once(", expected ") {
+            Some((_, "u64")) => FieldError::new(path, "must be a non-negative integer"),
             Some((_, "a boolean")) => FieldError::new(path, "must be true or false"),
-            Some((_, "a string")) => FieldError::new(path, "must be a text"),
-            Some((_, "a sequence")) => FieldError::new(path, "must be a list"),
+            Some((_, "a string")) => FieldError::new(path, "must be a string"),
+            Some((_, "a sequence")) => FieldError::new(path, "must be an array"),
             Some((_, expected)) => FieldError::new(path, format_args!("must be {expected}")),
-            None => FieldError::new(path, said),
+            None => FieldError::new(path, message),
         }
     })
 }
 
-/// The end of an object: what this version does not know, it must not drop. Unlike with `deny_unknown_fields`, a missing
-/// field is the first fault, and the name of the other, which may be a key, is not repeated.
+/// The end of an object: rejects unknown fields, because dropping them would lose data. Unlike `deny_unknown_fields`,
+/// it reports a missing field first, and does not repeat the name of the unknown field, which may be a key.
 pub(super) struct End;
 
 impl<'de> Deserialize<'de> for End {
     fn deserialize<D: Deserializer<'de>>(rest: D) -> Result<Self, D::Error> {
         match BTreeMap::<String, IgnoredAny>::deserialize(rest)?.is_empty() {
             true => Ok(Self),
-            false => Err(D::Error::custom("has a field that this version does not know")),
+            false => Err(D::Error::custom("has an unknown field")),
         }
     }
 }
@@ -80,7 +80,7 @@ impl<'de> Deserialize<'de> for End {
 pub(super) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     match String::deserialize(from)? {
         text if text.is_empty() => Err(D::Error::custom("is empty")),
-        // It could forge lines in an operator's terminal and in text logs.
+        // They could forge lines in an operator's terminal and in text logs.
         text if text.chars().any(is_control) => Err(D::Error::custom("must not contain control characters")),
         text if text.chars().count() > MAX_TEXT => Err(D::Error::custom("must have at most 200 characters")),
         text => Ok(text),
@@ -105,7 +105,7 @@ pub(super) fn pepper_id<'de, D: Deserializer<'de>>(from: D) -> Result<PepperId, 
     text(from)?.parse().map_err(|_| D::Error::custom("must be 8 lower-case hex digits"))
 }
 
-/// Checked, for it is shown: whoever writes such files by hand must not have keys shown.
+/// Checks the format, because hints are displayed: a file could otherwise have whole keys displayed.
 pub(super) fn hint<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Hint>, D::Error> {
     let text = text(from)?;
     let fits = text.chars().count() == 9 && text.chars().enumerate().all(|(nth, c)| (nth == 4) == (c == '…'));

@@ -1,8 +1,8 @@
-//! Files that earlier versions exported are read, and the same bytes are written.
+//! Reads files of earlier versions, and writes the same bytes.
 
 use super::*;
 
-/// Written by the version before the lines were derived.
+/// Written by an earlier version, before the lines were derived with serde.
 const EXPORTED: &str = include_str!("../../../../tests/fixtures/format/keys.jsonl");
 
 fn at(millis: i64) -> Timestamp {
@@ -48,7 +48,7 @@ fn banned(key: ExportedKey, until: Option<i64>, reason: Option<&str>) -> Exporte
     ExportedKey { facts: KeyFacts { ban: Some(ban), ..key.facts }, ..key }
 }
 
-/// A key with all that a key can have, and keys with as little as they can have.
+/// A key with all fields, and keys with as few fields as possible.
 fn keys() -> Vec<ExportedKey> {
     let full = bound(
         exported(0x01, Some("sk-l…cdef"), "0a1b2c3d", "default"),
@@ -62,28 +62,28 @@ fn keys() -> Vec<ExportedKey> {
     full.restored_at = Some(at(12));
     let candidate = |text: &str, millis| Candidate { network: text.parse().unwrap(), first_at: at(millis) };
     full.facts.candidates = vec![candidate("203.0.113.7/32", 13), candidate("2001:db8:1::/64", 14)];
-    let former = |texts: &[&str], millis| ArchivedBinding {
+    let archived = |texts: &[&str], millis| ArchivedBinding {
         networks: networks(texts),
         created_at: at(millis),
         archived_at: at(millis + 1),
     };
-    full.archive = vec![former(&["192.0.2.1/32"], 1), former(&[], 3)];
-    let mut seen = exported(0x05, None, "ffffffff", "other");
-    seen.facts.candidates = vec![candidate("203.0.113.9/32", 0)];
-    let mut gone = exported(0x06, None, "ffffffff", "other");
-    gone.archive = vec![former(&["192.0.2.2/32"], 5)];
+    full.archive = vec![archived(&["192.0.2.1/32"], 1), archived(&[], 3)];
+    let mut observed = exported(0x05, None, "ffffffff", "other");
+    observed.facts.candidates = vec![candidate("203.0.113.9/32", 0)];
+    let mut archived_only = exported(0x06, None, "ffffffff", "other");
+    archived_only.archive = vec![archived(&["192.0.2.2/32"], 5)];
     vec![
         full,
         bound(exported(0x02, None, "0a1b2c3d", "default"), State::Provisional, &["203.0.113.8/32"], None, Some(8)),
         bound(exported(0x03, None, "0a1b2c3d", "default"), State::Pinned, &[], None, None),
         banned(exported(0x04, None, "0a1b2c3d", "default"), None, None),
-        seen,
-        gone,
+        observed,
+        archived_only,
     ]
 }
 
 #[test]
-fn what_was_exported_is_read_and_written_again() {
+fn an_exported_file_is_read_and_written_unchanged() {
     let keys = keys();
     let lines = [header(at(1_767_225_600_000), &peppers())].into_iter().chain(keys.iter().map(key));
     assert_eq!(lines.chain([trailer(6)]).collect::<String>(), EXPORTED);
@@ -98,49 +98,45 @@ fn what_was_exported_is_read_and_written_again() {
     assert_eq!(lines.next(), None);
 }
 
-/// What is written by hand is taken as far as it can be meant, and every fault names its field.
+/// Lines that were written by hand are accepted if they are unambiguous, and every error names its field.
 #[test]
-fn a_line_is_read_as_strictly_as_before() {
+fn the_lines_of_keys_are_read_strictly() {
     let peppers: Vec<_> = peppers().into_iter().map(|(pepper, _)| pepper).collect();
     let whole = EXPORTED.lines().nth(1).unwrap();
-    let taken = |line: &str| match read(line.as_bytes(), &peppers) {
+    let read_key = |line: &str| match read(line.as_bytes(), &peppers) {
         Ok(Line::Key(key)) => Ok(*key),
         Ok(Line::End(keys)) => panic!("{keys} keys"),
         Err(fault) => Err(fault.to_string()),
     };
     let with = |from: &str, to: &str| {
         assert!(whole.contains(from), "{from}");
-        taken(&whole.replacen(from, to, 1))
+        read_key(&whole.replacen(from, to, 1))
     };
     let full = keys().remove(0);
-    assert_eq!(with("{\"key_id\"", "{\"later\":null,\"key_id\""), Ok(full.clone()), "nothing that is not known");
+    assert_eq!(with("{\"key_id\"", "{\"later\":null,\"key_id\""), Ok(full.clone()), "a null field is absent");
     assert_eq!(with("\"until_ms\":9,", "\"until_ms\":null,").unwrap().facts.ban.unwrap().until, None);
     assert_eq!(with(",\"hint\":\"sk-l…cdef\"", ",\"hint\":null").unwrap().key.hint, None);
     let last = with("\"used_at_ms\":10", "\"used_at_ms\":18446744073709551615").unwrap().used_at;
-    assert_eq!(last, Some(at(253_402_300_799_999)), "the last moment of the stores");
+    assert_eq!(last, Some(at(253_402_300_799_999)), "the last time that the stores accept");
     let sorted = with("[\"10.0.0.0/8\",\"2001:db8::/64\"]", "[\"2001:db8::/64\",\"10.0.0.0/8\"]");
     assert_eq!(sorted, Ok(full), "in the order of the stores");
-    for (from, to, said) in [
+    for (from, to, expected) in [
         ("\"digest\":\"01", "\"digest\":\"0A", "digest: must be 64 lower-case hex digits"),
-        ("\"digest\":\"01", "\"digest\":1,\"x\":\"", "digest: must be a text"),
+        ("\"digest\":\"01", "\"digest\":1,\"x\":\"", "digest: must be a string"),
         ("\"digest\":", "\"digesd\":", "digest: is missing"),
-        ("\"pepper\":\"0a1b2c3d\"", "\"pepper\":\"0a1b2c3e\"", "pepper: is none of those that the first line names"),
+        ("\"pepper\":\"0a1b2c3d\"", "\"pepper\":\"0a1b2c3e\"", "pepper: is not one of the peppers in the first"),
         ("\"realm\":\"default\"", "\"realm\":null", "realm: is missing"),
         ("\"realm\":\"default\"", "\"realm\":\"\"", "realm: is empty"),
-        ("\"realm\":\"default\"", "\"realm\":[\"default\"]", "realm: must be a text"),
-        ("\"realm\":", "\"later\":1,\"realm\":", "has a field that this version does not know"),
-        ("\"used_at_ms\":", "\"later\":1,\"used_at_ms\":", "binding: has a field that this version does not know"),
-        (
-            "\"first_at_ms\":14",
-            "\"first_at_ms\":14,\"later\":1",
-            "candidates[1]: has a field that this version does not",
-        ),
+        ("\"realm\":\"default\"", "\"realm\":[\"default\"]", "realm: must be a string"),
+        ("\"realm\":", "\"later\":1,\"realm\":", "has an unknown field"),
+        ("\"used_at_ms\":", "\"later\":1,\"used_at_ms\":", "binding: has an unknown field"),
+        ("\"first_at_ms\":14", "\"first_at_ms\":14,\"later\":1", "candidates[1]: has an unknown field"),
         ("\"binding\":{", "\"binding\":[],\"x\":{", "binding: must be an object"),
-        ("\"used_at_ms\":10", "\"used_at_ms\":1.5", "binding.used_at_ms: must be a whole number, from 0"),
-        ("\"used_at_ms\":10", "\"used_at_ms\":-1", "binding.used_at_ms: must be a whole number, from 0"),
-        ("\"used_at_ms\":10", "\"used_at_ms\":\"10\"", "binding.used_at_ms: must be a whole number, from 0"),
-        ("\"networks\":[\"10.0.0.0/8\",", "\"networks\":[1,", "binding.networks[0]: must be a text"),
-        ("\"networks\":[\"10.0.0.0/8\",", "\"networks\":[null,", "binding.networks[0]: must be a text"),
+        ("\"used_at_ms\":10", "\"used_at_ms\":1.5", "binding.used_at_ms: must be a non-negative integer"),
+        ("\"used_at_ms\":10", "\"used_at_ms\":-1", "binding.used_at_ms: must be a non-negative integer"),
+        ("\"used_at_ms\":10", "\"used_at_ms\":\"10\"", "binding.used_at_ms: must be a non-negative integer"),
+        ("\"networks\":[\"10.0.0.0/8\",", "\"networks\":[1,", "binding.networks[0]: must be a string"),
+        ("\"networks\":[\"10.0.0.0/8\",", "\"networks\":[null,", "binding.networks[0]: must be a string"),
         (
             "\"networks\":[\"10.0.0.0/8\",",
             "\"networks\":[\"10.0.0.1/8\",",
@@ -149,11 +145,11 @@ fn a_line_is_read_as_strictly_as_before() {
         (
             "\"networks\":[\"10.0.0.0/8\",\"2001:db8::/64\"]",
             "\"networks\":\"10.0.0.0/8\"",
-            "binding.networks: must be a list",
+            "binding.networks: must be an array",
         ),
         ("\"candidates\":[{", "\"candidates\":[7,{", "candidates[0]: must be an object"),
         ("\"network\":\"203.0.113.7/32\"", "\"network\":\"here\"", "candidates[0].network: not an IP address or CIDR"),
-        ("2001:db8:1::/64", "203.0.113.7/32", "candidates[1].network: is there twice"),
+        ("2001:db8:1::/64", "203.0.113.7/32", "candidates[1].network: is a duplicate"),
         ("\"network\":\"203.0.113.7/32\",", "", "candidates[0].network: is missing"),
         ("\"archived_at_ms\":4", "\"archived_at_ms\":null", "archived[1].archived_at_ms: is missing"),
         ("\"actor\":\"uid:0\"", "\"actor\":\"a\\nb\"", "ban.actor: must not contain control characters"),
@@ -165,41 +161,41 @@ fn a_line_is_read_as_strictly_as_before() {
         (
             "\"state\":\"learned\"",
             "\"state\":\"provisional\"",
-            "binding.expires_at_ms: belongs to provisional bindings",
+            "binding.expires_at_ms: is required if state is provisional",
         ),
     ] {
-        let fault = with(from, to).unwrap_err();
-        assert!(fault.starts_with(said), "{to}: {fault}");
+        let error = with(from, to).unwrap_err();
+        assert!(error.starts_with(expected), "{to}: {error}");
     }
-    let bare = EXPORTED.lines().nth(4).unwrap();
-    let nothing = format!("{}}}", bare.split_once(",\"ban\"").unwrap().0);
-    assert!(taken(&nothing).unwrap_err().starts_with("holds a key of which nothing is known"), "{nothing}");
-    for (line, said) in [
+    let banned_key = EXPORTED.lines().nth(4).unwrap();
+    let empty = format!("{}}}", banned_key.split_once(",\"ban\"").unwrap().0);
+    assert!(read_key(&empty).unwrap_err().starts_with("has neither binding nor ban"), "{empty}");
+    for (line, expected) in [
         ("[]", "must be an object"),
-        ("{\"keys\":-1}", "keys: must be a whole"),
-        ("{\"keys\":1,\"x\":1}", "has a field"),
+        ("{\"keys\":-1}", "keys: must be a non-negative integer"),
+        ("{\"keys\":1,\"x\":1}", "has an unknown field"),
     ] {
-        let Err(fault) = read(line.as_bytes(), &peppers) else { panic!("{line} was read") };
-        assert!(fault.to_string().starts_with(said), "{line}: {fault}");
+        let Err(error) = read(line.as_bytes(), &peppers) else { panic!("{line} was read") };
+        assert!(error.to_string().starts_with(expected), "{line}: {error}");
     }
 }
 
 #[test]
-fn the_first_line_is_read_as_strictly_as_before() {
+fn the_first_line_is_read_strictly() {
     let first = EXPORTED.lines().next().unwrap();
-    for (from, to, said) in [
-        ("\"version\":1", "\"version\":\"1\"", "version: must be a whole number, from 0"),
+    for (from, to, expected) in [
+        ("\"version\":1", "\"version\":\"1\"", "version: must be a non-negative integer"),
         ("\"version\":1,", "", "version: is missing"),
         ("\"active\":true", "\"active\":1", "peppers[0].active: must be true or false"),
-        ("\"active\":true", "\"active\":true,\"later\":1", "peppers[0]: has a field that this version does not know"),
+        ("\"active\":true", "\"active\":true,\"later\":1", "peppers[0]: has an unknown field"),
         ("\"id\":\"ffffffff\"", "\"id\":\"fffffffg\"", "peppers[1].id: must be 8 lower-case hex digits"),
         ("\"exported_at_ms\":1767225600000", "\"exported_at_ms\":null", "exported_at_ms: is missing"),
-        ("\"peppers\":[", "\"later\":0,\"peppers\":[", "has a field that this version does not know"),
-        ("\"format\":\"key", "\"format\":\"no", "format: this is no file of `sentinel bindings export`"),
-        ("{", "", "this is no file of `sentinel bindings export`"),
+        ("\"peppers\":[", "\"later\":0,\"peppers\":[", "has an unknown field"),
+        ("\"format\":\"key", "\"format\":\"no", "format: this is not a file of `sentinel bindings export`"),
+        ("{", "", "this is not a file of `sentinel bindings export`"),
     ] {
         assert!(first.contains(from), "{from}");
-        let fault = read_header(first.replacen(from, to, 1).as_bytes()).unwrap_err().to_string();
-        assert!(fault.starts_with(said), "{to}: {fault}");
+        let error = read_header(first.replacen(from, to, 1).as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{to}: {error}");
     }
 }

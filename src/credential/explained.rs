@@ -1,4 +1,4 @@
-//! What an operator is told of a carrier: where, in which form, and what became of it. Never the text itself.
+//! What `explain` shows of a carrier: its place, its form and what it holds, but never its text.
 
 use strum::{Display, EnumString, VariantArray, VariantNames};
 
@@ -8,51 +8,51 @@ use super::{
 };
 use crate::domain::words;
 
-words!(What);
+words!(Holds);
 
-/// What a carrier holds; one word each, for scripts.
+/// What a carrier holds, as one word for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantArray, VariantNames)]
 #[strum(serialize_all = "snake_case")]
-pub enum What {
-    /// The key, or the same key once more.
+pub enum Holds {
+    /// The key, or the same key again.
     Key,
-    /// A key, but not that of an earlier carrier.
+    /// A key that differs from an earlier carrier's.
     AnotherKey,
-    /// What clients put there for no key.
+    /// A placeholder that clients send without a key.
     Placeholder,
-    /// A text that is not exactly a key of the profile.
+    /// A text that is not exactly one key of the profile.
     Malformed,
     /// More than one value.
     Repeated,
-    /// Not judged: `credentials.passthrough` exempts it in this request.
+    /// Not checked: `credentials.passthrough` exempts it in this request.
     Exempt,
 }
 
-/// A carrier that is there.
+/// A carrier that is present.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct ExplainedCarrier {
     /// [`Carrier::label`].
     pub carrier: String,
-    /// How it is written: `bare` or `bearer`, `disguised` where its name is spelled in another way, empty where no single
-    /// text is there.
+    /// `bare` or `bearer`; `disguised` if the name is a lookalike; empty if the carrier does not have exactly one
+    /// value.
     pub form: &'static str,
     /// What it holds.
-    pub what: What,
+    pub holds: Holds,
 }
 
-impl Seen {
+impl ExplainedCarrier {
     /// `None` if the carrier is absent.
-    pub(super) fn of(carrier: &Carrier, slot: &Slot, what: What) -> Option<Self> {
+    pub(super) fn new(carrier: &Carrier, slot: &Slot, holds: Holds) -> Option<Self> {
         let form = match slot {
             Slot::Absent => return None,
-            Slot::Repeated | Slot::Broken => "",
-            Slot::Disguised(_) => "disguised",
+            Slot::Repeated | Slot::Malformed => "",
+            Slot::Lookalike(_) => "disguised",
             Slot::One(value) => match (carrier.place, carrier.form) {
                 (Place::Header(_), Form::Bearer) => "bearer",
                 (Place::Header(_), Form::BearerOrBare) if value.contains(&b' ') => "bearer",
                 _ => "bare",
             },
         };
-        Some(Self { carrier: carrier.label(), form, what })
+        Some(Self { carrier: carrier.label(), form, holds })
     }
 }
