@@ -146,7 +146,7 @@ async fn run(
     });
     let (drain, mut draining) = watch::channel(false);
     // Calls that came meanwhile wait in the socket's backlog: better than telling owners that the store is unavailable.
-    let _ = timeout(FIRST_POLL, core.view.has_applied(Revision::default())).await;
+    let _ = timeout(FIRST_POLL, core.replica_state.has_applied(Revision::default())).await;
     let services = ChecksAndHealth { checks: core.checks(&config), health };
     let checks = http2::serve(services, listeners.grpc, async move {
         // The sender outlives the server; if it did not, ending would still be right.
@@ -167,7 +167,7 @@ async fn run(
 struct Core {
     metrics: Metrics,
     store: Arc<dyn Store>,
-    view: Arc<ReplicaState>,
+    replica_state: Arc<ReplicaState>,
     events: Events,
     cached: Arc<Cached>,
     engine: Arc<Engine>,
@@ -192,11 +192,11 @@ impl Core {
         let metrics = Metrics::new()?;
         let store: Arc<dyn Store> = Arc::new(Observed::new(store, metrics.store.clone()));
         let started = Instant::now();
-        let view = Arc::new(ReplicaState::new(started));
+        let replica_state = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
-        let Replicas { notifier, shared, work } = replicas::join_them(config, &ring, &view, &metrics.store);
+        let Replicas { notifier, shared, work } = replicas::join_them(config, &ring, &replica_state, &metrics.store);
         tasks.spawn(async move { match work.await {} });
-        let (events, pipeline) = publish_events(&store, &view, &metrics, config, stop_events)?;
+        let (events, pipeline) = publish_events(&store, &replica_state, &metrics, config, stop_events)?;
         let first_uses = events.clone();
         let first_use = move |record: &Record| first_uses.publish(Event::Stored(record));
         let cached = Cached::new(store.clone(), CACHED_KEYS, metrics.store.clone(), first_use)
@@ -206,16 +206,16 @@ impl Core {
             None => cached,
         });
         let (rekeys, batches) = rekey::Queue::new();
-        let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
+        let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&replica_state));
         let core = Self {
             engine: Arc::new(Engine::new(peppers, rekeys, keys, clock)),
             cached,
             events,
-            health: Arc::new(health(Arc::clone(&view), config.settings.stale_grace)),
+            health: Arc::new(health(Arc::clone(&replica_state), config.settings.stale_grace)),
             notifier,
             metrics,
             store,
-            view,
+            replica_state,
             ring,
             place,
             settings: Arc::new(LiveSettings::new(config.settings.clone())),
@@ -229,7 +229,7 @@ impl Core {
         let follower = Follower {
             store: self.store.clone(),
             cached: Arc::clone(&self.cached),
-            view: Arc::clone(&self.view),
+            replica_state: Arc::clone(&self.replica_state),
             signal: self.notifier.signal().clone(),
             poll_interval: POLL_INTERVAL,
             ring: Arc::clone(&self.ring),
@@ -239,11 +239,11 @@ impl Core {
         tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
         let archive = Archive {
             store: self.store.clone(),
-            state: Arc::clone(&self.view),
+            state: Arc::clone(&self.replica_state),
             events: self.events.clone(),
             settings: Arc::clone(&self.settings),
         };
-        let state = || Arc::clone(&self.view);
+        let state = || Arc::clone(&self.replica_state);
         let count = counts::run(self.store.clone(), state(), self.metrics.bindings.clone());
         let rekey = rekey_job::run(rekeys, self.store.clone(), state());
         let upkeep = metrics::drain_histograms(self.metrics.exposition.clone());
@@ -274,7 +274,7 @@ impl Core {
             settings: Arc::clone(&self.settings),
             events: self.events.clone(),
             notifier: self.notifier.clone(),
-            view: Arc::clone(&self.view),
+            replica_state: Arc::clone(&self.replica_state),
             health: Arc::clone(&self.health),
             place: self.place.clone(),
             started: self.started,
@@ -297,7 +297,7 @@ impl Core {
 
 fn publish_events(
     store: &Arc<dyn Store>,
-    view: &Arc<ReplicaState>,
+    replica_state: &Arc<ReplicaState>,
     metrics: &Metrics,
     config: &Config,
     stop: oneshot::Receiver<()>,
@@ -308,15 +308,15 @@ fn publish_events(
         spill_max: config.audit.spill_max,
         mask_addresses: config.audit.mask_addresses,
     };
-    let (store, view, sinks) = (store.clone(), Arc::clone(view), vec![Box::new(JsonLog) as _]);
-    Events::new(store, view, metrics.audit.clone(), &options, sinks, stop)
+    let (store, replica_state, sinks) = (store.clone(), Arc::clone(replica_state), vec![Box::new(JsonLog) as _]);
+    Events::new(store, replica_state, metrics.audit.clone(), &options, sinks, stop)
         .map_err(|cause| format!("{}: {cause}", folder.display()).into())
 }
 
-fn health(view: Arc<ReplicaState>, stale_grace: Duration) -> Health {
+fn health(replica_state: Arc<ReplicaState>, stale_grace: Duration) -> Health {
     Health::new(move |now| LastPoll {
-        since: view.since_poll(now),
-        fresh: view.is_fresh(now, stale_grace),
-        applied_revision: view.applied().0,
+        since: replica_state.since_poll(now),
+        fresh: replica_state.is_fresh(now, stale_grace),
+        applied_revision: replica_state.applied().0,
     })
 }

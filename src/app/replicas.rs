@@ -27,7 +27,7 @@ pub(super) struct Replicas {
 pub(super) fn join_them(
     config: &Config,
     ring: &Arc<KeyRing>,
-    view: &Arc<ReplicaState>,
+    replica_state: &Arc<ReplicaState>,
     metrics: &StoreMetrics,
 ) -> Replicas {
     let mut feeds: Vec<Arc<dyn ChangeTransport>> = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn join_them(
             feeds.push(Arc::new(RedisTransport::new(Arc::clone(&link))));
             let grace = config.settings.stale_grace;
             let (shared, writer) =
-                Shared::new(Arc::clone(&link), Arc::clone(ring), Arc::clone(view), grace, metrics.clone());
+                Shared::new(Arc::clone(&link), Arc::clone(ring), Arc::clone(replica_state), grace, metrics.clone());
             (Some(shared), async move { join(link.run(), writer.run()).await.0 }.boxed())
         }
         None => (None, pending().boxed()),

@@ -53,7 +53,7 @@ use crate::{
 struct Parts {
     folder: tempfile::TempDir,
     store: Arc<dyn Store>,
-    view: Arc<ReplicaState>,
+    replica_state: Arc<ReplicaState>,
 }
 
 fn ring() -> Arc<KeyRing> {
@@ -64,7 +64,7 @@ impl Parts {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Database::new(folder.path().join("sentinel.db")).await.open(&pepper().into()).await;
-        Self { folder, store, view: Arc::new(ReplicaState::new(Instant::now())) }
+        Self { folder, store, replica_state: Arc::new(ReplicaState::new(Instant::now())) }
     }
 
     fn service(&self) -> Arc<Service> {
@@ -75,7 +75,7 @@ impl Parts {
         Arc::new(Service {
             client_ip: Resolver { source: Source::Peer, trusted_proxies: Vec::new(), nat64: Vec::new() },
             callers: Callers::ByPlace,
-            engine: Arc::new(Engine::new(ring(), rekey::Queue::new().0, cached, self.view.clone())),
+            engine: Arc::new(Engine::new(ring(), rekey::Queue::new().0, cached, self.replica_state.clone())),
             settings: Arc::new(LiveSettings::new(settings)),
             store: self.store.clone(),
             upkeep: self.store.clone(),
@@ -83,7 +83,7 @@ impl Parts {
             credentials: Credentials { profile, route_profiles: Vec::new(), options: Options::default() },
             events: self.events(),
             notifier: ChangeNotifier::default(),
-            view: self.view.clone(),
+            replica_state: self.replica_state.clone(),
             health: Arc::new(Health::new(|_| LastPoll::default())),
             place: "sqlite:sentinel.db".to_owned(),
             started: Instant::now(),
@@ -92,9 +92,9 @@ impl Parts {
 
     /// To be stored by nobody: operators' changes are published as stored.
     fn events(&self) -> Events {
-        let options = events::Options { folder: self.folder.path().join("audit"), spill_max: 0, mask_addresses: false };
+        let options = events::Options { directory: self.folder.path().join("audit"), spill_max: 0, mask_addresses: false };
         let (metrics, stop) = (Metrics::new().unwrap().audit, oneshot::channel().1);
-        Events::new(self.store.clone(), self.view.clone(), metrics, &options, Vec::new(), stop).unwrap().0
+        Events::new(self.store.clone(), self.replica_state.clone(), metrics, &options, Vec::new(), stop).unwrap().0
     }
 
     fn serve(&self) -> PathBuf {
@@ -148,7 +148,7 @@ async fn before_the_first_poll_there_is_no_clock_and_no_change() {
 #[tokio::test]
 async fn a_change_that_is_not_read_back_says_so() {
     let parts = Parts::new().await;
-    parts.view.polled(&heard(&*parts.store, Revision(0)).await, Instant::now());
+    parts.replica_state.polled(&heard(&*parts.store, Revision(0)).await, Instant::now());
     let socket = parts.serve();
     assert!(!client(&socket).await.ban(ban()).await.unwrap().into_inner().in_effect);
     let seen = sentinel_ban(&socket).await;

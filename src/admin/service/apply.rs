@@ -63,7 +63,7 @@ impl Service {
 
     /// Whether this process decides by `revision` before the operator has waited long.
     pub(super) async fn settled(&self, revision: Revision) -> bool {
-        let in_effect = timeout(SETTLE, self.view.has_applied(revision)).await.is_ok();
+        let in_effect = timeout(SETTLE, self.replica_state.has_applied(revision)).await.is_ok();
         if !in_effect {
             tracing::warn!(revision = revision.0, "a change is stored, but not read back yet");
         }

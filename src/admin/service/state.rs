@@ -42,7 +42,7 @@ pub struct Service {
     /// Told of every change.
     pub notifier: ChangeNotifier,
     /// The store's clock, and what this process decides by.
-    pub view: Arc<ReplicaState>,
+    pub replica_state: Arc<ReplicaState>,
     /// What health checks are told.
     pub health: Arc<Health>,
     /// The store as an operator calls it, for the status command.
@@ -64,7 +64,7 @@ pub(crate) struct AsOf<T> {
 impl Service {
     /// The store's clock, once it was heard.
     pub(super) fn time(&self) -> Option<Timestamp> {
-        self.view.time(Instant::now())
+        self.replica_state.time(Instant::now())
     }
 
     /// The store's clock.
