@@ -231,7 +231,7 @@ impl Core {
         let follower = Follower {
             store: self.store.clone(),
             cached: Arc::clone(&self.cached),
-            view: Arc::clone(&self.replica_state),
+            replica_state: Arc::clone(&self.replica_state),
             signal: self.notifier.signal().clone(),
             poll_interval: POLL_INTERVAL,
             ring: Arc::clone(&self.ring),

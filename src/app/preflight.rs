@@ -25,9 +25,9 @@ pub fn faults(config: &Config) -> Vec<String> {
         [("listen.admin", Address::Unix(config.listen.admin.clone())), ("listen.grpc", config.listen.grpc.clone())];
     for (setting, address) in sockets {
         if let Address::Unix(path) = address
-            && listen::folder(&path).exists()
+            && listen::directory(&path).exists()
         {
-            faults.extend(listen::check_folder(&path).err().map(|fault| format!("{setting}: {fault}")));
+            faults.extend(listen::check_directory(&path).err().map(|fault| format!("{setting}: {fault}")));
         }
     }
     if let Store::Postgres(options) = &config.store {

@@ -53,14 +53,14 @@ struct Disk {
 
 impl AuditWriter {
     pub(super) fn begin(
-        folder: &Path,
+        directory: &Path,
         spill_max: u64,
         store: Arc<dyn Upkeep>,
         metrics: AuditMetrics,
         lost: Lost,
     ) -> io::Result<(Self, Before)> {
-        let spill = Spill::open(folder, spill_max)?;
-        let (run, before) = Run::begin(folder)?;
+        let spill = Spill::open(directory, spill_max)?;
+        let (run, before) = Run::begin(directory)?;
         metrics.spilled.set(spill.bytes() as f64);
         let disk = Arc::new(Mutex::new(Disk { spill, run, taken: true }));
         let (spool, batches) = (SpoolId(rand::random()), AtomicU64::new(0));

@@ -36,7 +36,7 @@ use sink::Sinks;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// What waits for the store, and the state of the run. Made if it is missing; its parent must exist.
-    pub folder: PathBuf,
+    pub directory: PathBuf,
     /// The most bytes that wait there.
     pub spill_max: u64,
     /// Whether records of denials name the `/24` or `/48` around a client instead of the client's own network.
@@ -53,10 +53,10 @@ pub struct Events {
 impl Events {
     /// Events that are stored in `store` and brought to `sinks`, and the future that drives the pipeline. The future ends
     /// after `stop` is sent (or dropped) and the denials published until then are durable, or counted as lost. Fails if
-    /// the folder cannot be used.
+    /// the directory cannot be used.
     pub fn new(
         store: Arc<dyn Upkeep>,
-        view: Arc<ReplicaState>,
+        replica_state: Arc<ReplicaState>,
         metrics: AuditMetrics,
         options: &Options,
         sinks: Vec<Box<dyn EventSink>>,
@@ -64,8 +64,8 @@ impl Events {
     ) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let (lost, sinks) = (Lost::new(metrics.lost.clone()), Sinks::new(sinks));
         let (denials, queued) = Queue::new(lost.clone());
-        let (writer, before) = AuditWriter::begin(&options.folder, options.spill_max, store, metrics, lost.clone())?;
-        let pipeline = Pipeline::new(writer, before, view, lost, sinks.clone(), options.mask_addresses);
+        let (writer, before) = AuditWriter::begin(&options.directory, options.spill_max, store, metrics, lost.clone())?;
+        let pipeline = Pipeline::new(writer, before, replica_state, lost, sinks.clone(), options.mask_addresses);
         Ok((Self { denials, sinks }, pipeline.run(queued, stop)))
     }
 

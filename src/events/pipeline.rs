@@ -47,7 +47,7 @@ struct Denials {
 
 pub(super) struct Pipeline {
     audit_writer: Arc<AuditWriter>,
-    view: Arc<ReplicaState>,
+    replica_state: Arc<ReplicaState>,
     lost: Lost,
     sinks: Sinks,
     mask: bool,
@@ -62,13 +62,13 @@ impl Pipeline {
     pub(super) fn new(
         audit_writer: AuditWriter,
         before: Before,
-        view: Arc<ReplicaState>,
+        replica_state: Arc<ReplicaState>,
         lost: Lost,
         sinks: Sinks,
         mask: bool,
     ) -> Self {
         let (audit_writer, waiting) = (Arc::new(audit_writer), HashMap::new());
-        Self { audit_writer, view, lost, sinks, mask, waiting, flush: None, before }
+        Self { audit_writer, replica_state, lost, sinks, mask, waiting, flush: None, before }
     }
 
     pub(super) async fn run(mut self, mut denials: mpsc::Receiver<Queued>, mut stop: oneshot::Receiver<()>) {
@@ -97,7 +97,7 @@ impl Pipeline {
         self.lost.add(self.waiting.values().map(|denials| denials.count).sum());
         // A gap that could not be told yet is left to the next start.
         if self.before == Before::Clean {
-            self.audit_writer.stop(self.view.time(Instant::now())).await;
+            self.audit_writer.stop(self.replica_state.time(Instant::now())).await;
         }
         self.lost.log();
     }
@@ -126,10 +126,10 @@ impl Pipeline {
             let Ok(denial) = denials.try_recv() else { break };
             self.take(denial);
         }
-        let Some(at) = self.view.time(now) else { return };
+        let Some(at) = self.replica_state.time(now) else { return };
         let gap = gap(self.before, at);
         let has_gap = gap.is_some();
-        let waiting = self.waiting.drain().filter_map(|(same, denials)| record(&self.view, same, &denials));
+        let waiting = self.waiting.drain().filter_map(|(same, denials)| record(&self.replica_state, same, &denials));
         let records: Vec<Record> = gap.into_iter().chain(waiting).collect();
         records.iter().for_each(|record| self.sinks.receive(record));
         let (held, audit_writer) = (audit_writer::denials(&records), Arc::clone(&self.audit_writer));
@@ -163,14 +163,14 @@ fn gap(before: Before, now: Timestamp) -> Option<Record> {
     })
 }
 
-fn record(view: &ReplicaState, (kind, reason, key_id, network): Same, denials: &Denials) -> Option<Record> {
+fn record(replica_state: &ReplicaState, (kind, reason, key_id, network): Same, denials: &Denials) -> Option<Record> {
     Some(Record {
         reason: Some(reason),
         key_id,
         network,
         count: denials.count,
-        first_at: view.time(denials.first)?,
+        first_at: replica_state.time(denials.first)?,
         decision_id: Some(denials.decision_id.to_string()),
-        ..Record::new(kind, view.time(denials.last)?)
+        ..Record::new(kind, replica_state.time(denials.last)?)
     })
 }

@@ -1,7 +1,7 @@
 //! Whether the last run ended well, and until when its denials are known to be in the audit.
 //!
 //! `DATA_DIR/audit/run` is one line, rewritten in place after every flush: `running 1767225600000 <checksum>`, and
-//! `stopped …` at a clean end. Its lock keeps a second process out of the folder.
+//! `stopped …` at a clean end. Its lock keeps a second process out of the directory.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -30,13 +30,13 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Takes the folder for this process. A run that was cut off stays so until the first [`Run::flushed`]: by then its
+    /// Takes the directory for this process. A run that was cut off stays so until the first [`Run::flushed`]: by then its
     /// gap is in the audit.
-    pub(super) fn begin(folder: &Path) -> io::Result<(Self, Before)> {
-        let path = folder.join("run");
+    pub(super) fn begin(directory: &Path) -> io::Result<(Self, Before)> {
+        let path = directory.join("run");
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         file.try_lock().map_err(|cause| match cause {
-            TryLockError::WouldBlock => io::Error::other("another process uses this folder"),
+            TryLockError::WouldBlock => io::Error::other("another process uses this directory"),
             TryLockError::Error(cause) => cause,
         })?;
         let mut text = String::new();
@@ -51,7 +51,7 @@ impl Run {
             }
             None if is_new => {
                 run.write(RUNNING, None, true)?;
-                File::open(folder)?.sync_all()?;
+                File::open(directory)?.sync_all()?;
                 Before::Clean
             }
             Some((_, at)) => Before::CutOff(at),
@@ -110,44 +110,44 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
-    fn before(folder: &Path) -> Before {
-        Run::begin(folder).unwrap().1
+    fn before(directory: &Path) -> Before {
+        Run::begin(directory).unwrap().1
     }
 
     #[test]
     fn a_run_that_was_cut_off_is_known_by_its_last_flush_until_the_next_ones_first() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(before(folder.path()), Before::Clean);
-        assert_eq!(before(folder.path()), Before::CutOff(None), "cut off before its first flush");
-        let (run, _) = Run::begin(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(before(directory.path()), Before::Clean);
+        assert_eq!(before(directory.path()), Before::CutOff(None), "cut off before its first flush");
+        let (run, _) = Run::begin(directory.path()).unwrap();
         run.flushed(NOW, false).unwrap();
         drop(run);
-        assert_eq!(before(folder.path()), Before::CutOff(Some(NOW)));
-        assert_eq!(before(folder.path()), Before::CutOff(Some(NOW)), "cut off before the gap was flushed");
-        let (run, _) = Run::begin(folder.path()).unwrap();
+        assert_eq!(before(directory.path()), Before::CutOff(Some(NOW)));
+        assert_eq!(before(directory.path()), Before::CutOff(Some(NOW)), "cut off before the gap was flushed");
+        let (run, _) = Run::begin(directory.path()).unwrap();
         run.stopped(Some(NOW)).unwrap();
         drop(run);
-        assert_eq!(before(folder.path()), Before::Clean);
-        assert_eq!(before(folder.path()), Before::CutOff(Some(NOW)), "nothing was flushed since");
+        assert_eq!(before(directory.path()), Before::Clean);
+        assert_eq!(before(directory.path()), Before::CutOff(Some(NOW)), "nothing was flushed since");
     }
 
     #[test]
     fn a_file_that_cannot_be_read_is_a_run_that_was_cut_off() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for bad in [&b"running"[..], b"\xff\xff", b"stopped 1767225600000 00000000\n", &[0; 64]] {
-            std::fs::write(folder.path().join("run"), bad).unwrap();
-            let (run, found) = Run::begin(folder.path()).unwrap();
+            std::fs::write(directory.path().join("run"), bad).unwrap();
+            let (run, found) = Run::begin(directory.path()).unwrap();
             assert_eq!(found, Before::CutOff(None), "{bad:?}");
             run.stopped(None).unwrap();
             drop(run);
-            assert_eq!(before(folder.path()), Before::Clean, "{bad:?}: nothing is left of it");
+            assert_eq!(before(directory.path()), Before::Clean, "{bad:?}: nothing is left of it");
         }
     }
 
     #[test]
     fn a_second_process_is_kept_out() {
-        let folder = tempfile::tempdir().unwrap();
-        let _first = Run::begin(folder.path()).unwrap();
-        assert!(Run::begin(folder.path()).unwrap_err().to_string().contains("another process"));
+        let directory = tempfile::tempdir().unwrap();
+        let _first = Run::begin(directory.path()).unwrap();
+        assert!(Run::begin(directory.path()).unwrap_err().to_string().contains("another process"));
     }
 }

@@ -92,7 +92,7 @@ impl Listener {
 
 /// The process's umask (0077, set at start) keeps everyone else out between `bind` and `chmod`.
 fn bind_unix(path: &Path, access: &Access) -> Result<UnixListener, String> {
-    check_folder(path)?;
+    check_directory(path)?;
     remove_if_stale(path)?;
     let listener = UnixListener::bind(path).map_err(|cause| cause.to_string())?;
     if let Some(name) = &access.group {
@@ -104,19 +104,19 @@ fn bind_unix(path: &Path, access: &Access) -> Result<UnixListener, String> {
     Ok(listener)
 }
 
-/// The folder of the socket at `path`.
-pub fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// The directory of the socket at `path`.
+pub fn directory(path: &Path) -> &Path {
+    path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether nobody else can put a socket in the place of that at `path`.
-pub fn check_folder(path: &Path) -> Result<(), String> {
-    let folder = folder(path);
-    let mode = fs::metadata(folder).map_err(|cause| format!("{}: {cause}", folder.display()))?.permissions().mode();
+pub fn check_directory(path: &Path) -> Result<(), String> {
+    let directory = directory(path);
+    let mode = fs::metadata(directory).map_err(|cause| format!("{}: {cause}", directory.display()))?.permissions().mode();
     if mode & 0o002 != 0 {
         return Err(format!(
-            "{} is world-writable, so anyone could put a socket in its place; use a folder of your own",
-            folder.display()
+            "{} is world-writable, so anyone could put a socket in its place; use a directory of your own",
+            directory.display()
         ));
     }
     Ok(())
@@ -153,8 +153,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("s.sock");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.sock");
         let first = bind(&path).await.unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         assert!(bind(&path).await.unwrap_err().contains("another process listens there"));
@@ -164,18 +164,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_in_the_sockets_place_is_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("s.sock");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.sock");
         fs::write(&path, "precious").unwrap();
         assert!(bind(&path).await.unwrap_err().contains("no socket"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
     #[tokio::test]
-    async fn a_world_writable_folder_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
-        assert!(bind(&folder.path().join("s.sock")).await.unwrap_err().contains("world-writable"));
+    async fn a_world_writable_directory_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(bind(&directory.path().join("s.sock")).await.unwrap_err().contains("world-writable"));
     }
 
     #[test]

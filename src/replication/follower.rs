@@ -20,7 +20,7 @@ pub struct Follower {
     /// What is invalidated.
     pub cached: Arc<Cached>,
     /// What learns the clock and the applied revision.
-    pub view: Arc<ReplicaState>,
+    pub replica_state: Arc<ReplicaState>,
     /// Woken early by.
     pub signal: PollSignal,
     /// How often to poll without a signal.
@@ -68,7 +68,7 @@ impl Follower {
                 }
                 Ok(Some(wrong)) => return wrong,
                 // Who waits for a store that was never there says so himself.
-                Err(StoreError::Unavailable(_)) if self.view.since_poll(Instant::now()).is_none() => {}
+                Err(StoreError::Unavailable(_)) if self.replica_state.since_poll(Instant::now()).is_none() => {}
                 Err(cause) => {
                     if !std::mem::replace(&mut lost, true) {
                         warn!(%cause, "the store does not answer; known keys are decided from cache");
@@ -76,8 +76,8 @@ impl Follower {
                 }
             }
             let now = Instant::now();
-            let silent = self.view.since_poll(now).unwrap_or_else(|| now - started);
-            self.metrics.polled(self.view.applied().0, if heard { Duration::ZERO } else { silent });
+            let silent = self.replica_state.since_poll(now).unwrap_or_else(|| now - started);
+            self.metrics.polled(self.replica_state.applied().0, if heard { Duration::ZERO } else { silent });
             after_poll(now);
             // From its beginning: one that nobody answered has taken its interval already.
             let _ = tokio::time::timeout_at(began + self.poll_interval, self.signal.woken()).await;
@@ -87,7 +87,7 @@ impl Follower {
     /// Returns what is wrong with the peppers, if anything.
     async fn poll(&self) -> Result<Option<WrongPepper>, StoreError> {
         let asked =
-            tokio::time::timeout(self.poll_interval.max(MIN_PATIENCE), self.store.changes_after(self.view.applied()));
+            tokio::time::timeout(self.poll_interval.max(MIN_PATIENCE), self.store.changes_after(self.replica_state.applied()));
         let changes = asked.await.map_err(|_| StoreError::Unavailable("poll timed out".into()))??;
         if !self.ring.activate(&changes.active_pepper) {
             let ours = self.ring.peppers().names();
@@ -98,7 +98,7 @@ impl Follower {
             return Ok(Some(WrongPepper::InUse(missing.clone())));
         }
         self.cached.absorb(&changes);
-        self.view.polled(&changes, Instant::now());
+        self.replica_state.polled(&changes, Instant::now());
         Ok(None)
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt::Display, mem::discriminant, str::FromStr};
 
 use super::{
     ArchivedBinding, Counts, Crowded, Denied, PepperUsage, RecordId, RefusedNetwork, StoreError, Stored,
-    rules::{Named, rotation::StoredPepper},
+    rules::{KeyIdentity, rotation::StoredPepper},
     snapshot,
 };
 use crate::domain::{
@@ -101,7 +101,7 @@ pub(super) fn no_active_pepper() -> StoreError {
 }
 
 /// `key_id`, `digest`, `pepper`, `realm`, `hint`.
-pub(super) fn named(row: &impl Columns) -> Result<Named, StoreError> {
+pub(super) fn identity(row: &impl Columns) -> Result<KeyIdentity, StoreError> {
     let fingerprint = Fingerprint {
         digest: row.digest(1, "known_keys.digest")?,
         pepper: row.pepper_id(2, "known_keys.pepper")?,
@@ -109,7 +109,7 @@ pub(super) fn named(row: &impl Columns) -> Result<Named, StoreError> {
         hint: row.hint(4, "known_keys.hint")?,
         others: Vec::new(),
     };
-    Ok(Named { id: row.parsed(0, "known_keys.key_id")?, fingerprint })
+    Ok(KeyIdentity { id: row.parsed(0, "known_keys.key_id")?, fingerprint })
 }
 
 /// `key_id`.

@@ -17,7 +17,7 @@ pub struct Stored {
     pub record: Record,
 }
 
-/// Whoever delivers audit records; a new one for each run of a process. Random, so that a folder that was copied or
+/// Whoever delivers audit records; a new one for each run of a process. Random, so that a directory that was copied or
 /// restored does not number batches that another one has already delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SpoolId(pub u128);

@@ -4,7 +4,7 @@ use super::{AuditQuery, KeyFilter, KeyQuery, Order, StateFilter, Target};
 use crate::domain::{KeyId, KeyIdPrefix, Network, Timestamp};
 
 /// The values of a statement, and what dialects name differently. A method that takes a value returns its placeholder.
-pub(super) trait Values {
+pub(super) trait Dialect {
     /// The store's clock.
     const NOW: &str;
     /// The function that finds a text in another.
@@ -35,7 +35,7 @@ pub(super) fn after(id: Option<KeyId>) -> String {
 }
 
 /// The keys that `query` selects, in its order.
-pub(super) fn keys<V: Values>(query: &KeyQuery, values: &mut V) -> String {
+pub(super) fn keys<D: Dialect>(query: &KeyQuery, values: &mut D) -> String {
     match query.filter {
         KeyFilter::BoundOrBanned { state, network, banned_only } => {
             let filter = filter(query, state, network, banned_only, values);
@@ -47,7 +47,7 @@ pub(super) fn keys<V: Values>(query: &KeyQuery, values: &mut V) -> String {
 
 /// A key with a binding and a ban is as new as the newer of the two and is listed there only. So each half is in the
 /// order of its own index.
-fn bound_or_banned<V: Values>(query: &KeyQuery, filter: &str, values: &mut V) -> String {
+fn bound_or_banned<D: Dialect>(query: &KeyQuery, filter: &str, values: &mut D) -> String {
     let order = match query.order {
         Order::Newest => "created_at DESC, key_id DESC",
         Order::ById(_) => "key_id",
@@ -67,12 +67,12 @@ fn bound_or_banned<V: Values>(query: &KeyQuery, filter: &str, values: &mut V) ->
 }
 
 /// What a row of `listed`, which is a binding or a ban, must be; each condition begins with AND.
-fn filter<V: Values>(
+fn filter<D: Dialect>(
     query: &KeyQuery,
     state: Option<StateFilter>,
     network: Option<Network>,
     banned_only: bool,
-    values: &mut V,
+    values: &mut D,
 ) -> String {
     let mut conditions = Vec::new();
     match state {
@@ -88,13 +88,13 @@ fn filter<V: Values>(
         None => {}
     }
     if let Some(hint) = &query.hint {
-        conditions.push(format!("{}(listed.hint, {}) > 0", V::POSITION, values.text(hint.clone())));
+        conditions.push(format!("{}(listed.hint, {}) > 0", D::POSITION, values.text(hint.clone())));
     }
     if banned_only {
         conditions.push(format!(
             "EXISTS (SELECT 1 FROM bans AS force WHERE force.key_id = listed.key_id
                 AND (force.until IS NULL OR force.until > {}))",
-            V::NOW
+            D::NOW
         ));
     }
     if let Some(network) = network {
@@ -108,14 +108,14 @@ fn filter<V: Values>(
 }
 
 /// What observe mode has seen, and nobody owns yet.
-fn observed<V: Values>(query: &KeyQuery, values: &mut V) -> String {
+fn observed<D: Dialect>(query: &KeyQuery, values: &mut D) -> String {
     let (id, order) = match query.order {
         Order::Newest => (None, "first"),
         Order::ById(id) => (id, "key_id"),
     };
     let after = values.text(after(id));
     let hinted = match &query.hint {
-        Some(hint) => format!("AND {}(hint, {}) > 0", V::POSITION, values.text(hint.clone())),
+        Some(hint) => format!("AND {}(hint, {}) > 0", D::POSITION, values.text(hint.clone())),
         None => String::new(),
     };
     let (limit, offset) = (values.integer(query.limit.into()), values.integer(query.offset.into()));
@@ -127,7 +127,7 @@ fn observed<V: Values>(query: &KeyQuery, values: &mut V) -> String {
 }
 
 /// How full the store is: `learned`, `pinned`, `reserved`, `banned`, `provisional`, `observed`.
-pub(super) fn counts<V: Values>() -> String {
+pub(super) fn counts<D: Dialect>() -> String {
     format!(
         "SELECT count(*) FILTER (WHERE state = 'learned'),
              count(*) FILTER (WHERE state = 'pinned' AND owned),
@@ -139,13 +139,13 @@ pub(super) fn counts<V: Values>() -> String {
          FROM (SELECT state, state = 'pinned' AND EXISTS
                    (SELECT 1 FROM binding_networks AS owner WHERE owner.key_id = bindings.key_id) AS owned
                FROM bindings) AS counted",
-        V::NOW
+        D::NOW
     )
 }
 
 /// What a record of the audit must be, each a comparison that begins with its column. `key` is the id of the one key that
 /// the query names.
-pub(super) fn audit<V: Values>(query: &AuditQuery, key: Option<KeyId>, values: &mut V) -> Vec<String> {
+pub(super) fn audit<D: Dialect>(query: &AuditQuery, key: Option<KeyId>, values: &mut D) -> Vec<String> {
     let mut conditions = Vec::new();
     if let Some(kind) = query.kind {
         conditions.push(format!("kind = {}", values.text(kind.as_str().to_owned())));

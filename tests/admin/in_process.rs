@@ -92,7 +92,7 @@ impl Parts {
 
     /// Stores nothing: operators' changes are published as already stored.
     fn events(&self) -> Events {
-        let options = events::Options { folder: self.dir.path().join("audit"), spill_max: 0, mask_addresses: false };
+        let options = events::Options { directory: self.dir.path().join("audit"), spill_max: 0, mask_addresses: false };
         let (metrics, stop) = (Metrics::new().unwrap().audit, oneshot::channel().1);
         Events::new(self.store.clone(), self.replica_state.clone(), metrics, &options, Vec::new(), stop).unwrap().0
     }

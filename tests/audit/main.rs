@@ -99,7 +99,7 @@ struct Pipeline {
     events: Events,
     received: Received,
     store: Arc<Switch>,
-    view: Arc<ReplicaState>,
+    replica_state: Arc<ReplicaState>,
     metrics: Metrics,
     stop: Option<oneshot::Sender<()>>,
     log: Log,
@@ -118,13 +118,13 @@ impl Pipeline {
         // Under a paused clock a server that takes its time would be one that never answers.
         let sqlite = open_sqlite(&folder.path().join("sentinel.db")).start(&pepper.into()).unwrap();
         let store = Arc::new(Switch::new(Arc::new(sqlite)));
-        let (view, metrics) = (Arc::new(ReplicaState::new(Instant::now())), Metrics::new().unwrap());
+        let (replica_state, metrics) = (Arc::new(ReplicaState::new(Instant::now())), Metrics::new().unwrap());
         let (stop, stopped) = oneshot::channel();
-        let options = Options { folder: folder.path().join("audit"), spill_max, mask_addresses: false };
+        let options = Options { directory: folder.path().join("audit"), spill_max, mask_addresses: false };
         let (over, audit, received) = (Arc::clone(&store) as _, metrics.audit.clone(), Received::default());
         let sinks: Vec<Box<dyn EventSink>> = vec![Box::new(JsonLog), Box::new(received.clone())];
-        let (events, run) = Events::new(over, Arc::clone(&view), audit, &options, sinks, stopped).unwrap();
-        (Self { events, received, store, view, metrics, stop: Some(stop), log: Log::begin(), folder }, run)
+        let (events, run) = Events::new(over, Arc::clone(&replica_state), audit, &options, sinks, stopped).unwrap();
+        (Self { events, received, store, replica_state, metrics, stop: Some(stop), log: Log::begin(), folder }, run)
     }
 
     /// Under a paused clock: polled, and driven as far as its first tick, which found nothing.
@@ -141,7 +141,7 @@ impl Pipeline {
 
     async fn poll(&self) {
         let changes = self.store.changes_after(Revision(0)).await.unwrap();
-        self.view.polled(&changes, Instant::now());
+        self.replica_state.polled(&changes, Instant::now());
     }
 
     fn deny(&self, reason: Reason, key: Option<u8>, ip: &str) {
@@ -253,7 +253,7 @@ async fn denials_of_one_key_network_and_reason_are_one_record_with_their_exact_c
 #[tokio::test(start_paused = true)]
 async fn every_sink_receives_each_record_once_and_what_is_stored_already_is_not_stored_again() {
     let (mut pipeline, run) = Pipeline::running().await;
-    let mut first_use = Record::new(EventKind::FirstUse, pipeline.view.time(Instant::now()).unwrap());
+    let mut first_use = Record::new(EventKind::FirstUse, pipeline.replica_state.time(Instant::now()).unwrap());
     first_use.key_id = Some(key_id(1));
     pipeline.events.publish(Event::Stored(&first_use));
     assert_eq!(*pipeline.received.0.lock().unwrap(), [first_use.clone()], "at once");
@@ -267,7 +267,7 @@ async fn every_sink_receives_each_record_once_and_what_is_stored_already_is_not_
 #[tokio::test(start_paused = true)]
 async fn a_record_tells_the_first_and_the_last_time_by_the_stores_clock() {
     let (mut pipeline, run) = Pipeline::running().await;
-    let first = pipeline.view.time(Instant::now()).unwrap();
+    let first = pipeline.replica_state.time(Instant::now()).unwrap();
     for _ in 0..3 {
         pipeline.deny(Reason::IpMismatch, Some(1), "203.0.113.7");
         advance(Duration::from_millis(150)).await;

@@ -104,7 +104,7 @@ async fn a_restored_dump_is_followed_by_a_process_that_never_stopped() {
     process.poll(Duration::ZERO).await;
     assert_eq!(ask("sk-young", OWNER).await, Reason::Bound);
     assert_eq!((ask(&key(1), OWNER).await, ask(&key(10), OWNER).await), (Reason::KeyBanned, Reason::Bound));
-    let known = process.view.applied();
+    let known = process.replica_state.applied();
 
     let lost = Instant::now();
     destroy(postgres, &url).await;
@@ -112,13 +112,13 @@ async fn a_restored_dump_is_followed_by_a_process_that_never_stopped() {
     // Others are quicker, and bring the restored store past the revision that this process is at.
     let other = Process::of_server(&url, listed(&[7])).await;
     other.poll(Duration::ZERO).await;
-    assert!(other.view.applied() < known, "the restored store is where it was dumped");
+    assert!(other.replica_state.applied() < known, "the restored store is where it was dumped");
     while other.change(&key(20), BAN).await <= known {}
     eventually("the process reaches the restored store", async || process.store.changes_after(known).await.ok()).await;
     process.poll(Duration::ZERO).await;
     let followed = lost.elapsed();
 
-    assert!(process.view.applied() > known);
+    assert!(process.replica_state.applied() > known);
     assert_eq!(ask(&key(10), OWNER).await, Reason::KeyBanned, "the ban before the dump holds again");
     assert_eq!(ask(&key(1), OWNER).await, Reason::Bound, "the ban after it is gone");
     assert_eq!(ask(&key(1), THIEF).await, Reason::IpMismatch);

@@ -46,7 +46,7 @@ async fn who_waits_for_a_change_to_be_applied_never_sees_the_fact_before_it() {
     process.database().query(&format!("UPDATE revision SET value = {many}")).await;
     let banned = process.change("some-key", BAN).await;
     let follower = tokio::spawn(process.follower().run(|_| {}));
-    within("the ban is applied", process.view.has_applied(banned)).await;
+    within("the ban is applied", process.replica_state.has_applied(banned)).await;
     assert!(process.cached.get([process.fingerprint("some-key").digest]).is_none());
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::KeyBanned);
     follower.abort();

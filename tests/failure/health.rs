@@ -19,8 +19,8 @@ use super::{
 #[test]
 fn serving_follows_the_polls_and_never_returns_from_a_drain() {
     let start = Instant::now();
-    let view = Arc::new(ReplicaState::new(start));
-    let heard = Arc::clone(&view);
+    let replica_state = Arc::new(ReplicaState::new(start));
+    let heard = Arc::clone(&replica_state);
     let health = Health::new(move |now| LastPoll { fresh: heard.is_fresh(now, GRACE), ..LastPoll::default() });
     let judged = |at: Instant| {
         health.judge(at);
@@ -28,7 +28,7 @@ fn serving_follows_the_polls_and_never_returns_from_a_drain() {
     };
     let polled = |at: Instant| {
         let (now, active_pepper) = (Timestamp::from_millis(1), PepperId::from_stored("a-pepper".to_owned()));
-        view.polled(
+        replica_state.polled(
             &Changes {
                 now,
                 revision: Revision(0),

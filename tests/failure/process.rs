@@ -50,7 +50,7 @@ pub(crate) fn listed(bytes: &[u8]) -> Peppers {
 pub(crate) struct Process {
     pub(crate) store: Arc<Switch>,
     pub(crate) cached: Arc<Cached>,
-    pub(crate) view: Arc<ReplicaState>,
+    pub(crate) replica_state: Arc<ReplicaState>,
     metrics: Metrics,
     pub(crate) ring: Arc<KeyRing>,
     settings: Settings,
@@ -124,11 +124,11 @@ impl Process {
         let tell = |record: &Record| FIRST_USES.with_borrow_mut(|told| told.push(record.clone()));
         let cached = Arc::new(Cached::new(observed, 1000, metrics.store.clone(), tell).with_patience(patience));
         let started = Instant::now();
-        let view = Arc::new(ReplicaState::new(started));
+        let replica_state = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(peppers, "default", true));
-        let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
+        let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&replica_state));
         let engine = Arc::new(Engine::new(peppers, rekey::Queue::new().0, keys, clock));
-        Self { store, cached, view, metrics, ring, settings, engine, started, place }
+        Self { store, cached, replica_state, metrics, ring, settings, engine, started, place }
     }
 
     /// Has new rows written with the pepper of this byte from now on.
@@ -139,7 +139,7 @@ impl Process {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.view.time(self.started).unwrap()
+        self.replica_state.time(self.started).unwrap()
     }
 
     /// Moves the row of `key` from `from` to where this process sees it.
@@ -150,10 +150,10 @@ impl Process {
 
     /// One successful poll, answered `at` after the start.
     pub(crate) async fn poll(&self, at: Duration) {
-        let changes = heard(&*self.store, self.view.applied()).await;
+        let changes = heard(&*self.store, self.replica_state.applied()).await;
         assert!(self.ring.activate(&changes.active_pepper));
         self.cached.absorb(&changes);
-        self.view.polled(&changes, self.started + at);
+        self.replica_state.polled(&changes, self.started + at);
     }
 
     /// What polls in the real process.
@@ -161,7 +161,7 @@ impl Process {
         Follower {
             store: Arc::clone(&self.store) as _,
             cached: Arc::clone(&self.cached),
-            view: Arc::clone(&self.view),
+            replica_state: Arc::clone(&self.replica_state),
             signal: PollSignal::default(),
             poll_interval: 30 * SECOND,
             ring: Arc::clone(&self.ring),
@@ -170,7 +170,7 @@ impl Process {
     }
 
     /// The moment that this process's times are counted from.
-    pub(crate) fn view_origin(&self) -> Instant {
+    pub(crate) fn clock_origin(&self) -> Instant {
         self.started
     }
 

@@ -31,7 +31,7 @@ async fn open_to_a_second_network() -> Process {
 async fn joins_elsewhere(process: &Process, ip: &str) {
     let purpose = Purpose::Own(Slots { networks: 2, window: Duration::from_hours(1) });
     let key = process.fingerprint("some-key");
-    let now = process.view.time(process.view_origin()).unwrap();
+    let now = process.replica_state.time(process.clock_origin()).unwrap();
     let claim = Claim { key, network: ip.parse().unwrap(), purpose, now, decision_id: "elsewhere".into() };
     assert!(matches!(process.store.claim(claim).await.unwrap(), Claimed::Won { .. }));
 }

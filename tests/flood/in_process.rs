@@ -48,7 +48,7 @@ async fn no_flood_pushes_owners_out_or_fills_the_memory() {
     let ring = Arc::new(KeyRing::new(Pepper::new(&[7; 32]).unwrap().into(), "default", true));
     let cached = Arc::new(Cached::new(Arc::new(Memory::default()), CAPACITY, metrics.store.clone(), |_| {}));
     let started = Instant::now();
-    let view = Arc::new(ReplicaState::new(started));
+    let replica_state = Arc::new(ReplicaState::new(started));
     let heard = Changes {
         now: Timestamp::from_millis(1_767_225_600_000),
         revision: Revision(0),
@@ -58,11 +58,11 @@ async fn no_flood_pushes_owners_out_or_fills_the_memory() {
         active_pepper: ring.active(),
         other_peppers: Vec::new(),
     };
-    view.polled(&heard, started);
+    replica_state.polled(&heard, started);
     let one_a_day = Rate { claims: 1, per: Duration::from_secs(86_400) };
     let claims = ClaimLimits { per_network: Some(one_a_day), ..ClaimLimits::default() };
     let settings = Settings { stale_grace: Duration::from_secs(86_400), claims, ..Settings::default() };
-    let engine = Engine::new(Arc::clone(&ring), rekey::Queue::new().0, Arc::clone(&cached), view);
+    let engine = Engine::new(Arc::clone(&ring), rekey::Queue::new().0, Arc::clone(&cached), replica_state);
     let patience = Instant::now() + Duration::from_secs(86_400);
     let known = |index: usize| request(format!("sk-known-{index:08}-0123456789"), owner(index));
     for index in 0..KNOWN {

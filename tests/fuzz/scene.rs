@@ -208,7 +208,7 @@ impl Stage {
     pub(crate) fn new(config: &Config) -> Self {
         let pepper = Pepper::new(PEPPER.as_bytes()).unwrap();
         let ring = Arc::new(KeyRing::new(pepper.into(), &config.realm, config.hint));
-        let (store, metrics, view) =
+        let (store, metrics, replica_state) =
             (Arc::new(Memory::default()), Metrics::new().unwrap(), Arc::new(ReplicaState::new(Instant::now())));
         let cached = Arc::new(Cached::new(store.clone(), 10_000, metrics.store.clone(), |_| ()));
         let changes = Changes {
@@ -220,12 +220,12 @@ impl Stage {
             active_pepper: ring.active(),
             other_peppers: Vec::new(),
         };
-        view.polled(&changes, Instant::now());
+        replica_state.polled(&changes, Instant::now());
         let (stop, stopped) = oneshot::channel();
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { folder: dir.path().join("audit"), spill_max: 1 << 20, mask_addresses: false };
+        let options = Options { directory: dir.path().join("audit"), spill_max: 1 << 20, mask_addresses: false };
         let (audit, sinks) = (metrics.audit.clone(), Vec::new());
-        let (events, pipeline) = Events::new(store, Arc::clone(&view), audit, &options, sinks, stopped).unwrap();
+        let (events, pipeline) = Events::new(store, Arc::clone(&replica_state), audit, &options, sinks, stopped).unwrap();
         tokio::spawn(pipeline);
         let mut settings = config.settings.clone();
         settings.stale_grace = Duration::from_secs(86_400);
@@ -236,7 +236,7 @@ impl Stage {
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
             settings: Arc::new(LiveSettings::new(settings)),
-            engine: Arc::new(Engine::new(Arc::clone(&ring), rekey::Queue::new().0, cached, view)),
+            engine: Arc::new(Engine::new(Arc::clone(&ring), rekey::Queue::new().0, cached, replica_state)),
             events,
             metrics: metrics.checks.clone(),
         };

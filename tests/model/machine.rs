@@ -46,7 +46,7 @@ pub(crate) struct Machine {
 struct Process {
     store: Arc<dyn Store>,
     cached: Arc<Cached>,
-    view: Arc<ReplicaState>,
+    replica_state: Arc<ReplicaState>,
     ring: Arc<KeyRing>,
     engine: Arc<Engine>,
     started: Instant,
@@ -96,11 +96,11 @@ impl Machine {
         let cached = Cached::new(store.clone(), 1000, metrics.store.clone(), |_| {}).with_patience(PATIENCE);
         let cached = Arc::new(cached);
         let started = Instant::now();
-        let view = Arc::new(ReplicaState::new(started));
+        let replica_state = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(listed, "default", true));
-        let (keys, clock) = (Arc::clone(&cached), Arc::clone(&view));
+        let (keys, clock) = (Arc::clone(&cached), Arc::clone(&replica_state));
         let engine = Engine::new(Arc::clone(&ring), rekey::Queue::new().0, keys, clock);
-        Process { store, cached, view, ring, engine: Arc::new(engine), started }
+        Process { store, cached, replica_state, ring, engine: Arc::new(engine), started }
     }
 
     fn settings(&self) -> Settings {
@@ -122,11 +122,11 @@ impl Machine {
 
     /// What the Follower does, by the test's clock.
     async fn poll(&self) {
-        let Process { store, cached, view, ring, started, .. } = self.process();
-        let heard = heard(&**store, view.applied()).await;
+        let Process { store, cached, replica_state, ring, started, .. } = self.process();
+        let heard = heard(&**store, replica_state.applied()).await;
         assert!(ring.activate(&heard.active_pepper));
         cached.absorb(&heard);
-        view.polled(&Changes { now: self.time(), ..heard }, *started);
+        replica_state.polled(&Changes { now: self.time(), ..heard }, *started);
     }
 
     async fn ask(&self, key: usize, from: usize, mode: Mode) -> String {

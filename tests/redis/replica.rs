@@ -64,7 +64,7 @@ pub(crate) fn fingerprint(key: &str) -> Fingerprint {
 pub(crate) struct Replica {
     pub(crate) store: Arc<Switch>,
     pub(crate) cached: Arc<Cached>,
-    pub(crate) view: Arc<ReplicaState>,
+    pub(crate) replica_state: Arc<ReplicaState>,
     ring: Arc<KeyRing>,
     settings: Settings,
     engine: Engine,
@@ -99,7 +99,7 @@ impl Replica {
     /// One that has not heard of the store yet; Redis it may have.
     pub(crate) fn new(place: &Place, setup: &Setup) -> Self {
         let (metrics, started, mut tasks) = (Metrics::new().unwrap(), Instant::now(), JoinSet::new());
-        let view = Arc::new(ReplicaState::new(started));
+        let replica_state = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(listed(&setup.peppers), setup.realm, true));
         let link = redis_link::Options::new(&setup.url, setup.ca.as_deref(), setup.prefix).unwrap();
         let link = match setup.times {
@@ -108,14 +108,14 @@ impl Replica {
         };
         let link = Link::new(link, metrics.store.redis_up.clone());
         let (shared, writer) =
-            Shared::new(Arc::clone(&link), Arc::clone(&ring), Arc::clone(&view), GRACE, metrics.store.clone());
+            Shared::new(Arc::clone(&link), Arc::clone(&ring), Arc::clone(&replica_state), GRACE, metrics.store.clone());
         let store = Arc::clone(&place.store);
         let cached = Cached::new(Arc::clone(&store) as _, 1000, metrics.store.clone(), |_| ());
         let cached = Arc::new(cached.with_patience(PATIENCE).with_shared(shared));
         tasks.spawn(async move { match tokio::join!(link.run(), writer.run()) {} });
-        let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&view));
+        let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&replica_state));
         let engine = Engine::new(peppers, rekey::Queue::new().0, keys, clock);
-        Self { store, cached, view, ring, settings: setup.settings.clone(), engine, metrics, _tasks: tasks }
+        Self { store, cached, replica_state, ring, settings: setup.settings.clone(), engine, metrics, _tasks: tasks }
     }
 
     /// One that is ready: connected, and polled.
@@ -146,14 +146,14 @@ impl Replica {
     }
 
     pub(crate) async fn poll(&self) {
-        let changes = self.store.changes_after(self.view.applied()).await.unwrap();
+        let changes = self.store.changes_after(self.replica_state.applied()).await.unwrap();
         assert!(self.ring.activate(&changes.active_pepper));
         self.cached.absorb(&changes);
-        self.view.polled(&changes, Instant::now());
+        self.replica_state.polled(&changes, Instant::now());
     }
 
     pub(crate) fn applied(&self) -> Revision {
-        self.view.applied()
+        self.replica_state.applied()
     }
 
     /// What this replica takes for true of a key that somebody owns or has banned, wherever from.

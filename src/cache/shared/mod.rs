@@ -28,7 +28,7 @@ use value::{Seals, Unsound};
 /// Facts in Redis.
 pub struct Shared {
     link: Arc<Link>,
-    view: Arc<ReplicaState>,
+    replica_state: Arc<ReplicaState>,
     /// How long after a poll what is cached may be used.
     grace: Duration,
     seals: Arc<Seals>,
@@ -80,7 +80,7 @@ impl Shared {
     pub fn new(
         link: Arc<Link>,
         ring: Arc<KeyRing>,
-        view: Arc<ReplicaState>,
+        replica_state: Arc<ReplicaState>,
         grace: Duration,
         metrics: StoreMetrics,
     ) -> (Self, Writer) {
@@ -88,7 +88,7 @@ impl Shared {
         let place = Place { prefix: link.options().prefix().to_owned(), realm: ring.realm().to_owned() };
         let seals = Arc::new(Seals::new(&ring));
         let writer = Writer { link: Arc::clone(&link), ring, seals: Arc::clone(&seals), place: place.clone(), writes };
-        (Self { link, view, grace, seals, place, metrics, writes: sender }, writer)
+        (Self { link, replica_state, grace, seals, place, metrics, writes: sender }, writer)
     }
 
     /// What Redis or `store` says of `key`; whichever has an answer that `counts`. The store is asked only if Redis has
@@ -106,7 +106,7 @@ impl Shared {
                 self.metrics.shared(outcome);
             }
         };
-        let life = life.filter(|_| self.view.is_fresh(Instant::now(), self.grace));
+        let life = life.filter(|_| self.replica_state.is_fresh(Instant::now(), self.grace));
         let asked = life.and_then(|life| Some((life, self.link.connection()?)));
         let Some((life, connection)) = asked else {
             count(SharedOutcome::Away);
@@ -163,7 +163,7 @@ impl Shared {
         values: Values,
         counts: impl Fn(&Reading) -> bool,
     ) -> (SharedOutcome, Option<Reading>) {
-        let now = self.view.time(Instant::now());
+        let now = self.replica_state.time(Instant::now());
         let (mut outcome, mut found) = (SharedOutcome::Miss, None);
         for (digest, value) in key.iter().zip(values).filter_map(|(digest, value)| Some((digest, value?))) {
             let this = match self.seals.read(life, digest, &value) {

@@ -34,7 +34,7 @@ pub(super) enum SpillError {
 /// The segments, oldest first.
 #[derive(Debug)]
 pub(super) struct Spill {
-    folder: PathBuf,
+    directory: PathBuf,
     max: u64,
     segments: Vec<Segment>,
     /// The last segment, while it may be appended to.
@@ -60,11 +60,11 @@ struct Head {
 }
 
 impl Spill {
-    /// What earlier runs left in `folder`, to which this one appends nothing: their last batch may be torn.
-    pub(super) fn open(folder: &Path, max: u64) -> io::Result<Self> {
-        make_folder(folder)?;
+    /// What earlier runs left in `directory`, to which this one appends nothing: their last batch may be torn.
+    pub(super) fn open(directory: &Path, max: u64) -> io::Result<Self> {
+        make_directory(directory)?;
         let mut found = Vec::new();
-        for entry in fs::read_dir(folder)? {
+        for entry in fs::read_dir(directory)? {
             let path = entry?.path();
             let number = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".spill")?.parse::<u64>().ok());
             if let Some(number) = number {
@@ -74,7 +74,7 @@ impl Spill {
         found.sort_by_key(|(number, _)| *number);
         let next_number = found.last().map_or(1, |(number, _)| number.saturating_add(1));
         let segments: Vec<_> = found.into_iter().map(|(_, segment)| segment).collect();
-        let spill = Self { folder: folder.to_owned(), max, segments, open: None, head: None, next_number };
+        let spill = Self { directory: directory.to_owned(), max, segments, open: None, head: None, next_number };
         if !spill.is_empty() {
             info!(bytes = spill.bytes(), "audit records of an earlier run wait on the disk for the store");
         }
@@ -140,10 +140,10 @@ impl Spill {
     fn begin_segment(&mut self) -> io::Result<()> {
         // What is being delivered was read as it is, so nothing may follow in that file.
         self.open = None;
-        let path = self.folder.join(format!("{:020}.spill", self.next_number));
+        let path = self.directory.join(format!("{:020}.spill", self.next_number));
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
         self.next_number += 1;
-        File::open(&self.folder)?.sync_all()?;
+        File::open(&self.directory)?.sync_all()?;
         self.segments.push(Segment { path, bytes: 0 });
         self.open = Some(file);
         Ok(())
@@ -210,8 +210,8 @@ impl Spill {
     }
 }
 
-fn make_folder(folder: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
+fn make_directory(directory: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(directory) {
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
     }
@@ -244,8 +244,8 @@ mod tests {
 
     #[test]
     fn after_a_write_that_failed_the_next_goes_to_a_segment_of_its_own() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut spill = Spill::open(folder.path(), 1 << 20).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let mut spill = Spill::open(directory.path(), 1 << 20).unwrap();
         assert!(matches!(spill.append(&[batch(1)]), (1, Ok(()))));
         // A device that is always full, and that cannot be cut back.
         spill.open = Some(OpenOptions::new().write(true).open("/dev/full").unwrap());
@@ -257,6 +257,6 @@ mod tests {
             spill.delivered();
         }
         assert!(spill.head().is_none() && spill.is_empty());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

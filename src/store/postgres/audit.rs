@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use super::{
     keys::{Lock, id_of},
-    rows::{Asked, Step, ids, step, time},
+    rows::{Parameters, Step, ids, step, time},
     session::Session,
 };
 use crate::{
@@ -18,8 +18,8 @@ use crate::{
     store::{
         AuditOrder, AuditQuery, BatchId, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, Stored, Target,
         columns::{self, Columns, unreadable},
-        rules::{LATER, REFUSED},
-        selection::{self, Values},
+        rules::{MAX_LATER, MAX_DENIED_NETWORKS},
+        selection::{self, Dialect},
         snapshot,
     },
 };
@@ -73,7 +73,7 @@ pub(super) async fn delta(session: &mut Session, id: RecordId) -> Result<(KeyId,
     Ok((row.parsed(0, "audit.key_id")?, snapshot::from_json(text)?))
 }
 
-/// The changes to the same part of the key after `record`, at most [`LATER`].
+/// The changes to the same part of the key after `record`, at most [`MAX_LATER`].
 pub(super) async fn later(
     session: &mut Session,
     record: RecordId,
@@ -82,7 +82,7 @@ pub(super) async fn later(
 ) -> Result<Vec<RecordId>, StoreError> {
     let sql = "SELECT id, delta FROM audit WHERE key_id = $1 AND id > $2 AND delta IS NOT NULL ORDER BY id";
     let rows = session.rows(step!(sql, key.to_string(), record.0)).await?;
-    rows.iter().filter_map(|row| columns::changed(row, part).transpose()).take(LATER).collect()
+    rows.iter().filter_map(|row| columns::changed(row, part).transpose()).take(MAX_LATER).collect()
 }
 
 pub(super) async fn list(session: &mut Session, query: &AuditQuery) -> Result<Vec<Stored>, StoreError> {
@@ -90,7 +90,7 @@ pub(super) async fn list(session: &mut Session, query: &AuditQuery) -> Result<Ve
         Some(Target::Key(key)) => Some(id_of(session, key).await?),
         _ => None,
     };
-    let mut asked = Asked::default();
+    let mut asked = Parameters::default();
     let conditions = selection::audit(query, key, &mut asked);
     let wanted: String = conditions.iter().map(|condition| format!(" AND {condition}")).collect();
     let order = match query.order {
@@ -150,7 +150,7 @@ pub(super) async fn refused(
     id: KeyId,
     since: Timestamp,
 ) -> Result<Vec<RefusedNetwork>, StoreError> {
-    Ok(refusals(session, &[id], since, Some(REFUSED as i64)).await?.remove(&id).unwrap_or_default())
+    Ok(refusals(session, &[id], since, Some(MAX_DENIED_NETWORKS as i64)).await?.remove(&id).unwrap_or_default())
 }
 
 /// Who was refused each of these keys since `since`, the busiest first; at most `most` of all of them.

@@ -15,7 +15,7 @@ use crate::{
     store::{
         Action, Applied, Change, ChangeError, RecordId, Refusal, StoreError, Target,
         rules::{
-            Named,
+            KeyIdentity,
             change::{self, Done, Subject},
         },
     },
@@ -58,7 +58,7 @@ async fn undo(session: &mut Session, record: RecordId, actor: &str, now: Timesta
 
 /// Begins the transaction with the lock on the key that has this id; `None` without one, when there is no such key. The
 /// key may be moved to another digest while its lock is waited for; then that one's is.
-async fn lock_id(session: &mut Session, id: KeyId) -> Result<Option<Named>, StoreError> {
+async fn lock_id(session: &mut Session, id: KeyId) -> Result<Option<KeyIdentity>, StoreError> {
     loop {
         let Some(seen) = keys::by_id(session, id).await? else { return Ok(None) };
         session.begin(vec![Lock::Writers.share(), lock([seen.fingerprint.digest])]).await?;
@@ -77,26 +77,26 @@ async fn opened(
     id: KeyId,
     key: Fingerprint,
     part: &Part,
-) -> Result<Named, ChangeError> {
+) -> Result<KeyIdentity, ChangeError> {
     session.begin(vec![Lock::Writers.share(), lock([key.digest])]).await?;
     if pepper::active(session).await? != key.pepper || pepper::rotated_since(session, record).await? {
         return Err(Refusal::OtherPepper(id, key.pepper).into());
     }
     match keys::by_key(session, &key).await? {
         Some(_) => Err(Refusal::ChangedSince(id, audit::later(session, record, id, part).await?).into()),
-        None => Ok(Named { id, fingerprint: key }),
+        None => Ok(KeyIdentity { id, fingerprint: key }),
     }
 }
 
 /// A key that is locked, and all that is known of it.
 struct Locked {
-    key: Named,
+    key: KeyIdentity,
     before: KeyFacts,
     note: Option<String>,
 }
 
 impl Locked {
-    async fn read(session: &mut Session, key: Named) -> Result<Self, StoreError> {
+    async fn read(session: &mut Session, key: KeyIdentity) -> Result<Self, StoreError> {
         let found = facts::read(session, [key.fingerprint.digest]).await?.into_iter().next();
         let (before, note) = found.map(|found| (found.facts, found.note)).unwrap_or_default();
         Ok(Self { key, before, note })

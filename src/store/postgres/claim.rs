@@ -8,7 +8,7 @@ use super::{
 use crate::store::{
     Claim, Claimed, StoreError,
     rules::{
-        Named,
+        KeyIdentity,
         claim::{ClaimState, judge, takes_a_revision},
     },
 };
@@ -18,7 +18,7 @@ pub(super) async fn claim(session: &mut Session, claim: &Claim) -> Result<Claime
     let id = found.iter().find_map(|found| found.id).unwrap_or_else(|| claim.key.digest.new_id());
     let archived = found.iter_mut().find_map(|found| found.archived.take());
     let state = ClaimState {
-        key: Named { id, fingerprint: claim.key.clone() },
+        key: KeyIdentity { id, fingerprint: claim.key.clone() },
         known: facts::first(found, claim.key.digest),
         archived,
     };

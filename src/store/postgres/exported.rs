@@ -19,7 +19,7 @@ use crate::{
         ArchivedBinding, ExportedKey, Imported, KnownPepper, StoreError,
         columns::{self, Columns},
         rules::{
-            Named,
+            KeyIdentity,
             import::{self, Known, Learn},
         },
         selection,
@@ -66,7 +66,7 @@ pub(super) async fn keys(session: &mut Session, ids: &[KeyId]) -> Result<Vec<Exp
         let one = columns::archived(row, 2, networks(row, 1, "archive.networks")?)?;
         archived.entry(row.parsed(0, "archive.key_id")?).or_default().push(one);
     }
-    let keys = known.iter().map(columns::named).collect::<Result<Vec<_>, _>>()?;
+    let keys = known.iter().map(columns::identity).collect::<Result<Vec<_>, _>>()?;
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -80,7 +80,7 @@ pub(super) async fn keys(session: &mut Session, ids: &[KeyId]) -> Result<Vec<Exp
     Ok(ids.iter().filter_map(|id| exported.remove(id)).collect())
 }
 
-fn exported(row: &Row, key: Named, found: Found, archive: Vec<ArchivedBinding>) -> Result<ExportedKey, StoreError> {
+fn exported(row: &Row, key: KeyIdentity, found: Found, archive: Vec<ArchivedBinding>) -> Result<ExportedKey, StoreError> {
     Ok(ExportedKey {
         id: key.id,
         key: key.fingerprint,
@@ -108,7 +108,7 @@ pub(super) async fn import(
         return Ok(Imported { kept, ..Imported::default() });
     };
     let mut steps = learn(session, &taken, peppers).await?;
-    steps.extend(taken.iter().flat_map(|key| owner::steps(&import::named(key), &import::writes(key))));
+    steps.extend(taken.iter().flat_map(|key| owner::steps(&import::identity(key), &import::writes(key))));
     session.send(steps).await?;
     life::note_uses(session, import::uses(&taken)).await?;
     let mut steps = vec![audit::append(&record)?];

@@ -9,7 +9,7 @@ use crate::{
     store::{
         ChangeError, StoreError,
         columns::{self, Columns},
-        rules::{AMBIGUOUS, Named, only},
+        rules::{MAX_AMBIGUOUS, KeyIdentity, only},
         selection::end_of,
     },
 };
@@ -74,23 +74,23 @@ fn number(digest: KeyDigest) -> i64 {
 /// The one id that begins so, among bindings, bans, candidates and archived rows.
 pub(super) async fn only_id(session: &mut Session, prefix: &KeyIdPrefix) -> Result<KeyId, ChangeError> {
     let sql = "SELECT DISTINCT key_id FROM known_keys WHERE key_id >= $1 AND key_id < $2 ORDER BY key_id LIMIT $3";
-    let rows = session.rows(step!(sql, prefix.as_str().to_owned(), end_of(prefix), AMBIGUOUS)).await?;
+    let rows = session.rows(step!(sql, prefix.as_str().to_owned(), end_of(prefix), MAX_AMBIGUOUS)).await?;
     Ok(only(ids(&rows)?)?)
 }
 
 /// The key whose rows have this id.
-pub(super) async fn by_id(session: &mut Session, id: KeyId) -> Result<Option<Named>, StoreError> {
+pub(super) async fn by_id(session: &mut Session, id: KeyId) -> Result<Option<KeyIdentity>, StoreError> {
     let sql = "SELECT key_id, digest, pepper, realm, hint FROM known_keys WHERE key_id = $1 ORDER BY source LIMIT 1";
-    session.row(step!(sql, id.to_string())).await?.as_ref().map(columns::named).transpose()
+    session.row(step!(sql, id.to_string())).await?.as_ref().map(columns::identity).transpose()
 }
 
 /// The key itself, whichever pepper its row is under.
-pub(super) async fn by_key(session: &mut Session, key: &Fingerprint) -> Result<Option<Named>, StoreError> {
+pub(super) async fn by_key(session: &mut Session, key: &Fingerprint) -> Result<Option<KeyIdentity>, StoreError> {
     let sql = "SELECT key_id, known.digest, pepper, realm, hint
         FROM unnest($1::bytea[]) WITH ORDINALITY AS asked (digest, place) JOIN known_keys AS known USING (digest)
         ORDER BY place, source LIMIT 1";
     let digests: Vec<_> = key.digests().iter().map(|digest| digest.as_bytes().to_vec()).collect();
-    session.row(step!(sql, digests)).await?.as_ref().map(columns::named).transpose()
+    session.row(step!(sql, digests)).await?.as_ref().map(columns::identity).transpose()
 }
 
 /// The id that a key's row has, or would get.

@@ -3,14 +3,14 @@
 use super::{
     audit, exported, facts,
     keys::{by_key, only_id},
-    rows::{Asked, ids, step, time},
+    rows::{Parameters, ids, step, time},
     session::Session,
 };
 use crate::{
     domain::Timestamp,
     store::{
         ChangeError, Counts, Crowded, Denied, KeyQuery, KeyRow, Refusal, StoreError, Target, columns,
-        rules::{REFUSED_SINCE, would_deny},
+        rules::{DENIALS_WINDOW, would_deny},
         selection,
     },
 };
@@ -21,7 +21,7 @@ pub(super) async fn find(session: &mut Session, target: &Target) -> Result<KeyRo
         Target::Id(prefix) => only_id(session, prefix).await?,
         Target::Key(key) => by_key(session, key).await?.ok_or(Refusal::NotFound)?.id,
     };
-    let since = facts::now(session).await?.before(REFUSED_SINCE);
+    let since = facts::now(session).await?.before(DENIALS_WINDOW);
     let refused = audit::refused(session, id, since).await?;
     let known = exported::keys(session, &[id]).await?.pop().ok_or(Refusal::NotFound)?;
     Ok(KeyRow { refused, ..known.into() })
@@ -29,7 +29,7 @@ pub(super) async fn find(session: &mut Session, target: &Target) -> Result<KeyRo
 
 pub(super) async fn list(session: &mut Session, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
     session.begin_snapshot().await?;
-    let mut asked = Asked::default();
+    let mut asked = Parameters::default();
     let sql = selection::keys(query, &mut asked);
     let found = session.query(&sql, &asked.values()).await?;
     let known = exported::keys(session, &ids(&found)?).await?;
@@ -42,7 +42,7 @@ const JUDGED: usize = 256;
 pub(super) async fn would_deny_keys(session: &mut Session, limit: u32) -> Result<Vec<KeyRow>, StoreError> {
     session.begin_snapshot().await?;
     let now = facts::now(session).await?;
-    let since = now.before(REFUSED_SINCE);
+    let since = now.before(DENIALS_WINDOW);
     let mut wanted = Vec::new();
     for ids in audit::would_deny_keys(session, since).await?.chunks(JUDGED) {
         let mut refused = audit::refusals(session, ids, since, None).await?;
@@ -58,7 +58,7 @@ pub(super) async fn would_deny_keys(session: &mut Session, limit: u32) -> Result
 }
 
 pub(super) async fn counts(session: &mut Session) -> Result<Counts, StoreError> {
-    let rows = session.query(&selection::counts::<Asked>(), &[]).await?;
+    let rows = session.query(&selection::counts::<Parameters>(), &[]).await?;
     Ok(rows.first().map(columns::counts).transpose()?.unwrap_or_default())
 }
 

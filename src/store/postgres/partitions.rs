@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::Timestamp,
-    store::{StoreError, columns::Columns, rules::SPOOLS_KEPT},
+    store::{StoreError, columns::Columns, rules::SPOOL_RETENTION},
 };
 
 /// So many days have their partition before they begin: a week in which nobody is started and no job runs.
@@ -83,12 +83,12 @@ pub(super) async fn prune(session: &mut Session, before: Timestamp, limit: u32) 
             i64::from(limit)
         ))
         .await?;
-    // A folder that comes back after months must not deliver again what it has delivered.
+    // A directory that comes back after months must not deliver again what it has delivered.
     session
         .send(vec![step!(
             "DELETE FROM audit_spools WHERE used_at < least($1, clock_timestamp() - make_interval(secs => $2))",
             time(before),
-            SPOOLS_KEPT.as_secs() as f64
+            SPOOL_RETENTION.as_secs() as f64
         )])
         .await?;
     Ok(dropped + deleted.len() as u64)

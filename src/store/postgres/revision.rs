@@ -11,7 +11,7 @@ use crate::{
     store::{
         Changes, Revision, StoreError, StoreLife,
         columns::{Columns, no_active_pepper, no_revision},
-        rules::{LOG_KEPT, POLLED, window},
+        rules::{LOG_RETENTION, MAX_CHANGES, window},
     },
 };
 
@@ -36,7 +36,7 @@ pub(super) fn advance(digests: impl IntoIterator<Item = KeyDigest>, now: Timesta
         step!(
             "UPDATE revision SET floor = greatest(floor,
                  (SELECT min(changes.revision) - 1 FROM changes WHERE at >= $1 AND changes.revision > revision.floor))",
-            time(now.before(LOG_KEPT))
+            time(now.before(LOG_RETENTION))
         ),
         // A few for each that comes: an archive of thousands must not be deleted in one go while others wait.
         step!(
@@ -91,7 +91,7 @@ const CHANGES: &str = "
 
 /// What was changed after a revision.
 pub(super) async fn changes_after(session: &mut Session, applied: Revision) -> Result<Changes, StoreError> {
-    let rows = session.rows(step!(CHANGES, applied.0, POLLED as i64 + 1)).await?;
+    let rows = session.rows(step!(CHANGES, applied.0, MAX_CHANGES as i64 + 1)).await?;
     let state = rows.first().ok_or_else(no_revision)?;
     let first = Revision(state.integer(1, "revision.floor")?);
     let mut newest_first = Vec::new();

@@ -12,7 +12,7 @@ use crate::{
     store::{
         StoreError,
         columns::{self, Columns, unreadable},
-        selection::Values,
+        selection::Dialect,
     },
 };
 
@@ -35,9 +35,9 @@ pub(super) use step;
 
 /// The values of a statement that is made for once.
 #[derive(Default)]
-pub(super) struct Asked(Vec<Value>);
+pub(super) struct Parameters(Vec<Value>);
 
-impl Asked {
+impl Parameters {
     fn with(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
         self.0.push(Box::new(value));
         format!("${}", self.0.len())
@@ -48,7 +48,7 @@ impl Asked {
     }
 }
 
-impl Values for Asked {
+impl Dialect for Parameters {
     const NOW: &str = "clock_timestamp()";
     const POSITION: &str = "strpos";
 

@@ -22,7 +22,7 @@ use crate::{
     store::{
         Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, Crowded, Decisions, Denied,
         ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey, Revision, Rotated,
-        Rotation, StoreError, Stored, Target, Upkeep, Use, rules::REFUSED_SINCE,
+        Rotation, StoreError, Stored, Target, Upkeep, Use, rules::DENIALS_WINDOW,
     },
 };
 
@@ -30,7 +30,7 @@ use crate::{
 const DECISION: Duration = Duration::from_secs(1);
 const CHANGE: Duration = Duration::from_secs(10);
 const SCAN: Duration = Duration::from_secs(60);
-const REFUSED: Duration = Duration::from_secs(2);
+const REFUSED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A PostgreSQL store. Dropping it closes its connections.
 #[derive(Debug)]
@@ -102,8 +102,8 @@ impl Operators for PostgresStore {
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
         let applied = over!(self.changes, change::apply, &change, actor, now)?;
         // The change is made, whether or not this succeeds, and its answer does not wait for somebody's long listing.
-        let refused = async { over!(self.scans, audit::refused, applied.key_id, now.before(REFUSED_SINCE)) };
-        let refused = timeout(REFUSED, refused).await.unwrap_or(Ok(Vec::new())).unwrap_or_default();
+        let refused = async { over!(self.scans, audit::refused, applied.key_id, now.before(DENIALS_WINDOW)) };
+        let refused = timeout(REFUSED_TIMEOUT, refused).await.unwrap_or(Ok(Vec::new())).unwrap_or_default();
         Ok(Applied { refused, ..applied })
     }
 

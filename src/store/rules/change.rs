@@ -1,6 +1,6 @@
 //! What each operator's change does to a key, and how it is told and undone.
 
-use super::{Named, Write, in_words};
+use super::{KeyIdentity, Write, describe_networks};
 use crate::{
     domain::{
         Ban, Binding, Fingerprint, KeyFacts, Network, State, Timestamp,
@@ -11,7 +11,7 @@ use crate::{
 
 /// A key about to be changed.
 pub(in crate::store) struct Subject<'a> {
-    pub(in crate::store) key: &'a Named,
+    pub(in crate::store) key: &'a KeyIdentity,
     pub(in crate::store) before: &'a KeyFacts,
     /// The note beside its binding.
     pub(in crate::store) note: Option<String>,
@@ -41,11 +41,11 @@ impl Done {
 }
 
 /// The name of a key that the store has never heard of. What an operator gives or forbids may be the first.
-pub(in crate::store) fn unseen(action: &Action, key: &Fingerprint) -> Result<Named, Refusal> {
+pub(in crate::store) fn unseen(action: &Action, key: &Fingerprint) -> Result<KeyIdentity, Refusal> {
     match action {
         Action::Ban { .. } | Action::Set(_) | Action::Claim(_) => {
             let fingerprint = Fingerprint { others: Vec::new(), ..key.clone() };
-            Ok(Named { id: key.digest.new_id(), fingerprint })
+            Ok(KeyIdentity { id: key.digest.new_id(), fingerprint })
         }
         _ => Err(Refusal::NotFound),
     }
@@ -104,10 +104,10 @@ pub(in crate::store) fn undo(subject: &Subject<'_>, record: RecordId, part: &Par
 }
 
 /// What the archive takes from a key, and its record; the earlier owners are kept by the caller.
-pub(in crate::store) fn archived(key: &Named, binding: Binding, now: Timestamp) -> Record {
+pub(in crate::store) fn archived(key: &KeyIdentity, binding: Binding, now: Timestamp) -> Record {
     Record {
         key_id: Some(key.id),
-        detail: Some(format!("networks {} -> open to the next first use", in_words(&binding.networks))),
+        detail: Some(format!("networks {} -> open to the next first use", describe_networks(&binding.networks))),
         delta: Some(Box::new(Delta {
             key: key.fingerprint.clone(),
             part: Part::Binding(Transition { before: Some(binding), after: None }),
@@ -161,7 +161,7 @@ impl Subject<'_> {
             expires_at: None,
         };
         let done = self.bind(EventKind::Promote, Some(binding));
-        Ok(Done { detail: format!("observed {}; {}", in_words(&candidates), done.detail), ..done })
+        Ok(Done { detail: format!("observed {}; {}", describe_networks(&candidates), done.detail), ..done })
     }
 
     fn bind(&self, kind: EventKind, after: Option<Binding>) -> Done {
@@ -170,9 +170,9 @@ impl Subject<'_> {
         if after.is_some() && !self.before.candidates.is_empty() {
             writes.push(Write::ForgetCandidates);
         }
-        let was = before.as_ref().map_or_else(|| "nobody's".to_owned(), |binding| in_words(&binding.networks));
+        let was = before.as_ref().map_or_else(|| "nobody's".to_owned(), |binding| describe_networks(&binding.networks));
         let is = match &after {
-            Some(binding) => in_words(&binding.networks),
+            Some(binding) => describe_networks(&binding.networks),
             None => "open to the next first use".to_owned(),
         };
         let part = Part::Binding(Transition { before, after });

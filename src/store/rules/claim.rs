@@ -1,6 +1,6 @@
 //! First use, and those who join it.
 
-use super::{Named, Write, in_words};
+use super::{KeyIdentity, Write, describe_networks};
 use crate::{
     domain::{
         Binding, Candidate, State,
@@ -12,7 +12,7 @@ use crate::{
 /// What a claim meets: all of it read where no other claim or change of the key can come between this and the writes.
 pub(in crate::store) struct ClaimState {
     /// The key, by the id that its rows have or would get.
-    pub(in crate::store) key: Named,
+    pub(in crate::store) key: KeyIdentity,
     /// What is known of it.
     pub(in crate::store) known: Reading,
     /// Its last archiving; needed only of a key without a binding.
@@ -63,11 +63,11 @@ fn first_use(
     };
     writes.push(Write::Bind(binding.clone()));
     let detail = match &known.facts.candidates[..] {
-        [] => archived.map(|it| format!("was archived on {}, owned by {}", it.archived_at, in_words(&it.networks))),
+        [] => archived.map(|it| format!("was archived on {}, owned by {}", it.archived_at, describe_networks(&it.networks))),
         // Whoever turns from observing to enforcing without `promote` finds out here.
         seen => {
             writes.push(Write::ForgetCandidates);
-            Some(format!("was observed from {}", in_words(&seen.iter().map(|it| it.network).collect::<Vec<_>>())))
+            Some(format!("was observed from {}", describe_networks(&seen.iter().map(|it| it.network).collect::<Vec<_>>())))
         }
     };
     known.facts.binding = Some(binding);
@@ -114,7 +114,7 @@ fn observe(claim: &Claim, mut known: Reading) -> (Vec<Write>, Claimed) {
     (vec![Write::Observed(candidate)], Claimed::Noted(known))
 }
 
-fn record(claim: &Claim, key: &Named, kind: EventKind) -> Record {
+fn record(claim: &Claim, key: &KeyIdentity, kind: EventKind) -> Record {
     Record {
         key_id: Some(key.id),
         network: Some(claim.network),

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Named, Write, rotation::StoredPepper};
+use super::{KeyIdentity, Write, rotation::StoredPepper};
 use crate::{
     domain::{
         KeyDigest, KeyFacts, KeyId, PepperId, Timestamp,
@@ -55,8 +55,8 @@ fn is_same(coming: &ExportedKey, known: &ExportedKey) -> bool {
 }
 
 /// The row's name here, which is the one that it had.
-pub(in crate::store) fn named(key: &ExportedKey) -> Named {
-    Named { id: key.id, fingerprint: key.key.clone() }
+pub(in crate::store) fn identity(key: &ExportedKey) -> KeyIdentity {
+    KeyIdentity { id: key.id, fingerprint: key.key.clone() }
 }
 
 /// What there is to write of a key that is new; its times of use come beside it.

@@ -16,30 +16,30 @@ use crate::domain::{Ban, Binding, Candidate, Fingerprint, KeyDigest, KeyId, Netw
 
 /// How much of the change log is kept. A cache may trust a fact for 24 h if it knows every change since; an hour more for
 /// clocks that differ.
-pub(super) const LOG_KEPT: Duration = Duration::from_hours(25);
+pub(super) const LOG_RETENTION: Duration = Duration::from_hours(25);
 
 /// The most changes of one poll: what a cache's window has room for. One more is read, to know whether there are more.
-pub(super) const POLLED: usize = 100_000;
+pub(super) const MAX_CHANGES: usize = 100_000;
 
 /// How far back refusals are reported.
-pub(super) const REFUSED_SINCE: Duration = Duration::from_hours(24);
+pub(super) const DENIALS_WINDOW: Duration = Duration::from_hours(24);
 
 /// The most networks that a change reports as refused.
-pub(super) const REFUSED: usize = 20;
+pub(super) const MAX_DENIED_NETWORKS: usize = 20;
 
 /// The most later changes that a refused undo names.
-pub(super) const LATER: usize = 10;
+pub(super) const MAX_LATER: usize = 10;
 
 /// The most keys that an ambiguous name lists.
-pub(super) const AMBIGUOUS: i64 = 20;
+pub(super) const MAX_AMBIGUOUS: i64 = 20;
 
-/// How long a silent spool is remembered, a year: a folder that comes back after months must not deliver again what it
+/// How long a silent spool is remembered, a year: a directory that comes back after months must not deliver again what it
 /// has delivered.
-pub(super) const SPOOLS_KEPT: Duration = Duration::from_hours(365 * 24);
+pub(super) const SPOOL_RETENTION: Duration = Duration::from_hours(365 * 24);
 
 /// A key with everything that a new row copies of it.
 #[derive(Clone, Debug)]
-pub(super) struct Named {
+pub(super) struct KeyIdentity {
     pub(super) id: KeyId,
     pub(super) fingerprint: Fingerprint,
 }
@@ -72,14 +72,14 @@ pub(super) enum Write {
 }
 
 /// The networks of a binding in the words of the audit.
-pub(super) fn in_words(networks: &[Network]) -> String {
+pub(super) fn describe_networks(networks: &[Network]) -> String {
     match networks {
         [] => "reserved".to_owned(),
         _ => networks.iter().map(Network::to_string).collect::<Vec<_>>().join(", "),
     }
 }
 
-/// The one key that is found by the beginning of its id, of which no more than [`AMBIGUOUS`] are looked for.
+/// The one key that is found by the beginning of its id, of which no more than [`MAX_AMBIGUOUS`] are looked for.
 pub(super) fn only(ids: Vec<KeyId>) -> Result<KeyId, Refusal> {
     match ids[..] {
         [] => Err(Refusal::NotFound),
@@ -94,7 +94,7 @@ pub(super) fn would_deny(known: ExportedKey, mut refused: Vec<RefusedNetwork>, n
     let banned = known.facts.ban.as_ref().is_some_and(|ban| ban.in_force(now));
     let binding = known.facts.binding_at(now).filter(|_| !banned)?;
     refused.retain(|it| it.would_deny > 0 && !binding.networks.iter().any(|owner| owner.covers(it.network)));
-    refused.truncate(REFUSED);
+    refused.truncate(MAX_DENIED_NETWORKS);
     (!refused.is_empty()).then(|| KeyRow { refused, ..known.into() })
 }
 
@@ -104,7 +104,7 @@ pub(super) fn window(
     mut newest_first: Vec<(Revision, KeyDigest)>,
     first: Revision,
 ) -> (Vec<(Revision, KeyDigest)>, Revision) {
-    let left_out = if newest_first.len() > POLLED { newest_first.pop() } else { None };
+    let left_out = if newest_first.len() > MAX_CHANGES { newest_first.pop() } else { None };
     newest_first.reverse();
     (newest_first, left_out.map_or(first, |(revision, _)| revision))
 }

@@ -1,6 +1,6 @@
 //! Which steps of a rotation are refused, and how they are described.
 
-use super::in_words;
+use super::describe_networks;
 use crate::{
     domain::{
         KeyFacts, KeyId, PepperId, Peppers, Timestamp,
@@ -79,13 +79,13 @@ pub(in crate::store) fn forgotten(id: &PepperId, key: KeyId, facts: &KeyFacts, a
 }
 
 fn describe(KeyFacts { binding, ban, candidates }: &KeyFacts) -> String {
-    let networks = binding.as_ref().map(|binding| format!("networks {}", in_words(&binding.networks)));
+    let networks = binding.as_ref().map(|binding| format!("networks {}", describe_networks(&binding.networks)));
     let ban = ban.as_ref().map(|ban| match ban.until {
         Some(until) => format!("banned until {until}"),
         None => "banned for ever".to_owned(),
     });
     let seen: Vec<_> = candidates.iter().map(|candidate| candidate.network).collect();
-    let seen = (!seen.is_empty()).then(|| format!("observed {}", in_words(&seen)));
+    let seen = (!seen.is_empty()).then(|| format!("observed {}", describe_networks(&seen)));
     [networks, ban, seen].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

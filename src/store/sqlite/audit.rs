@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     names::id_of,
-    rows::{Asked, NOW, all, execute, first},
+    rows::{Parameters, NOW, all, execute, first},
 };
 use crate::{
     domain::{
@@ -14,8 +14,8 @@ use crate::{
     store::{
         AuditOrder, AuditQuery, BatchId, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, Stored, Target,
         columns::{self, Columns},
-        rules::{LATER, REFUSED, SPOOLS_KEPT},
-        selection::{self, Values},
+        rules::{MAX_LATER, MAX_DENIED_NETWORKS, SPOOL_RETENTION},
+        selection::{self, Dialect},
         snapshot,
     },
 };
@@ -62,8 +62,8 @@ pub(super) fn prune(conn: &Connection, before: Timestamp, limit: u32) -> Result<
     let sql = "DELETE FROM audit WHERE id IN (
         SELECT id FROM audit WHERE last_at < ?1 AND id < (SELECT max(id) FROM audit) ORDER BY last_at, id LIMIT ?2)";
     let deleted = execute(conn, sql, (before.as_millis(), limit))?;
-    // A folder that comes back after months must not deliver again what it has delivered.
-    let silent = format!("DELETE FROM audit_spools WHERE used_at < min(?1, {NOW} - {})", SPOOLS_KEPT.as_millis());
+    // A directory that comes back after months must not deliver again what it has delivered.
+    let silent = format!("DELETE FROM audit_spools WHERE used_at < min(?1, {NOW} - {})", SPOOL_RETENTION.as_millis());
     execute(conn, &silent, [before.as_millis()])?;
     Ok(deleted)
 }
@@ -73,7 +73,7 @@ pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Stored>,
         Some(Target::Key(key)) => Some(id_of(conn, key)?),
         _ => None,
     };
-    let mut asked = Asked::default();
+    let mut asked = Parameters::default();
     // A `+` keeps a column's index out of it: pages by number go on where the last one ended, and an index on anything
     // else would have every page sort all that is left.
     let plus = if query.order == AuditOrder::Newest { "" } else { "+" };
@@ -107,17 +107,17 @@ pub(super) fn delta(conn: &Connection, id: RecordId) -> Result<(KeyId, Delta), C
     Ok(found.ok_or(Refusal::NoRecord(id))?.ok_or(Refusal::NotUndoable(id))?)
 }
 
-/// The changes to the same part of the key after `record`, at most [`LATER`].
+/// The changes to the same part of the key after `record`, at most [`MAX_LATER`].
 pub(super) fn later(conn: &Connection, record: RecordId, key: KeyId, part: &Part) -> Result<Vec<RecordId>, StoreError> {
     let sql = "SELECT id, delta FROM audit WHERE key_id = ?1 AND id > ?2 AND delta IS NOT NULL ORDER BY id";
     let mut statement = conn.prepare_cached(sql)?;
     let changes = statement.query_and_then((key.to_string(), record.0), |row| columns::changed(row, part))?;
-    changes.filter_map(Result::transpose).take(LATER).collect()
+    changes.filter_map(Result::transpose).take(MAX_LATER).collect()
 }
 
 /// Who was refused the key since `since`, the busiest first.
 pub(super) fn refused(conn: &Connection, id: KeyId, since: Timestamp) -> Result<Vec<RefusedNetwork>, StoreError> {
-    refusals(conn, id, since, REFUSED as i64)
+    refusals(conn, id, since, MAX_DENIED_NETWORKS as i64)
 }
 
 /// The same, of which there are more: all for a negative `limit`.

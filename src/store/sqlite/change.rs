@@ -18,7 +18,7 @@ use crate::{
         Action, Applied, Change, ChangeError, RecordId, Refusal, StoreError, Target,
         columns::Columns,
         rules::{
-            Named,
+            KeyIdentity,
             change::{self, Done, Subject},
         },
     },
@@ -46,18 +46,18 @@ pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timest
 
 /// A key that was opened has no row left; its record knows it, unless it may have come back by another name since: under
 /// another pepper, which no digest of the record tells, not even once that pepper is replaced in its turn.
-fn opened(conn: &Connection, record: RecordId, id: KeyId, key: Fingerprint, part: &Part) -> Result<Named, ChangeError> {
+fn opened(conn: &Connection, record: RecordId, id: KeyId, key: Fingerprint, part: &Part) -> Result<KeyIdentity, ChangeError> {
     if facts::active_pepper(conn)? != key.pepper || pepper::rotated_since(conn, record)? {
         return Err(Refusal::OtherPepper(id, key.pepper).into());
     }
     match names::by_digest(conn, &key.digest)? {
         Some(_) => Err(Refusal::ChangedSince(id, audit::later(conn, record, id, part)?).into()),
-        None => Ok(Named { id, fingerprint: key }),
+        None => Ok(KeyIdentity { id, fingerprint: key }),
     }
 }
 
 /// The key to change. What an operator gives or forbids may be the first that the store hears of a key.
-fn subject(conn: &Connection, target: &Target, action: &Action, now: Timestamp) -> Result<Named, ChangeError> {
+fn subject(conn: &Connection, target: &Target, action: &Action, now: Timestamp) -> Result<KeyIdentity, ChangeError> {
     if let Target::Key(key) = target {
         // Before anything is found: a ban under a pepper of yesterday would not be seen by today's claims.
         pepper::adopt(conn, key, now)?;
@@ -70,7 +70,7 @@ fn subject(conn: &Connection, target: &Target, action: &Action, now: Timestamp) 
 
 fn made(
     conn: &Connection,
-    key: &Named,
+    key: &KeyIdentity,
     actor: &str,
     now: Timestamp,
     rule: impl FnOnce(&Subject<'_>) -> Result<Done, ChangeError>,

@@ -9,7 +9,7 @@ use super::{audit, facts, life, names, owner, pepper, revision::advance};
 use crate::store::{
     Claim, Claimed, StoreError,
     rules::{
-        Named,
+        KeyIdentity,
         claim::{ClaimState, judge, takes_a_revision},
     },
 };
@@ -17,7 +17,7 @@ use crate::store::{
 pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Claimed, StoreError> {
     pepper::adopt(conn, &claim.key, claim.now)?;
     let known = facts::reading(conn, &claim.key.digests())?;
-    let key = Named { id: names::id_of(conn, &claim.key)?, fingerprint: claim.key.clone() };
+    let key = KeyIdentity { id: names::id_of(conn, &claim.key)?, fingerprint: claim.key.clone() };
     let archived = match known.facts.binding {
         Some(_) => None,
         None => life::last_archived(conn, key.id)?,

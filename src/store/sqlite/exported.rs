@@ -71,7 +71,7 @@ pub(super) fn import(
         learn(conn, id, peppers)?;
     }
     for key in &taken {
-        owner::write(conn, &import::named(key), &import::writes(key))?;
+        owner::write(conn, &import::identity(key), &import::writes(key))?;
         revision::advance(conn, &key.key.digest, now)?;
     }
     life::note_uses(conn, &import::uses(&taken))?;

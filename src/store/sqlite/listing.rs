@@ -5,26 +5,26 @@ use rusqlite::Connection;
 use super::{
     audit, exported, facts,
     names::resolve,
-    rows::{Asked, all, first},
+    rows::{Parameters, all, first},
 };
 use crate::{
     domain::Timestamp,
     store::{
         ChangeError, Counts, Crowded, Denied, KeyQuery, KeyRow, Refusal, StoreError, Target, columns,
-        rules::{REFUSED_SINCE, would_deny},
+        rules::{DENIALS_WINDOW, would_deny},
         selection,
     },
 };
 
 pub(super) fn find(conn: &Connection, target: &Target) -> Result<KeyRow, ChangeError> {
     let named = resolve(conn, target)?;
-    let since = facts::now(conn)?.before(REFUSED_SINCE);
+    let since = facts::now(conn)?.before(DENIALS_WINDOW);
     let known = exported::key(conn, named.id)?.ok_or(Refusal::NotFound)?;
     Ok(KeyRow { refused: audit::refused(conn, named.id, since)?, ..known.into() })
 }
 
 pub(super) fn list(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-    let mut asked = Asked::default();
+    let mut asked = Parameters::default();
     let sql = selection::keys(query, &mut asked);
     let ids = all(conn, &sql, asked.values(), |row| columns::key_id(row))?;
     let known = ids.into_iter().filter_map(|id| exported::key(conn, id).transpose());
@@ -33,7 +33,7 @@ pub(super) fn list(conn: &Connection, query: &KeyQuery) -> Result<Vec<KeyRow>, S
 
 pub(super) fn would_deny_keys(conn: &Connection, limit: u32) -> Result<Vec<KeyRow>, StoreError> {
     let now = facts::now(conn)?;
-    let since = now.before(REFUSED_SINCE);
+    let since = now.before(DENIALS_WINDOW);
     let mut rows = Vec::new();
     for id in audit::would_deny_keys(conn, since)? {
         if rows.len() == limit as usize {
@@ -46,7 +46,7 @@ pub(super) fn would_deny_keys(conn: &Connection, limit: u32) -> Result<Vec<KeyRo
 }
 
 pub(super) fn counts(conn: &Connection) -> Result<Counts, StoreError> {
-    Ok(first(conn, &selection::counts::<Asked>(), [], |row| columns::counts(row))?.unwrap_or_default())
+    Ok(first(conn, &selection::counts::<Parameters>(), [], |row| columns::counts(row))?.unwrap_or_default())
 }
 
 /// What an operator gave to a network says nothing of who clients seem to be.

@@ -48,7 +48,7 @@ pub struct Database {
 
 impl Database {
     /// Takes the database at `path` for this process, creates it if there is none, and brings its schema up to date.
-    /// Its folder must exist. All files are readable by their owner only.
+    /// Its directory must exist. All files are readable by their owner only.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         // Two links to one database must meet at one lock.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -100,11 +100,11 @@ impl Database {
 }
 
 /// Nothing is touched before it is known to be a database file of ours, or nobody's yet: as root, `store.url` could
-/// name a device, and in a folder that others write to a link could name anything.
+/// name a device, and in a directory that others write to a link could name anything.
 fn check_place(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if folder.metadata()?.permissions().mode() & 0o002 != 0 {
-        return Err(io::Error::other("its folder is world-writable; use a folder of your own"));
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if directory.metadata()?.permissions().mode() & 0o002 != 0 {
+        return Err(io::Error::other("its directory is world-writable; use a directory of your own"));
     }
     match path.metadata() {
         Ok(found) if !found.is_file() => return Err(io::Error::other("it is no regular file")),
@@ -189,8 +189,8 @@ mod tests {
     /// No test can pull the plug, so the settings that survive it are checked by name.
     #[test]
     fn a_commit_is_synced_and_a_reader_cannot_write() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sentinel.db");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sentinel.db");
         let database = Database::open(&path).unwrap();
         let pragma = |conn: &Connection, name: &str| -> String {
             let sql = format!("SELECT CAST((SELECT * FROM pragma_{name}) AS TEXT)");

@@ -11,7 +11,7 @@ use crate::{
     store::{
         Changes, Revision, StoreError, StoreLife,
         columns::{Columns, no_revision},
-        rules::{LOG_KEPT, POLLED, window},
+        rules::{LOG_RETENTION, MAX_CHANGES, window},
     },
 };
 
@@ -23,7 +23,7 @@ pub(super) fn advance(conn: &Connection, key: &KeyDigest, now: Timestamp) -> Res
     // Only what is older than everything kept goes, so that the log has no holes even when a clock was set back.
     let floor = "UPDATE revision SET floor =
          max(floor, (SELECT min(revision) - 1 FROM changes WHERE at >= ?1 AND revision > revision.floor))";
-    execute(conn, floor, [now.before(LOG_KEPT).as_millis()])?;
+    execute(conn, floor, [now.before(LOG_RETENTION).as_millis()])?;
     // A few for each that comes: an archive of thousands must not be deleted in one go while a claim waits.
     let forget = "DELETE FROM changes WHERE revision IN
          (SELECT revision FROM changes WHERE revision <= (SELECT floor FROM revision) ORDER BY revision LIMIT 100)";
@@ -45,7 +45,7 @@ pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Chan
     let in_log = (floor..=revision).contains(&applied);
     let first = if in_log { applied } else { floor };
     let sql = "SELECT revision, digest FROM changes WHERE revision > ?1 ORDER BY revision DESC LIMIT ?2";
-    let newest_first = all(conn, sql, (first.0, POLLED as i64 + 1), |row| {
+    let newest_first = all(conn, sql, (first.0, MAX_CHANGES as i64 + 1), |row| {
         Ok((Revision(row.integer(0, "changes.revision")?), row.digest(1, "changes.digest")?))
     })?;
     let (changed, complete_from) = window(newest_first, first);

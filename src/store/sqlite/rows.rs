@@ -7,7 +7,7 @@ use crate::{
     store::{
         StoreError,
         columns::{Columns, unreadable},
-        selection::Values,
+        selection::Dialect,
     },
 };
 
@@ -59,9 +59,9 @@ pub(super) fn execute(conn: &Connection, sql: &str, values: impl Params) -> Resu
 
 /// The values of a statement that is made for once.
 #[derive(Default)]
-pub(super) struct Asked(Vec<Box<dyn ToSql>>);
+pub(super) struct Parameters(Vec<Box<dyn ToSql>>);
 
-impl Asked {
+impl Parameters {
     fn with(&mut self, value: impl ToSql + 'static) -> String {
         self.0.push(Box::new(value));
         format!("?{}", self.0.len())
@@ -72,7 +72,7 @@ impl Asked {
     }
 }
 
-impl Values for Asked {
+impl Dialect for Parameters {
     const NOW: &str = NOW;
     const POSITION: &str = "instr";
 

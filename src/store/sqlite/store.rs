@@ -17,7 +17,7 @@ use crate::{
     store::{
         Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, Crowded, Decisions, Denied,
         ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey, Revision, Rotated,
-        Rotation, StoreError, Stored, Target, Upkeep, Use, rules::REFUSED_SINCE,
+        Rotation, StoreError, Stored, Target, Upkeep, Use, rules::DENIALS_WINDOW,
     },
 };
 
@@ -85,7 +85,7 @@ impl Operators for SqliteStore {
         let actor = actor.to_owned();
         let applied: Applied = self.writer.call(move |conn| change::apply(conn, &change, &actor, now)).await?;
         // Not in the writer's transaction, which first uses wait for. The change is made, whether or not this succeeds.
-        let (id, since) = (applied.key_id, now.before(REFUSED_SINCE));
+        let (id, since) = (applied.key_id, now.before(DENIALS_WINDOW));
         let refused = self.scan.call(move |conn| audit::refused(conn, id, since)).await.unwrap_or_default();
         Ok(Applied { refused, ..applied })
     }

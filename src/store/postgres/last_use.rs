@@ -14,7 +14,7 @@ use crate::{
     store::{
         StoreError, Use,
         columns::{self, Columns},
-        rules::{self, Named},
+        rules::{self, KeyIdentity},
     },
 };
 
@@ -123,8 +123,8 @@ pub(super) async fn expire(session: &mut Session, before: Timestamp, limit: u32)
     Ok(deleted.iter().skip(1).map(|rows| rows.len() as u64).sum())
 }
 
-fn archived(row: &Row) -> Result<(Named, Binding), StoreError> {
-    let named = columns::named(row)?;
+fn archived(row: &Row) -> Result<(KeyIdentity, Binding), StoreError> {
+    let named = columns::identity(row)?;
     let binding = Binding {
         id: named.id,
         hint: named.fingerprint.hint.clone(),

@@ -7,11 +7,11 @@ use crate::{
     domain::{Ban, Binding, Hint, KeyId, Network, Timestamp},
     store::{
         ArchivedBinding, StoreError,
-        rules::{Named, Write},
+        rules::{KeyIdentity, Write},
     },
 };
 
-pub(super) fn write(conn: &Connection, key: &Named, writes: &[Write]) -> Result<(), StoreError> {
+pub(super) fn write(conn: &Connection, key: &KeyIdentity, writes: &[Write]) -> Result<(), StoreError> {
     let id = key.id.to_string();
     writes.iter().try_for_each(|write| match write {
         Write::Bind(binding) => put(conn, key, binding),
@@ -35,7 +35,7 @@ pub(super) fn write(conn: &Connection, key: &Named, writes: &[Write]) -> Result<
     })
 }
 
-fn put(conn: &Connection, key: &Named, binding: &Binding) -> Result<(), StoreError> {
+fn put(conn: &Connection, key: &KeyIdentity, binding: &Binding) -> Result<(), StoreError> {
     let sql = "INSERT INTO bindings (key_id, digest, pepper, realm, hint, state, created_at, open_until, expires_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
         ON CONFLICT (key_id) DO UPDATE SET state = excluded.state, created_at = excluded.created_at,
@@ -58,7 +58,7 @@ fn add(conn: &Connection, id: &str, network: Network) -> Result<(), StoreError> 
     done(conn, "INSERT INTO binding_networks (key_id, network) VALUES (?1, ?2)", (id, network.to_string()))
 }
 
-fn put_ban(conn: &Connection, key: &Named, ban: &Ban) -> Result<(), StoreError> {
+fn put_ban(conn: &Connection, key: &KeyIdentity, ban: &Ban) -> Result<(), StoreError> {
     let sql = "INSERT INTO bans (key_id, digest, pepper, realm, hint, until, reason, actor, created_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
         ON CONFLICT (key_id) DO UPDATE SET until = excluded.until, reason = excluded.reason,
@@ -69,7 +69,7 @@ fn put_ban(conn: &Connection, key: &Named, ban: &Ban) -> Result<(), StoreError> 
 }
 
 /// A binding that was archived, in words that [`super::life`] reads.
-pub(super) fn archived(conn: &Connection, key: &Named, archived: &ArchivedBinding) -> Result<(), StoreError> {
+pub(super) fn archived(conn: &Connection, key: &KeyIdentity, archived: &ArchivedBinding) -> Result<(), StoreError> {
     let sql = "INSERT INTO archive (key_id, digest, pepper, realm, hint, networks, created_at, archived_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let ArchivedBinding { networks, created_at, archived_at } = archived;
@@ -82,7 +82,7 @@ pub(super) fn archived(conn: &Connection, key: &Named, archived: &ArchivedBindin
 fn insert(
     conn: &Connection,
     sql: &str,
-    Named { id, fingerprint }: &Named,
+    KeyIdentity { id, fingerprint }: &KeyIdentity,
     hint: Option<&Hint>,
     values: &[&dyn ToSql],
 ) -> Result<(), StoreError> {

@@ -5,15 +5,15 @@ use crate::{
     domain::{Ban, Binding, Hint},
     store::{
         ArchivedBinding,
-        rules::{Named, Write},
+        rules::{KeyIdentity, Write},
     },
 };
 
-pub(super) fn steps(key: &Named, writes: &[Write]) -> Vec<Step> {
+pub(super) fn steps(key: &KeyIdentity, writes: &[Write]) -> Vec<Step> {
     writes.iter().flat_map(|write| write_of(key, write)).collect()
 }
 
-fn write_of(key: &Named, write: &Write) -> Vec<Step> {
+fn write_of(key: &KeyIdentity, write: &Write) -> Vec<Step> {
     let (id, hint) = (key.id.to_string(), key.fingerprint.hint.as_ref());
     let step = match write {
         Write::Bind(binding) => return bind(key, binding),
@@ -44,7 +44,7 @@ fn write_of(key: &Named, write: &Write) -> Vec<Step> {
     vec![step]
 }
 
-fn bind(key: &Named, binding: &Binding) -> Vec<Step> {
+fn bind(key: &KeyIdentity, binding: &Binding) -> Vec<Step> {
     let sql = "WITH bound AS (
             INSERT INTO bindings (key_id, digest, pepper, realm, hint, state, created_at, open_until, expires_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -68,7 +68,7 @@ fn bind(key: &Named, binding: &Binding) -> Vec<Step> {
     ]
 }
 
-fn ban(key: &Named, ban: &Ban) -> Step {
+fn ban(key: &KeyIdentity, ban: &Ban) -> Step {
     let sql = "INSERT INTO bans (key_id, digest, pepper, realm, hint, until, reason, actor, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         ON CONFLICT (key_id) DO UPDATE SET until = excluded.until, reason = excluded.reason,
@@ -79,7 +79,7 @@ fn ban(key: &Named, ban: &Ban) -> Step {
 }
 
 /// A row of one of the tables whose first five columns name a key.
-fn insert(sql: &'static str, Named { id, fingerprint }: &Named, hint: Option<&Hint>, values: Vec<Value>) -> Step {
+fn insert(sql: &'static str, KeyIdentity { id, fingerprint }: &KeyIdentity, hint: Option<&Hint>, values: Vec<Value>) -> Step {
     let mut step = step!(
         sql,
         id.to_string(),

@@ -7,13 +7,13 @@ use crate::{
     domain::{Fingerprint, KeyDigest, KeyId, KeyIdPrefix},
     store::{
         ChangeError, Refusal, StoreError, Target, columns,
-        rules::{AMBIGUOUS, Named, only},
+        rules::{MAX_AMBIGUOUS, KeyIdentity, only},
         selection::end_of,
     },
 };
 
 /// The one key that `target` names among bindings, bans and archived rows.
-pub(super) fn resolve(conn: &Connection, target: &Target) -> Result<Named, ChangeError> {
+pub(super) fn resolve(conn: &Connection, target: &Target) -> Result<KeyIdentity, ChangeError> {
     let named = match target {
         Target::Id(prefix) => by_id(conn, only_id(conn, prefix)?)?,
         Target::Key(key) => by_key(conn, key)?,
@@ -28,17 +28,17 @@ pub(super) fn id_of(conn: &Connection, key: &Fingerprint) -> Result<KeyId, Store
 
 fn only_id(conn: &Connection, prefix: &KeyIdPrefix) -> Result<KeyId, ChangeError> {
     let sql = "SELECT DISTINCT key_id FROM known_keys WHERE key_id >= ?1 AND key_id < ?2 ORDER BY key_id LIMIT ?3";
-    Ok(only(all(conn, sql, (prefix.as_str(), end_of(prefix), AMBIGUOUS), |row| columns::key_id(row))?)?)
+    Ok(only(all(conn, sql, (prefix.as_str(), end_of(prefix), MAX_AMBIGUOUS), |row| columns::key_id(row))?)?)
 }
 
 /// The key whose rows have this id.
-pub(super) fn by_id(conn: &Connection, id: KeyId) -> Result<Option<Named>, StoreError> {
+pub(super) fn by_id(conn: &Connection, id: KeyId) -> Result<Option<KeyIdentity>, StoreError> {
     let sql = "SELECT key_id, digest, pepper, realm, hint FROM known_keys WHERE key_id = ?1 ORDER BY source LIMIT 1";
-    first(conn, sql, [id.to_string()], |row| columns::named(row))
+    first(conn, sql, [id.to_string()], |row| columns::identity(row))
 }
 
 /// The key itself, whichever pepper its row is under.
-fn by_key(conn: &Connection, key: &Fingerprint) -> Result<Option<Named>, StoreError> {
+fn by_key(conn: &Connection, key: &Fingerprint) -> Result<Option<KeyIdentity>, StoreError> {
     for digest in key.digests().iter() {
         if let Some(named) = by_digest(conn, &digest)? {
             return Ok(Some(named));
@@ -48,7 +48,7 @@ fn by_key(conn: &Connection, key: &Fingerprint) -> Result<Option<Named>, StoreEr
 }
 
 /// The key with this digest, whichever id its row was given.
-pub(super) fn by_digest(conn: &Connection, key: &KeyDigest) -> Result<Option<Named>, StoreError> {
+pub(super) fn by_digest(conn: &Connection, key: &KeyDigest) -> Result<Option<KeyIdentity>, StoreError> {
     let sql = "SELECT key_id, digest, pepper, realm, hint FROM known_keys WHERE digest = ?1 ORDER BY source LIMIT 1";
-    first(conn, sql, [key.as_bytes()], |row| columns::named(row))
+    first(conn, sql, [key.as_bytes()], |row| columns::identity(row))
 }
