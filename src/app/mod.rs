@@ -35,7 +35,7 @@ use crate::{
     },
     replication::{ChangeNotifier, Follower},
     settings::LiveSettings,
-    store::{ReplicaState, Revision, Store, observed::Observed, rekey},
+    store::{ReplicaState, Revision, Store, measured::Measured, rekey},
     telemetry::{
         health::{Health, LastPoll},
         logs::{self, Log},
@@ -190,7 +190,7 @@ impl Core {
         stop_events: oneshot::Receiver<()>,
     ) -> Result<(Self, rekey::Batches, JoinHandle<()>), Fatal> {
         let metrics = Metrics::new()?;
-        let store: Arc<dyn Store> = Arc::new(Observed::new(store, metrics.store.clone()));
+        let store: Arc<dyn Store> = Arc::new(Measured::new(store, metrics.store.clone()));
         let started = Instant::now();
         let replica_state = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
@@ -236,7 +236,7 @@ impl Core {
             metrics: self.metrics.store.clone(),
         };
         let health = Arc::clone(&self.health);
-        tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
+        tasks.spawn(async move { Err(follower.run(move |now| health.update(now)).await.into()) });
         let archive = Archive {
             store: self.store.clone(),
             state: Arc::clone(&self.replica_state),
@@ -302,15 +302,15 @@ fn publish_events(
     config: &Config,
     stop: oneshot::Receiver<()>,
 ) -> Result<(Events, impl Future<Output = ()> + Send + use<>), Fatal> {
-    let folder = config.data_dir.join("audit");
+    let directory = config.data_dir.join("audit");
     let options = events::Options {
-        folder: folder.clone(),
+        directory: directory.clone(),
         spill_max: config.audit.spill_max,
         mask_addresses: config.audit.mask_addresses,
     };
     let (store, replica_state, sinks) = (store.clone(), Arc::clone(replica_state), vec![Box::new(JsonLog) as _]);
     Events::new(store, replica_state, metrics.audit.clone(), &options, sinks, stop)
-        .map_err(|cause| format!("{}: {cause}", folder.display()).into())
+        .map_err(|cause| format!("{}: {cause}", directory.display()).into())
 }
 
 fn health(replica_state: Arc<ReplicaState>, stale_grace: Duration) -> Health {

@@ -31,7 +31,7 @@ pub(super) fn take(source: &mut Source) -> Option<Option<Options>> {
     match Options::new(&url, ca.as_ref().map(|pem| pem.as_slice()), &prefix) {
         Ok(options) => Some(Some(options)),
         Err(fault) => {
-            let setting = if fault.is_of_the_ca() { "redis.ca_file" } else { "redis.url" };
+            let setting = if fault.concerns_ca() { "redis.ca_file" } else { "redis.url" };
             source.faults.push(format!("{setting}: {fault}"));
             None
         }
@@ -56,7 +56,7 @@ mod tests {
     fn what_is_of_no_use_is_a_fault_of_its_setting() {
         for (redis, fault) in [
             ("url = 'http://:s3cret@h'", "redis.url: redis://"),
-            ("url = 'redis://:s3cret@h'\nca_file = '/etc/hostname'", "redis.ca_file: is of no use without rediss://"),
+            ("url = 'redis://:s3cret@h'\nca_file = '/etc/hostname'", "redis.ca_file: is used only with rediss://"),
             ("ca_file = '/nonexistent'\nurl = 'rediss://h'", "FILE: redis.ca_file: /nonexistent: "),
             ("prefix = 'a b'\nurl = 'redis://h'", "FILE: redis.prefix: "),
             ("prefix = 'a'", "redis.url: is not given"),

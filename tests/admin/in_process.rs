@@ -92,7 +92,8 @@ impl Parts {
 
     /// To be stored by nobody: operators' changes are published as stored.
     fn events(&self) -> Events {
-        let options = events::Options { directory: self.folder.path().join("audit"), spill_max: 0, mask_addresses: false };
+        let options =
+            events::Options { directory: self.folder.path().join("audit"), spill_max: 0, mask_addresses: false };
         let (metrics, stop) = (Metrics::new().unwrap().audit, oneshot::channel().1);
         Events::new(self.store.clone(), self.replica_state.clone(), metrics, &options, Vec::new(), stop).unwrap().0
     }

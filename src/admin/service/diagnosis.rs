@@ -6,7 +6,7 @@ use super::{AsOf, Error, Operation, Principal, Service};
 use crate::{
     client_ip::Resolver,
     net::caller::Callers,
-    store::{Crowded, Denied},
+    store::{CrowdedNetwork, DenialCount},
 };
 
 /// As far back as the audit is read.
@@ -24,9 +24,9 @@ pub(crate) struct Diagnosis {
     /// cheap to find.
     pub(crate) learned: u64,
     /// The networks that own the most of them, the fullest first.
-    pub(crate) crowded: Vec<Crowded>,
+    pub(crate) crowded: Vec<CrowdedNetwork>,
     /// The denials of the last 24 hours by reason, the most frequent first.
-    pub(crate) denied: Vec<Denied>,
+    pub(crate) denied: Vec<DenialCount>,
 }
 
 impl Service {

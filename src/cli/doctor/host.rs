@@ -12,7 +12,7 @@ use crate::{
     app::pepper,
     config::{Config, SecretFile, Store},
     doctor::{Code, Entry, Group, Host, Place, Secret, Socket},
-    net::listen::{Access, Address, folder},
+    net::listen::{Access, Address, directory},
 };
 
 pub(super) fn look(config: &Config) -> Host {
@@ -56,7 +56,7 @@ fn own(code: Code, name: &'static str, path: &Path) -> Secret {
 }
 
 fn given(code: Code, name: &'static str, path: &Path) -> Secret {
-    Secret { code, is_given: true, file: place(name, path), folder: place(name, folder(path)) }
+    Secret { code, is_given: true, file: place(name, path), folder: place(name, directory(path)) }
 }
 
 fn socket(code: Code, name: &'static str, path: &Path, access: &Access) -> Socket {
@@ -64,7 +64,7 @@ fn socket(code: Code, name: &'static str, path: &Path, access: &Access) -> Socke
     Socket {
         code,
         socket: place(name, path),
-        folder: place(name, folder(path)),
+        folder: place(name, directory(path)),
         mode: access.mode,
         group: access.group.as_ref().map(|name| Group { name: name.clone(), gid: gid(name) }),
     }
