@@ -35,7 +35,7 @@ use crate::{
     },
     replication::{ChangeNotifier, Follower},
     settings::LiveSettings,
-    store::{ReplicaState, Revision, Store, observed::Observed, rekey},
+    store::{ReplicaState, Revision, Store, measured::Measured, rekey},
     telemetry::{
         health::{Health, LastPoll},
         logs::{self, Log},
@@ -191,7 +191,7 @@ impl Core {
         stop_events: oneshot::Receiver<()>,
     ) -> Result<(Self, rekey::Batches, JoinHandle<()>), Fatal> {
         let metrics = Metrics::new()?;
-        let store: Arc<dyn Store> = Arc::new(Observed::new(store, metrics.store.clone()));
+        let store: Arc<dyn Store> = Arc::new(Measured::new(store, metrics.store.clone()));
         let started = Instant::now();
         let replica_state = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
@@ -238,7 +238,7 @@ impl Core {
             metrics: self.metrics.store.clone(),
         };
         let health = Arc::clone(&self.health);
-        tasks.spawn(async move { Err(follower.run(move |now| health.judge(now)).await.into()) });
+        tasks.spawn(async move { Err(follower.run(move |now| health.update(now)).await.into()) });
         let archive = Archive {
             store: self.store.clone(),
             state: Arc::clone(&self.replica_state),
@@ -306,7 +306,7 @@ fn publish_events(
 ) -> Result<(Events, impl Future<Output = ()> + Send + use<>), Fatal> {
     let directory = config.data_dir.join("audit");
     let options = events::Options {
-        folder: directory.clone(),
+        directory: directory.clone(),
         spill_max: config.audit.spill_max,
         mask_addresses: config.audit.mask_addresses,
     };

@@ -1,4 +1,4 @@
-//! A claim, and what is learned by it.
+//! Claims a key, and caches the result.
 
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use crate::{
 };
 
 impl Cached {
-    /// Claims, and keeps what the store answered. `written` is called if the claim was written, whether or not its
-    /// caller still waits; else it is dropped.
+    /// Claims, and caches the answer of the store. `written` is called if the claim was written, even if the caller no
+    /// longer waits; otherwise it is dropped.
     ///
-    /// Claims of one key take turns. What was learned meanwhile is the answer if it `settles` the matter: then the claim
-    /// is held, by the same facts that a request which came a little later would be judged by.
+    /// Claims of one key take turns. If the cache has meanwhile got facts that the request `settles` by, the answer is
+    /// [`Claimed::Held`] with these facts and the store is not asked: a request that came a little later would be
+    /// judged by the same facts.
     pub async fn claim(
         self: &Arc<Self>,
         claim: Claim,
@@ -26,11 +27,12 @@ impl Cached {
         }
         let this = Arc::clone(self);
         let task = run_detached(async move {
-            // Not the caller's to give up: the next one would only wait in the store for what this one does there.
+            // Held by the task, not by the caller: if a caller that leaves released its turn, the next caller would
+            // only wait in the store for this claim.
             let _turn = turn;
             let (key, generation) = (claim.key.digests(), locked(&this.window).generation);
             let claimed = this.in_time(this.store.claim(claim)).await;
-            let claimed = claimed.inspect_err(|cause| this.recent_failures.hear(cause))?;
+            let claimed = claimed.inspect_err(|cause| this.recent_failures.record(cause))?;
             match &claimed {
                 Claimed::Won { record, .. } => {
                     (this.first_use)(record);
@@ -40,7 +42,7 @@ impl Cached {
                 Claimed::Held(_) => {}
             }
             let entry = Arc::new(Entry::from_store(claimed.reading().clone()));
-            this.keep(key, &Loaded { entry, generation });
+            this.insert(key, &Loaded { entry, generation });
             Ok(claimed)
         });
         task.await

@@ -17,14 +17,14 @@ use crate::{
 /// Where a fact was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Source {
-    /// In the store, by this process: the fact includes every claim up to the moment when the store was asked.
+    /// Read in the store by this process: the fact includes every claim up to the moment when the store was asked.
     Store,
-    /// In Redis: another process read it in the store, at most as long ago as Redis keeps it. It may lack claims since
-    /// then, most of which take no revision.
+    /// Read in Redis. Another process read it in the store, at most one TTL ago. It may lack later claims, most of
+    /// which take no revision.
     SharedCache,
 }
 
-/// A fact, and when its key was used since the last batch.
+/// A fact, and when its key was last used since the last batch.
 #[derive(Debug)]
 pub struct Entry {
     reading: Reading,
@@ -32,14 +32,14 @@ pub struct Entry {
     /// Milliseconds, or [`NEVER`].
     used: AtomicI64,
     refused: AtomicI64,
-    /// Whether it waits in [`Uses`].
-    waits: AtomicBool,
+    /// Whether it is listed in [`Uses`].
+    listed: AtomicBool,
 }
 
 const NEVER: i64 = i64::MIN;
 
-/// A mark is worth a write only if it is so much later than the one before, in milliseconds.
-const STEP: i64 = 1000;
+/// Milliseconds by which a mark must be later than the previous one to be worth a write.
+const MIN_STEP: i64 = 1000;
 
 impl Entry {
     pub(super) fn from_store(reading: Reading) -> Self {
@@ -52,7 +52,7 @@ impl Entry {
 
     fn new(reading: Reading, source: Source) -> Self {
         let (used, refused) = (AtomicI64::new(NEVER), AtomicI64::new(NEVER));
-        Self { reading, source, used, refused, waits: AtomicBool::new(false) }
+        Self { reading, source, used, refused, listed: AtomicBool::new(false) }
     }
 }
 
@@ -64,27 +64,27 @@ impl Deref for Entry {
     }
 }
 
-/// The keys that were used since the last batch: so many lists that two requests rarely meet at one, and a key enters
-/// its list once a batch, not once a request.
+/// The keys that were used since the last batch. Sharded into 16 lists, so that two requests rarely contend for one
+/// lock; a key enters its list once a batch, not once a request.
 #[derive(Debug, Default)]
 pub(super) struct Uses([Mutex<Vec<Arc<Entry>>>; 16]);
 
 impl Uses {
-    /// The key of `entry` was used, or refused, at `time`.
+    /// The key of `entry` was used (`allowed`) or denied at `time`.
     pub(super) fn mark(&self, entry: &Arc<Entry>, allowed: bool, time: Timestamp) {
         let mark = if allowed { &entry.used } else { &entry.refused };
         let time = time.as_millis();
-        if time.saturating_sub(mark.load(Ordering::Relaxed)) < STEP {
+        if time.saturating_sub(mark.load(Ordering::Relaxed)) < MIN_STEP {
             return;
         }
         mark.store(time, Ordering::Relaxed);
-        if !entry.waits.swap(true, Ordering::AcqRel) {
+        if !entry.listed.swap(true, Ordering::AcqRel) {
             let list = usize::from(entry.digest.as_bytes()[0]) % self.0.len();
             locked(&self.0[list]).push(Arc::clone(entry));
         }
     }
 
-    /// Everything since the last call. What is marked from now on comes with the next.
+    /// Everything since the last call. Later marks belong to the next call.
     pub(super) fn take(&self) -> Vec<Use> {
         let lists = self.0.iter().map(|list| std::mem::take(&mut *locked(list)));
         lists.flatten().filter_map(|entry| entry.take()).collect()
@@ -92,10 +92,10 @@ impl Uses {
 }
 
 impl Entry {
-    /// `None` without a binding: there is nothing to write it to.
+    /// `None` without a binding: there is no row to write to.
     fn take(&self) -> Option<Use> {
-        // Before the marks are read: whoever marks after this enters the next batch.
-        self.waits.store(false, Ordering::Release);
+        // Before the marks are read, so that a mark made after this enters the next batch.
+        self.listed.store(false, Ordering::Release);
         let at = |mark: &AtomicI64| match mark.load(Ordering::Acquire) {
             NEVER => None,
             millis => Some(Timestamp::from_millis(millis)),

@@ -1,4 +1,4 @@
-//! A miss: the key is read from the store, or from the shared cache before it.
+//! Loads a key that is not cached, from the shared cache or from the store.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use crate::{
     store::{Reading, StoreError},
 };
 
-/// How often a key is read again because it was changed meanwhile. The answers of a store whose revision was set back stay
-/// older than its changes.
-const ROUNDS: usize = 8;
+/// How often a key is read before the load fails: each read may be overtaken by a change of the key. A store whose
+/// revision was set back always answers with an older revision than the known changes.
+const MAX_READS: usize = 8;
 
 impl Cached {
-    /// Reads `key` from the store, or from Redis where the fact that is found there `settles` the matter. A fact from
-    /// Redis includes every operator's change, but hardly a claim takes a revision: that a key is nobody's, or nobody else's, is
-    /// for the store to say. Concurrent readers of one key share one read. The look into Redis is a cache request only if
-    /// `is_counted`.
+    /// Reads `key` from Redis, if the fact found there `settles` the decision, otherwise from the store. A fact from
+    /// Redis includes every change by an operator, but not every claim, because most claims take no revision: only the
+    /// store can say that a key has no owner, or no other owner. Concurrent readers of one key share one read. The
+    /// look-up in Redis is counted as a cache request only if `is_counted`.
     pub async fn load(
         self: &Arc<Self>,
         key: KeyDigests,
@@ -26,9 +26,9 @@ impl Cached {
         is_counted: bool,
     ) -> Result<Arc<Entry>, StoreError> {
         let mut source = if self.shared.is_some() { Source::SharedCache } else { Source::Store };
-        for _ in 0..ROUNDS {
-            let Loaded { entry, generation } = self.common_load(key, source, &settles, is_counted).await?;
-            // The common read may have begun before a change that this caller must see.
+        for _ in 0..MAX_READS {
+            let Loaded { entry, generation } = self.shared_load(key, source, &settles, is_counted).await?;
+            // The shared read may have begun before a change that this caller must see.
             if !locked(&self.window).covers(&key, generation, entry.as_of) {
                 continue;
             }
@@ -37,12 +37,12 @@ impl Cached {
             }
             source = Source::Store;
         }
-        let cause = StoreError::Unavailable("what it says is older than the changes that were heard of".to_owned());
-        self.recent_failures.hear(&cause);
+        let cause = StoreError::Unavailable("its answer is older than the known changes".to_owned());
+        self.recent_failures.record(&cause);
         Err(cause)
     }
 
-    fn common_load(
+    fn shared_load(
         self: &Arc<Self>,
         key: KeyDigests,
         source: Source,
@@ -50,12 +50,13 @@ impl Cached {
         is_counted: bool,
     ) -> Loading {
         let mut loading = locked(&self.loading);
-        // Two readers that share the first digest share them all: a process lists the same peppers all its life.
+        // The first digest identifies the key: a process lists the same peppers for all its life, so equal first
+        // digests mean that all digests are equal.
         if let Some(load) = loading.get(&(key.first(), source)) {
             return load.clone();
         }
         let generation = locked(&self.window).generation;
-        // A read that ended since this caller missed has left its entry before it left the list.
+        // A read that ended after this caller missed the cache has inserted its entry before it left the list.
         if let Some(entry) = self.peek(key.iter()).filter(|entry| settles(&entry.facts)) {
             return ready(Ok(Loaded { entry, generation })).boxed().shared();
         }
@@ -65,9 +66,9 @@ impl Cached {
             let read = this.read(&key, generation, source, is_counted).await;
             let loaded = read.map(|read| Loaded { entry: Arc::new(read), generation });
             if let Ok(loaded) = &loaded {
-                this.keep(key, loaded);
+                this.insert(key, loaded);
             }
-            loaded.inspect_err(|cause| this.recent_failures.hear(cause))
+            loaded.inspect_err(|cause| this.recent_failures.record(cause))
         });
         let load = load.boxed().shared();
         loading.insert((key.first(), source), load.clone());
@@ -88,7 +89,7 @@ impl Cached {
         let life = locked(&self.window).life;
         let counts = |found: &Reading| {
             let window = locked(&self.window);
-            // What is ahead of this process it will know to be right with its next poll, if it is of this life at all.
+            // A value of a later revision cannot be checked before the next poll.
             found.as_of <= window.applied && life == window.life && window.covers(key, generation, found.as_of)
         };
         shared.or_store(key, life, counts, store, is_counted).await

@@ -1,14 +1,15 @@
-//! The in-process cache of committed facts, and the one rule that every cache of ours keeps.
+//! The in-process cache of committed facts, and the rule that every cache of Sentinel follows.
 //!
-//! **The rule.** A fact carries the revision of the statement that read it (`as_of`). It may be kept or used only if
-//! `as_of` is inside the window of known changes and no later change of its key is in that window. So a reader
-//! that read before a ban and fills the cache after it, slow or not, is the same case as any other miss.
+//! **The rule.** A fact carries the revision of the statement that read it (`as_of`). It may be cached or used only if
+//! `as_of` is inside the window of known changes and the window holds no later change of its key. So a reader that
+//! reads before a ban and fills the cache after it needs no special case: its fact is a miss.
 //!
-//! A key that has a row is kept under the digest of that row, which is the one that its changes are logged under; a
-//! re-keyed row is logged under the digest that it leaves. So at most one entry of a key is sound at any time, and a
-//! reader asks for all of its digests in turn.
+//! A key that has a row is cached under the digest of that row, under which its changes are logged. A re-keyed row is
+//! logged under its old digest. So at most one entry of a key is valid at any time, and a reader looks up all digests
+//! of the key in turn.
 //!
-//! Caches hold what is committed and never arbitrate: an absent key is not cached, and every claim goes to the store.
+//! Caches hold committed facts and never arbitrate: the absence of a key is not cached, and every claim goes to the
+//! store.
 
 mod claim;
 mod entry;
@@ -51,14 +52,14 @@ use recent_failures::RecentFailures;
 use turns::Turns;
 use window::Window;
 
-/// A store's facts with a cache in front.
+/// A cache in front of a store's facts.
 pub struct Cached {
     store: Arc<dyn Decisions>,
     metrics: StoreMetrics,
-    /// Called with the record of every claim that was won, whether or not its caller still waits.
+    /// Called with the record of every won claim, even if the caller no longer waits.
     first_use: Box<dyn Fn(&Record) + Send + Sync>,
     entries: Cache<KeyDigest, Arc<Entry>, UnitWeighter, BuildHasherDefault<DigestHasher>>,
-    /// Locked to fill, to invalidate and to check a cold read; a warm read only asks `entries`.
+    /// Locked to insert, to invalidate and to check a cold read; a warm read uses `entries` alone.
     window: Mutex<Window>,
     loading: Mutex<Reads>,
     claiming: Arc<Turns>,
@@ -68,7 +69,7 @@ pub struct Cached {
     recent_failures: RecentFailures,
 }
 
-/// By the first digest, and by where the answer may come from.
+/// By the first digest and the source of the answer.
 type Reads = HashMap<(KeyDigest, Source), Loading>;
 
 type Loading = future::Shared<BoxFuture<'static, Result<Loaded, StoreError>>>;
@@ -80,7 +81,7 @@ struct Loaded {
     generation: u64,
 }
 
-/// Keeps a read listed until it ends, however it does.
+/// Removes a read from the list when it ends, also by a panic.
 struct Listed<'a> {
     reads: &'a Mutex<Reads>,
     read: (KeyDigest, Source),
@@ -92,12 +93,12 @@ impl Drop for Listed<'_> {
     }
 }
 
-/// Reads and claims are tasks of their own, because what they learn is worth keeping when their caller is gone. No task
-/// lives longer than this, unless a request may wait longer: a hung store must not collect them without bound.
+/// The timeout of a read or a claim, unless requests may wait longer. Both are tasks of their own, because their result
+/// is worth caching even if the caller has left; the timeout keeps a hung store from piling up tasks without bound.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Cached {
-    /// A cache of at most `capacity` keys before `store`; `first_use` is called for every claim that was won. It must not
+    /// A cache of at most `capacity` keys in front of `store`; `first_use` is called for every won claim and must not
     /// block.
     pub fn new(
         store: Arc<dyn Decisions>,
@@ -106,7 +107,7 @@ impl Cached {
         first_use: impl Fn(&Record) + Send + Sync + 'static,
     ) -> Self {
         let entries = Cache::with(
-            // Room for the first keys only: an idle process stays small, the tables grow with use.
+            // Reserves space for the first keys only, so that an idle process stays small.
             1024.min(capacity),
             capacity as u64,
             UnitWeighter,
@@ -128,18 +129,18 @@ impl Cached {
         }
     }
 
-    /// The same for requests that wait so long.
+    /// Sets the timeout of reads and claims for requests that wait up to `longest`.
     pub fn with_patience(self, longest: Duration) -> Self {
         Self { patience: longest.max(PATIENCE), ..self }
     }
 
-    /// The same, which on a miss asks `shared` before the store.
+    /// Reads `shared` before the store on a miss.
     pub fn with_shared(self, shared: Shared) -> Self {
         Self { shared: Some(shared), ..self }
     }
 
-    /// The cached fact of a key, by the first of its digests that has one; counts a cache request. Synchronous, without
-    /// I/O or a global lock.
+    /// Returns the cached fact of a key, by the first of its digests that has one, and counts a cache request.
+    /// Synchronous, without I/O or a global lock.
     pub fn get(&self, digests: impl IntoIterator<Item = KeyDigest>) -> Option<Arc<Entry>> {
         let found = self.peek(digests);
         let counter = if found.is_some() { &self.metrics.cache_hit } else { &self.metrics.cache_miss };
@@ -147,22 +148,22 @@ impl Cached {
         found
     }
 
-    /// As [`Cached::get`], but not counted as a request: for an operator's question, and for a second look.
+    /// As [`Cached::get`], but not counted: for `explain`, and for a second look-up of one request.
     pub fn peek(&self, digests: impl IntoIterator<Item = KeyDigest>) -> Option<Arc<Entry>> {
         digests.into_iter().find_map(|digest| self.entries.get(&digest))
     }
 
-    /// The key of `entry` was used, or refused, at `time`. Synchronous, without I/O or a global lock.
+    /// Marks the key of `entry` as used (`allowed`) or denied at `time`. Synchronous, without I/O or a global lock.
     pub fn mark(&self, entry: &Arc<Entry>, allowed: bool, time: Timestamp) {
         self.uses.mark(entry, allowed, time);
     }
 
-    /// What was marked since the last call.
+    /// Returns what was marked since the last call.
     pub fn take_uses(&self) -> Vec<Use> {
         self.uses.take()
     }
 
-    /// Takes in a poll's changes: from here on no fact older than them is used.
+    /// Applies the changes of a poll: after it, no fact older than they are is used.
     pub fn absorb(&self, changes: &Changes) {
         let mut window = locked(&self.window);
         if !window.absorb(changes) {
@@ -174,8 +175,8 @@ impl Cached {
         }
     }
 
-    /// Fills under the window's lock, so that no change can be absorbed between the check and the insert.
-    fn keep(&self, key: KeyDigests, loaded: &Loaded) {
+    /// Inserts under the lock of the window, so that no change can be applied between the check and the insert.
+    fn insert(&self, key: KeyDigests, loaded: &Loaded) {
         let window = locked(&self.window);
         let Loaded { entry, generation } = loaded;
         if !entry.facts.is_empty() && window.covers(&key, *generation, entry.as_of) {
@@ -186,13 +187,13 @@ impl Cached {
         }
     }
 
-    /// What the store answers, or that it is too late.
+    /// Returns the answer of the store, or [`StoreError::Late`].
     async fn in_time<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         timeout(self.patience, answer).await.unwrap_or(Err(StoreError::Late))
     }
 }
 
-/// Starts `work` as a task, which goes on when its caller is gone, and waits for it.
+/// Runs `work` as a task, which continues if its caller leaves, and waits for it.
 fn run_detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> impl Future<Output = Result<T, StoreError>> {
@@ -200,7 +201,7 @@ fn run_detached<T: Send + 'static>(
     task.map(|ended| ended.unwrap_or_else(|panicked| Err(StoreError::Unavailable(panicked.to_string()))))
 }
 
-/// A digest is an HMAC: its first eight bytes are as good a hash as any, and no attacker can choose them.
+/// A digest is an HMAC: its first eight bytes serve as a hash, and an attacker cannot choose them.
 #[derive(Default)]
 struct DigestHasher(u64);
 
@@ -215,6 +216,6 @@ impl Hasher for DigestHasher {
         }
     }
 
-    /// The length prefix of a hashed slice says nothing about it.
+    /// The length prefix of a hashed slice is the same for all digests.
     fn write_usize(&mut self, _length: usize) {}
 }

@@ -1,4 +1,4 @@
-//! What the log says of a store that fails decisions: a line for each cause, not one for each request.
+//! Logs why decisions fail because of the store: one line for each cause, not for each request.
 
 use std::{
     sync::Mutex,
@@ -10,48 +10,48 @@ use tracing::warn;
 use super::lock::locked;
 use crate::store::StoreError;
 
-/// What has been said lately.
+/// The causes logged recently.
 #[derive(Debug, Default)]
-pub(super) struct RecentFailures(Mutex<Said>);
+pub(super) struct RecentFailures(Mutex<Logged>);
 
 #[derive(Debug, Default)]
-struct Said {
+struct Logged {
     since: Option<Instant>,
     causes: Vec<String>,
 }
 
-/// How soon the same is said again.
-const AGAIN: Duration = Duration::from_secs(60);
+/// How long a cause is not logged again.
+const REPEAT_AFTER: Duration = Duration::from_secs(60);
 
-/// So many causes in that time: a row that cannot be read may be named in the text.
-const CAUSES: usize = 8;
+/// The most causes logged in that time: the text may name a row that cannot be read, and there may be many such rows.
+const MAX_CAUSES: usize = 8;
 
 impl RecentFailures {
-    /// A decision could not be made for this cause.
-    pub(super) fn hear(&self, cause: &StoreError) {
-        if self.is_news(cause, Instant::now()) {
-            warn!(%cause, "decisions fail for want of the store");
+    /// A decision could not be made because of this error.
+    pub(super) fn record(&self, cause: &StoreError) {
+        if self.is_new(cause, Instant::now()) {
+            warn!(%cause, "the store fails decisions");
         }
     }
 
-    fn is_news(&self, cause: &StoreError, now: Instant) -> bool {
+    fn is_new(&self, cause: &StoreError, now: Instant) -> bool {
         let cause = match cause {
-            // Whoever is behind tries again, and nothing has failed.
+            // The caller retries with the active pepper; nothing has failed.
             StoreError::Behind(_) => return false,
-            // The network has many words for one outage; a server that answers has a code for each.
+            // One outage has many network errors, which count as one cause; a server that answers has a code for each.
             StoreError::Unavailable(cause) => cause.rsplit_once('(').map_or("", |(_, code)| code),
             StoreError::Late => "late",
             StoreError::Corrupt(cause) => cause,
         };
-        let mut said = locked(&self.0);
-        if said.since.is_none_or(|since| now.saturating_duration_since(since) > AGAIN) {
-            *said = Said { since: Some(now), causes: Vec::new() };
+        let mut logged = locked(&self.0);
+        if logged.since.is_none_or(|since| now.saturating_duration_since(since) > REPEAT_AFTER) {
+            *logged = Logged { since: Some(now), causes: Vec::new() };
         }
-        let is_news = said.causes.len() < CAUSES && !said.causes.iter().any(|it| it == cause);
-        if is_news {
-            said.causes.push(cause.to_owned());
+        let is_new = logged.causes.len() < MAX_CAUSES && !logged.causes.iter().any(|it| it == cause);
+        if is_new {
+            logged.causes.push(cause.to_owned());
         }
-        is_news
+        is_new
     }
 }
 
@@ -64,15 +64,18 @@ mod tests {
         let (recent_failures, now) = (RecentFailures::default(), Instant::now());
         let away = |text: &str| StoreError::Unavailable(text.to_owned());
         let corrupt = |text: &str| StoreError::Corrupt(text.to_owned());
-        assert!(recent_failures.is_news(&away("no answer in time"), now));
-        assert!(!recent_failures.is_news(&away("connection refused"), now));
-        assert!(recent_failures.is_news(&away("cannot write now (25006)"), now));
-        assert!(recent_failures.is_news(&corrupt("bindings.state"), now));
-        assert!(!recent_failures.is_news(&corrupt("bindings.state"), now));
-        assert!(recent_failures.is_news(&away("connection refused"), now + 2 * AGAIN), "it still lasts");
+        assert!(recent_failures.is_new(&away("no answer in time"), now));
+        assert!(!recent_failures.is_new(&away("connection refused"), now));
+        assert!(recent_failures.is_new(&away("cannot write now (25006)"), now));
+        assert!(recent_failures.is_new(&corrupt("bindings.state"), now));
+        assert!(!recent_failures.is_new(&corrupt("bindings.state"), now));
+        assert!(recent_failures.is_new(&away("connection refused"), now + 2 * REPEAT_AFTER), "it still lasts");
         for row in 0..100 {
-            recent_failures.is_news(&corrupt(&format!("row {row}")), now + 2 * AGAIN);
+            recent_failures.is_new(&corrupt(&format!("row {row}")), now + 2 * REPEAT_AFTER);
         }
-        assert!(!recent_failures.is_news(&corrupt("bindings.state"), now + 2 * AGAIN), "there is an end to it");
+        assert!(
+            !recent_failures.is_new(&corrupt("bindings.state"), now + 2 * REPEAT_AFTER),
+            "the number of lines is bounded"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Who of this process claims a key next.
+//! One claim per key at a time.
 
 use std::{
     collections::HashMap,
@@ -10,26 +10,26 @@ use tokio::sync::{Mutex as Line, OwnedMutexGuard};
 use super::lock::locked;
 use crate::domain::KeyDigest;
 
-/// The claims of one key take turns, in the order in which they came: a crowd with one key would else hold every
-/// connection to the store, only to wait there for each other, and nobody else could decide.
+/// Claims of one key run one after the other, in the order in which they came. Otherwise many requests with one key
+/// would take all connections to the store, only to wait there for each other, and no other key could be decided.
 #[derive(Debug, Default)]
 pub(super) struct Turns(Mutex<HashMap<KeyDigest, Queue>>);
 
 #[derive(Debug, Default)]
 struct Queue {
     line: Arc<Line<()>>,
-    /// Who is at turn and who waits.
+    /// The holder and all that wait.
     length: usize,
 }
 
-/// The turn, until it is dropped.
+/// The turn, which ends when this is dropped.
 pub(super) struct Turn {
     _place: Place,
     _at_turn: OwnedMutexGuard<()>,
 }
 
 impl Turns {
-    /// Waits for the turn. Whoever gives up waiting leaves the queue.
+    /// Waits for the turn. A caller that is dropped while it waits leaves the queue.
     pub(super) async fn wait(self: &Arc<Self>, key: KeyDigest) -> Turn {
         let (line, place) = self.queue_up(key);
         Turn { _at_turn: line.lock_owned().await, _place: place }
@@ -43,7 +43,7 @@ impl Turns {
     }
 }
 
-/// A place in a queue, which goes with its last one.
+/// A place in a queue. The queue is removed with its last place.
 struct Place {
     turns: Arc<Turns>,
     key: KeyDigest,
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_gives_up_leaves_nothing_behind() {
+    async fn a_caller_that_gives_up_leaves_nothing_behind() {
         let turns = Arc::new(Turns::default());
         let first = turns.wait(A).await;
         let mut second = Box::pin(turns.wait(A));

@@ -1,4 +1,4 @@
-//! The one rule that every cache of ours keeps: which facts still count.
+//! The rule that every cache follows: which facts are still valid.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,14 +7,15 @@ use crate::{
     store::{Changes, Revision, StoreLife},
 };
 
-/// The keys of the latest changes, and from which revision on they are complete.
+/// The keys of the latest changes, and the revision after which they are complete.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    /// Counts the restarts: revisions of two generations are not comparable, since a restored store takes old ones anew.
+    /// Counts the resets. Revisions of two generations are not comparable, because a restored store assigns the same
+    /// revisions again.
     pub(super) generation: u64,
     /// `None` before the first poll.
     pub(super) life: Option<StoreLife>,
-    /// The last poll's.
+    /// The revision of the last poll.
     pub(super) applied: Revision,
     floor: Revision,
     last_change: HashMap<KeyDigest, Revision>,
@@ -22,31 +23,30 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Bounds the memory; an older fact is then a miss, never a risk. How long ago the oldest change was needs no bound
-    /// of its own: a longer window makes no fact count that a shorter one would not.
+    /// Bounds the memory; a fact that is older than the window is a miss, never a risk. The age of the oldest change
+    /// needs no bound: a longer window makes no fact valid that a shorter one would not.
     const MAX: usize = 100_000;
 
-    /// Whether a fact that was read at `as_of` in this `generation` includes every change of its key.
-    ///
-    /// A change under any of its digests is one of the key.
+    /// Whether a fact that was read at `as_of` in this `generation` includes every change of its key. A change under
+    /// any digest of the key is a change of the key.
     pub(super) fn covers(&self, key: &KeyDigests, generation: u64, as_of: Revision) -> bool {
         let unchanged = |digest: KeyDigest| self.last_change.get(&digest).is_none_or(|changed| *changed <= as_of);
         generation == self.generation && as_of >= self.floor && key.iter().all(unchanged)
     }
 
-    /// Takes in a poll. `false` says that it does not go on from the last one, so that nothing kept until now counts: the
-    /// window begins anew where the log does.
+    /// Applies a poll. Returns `false` if it does not continue the last one: then nothing cached is valid, and the
+    /// window starts again where the log does.
     pub(super) fn absorb(&mut self, changes: &Changes) -> bool {
-        let goes_on = self.life.is_none_or(|life| life == changes.life)
+        let continues = self.life.is_none_or(|life| life == changes.life)
             && (changes.complete_from..=changes.revision).contains(&self.applied);
-        if !goes_on {
+        if !continues {
             *self = Self { generation: self.generation + 1, floor: changes.complete_from, ..Self::default() };
         }
         for (revision, key) in &changes.changed {
             self.record(*revision, *key);
         }
         (self.life, self.applied) = (Some(changes.life), changes.revision);
-        goes_on
+        continues
     }
 
     fn record(&mut self, revision: Revision, key: KeyDigest) {

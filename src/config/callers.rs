@@ -83,8 +83,8 @@ mod tests {
     #[test]
     fn an_invalid_token_is_rejected() {
         for (content, expected) in [
-            ("short", "a caller's token has at least 32 bytes, this one has 5"),
-            ("", "a caller's token has at least 32 bytes, this one has 0"),
+            ("short", "a caller token needs at least 32 bytes, this one has 5"),
+            ("", "a caller token needs at least 32 bytes, this one has 0"),
             ("a-token-of-two words-and-many-more-characters", "visible ASCII"),
             ("a-token-of-caf\u{e9}-and-many-more-characters", "visible ASCII"),
         ] {

@@ -31,7 +31,7 @@ pub(super) fn take(source: &mut Source) -> Option<Option<Options>> {
     match Options::new(&url, ca.as_ref().map(|pem| pem.as_slice()), &prefix) {
         Ok(options) => Some(Some(options)),
         Err(fault) => {
-            let setting = if fault.is_of_the_ca() { "redis.ca_file" } else { "redis.url" };
+            let setting = if fault.concerns_ca() { "redis.ca_file" } else { "redis.url" };
             source.faults.push(format!("{setting}: {fault}"));
             None
         }
@@ -56,7 +56,7 @@ mod tests {
     fn a_setting_without_effect_is_a_fault() {
         for (redis, fault) in [
             ("url = 'http://:s3cret@h'", "redis.url: redis://"),
-            ("url = 'redis://:s3cret@h'\nca_file = '/etc/hostname'", "redis.ca_file: is of no use without rediss://"),
+            ("url = 'redis://:s3cret@h'\nca_file = '/etc/hostname'", "redis.ca_file: is used only with rediss://"),
             ("ca_file = '/nonexistent'\nurl = 'rediss://h'", "FILE: redis.ca_file: /nonexistent: "),
             ("prefix = 'a b'\nurl = 'redis://h'", "FILE: redis.prefix: "),
             ("prefix = 'a'", "redis.ca_file and redis.prefix need redis.url"),

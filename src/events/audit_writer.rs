@@ -1,4 +1,4 @@
-//! Brings batches to the store, by way of the disk when the store does not take them.
+//! Writes batches to the store, or to the disk while the store does not accept them.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::{
     queue::Lost,
-    run::{Before, Run},
+    run::{PreviousRun, Run},
     spill::Spill,
 };
 use crate::{
@@ -27,14 +27,14 @@ use crate::{
     telemetry::metrics::AuditMetrics,
 };
 
-/// Records in one transaction: first uses wait behind it.
+/// Records in one transaction. First uses wait for that transaction.
 const BATCH: usize = 1_000;
 
-/// How long the store may take for what a flush hands to it. The rest of the second is the disk's: after that the next
-/// flush is due, and what a kill takes with it is less than two seconds old.
+/// How long the store may take for the records of one flush. The rest of the second is for the disk: then the next
+/// flush is due, and a kill loses less than two seconds of denials.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// One for each run. Its flushes must not overlap.
+/// One per run. Its flushes must not overlap.
 pub(super) struct AuditWriter {
     store: Arc<dyn Upkeep>,
     metrics: AuditMetrics,
@@ -47,8 +47,8 @@ pub(super) struct AuditWriter {
 struct Disk {
     spill: Spill,
     run: Run,
-    /// Whether the store took what it was given last.
-    taken: bool,
+    /// Whether the store accepted the last batch.
+    accepted: bool,
 }
 
 impl AuditWriter {
@@ -58,46 +58,47 @@ impl AuditWriter {
         store: Arc<dyn Upkeep>,
         metrics: AuditMetrics,
         lost: Lost,
-    ) -> io::Result<(Self, Before)> {
+    ) -> io::Result<(Self, PreviousRun)> {
         let spill = Spill::open(directory, spill_max)?;
-        let (run, before) = Run::begin(directory)?;
+        let (run, previous) = Run::begin(directory)?;
         metrics.spilled.set(spill.bytes() as f64);
-        let disk = Arc::new(Mutex::new(Disk { spill, run, taken: true }));
+        let disk = Arc::new(Mutex::new(Disk { spill, run, accepted: true }));
         let (spool, batches) = (SpoolId(rand::random()), AtomicU64::new(0));
-        Ok((Self { store, metrics, lost, spool, batches, disk }, before))
+        Ok((Self { store, metrics, lost, spool, batches, disk }, previous))
     }
 
-    /// Makes `records` durable, or counts them as lost, and then delivers what waits on the disk for as long as `patience`
-    /// lasts. Every denial before `at` is in them, or in those of an earlier flush. Until the last run's gap, if they
-    /// have it, is in the audit, this run has not flushed anything. False if any of them was lost.
+    /// Makes `records` durable, or counts them as lost, and then delivers what waits on the disk until `patience` has
+    /// passed. `records`, together with those of earlier flushes, must contain every denial before `at`. If `has_gap`,
+    /// the records contain the gap of the previous run, and until it is stored this run counts as not having flushed
+    /// anything. Returns `false` if any record was lost.
     pub(super) async fn flush(&self, records: Vec<Record>, at: Timestamp, has_gap: bool, patience: Duration) -> bool {
         let (started, is_sync) = (Instant::now(), !records.is_empty());
         let mut left = self.numbered(records);
-        // What waits goes first: a spool's batches must come in their order.
+        // Spilled batches go first: the batches of a spool must arrive in order.
         if lock(&self.disk).spill.is_empty() {
             left = self.offer(left, started + PATIENCE).await;
         }
         let lost = self.spill(left).await;
         self.lost.add(lost);
-        let is_whole = lost == 0;
-        if is_whole || !has_gap {
+        let is_complete = lost == 0;
+        if is_complete || !has_gap {
             self.on_disk(move |disk| {
                 if let Err(cause) = disk.run.flushed(at, is_sync) {
-                    warn!(%cause, "the time of the audit's last flush was not written");
+                    warn!(%cause, "cannot write the time of the audit's last flush");
                 }
             })
             .await;
         }
         self.deliver(started + patience.max(PATIENCE)).await;
         self.metrics.spilled.set(lock(&self.disk).spill.bytes() as f64);
-        is_whole
+        is_complete
     }
 
-    /// After the last flush.
+    /// Records a clean end. Called after the last flush.
     pub(super) async fn stop(&self, at: Option<Timestamp>) {
         self.on_disk(move |disk| {
             if let Err(cause) = disk.run.stopped(at) {
-                warn!(%cause, "the audit's clean end was not written; the next start will record a gap");
+                warn!(%cause, "cannot write the audit's clean end; the next start will record a gap");
             }
         })
         .await;
@@ -113,8 +114,8 @@ impl AuditWriter {
         batches
     }
 
-    /// Returns what the store has not acknowledged by `deadline`. It may have taken it all the same: that is what the
-    /// numbers are for.
+    /// Returns the batches that the store has not acknowledged by `deadline`. It may have stored them; their numbers
+    /// keep a second delivery from storing them twice.
     async fn offer(&self, batches: Vec<(BatchId, Vec<Record>)>, deadline: Instant) -> Vec<(BatchId, Vec<Record>)> {
         let mut left = batches.into_iter();
         while let Some((batch, records)) = left.as_slice().first() {
@@ -128,27 +129,29 @@ impl AuditWriter {
 
     async fn append(&self, batch: BatchId, records: &[Record], deadline: Instant) -> bool {
         let asked = timeout_at(deadline, self.store.deliver(batch, records.to_vec()));
-        let taken = match asked.await {
+        let accepted = match asked.await {
             Ok(Ok(appended)) => {
-                // What an earlier run has delivered, that run has counted.
+                // A batch of an earlier run that was stored already was counted by that run.
                 if appended > 0 || batch.spool == self.spool {
                     self.metrics.stored.increment(denials(records));
                 }
                 Ok(())
             }
             Ok(Err(cause)) => Err(cause.to_string()),
-            Err(_) => Err("it does not answer in time".to_owned()),
+            Err(_) => Err("no answer in time".to_owned()),
         };
-        let before = std::mem::replace(&mut lock(&self.disk).taken, taken.is_ok());
-        match &taken {
-            Ok(()) if !before => info!("the store takes the audit again"),
-            Err(cause) if before => warn!(%cause, "the store does not take the audit; it waits on the disk"),
+        let accepted_before = std::mem::replace(&mut lock(&self.disk).accepted, accepted.is_ok());
+        match &accepted {
+            Ok(()) if !accepted_before => info!("the store accepts audit records again"),
+            Err(cause) if accepted_before => {
+                warn!(%cause, "the store does not accept audit records; they are kept on the disk")
+            }
             _ => {}
         }
-        taken.is_ok()
+        accepted.is_ok()
     }
 
-    /// Returns how many denials are lost.
+    /// Returns how many denials were lost.
     async fn spill(&self, batches: Vec<(BatchId, Vec<Record>)>) -> u64 {
         if batches.is_empty() {
             return 0;
@@ -157,14 +160,14 @@ impl AuditWriter {
         let lost = self.on_disk(move |disk| {
             let (written, done) = disk.spill.append(&batches);
             if let Err(cause) = done {
-                warn!(%cause, "the audit could not be written to the disk");
+                warn!(%cause, "cannot write audit records to the disk");
             }
             batches[written..].iter().map(|(_, records)| denials(records)).sum()
         });
         lost.await.unwrap_or(all)
     }
 
-    /// Oldest first, until the store takes no more, or there is nothing left, or it is time for the next flush.
+    /// Delivers the oldest batches first, until the store rejects one, none is left, or the next flush is due.
     async fn deliver(&self, deadline: Instant) {
         while Instant::now() < deadline {
             let Some(Some((batch, records))) = self.on_disk(|disk| disk.spill.head()).await else { return };
@@ -182,12 +185,12 @@ impl AuditWriter {
     }
 }
 
-/// Beside [`AuditWriter::on_disk`], for what needs no I/O.
+/// Locks the disk without a task, for what needs no I/O.
 fn lock(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
     disk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A gap is a record, but no denial.
+/// Counts denials; a gap is a record, but not a denial.
 pub(super) fn denials(records: &[Record]) -> u64 {
     records.iter().filter(|record| record.reason.is_some()).map(|record| record.count).sum()
 }

@@ -1,29 +1,29 @@
-//! What is published.
+//! The events that are published.
 
 use crate::domain::{
     ClientIp, KeyId, Reason,
     event::{DecisionId, Record},
 };
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// A request was denied. It is still to be stored.
+    /// A request was denied. Not stored yet.
     Denied(Denial),
-    /// A request was allowed only because the mode is `observe`. It is still to be stored.
+    /// A request was allowed only because the mode is `observe`. Not stored yet.
     WouldDeny(Denial),
-    /// The store holds this record: the transaction that made the change wrote it.
+    /// A record that the transaction of the change has stored.
     Stored(&'a Record),
 }
 
-/// A decision, as the audit needs it.
+/// A denial, as the audit needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Denial {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// The key, where the request had one.
+    /// The key, if the request had exactly one.
     pub key_id: Option<KeyId>,
-    /// The client, where an address was found.
+    /// The client, if its address was found.
     pub ip: Option<ClientIp>,
     /// The decision's correlation id.
     pub decision_id: DecisionId,

@@ -1,11 +1,12 @@
-//! What happened (who was refused, who came first, who changed what), published once and brought to all who need it.
+//! Publishes events (denials, first uses, changes) once, and delivers them to all sinks.
 //!
-//! A denial passes a bounded queue into the pipeline, a task of its own that makes one record of those that are alike
-//! and flushes them every second; a decision never waits for it. The `AuditWriter` brings each batch of records to the
-//! store, by way of the spill when the store does not take it, and writes down when it did, so that the next start knows
-//! what a kill may have taken. First uses and operators' changes are stored by the transaction that makes them.
+//! A denial passes a bounded queue into the pipeline, a task that coalesces equal denials into one record and flushes
+//! the records every second; a decision never waits for it. The `AuditWriter` writes each batch of records to the
+//! store, or to the spill while the store does not accept it, and persists the time of each flush, so that the next
+//! start knows which denials a kill may have lost. First uses and changes by operators are stored by the transactions
+//! that make them.
 //!
-//! Both reach every [`EventSink`] as the same audit records. Another sink is a type here and a line in `app`.
+//! Every [`EventSink`] receives both as audit records. A new sink is a type here and a line in `app`.
 
 mod audit_writer;
 mod event;
@@ -32,18 +33,18 @@ use pipeline::Pipeline;
 use queue::{Lost, Queue};
 use sink::Sinks;
 
-/// How the audit is kept.
+/// How audit records are kept.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What waits for the store, and the state of the run. Made if it is missing; its parent must exist.
+    /// Holds the records that wait for the store, and the state of the run. Created if missing; its parent must exist.
     pub directory: PathBuf,
-    /// The most bytes that wait there.
+    /// The most bytes of waiting records.
     pub spill_max: u64,
     /// Whether records of denials name the `/24` or `/48` around a client instead of the client's own network.
     pub mask_addresses: bool,
 }
 
-/// Where everything that happens is published. Cheap to clone.
+/// Publishes events. Cheap to clone.
 #[derive(Clone)]
 pub struct Events {
     denials: Queue,
@@ -51,9 +52,9 @@ pub struct Events {
 }
 
 impl Events {
-    /// Events that are stored in `store` and brought to `sinks`, and the future that drives the pipeline. The future ends
-    /// after `stop` is sent (or dropped) and the denials published until then are durable, or counted as lost. Fails if
-    /// the directory cannot be used.
+    /// Creates the publisher for `store` and `sinks`, and the future that drives the pipeline. The future ends after
+    /// `stop` is sent (or dropped) and the denials published until then are durable or counted as lost. Fails if the
+    /// directory cannot be used.
     pub fn new(
         store: Arc<dyn Upkeep>,
         replica_state: Arc<ReplicaState>,
@@ -64,12 +65,13 @@ impl Events {
     ) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let (lost, sinks) = (Lost::new(metrics.lost.clone()), Sinks::new(sinks));
         let (denials, queued) = Queue::new(lost.clone());
-        let (writer, before) = AuditWriter::begin(&options.directory, options.spill_max, store, metrics, lost.clone())?;
-        let pipeline = Pipeline::new(writer, before, replica_state, lost, sinks.clone(), options.mask_addresses);
+        let (writer, previous) =
+            AuditWriter::begin(&options.directory, options.spill_max, store, metrics, lost.clone())?;
+        let pipeline = Pipeline::new(writer, previous, replica_state, lost, sinks.clone(), options.mask_addresses);
         Ok((Self { denials, sinks }, pipeline.run(queued, stop)))
     }
 
-    /// Publishes. Never waits: with the queue full a denial is lost, counted, and logged as lost.
+    /// Publishes an event. Never waits: if the queue is full, the denial is lost, counted, and its loss is logged.
     pub fn publish(&self, event: Event<'_>) {
         match event {
             Event::Denied(denial) => self.denials.put(EventKind::Denied, denial),

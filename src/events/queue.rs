@@ -1,4 +1,5 @@
-//! Denials on their way from decisions to the pipeline. No decision waits: what finds no room is lost, and counted.
+//! The queue between decisions and the pipeline. A decision never waits: a denial that finds the queue full is lost and
+//! counted.
 
 use std::sync::{
     Arc,
@@ -15,7 +16,8 @@ use tracing::error;
 use super::Denial;
 use crate::domain::{Reason, event::EventKind};
 
-/// Denials that wait for the pipeline's task; it only coalesces, so this absorbs bursts of a few milliseconds.
+/// The most denials that wait for the pipeline. Its task only coalesces, so the queue absorbs bursts of a few
+/// milliseconds.
 pub(super) const QUEUE: usize = 65_536;
 
 /// A denial and its time.
@@ -42,8 +44,8 @@ impl Queue {
     /// Never waits.
     pub(super) fn put(&self, kind: EventKind, mut denial: Denial) {
         if denial.reason == Reason::ClaimLimited {
-            // Keys without a row, as many as an attacker makes up: a record for each would fill the disk that the budget
-            // keeps the bindings from filling.
+            // An attacker can make up any number of keys without a row. A record for each of them would fill the disk,
+            // which the claim budget is there to prevent.
             denial.key_id = None;
         }
         if self.sender.try_send(Queued { kind, denial, at: Instant::now() }).is_err() {
@@ -52,7 +54,7 @@ impl Queue {
     }
 }
 
-/// Denials that no record reports.
+/// Counts denials that no record reports.
 #[derive(Clone)]
 pub(super) struct Lost {
     counter: Counter,
@@ -69,11 +71,11 @@ impl Lost {
         self.unlogged.fetch_add(denials, Ordering::Relaxed);
     }
 
-    /// Called once a second at most, however many are lost.
+    /// Logs what was lost since the last call. Called at most once a second.
     pub(super) fn log(&self) {
         let denials = self.unlogged.swap(0, Ordering::Relaxed);
         if denials > 0 {
-            error!(denials, "denials were lost to the audit");
+            error!(denials, "denials are missing from the audit");
         }
     }
 }

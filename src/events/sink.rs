@@ -1,4 +1,4 @@
-//! Who else learns of what the audit holds; the log is one.
+//! Further receivers of audit records; the log is one.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use tracing::info;
 
 use crate::domain::event::Record;
 
-/// Receives every audit record once: what a transaction stored when it has committed, and denials, coalesced, when they
-/// are sent to the store.
+/// Receives every audit record once: the record of a transaction after its commit, and coalesced denials when they are
+/// sent to the store.
 ///
-/// The store itself is no sink: it must get each denial once, in order and durably, so the pipeline waits for it. Nothing
+/// The store is not a sink: it must get each denial once, in order and durably, so the pipeline waits for it. Nothing
 /// waits for a sink.
 pub trait EventSink: Send + Sync + 'static {
-    /// Takes `record`. Must not block, and must not wait for anything: the caller may hold up a first use, an operator or
-    /// the flush of the audit. A sink with more to do has a bounded queue of its own and counts what finds it full.
+    /// Receives `record`. Must not block or wait: the caller may hold up a first use, an operator or the flush of the
+    /// audit. A sink with more work has a bounded queue of its own and counts what it drops.
     fn receive(&self, record: &Record);
 }
 
-/// Logs every record as a JSON line, target `audit`; fields that say nothing are absent. Does not block: the log's writer
-/// drops lines that it has no room for.
+/// Logs every record as a JSON line with target `audit`; absent fields are omitted. Does not block: the log writer
+/// drops lines if its buffer is full.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonLog;
 

@@ -12,24 +12,25 @@ use crate::{
     store::{ReplicaState, Revision, StoreError, Upkeep},
 };
 
-/// Bindings in one transaction, each of them several rows.
+/// Bindings in one transaction; each has several rows.
 const BATCH: u32 = 200;
 
 /// The job.
 pub struct Archive {
-    /// Where the bindings are.
+    /// The store of the bindings.
     pub store: Arc<dyn Upkeep>,
     /// The store's clock.
     pub state: Arc<ReplicaState>,
     /// Where each archived binding is published.
     pub events: Events,
-    /// `binding.archive_after`, where zero is never, and `store.stale_grace`.
+    /// `binding.archive_after`, where zero means never, and `store.stale_grace`.
     pub settings: Arc<LiveSettings>,
 }
 
 impl Archive {
-    /// Archives what was neither used nor refused for `archive_after` and `stale_grace`: so long a replica that is cut off
-    /// may still allow by what it remembers. Looks once a minute; what a stop leaves is found by the next look.
+    /// Archives bindings that were neither used nor denied for `archive_after` plus `stale_grace`, because a replica
+    /// that is cut off may use its cached facts for `stale_grace`. Runs once a minute; bindings that a stop leaves over
+    /// are archived by a later run.
     pub async fn run(self) -> Infallible {
         let mut minute = interval(Duration::from_secs(60));
         minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -43,10 +44,10 @@ impl Archive {
             let unused_for = archive_after.saturating_add(stale_grace);
             let (archived, done) = in_steps(BATCH, |limit| self.archive_some(unused_for, limit)).await;
             if let Err(cause) = done {
-                debug!(%cause, "nothing more was archived; it is tried again");
+                debug!(%cause, "not all unused bindings were archived; the next run tries again");
             }
             if archived > 0 {
-                info!(archived, "bindings that were not used for long were archived");
+                info!(archived, "unused bindings were archived");
             }
         }
     }

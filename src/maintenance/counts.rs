@@ -1,4 +1,4 @@
-//! How many bindings there are of each state.
+//! Counts bindings by state.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -10,9 +10,9 @@ use crate::{
     telemetry::metrics::BindingMetrics,
 };
 
-/// Counts the bindings once a minute: a count scans, so it must not happen at scrape.
+/// Counts the bindings once a minute. A count scans the table, so a scrape must not trigger it.
 pub async fn run(store: Arc<dyn Operators>, state: Arc<ReplicaState>, metrics: BindingMetrics) -> Infallible {
-    // A server that is away at the start would else be counted a minute after it is there.
+    // Otherwise a store that is unreachable at the start would be counted up to a minute after it is reachable.
     state.has_applied(Revision::default()).await;
     let mut minute = interval(Duration::from_secs(60));
     minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -26,7 +26,7 @@ pub async fn run(store: Arc<dyn Operators>, state: Arc<ReplicaState>, metrics: B
                 metrics.reserved.set(counts.reserved as f64);
                 metrics.observed.set(counts.observed as f64);
             }
-            Err(cause) => debug!(%cause, "bindings were not counted"),
+            Err(cause) => debug!(%cause, "cannot count the bindings"),
         }
     }
 }

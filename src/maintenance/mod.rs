@@ -1,4 +1,4 @@
-//! Jobs that run by the clock, beside the requests.
+//! Periodic jobs.
 
 pub mod archive;
 pub mod counts;
@@ -12,10 +12,10 @@ use tokio::time::sleep;
 
 use crate::store::StoreError;
 
-/// Between two transactions, for every request that waits for one.
+/// Pause between two transactions, so that requests that wait for one can proceed.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Repeats `step`, a transaction of at most `batch` rows, until one finds fewer. Returns how many rows it were.
+/// Repeats `step`, a transaction of at most `batch` rows, until one finds fewer. Returns the number of rows.
 async fn in_steps<S>(batch: u32, step: impl Fn(u32) -> S) -> (u64, Result<(), StoreError>)
 where
     S: Future<Output = Result<u64, StoreError>>,

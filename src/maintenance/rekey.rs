@@ -1,4 +1,4 @@
-//! Moves the rows of keys that were found under an older pepper to the active one.
+//! Re-keys keys that were found under an older pepper to the active one.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -7,19 +7,21 @@ use tracing::{debug, info};
 
 use crate::store::{ReplicaState, StoreError, Upkeep, rekey::Batches};
 
-/// Moves what is put into the queue of `batches`, indefinitely.
+/// Re-keys what is put into the queue of `batches`, indefinitely.
 pub async fn run(mut batches: Batches, store: Arc<dyn Upkeep>, state: Arc<ReplicaState>) -> Infallible {
     loop {
         let batch = batches.gather().await;
         let (keys, now) = (batch.len(), state.time(Instant::now()));
         let moved = match now {
             Some(now) => store.rekey(batch, now).await,
-            None => Err(StoreError::Unavailable("the store was never reached".to_owned())),
+            None => Err(StoreError::Unavailable("the store was not reached yet".to_owned())),
         };
         match moved {
             Ok(0) => {}
-            Ok(moved) => info!(moved, "keys found under an older pepper are under the active one now"),
-            Err(cause) => debug!(%cause, keys, "keys stay under their older pepper until they are next used"),
+            Ok(moved) => info!(moved, "keys were re-keyed from an older pepper to the active one"),
+            Err(cause) => {
+                debug!(%cause, keys, "cannot re-key keys; they stay under their older pepper until they are used again")
+            }
         }
     }
 }

@@ -11,33 +11,37 @@ use crate::{
     store::{ReplicaState, StoreError, Upkeep},
 };
 
-/// Rows in one transaction: first uses wait behind it.
+/// Rows in one transaction. First uses wait for that transaction.
 const BATCH: u32 = 1_000;
 
-/// How long an operator still sees that a key was banned until some day.
-const ENDED_KEPT: Duration = Duration::from_hours(24 * 30);
+/// How long an expired ban is kept, so that operators can still see it.
+const EXPIRED_RETENTION: Duration = Duration::from_hours(24 * 30);
 
-/// Deletes once an hour, beginning when the server has come to rest: audit records older than `retention`, of which none
-/// is for ever (a store that keeps its audit by day still makes the days to come), and what ended a month ago.
+/// Deletes once an hour, beginning shortly after the start: audit records older than `retention` (`None` keeps them
+/// indefinitely, but the partitions of the next days are still created), and bans and provisional bindings that ended a
+/// month ago.
 pub async fn run(store: Arc<dyn Upkeep>, state: Arc<ReplicaState>, retention: Option<Duration>) -> Infallible {
     let mut hour = interval_at(Instant::now() + Duration::from_secs(10), Duration::from_hours(1));
     hour.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         hour.tick().await;
         let Some(now) = state.time(Instant::now()) else { continue };
-        let (audit, ended) = (now.before(retention.unwrap_or(Duration::MAX)), now.before(ENDED_KEPT));
+        let (audit, ended) = (now.before(retention.unwrap_or(Duration::MAX)), now.before(EXPIRED_RETENTION));
         let (records, done) = prune_audit_once(&*store, audit).await;
         let (bans, also_done) = in_steps(BATCH, |limit| store.expire(ended, limit)).await;
         if records + bans > 0 {
-            info!(records, bans, "old audit records and bans that ended a month ago were deleted");
+            info!(
+                records,
+                bans, "old audit records, and bans and provisional bindings that ended a month ago, were deleted"
+            );
         }
         if let Err(cause) = done.and(also_done) {
-            warn!(%cause, "what is over is left for the next run");
+            warn!(%cause, "expired records were not all deleted; the next run continues");
         }
     }
 }
 
-/// Deletes the audit records of before `before` in small steps, and returns how many it were.
+/// Deletes the audit records before `before` in small steps, and returns how many were deleted.
 pub async fn prune_audit_once(store: &dyn Upkeep, before: Timestamp) -> (u64, Result<(), StoreError>) {
     in_steps(BATCH, |limit| store.prune_audit(before, limit)).await
 }

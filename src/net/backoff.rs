@@ -1,4 +1,4 @@
-//! How long to wait before something that is away is tried again.
+//! The pauses between connection attempts.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tokio::time::sleep;
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Pauses that grow to twice as long with each try, up to the longest, and of each only 50 to 100 %, so that processes
-/// that lost something together do not all come back to it at the same moment.
+/// Pauses that double with each attempt up to a maximum. Each is shortened to a random 50 to 100 %, so that processes
+/// that lost the same server do not all reconnect at the same moment.
 ///
-/// Not the `backon` crate: what its jitter adds makes a pause longer than the longest, and a subscription, which is tried
-/// again after it succeeded, begins with a new [`Backoff`] rather than with a retried call.
+/// Not the `backon` crate: its jitter makes a pause longer than the maximum, and a subscription that is retried after
+/// it succeeded needs a new [`Backoff`], not a retried call.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,
@@ -43,7 +43,7 @@ mod tests {
         for longest in [50, 100, 200, 400, 800, 1600, 2000, 2000].map(Duration::from_millis) {
             let began = Instant::now();
             backoff.pause().await;
-            // Timers are no finer than a millisecond.
+            // Timers have a resolution of one millisecond.
             let paused = began.elapsed();
             assert!(paused >= longest / 2 && paused <= longest + Duration::from_millis(1), "{paused:?} of {longest:?}");
         }

@@ -1,23 +1,23 @@
-//! Who may ask: whoever reaches the ext_authz port can claim any client address, so it has to be Envoy.
+//! Authenticates callers: any host that reaches the ext_authz port can claim any client address, so it must be Envoy.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// How a caller is known to be Envoy.
+/// How a caller is authenticated as Envoy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Callers {
-    /// By where it is: the socket's file mode, or this machine's loopback.
+    /// By its location: the file mode of the unix socket, or loopback.
     ByPlace,
-    /// By the token it shows with every call, wherever it is.
+    /// By the token that it sends with every call, wherever it is.
     ByToken(CallerToken),
     /// Not at all: `listen.allow_unauthenticated_callers`.
     Unauthenticated,
 }
 
 impl Callers {
-    /// The word for it: `place`, `token`, `anyone`.
+    /// Its name: `place`, `token` or `anyone`.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::ByPlace => "place",
@@ -29,24 +29,24 @@ impl Callers {
 
 /// `listen.caller_token_file`: the secret that Envoy sends as `x-sentinel-token`.
 ///
-/// Only its SHA-256 is kept, so nothing can print it; digests also have one length, so comparing them in constant time
-/// tells nothing about the secret's.
+/// Only the SHA-256 of the token is kept, so that nothing can print the token. Digests have one length, so a comparison
+/// in constant time does not reveal the length of the token.
 #[derive(Clone)]
 pub struct CallerToken([u8; 32]);
 
-/// Why a text is no token. Never repeats it.
+/// Why a text is not a valid token. Never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallerTokenError {
-    /// Guessable.
-    #[error("a caller's token has at least 32 bytes, this one has {0}")]
+    /// Too short to resist guessing.
+    #[error("a caller token needs at least 32 bytes, this one has {0}")]
     Short(usize),
-    /// Envoy could not send it as it is.
-    #[error("a caller's token is visible ASCII, without spaces, in one line")]
+    /// Envoy cannot send it unchanged.
+    #[error("a caller token must be visible ASCII without spaces, in one line")]
     NotVisible,
 }
 
 impl CallerToken {
-    /// Takes the secret itself.
+    /// Makes a token of the secret.
     pub fn new(secret: &[u8]) -> Result<Self, CallerTokenError> {
         if !secret.iter().all(u8::is_ascii_graphic) {
             return Err(CallerTokenError::NotVisible);
@@ -84,7 +84,7 @@ mod tests {
     const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn only_the_secret_itself_is_the_secret() {
+    fn only_the_exact_secret_matches() {
         let token = CallerToken::new(SECRET).unwrap();
         assert!(token.is(SECRET));
         for other in [&b""[..], &SECRET[..31], b"0123456789abcdef0123456789abcdeF", &[SECRET, b","].concat()] {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token() {
+    fn invalid_tokens_are_rejected() {
         assert_eq!(CallerToken::new(&SECRET[..31]).unwrap_err(), CallerTokenError::Short(31));
         for text in ["0123456789abcdef 0123456789abcdef", "0123456789abcdef0123456789abcde\u{e9}", "a\nb", " "] {
             assert_eq!(CallerToken::new(text.as_bytes()).unwrap_err(), CallerTokenError::NotVisible, "{text:?}");

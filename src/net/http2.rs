@@ -1,7 +1,7 @@
 //! An HTTP/2 server for Envoy.
 //!
-//! hyper itself, not tonic's server: that one answers a call whose `grpc-timeout` has passed with a gRPC status, which
-//! Envoy takes for our failure, and no option turns it off.
+//! hyper itself, not the server of tonic: tonic answers a call whose `grpc-timeout` has passed with a gRPC status,
+//! which Envoy treats as a failure of Sentinel, and no option turns that off.
 
 use std::{error::Error, io, time::Duration};
 
@@ -24,17 +24,18 @@ use tracing::{debug, warn};
 
 use super::listen::Listener;
 
-/// Envoy has one connection a worker and resets the calls of clients that hang up. hyper's limits (20 resets not yet
-/// accepted, 200 streams) are for strangers: here a crowd of hanging-up clients would cost Envoy the connection, and
-/// with it the checks of everyone else.
+/// Envoy has one connection per worker and resets the calls of clients that disconnect. The limits of hyper (20 resets
+/// not yet accepted, 200 streams) are made for untrusted peers: here, many disconnecting clients would cost Envoy the
+/// connection, and with it the checks of all other clients.
 const MAX_RESETS: usize = 65_536;
 
-/// The process's file limit is reached: accepting again at once would spin.
+/// Pause after a failed accept: while the file limit of the process is reached, an immediate retry would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 type Fault = Box<dyn Error + Send + Sync>;
 
-/// Serves until `stop` resolves; then sends GOAWAY and waits for the last call. Dropped, it cuts what is open.
+/// Serves until `stop` resolves, then sends GOAWAY and waits for the last call. Dropping the future closes open
+/// connections.
 pub async fn serve<S, B>(service: S, listener: Listener, stop: impl Future<Output = ()>)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Fault>, Future: Send> + Clone + Send + 'static,
@@ -61,12 +62,12 @@ where
                 let connection = graceful.watch(connection);
                 connections.spawn(async move {
                     if let Err(cause) = connection.await {
-                        debug!(%cause, "a connection ended");
+                        debug!(%cause, "a connection failed");
                     }
                 });
             }
             Err(cause) => {
-                warn!(%cause, "a connection could not be accepted");
+                warn!(%cause, "cannot accept a connection");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -83,7 +84,7 @@ async fn accept(listener: &Listener) -> io::Result<Box<dyn Stream>> {
     match listener {
         Listener::Tcp(tcp) => {
             let (stream, _) = tcp.accept().await?;
-            // An answer is one small write: Nagle's algorithm would hold it back.
+            // An answer is one small write, which Nagle's algorithm would delay.
             stream.set_nodelay(true)?;
             Ok(Box::new(stream))
         }

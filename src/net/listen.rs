@@ -1,4 +1,4 @@
-//! Addresses to listen on, and the rules for unix sockets.
+//! Listening addresses, and the rules for unix sockets.
 
 use std::{
     fmt, fs, io,
@@ -47,11 +47,11 @@ impl fmt::Display for Address {
 pub struct Access {
     /// The socket's mode.
     pub mode: u32,
-    /// Its group; `None` leaves the process's.
+    /// Its group; `None` keeps the group of the process.
     pub group: Option<String>,
 }
 
-/// Why a listener could not be had.
+/// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {cause}")]
 pub struct ListenError {
@@ -69,7 +69,7 @@ pub enum Listener {
 }
 
 impl Listener {
-    /// Binds `address`; `access` counts for unix sockets.
+    /// Binds `address`; `access` applies to unix sockets.
     pub async fn bind(address: &Address, access: &Access) -> Result<Self, ListenError> {
         let bound = match address {
             Address::Tcp(tcp) => TcpListener::bind(tcp).await.map(Self::Tcp).map_err(|cause| cause.to_string()),
@@ -78,7 +78,7 @@ impl Listener {
         bound.map_err(|cause| ListenError { address: address.clone(), cause })
     }
 
-    /// Where it is bound; tells the port that 0 became.
+    /// Returns the bound address, with the actual port for port 0.
     pub fn address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
@@ -90,7 +90,7 @@ impl Listener {
     }
 }
 
-/// The process's umask (0077, set at start) keeps everyone else out between `bind` and `chmod`.
+/// The umask of the process (0077, set at start) keeps other users out between `bind` and `chmod`.
 fn bind_unix(path: &Path, access: &Access) -> Result<UnixListener, String> {
     check_directory(path)?;
     remove_if_stale(path)?;
@@ -104,25 +104,26 @@ fn bind_unix(path: &Path, access: &Access) -> Result<UnixListener, String> {
     Ok(listener)
 }
 
-/// The directory of the socket at `path`.
+/// The directory that holds the socket at `path`.
 pub fn directory(path: &Path) -> &Path {
     path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether nobody else can put a socket in the place of that at `path`.
+/// Checks that no other user can replace the socket at `path`.
 pub fn check_directory(path: &Path) -> Result<(), String> {
     let directory = directory(path);
-    let mode = fs::metadata(directory).map_err(|cause| format!("{}: {cause}", directory.display()))?.permissions().mode();
+    let mode =
+        fs::metadata(directory).map_err(|cause| format!("{}: {cause}", directory.display()))?.permissions().mode();
     if mode & 0o002 != 0 {
         return Err(format!(
-            "{} is world-writable, so anyone could put a socket in its place; use a directory of your own",
+            "{} is world-writable, so any user could replace the socket; use a directory that only its owner can write",
             directory.display()
         ));
     }
     Ok(())
 }
 
-/// Removes a socket that nobody listens on any more, and nothing else.
+/// Removes a socket that no process listens on, and nothing else.
 fn remove_if_stale(path: &Path) -> Result<(), String> {
     let file_type = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),
@@ -130,14 +131,14 @@ fn remove_if_stale(path: &Path) -> Result<(), String> {
         Err(cause) => return Err(cause.to_string()),
     };
     if !file_type.is_socket() {
-        return Err("there is a file that is no socket; move it away".into());
+        return Err("a file that is not a socket exists at this path; remove it".into());
     }
     match UnixStream::connect(path) {
-        Ok(_) => Err("another process listens there".into()),
+        Ok(_) => Err("another process listens on this socket".into()),
         Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|cause| cause.to_string())
         }
-        Err(cause) => Err(format!("there is a socket that may be in use: {cause}")),
+        Err(cause) => Err(format!("a socket exists at this path and may be in use: {cause}")),
     }
 }
 
@@ -157,7 +158,7 @@ mod tests {
         let path = directory.path().join("s.sock");
         let first = bind(&path).await.unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        assert!(bind(&path).await.unwrap_err().contains("another process listens there"));
+        assert!(bind(&path).await.unwrap_err().contains("another process listens on this socket"));
         drop(first);
         bind(&path).await.unwrap();
     }
@@ -167,12 +168,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s.sock");
         fs::write(&path, "precious").unwrap();
-        assert!(bind(&path).await.unwrap_err().contains("no socket"));
+        assert!(bind(&path).await.unwrap_err().contains("not a socket"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
     #[tokio::test]
-    async fn a_world_writable_directory_is_refused() {
+    async fn a_world_writable_directory_is_rejected() {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o1777)).unwrap();
         assert!(bind(&directory.path().join("s.sock")).await.unwrap_err().contains("world-writable"));

@@ -1,4 +1,4 @@
-//! Sockets, callers and connections.
+//! Listeners, callers and connections.
 
 pub(crate) mod backoff;
 pub mod caller;

@@ -1,8 +1,8 @@
-//! How a change reaches the decisions of every replica: the [`Follower`] asks the store what changed and invalidates
-//! the caches. A [`ChangeNotifier`] says "poll now"; a [`ChangeTransport`] carries that between processes.
+//! Carries changes to all replicas: the [`Follower`] reads from the store what changed and invalidates the caches. A
+//! [`ChangeNotifier`] wakes it; a [`ChangeTransport`] carries notifications between processes.
 //!
-//! A notification only makes things sooner. Each may be lost, late, repeated or forged: what changed is read from the
-//! store alone, and the Follower's timer finds it.
+//! Notifications only reduce the delay. They may be lost, late, repeated or forged: changes are read from the store
+//! alone, and the timer of the Follower finds them without a notification.
 
 mod follower;
 mod postgres;
@@ -25,7 +25,7 @@ use crate::store::Revision;
 pub struct PollSignal(Arc<Notify>);
 
 impl PollSignal {
-    /// Wakes the Follower. Signals that come faster than it polls are one.
+    /// Wakes the Follower. Signals that arrive faster than it polls are merged.
     pub fn wake(&self) {
         self.0.notify_one();
     }
@@ -39,17 +39,16 @@ impl PollSignal {
 /// Carries notifications between processes.
 #[async_trait]
 pub trait ChangeTransport: Send + Sync + 'static {
-    /// This process has made a change, which is durable and has this revision. Returns at once: the reply to an operator
-    /// never waits for it. Does nothing where the store itself notifies the others, as by a NOTIFY in the change's
-    /// transaction.
+    /// Publishes a durable change with this revision. Returns at once: the reply to an operator never waits for it.
+    /// Does nothing if the store itself notifies the others, such as by NOTIFY in the transaction of the change.
     fn publish(&self, revision: Revision);
 
-    /// Runs the transport indefinitely: sends what was published, and wakes `signal` for every notification received
-    /// and **each time that a subscription begins**, because what was sent before that is lost. Cancel it by dropping it.
+    /// Runs the transport indefinitely: sends what was published, and wakes `signal` for every notification and **each
+    /// time a subscription begins**, because earlier notifications were missed. Cancel it by dropping it.
     async fn listen(&self, signal: &PollSignal) -> Infallible;
 }
 
-/// Notifies the Follower of this process, and by the transports those of the others.
+/// Notifies the Follower of this process, and those of other processes over the transports.
 #[derive(Clone, Default)]
 pub struct ChangeNotifier {
     signal: PollSignal,
@@ -57,7 +56,7 @@ pub struct ChangeNotifier {
 }
 
 impl ChangeNotifier {
-    /// A notifier for this process's own Follower and for all that listen to `transports`, which may be empty.
+    /// A notifier for this process's Follower and for all that listen to `transports`, which may be empty.
     pub fn new(transports: Vec<Arc<dyn ChangeTransport>>) -> Self {
         Self { signal: PollSignal::default(), transports }
     }
@@ -67,7 +66,7 @@ impl ChangeNotifier {
         &self.signal
     }
 
-    /// A change is durable. Returns at once.
+    /// Notifies of a durable change. Returns at once.
     pub fn notify(&self, revision: Revision) {
         self.signal.wake();
         self.transports.iter().for_each(|transport| transport.publish(revision));
@@ -76,7 +75,7 @@ impl ChangeNotifier {
     /// Runs all transports indefinitely.
     pub async fn listen(&self) -> Infallible {
         join_all(self.transports.iter().map(|transport| transport.listen(&self.signal))).await;
-        // Without a transport there is nothing to receive.
+        // There is nothing to receive without a transport.
         std::future::pending().await
     }
 }

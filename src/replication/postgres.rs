@@ -1,4 +1,4 @@
-//! Hints by PostgreSQL's LISTEN and NOTIFY: for replicas without Redis.
+//! Notifications by LISTEN and NOTIFY of PostgreSQL, for replicas without Redis.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -12,17 +12,17 @@ use crate::{
     store::{Revision, StoreError, postgres::Options},
 };
 
-/// What every commit that takes a revision tells.
+/// Receives a notification for every commit that takes a revision.
 pub struct PostgresTransport(Options);
 
-/// How long connecting may take.
+/// The timeout of connecting.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How soon after a signal the next one may be given: an archive of thousands is one poll, not one each.
+/// The minimum time between two signals: an archive run of thousands of keys causes a few polls, not one per key.
 const SPACING: Duration = Duration::from_millis(10);
 
 impl PostgresTransport {
-    /// Listens at the store itself.
+    /// Listens on the store itself.
     pub fn new(store: Options) -> Self {
         Self(store)
     }
@@ -30,7 +30,7 @@ impl PostgresTransport {
 
 #[async_trait]
 impl ChangeTransport for PostgresTransport {
-    /// The NOTIFY is part of the change's transaction.
+    /// NOTIFY is part of the transaction of the change.
     fn publish(&self, _: Revision) {}
 
     async fn listen(&self, signal: &PollSignal) -> Infallible {
@@ -45,9 +45,9 @@ impl ChangeTransport for PostgresTransport {
                         signal.wake();
                         sleep(SPACING).await;
                     }
-                    debug!("changes are no longer heard of by PostgreSQL");
+                    debug!("the connection for PostgreSQL notifications was lost");
                 }
-                Err(cause) => debug!(%cause, "changes are not heard of by PostgreSQL"),
+                Err(cause) => debug!(%cause, "cannot receive PostgreSQL notifications"),
             }
             backoff.pause().await;
         }

@@ -1,4 +1,4 @@
-//! Hints by Redis' publish and subscribe.
+//! Notifications by publish and subscribe of Redis.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -15,38 +15,38 @@ use super::{ChangeTransport, PollSignal};
 use crate::{
     net::{
         backoff::Backoff,
-        redis_link::{Link, told},
+        redis_link::{Link, loggable},
     },
     store::Revision,
 };
 
-/// A channel of one Redis.
+/// A channel of a Redis server.
 pub struct RedisTransport {
     link: Arc<Link>,
-    /// `<prefix>:changes`. Not one for each life of a store: a process listens before it knows that one, and a signal that
-    /// was meant for somebody else costs one poll.
+    /// `<prefix>:changes`. The same for every life of a store: a process subscribes before it knows the life, and a
+    /// foreign signal costs only one poll.
     channel: String,
-    /// The last one only: whoever looks because of it sees the earlier ones too.
+    /// Only the last revision: a poll that it triggers sees the earlier ones too.
     published: watch::Sender<Revision>,
 }
 
-/// How long connecting, and an answer to a ping, may take.
+/// The timeout of connecting and of a ping.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long the silence of a connection is believed: nothing else tells of a peer that is gone without a word.
+/// How long a silent connection is trusted before it is pinged: a vanished peer is not detected otherwise.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// How soon after a signal the next one may be given: whoever may publish must not have every replica poll without pause.
+/// The minimum time between two signals: a publisher must not make every replica poll without pause.
 const SPACING: Duration = Duration::from_millis(10);
 
 impl RedisTransport {
-    /// Publishes over `link`, which must run, and hears over a connection of its own.
+    /// Publishes over `link`, which must be run, and subscribes over a connection of its own.
     pub fn new(link: Arc<Link>) -> Self {
         let channel = format!("{}:changes", link.options().prefix());
         Self { link, channel, published: watch::Sender::new(Revision::default()) }
     }
 
-    async fn tell(&self) -> Infallible {
+    async fn send_published(&self) -> Infallible {
         let mut published = self.published.subscribe();
         loop {
             // The sender lives in `self`, so this cannot fail.
@@ -58,33 +58,34 @@ impl RedisTransport {
         }
     }
 
-    async fn hear(&self, signal: &PollSignal) -> Infallible {
+    async fn receive(&self, signal: &PollSignal) -> Infallible {
         let mut backoff = Backoff::default();
         loop {
             match timeout(PATIENCE, self.link.options().subscribe(&self.channel)).await {
                 Ok(Ok(connection)) => {
                     backoff = Backoff::default();
                     signal.wake();
-                    let lost = pass_on(connection, signal).await.map_err(|cause| told(&cause));
-                    debug!(?lost, "changes are no longer heard of by Redis");
+                    let lost = forward(connection, signal).await.map_err(|cause| loggable(&cause));
+                    debug!(?lost, "the connection for Redis notifications was lost");
                 }
-                Ok(Err(cause)) => debug!(cause = told(&cause), "changes are not heard of by Redis"),
-                Err(_) => debug!("changes are not heard of by Redis, which does not answer"),
+                Ok(Err(cause)) => debug!(cause = loggable(&cause), "cannot receive Redis notifications"),
+                Err(_) => debug!("cannot receive Redis notifications: no answer in time"),
             }
             backoff.pause().await;
         }
     }
 }
 
-/// Gives hints until the connection is lost. What a message says does not matter: anybody may have sent it.
-async fn pass_on(connection: PubSub, signal: &PollSignal) -> RedisResult<()> {
+/// Forwards signals until the connection is lost. The content of a message does not matter, because anyone may have
+/// sent it.
+async fn forward(connection: PubSub, signal: &PollSignal) -> RedisResult<()> {
     let (mut sink, mut messages) = connection.split();
     loop {
         match timeout(SILENCE, messages.next()).await {
             Ok(Some(_)) => {
                 signal.wake();
                 sleep(SPACING).await;
-                // Told before the next signal, so told by it.
+                // Published before the next signal, which covers them.
                 let mut more = false;
                 while let Some(Some(_)) = messages.next().now_or_never() {
                     more = true;
@@ -109,6 +110,6 @@ impl ChangeTransport for RedisTransport {
     }
 
     async fn listen(&self, signal: &PollSignal) -> Infallible {
-        match tokio::join!(self.tell(), self.hear(signal)) {}
+        match tokio::join!(self.send_published(), self.receive(signal)) {}
     }
 }

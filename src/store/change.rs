@@ -1,65 +1,65 @@
-//! What operators do to keys.
+//! Changes by operators.
 
 use std::time::Duration;
 
 use super::{RecordId, Revision};
 use crate::domain::{Fingerprint, KeyFacts, KeyId, KeyIdPrefix, Network, Timestamp, event::Record};
 
-/// Which key an operator means.
+/// The key that an operator means.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// By the beginning of its id.
+    /// By a prefix of its id.
     Id(KeyIdPrefix),
-    /// By the key itself, which may never have been seen.
+    /// By the key itself, which need not be known.
     Key(Fingerprint),
 }
 
-/// An operator's change. A value of this type cannot be invalid; it can only be refused by what the store holds.
+/// A change by an operator. A value of this type is always valid; only the state of the store can reject it.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// Do something to a key.
+    /// Changes a key.
     Key {
-        /// Which.
+        /// The key.
         target: Target,
-        /// What.
+        /// The action.
         action: Action,
     },
-    /// Take back the change of an audit record, if what it made is still so.
+    /// Undoes the change of an audit record, if its result is still in place.
     Undo(RecordId),
 }
 
-/// What an operator does to a key.
+/// An action on a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Give the key exactly these networks; none reserves it. The key need not have been seen.
+    /// Gives the key exactly these networks; an empty list reserves it. The key need not be known.
     Set(Vec<Network>),
-    /// The same, only where the key has no binding yet: somebody may have been first.
+    /// As [`Set`](Self::Set), but only if the key has no binding yet: a client may have been first.
     Claim(Vec<Network>),
-    /// Make the one candidate the owner, or reserve a key with several.
+    /// Makes the only candidate the owner, or reserves a key with several candidates.
     Promote,
-    /// Write a note beside the binding, or remove it.
+    /// Sets the note of the binding, or removes it.
     Note(Option<String>),
-    /// Empty the networks and leave the key reserved, so that a thief who hammers it does not get it.
+    /// Removes the networks and reserves the key, so that an attacker that keeps trying cannot claim it.
     Reserve,
-    /// Give the key to exactly this network.
+    /// Gives the key to exactly this network.
     HandOver(Network),
-    /// Forget the binding: the next first use wins, the thief's too.
+    /// Deletes the binding: the next first use wins, also by an attacker.
     Open,
-    /// Refuse the key everywhere. Replaces an earlier ban.
+    /// Denies the key for every client. Replaces an earlier ban.
     Ban {
-        /// How long, from the change's own time; `None` is for ever.
+        /// The duration, from the time of the change; `None` is indefinite.
         lasting: Option<Duration>,
-        /// Why, in the operator's words.
+        /// The operator's reason.
         reason: Option<String>,
     },
-    /// Lift the ban.
+    /// Lifts the ban.
     Unban,
 }
 
-/// A change that was made.
+/// The result of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
-    /// The revision it became.
+    /// The revision of the change.
     pub revision: Revision,
     /// The key.
     pub key_id: KeyId,
@@ -69,20 +69,21 @@ pub struct Applied {
     pub before: KeyFacts,
     /// The key as it is now.
     pub after: KeyFacts,
-    /// The networks refused this key (`ip_mismatch`, `not_claimed`, `key_banned`) in the 24 h before the change, the busiest first, at most 20.
+    /// The networks that were denied this key (`ip_mismatch`, `not_claimed`, `key_banned`) in the 24 h before the
+    /// change, the most frequent first, at most 20.
     pub refused: Vec<RefusedNetwork>,
     /// The audit record, already stored.
     pub record: Record,
 }
 
-/// A network that was refused a key.
+/// A network that was denied a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedNetwork {
     /// The network.
     pub network: Network,
     /// How many times it was denied.
     pub count: u64,
-    /// How many times only the mode let it through.
+    /// How many times it was allowed only because of the mode.
     pub would_deny: u64,
     /// The last time.
     pub last_at: Timestamp,

@@ -1,4 +1,4 @@
-//! What requests ask of a store: a first use, and what keys were used for.
+//! First uses and times of use.
 
 use std::time::Duration;
 
@@ -10,42 +10,42 @@ use crate::domain::{Fingerprint, KeyId, Network, Timestamp, event::Record};
 pub struct Claim {
     /// The key.
     pub key: Fingerprint,
-    /// The network that asks for it.
+    /// The network that claims it.
     pub network: Network,
-    /// What it asks for.
+    /// The purpose.
     pub purpose: Purpose,
-    /// Now, on the store's clock.
+    /// Now, on the clock of the store.
     pub now: Timestamp,
     /// For the audit record.
     pub decision_id: String,
 }
 
-/// What a [`Claim`] is for.
+/// The purpose of a [`Claim`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// To own the key.
     Own(Slots),
-    /// To be written down as a candidate.
+    /// To be recorded as a candidate.
     Observe,
 }
 
-/// How many networks may own a key, and how long after the first one the others may join.
+/// How many networks may own a key, and how long after the first one others may join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots {
     /// At least 1.
     pub networks: u16,
-    /// Counted from the claim; zero closes it at once.
+    /// The learn window, counted from the claim; with zero no network can join.
     pub window: Duration,
 }
 
-/// When a key was last used and last refused.
+/// When a key was last used and last denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Use {
-    /// The key, by the name that no new pepper changes.
+    /// The key, by its id, which does not depend on the pepper.
     pub key: KeyId,
     /// The last allowed request.
     pub used_at: Option<Timestamp>,
-    /// The last refused one.
+    /// The last denied request.
     pub refused_at: Option<Timestamp>,
 }
 
@@ -60,13 +60,13 @@ pub enum Claimed {
         /// [`NetworkAdded`](crate::domain::event::EventKind::NetworkAdded).
         record: Record,
     },
-    /// The network was written down as a candidate.
+    /// The network was recorded as a candidate.
     Noted(Reading),
-    /// A binding, a ban or as many candidates as a key may have were there first; the reading holds them.
+    /// Nothing was written because of a binding, a ban, or the maximum number of candidates; the reading holds them.
     Held(Reading),
 }
 
-/// The most candidates of one key: enough to see that it roams.
+/// The most candidates of one key: enough to see that it has no fixed network.
 pub const MAX_CANDIDATES: usize = 32;
 
 impl Claimed {

@@ -1,9 +1,10 @@
-//! The columns of a row, whichever driver reads it, and the values that both backends make of the same columns.
+//! Reads columns of rows independently of the driver, and the values that both backends make of the same columns.
 
 use std::{fmt::Display, mem::discriminant, str::FromStr};
 
 use super::{
-    ArchivedBinding, Counts, Crowded, Denied, PepperUsage, RecordId, RefusedNetwork, StoreError, Stored,
+    ArchivedBinding, Counts, CrowdedNetwork, DenialCount, PepperUsage, RecordId, RefusedNetwork, StoreError,
+    StoredRecord,
     rules::{KeyIdentity, rotation::StoredPepper},
     snapshot,
 };
@@ -12,8 +13,8 @@ use crate::domain::{
     event::{Part, Record},
 };
 
-/// A row as its driver holds it. Every method takes a column's place in the row and its name, with its table. A value that
-/// does not fit is [`StoreError::Corrupt`], which names the column.
+/// A row of a driver. Every method takes the index of a column and its name, with its table. A value of the wrong form
+/// is [`StoreError::Corrupt`], which names the column.
 pub(super) trait Columns {
     fn text_or_null(&self, at: usize, name: &str) -> Result<Option<&str>, StoreError>;
 
@@ -53,7 +54,7 @@ pub(super) trait Columns {
         self.array(at, name).map(KeyDigest::from_bytes)
     }
 
-    /// A text in its type's own grammar.
+    /// A text in the grammar of its type.
     fn parsed<T: FromStr<Err: Display>>(&self, at: usize, name: &str) -> Result<T, StoreError> {
         self.text(at, name)?.parse().map_err(|error| unreadable(name, error))
     }
@@ -62,7 +63,7 @@ pub(super) trait Columns {
         self.text_or_null(at, name)?.map(str::parse).transpose().map_err(|error| unreadable(name, error))
     }
 
-    /// A word of the closed list that `T` is.
+    /// A word of the closed list `T`.
     fn word<T: FromStr>(&self, at: usize, name: &str) -> Result<T, StoreError> {
         let text = self.text(at, name)?;
         text.parse().map_err(|_| unreadable(name, format_args!("unknown word {text:?}")))
@@ -85,12 +86,12 @@ pub(super) trait Columns {
     }
 }
 
-/// What `name` holds is not what it must be.
+/// The value of column `name` is not valid.
 pub(super) fn unreadable(name: &str, why: impl Display) -> StoreError {
     StoreError::Corrupt(format!("{name}: {why}"))
 }
 
-/// The one row that counts revisions is not there.
+/// The row that counts revisions is missing.
 pub(super) fn no_revision() -> StoreError {
     unreadable("revision", "its row is missing")
 }
@@ -117,7 +118,7 @@ pub(super) fn key_id(row: &impl Columns) -> Result<KeyId, StoreError> {
     row.parsed(0, "known_keys.key_id")
 }
 
-/// From `at` on `key_id`, `hint`, `state`, `created_at`, `open_until`, `expires_at`.
+/// From column `at`: `key_id`, `hint`, `state`, `created_at`, `open_until`, `expires_at`.
 pub(super) fn binding(row: &impl Columns, at: usize, networks: Vec<Network>) -> Result<Binding, StoreError> {
     Ok(Binding {
         id: row.parsed(at, "bindings.key_id")?,
@@ -130,7 +131,7 @@ pub(super) fn binding(row: &impl Columns, at: usize, networks: Vec<Network>) -> 
     })
 }
 
-/// From `at` on `key_id`, `hint`, `until`, `reason`, `actor`, `created_at`.
+/// From column `at`: `key_id`, `hint`, `until`, `reason`, `actor`, `created_at`.
 pub(super) fn ban(row: &impl Columns, at: usize) -> Result<Ban, StoreError> {
     Ok(Ban {
         id: row.parsed(at, "bans.key_id")?,
@@ -142,17 +143,17 @@ pub(super) fn ban(row: &impl Columns, at: usize) -> Result<Ban, StoreError> {
     })
 }
 
-/// At `at` `created_at`, `archived_at`.
+/// From column `at`: `created_at`, `archived_at`.
 pub(super) fn archived(row: &impl Columns, at: usize, networks: Vec<Network>) -> Result<ArchivedBinding, StoreError> {
     let created_at = row.moment(at, "archive.created_at")?;
     Ok(ArchivedBinding { networks, created_at, archived_at: row.moment(at + 1, "archive.archived_at")? })
 }
 
 /// `kind`, `reason`, `key_id`, `network`, `count`, `first_at`, `last_at`, `actor`, `decision_id`, `detail`, `delta`, `id`.
-pub(super) fn stored(row: &impl Columns) -> Result<Stored, StoreError> {
+pub(super) fn stored(row: &impl Columns) -> Result<StoredRecord, StoreError> {
     let id = row.integer(11, "audit.id")?;
     let record = record(row).map_err(|fault| fault.of(format_args!("record {id}")))?;
-    Ok(Stored { id: RecordId(id), record })
+    Ok(StoredRecord { id: RecordId(id), record })
 }
 
 fn record(row: &impl Columns) -> Result<Record, StoreError> {
@@ -171,7 +172,7 @@ fn record(row: &impl Columns) -> Result<Record, StoreError> {
     })
 }
 
-/// `id`, `delta`: the record, if it changed the same part of a key.
+/// `id`, `delta`: the id of the record, if it changed the same part of a key.
 pub(super) fn changed(row: &impl Columns, part: &Part) -> Result<Option<RecordId>, StoreError> {
     let delta = snapshot::from_json(row.text(1, "audit.delta")?)?;
     let is_same = discriminant(&delta.part) == discriminant(part);
@@ -201,14 +202,14 @@ pub(super) fn counts(row: &impl Columns) -> Result<Counts, StoreError> {
 }
 
 /// `network`, `keys`.
-pub(super) fn crowded(row: &impl Columns) -> Result<Crowded, StoreError> {
+pub(super) fn crowded(row: &impl Columns) -> Result<CrowdedNetwork, StoreError> {
     let network = row.parsed(0, "binding_networks.network")?;
-    Ok(Crowded { network, keys: row.count(1, "binding_networks.network")? })
+    Ok(CrowdedNetwork { network, keys: row.count(1, "binding_networks.network")? })
 }
 
 /// `reason`, `count`, `last_at`.
-pub(super) fn denied(row: &impl Columns) -> Result<Denied, StoreError> {
-    Ok(Denied {
+pub(super) fn denied(row: &impl Columns) -> Result<DenialCount, StoreError> {
+    Ok(DenialCount {
         reason: row.word(0, "audit.reason")?,
         count: row.count(1, "audit.count")?,
         last_at: row.moment(2, "audit.last_at")?,

@@ -1,30 +1,31 @@
-//! Why a store did not do what it was asked.
+//! Errors of a store.
 
 use std::fmt;
 
 use super::{PepperUsage, RecordId};
 use crate::domain::{KeyId, PepperId};
 
-/// The store did not do it. Driver details are in the text for the log; callers decide by the variant alone.
+/// Why the store failed. The text has details of the driver for the log; callers decide by the variant alone.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It may work later: busy, disk full, connection lost, shutting down. For a decision the store is lost.
+    /// A retry may succeed: busy, disk full, connection lost, shutting down. For a decision, the store is lost.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// It hangs without an error. For a decision that is the end of its time, however much of that was left.
+    /// The store did not answer within the time of the caller. For a decision, its time is over, regardless of what
+    /// remained of it.
     #[error("the store does not answer in time")]
     Late,
-    /// Nothing was written: the caller's digests are made with another pepper than this, which is active now. It works
-    /// with this one.
-    #[error("the active pepper is {0} now")]
+    /// Nothing was written: the digests of the caller are not made with the active pepper, which this is. A retry with
+    /// this pepper succeeds.
+    #[error("the active pepper is now {0}")]
     Behind(PepperId),
-    /// It will not work later: a row that this version cannot read. For a decision the store is lost as well.
-    #[error("the store holds what this version cannot read: {0}")]
+    /// A retry will fail: this version cannot read a row. For a decision, the store is lost.
+    #[error("the store holds data that this version cannot read: {0}")]
     Corrupt(String),
 }
 
 impl StoreError {
-    /// The same, of the one row of many that cannot be read.
+    /// Adds the row to an error that is about one row of many.
     pub(super) fn of(self, row: impl fmt::Display) -> Self {
         match self {
             Self::Corrupt(cause) => Self::Corrupt(format!("{row}: {cause}")),
@@ -36,22 +37,22 @@ impl StoreError {
 /// Why a change was not made.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// What the store holds forbids it; nothing was changed.
+    /// The state of the store forbids it; nothing was changed.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The store did not answer; the change was made or not.
+    /// The store did not answer; whether the change was made is not known.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What the store holds forbids a change.
+/// The state of the store forbids a change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// No binding, ban or archived row has this name.
+    /// No binding, ban, candidate or archived row has this id.
     #[error("no such key")]
     NotFound,
-    /// More than one key has this name; the first 20 of them.
-    #[error("ambiguous: more than one key begins so")]
+    /// More than one key has this prefix; the first 20 of them.
+    #[error("ambiguous: more than one key has this prefix")]
     Ambiguous(Vec<KeyId>),
     /// Unbind needs a binding.
     #[error("{0} has no binding")]
@@ -63,65 +64,68 @@ pub enum Refusal {
     #[error("{0} already has a binding")]
     AlreadyBound(KeyId),
     /// Promote needs candidates and no binding.
-    #[error("{0} has no candidates, or a binding already")]
+    #[error("{0} has no candidates, or already has a binding")]
     NothingToPromote(KeyId),
-    /// The record is of something else than a change to this key.
+    /// The record is not a change to a key.
     #[error("record {} changed nothing that could be undone", .0.0)]
     NotUndoable(RecordId),
-    /// Nothing has this number.
+    /// No record has this number.
     #[error("there is no record {}", .0.0)]
     NoRecord(RecordId),
-    /// What the record's change made is no longer so. The first of the later changes to the same part that can be undone.
+    /// The result of the change is no longer in place. The first of the later changes to the same part that can be
+    /// undone.
     #[error("{0} has been changed since{by}; undo the later changes first", by = by(.1))]
     ChangedSince(KeyId, Vec<RecordId>),
-    /// The record's key has no row any more, and its digest is of another pepper: whether the key has come back under
-    /// the active one, nobody can tell.
-    #[error("{0} has no row left, and the pepper was rotated since pepper {1} wrote its record; name the key itself")]
+    /// The key of the record has no row, and its digest is under another pepper: whether the key has a row under the
+    /// active pepper cannot be determined.
+    #[error(
+        "{0} has no row, and a pepper was activated since this record (written under pepper {1}); name the key with --key-file instead"
+    )]
     OtherPepper(KeyId, PepperId),
-    /// Only what was active once can be retired.
-    #[error("nothing was ever written with pepper {0}")]
+    /// Only a known pepper can be retired.
+    #[error("the store does not know pepper {0}")]
     UnknownPepper(PepperId),
-    /// Two secrets of one name.
-    #[error("the store knows another secret by the name {0}; take a fresh one")]
+    /// Two secrets have the same pepper id.
+    #[error("the store knows another secret with the id {0}; generate a new pepper")]
     AnotherSecret(PepperId),
-    /// Nothing to activate.
-    #[error("pepper {0} is active already")]
+    /// The pepper is active already.
+    #[error("pepper {0} is already active")]
     AlreadyActive(PepperId),
-    /// New rows are written with it.
+    /// New rows are written with the active pepper.
     #[error("pepper {0} is active; activate another one first")]
     ActivePepper(PepperId),
-    /// Nothing to retire.
-    #[error("pepper {0} is retired already")]
+    /// The pepper is retired already.
+    #[error("pepper {0} is already retired")]
     AlreadyRetired(PepperId),
-    /// Keys would be taken for new ones.
-    #[error("{1} are still under pepper {0}; each moves when its key is next used")]
+    /// Its keys would be taken for new ones.
+    #[error("pepper {0} is still in use: {1}; each key moves to the active pepper when it is next used")]
     StillInUse(PepperId, PepperUsage),
 }
 
-/// The peppers that are listed are not those that a store was filled with. Waiting does not help.
+/// The listed peppers do not match the store. Waiting does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PepperFault {
-    /// The active pepper is not among those that are listed.
+    /// The active pepper is not listed.
     #[error(
-        "this store was made with pepper {recorded}, but what is listed is {given}: with it every known key would look \
-         like a new one. List pepper {recorded} as well (to replace it, list both and run `sentinel pepper activate`), \
-         or start with an empty store"
+        "the active pepper of this store is {recorded}, but only {given} is listed: every known key would look new. \
+         List pepper {recorded} too (to replace it, list both and run `sentinel pepper activate`), or start with an \
+         empty store"
     )]
     Wrong {
-        /// What the store recorded.
+        /// The active pepper of the store.
         recorded: PepperId,
-        /// What is listed.
+        /// The listed peppers.
         given: String,
     },
     /// Keys are under a pepper that is not listed.
     #[error(
-        "{usage} of this store are still under pepper {missing}, which is not listed: these keys would look like new \
-         ones. List it again beside the active one; once `sentinel pepper retire {missing}` is done it can go"
+        "pepper {missing} is still in use ({usage}), but not listed: these keys would look new. List it again next to \
+         the active one; after `sentinel pepper retire {missing}` it can be removed"
     )]
     Missing {
         /// The pepper.
         missing: PepperId,
-        /// What is under it.
+        /// What is still under it.
         usage: PepperUsage,
     },
 }

@@ -1,29 +1,29 @@
-//! A key on its way from one store to another: everything that is kept of it.
+//! Exported keys: everything that a store keeps of a key.
 
 use crate::domain::{Fingerprint, KeyFacts, KeyId, Network, PepperId, Timestamp, event::Record};
 
-/// A key as one store gives it away and another takes it in.
+/// A key as one store exports it and another imports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportedKey {
-    /// The key's printed name, which it keeps.
+    /// The id of the key, which it keeps.
     pub id: KeyId,
-    /// The digest it is found by, the pepper that digest was made with, its realm and its hint.
+    /// Its digest, the pepper of that digest, its realm and its hint.
     pub key: Fingerprint,
-    /// Its binding, its ban, its candidates.
+    /// Its binding, ban and candidates.
     pub facts: KeyFacts,
     /// The last allowed request of its binding.
     pub used_at: Option<Timestamp>,
-    /// The last refused one.
+    /// The last denied request.
     pub refused_at: Option<Timestamp>,
-    /// When an operator brought the binding back.
+    /// When an operator restored the binding.
     pub restored_at: Option<Timestamp>,
-    /// An operator's note on the binding.
+    /// The operator's note on the binding.
     pub note: Option<String>,
-    /// Every archived binding of the key, in the order in which they were archived.
+    /// All archived bindings of the key, oldest first.
     pub archive: Vec<ArchivedBinding>,
 }
 
-/// A binding that was archived, with all that is kept of it.
+/// An archived binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchivedBinding {
     /// Its owners.
@@ -34,22 +34,23 @@ pub struct ArchivedBinding {
     pub archived_at: Timestamp,
 }
 
-/// A pepper whose secret was known to whoever tells of it.
+/// A pepper whose secret the sender knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownPepper {
-    /// Its name.
+    /// Its id.
     pub id: PepperId,
     /// [`crate::domain::Pepper::check_value`].
     pub check_value: [u8; 32],
 }
 
-/// What became of keys that were imported.
+/// The result of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// How many were new, and are there now.
+    /// How many keys were new and were imported.
     pub taken: u64,
-    /// The keys that were known already, and otherwise than they came. Times of use make no difference.
+    /// The keys that were known already, with different content, and were left unchanged. Times of use are not
+    /// compared.
     pub kept: Vec<KeyId>,
-    /// The audit record of those that were taken, already stored; none where there was none.
+    /// The audit record of the import, already stored; `None` if no key was new.
     pub record: Option<Record>,
 }

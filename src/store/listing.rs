@@ -1,14 +1,14 @@
-//! What operators ask for: keys, audit records, and how full the store is.
+//! Queries by operators: keys, audit records, and counts.
 
 use super::{ArchivedBinding, ExportedKey, RecordId, RefusedNetwork, Target};
 use crate::domain::{Hint, KeyFacts, KeyId, Network, Reason, State, Timestamp, event::EventKind};
 
-/// Which keys to list, in which order.
+/// Which keys to list, and in which order.
 #[derive(Clone, Debug)]
 pub struct KeyQuery {
-    /// Only these.
+    /// The filter.
     pub filter: KeyFilter,
-    /// Only keys whose hint has this text in it.
+    /// Only keys whose hint contains this text.
     pub hint: Option<String>,
     /// At most this many rows.
     pub limit: u32,
@@ -18,14 +18,14 @@ pub struct KeyQuery {
     pub order: Order,
 }
 
-/// Which keys a [`KeyQuery`] selects.
+/// The keys that a [`KeyQuery`] selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyFilter {
-    /// Keys that have a binding or a ban, and all of this.
+    /// Keys that have a binding or a ban and match all of these.
     BoundOrBanned {
-        /// Only bindings in this state; bans without a binding are then left out.
+        /// Only bindings in this state; excludes bans without a binding.
         state: Option<StateFilter>,
-        /// Only keys that this network owns exactly.
+        /// Only keys that exactly this network owns.
         network: Option<Network>,
         /// Only keys with a ban in force.
         banned_only: bool,
@@ -34,12 +34,12 @@ pub enum KeyFilter {
     Observed,
 }
 
-/// The state of a binding, as operators name it.
+/// The state of a binding, as operators see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateFilter {
-    /// As the store names it.
+    /// As stored.
     In(State),
-    /// Pinned, without networks.
+    /// Pinned without networks.
     Reserved,
 }
 
@@ -49,39 +49,38 @@ impl KeyFilter {
 }
 
 impl KeyQuery {
-    /// The first of all bindings and bans, the newest first.
+    /// All bindings and bans, newest first, at most 1000.
     pub const ALL: Self = Self { filter: KeyFilter::ALL, hint: None, limit: 1000, offset: 0, order: Order::Newest };
 }
 
 /// The order of a [`KeyQuery`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The newest first; observed keys in the order in which they came.
+    /// Newest first; observed keys in order of their first use.
     Newest,
-    /// By id, only those after this one. Rows that leave the list while somebody reads it page by page shift no other
-    /// row past him.
+    /// By id, only those after this one. Pages by id skip no row, even if rows are deleted between two pages.
     ById(Option<KeyId>),
 }
 
 /// One key as operators see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRow {
-    /// The key's printed name.
+    /// The id of the key.
     pub key_id: KeyId,
-    /// For the operator's eye.
+    /// A hint for operators.
     pub hint: Option<Hint>,
     /// Its binding, its ban, or both; neither for an archived key.
     pub facts: KeyFacts,
-    /// What only operators want to know of its binding.
+    /// Details of its binding that no decision uses.
     pub life: Life,
-    /// The networks refused this key in the last 24 h, as for [`refused`](super::Applied::refused). Only
-    /// [`find`](super::Operators::find) looks for them, and [`would_deny_keys`](super::Operators::would_deny_keys) for
-    /// those that were let through.
+    /// The networks that were denied this key in the last 24 h, as for [`refused`](super::Applied::refused). Filled
+    /// only by [`find`](super::Operators::find), and by [`would_deny_keys`](super::Operators::would_deny_keys) for
+    /// those that the mode allowed.
     pub refused: Vec<RefusedNetwork>,
 }
 
 impl From<ExportedKey> for KeyRow {
-    /// Without the networks that were refused.
+    /// Without the denied networks.
     fn from(known: ExportedKey) -> Self {
         let ExportedKey { id: key_id, key, facts, used_at, refused_at, note, mut archive, .. } = known;
         let life = Life { used_at, refused_at, note, archived: archive.pop() };
@@ -89,31 +88,31 @@ impl From<ExportedKey> for KeyRow {
     }
 }
 
-/// What has become of a binding. Written some seconds late, so no decision reads it.
+/// The history of a binding. Written with some seconds of delay, so no decision reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Life {
     /// The last allowed request.
     pub used_at: Option<Timestamp>,
-    /// The last refused one.
+    /// The last denied request.
     pub refused_at: Option<Timestamp>,
     /// An operator's note.
     pub note: Option<String>,
-    /// The key's last binding that was archived.
+    /// The last archived binding of the key.
     pub archived: Option<ArchivedBinding>,
 }
 
-/// In which order audit records are listed.
+/// The order of audit records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditOrder {
-    /// By their last time, the newest first.
+    /// By their last time, newest first.
     Newest,
-    /// By their number, the highest first.
+    /// By number, highest first.
     LastStored,
-    /// By their number, which is the order in which they were stored, those after `after` and up to `upto`.
+    /// By number, which is the order in which they were stored, those after `after` up to `upto`.
     Stored {
-        /// Not this one.
+        /// Exclusive.
         after: RecordId,
-        /// But this one.
+        /// Inclusive.
         upto: RecordId,
     },
 }
@@ -121,9 +120,9 @@ pub enum AuditOrder {
 /// Which audit records to list.
 #[derive(Clone, Debug)]
 pub struct AuditQuery {
-    /// Only this kind.
+    /// Only records of this kind.
     pub kind: Option<EventKind>,
-    /// Only keys whose id begins so, or this one key, of which there need be no row.
+    /// Only keys with this prefix, or this one key, which need not have a row.
     pub key: Option<Target>,
     /// Only records whose last time is not before this.
     pub since: Option<Timestamp>,
@@ -135,7 +134,7 @@ pub struct AuditQuery {
     pub decision: Option<String>,
     /// In which order.
     pub order: AuditOrder,
-    /// At most so many.
+    /// At most this many records.
     pub limit: u32,
 }
 
@@ -153,10 +152,10 @@ impl AuditQuery {
     };
 }
 
-/// How full the store is.
+/// Counts of keys in the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Provisional bindings, expired ones included until something takes their place.
+    /// Provisional bindings, including expired ones that are not deleted yet.
     pub provisional: u64,
     /// Learned bindings.
     pub learned: u64,
@@ -170,18 +169,18 @@ pub struct Counts {
     pub observed: u64,
 }
 
-/// A network and what it learned.
+/// A network and the number of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crowded {
+pub struct CrowdedNetwork {
     /// The network.
     pub network: Network,
-    /// How many keys it learned or was observed with. Those that an operator gave it are not counted.
+    /// How many keys it learned or was observed with. Keys that an operator gave it are not counted.
     pub keys: u64,
 }
 
-/// A reason and how often it denied.
+/// A reason and the number of its denials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Denied {
+pub struct DenialCount {
     /// The reason.
     pub reason: Reason,
     /// How many times.

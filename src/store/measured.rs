@@ -1,4 +1,4 @@
-//! Measures every operation of a [`Store`].
+//! Measures the operations of a [`Store`].
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
-    Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, Crowded, Decisions, Denied,
-    ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey, Revision, Rotated,
-    Rotation, Store, StoreError, Stored, Target, Upkeep, Use,
+    Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, CrowdedNetwork, Decisions,
+    DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey, Revision,
+    Rotated, Rotation, Store, StoreError, StoredRecord, Target, Upkeep, Use,
 };
 use crate::{
     domain::{KeyDigests, KeyId, Timestamp, event::Record},
@@ -17,43 +17,43 @@ use crate::{
 };
 
 /// A store whose operations are counted and timed.
-pub struct Observed {
+pub struct Measured {
     store: Arc<dyn Store>,
     metrics: StoreMetrics,
 }
 
-impl Observed {
-    /// Observes `store`.
+impl Measured {
+    /// Measures `store`.
     pub fn new(store: Arc<dyn Store>, metrics: StoreMetrics) -> Self {
         Self { store, metrics }
     }
 
-    /// Only a store that did not do its part counts as an error. One whose caller gave up waiting did not.
+    /// Only a failure of the store counts as an error. A call whose caller left counts as one too.
     async fn timed<T, E: Clone + Into<ChangeError>>(
         &self,
         operation: Operation,
         request: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let mut running = Running { metrics: &self.metrics, operation, started: Instant::now(), ok: false };
+        let mut timer = Timer { metrics: &self.metrics, operation, started: Instant::now(), ok: false };
         let answer = request.await;
         let cause: Option<ChangeError> = answer.as_ref().err().cloned().map(E::into);
         if let Some(cause) = &cause {
-            // The Follower tells of an outage once; this is for who looks for the one request.
-            debug!(?operation, %cause, "the store did not do it");
+            // The Follower logs an outage once; this line is for finding a single request.
+            debug!(?operation, %cause, "a store operation failed");
         }
-        running.ok = !cause.is_some_and(|cause| is_failure(&cause));
+        timer.ok = !cause.is_some_and(|cause| is_failure(&cause));
         answer
     }
 }
 
-struct Running<'a> {
+struct Timer<'a> {
     metrics: &'a StoreMetrics,
     operation: Operation,
     started: Instant,
     ok: bool,
 }
 
-impl Drop for Running<'_> {
+impl Drop for Timer<'_> {
     fn drop(&mut self) {
         self.metrics.request(self.operation, self.started.elapsed(), self.ok);
         if self.operation == Operation::Claim && !self.ok {
@@ -62,13 +62,13 @@ impl Drop for Running<'_> {
     }
 }
 
-/// A refusal is an answer, and being behind is the caller's state, not the store's.
+/// A refusal is a valid answer, and `Behind` is the state of the caller, not of the store.
 fn is_failure(cause: &ChangeError) -> bool {
     matches!(cause, ChangeError::Store(error) if !matches!(error, StoreError::Behind(_)))
 }
 
 #[async_trait]
-impl Decisions for Observed {
+impl Decisions for Measured {
     async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
         self.timed(Operation::Lookup, self.store.lookup(key)).await
     }
@@ -91,7 +91,7 @@ impl Decisions for Observed {
 macro_rules! timed {
     ($reader:ident { $($operation:ident: $method:ident($($name:ident: $type:ty),*) -> $answer:ty;)* }) => {
         #[async_trait]
-        impl $reader for Observed {
+        impl $reader for Measured {
             $(async fn $method(&self, $($name: $type),*) -> $answer {
                 self.timed(Operation::$operation, self.store.$method($($name),*)).await
             })*
@@ -107,10 +107,10 @@ timed!(Operators {
     Keys: would_deny_keys(limit: u32) -> Result<Vec<KeyRow>, StoreError>;
     Keys: export_page(after: Option<KeyId>, limit: u32) -> Result<Vec<ExportedKey>, StoreError>;
     Counts: counts() -> Result<Counts, StoreError>;
-    Counts: crowded_networks(limit: u32) -> Result<Vec<Crowded>, StoreError>;
-    Counts: denials_since(since: Timestamp) -> Result<Vec<Denied>, StoreError>;
+    Counts: crowded_networks(limit: u32) -> Result<Vec<CrowdedNetwork>, StoreError>;
+    Counts: denials_since(since: Timestamp) -> Result<Vec<DenialCount>, StoreError>;
     Peppers: peppers() -> Result<Vec<PepperRow>, StoreError>;
-    Audit: audit(query: AuditQuery) -> Result<Vec<Stored>, StoreError>;
+    Audit: audit(query: AuditQuery) -> Result<Vec<StoredRecord>, StoreError>;
 });
 
 timed!(Upkeep {

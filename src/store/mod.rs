@@ -1,8 +1,7 @@
-//! Where bindings, bans and the audit live.
+//! The store of bindings, bans and the audit.
 //!
-//! The contract of a backend is three traits by reader: [`Decisions`], [`Operators`] and [`Upkeep`];
-//! `tests/store_contract/` runs one suite over all backends. Operations are whole: there is no get-then-put, so no caller
-//! can lose a race that the backend has not decided.
+//! A backend implements three traits: [`Decisions`], [`Operators`] and [`Upkeep`]; `tests/store_contract/` runs one
+//! suite over all backends. Operations are complete: there is no get-then-put, so the backend alone decides every race.
 
 mod change;
 mod claim;
@@ -11,7 +10,7 @@ mod decisions;
 mod error;
 mod exported;
 mod listing;
-pub mod observed;
+pub mod measured;
 mod operators;
 pub mod postgres;
 mod records;
@@ -31,16 +30,16 @@ pub use decisions::Decisions;
 pub use error::{ChangeError, PepperFault, Refusal, StoreError};
 pub use exported::{ArchivedBinding, ExportedKey, Imported, KnownPepper};
 pub use listing::{
-    AuditOrder, AuditQuery, Counts, Crowded, Denied, KeyFilter, KeyQuery, KeyRow, Life, Order, StateFilter,
+    AuditOrder, AuditQuery, Counts, CrowdedNetwork, DenialCount, KeyFilter, KeyQuery, KeyRow, Life, Order, StateFilter,
 };
 pub use operators::Operators;
-pub use records::{BatchId, RecordId, SpoolId, Stored};
+pub use records::{BatchId, RecordId, SpoolId, StoredRecord};
 pub use replica_state::ReplicaState;
 pub use revision::{Changes, Reading, Revision, StoreLife};
 pub use rotation::{FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, Rekey, Rotated, Rotation};
 pub use upkeep::Upkeep;
 
-/// A store for every reader, which is what wiring and tests hold.
+/// All operations of a store, for the wiring and tests.
 pub trait Store: Decisions + Operators + Upkeep {}
 
 impl<T: Decisions + Operators + Upkeep> Store for T {}

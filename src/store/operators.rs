@@ -1,77 +1,79 @@
-//! What operators ask of a store, and what they change in it.
+//! The store as operators use it.
 
 use async_trait::async_trait;
 
 use super::{
-    Applied, AuditQuery, Change, ChangeError, Counts, Crowded, Denied, ExportedKey, KeyQuery, KeyRow, PepperRow,
-    Rotated, Rotation, StoreError, Stored, Target,
+    Applied, AuditQuery, Change, ChangeError, Counts, CrowdedNetwork, DenialCount, ExportedKey, KeyQuery, KeyRow,
+    PepperRow, Rotated, Rotation, StoreError, StoredRecord, Target,
 };
 use crate::domain::{KeyId, Timestamp};
 
-/// The store as operators see it: their changes, and their questions.
+/// The changes and queries of operators.
 ///
-/// Every method may be cancelled at any await: the operation then happened or did not, and the next call sees which.
-/// A change is durable (covered by an fdatasync or its equivalent) before its `Ok`. Questions may scan; a decision never
-/// waits for them.
+/// Every method may be cancelled at any await: the operation was then carried out or not, and the next call shows
+/// which. A change is durable (covered by an fdatasync or its equivalent) before its `Ok`. Queries may scan; a decision
+/// never waits for them.
 ///
 /// Every method may fail with [`StoreError::Unavailable`], which may pass: ask again. Or with [`StoreError::Corrupt`],
-/// which does not: it names the row that cannot be read and has to be repaired. No backend returns [`StoreError::Late`]. A
-/// method documents what else its errors mean.
+/// which does not pass: it names the row that cannot be read and must be repaired. No backend returns
+/// [`StoreError::Late`]. Each method documents its other errors.
 #[async_trait]
 pub trait Operators: Send + Sync + 'static {
-    /// Carries out an operator's change in one transaction: the row, its audit record and `revision + 1`. The target is
-    /// resolved inside the transaction, over bindings, bans and archived rows.
+    /// Applies a change in one transaction: the row, its audit record and `revision + 1`. The target is resolved inside
+    /// the transaction, over bindings, bans, candidates and archived rows.
     ///
-    /// Errors: [`Refused`](ChangeError::Refused), nothing was changed, and nothing will be until the store holds something
-    /// else; [`Unavailable`](StoreError::Unavailable), the change was made or not: look before you repeat it;
-    /// [`Corrupt`](StoreError::Corrupt), nothing was changed; [`Behind`](StoreError::Behind), nothing was changed because
-    /// the target is a key whose digests are not of the active pepper: make them again with the one that the error names.
+    /// Errors: [`Refused`](ChangeError::Refused), nothing was changed, and a retry is refused until the store changes;
+    /// [`Unavailable`](StoreError::Unavailable), it is not known whether the change was made: check before you repeat
+    /// it; [`Corrupt`](StoreError::Corrupt), nothing was changed; [`Behind`](StoreError::Behind), nothing was changed
+    /// because the digests of the target key are not under the active pepper: compute them with the one that the error
+    /// names.
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError>;
 
-    /// Carries out a step of a rotation in one transaction with its audit records. Each takes revisions, and each key
-    /// forgotten is logged as changed. A step that is not [`done`](Rotated::done) has to be repeated.
+    /// Carries out a step of a rotation in one transaction with its audit records. Each step takes revisions, and each
+    /// forgotten key is logged as changed. A step that is not [`done`](Rotated::done) must be repeated.
     ///
-    /// Errors: [`Refused`](ChangeError::Refused), nothing was changed; [`Unavailable`](StoreError::Unavailable), the step
-    /// was made or not, and [`peppers`](Self::peppers) shows which; [`Corrupt`](StoreError::Corrupt), nothing was changed.
+    /// Errors: [`Refused`](ChangeError::Refused), nothing was changed; [`Unavailable`](StoreError::Unavailable), it is
+    /// not known whether the step was made, and [`peppers`](Self::peppers) shows it; [`Corrupt`](StoreError::Corrupt),
+    /// nothing was changed.
     async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError>;
 
-    /// Returns the one key that `target` names among bindings, bans, candidates and archived rows, with the networks
-    /// that were refused it in the last 24 h.
+    /// Returns the key that `target` names among bindings, bans, candidates and archived rows, with the networks that
+    /// were denied it in the last 24 h.
     ///
     /// Errors: [`Refused`](ChangeError::Refused) with [`NotFound`](super::Refusal::NotFound) or
     /// [`Ambiguous`](super::Refusal::Ambiguous).
     async fn find(&self, target: Target) -> Result<KeyRow, ChangeError>;
 
-    /// Returns the keys that `query` selects; a key with a binding and a ban is one row, as new as the newer. Whether a
-    /// ban is in force is judged by the store's clock.
+    /// Returns the keys that `query` selects; a key with a binding and a ban is one row, with the later of their times.
+    /// Whether a ban is in force is decided by the clock of the store.
     async fn list(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError>;
 
-    /// Returns at most `limit` of the keys that have an owner and that only the mode let through in the last 24 h, the
-    /// busiest first, each with the networks that enforcing would refuse. Not those of a banned key, which is refused in
-    /// every mode, nor networks that an owner covers by now.
+    /// Returns at most `limit` keys that have an owner and were allowed only because of the mode in the last 24 h, the
+    /// most frequent first, each with the networks that enforcing would deny. Excludes banned keys, which are denied in
+    /// every mode, and networks that an owner covers by now.
     async fn would_deny_keys(&self, limit: u32) -> Result<Vec<KeyRow>, StoreError>;
 
-    /// Returns the first `limit` keys by id, after `after`, of all that anything is known of, seen or archived ones too;
-    /// all of a page in one snapshot. An empty page is the end.
+    /// Returns the first `limit` keys by id, after `after`, of all known keys, including observed and archived ones; a
+    /// page is read in one snapshot. An empty page is the end.
     async fn export_page(&self, after: Option<KeyId>, limit: u32) -> Result<Vec<ExportedKey>, StoreError>;
 
-    /// Counts bindings by state, bans in force by the store's clock, and observed keys. Scans: for operators' questions
-    /// and one job a minute.
+    /// Counts bindings by state, bans in force by the clock of the store, and observed keys. Scans: for queries by
+    /// operators and one job a minute.
     async fn counts(&self) -> Result<Counts, StoreError>;
 
-    /// Returns the `limit` networks that own the most learned keys, or used the most observed ones; the fullest first.
-    async fn crowded_networks(&self, limit: u32) -> Result<Vec<Crowded>, StoreError>;
+    /// Returns the `limit` networks that own the most learned keys, or used the most observed ones, those with the most
+    /// keys first.
+    async fn crowded_networks(&self, limit: u32) -> Result<Vec<CrowdedNetwork>, StoreError>;
 
-    /// Counts by reason the denials whose record's last time is not before `since`, also those that only the mode let
-    /// through; the most frequent first.
-    async fn denials_since(&self, since: Timestamp) -> Result<Vec<Denied>, StoreError>;
+    /// Counts denials by reason, of records whose last time is not before `since`, including requests that the mode
+    /// allowed; the most frequent first.
+    async fn denials_since(&self, since: Timestamp) -> Result<Vec<DenialCount>, StoreError>;
 
-    /// Returns every pepper that was ever active or came with an import, and what is under it; the active one first, the
-    /// others by name.
+    /// Returns every pepper that was active or imported, and what is under it; the active one first, the others by id.
     async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError>;
 
-    /// Returns the audit records that `query` selects. In the order [`LastStored`](super::AuditOrder::LastStored) it
-    /// returns no record before every record with a lower number is visible: a caller that reads up to its number, and
-    /// later from there on, misses none.
-    async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError>;
+    /// Returns the audit records that `query` selects. In the order [`LastStored`](super::AuditOrder::LastStored), a
+    /// record is returned only when every record with a lower number is visible: a caller that reads up to its number,
+    /// and later continues from there, misses none.
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<StoredRecord>, StoreError>;
 }

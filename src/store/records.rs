@@ -1,4 +1,4 @@
-//! Audit records, and how they come into a store.
+//! Audit records and their delivery.
 
 use std::fmt;
 
@@ -8,17 +8,17 @@ use crate::domain::event::Record;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(pub i64);
 
-/// An audit record as it was stored.
+/// A stored audit record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredRecord {
     /// Its number.
     pub id: RecordId,
     /// The record.
     pub record: Record,
 }
 
-/// Whoever delivers audit records; a new one for each run of a process. Random, so that a directory that was copied or
-/// restored does not number batches that another one has already delivered.
+/// Identifies a sender of audit records; new for each run of a process. Random, so that the numbers of a copied or
+/// restored directory do not collide with batches that were delivered already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SpoolId(pub u128);
 
@@ -28,11 +28,11 @@ impl fmt::Display for SpoolId {
     }
 }
 
-/// Names a batch of audit records.
+/// Identifies a batch of audit records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BatchId {
-    /// Whose.
+    /// The sender.
     pub spool: SpoolId,
-    /// Its place among them, from 1.
+    /// Its number within the spool, from 1.
     pub number: u64,
 }

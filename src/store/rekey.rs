@@ -1,4 +1,5 @@
-//! Keys found under an older pepper, on their way to the active one: in batches, and never on a request's path.
+//! The queue of keys that were found under an older pepper and are re-keyed to the active one: in batches, never on the
+//! path of a request.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -9,43 +10,43 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// How long a batch gathers.
+/// How long a batch is collected.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// The most keys of a batch: claims wait for its transaction.
 const BATCH: usize = 500;
 
-/// What may wait. A key that finds no room is found again when it is next used.
+/// The most keys that wait. A key that finds no room is queued again when it is next used.
 const QUEUE: usize = 4 * BATCH;
 
-/// Where keys to move are put.
+/// The sender of keys to re-key.
 #[derive(Clone, Debug)]
 pub struct Queue(mpsc::Sender<Rekey>);
 
-/// The other end of a [`Queue`].
+/// The receiver of a [`Queue`].
 #[derive(Debug)]
 pub struct Batches(mpsc::Receiver<Rekey>);
 
 impl Queue {
-    /// A queue, and what empties it.
+    /// Creates a queue and its receiver.
     pub fn new() -> (Self, Batches) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         (Self(sender), Batches(receiver))
     }
 
-    /// Moves a key, soon. Never waits.
+    /// Queues a key. Never waits; drops the key if the queue is full.
     pub fn put(&self, key: Rekey) {
         let _ = self.0.try_send(key);
     }
 
-    /// Whether there is room: what there is none for need not be made.
+    /// Whether the queue has room. The caller need not compute the digest of a key that would be dropped.
     pub fn has_room(&self) -> bool {
         self.0.capacity() > 0
     }
 }
 
 impl Batches {
-    /// One entry a key, however often it was used.
+    /// Collects a batch, with one entry per key, however often it was used.
     pub async fn gather(&mut self) -> Vec<Rekey> {
         let mut batch: HashMap<KeyDigest, Rekey> = HashMap::new();
         let mut end = None;
@@ -56,7 +57,7 @@ impl Batches {
             };
             match next {
                 Ok(Some(key)) => batch.insert(key.from, key),
-                // Nobody is left to put anything in; whoever waits for this ends with the process.
+                // The senders are gone; the task of this future ends with the process.
                 Ok(None) if batch.is_empty() => std::future::pending().await,
                 Ok(None) | Err(_) => return batch.into_values().collect(),
             };

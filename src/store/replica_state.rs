@@ -1,4 +1,4 @@
-//! What this process knows of the store's time and of its own distance from it.
+//! The clock of the store, and how far this process is behind the store.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -10,15 +10,15 @@ use tokio::{sync::watch, time::Instant};
 use super::{Changes, Revision};
 use crate::domain::Timestamp;
 
-/// The store's clock as last heard, carried on by this process's monotonic one; the time of the last successful poll;
-/// the last revision that this process decides by.
+/// The last known clock of the store, advanced by the monotonic clock of this process; the time of the last successful
+/// poll; and the last applied revision.
 ///
 /// Read on every request: plain atomics, no lock.
 #[derive(Debug)]
 pub struct ReplicaState {
-    /// Where the monotonic milliseconds below start.
+    /// The origin of the monotonic milliseconds below.
     origin: Instant,
-    /// Store clock minus monotonic milliseconds, or [`NEVER`].
+    /// The clock of the store minus the monotonic milliseconds, or [`NEVER`].
     offset: AtomicI64,
     /// Monotonic milliseconds of the last successful poll, or [`NEVER`].
     polled: AtomicI64,
@@ -29,7 +29,7 @@ pub struct ReplicaState {
 const NEVER: i64 = i64::MIN;
 
 impl ReplicaState {
-    /// A view that has never heard from the store. `now` is any moment not after the first use.
+    /// A state before the first poll. `now` is any moment not after the first use.
     pub fn new(now: Instant) -> Self {
         Self {
             origin: now,
@@ -39,7 +39,7 @@ impl ReplicaState {
         }
     }
 
-    /// The moment `at` on the store's clock; `None` before the first successful poll.
+    /// The moment `at` on the clock of the store; `None` before the first successful poll.
     pub fn time(&self, at: Instant) -> Option<Timestamp> {
         match self.offset.load(Ordering::Relaxed) {
             NEVER => None,
@@ -55,29 +55,28 @@ impl ReplicaState {
         }
     }
 
-    /// Whether the store was heard within `grace` before `at`.
+    /// Whether the last successful poll was at most `grace` before `at`.
     pub fn is_fresh(&self, at: Instant, grace: Duration) -> bool {
         self.since_poll(at).is_some_and(|since| since <= grace)
     }
 
-    /// The last revision that this process decides by.
+    /// The last revision that this process has applied.
     pub fn applied(&self) -> Revision {
         self.applied.borrow().unwrap_or_default()
     }
 
-    /// Waits until this process decides by `revision`; any first poll will do for the default one.
+    /// Waits until this process has applied `revision`; any first poll satisfies the default one.
     pub async fn has_applied(&self, revision: Revision) {
         // The sender lives in `self`, so waiting cannot fail.
         let _ = self.applied.subscribe().wait_for(|applied| *applied >= Some(revision)).await;
     }
 
-    /// Takes in a successful poll that was answered at `at`, after its changes were absorbed by the caches.
+    /// Records a successful poll that was answered at `at`, after the caches have applied its changes.
     pub fn polled(&self, changes: &Changes, at: Instant) {
         let at = self.monotonic(at);
         self.offset.store(changes.now.as_millis().saturating_sub(at), Ordering::Relaxed);
         self.polled.store(at, Ordering::Relaxed);
-        // Not the maximum: a store restored under a running process goes back, and what it does next takes revisions that
-        // were there before.
+        // Not the maximum: a restored store goes back, and its next changes take revisions that were used before.
         let revision = Some(changes.revision);
         self.applied.send_if_modified(|applied| std::mem::replace(applied, revision) != revision);
     }

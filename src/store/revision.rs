@@ -1,28 +1,29 @@
-//! What is known of a key, how old that is, and what has changed since.
+//! Revisions, readings and changes.
 
 use std::fmt;
 
 use crate::domain::{KeyDigest, KeyFacts, PepperId, Timestamp};
 
-/// Counts the changes that can make a cached fact wrong. Taken from a locked row inside the change's transaction, so
-/// that revisions become visible in their order; a sequence would not promise that.
+/// Counts the changes that can invalidate a cached fact. Taken from a locked row inside the transaction of the change,
+/// so that revisions become visible in order; a sequence would not guarantee that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub i64);
 
-/// A fact and how old it is.
+/// The facts of a key, and their age.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// What the store knew.
+    /// The facts.
     pub facts: KeyFacts,
-    /// The revision of the statement that read it: the fact includes every change up to it.
+    /// The revision of the statement that read them: they include every change up to it.
     pub as_of: Revision,
-    /// The digest of the key's row, under which its changes are logged; without a row the first that was asked for.
+    /// The digest of the row of the key, under which its changes are logged; without a row, the first digest that was
+    /// looked up.
     pub digest: KeyDigest,
 }
 
-/// Names one life of a store. A store that was restored from a backup takes revisions anew that it has given before, so
-/// a backend whose facts are shared through Redis must give it another life: what was read in the one is not comparable
-/// with the changes of the other.
+/// Identifies a life of a store. A store that was restored from a backup assigns revisions again, so a restore must
+/// change the life: readings of one life are not comparable with changes of another. If facts are shared through Redis,
+/// a life must also be unique among all stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct StoreLife(pub u128);
 
@@ -32,23 +33,22 @@ impl fmt::Display for StoreLife {
     }
 }
 
-/// The change log after some revision.
+/// The changes after a revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes {
-    /// The store's clock.
+    /// The clock of the store.
     pub now: Timestamp,
-    /// The store's current revision.
+    /// The current revision of the store.
     pub revision: Revision,
     /// The changed keys, oldest first.
     pub changed: Vec<(Revision, KeyDigest)>,
-    /// `changed` holds every change after this one: the revision asked for, or, where it cannot, a later one. Then what
-    /// was cached may be wrong.
+    /// `changed` holds every change after this revision: the one asked for, or a later one if the log does not reach
+    /// back. Then cached facts may be wrong.
     pub complete_from: Revision,
-    /// Whose revisions these are.
+    /// The life of the store that these revisions belong to.
     pub life: StoreLife,
-    /// The pepper that the store's digests are made with.
+    /// The active pepper.
     pub active_pepper: PepperId,
-    /// The others that keys are under: who does not list one of them takes its keys for new ones. Empty for a file, whose
-    /// one process has checked it.
+    /// The other peppers that keys are under: a process that does not list one of them takes its keys for new ones.
     pub other_peppers: Vec<PepperId>,
 }

@@ -1,34 +1,34 @@
-//! One pepper after another.
+//! Rotation of peppers.
 
 use super::Revision;
 use crate::domain::{Fingerprint, KeyDigest, PepperId, Timestamp, event::Record};
 
-/// A key whose row is under another pepper than the active one.
+/// A key whose row is not under the active pepper.
 #[derive(Clone, Debug)]
 pub struct Rekey {
-    /// Where its row is.
+    /// The digest of its row.
     pub from: KeyDigest,
-    /// Where it belongs.
+    /// The key under the active pepper.
     pub to: Fingerprint,
 }
 
 /// A step of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// New rows are written with this pepper from now on.
+    /// Makes this pepper the active one, under which new rows are written.
     Activate {
         /// Its name.
         id: PepperId,
         /// [`crate::domain::Pepper::check_value`].
         check_value: [u8; 32],
     },
-    /// Nobody needs this pepper any more. Refused while a binding, a ban or a candidate is under it, which `forget`
-    /// deletes, at most [`FORGOTTEN_AT_ONCE`] keys in one step. Archived rows never stand in the way: they go with their
-    /// pepper, because no key could be recognised by them.
+    /// Retires this pepper. Refused while a binding, a ban or a candidate is under it, unless `forget` deletes them, at
+    /// most [`FORGOTTEN_AT_ONCE`] keys in one step. Archived rows do not prevent it: they are deleted with their
+    /// pepper, without which no key could be matched to them.
     Retire {
         /// Its name.
         id: PepperId,
-        /// Whether to delete what is left under it.
+        /// Whether to delete what is still under it.
         forget: bool,
     },
 }
@@ -36,16 +36,16 @@ pub enum Rotation {
 /// The most keys that one step of [`Rotation::Retire`] deletes: claims wait for it.
 pub const FORGOTTEN_AT_ONCE: u32 = 200;
 
-/// A step of a rotation that was made.
+/// The result of a step of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotated {
     /// The last revision that it took.
     pub revision: Revision,
     /// The audit records, already stored.
     pub records: Vec<Record>,
-    /// Whether there is nothing left to do; a step that forgot as many keys as it may has to be repeated.
+    /// Whether the rotation is complete; a step that reached its limit of forgotten keys must be repeated.
     pub done: bool,
-    /// What is left under the pepper.
+    /// What is still under the pepper.
     pub usage: PepperUsage,
 }
 
@@ -54,15 +54,15 @@ pub struct Rotated {
 pub struct PepperRow {
     /// Its name.
     pub id: PepperId,
-    /// Whether new rows are written with it.
+    /// Whether it is the active one.
     pub active: bool,
-    /// Since when nothing is under it.
+    /// When it was retired.
     pub retired_at: Option<Timestamp>,
     /// What is under it.
     pub usage: PepperUsage,
 }
 
-/// How much is still under a pepper.
+/// How many rows are under a pepper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PepperUsage {
     /// Bindings in any state.
@@ -84,7 +84,20 @@ impl PepperUsage {
 
 impl std::fmt::Display for PepperUsage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { bindings, bans, observed, archived } = self;
-        write!(f, "{bindings} bindings, {bans} bans, {observed} observed and {archived} archived keys")
+        let Self { bindings, bans, observed, archived } = *self;
+        write!(
+            f,
+            "{}, {}, {} and {}",
+            counted(bindings, "binding"),
+            counted(bans, "ban"),
+            counted(observed, "observed key"),
+            counted(archived, "archived key")
+        )
     }
+}
+
+/// The number with its noun, such as `1 ban` or `2 bans`.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }

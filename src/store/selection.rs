@@ -1,13 +1,14 @@
-//! Which rows a query selects, in the SQL that every backend reads.
+//! Builds the WHERE clauses of queries, in SQL that every backend accepts.
 
 use super::{AuditQuery, KeyFilter, KeyQuery, Order, StateFilter, Target};
 use crate::domain::{KeyId, KeyIdPrefix, Network, Timestamp};
 
-/// The values of a statement, and what dialects name differently. A method that takes a value returns its placeholder.
+/// Collects the values of a statement, and names what SQL dialects name differently. A method that takes a value
+/// returns its placeholder.
 pub(super) trait Dialect {
-    /// The store's clock.
+    /// The clock of the store.
     const NOW: &str;
-    /// The function that finds a text in another.
+    /// The function that finds the position of a text in another.
     const POSITION: &str;
 
     fn text(&mut self, value: String) -> String;
@@ -19,17 +20,17 @@ pub(super) trait Dialect {
     /// Whether `column` is exactly this network.
     fn is_network(&mut self, column: &str, network: Network) -> String;
 
-    /// `select` as one of two halves that are listed together in `order`, of which no more than `most` rows are needed.
+    /// `select` as one of the two halves of a UNION that is listed in `order`, of which at most `most` rows are needed.
     fn half(&mut self, select: String, order: &str, most: i64) -> String;
 }
 
-/// The texts that begin with `prefix` are those from it up to this one, a range that an index can search: `g` comes after
-/// every hex digit.
+/// The exclusive end of the texts that begin with `prefix`, for a range that an index can search: `g` sorts after every
+/// hex digit.
 pub(super) fn end_of(prefix: &KeyIdPrefix) -> String {
     format!("{}g", prefix.as_str())
 }
 
-/// Every id comes after nothing.
+/// The empty text sorts before every id.
 pub(super) fn after(id: Option<KeyId>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }
@@ -45,7 +46,7 @@ pub(super) fn keys<D: Dialect>(query: &KeyQuery, values: &mut D) -> String {
     }
 }
 
-/// A key with a binding and a ban is as new as the newer of the two and is listed there only. So each half is in the
+/// A key with a binding and a ban is listed only in the half of the later of the two. So each half can be read in the
 /// order of its own index.
 fn bound_or_banned<D: Dialect>(query: &KeyQuery, filter: &str, values: &mut D) -> String {
     let order = match query.order {
@@ -66,7 +67,7 @@ fn bound_or_banned<D: Dialect>(query: &KeyQuery, filter: &str, values: &mut D) -
     format!("{} ORDER BY {order} LIMIT {limit} OFFSET {offset}", halves.join(" UNION ALL "))
 }
 
-/// What a row of `listed`, which is a binding or a ban, must be; each condition begins with AND.
+/// The conditions on a row of `listed`, which is a binding or a ban; each begins with AND.
 fn filter<D: Dialect>(
     query: &KeyQuery,
     state: Option<StateFilter>,
@@ -107,7 +108,7 @@ fn filter<D: Dialect>(
     conditions.into_iter().map(|condition| format!(" AND {condition}")).collect()
 }
 
-/// What observe mode has seen, and nobody owns yet.
+/// Keys that observe mode has seen and that have no owner.
 fn observed<D: Dialect>(query: &KeyQuery, values: &mut D) -> String {
     let (id, order) = match query.order {
         Order::Newest => (None, "first"),
@@ -126,7 +127,7 @@ fn observed<D: Dialect>(query: &KeyQuery, values: &mut D) -> String {
     )
 }
 
-/// How full the store is: `learned`, `pinned`, `reserved`, `banned`, `provisional`, `observed`.
+/// Counts: `learned`, `pinned`, `reserved`, `banned`, `provisional`, `observed`.
 pub(super) fn counts<D: Dialect>() -> String {
     format!(
         "SELECT count(*) FILTER (WHERE state = 'learned'),
@@ -143,7 +144,7 @@ pub(super) fn counts<D: Dialect>() -> String {
     )
 }
 
-/// What a record of the audit must be, each a comparison that begins with its column. `key` is the id of the one key that
+/// The conditions on an audit record, each a comparison that begins with its column. `key` is the id of the key that
 /// the query names.
 pub(super) fn audit<D: Dialect>(query: &AuditQuery, key: Option<KeyId>, values: &mut D) -> Vec<String> {
     let mut conditions = Vec::new();

@@ -1,6 +1,6 @@
-//! What it takes to undo a change, as the JSON that a store keeps beside the audit record.
+//! The data for undoing a change, as JSON that is stored with the audit record.
 //!
-//! The names are a file format: rows of every earlier version must be read by every later one.
+//! The field names are a file format: every later version must read the rows of an earlier one.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::domain::{
     event::{Delta, Part, Transition},
 };
 
-/// One of the parts is there.
+/// Exactly one of the parts is present.
 #[derive(Serialize, Deserialize)]
 struct Row {
     #[serde(flatten)]
@@ -24,7 +24,7 @@ struct Row {
     note: Option<Transition<String>>,
 }
 
-/// A binding without its id and hint, which stand beside it.
+/// A binding without its id and hint, which are stored next to it.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct BindingRow {
     state: State,
@@ -36,7 +36,7 @@ pub(crate) struct BindingRow {
     expires_at: Option<Timestamp>,
 }
 
-/// A ban without its id and hint, which stand beside it.
+/// A ban without its id and hint, which are stored next to it.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct BanRow {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +47,7 @@ pub(crate) struct BanRow {
     created_at: Timestamp,
 }
 
-/// The JSON of `delta`, which is of the key `id`.
+/// The JSON of `delta` of the key `id`.
 pub(crate) fn to_json(id: KeyId, delta: &Delta) -> Result<String, StoreError> {
     let Delta { key, part } = delta.clone();
     let empty = Row { key, key_id: id, binding: None, ban: None, note: None };
@@ -69,7 +69,7 @@ pub(crate) fn from_json(text: &str) -> Result<Delta, StoreError> {
         (Some(it), None, None) => Part::Binding(it.map(|row| row.read(id, key.hint.clone()))),
         (None, Some(it), None) => Part::Ban(it.map(|row| row.read(id, key.hint.clone()))),
         (None, None, Some(it)) => Part::Note(it),
-        _ => return Err(unreadable("holds not one part of a key")),
+        _ => return Err(unreadable("must hold exactly one part of a key")),
     };
     Ok(Delta { key, part })
 }

@@ -1,4 +1,4 @@
-//! One answer to "may this process decide?", for every probe.
+//! The one definition of health for every probe: whether this process may decide.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -19,8 +19,8 @@ pub struct LastPoll {
     pub applied_revision: i64,
 }
 
-/// SERVING from the first successful poll of the store until drain begins, or until the store has been silent for
-/// longer than `store.stale_grace`. A cache or a hint bus never changes it.
+/// SERVING from the first successful poll of the store until the drain begins, or while the last successful poll is at
+/// most `store.stale_grace` old. Redis and notifications never affect it.
 pub struct Health {
     last_poll: Box<dyn Fn(Instant) -> LastPoll + Send + Sync>,
     draining: AtomicBool,
@@ -28,38 +28,38 @@ pub struct Health {
 }
 
 impl Health {
-    /// Not serving yet. `last_poll` is asked what is true at a moment.
+    /// Creates the state, not serving yet. `last_poll` returns the last poll as of a moment.
     pub fn new(last_poll: impl Fn(Instant) -> LastPoll + Send + Sync + 'static) -> Self {
         let (draining, serving) = (AtomicBool::new(false), watch::Sender::new(false));
         Self { last_poll: Box::new(last_poll), draining, serving }
     }
 
-    /// Judges anew; called after every poll.
-    pub fn judge(&self, now: Instant) {
+    /// Updates the state; called after every poll.
+    pub fn update(&self, now: Instant) {
         self.serving.send_if_modified(|was| {
-            // Under the lock, so that a poll that judges at the same time cannot undo a drain.
+            // Under the lock of the channel, so that a concurrent poll cannot undo a drain.
             let serving = !self.draining.load(Ordering::SeqCst) && (self.last_poll)(now).fresh;
             std::mem::replace(was, serving) != serving
         });
     }
 
-    /// Stops being ready, for good.
+    /// Stops serving, permanently.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
-        self.judge(Instant::now());
+        self.update(Instant::now());
     }
 
-    /// What health checks are told.
+    /// Whether health checks report SERVING.
     pub fn is_serving(&self) -> bool {
         *self.serving.borrow()
     }
 
-    /// What [`Health::is_serving`] says, from now on.
+    /// Returns a receiver of changes to [`Health::is_serving`].
     pub(super) fn subscribe(&self) -> watch::Receiver<bool> {
         self.serving.subscribe()
     }
 
-    /// `/healthz`.
+    /// The content of `/healthz`.
     pub(super) fn detail(&self) -> Value {
         let LastPoll { since, fresh, applied_revision } = (self.last_poll)(Instant::now());
         json!({

@@ -10,7 +10,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Lines are written until it is dropped.
+/// The log. Lines are written until it is dropped.
 pub struct Log {
     level: Handle<LevelFilter, Registry>,
     _writer: WorkerGuard,
@@ -18,15 +18,15 @@ pub struct Log {
 
 /// Starts logging.
 ///
-/// A reader of our standard error that hangs must not hang decisions: beyond the buffer, lines are dropped.
+/// A reader of standard error that hangs must not block decisions: if the buffer is full, lines are dropped.
 pub fn init(level: LevelFilter) -> Log {
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("log").finish(std::io::stderr());
     let (filter, handle) = reload::Layer::new(level);
     let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
-    // Whoever lost the store says so, once; the pool of connections has two lines for each of them.
+    // Each module logs a lost store once; the connection pool would add two lines for each connection.
     let ours = filter_fn(|line| !line.target().starts_with("deadpool"));
     let lines = lines.with_writer(writer).with_filter(ours);
-    // Somebody else's subscriber (a test's) is as good as ours.
+    // If a subscriber is installed already, as in tests, it is kept.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     Log { level: handle, _writer: guard }
 }
@@ -34,7 +34,7 @@ pub fn init(level: LevelFilter) -> Log {
 impl Log {
     /// Writes lines of `level` and above from now on.
     pub fn set_level(&self, level: LevelFilter) {
-        // Fails only where the subscriber is somebody else's.
+        // Fails only if another subscriber is installed.
         let _ = self.level.reload(level);
     }
 }

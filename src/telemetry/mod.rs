@@ -1,4 +1,4 @@
-//! What the process reports of itself: logs, metrics and health.
+//! Logs, metrics and health of the process.
 
 pub mod health;
 pub mod logs;

@@ -1,4 +1,4 @@
-//! How health and metrics are asked for: gRPC health, and `listen.http`.
+//! Endpoints for health and metrics: gRPC health, and `listen.http`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use tonic_health::{
 
 use super::health::Health;
 
-/// `grpc.health.v1`, for the whole server (`""`) and for the service named `service`, and the future that keeps it true.
+/// `grpc.health.v1`, for the whole server (`""`) and for the service `service`, and the future that keeps its status up
+/// to date.
 pub async fn grpc(
     health: Arc<Health>,
     service: &'static str,
@@ -36,7 +37,7 @@ async fn report(reporter: &HealthReporter, service: &str, serving: bool) {
     }
 }
 
-/// `listen.http`: liveness, readiness and metrics, and nothing else.
+/// `listen.http`: liveness, readiness and metrics only.
 pub fn http(health: Arc<Health>, exposition: PrometheusHandle) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))

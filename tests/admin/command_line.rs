@@ -291,7 +291,10 @@ async fn what_is_refused_exits_1_and_says_what_to_do() {
     for (args, said) in [
         (&["unban", "ffffffff"][..], "no such key; `sentinel bindings list` shows the keys".to_owned()),
         (&["unban", ONE], format!("{ONE} is not banned")),
-        (&["unbind", "0a1b2c3d"], format!("ambiguous: more than one key begins so; give more digits: {ONE}, {other}")),
+        (
+            &["unbind", "0a1b2c3d"],
+            format!("ambiguous: more than one key has this prefix; give more digits: {ONE}, {other}"),
+        ),
     ] {
         let expected = Seen { code: 1, out: String::new(), err: format!("error: {said}\n") };
         assert_eq!(ask(&sentinel, args), expected, "{args:?}");

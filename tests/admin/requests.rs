@@ -55,7 +55,7 @@ async fn an_ambiguous_reference_lists_its_candidates_and_changes_nothing() {
     let mut api = client_of(&sentinel).await;
     let ids: Vec<_> = keys.iter().map(|key| key.digest.new_id().to_string()).collect();
     let listed =
-        |ids: &[String]| format!("ambiguous: more than one key begins so; give more digits: {}", ids.join(", "));
+        |ids: &[String]| format!("ambiguous: more than one key has this prefix; give more digits: {}", ids.join(", "));
     let prefix = || by_id("k_0a1b2c3d");
 
     for status in [

@@ -26,9 +26,9 @@ async fn in_store(home: &Home) -> u64 {
 }
 
 /// Waits until the log has all of these words.
-async fn tells(sentinel: &Sentinel, words: &[&str]) {
-    let told = async || words.iter().all(|word| sentinel.log().contains(word)).then_some(());
-    eventually(&format!("the log has {words:?}"), told).await;
+async fn wait_for_log(sentinel: &Sentinel, words: &[&str]) {
+    let logged = async || words.iter().all(|word| sentinel.log().contains(word)).then_some(());
+    eventually(&format!("the log has {words:?}"), logged).await;
 }
 
 async fn deny(sentinel: &Sentinel, from: &str) {
@@ -62,7 +62,8 @@ async fn a_store_that_is_blocked_for_twenty_seconds_misses_no_denial() {
     assert_eq!(events(&sentinel, "lost").await, 0);
     eventually("nothing waits", async || (metric(&sentinel, "sentinel_audit_spill_bytes").await == 0).then_some(()))
         .await;
-    tells(&sentinel, &["the store does not take the audit", "the store takes the audit again"]).await;
+    wait_for_log(&sentinel, &["the store does not accept audit records", "the store accepts audit records again"])
+        .await;
     let home = sentinel.stop().await;
     assert_eq!(in_store(&home).await, 26 * PER_SECOND, "and nothing twice");
 }
@@ -73,7 +74,7 @@ fn on_a_small_disk() -> Home {
     let folder = home.data_dir().join("audit");
     DirBuilder::new().mode(0o700).recursive(true).create(&folder).unwrap();
     let mount = format!("mount -t tmpfs -o size=128k,mode=0700 tmpfs {} && exec \"$0\" \"$@\"", folder.display());
-    // Whoever is not root has a mount namespace only inside a user namespace.
+    // A user other than root has a mount namespace only inside a user namespace.
     let flags = if nix::unistd::Uid::effective().is_root() { "-m" } else { "-rm" };
     home.under(&["unshare", flags, "/bin/sh", "-c", &mount])
 }
@@ -108,7 +109,7 @@ async fn a_full_disk_is_a_loss_that_is_counted_and_no_stop() {
     deny(&sentinel, "192.0.2.2").await;
     eventually("the next is stored", async || (events(&sentinel, "stored").await == stored + 1).then_some(())).await;
     assert_eq!(events(&sentinel, "lost").await, lost);
-    tells(&sentinel, &["No space left on device", "denials were lost to the audit"]).await;
+    wait_for_log(&sentinel, &["No space left on device", "denials are missing from the audit"]).await;
     let log = sentinel.log();
     assert!(!log.contains("is damaged"), "what was only half written is not there: {log}");
     sentinel.stop().await;
@@ -123,7 +124,8 @@ async fn what_is_no_segment_is_logged_and_keeps_no_server_from_starting() {
     let sentinel = home.start().await;
     let aside = folder.join("00000000000000000001.damaged");
     eventually("it is aside", async || aside.exists().then_some(())).await;
-    eventually("it is logged", async || sentinel.log().contains("segment of the audit is damaged").then_some(())).await;
+    eventually("it is logged", async || sentinel.log().contains("a spilled audit segment is damaged").then_some(()))
+        .await;
     sentinel.stop().await;
 }
 
@@ -149,11 +151,11 @@ async fn masked_denials_name_the_network_around_the_client_everywhere() {
         *networks.entry(record.network.as_str()).or_insert(0) += record.count;
     }
     let expected = [("203.0.113.7/32", 1), ("198.51.100.0/24", 2), ("2001:db8:1::/48", 1)];
-    assert_eq!(networks, BTreeMap::from(expected), "an owner is told exactly");
+    assert_eq!(networks, BTreeMap::from(expected), "an owner is reported exactly");
     let unbound = sentinel.admin().await.unbind(KEY, None).await.unwrap();
     let refused: Vec<_> = unbound.refused.iter().map(|refused| refused.network.as_str()).collect();
     assert_eq!(refused, ["198.51.100.0/24", "2001:db8:1::/48"]);
-    tells(&sentinel, &["198.51.100.0/24"]).await;
+    wait_for_log(&sentinel, &["198.51.100.0/24"]).await;
     let exported = sentinel.home().cli(&["audit", "export"]);
     let sinks = [spilled, sentinel.log(), String::from_utf8(exported.stdout).unwrap()];
     for sink in sinks {

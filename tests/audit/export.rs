@@ -21,7 +21,7 @@ const HEADER: &str = "record,kind,reason,key_id,network,count,first_at,last_at,a
 /// What the records of [`seed`] begin with.
 const BEGIN: i64 = 1_767_225_600_000;
 
-/// So many records, a second apart, every tenth of another kind; the numbers in `count` are those of their order.
+/// N records, a second apart, every tenth of another kind; the `count` of each is its position.
 async fn seed(home: &Home, records: u32) {
     let store = home.store();
     // Digits are hexadecimal digits as well.
@@ -199,7 +199,7 @@ fn spawn(sentinel: &Sentinel, args: &[&str], out: Stdio) -> Child {
     command.spawn().unwrap()
 }
 
-/// The lines of a running `audit tail`, once it listens: it is told of bans until it shows one.
+/// The lines of a running `audit tail`, once it listens: bans are made until it shows one.
 async fn tail(sentinel: &Sentinel, args: &[&str]) -> (Child, UnboundedReceiver<String>) {
     let mut child = spawn(sentinel, &[&["audit", "tail"], args].concat(), Stdio::piped());
     let out = child.stdout.take().unwrap();
@@ -244,12 +244,12 @@ async fn tail_shows_a_denial_and_ends_well() {
     let id = owner.key_id().unwrap().to_owned();
     let (child, mut lines) = tail(&sentinel, &[]).await;
     for nth in 1..=2 {
-        let (denied, thief) = (std::time::Instant::now(), format!("198.51.100.{nth}"));
-        sentinel.check().key(KEY).from(&thief).send().await;
+        let (denied, attacker) = (std::time::Instant::now(), format!("198.51.100.{nth}"));
+        sentinel.check().key(KEY).from(&attacker).send().await;
         let line = line_of(&id, &mut lines).await;
         println!("a denial is shown after {:.1?}", denied.elapsed());
         let words: Vec<_> = line.split_whitespace().collect();
-        assert_eq!(words[2..], ["denied", &id, &format!("{thief}/32"), "1", "-", "ip_mismatch"]);
+        assert_eq!(words[2..], ["denied", &id, &format!("{attacker}/32"), "1", "-", "ip_mismatch"]);
     }
     assert_eq!(end(child, Signal::SIGINT), Some(0));
     sentinel.stop().await;

@@ -28,7 +28,7 @@ struct Load {
 }
 
 impl Load {
-    /// Until it is told to stop, or the server is gone.
+    /// Until it is stopped, or the server is gone.
     async fn run(&self, sentinel: &Sentinel) {
         let channels = join_all((0..4).map(|_| sentinel.connect())).await;
         let workers = channels.iter().map(async |channel| {
@@ -71,10 +71,10 @@ async fn gaps(sentinel: &Sentinel) -> Vec<AuditRecord> {
     sentinel.admin().await.audit("gap").await.unwrap().records
 }
 
-/// The next run, when it has told of the last one and delivered what that left.
+/// The next run, once it has recorded the gap of the last run and delivered what that left.
 async fn settled(home: Home, gaps_before: usize) -> Sentinel {
     let sentinel = home.start().await;
-    eventually("the gap is told", async || (gaps(&sentinel).await.len() > gaps_before).then_some(())).await;
+    eventually("the gap is recorded", async || (gaps(&sentinel).await.len() > gaps_before).then_some(())).await;
     eventually("nothing waits", async || segments(sentinel.home()).is_empty().then_some(())).await;
     sentinel
 }
@@ -186,6 +186,6 @@ async fn a_gap_follows_every_run_that_was_cut_off_and_no_other() {
     assert!(gap.last_at_ms >= killed && gap.count == 1 && gap.network.is_empty() && gap.actor.is_empty(), "{gap:?}");
     let sentinel = sentinel.stop().await.start().await;
     flushes(&sentinel).await;
-    assert_eq!(gaps(&sentinel).await.len(), 1, "told once");
+    assert_eq!(gaps(&sentinel).await.len(), 1, "recorded once");
     sentinel.stop().await;
 }

@@ -41,7 +41,7 @@ use tokio::{
 };
 
 const MOMENT: Duration = Duration::from_millis(1);
-/// Denials wait at most so long before they are handed to the store.
+/// The longest time that denials wait before they are handed to the store.
 const FLUSH: Duration = Duration::from_secs(1);
 /// Records of one flush.
 const MAX_PENDING: u64 = 100_000;
@@ -60,7 +60,7 @@ fn last_flush(folder: &Path) -> i64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap_or_default()
 }
 
-/// What became of the denials, counted in every place that tells of them.
+/// The denials, counted in every place that reports them.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Accounts {
     in_store: u64,
@@ -107,7 +107,7 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    /// Nobody drives it yet, and its view has never heard of the store.
+    /// Not driven yet, and before its first poll.
     fn new() -> (Self, impl Future<Output = ()> + Send + use<>) {
         Self::over(tempfile::tempdir().unwrap(), SPILL_MAX)
     }

@@ -21,7 +21,7 @@ fn copied(segments: &[PathBuf]) -> Vec<(PathBuf, Vec<u8>)> {
     segments.iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
-/// Denials from the first so many addresses of each of three flushes, of which the store takes none; then the end.
+/// Denials from the first N addresses of each of three flushes, none of which the store accepts; then the end.
 async fn three_flushes_on_the_disk() -> (Pipeline, Accounts) {
     let (mut pipeline, run) = Pipeline::running().await;
     pipeline.store.take_batches(0);
@@ -126,7 +126,7 @@ async fn a_damaged_segment_is_moved_aside_and_costs_the_damaged_batch_only() {
     let inside = content.len() / 4;
     content[inside] ^= 1;
     fs::write(segment, content).unwrap();
-    // And one that is no segment at all, which must not keep the others back.
+    // And one that is not a segment, which must not block the others.
     fs::write(segment.with_file_name("00000000000000000000.spill"), "garbage".repeat(100)).unwrap();
     let (mut pipeline, run) = next(pipeline).await;
     pipeline.stored(200).await;
@@ -187,7 +187,7 @@ async fn a_run_that_was_cut_off_leaves_one_gap_and_names_its_last_flush() {
     eventually("it flushes again", async || (flushed(&pipeline) > first).then_some(())).await;
     run.abort();
     let _ = run.await;
-    // A flush that is under way goes on without whoever waits for it, and has the store and its lock.
+    // A running flush continues if its caller leaves, and holds the store and its lock.
     eventually("no flush is under way", async || (Arc::strong_count(&pipeline.store) == 1).then_some(())).await;
     let last = flushed(&pipeline);
     // Cut off again before it has a clock, and so before it can say anything.
@@ -204,5 +204,5 @@ async fn a_run_that_was_cut_off_leaves_one_gap_and_names_its_last_flush() {
     assert!(gap.detail.as_ref().unwrap().contains(&gap.first_at.to_string()), "{gap:?}");
     let (mut pipeline, run) = next_in_real_time(pipeline).await;
     pipeline.end(run).await;
-    assert_eq!(pipeline.records_of(EventKind::Gap).await.len(), 1, "told once");
+    assert_eq!(pipeline.records_of(EventKind::Gap).await.len(), 1, "recorded once");
 }

@@ -1,22 +1,16 @@
-//! A database that is copied and put back under a running process, as `sqlite3 .backup` and `.restore` do.
+//! Backs up a database and restores it under a running process, as `.backup` and `.restore` of `sqlite3` do.
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, MAIN_DB, backup::NO_PROGRESS};
 
 /// Copies the database to the new file `to`.
 pub(crate) fn back_up(database: &Connection, to: &Path) {
     database.execute("VACUUM INTO ?1", [to.to_str().unwrap()]).unwrap();
 }
 
-/// Makes every table what it was in the copy `from`, in one transaction.
-pub(crate) fn restore(database: &Connection, from: &Path) {
+/// Overwrites the database with the copy `from`, by the same API of SQLite as `.restore`.
+pub(crate) fn restore(database: &mut Connection, from: &Path) {
     database.busy_timeout(super::PATIENCE).unwrap();
-    database.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
-    database.execute("ATTACH ?1 AS copy", [from.to_str().unwrap()]).unwrap();
-    let mut tables = database.prepare("SELECT name FROM copy.sqlite_schema WHERE type = 'table'").unwrap();
-    let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let table = |name: &String| format!("DELETE FROM main.{name}; INSERT INTO main.{name} SELECT * FROM copy.{name};");
-    let tables: String = tables.iter().map(table).collect();
-    database.execute_batch(&format!("BEGIN IMMEDIATE; {tables} COMMIT; DETACH copy;")).unwrap();
+    database.restore(MAIN_DB, from, NO_PROGRESS).unwrap();
 }

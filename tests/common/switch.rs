@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use key_ip_sentinel::{
     domain::{KeyDigests, KeyId, Timestamp, event::Record},
     store::{
-        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, Crowded, Decisions, Denied,
-        ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey, Revision, Rotated,
-        Rotation, Store, StoreError, Stored, Target, Upkeep, Use,
+        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, CrowdedNetwork, Decisions,
+        DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey,
+        Revision, Rotated, Rotation, Store, StoreError, StoredRecord, Target, Upkeep, Use,
     },
 };
 use tokio::{
@@ -157,11 +157,11 @@ impl Operators for Switch {
         self.store.counts().await
     }
 
-    async fn crowded_networks(&self, limit: u32) -> Result<Vec<Crowded>, StoreError> {
+    async fn crowded_networks(&self, limit: u32) -> Result<Vec<CrowdedNetwork>, StoreError> {
         self.store.crowded_networks(limit).await
     }
 
-    async fn denials_since(&self, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
+    async fn denials_since(&self, since: Timestamp) -> Result<Vec<DenialCount>, StoreError> {
         self.store.denials_since(since).await
     }
 
@@ -169,7 +169,7 @@ impl Operators for Switch {
         self.store.peppers().await
     }
 
-    async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<StoredRecord>, StoreError> {
         self.store.audit(query).await
     }
 }

@@ -13,7 +13,7 @@ use key_ip_sentinel::{
 };
 
 use super::{
-    BAN, OWNER, Process, THIEF,
+    ATTACKER, BAN, OWNER, Process,
     common::{
         eventually,
         postgres::{Postgres, program},
@@ -78,7 +78,7 @@ fn put_back(url: &str, from: &Path) -> Duration {
     run("pg_restore", url, &["--no-owner", "--exit-on-error", "--single-transaction", from.to_str().unwrap()])
 }
 
-/// The database is gone, with everybody's sessions, and an empty one of its name is there.
+/// Drops the database with all its sessions, and creates an empty one of the same name.
 async fn destroy(postgres: &Postgres, url: &str) {
     let (beside, name) = (postgres.database().await, url.rsplit('/').next().unwrap());
     postgres.query(&beside, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
@@ -121,8 +121,12 @@ async fn a_restored_dump_is_followed_by_a_process_that_never_stopped() {
     assert!(process.replica_state.applied() > known);
     assert_eq!(ask(&key(10), OWNER).await, Reason::KeyBanned, "the ban before the dump holds again");
     assert_eq!(ask(&key(1), OWNER).await, Reason::Bound, "the ban after it is gone");
-    assert_eq!(ask(&key(1), THIEF).await, Reason::IpMismatch);
-    assert_eq!(ask("sk-young", THIEF).await, Reason::FirstUse, "nobody's, and claimed again by whoever comes first");
+    assert_eq!(ask(&key(1), ATTACKER).await, Reason::IpMismatch);
+    assert_eq!(
+        ask("sk-young", ATTACKER).await,
+        Reason::FirstUse,
+        "without an owner, and claimed by the next first use"
+    );
     assert_eq!(ask("sk-young", OWNER).await, Reason::IpMismatch);
     for number in (0..KEYS).step_by(97) {
         let reason = if number.is_multiple_of(10) { Reason::KeyBanned } else { Reason::Bound };

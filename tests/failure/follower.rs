@@ -20,8 +20,8 @@ async fn rotate_pepper(database: &Database) {
     database.query(another).await;
 }
 
-/// So many changes before the one that counts make the caches take long enough to absorb it, so that a reader who is
-/// told too early comes too early. A server has a second to answer a poll.
+/// Enough changes before the relevant one that the caches take long to apply them, so that a reader that is notified
+/// too early would be noticed. A server has a second to answer a poll.
 fn many() -> u32 {
     if on_postgres() { 5_000 } else { 50_000 }
 }
@@ -57,7 +57,10 @@ async fn the_follower_of_a_store_with_another_pepper_ends() {
     let process = Arc::new(Process::new(Failsafe::Open).await);
     rotate_pepper(process.database()).await;
     let wrong = within("the follower ends", process.follower().run(|_| {})).await.to_string();
-    assert!(wrong.starts_with("pepper.secrets: the store's active pepper is another, this process has "), "{wrong}");
+    assert!(
+        wrong.starts_with("pepper.secrets: the store's active pepper is another, but this process lists "),
+        "{wrong}"
+    );
     assert_eq!(
         process.ask("some-key", OWNER, Duration::ZERO).await,
         Reason::StoreUnavailable,
@@ -74,11 +77,14 @@ async fn a_server_whose_store_gets_another_pepper_stops_and_says_why() {
     let (status, log, _) = sentinel.ended().await;
     assert_eq!(status.code(), Some(1), "{log}");
     let last = log.lines().last().unwrap();
-    assert_eq!(last, format!("error: pepper.secrets: the store's active pepper is another, this process has {own}"));
+    assert_eq!(
+        last,
+        format!("error: pepper.secrets: the store's active pepper is another, but this process lists {own}")
+    );
 }
 
-/// An import through another replica, or a rotation there and back, brings keys under a pepper that only that one lists.
-/// Without this a thief who came here would be their first user.
+/// An import through another replica, or a rotation there and back, brings keys under a pepper that only that one
+/// lists. Without the check, an attacker that came here would be the first user of these keys.
 #[tokio::test]
 async fn a_server_that_does_not_list_a_pepper_with_keys_under_it_stops_and_says_which() {
     let url = Postgres::shared().await.database().await;

@@ -23,7 +23,7 @@ fn serving_follows_the_polls_and_never_returns_from_a_drain() {
     let heard = Arc::clone(&replica_state);
     let health = Health::new(move |now| LastPoll { fresh: heard.is_fresh(now, GRACE), ..LastPoll::default() });
     let judged = |at: Instant| {
-        health.judge(at);
+        health.update(at);
         health.is_serving()
     };
     let polled = |at: Instant| {
@@ -72,7 +72,7 @@ async fn a_server_whose_polls_fail_stops_serving_after_the_grace_and_serves_agai
     assert_eq!(ask().await, "first_use");
     becomes(&sentinel, 200, ServingStatus::Serving).await;
     let database = sentinel.home().store();
-    // Without an active pepper the store's answers are no answers.
+    // Without an active pepper, the answers of the store are invalid.
     database.query("UPDATE peppers SET active = false").await;
     becomes(&sentinel, 503, ServingStatus::NotServing).await;
     assert_eq!(ask().await, "store_unavailable");

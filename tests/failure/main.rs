@@ -23,7 +23,7 @@ use process::Process;
 use tokio::task::JoinHandle;
 
 const OWNER: &str = "203.0.113.7";
-const THIEF: &str = "198.51.100.9";
+const ATTACKER: &str = "198.51.100.9";
 const GRACE: Duration = Duration::from_secs(600);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -48,7 +48,7 @@ async fn known_keys_are_decided_from_memory_within_the_grace() {
     for failsafe in [Failsafe::Closed, Failsafe::Open] {
         let process = cut_off(failsafe).await;
         assert_eq!(process.ask("owned-key", OWNER, GRACE).await, Reason::Bound);
-        assert_eq!(process.ask("owned-key", THIEF, GRACE).await, Reason::IpMismatch);
+        assert_eq!(process.ask("owned-key", ATTACKER, GRACE).await, Reason::IpMismatch);
         assert_eq!(process.ask("banned-key", OWNER, GRACE).await, Reason::KeyBanned);
     }
 }
@@ -59,7 +59,7 @@ async fn after_the_grace_closed_refuses_owners_and_open_lets_them_pass() {
         let process = cut_off(failsafe).await;
         let late = GRACE + SECOND;
         assert_eq!(process.ask("owned-key", OWNER, late).await, owner);
-        assert_eq!(process.ask("owned-key", THIEF, late).await, Reason::IpMismatch, "{failsafe:?}");
+        assert_eq!(process.ask("owned-key", ATTACKER, late).await, Reason::IpMismatch, "{failsafe:?}");
         assert_eq!(process.ask("banned-key", OWNER, late).await, Reason::KeyBanned, "{failsafe:?}");
     }
 }
@@ -67,9 +67,9 @@ async fn after_the_grace_closed_refuses_owners_and_open_lets_them_pass() {
 #[tokio::test]
 async fn unknown_keys_are_refused_under_closed_and_pass_unbound_under_open() {
     let process = cut_off(Failsafe::Closed).await;
-    assert_eq!(process.ask("unknown-key", THIEF, SECOND).await, Reason::StoreUnavailable);
+    assert_eq!(process.ask("unknown-key", ATTACKER, SECOND).await, Reason::StoreUnavailable);
     let process = cut_off(Failsafe::Open).await;
-    assert_eq!(process.ask("unknown-key", THIEF, SECOND).await, Reason::FailsafeOpen);
+    assert_eq!(process.ask("unknown-key", ATTACKER, SECOND).await, Reason::FailsafeOpen);
     process.store.find_again();
     assert_eq!(process.ask("unknown-key", OWNER, SECOND).await, Reason::FirstUse, "what passed unbound owns nothing");
 }
@@ -109,7 +109,7 @@ async fn an_expired_ban_on_a_key_without_owner_leaves_it_to_the_next_first_use()
     process.poll(Duration::ZERO).await;
     process.change("some-key", Action::Ban { lasting: Some(60 * SECOND), reason: None }).await;
     process.poll(Duration::ZERO).await;
-    assert_eq!(process.ask("some-key", THIEF, 59 * SECOND).await, Reason::KeyBanned);
+    assert_eq!(process.ask("some-key", ATTACKER, 59 * SECOND).await, Reason::KeyBanned);
     assert_eq!(process.ask("some-key", OWNER, 61 * SECOND).await, Reason::FirstUse);
 }
 
@@ -144,7 +144,7 @@ async fn a_slow_reader_does_not_decide_by_what_it_read_before_a_ban() {
     assert_eq!(reader.await.unwrap(), Reason::KeyBanned);
 }
 
-/// Its read goes on without it, and must not fill the cache.
+/// Its read continues without it, and must not fill the cache.
 #[tokio::test]
 async fn a_slow_reader_that_was_cancelled_does_not_bring_a_banned_key_back() {
     let process = Arc::new(Process::new(Failsafe::Closed).await);
@@ -187,13 +187,13 @@ async fn a_store_restored_from_a_backup_empties_the_cache() {
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     let mut changes = common::database::heard(&*process.store, Revision(0)).await;
-    changes.life = StoreLife(1);
+    changes.life = StoreLife(changes.life.0 + 1);
     process.cached.absorb(&changes);
     process.store.lose();
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::StoreUnavailable);
 }
 
-/// It left its place among the reads under way, and whoever came later was given its end for their own.
+/// The panicked read stayed in the list of reads, and later callers got its error.
 #[tokio::test]
 async fn a_read_that_panics_does_not_fail_the_next() {
     let process = Process::new(Failsafe::Closed).await;

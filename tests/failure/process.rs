@@ -12,7 +12,7 @@ use key_ip_sentinel::{
     replication::{Follower, PollSignal},
     settings::Settings,
     store::{
-        Action, Change, Operators, Rekey, ReplicaState, Revision, Rotation, Target, Upkeep, observed::Observed, rekey,
+        Action, Change, Operators, Rekey, ReplicaState, Revision, Rotation, Target, Upkeep, measured::Measured, rekey,
     },
     telemetry::metrics::Metrics,
 };
@@ -29,7 +29,7 @@ use super::{
 };
 
 thread_local! {
-    /// Every first use that was told on this thread, which is this test's.
+    /// Every first use that was reported on this thread, which is the thread of this test.
     static FIRST_USES: RefCell<Vec<Record>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -120,9 +120,11 @@ impl Process {
         patience: Duration,
     ) -> Self {
         let metrics = Metrics::new().unwrap();
-        let observed = Arc::new(Observed::new(Arc::clone(&store) as _, metrics.store.clone()));
-        let tell = |record: &Record| FIRST_USES.with_borrow_mut(|told| told.push(record.clone()));
-        let cached = Arc::new(Cached::new(observed, 1000, metrics.store.clone(), tell).with_patience(patience));
+        let observed = Arc::new(Measured::new(Arc::clone(&store) as _, metrics.store.clone()));
+        let record_first_use =
+            |record: &Record| FIRST_USES.with_borrow_mut(|first_uses| first_uses.push(record.clone()));
+        let cached =
+            Arc::new(Cached::new(observed, 1000, metrics.store.clone(), record_first_use).with_patience(patience));
         let started = Instant::now();
         let replica_state = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(peppers, "default", true));
@@ -181,7 +183,7 @@ impl Process {
         }
     }
 
-    /// What observe mode says, which lets everybody here pass, and whether it would deny.
+    /// The decision in observe mode, which allows every request here, and whether it would deny.
     pub(crate) async fn watch(&self, key: &str, from: &str) -> (Reason, bool) {
         match self.decide(key, from, Mode::Observe, Duration::ZERO).await {
             Decision::Allow(permit) => (permit.reason(), permit.would_deny()),

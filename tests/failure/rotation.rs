@@ -9,7 +9,7 @@ use key_ip_sentinel::{
 
 use tokio::task::JoinHandle;
 
-use super::{BAN, OWNER, Process, THIEF};
+use super::{ATTACKER, BAN, OWNER, Process};
 
 const OLD: u8 = 7;
 const NEW: u8 = 8;
@@ -35,8 +35,8 @@ async fn a_replica_that_is_behind_learns_of_the_activation_by_its_claim() {
     one.activate(NEW).await;
     assert_eq!(one.ask("a-new-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     assert_ne!(one.ring.active(), old);
-    assert_eq!(other.ask("a-new-key", THIEF, Duration::ZERO).await, Reason::IpMismatch);
-    assert_eq!(other.ring.active(), old, "nothing told it yet, and it finds the key all the same");
+    assert_eq!(other.ask("a-new-key", ATTACKER, Duration::ZERO).await, Reason::IpMismatch);
+    assert_eq!(other.ring.active(), old, "it does not know yet, and finds the key all the same");
     assert_eq!(left_under_the_old(&one).await, PepperUsage::default(), "nothing was written under the old pepper");
 }
 
@@ -46,7 +46,7 @@ async fn a_replica_without_the_active_pepper_claims_nothing_even_under_open() {
     let late = one.beside(Failsafe::Open, &[OLD]);
     late.poll(Duration::ZERO).await;
     one.activate(NEW).await;
-    assert_eq!(late.ask("a-new-key", THIEF, Duration::ZERO).await, Reason::StoreUnavailable);
+    assert_eq!(late.ask("a-new-key", ATTACKER, Duration::ZERO).await, Reason::StoreUnavailable);
     assert_eq!(one.ask("a-new-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
 }
 

@@ -8,7 +8,7 @@ use key_ip_sentinel::{
     store::{Claim, Claimed, Decisions, Purpose, Slots},
 };
 
-use super::{GRACE, OWNER, Process, THIEF};
+use super::{ATTACKER, GRACE, OWNER, Process};
 
 const NEWCOMER: &str = "198.51.100.200";
 
@@ -53,7 +53,7 @@ async fn a_mismatch_is_never_answered_from_cache_for_an_entry_read_unsealed() {
     joins_elsewhere(&process, NEWCOMER).await;
     // This process still remembers one owner, and asks.
     assert_eq!(process.ask("some-key", NEWCOMER, Duration::ZERO).await, Reason::Bound);
-    assert_eq!(process.ask("some-key", THIEF, Duration::ZERO).await, Reason::IpMismatch);
+    assert_eq!(process.ask("some-key", ATTACKER, Duration::ZERO).await, Reason::IpMismatch);
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn an_entry_read_unsealed_answers_allows_and_nothing_else_without_the_stor
     let process = open_to_a_second_network().await;
     process.store.lose();
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::Bound);
-    assert_eq!(process.ask("some-key", THIEF, Duration::ZERO).await, Reason::StoreUnavailable);
+    assert_eq!(process.ask("some-key", ATTACKER, Duration::ZERO).await, Reason::StoreUnavailable);
 }
 
 #[tokio::test]
@@ -69,12 +69,12 @@ async fn once_sealed_a_mismatch_needs_no_store() {
     let process = open_to_a_second_network().await;
     assert_eq!(process.ask("some-key", NEWCOMER, Duration::ZERO).await, Reason::NetworkAdded);
     process.store.lose();
-    for (ip, reason) in [(OWNER, Reason::Bound), (NEWCOMER, Reason::Bound), (THIEF, Reason::IpMismatch)] {
+    for (ip, reason) in [(OWNER, Reason::Bound), (NEWCOMER, Reason::Bound), (ATTACKER, Reason::IpMismatch)] {
         assert_eq!(process.ask("some-key", ip, Duration::ZERO).await, reason, "{ip}");
     }
 }
 
-/// A window that is long over stays open until somebody knocks, and with the store away nobody can close it.
+/// A window that ended long ago stays open until a request arrives, and cannot be closed while the store is down.
 #[tokio::test]
 async fn failsafe_open_is_not_for_strangers_to_an_owner_who_is_known() {
     let shape = Shape { max_networks: 2, learn_window: Duration::from_hours(1), ..Shape::default() };
@@ -89,6 +89,6 @@ async fn failsafe_open_is_not_for_strangers_to_an_owner_who_is_known() {
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     process.store.lose();
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::Bound);
-    assert_eq!(process.ask("some-key", THIEF, Duration::ZERO).await, Reason::StoreUnavailable);
-    assert_eq!(process.ask("unknown-key", THIEF, Duration::ZERO).await, Reason::FailsafeOpen);
+    assert_eq!(process.ask("some-key", ATTACKER, Duration::ZERO).await, Reason::StoreUnavailable);
+    assert_eq!(process.ask("unknown-key", ATTACKER, Duration::ZERO).await, Reason::FailsafeOpen);
 }

@@ -225,7 +225,8 @@ impl Stage {
         let dir = tempfile::tempdir().unwrap();
         let options = Options { directory: dir.path().join("audit"), spill_max: 1 << 20, mask_addresses: false };
         let (audit, sinks) = (metrics.audit.clone(), Vec::new());
-        let (events, pipeline) = Events::new(store, Arc::clone(&replica_state), audit, &options, sinks, stopped).unwrap();
+        let (events, pipeline) =
+            Events::new(store, Arc::clone(&replica_state), audit, &options, sinks, stopped).unwrap();
         tokio::spawn(pipeline);
         let mut settings = config.settings.clone();
         settings.stale_grace = Duration::from_secs(86_400);

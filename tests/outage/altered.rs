@@ -2,9 +2,9 @@
 //! itself when they are mended.
 
 use crate::{
-    LINES, OWNER, THIEF, answers,
+    ATTACKER, LINES, OWNER, answers,
     common::{Sentinel, eventually, postgres::Postgres},
-    ready, reason, replica, tells, told, wins_a_key,
+    log_lines, ready, reason, replica, wait_for_log, wins_a_key,
 };
 
 /// A replica that knows one key, another key that it does not know, and its database.
@@ -34,12 +34,12 @@ impl Scene {
         self.postgres.query(&self.url, sql).await;
     }
 
-    async fn is_told(&self, words: &[&str]) {
-        let what = format!("{words:?} is told");
+    async fn is_logged(&self, words: &[&str]) {
+        let what = format!("{words:?} is logged");
         // A new connection may be what it takes to see how the table is now.
         eventually(&what, async || {
-            assert_eq!(reason(&self.sentinel, &elsewhere(1), THIEF).await, "store_unavailable");
-            (!told(&self.sentinel, words).is_empty()).then_some(())
+            assert_eq!(reason(&self.sentinel, &elsewhere(1), ATTACKER).await, "store_unavailable");
+            (!log_lines(&self.sentinel, words).is_empty()).then_some(())
         })
         .await;
     }
@@ -48,12 +48,12 @@ impl Scene {
     async fn fails_and_recovers(self, breaks: &str, says: &[&str], mends: &str) {
         self.alter(breaks).await;
         assert_eq!(reason(&self.sentinel, &elsewhere(0), OWNER).await, "store_unavailable");
-        assert_eq!(reason(&self.sentinel, "sk-new-0123456789", THIEF).await, "store_unavailable");
-        self.is_told(says).await;
+        assert_eq!(reason(&self.sentinel, "sk-new-0123456789", ATTACKER).await, "store_unavailable");
+        self.is_logged(says).await;
         for _ in 0..100 {
-            assert_eq!(reason(&self.sentinel, &elsewhere(1), THIEF).await, "store_unavailable");
+            assert_eq!(reason(&self.sentinel, &elsewhere(1), ATTACKER).await, "store_unavailable");
         }
-        let lines = told(&self.sentinel, &["WARN"]).len();
+        let lines = log_lines(&self.sentinel, &["WARN"]).len();
         assert!(lines < LINES, "{lines} lines:\n{}", self.sentinel.log());
         self.alter(mends).await;
         answers(&self.sentinel, &elsewhere(0), OWNER, "bound").await;
@@ -61,7 +61,7 @@ impl Scene {
         for nth in 0..30 {
             wins_a_key(&self.sentinel, &format!("after-{nth:02}")).await;
         }
-        assert_eq!(reason(&self.sentinel, &elsewhere(2), THIEF).await, "ip_mismatch");
+        assert_eq!(reason(&self.sentinel, &elsewhere(2), ATTACKER).await, "ip_mismatch");
         assert_eq!(reason(&self.sentinel, HERE, OWNER).await, "bound");
         ready(&self.sentinel, true).await;
         self.sentinel.stop().await;
@@ -117,8 +117,8 @@ async fn a_value_that_no_version_wrote() {
     let Scene { postgres, url, sentinel } = scene;
     postgres.query(&url, breaks).await;
     assert_eq!(reason(&sentinel, &elsewhere(0), OWNER).await, "store_unavailable");
-    tells(&sentinel, &["WARN", "bindings.state: unknown word \\\"owned\\\""]).await;
-    assert_eq!(reason(&sentinel, "sk-new-0123456789", THIEF).await, "first_use", "other keys are as they were");
+    wait_for_log(&sentinel, &["WARN", "bindings.state: unknown word \\\"owned\\\""]).await;
+    assert_eq!(reason(&sentinel, "sk-new-0123456789", ATTACKER).await, "first_use", "other keys are as they were");
     postgres.query(&url, "UPDATE bindings SET state = 'learned'").await;
     assert_eq!(reason(&sentinel, &elsewhere(0), OWNER).await, "bound");
     sentinel.stop().await;
@@ -132,18 +132,18 @@ async fn a_revision_without_its_row() {
         rows.remove(0).try_into().unwrap()
     };
     assert_eq!(reason(&sentinel, &elsewhere(0), OWNER).await, "store_unavailable");
-    assert_eq!(reason(&sentinel, "sk-new-0123456789", THIEF).await, "store_unavailable");
+    assert_eq!(reason(&sentinel, "sk-new-0123456789", ATTACKER).await, "store_unavailable");
     // Not polled either: after the grace it is as if the store were away.
     ready(&sentinel, false).await;
     assert_eq!(reason(&sentinel, HERE, OWNER).await, "store_unavailable");
-    assert_eq!(reason(&sentinel, HERE, THIEF).await, "ip_mismatch");
+    assert_eq!(reason(&sentinel, HERE, ATTACKER).await, "ip_mismatch");
     let line = ["WARN", "the store does not answer", "revision: its row is missing"];
-    tells(&sentinel, &line).await;
-    assert_eq!(told(&sentinel, &line).len(), 1, "of many polls");
+    wait_for_log(&sentinel, &line).await;
+    assert_eq!(log_lines(&sentinel, &line).len(), 1, "of many polls");
     assert!(sentinel.admin().await.ban(HERE).await.is_err());
-    // Who starts now is told as well.
+    // A process that starts now logs it as well.
     let late = replica(&url).listen().await;
-    tells(&late, &line).await;
+    wait_for_log(&late, &line).await;
     assert_eq!(reason(&late, HERE, OWNER).await, "store_unavailable");
 
     postgres.query(&url, &format!("INSERT INTO revision (value, floor) VALUES ({value}, {floor})")).await;
@@ -151,9 +151,9 @@ async fn a_revision_without_its_row() {
     ready(&late, true).await;
     for replica in [&sentinel, &late] {
         assert_eq!(reason(replica, HERE, OWNER).await, "bound");
-        assert_eq!(reason(replica, &elsewhere(0), THIEF).await, "ip_mismatch");
+        assert_eq!(reason(replica, &elsewhere(0), ATTACKER).await, "ip_mismatch");
     }
-    assert_eq!(reason(&sentinel, "sk-new-0123456789", THIEF).await, "first_use");
+    assert_eq!(reason(&sentinel, "sk-new-0123456789", ATTACKER).await, "first_use");
     late.stop().await;
     sentinel.stop().await;
 }
@@ -169,14 +169,14 @@ async fn a_revision_that_was_set_back() {
         assert_eq!(reason(&sentinel, &elsewhere(0), OWNER).await, "store_unavailable");
     }
     let line = ["WARN", "decisions fail", "older than the changes that were heard of"];
-    assert_eq!(told(&sentinel, &line).len(), 1, "{}", sentinel.log());
+    assert_eq!(log_lines(&sentinel, &line).len(), 1, "{}", sentinel.log());
     assert_eq!(reason(&sentinel, &elsewhere(1), OWNER).await, "bound", "other keys are as they were");
     postgres.query(&url, "UPDATE revision SET value = 2").await;
     answers(&sentinel, &elsewhere(0), OWNER, "bound").await;
     sentinel.stop().await;
 }
 
-/// As after a failover to a server that is no primary yet: it answers the poll, and takes no claim.
+/// As after a failover to a standby that is not promoted yet: it answers polls, and accepts no claim.
 #[tokio::test]
 async fn a_database_that_becomes_read_only() {
     let Scene { postgres, url, sentinel } = Scene::new().await;
@@ -185,9 +185,9 @@ async fn a_database_that_becomes_read_only() {
     answers(&sentinel, &elsewhere(0), OWNER, "bound").await;
     answers(&sentinel, "sk-new-0123456789", OWNER, "store_unavailable").await;
     let line = ["WARN", "decisions fail", "read-only transaction"];
-    eventually("it is told", async || {
+    eventually("it is logged", async || {
         reason(&sentinel, "sk-new-0123456789", OWNER).await;
-        (!told(&sentinel, &line).is_empty()).then_some(())
+        (!log_lines(&sentinel, &line).is_empty()).then_some(())
     })
     .await;
     postgres.read_only(&url, false).await;

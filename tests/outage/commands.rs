@@ -1,4 +1,4 @@
-//! What an operator is told while the store is away.
+//! The answers to operators while the store is down.
 
 use crate::{common::postgres::Postgres, replica};
 
@@ -7,7 +7,7 @@ async fn a_command_that_changes_nothing_does_not_speak_of_a_change() {
     let mut postgres = Postgres::start().await;
     let sentinel = replica(&postgres.database().await).start().await;
     postgres.stop().await;
-    let told = |arguments: &[&str]| {
+    let outcome = |arguments: &[&str]| {
         let seen = sentinel.home().cli(arguments);
         assert_eq!(seen.status.code(), Some(3), "{seen:?}");
         String::from_utf8(seen.stderr).unwrap()
@@ -21,11 +21,11 @@ async fn a_command_that_changes_nothing_does_not_speak_of_a_change() {
         &["pepper", "list"],
         &["bindings", "promote", "--dry-run"],
     ] {
-        assert_eq!(told(arguments), lost, "{arguments:?}");
+        assert_eq!(outcome(arguments), lost, "{arguments:?}");
     }
     let unsure =
         "error: the store did not answer; whether the change was made is not known; the server's log says why\n";
-    assert_eq!(told(&["unban", "k_0123456789abcdef"]), unsure);
+    assert_eq!(outcome(&["unban", "k_0123456789abcdef"]), unsure);
     sentinel.stop().await;
 }
 

@@ -14,14 +14,14 @@ use tokio::{
 };
 
 use crate::{
-    OWNER, THIEF, answers,
+    ATTACKER, OWNER, answers,
     common::{Sentinel, cut::Cut, eventually, postgres::Postgres},
     is_ready, ready, reason, replica,
 };
 
 const BANNED: &str = "sk-banned-0123456789abcdef";
 
-/// First uses of keys that nobody has seen, as many as it takes to meet every connection; the last of them.
+/// First uses of new keys, enough to use every connection; returns the last of them.
 async fn first_uses_pass(sentinel: &Sentinel, name: &str) -> String {
     let mut number = 0;
     eventually("twenty first uses in a row", async || {
@@ -63,7 +63,7 @@ async fn a_database_that_could_only_be_read_for_a_while_is_written_to_again() {
 }
 
 #[tokio::test]
-async fn a_primary_that_was_restarted_leaves_nobody_at_its_standby() {
+async fn a_restarted_primary_leaves_no_connection_at_its_standby() {
     let mut primary = Postgres::start().await;
     let url = primary.database().await;
     let standby = primary.standby().await;
@@ -83,7 +83,7 @@ async fn a_primary_that_was_restarted_leaves_nobody_at_its_standby() {
 
 /// The old primary still runs, and a poll that stayed with it would never hear of what happens at the new one.
 #[tokio::test]
-async fn an_address_that_leads_to_a_promoted_standby_leaves_nobody_at_the_old_primary() {
+async fn an_address_that_leads_to_a_promoted_standby_leaves_no_connection_at_the_old_primary() {
     let primary = Postgres::start().await;
     let url = primary.database().await;
     let standby = primary.standby().await;
@@ -100,7 +100,7 @@ async fn an_address_that_leads_to_a_promoted_standby_leaves_nobody_at_the_old_pr
     let other = replica(&url.replace(&primary.address().to_string(), &standby.address().to_string())).start().await;
     other.admin().await.ban(BANNED).await.unwrap();
     answers(&sentinel, BANNED, OWNER, "key_banned").await;
-    assert_eq!(reason(&other, &used, THIEF).await, "ip_mismatch");
+    assert_eq!(reason(&other, &used, ATTACKER).await, "ip_mismatch");
     ready(&sentinel, true).await;
 
     address.lead_to(primary.address());
@@ -114,7 +114,8 @@ async fn an_address_that_leads_to_a_promoted_standby_leaves_nobody_at_the_old_pr
     first_uses_pass(&sentinel, "found-again").await;
 }
 
-/// Whoever waits for a host that is silent has no time left for the next, and would begin with the silent one again.
+/// A connection attempt to a silent host would leave no time for the next host, and each attempt begins with the silent
+/// one.
 #[tokio::test]
 async fn a_first_host_that_drops_packets_is_passed_over() {
     let postgres = Postgres::shared().await;

@@ -1,4 +1,4 @@
-//! A server that answers late, or nobody any more: what waits for it must not hold up what does not.
+//! A server that answers late, or not any more: what waits for it must not delay anything else.
 
 use std::{
     fs,
@@ -9,16 +9,16 @@ use futures_util::future::join_all;
 use tokio::time::interval;
 
 use crate::{
-    LINES, OWNER, THIEF, answers,
+    ATTACKER, LINES, OWNER, answers,
     common::{Sentinel, eventually, postgres::Postgres, within},
-    is_ready,
+    is_ready, log_lines,
     measure::keys,
-    ready, reason, replica, tells, told, wins_a_key,
+    ready, reason, replica, wait_for_log, wins_a_key,
 };
 
 const KEY: &str = "sk-known-0123456789";
 
-/// Keeps so many checks of new keys under way, all the time; stops when it is dropped.
+/// Keeps N checks of new keys running until it is dropped.
 ///
 /// Each is given up after `patience`, gRPC's word for a time, and by the caller's own word: what is asked beside them has all
 /// the time that a busy machine needs.
@@ -26,7 +26,7 @@ async fn flood(sentinel: &Sentinel, name: &str, at_once: usize, patience: &str) 
     let one = async |nth| {
         for round in 0.. {
             let key = format!("sk-{name}-{nth}-{round}-0123456789");
-            let answer = sentinel.check().key(&key).from(THIEF).metadata("grpc-timeout", patience).send().await;
+            let answer = sentinel.check().key(&key).from(ATTACKER).metadata("grpc-timeout", patience).send().await;
             let reasons = ["deadline_exceeded", "store_unavailable", "first_use"];
             assert!(reasons.contains(&answer.reason()), "{answer:?}");
         }
@@ -41,7 +41,7 @@ fn resident(sentinel: &Sentinel) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Somebody's lock on a table holds up every claim; the store is not lost for that.
+/// A lock on a table delays every claim; the store does not count as lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn decisions_that_all_wait_do_not_keep_the_poll_from_the_store() {
     // Of a second each, so that a busy machine may be late with some polls, but not with all.
@@ -69,7 +69,7 @@ async fn decisions_that_all_wait_do_not_keep_the_poll_from_the_store() {
     }
     client.batch_execute("ROLLBACK").await.unwrap();
     wins_a_key(&sentinel, "after").await;
-    let warnings = told(&sentinel, &["WARN"]);
+    let warnings = log_lines(&sentinel, &["WARN"]);
     assert!(warnings.len() < LINES, "some lines for each cause, none for each request: {warnings:#?}");
     sentinel.stop().await;
 }
@@ -95,7 +95,7 @@ async fn a_store_that_hangs_costs_no_flood_of_lines_connections_or_memory() {
         for _ in 0..SECONDS {
             second.tick().await;
             assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
-            assert_eq!(reason(&sentinel, KEY, THIEF).await, "ip_mismatch");
+            assert_eq!(reason(&sentinel, KEY, ATTACKER).await, "ip_mismatch");
         }
     };
     tokio::select! {
@@ -118,7 +118,7 @@ async fn a_store_that_hangs_costs_no_flood_of_lines_connections_or_memory() {
         (count <= 8 + 8).then_some(())
     })
     .await;
-    let warnings = told(&sentinel, &["WARN"]);
+    let warnings = log_lines(&sentinel, &["WARN"]);
     assert!(warnings.len() < LINES, "{warnings:#?}");
     sentinel.stop().await;
 }
@@ -132,7 +132,7 @@ async fn a_key_that_is_asked_for_again_and_again_while_the_store_hangs_is_never_
     let sentinel = home.start().await;
     postgres.pause();
     for _ in 0..20 {
-        assert_eq!(reason(&sentinel, KEY, THIEF).await, "deadline_exceeded");
+        assert_eq!(reason(&sentinel, KEY, ATTACKER).await, "deadline_exceeded");
     }
     postgres.resume();
     answers(&sentinel, KEY, OWNER, "bound").await;
@@ -150,7 +150,7 @@ async fn a_store_that_hangs_does_not_hang_an_operator_or_the_end() {
     let banned = within("the operator is answered", admin.ban(KEY)).await;
     assert!(banned.is_err(), "{banned:?}");
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
-    // Its last flush and its last writes wait for nobody either.
+    // Its last flush and its last writes do not wait either.
     let home = within("it ends", sentinel.stop()).await;
     postgres.resume();
     home.start().await.stop().await;
@@ -170,8 +170,8 @@ async fn a_server_without_a_free_connection_is_503_for_what_needs_one() {
     }
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
     let line = ["WARN", "decisions fail", "too many connections for role"];
-    tells(&sentinel, &line).await;
-    assert!(told(&sentinel, &line).len() < LINES, "{}", sentinel.log());
+    wait_for_log(&sentinel, &line).await;
+    assert!(log_lines(&sentinel, &line).len() < LINES, "{}", sentinel.log());
     postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT -1").await;
     wins_a_key(&sentinel, "after").await;
     ready(&sentinel, true).await;

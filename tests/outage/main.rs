@@ -2,7 +2,7 @@
 //! serve. docs/monitoring.md, "When the store fails", says what must be seen.
 //!
 //! The database's clock cannot be made to jump here; tests/failure does that with time as an argument.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on panics, and tables are told")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on panics, and tables are printed")]
 
 mod altered;
 mod commands;
@@ -25,7 +25,7 @@ use measure::measure;
 use tokio::time::sleep;
 
 const OWNER: &str = "203.0.113.7";
-const THIEF: &str = "198.51.100.9";
+const ATTACKER: &str = "198.51.100.9";
 /// More than the causes of an outage have together, even on a machine that loses and finds the store again meanwhile; the
 /// requests are hundreds.
 const LINES: usize = 20;
@@ -93,16 +93,16 @@ async fn redis_is_up(sentinel: &Sentinel) {
     eventually("Redis is heard", async || (metric(sentinel, "sentinel_redis_up").await == 1.0).then_some(())).await;
 }
 
-/// The lines of the log with all of these words, which tell no password.
-fn told(sentinel: &Sentinel, words: &[&str]) -> Vec<String> {
+/// The lines of the log with all of these words. Checks that the log shows no password.
+fn log_lines(sentinel: &Sentinel, words: &[&str]) -> Vec<String> {
     let log = sentinel.log();
     assert!(!log.contains(PASSWORD), "the password: {log}");
-    let told = log.lines().filter(|line| words.iter().all(|word| line.contains(word)));
-    told.map(str::to_owned).collect()
+    let lines = log.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+    lines.map(str::to_owned).collect()
 }
 
 /// Waits for such a line.
-async fn tells(sentinel: &Sentinel, words: &[&str]) {
-    let what = format!("{words:?} is told");
-    eventually(&what, async || (!told(sentinel, words).is_empty()).then_some(())).await;
+async fn wait_for_log(sentinel: &Sentinel, words: &[&str]) {
+    let what = format!("{words:?} is logged");
+    eventually(&what, async || (!log_lines(sentinel, words).is_empty()).then_some(())).await;
 }

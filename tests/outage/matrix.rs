@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use nix::sys::signal::Signal::SIGHUP;
 
 use crate::{
-    OWNER, THIEF, answers,
+    ATTACKER, OWNER, answers,
     common::{Sentinel, eventually, postgres::Postgres, redis::Redis},
     measure::{Times, keys, measure},
     metric, ready, redis_is_up, replica, share,
@@ -101,7 +101,7 @@ impl Scene {
         let expected = promise.answers[which];
         let (keys, from) = match *key {
             "owner" => (vec![OWNED.to_owned(); CHECKS], OWNER),
-            "stranger" => (vec![OWNED.to_owned(); CHECKS], THIEF),
+            "stranger" => (vec![OWNED.to_owned(); CHECKS], ATTACKER),
             "banned" => (vec![BANNED.to_owned(); CHECKS], OWNER),
             "elsewhere" => (keys(&format!("{postgres}-{poll}"), CHECKS), OWNER),
             "unknown" => (keys(&format!("unknown-{postgres}-{poll}-{which}"), CHECKS), OWNER),

@@ -26,7 +26,7 @@ impl fmt::Display for Times {
     }
 }
 
-/// Asks about all these keys, so many at a time, and has each answer judged.
+/// Asks about all these keys, N at a time, and judges each answer.
 pub(crate) async fn measure(
     sentinel: &Sentinel,
     keys: &[String],

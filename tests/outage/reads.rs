@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
-    OWNER, THIEF, answers,
+    ATTACKER, OWNER, answers,
     common::{Sentinel, cut::Cut, postgres::Postgres, redis::Redis},
     measure::{Times, keys, measure},
     metric, reason, redis_is_up, replica, share,
@@ -43,7 +43,7 @@ async fn cold_reads_are_right_whatever_becomes_of_redis() {
             _ => {}
         }
         table.push((name, cold_reads(&fresh, &keys).await));
-        assert_eq!(reason(&fresh, &keys[0], THIEF).await, "ip_mismatch");
+        assert_eq!(reason(&fresh, &keys[0], ATTACKER).await, "ip_mismatch");
         redis.resume();
         fresh.stop().await;
     }
@@ -84,7 +84,7 @@ async fn garbage_at_our_places_in_redis_is_not_used() {
     let fresh = start().await;
     redis_is_up(&fresh).await;
     for key in &keys {
-        assert_eq!(reason(&fresh, key, THIEF).await, "ip_mismatch", "{key}");
+        assert_eq!(reason(&fresh, key, ATTACKER).await, "ip_mismatch", "{key}");
         answers(&fresh, key, OWNER, "bound").await;
     }
     let hits = metric(&fresh, "sentinel_cache_requests_total{tier=\"redis\",outcome=\"hit\"}").await;

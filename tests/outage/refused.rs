@@ -31,7 +31,7 @@ async fn another_pepper() {
     let url = Postgres::shared().await.database().await;
     replica(&url).start().await.stop().await;
     let home = replica(&url).set("pepper.secrets", "[\"another-pepper-for-tests-0123456789-abc\"]");
-    assert_refused(&home, "pepper.secrets", &["this store was made with pepper ", "List pepper "]).await;
+    assert_refused(&home, "pepper.secrets", &["the active pepper of this store is ", "List pepper "]).await;
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn a_newer_schema() {
     let newer = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
         VALUES (99, 'newer', '2027-01-01T00:00:00Z', '1')";
     postgres.query(&url, newer).await;
-    assert_refused(&replica(&url), "store.url", &["has schema version 99", "use a newer sentinel"]).await;
+    assert_refused(&replica(&url), "store.url", &["has schema version 99", "use a newer version"]).await;
 }
 
 #[tokio::test]
@@ -98,8 +98,8 @@ async fn a_server_of_another_authority_or_another_name() {
 #[tokio::test]
 async fn an_address_that_is_none() {
     for (url, why) in [
-        ("postgres://u:s3cret@h:port/d", "it is no postgres://"),
-        ("postgres://u:s3cret@h/d?sslmode=prefer", "sslmode=prefer is not offered"),
+        ("postgres://u:s3cret@h:port/d", "is not a valid postgres://"),
+        ("postgres://u:s3cret@h/d?sslmode=prefer", "sslmode=prefer is not supported"),
     ] {
         let home = replica(url);
         let mut process = home.spawn();

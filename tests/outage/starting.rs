@@ -3,9 +3,9 @@
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::{
-    OWNER, THIEF, answers,
+    ATTACKER, OWNER, answers,
     common::{eventually, postgres::Postgres, redis::Redis},
-    is_ready, metric, ready, reason, redis_is_up, replica, share, told,
+    is_ready, log_lines, metric, ready, reason, redis_is_up, replica, share,
 };
 
 const KEY: &str = "sk-known-0123456789";
@@ -30,7 +30,7 @@ async fn a_store_that_is_away_is_waited_for_and_redis_is_not_believed_meanwhile(
     for _ in 0..TRIES {
         assert!(!is_ready(&late).await);
         assert_eq!(late.health("").await, ServingStatus::NotServing);
-        for (key, from) in [(KEY, OWNER), (KEY, THIEF), ("sk-unknown-0123456789", OWNER)] {
+        for (key, from) in [(KEY, OWNER), (KEY, ATTACKER), ("sk-unknown-0123456789", OWNER)] {
             let answer = late.check().key(key).from(from).send().await;
             assert_eq!((answer.reason(), answer.status()), ("store_unavailable", Some(503)));
         }
@@ -41,7 +41,7 @@ async fn a_store_that_is_away_is_waited_for_and_redis_is_not_believed_meanwhile(
     let asked = metric(&late, "sentinel_cache_requests_total{tier=\"redis\",outcome=\"hit\"}").await;
     assert_eq!(asked, 0.0);
     assert_eq!(
-        told(&late, &["WARN", "store.url: cannot connect to the store yet", "onnection refused"]).len(),
+        log_lines(&late, &["WARN", "store.url: cannot connect to the store yet", "onnection refused"]).len(),
         1,
         "{}",
         late.log()
@@ -50,21 +50,21 @@ async fn a_store_that_is_away_is_waited_for_and_redis_is_not_believed_meanwhile(
     postgres.start_again().await;
     ready(&late, true).await;
     assert_eq!(late.health("").await, ServingStatus::Serving);
-    assert_eq!(reason(&late, KEY, THIEF).await, "ip_mismatch");
+    assert_eq!(reason(&late, KEY, ATTACKER).await, "ip_mismatch");
     assert_eq!(reason(&late, KEY, OWNER).await, "bound");
-    assert_eq!(told(&late, &["INFO", "connected to the store"]).len(), 1);
+    assert_eq!(log_lines(&late, &["INFO", "connected to the store"]).len(), 1);
     late.stop().await;
 }
 
 #[tokio::test]
-async fn a_store_that_hangs_at_the_start_is_told_and_waited_for() {
+async fn a_store_that_hangs_at_the_start_is_logged_and_waited_for() {
     let mut postgres = Postgres::start().await;
     let url = postgres.database().await;
     postgres.pause();
     let sentinel = replica(&url).set("store.failsafe", "\"open\"").listen().await;
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "store_unavailable");
     let line = ["WARN", "cannot connect to the store yet", "no answer in time"];
-    eventually("it is told", async || (told(&sentinel, &line).len() == 1).then_some(())).await;
+    eventually("it is logged", async || (log_lines(&sentinel, &line).len() == 1).then_some(())).await;
     assert!(!is_ready(&sentinel).await);
     postgres.resume();
     ready(&sentinel, true).await;
@@ -74,16 +74,16 @@ async fn a_store_that_hangs_at_the_start_is_told_and_waited_for() {
 
 /// The connection that is left for it is the one that the poll would need.
 #[tokio::test]
-async fn a_store_without_a_connection_for_us_is_told_and_waited_for() {
+async fn a_store_without_a_connection_for_us_is_logged_and_waited_for() {
     let postgres = Postgres::start().await;
     let url = postgres.database().await;
     postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT 1").await;
     let sentinel = replica(&url).listen().await;
     let line = ["WARN", "cannot connect to the store yet", "too many connections for role"];
-    eventually("it is told", async || (told(&sentinel, &line).len() == 1).then_some(())).await;
+    eventually("it is logged", async || (log_lines(&sentinel, &line).len() == 1).then_some(())).await;
     let refusals = async || postgres.log().matches("FATAL:  too many connections for role").count();
     eventually("it tries", async || (refusals().await >= 6).then_some(())).await;
-    assert_eq!(told(&sentinel, &["connected to the store"]), [""; 0], "it is not, for the poll");
+    assert_eq!(log_lines(&sentinel, &["connected to the store"]), [""; 0], "it is not, for the poll");
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "store_unavailable");
     postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT -1").await;
     ready(&sentinel, true).await;

@@ -1,4 +1,4 @@
-//! Owners and thieves who never pause, while a replica is killed and the store is away for longer than the grace.
+//! Owners and attackers that never pause, while a replica is killed and the store is down for longer than the grace.
 
 use std::{
     sync::{
@@ -11,10 +11,11 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::{
-    LINES, OWNER, THIEF,
+    ATTACKER, LINES, OWNER,
     common::{Sentinel, eventually, postgres::Postgres},
+    log_lines,
     measure::keys,
-    metric, ready, replica, told,
+    metric, ready, replica,
 };
 
 /// Of each replica, in each second.
@@ -57,8 +58,8 @@ impl Load {
         self.phase.store(phase, Ordering::SeqCst);
     }
 
-    /// Owners and thieves by turns, who are told what is right in the phase that they ask in; how many owners asked while
-    /// the store was lost.
+    /// Asks as owner and attacker alternately, and checks that each answer is right for its phase. Returns how many
+    /// owners asked while the store was lost.
     async fn run(&self, sentinel: &Sentinel, keys: &[String]) -> usize {
         let mut tick = interval(Duration::from_secs(1) / CHECKS);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -69,17 +70,17 @@ impl Load {
             if phase == OVER {
                 break;
             }
-            let told = self.ask(sentinel, key, OWNER).await;
+            let reason = self.ask(sentinel, key, OWNER).await;
             match phase {
-                THERE if self.phase() == THERE => assert_eq!(told, "bound"),
+                THERE if self.phase() == THERE => assert_eq!(reason, "bound"),
                 LOST if self.phase() == LOST => {
-                    assert_eq!(told, "store_unavailable");
+                    assert_eq!(reason, "store_unavailable");
                     lost += 1;
                 }
-                _ => assert!(["bound", "store_unavailable"].contains(&&*told), "{told}"),
+                _ => assert!(["bound", "store_unavailable"].contains(&&*reason), "{reason}"),
             }
             tick.tick().await;
-            assert_eq!(self.ask(sentinel, key, THIEF).await, "ip_mismatch");
+            assert_eq!(self.ask(sentinel, key, ATTACKER).await, "ip_mismatch");
         }
         lost
     }
@@ -122,7 +123,7 @@ async fn a_kill_and_an_outage_under_load_lose_no_claim_and_no_denial() {
         let again = home.start().await;
         for (nth, key) in acknowledged.iter().enumerate() {
             let replica = [&one, &other, &again][nth % 3];
-            assert_eq!(load.ask(replica, key, THIEF).await, "ip_mismatch", "{key}");
+            assert_eq!(load.ask(replica, key, ATTACKER).await, "ip_mismatch", "{key}");
             assert_eq!(load.ask(replica, key, OWNER).await, "bound", "{key}");
         }
         again.stop().await;
@@ -154,10 +155,10 @@ async fn a_kill_and_an_outage_under_load_lose_no_claim_and_no_denial() {
     eventually("every denial is in the audit", async || (stored().await >= denials).then_some(())).await;
     for replica in [one, other] {
         // The poll, the audit, and what was not in the cache; and each of them again.
-        let warnings = told(&replica, &["WARN"]);
+        let warnings = log_lines(&replica, &["WARN"]);
         assert!(warnings.len() < LINES, "lines for each connection or request: {warnings:#?}");
-        assert!(!told(&replica, &["the store does not answer; known keys are decided from cache"]).is_empty());
-        assert_eq!(told(&replica, &["\"target\":\"deadpool"]), [""; 0]);
+        assert!(!log_lines(&replica, &["the store does not answer; known keys are decided from cache"]).is_empty());
+        assert_eq!(log_lines(&replica, &["\"target\":\"deadpool"]), [""; 0]);
         assert_eq!(metric(&replica, "sentinel_audit_events_total{outcome=\"lost\"}").await, 0.0);
         replica.stop().await;
     }

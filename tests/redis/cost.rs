@@ -24,12 +24,12 @@ fn owner(number: usize) -> String {
     format!("203.0.113.{number}")
 }
 
-/// So many keys that others own, which this replica has to ask for.
+/// The number of keys that others own, which this replica must look up.
 async fn owned(place: &Place, count: usize) {
-    let nobody = Replica::new(place, &Setup::of("redis://127.0.0.1:1/"));
-    nobody.poll().await;
+    let unshared = Replica::new(place, &Setup::of("redis://127.0.0.1:1/"));
+    unshared.poll().await;
     for number in 0..count {
-        assert_eq!(nobody.ask(&key(number), &owner(number)).await, Reason::FirstUse);
+        assert_eq!(unshared.ask(&key(number), &owner(number)).await, Reason::FirstUse);
     }
 }
 
@@ -66,7 +66,7 @@ async fn a_redis_that_hangs_is_left_alone_and_found_again() {
 async fn a_start_without_redis_does_not_wait_for_it() {
     let place = Place::new(&[7]);
     owned(&place, 1).await;
-    // Nobody listens there, and nobody answers there.
+    // No server listens on this address.
     for url in ["redis://127.0.0.1:1/", "redis://192.0.2.1:6379/"] {
         let asked = Instant::now();
         let replica = Replica::new(&place, &real(url));

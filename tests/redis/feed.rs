@@ -12,7 +12,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::common::{cut::Cut, redis::Redis, within};
 
-/// A process that tells and hears of changes.
+/// A process that publishes and receives changes.
 struct Process {
     notifier: ChangeNotifier,
     _tasks: JoinSet<()>,
@@ -46,12 +46,12 @@ impl Process {
 async fn a_change_is_heard_of_everywhere() {
     let redis = Redis::start().await;
     let processes = [Process::listening(&redis.url()).await, Process::listening(&redis.url()).await];
-    // Until the one that tells has its connection, what it tells is lost.
+    // What is published before the publisher is connected is lost.
     let all = async {
         processes[1].hinted().await;
         processes[0].hinted().await;
     };
-    let tell = async {
+    let publish = async {
         loop {
             processes[0].notifier.notify(Revision(1));
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -59,7 +59,7 @@ async fn a_change_is_heard_of_everywhere() {
     };
     tokio::select! {
         () = all => {}
-        () = tell => {}
+        () = publish => {}
     }
 }
 
@@ -85,7 +85,7 @@ async fn whatever_is_said_on_the_channel_is_a_hint_and_no_more() {
     }
 }
 
-/// Whoever may publish can cost every replica a poll now and then, and not more.
+/// A publisher can cause a poll now and then, not more.
 #[tokio::test]
 async fn a_flood_of_messages_is_a_trickle_of_hints() {
     let redis = Redis::start().await;
@@ -118,7 +118,7 @@ async fn a_flood_of_messages_is_a_trickle_of_hints() {
 }
 
 #[tokio::test]
-async fn telling_waits_for_nobody() {
+async fn publishing_does_not_wait() {
     let mut redis = Redis::start().await;
     let process = Process::listening(&redis.url()).await;
     redis.pause();

@@ -12,7 +12,7 @@ use super::{
 const KEYS: [&str; 3] = ["sk-one-0123456789", "sk-two-0123456789", "sk-three-0123456789"];
 const REPLICAS: usize = 2;
 
-/// What somebody does to a value who knows no pepper.
+/// What an attacker without a pepper can do to a value.
 #[derive(Clone, Debug)]
 enum Lie {
     None,
@@ -35,7 +35,7 @@ enum Step {
         replica: usize,
         key: usize,
     },
-    /// What was written now is written again later: a writer that was slow, a Redis that forgot what it was told.
+    /// Writes an old value again: a slow writer, or a Redis that lost data.
     Keep {
         key: usize,
     },

@@ -49,10 +49,10 @@ async fn over_tls() {
     serves(&redis, &Setup { ca: Some(ca), ..Setup::of(&redis.url()) }).await;
 }
 
-/// What the log says, once it tells of a Redis that cannot be used.
-async fn told(log: &Log) -> String {
+/// The log, once it reports that Redis cannot be used.
+async fn failure_log(log: &Log) -> String {
     let mut text = String::new();
-    eventually("it was tried, and told", async || {
+    eventually("the failure is logged", async || {
         text += &log.taken();
         text.contains("Redis does not answer").then_some(())
     })
@@ -60,7 +60,7 @@ async fn told(log: &Log) -> String {
     text
 }
 
-/// The store serves, and nothing is told to whoever listens there.
+/// The store serves, and nothing is sent to a server that listens there.
 #[tokio::test]
 async fn not_with_a_wrong_password_name_or_authority() {
     let (open, tls) = (Redis::with_password().await, Redis::with_tls().await);
@@ -79,7 +79,7 @@ async fn not_with_a_wrong_password_name_or_authority() {
         let replica = Replica::new(&place, &Setup { ca, ..Setup::of(&url) });
         replica.poll().await;
         assert_eq!(replica.ask(KEY, OWNER).await, Reason::FirstUse, "{url}");
-        let tried = told(&log).await;
+        let tried = failure_log(&log).await;
         assert!(!tried.contains("wrong") && !tried.contains("password-for-tests"), "{tried}");
         assert_eq!(replica.shared("away"), 1, "{url}");
         assert_eq!(replica.metric("sentinel_redis_up"), "0", "{url}");
@@ -87,10 +87,10 @@ async fn not_with_a_wrong_password_name_or_authority() {
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_exist_is_told_in_the_words_of_redis() {
+async fn a_database_that_does_not_exist_is_logged_with_the_error_of_redis() {
     let (redis, log) = (Redis::with_password().await, Log::begin());
     let place = Place::new(&[7]);
     let _replica = Replica::new(&place, &Setup::of(&format!("{}/99", redis.url().trim_end_matches('/'))));
-    let told = told(&log).await;
-    assert!(told.contains("DB index is out of range") && !told.contains("password-for-tests"), "{told}");
+    let text = failure_log(&log).await;
+    assert!(text.contains("DB index is out of range") && !text.contains("password-for-tests"), "{text}");
 }

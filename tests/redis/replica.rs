@@ -1,6 +1,9 @@
 //! One replica's cache before a store that others use too, with a Redis that others write to.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use key_ip_sentinel::{
     cache::{Cached, Entry, Shared},
@@ -96,7 +99,7 @@ impl Setup {
 }
 
 impl Replica {
-    /// One that has not heard of the store yet; Redis it may have.
+    /// A replica before its first poll; it may have Redis.
     pub(crate) fn new(place: &Place, setup: &Setup) -> Self {
         let (metrics, started, mut tasks) = (Metrics::new().unwrap(), Instant::now(), JoinSet::new());
         let replica_state = Arc::new(ReplicaState::new(started));
@@ -156,7 +159,7 @@ impl Replica {
         self.replica_state.applied()
     }
 
-    /// What this replica takes for true of a key that somebody owns or has banned, wherever from.
+    /// The facts that this replica uses for a key that has an owner or a ban, from any source.
     pub(crate) async fn read(&self, key: &str) -> Arc<Entry> {
         let digests = self.ring.digests(&ApiKey::new(key.to_owned()));
         match self.cached.get(digests.iter()) {
@@ -169,7 +172,7 @@ impl Replica {
         self.ask_at(key, from, Duration::ZERO).await
     }
 
-    /// At a moment so long after now.
+    /// At this time after now.
     pub(crate) async fn ask_at(&self, key: &str, from: &str, later: Duration) -> Reason {
         let now = Instant::now();
         match self.engine.decide(&self.settings, &request(key, from), now + later, now + PATIENCE).await {
@@ -217,10 +220,16 @@ fn request(key: &str, from: &str) -> Request {
     }
 }
 
-/// Where the fact of `key` is in Redis.
+/// The life of each store here: all have the same schema, and none is restored.
+static LIFE: LazyLock<i64> = LazyLock::new(|| {
+    let shell = Place::new(&[7]).shell();
+    shell.query_row("PRAGMA schema_version", [], |row| row.get(0)).unwrap()
+});
+
+/// The Redis key of the fact of `key`.
 pub(crate) fn place_of(prefix: &str, key: &str) -> String {
     let hex: String = fingerprint(key).digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{prefix}:v1:{:032x}:default:{hex}", 0)
+    format!("{prefix}:v1:{:032x}:default:{hex}", *LIFE)
 }
 
 pub(crate) async fn value_of(redis: &Redis, prefix: &str, key: &str) -> Option<Vec<u8>> {

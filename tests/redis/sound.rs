@@ -14,9 +14,9 @@ use super::{
 
 const KEY: &str = "sk-some-key-0123456789";
 const OTHER: &str = "sk-other-key-0123456789";
-const THIEF: &str = "198.51.100.9";
+const ATTACKER: &str = "198.51.100.9";
 
-/// Two replicas; the first owns [`KEY`] and [`OTHER`] for [`OWNER`] and has told Redis so.
+/// Two replicas; the first has [`KEY`] and [`OTHER`] with owner [`OWNER`], and has written them to Redis.
 async fn two(redis: &Redis) -> (Place, Replica, Replica) {
     let place = Place::new(&[7]);
     let setup = Setup::of(&redis.url());
@@ -60,7 +60,7 @@ async fn what_one_replica_has_read_serves_the_others() {
     // Only Redis can know.
     place.store.lose();
     assert_eq!(two.ask(KEY, OWNER).await, Reason::Bound);
-    assert_eq!(two.ask(OTHER, THIEF).await, Reason::IpMismatch);
+    assert_eq!(two.ask(OTHER, ATTACKER).await, Reason::IpMismatch);
     assert_eq!((two.shared("hit"), two.shared("miss")), (2, 0));
     assert_eq!(two.ask(KEY, OWNER).await, Reason::Bound);
     assert_eq!(two.shared("hit"), 2, "kept in the process");
@@ -157,9 +157,9 @@ async fn what_is_ahead_of_a_replica_waits_for_its_next_poll() {
     assert_eq!((behind.ask(KEY, OWNER).await, behind.shared("hit")), (Reason::Bound, 1));
 }
 
-/// Whoever can write to Redis, but knows no pepper.
+/// An attacker that can write to Redis, but knows no pepper.
 #[tokio::test]
-async fn what_was_put_there_by_somebody_else_is_a_miss() {
+async fn a_value_of_another_program_is_a_miss() {
     let redis = Redis::start().await;
     let (place, _one, _two) = two(&redis).await;
     place.change(KEY, BAN).await;
@@ -226,9 +226,10 @@ async fn a_value_with_one_bit_changed_is_a_miss() {
     }
 }
 
-/// A network that joins takes no revision, so nobody may be refused by a value that was open to more.
+/// A network that joins takes no revision, so no owner may be denied because of a value that was written while the
+/// binding was open.
 #[tokio::test]
-async fn a_value_that_a_claim_has_overtaken_refuses_nobody() {
+async fn a_value_that_is_older_than_a_claim_denies_no_owner() {
     let redis = Redis::start().await;
     let place = Place::new(&[7]);
     let joining = |networks| {
@@ -240,18 +241,18 @@ async fn a_value_that_a_claim_has_overtaken_refuses_nobody() {
     let one = Replica::ready(&place, &open).await;
     assert_eq!(one.ask(KEY, OWNER).await, Reason::FirstUse);
     let before = written(&redis, "sentinel", KEY, one.applied()).await;
-    assert_eq!(one.ask(KEY, THIEF).await, Reason::NetworkAdded);
+    assert_eq!(one.ask(KEY, ATTACKER).await, Reason::NetworkAdded);
     eventually("it is overtaken", async || (value_of(&redis, "sentinel", KEY).await.unwrap() != before).then_some(()))
         .await;
     put(&redis, &place_of("sentinel", KEY), &before).await;
 
     // One that would refuse a claim without a look at the store: by its settings, or because no budget is left.
-    let unclaimable: Vec<Network> = vec![format!("{THIEF}/32").parse().unwrap()];
+    let unclaimable: Vec<Network> = vec![format!("{ATTACKER}/32").parse().unwrap()];
     let refuses = Setup { settings: settings(BindingRules { unclaimable, ..joining(3) }), ..open };
     let two = Replica::ready(&place, &refuses).await;
     assert_eq!(two.ask(KEY, OWNER).await, Reason::Bound);
     assert_eq!(two.shared("hit"), 1, "an owner it knows");
-    assert_eq!(two.ask(KEY, THIEF).await, Reason::Bound, "who joined meanwhile");
+    assert_eq!(two.ask(KEY, ATTACKER).await, Reason::Bound, "who joined meanwhile");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! What one replica was told, all do: soon by a hint, and without one by their polls. How soon is printed, not judged.
+//! A change on one replica binds on all: soon by a notification, and without one by their polls. The delay is printed,
+//! not checked.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,7 @@ async fn ban(replicas: &[Replica], index: usize) -> Vec<Duration> {
     join_all(obeyed).await
 }
 
-/// Bans all keys, so many at a time and then at any moment of a poll interval.
+/// Bans all keys, N at a time and then at any moment of a poll interval.
 async fn ban_all(replicas: &[Replica], what: &str, keys: usize, at_once: usize) {
     let mut dice = Dice::new(seed());
     let bans = stream::iter(0..keys).map(|index| {
@@ -157,7 +158,7 @@ async fn a_flood_of_new_keys_does_not_hold_up_a_ban() {
 async fn hints_that_are_lost_at_random_lose_no_ban() {
     let (url, redis) = (Postgres::shared().await.database().await, Redis::start().await);
     let mut cuts = [Cut::before(redis.address()).await, Cut::before(redis.address()).await];
-    // Who makes the bans is cut off as well: then nobody is told.
+    // The replica that makes the bans is cut off as well, so it notifies no other.
     let ways = [cuts[0].through(&redis.url()), cuts[1].through(&redis.url()), redis.url()];
     let replicas = start(ways.iter().map(|way| replica(&url, Some(way)))).await;
     make_known(&replicas, bans()).await;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 const CLAIMANTS: usize = 48;
-/// Keys that are fought for at the same time; so many times [`CLAIMANTS`] requests are under way.
+/// Keys with concurrent claims; [`CLAIMANTS`] requests per key run at the same time.
 const KEYS_AT_ONCE: usize = 4;
 const NEW: &str = "another-pepper-for-tests-0123456789-abcd";
 
@@ -53,7 +53,7 @@ struct Race {
 struct Owner {
     claimant: usize,
     id: String,
-    /// He was told so by the claim itself. Else the store has it, but the answer of that claim was lost.
+    /// The claim itself reported it. Otherwise the store has it, but the answer of that claim was lost.
     acknowledged: bool,
 }
 
@@ -73,7 +73,7 @@ impl Race {
         let unacknowledged = owners.iter().filter(|owner| !owner.acknowledged).count();
         eprintln!(
             "{keys} keys x {CLAIMANTS} claimants at {REPLICAS} replicas in {:.1?}: one owner each, {unacknowledged} of \
-             them not told so by their claim; {} answers were put off; claims sent to the store by replica: {claims:?}",
+             them not answered so by their claim; {} answers were put off; claims sent to the store by replica: {claims:?}",
             started.elapsed(),
             self.put_off.load(Ordering::Relaxed),
         );
@@ -95,10 +95,13 @@ impl Race {
             }
         });
         let answers: Vec<(usize, Answer)> = join_all(claims).await;
-        let told: Vec<_> = answers.iter().map(|(claimant, answer)| (*claimant, answer.reason())).collect();
+        let reasons: Vec<_> = answers.iter().map(|(claimant, answer)| (*claimant, answer.reason())).collect();
         let owners: Vec<_> = answers.iter().filter(|(_, answer)| answer.is_allow()).collect();
-        let [(owner, answer)] = owners[..] else { panic!("{key} has {} owners: {told:?}", owners.len()) };
-        assert!(told.iter().all(|(claimant, reason)| claimant == owner || *reason == "ip_mismatch"), "{key}: {told:?}");
+        let [(owner, answer)] = owners[..] else { panic!("{key} has {} owners: {reasons:?}", owners.len()) };
+        assert!(
+            reasons.iter().all(|(claimant, reason)| claimant == owner || *reason == "ip_mismatch"),
+            "{key}: {reasons:?}"
+        );
         self.decided.fetch_add(1, Ordering::Relaxed);
         let id = answer.key_id().unwrap().to_owned();
         Owner { claimant: *owner, id, acknowledged: answer.reason() == "first_use" }
@@ -108,13 +111,14 @@ impl Race {
         eventually("the race is on", async || (self.decided.load(Ordering::Relaxed) >= count).then_some(())).await;
     }
 
-    /// Who was put off, as a busy machine may put off some, may be the owner by then, and is not told so by his claim.
-    fn assert_told(&self, owners: &[Owner]) {
+    /// A claimant that was put off, as a busy machine may do, may be the owner by then, although its claim did not
+    /// report it.
+    fn assert_reported(&self, owners: &[Owner]) {
         let put_off = self.put_off.load(Ordering::Relaxed);
         assert!(owners.iter().filter(|owner| !owner.acknowledged).count() <= put_off, "{put_off} answers were put off");
     }
 
-    /// What the store holds is what the owners were told, and every replica says the same.
+    /// The store holds what the owners were answered, and every replica agrees.
     async fn assert_one_owner_each(self, owners: &[Owner], rows: Vec<Vec<String>>) {
         let stored: Vec<(&str, &str)> = rows.iter().map(|row| (&*row[0], &*row[1])).collect();
         let networks: HashMap<&str, &str> = stored.iter().copied().collect();
@@ -141,7 +145,7 @@ async fn of_48_claimants_at_3_replicas_exactly_one_owns_each_key() {
     let url = postgres.database().await;
     let race = Race::on(&url, &redis, &[PEPPER]).await;
     let owners = race.run(number("SENTINEL_REPLICA_KEYS", 300)).await;
-    race.assert_told(&owners);
+    race.assert_reported(&owners);
     race.assert_one_owner_each(&owners, postgres.query(&url, STORED).await).await;
 }
 
@@ -177,11 +181,12 @@ async fn a_pepper_activated_on_one_replica_in_the_middle_leaves_one_owner_of_eac
         assert!(race.replicas[1].admin.activate(&new).await.unwrap().in_effect);
         assert!(race.decided.load(Ordering::Relaxed) < keys, "it came in the middle");
     });
-    race.assert_told(&owners);
+    race.assert_reported(&owners);
     race.assert_one_owner_each(&owners, postgres.query(&url, STORED).await).await;
 }
 
-/// Until its next poll it does not know that its pepper is yesterday's; a key that it thinks new may have an owner.
+/// Until its next poll it does not know that its pepper is no longer active; a key that it takes for new may have an
+/// owner.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_does_not_list_the_new_pepper_claims_nothing_any_more_and_ends() {
     let (postgres, mut redis) = (Postgres::shared().await, Redis::start().await);

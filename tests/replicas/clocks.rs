@@ -23,7 +23,7 @@ const NEARLY: Duration = Duration::from_secs(4);
 /// Seconds by which the processes' clocks are wrong.
 const WRONG_BY: [i64; 3] = [-600, 0, 600];
 
-/// A library that makes the wall clock of whoever loads it wrong; the monotonic one stays, as on a real machine.
+/// A library that makes the wall clock of a process wrong; the monotonic clock stays, as on a real machine.
 fn wrong_clock(folder: &Path, seconds: i64) -> PathBuf {
     const SOURCE: &str = "
         #define _GNU_SOURCE
@@ -47,9 +47,9 @@ fn wrong_clock(folder: &Path, seconds: i64) -> PathBuf {
 /// How far the clock that a process writes its log by is from ours, in seconds.
 fn off_by(log: &str) -> i64 {
     let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
-    let told = humantime::parse_rfc3339(line["timestamp"].as_str().unwrap()).unwrap();
+    let logged = humantime::parse_rfc3339(line["timestamp"].as_str().unwrap()).unwrap();
     let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
-    seconds(told) - seconds(SystemTime::UNIX_EPOCH + SystemTime::UNIX_EPOCH.elapsed().unwrap())
+    seconds(logged) - seconds(SystemTime::UNIX_EPOCH + SystemTime::UNIX_EPOCH.elapsed().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,7 +79,8 @@ async fn replicas_whose_clocks_are_minutes_apart_agree_on_every_moment() {
     assert_eq!(slow.reason(KEY, SECOND).await, "network_added");
     assert_eq!(right.reason(KEY, SECOND).await, "bound");
 
-    // A short ban by the clock that is ahead is no long one elsewhere, and by the one behind it is not over at once.
+    // A short ban made with a clock that is ahead does not last longer elsewhere, and with one that is behind it does
+    // not end at once.
     for banning in [fast, slow] {
         let began = Instant::now();
         let banned = banning.admin.ban_for(KEY, BAN.as_millis() as i64).await.unwrap();
@@ -88,8 +89,8 @@ async fn replicas_whose_clocks_are_minutes_apart_agree_on_every_moment() {
                 (replica.applied_revision().await >= banned.revision).then_some(())
             })
             .await;
-            let told = replica.reason(KEY, OWNER).await;
-            assert!(told == "key_banned" || began.elapsed() > NEARLY, "{told}");
+            let reason = replica.reason(KEY, OWNER).await;
+            assert!(reason == "key_banned" || began.elapsed() > NEARLY, "{reason}");
         }
         for replica in &replicas {
             eventually("the ban is over", async || (replica.reason(KEY, OWNER).await == "bound").then_some(())).await;

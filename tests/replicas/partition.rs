@@ -76,9 +76,9 @@ impl Pair {
         while denied.contains(&false) {
             // Asked before the checks: what it says that it has applied, they are judged by.
             let applied = far.applied_revision().await >= last;
-            let told = join_all((0..KEYS).map(async |index| far.reason(&key(index), OWNER).await)).await;
-            for ((index, denied), told) in denied.iter_mut().enumerate().zip(told) {
-                match told.as_str() {
+            let reasons = join_all((0..KEYS).map(async |index| far.reason(&key(index), OWNER).await)).await;
+            for ((index, denied), reason) in denied.iter_mut().enumerate().zip(reasons) {
+                match reason.as_str() {
                     // What was known of the key is gone; a store that does not answer in time is no reason to allow it.
                     "key_banned" | "deadline_exceeded" | "store_unavailable" => *denied = true,
                     "bound" => {

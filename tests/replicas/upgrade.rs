@@ -58,10 +58,13 @@ async fn processes_that_run_do_not_notice_a_newer_schema_and_one_that_starts_say
     let late = replica(&url, Some(&redis.url()));
     let mut process = late.spawn();
     let status = within("the start fails", process.wait()).await;
-    let told = process.stderr();
-    let last = told.lines().last().unwrap();
-    assert_eq!(status.code(), Some(1), "{told}");
-    assert!(last.contains("has schema version 2, but this sentinel knows versions up to 1: use a newer"), "{last}");
+    let stderr = process.stderr();
+    let last = stderr.lines().last().unwrap();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(
+        last.contains("has schema version 2, but this version of Sentinel supports versions up to 1; use a newer"),
+        "{last}"
+    );
     for replica in &replicas {
         replica.sentinel.assert_no_panic();
         assert!(!replica.sentinel.log().contains("Corrupt"), "{}", replica.sentinel.log());

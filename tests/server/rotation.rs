@@ -136,7 +136,7 @@ async fn owners_and_bans_outlive_a_whole_rotation() {
     );
     let (code, text) = pepper(&sentinel, &["retire", &id(PEPPER)]).await;
     assert!(
-        code == Some(1) && text.contains("1 bindings, 1 bans, 0 observed and 0 archived keys are still under pepper"),
+        code == Some(1) && text.contains("is still in use: 1 binding, 1 ban, 0 observed keys and 0 archived keys"),
         "{text}"
     );
     assert_eq!(decide(&sentinel, "sk-banned-0123456789", OWNER).await, "key_banned");
@@ -163,7 +163,10 @@ async fn a_start_that_would_take_known_keys_for_new_ones_is_refused() {
     assert_eq!(decide(&sentinel, "sk-owned-0123456789", OWNER).await, "first_use");
     let home = listing(sentinel.stop().await, &[NEW]);
     let why = refused(&home).await;
-    assert!(why.contains(&format!("made with pepper {}, but what is listed is {}", id(PEPPER), id(NEW))), "{why}");
+    assert!(
+        why.contains(&format!("the active pepper of this store is {}, but only {} is listed", id(PEPPER), id(NEW))),
+        "{why}"
+    );
 
     let sentinel = listing(home, &[NEW, PEPPER]).start().await;
     assert_eq!(row(&sentinel, PEPPER).await.state, "active", "the order of the list says nothing");
@@ -172,14 +175,14 @@ async fn a_start_that_would_take_known_keys_for_new_ones_is_refused() {
     let why = refused(&home).await;
     assert!(
         why.contains(&format!(
-            "1 bindings, 0 bans, 0 observed and 0 archived keys of this store are still under pepper {}",
+            "pepper {} is still in use (1 binding, 0 bans, 0 observed keys and 0 archived keys)",
             id(PEPPER)
         )),
         "{why}"
     );
     let home = listing(home, &[PEPPER, THIRD]);
     let why = refused(&home).await;
-    assert!(why.contains(&format!("made with pepper {}", id(NEW))), "{why}");
+    assert!(why.contains(&format!("the active pepper of this store is {}", id(NEW))), "{why}");
     let sentinel = listing(home, &[THIRD, PEPPER, NEW]).start().await;
     assert_eq!(decide(&sentinel, "sk-owned-0123456789", THIEF).await, "ip_mismatch");
     sentinel.stop().await;
@@ -229,7 +232,7 @@ async fn what_is_forgotten_is_asked_for_twice_and_named() {
         told.iter().any(|it| *it == (34, &*format!("pepper {} retired; networks {OWNER}/32", id(PEPPER)))),
         "{told:?}"
     );
-    assert!(told.iter().any(|it| it.1.ends_with("banned for ever")), "{told:?}");
+    assert!(told.iter().any(|it| it.1.ends_with("banned indefinitely")), "{told:?}");
     sentinel.stop().await;
 }
 

@@ -93,8 +93,8 @@ pub(crate) async fn records_are_filtered(place: &impl Backend) {
     let of_decision = AuditQuery { decision: Some("d-3".to_owned()), ..WHOLE_AUDIT };
     let decided = |record: &Record| record.decision_id.as_deref() == Some("d-3");
     assert_eq!(audit(&*store, of_decision.clone()).await, expect(&decided));
-    let nobodys = AuditQuery { decision: Some("d-99".to_owned()), ..of_decision };
-    assert_eq!(audit(&*store, nobodys).await, []);
+    let missing = AuditQuery { decision: Some("d-99".to_owned()), ..of_decision };
+    assert_eq!(audit(&*store, missing).await, []);
     let recent = audit(&*store, AuditQuery { since: Some(since), ..WHOLE_AUDIT }).await;
     assert_eq!(recent, expect(&|record| record.last_at >= since));
     assert_eq!(recent.len(), 5, "the bound itself belongs to it");

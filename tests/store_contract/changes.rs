@@ -172,11 +172,11 @@ pub(crate) async fn a_ban_replaces_the_earlier_one(place: &impl Backend) {
     check(&*store, &key.digest, &first.after, &second).await;
     let ban = second.after.ban.clone().unwrap();
     assert_eq!((ban.created_at, ban.until), (at(hours(5)), Some(at(hours(6)))));
-    assert_eq!(kind_and_detail(&second), (EventKind::Ban, "until 2026-01-01T06:00:00.000Z, was banned for ever"));
+    assert_eq!(kind_and_detail(&second), (EventKind::Ban, "until 2026-01-01T06:00:00.000Z, was banned indefinitely"));
 
     let third = change(&*store, &key, FOREVER).await;
     assert_eq!(third.after.ban.clone().unwrap().until, None);
-    assert_eq!(kind_and_detail(&third), (EventKind::Ban, "for ever, was banned until 2026-01-01T06:00:00.000Z"));
+    assert_eq!(kind_and_detail(&third), (EventKind::Ban, "indefinitely, was banned until 2026-01-01T06:00:00.000Z"));
     assert_eq!(store.list(ALL_KEYS).await.unwrap().len(), 1);
 }
 
@@ -199,7 +199,7 @@ pub(crate) async fn unban_leaves_what_was_there(place: &impl Backend) {
     let unbanned = change(&*store, &key, Action::Unban).await;
     check(&*store, &key.digest, &banned.after, &unbanned).await;
     assert_eq!(unbanned.after, bound);
-    assert_eq!(kind_and_detail(&unbanned), (EventKind::Unban, "was banned for ever"));
+    assert_eq!(kind_and_detail(&unbanned), (EventKind::Unban, "was banned indefinitely"));
 }
 
 pub(crate) async fn unbind_leaves_the_ban(place: &impl Backend) {
@@ -356,7 +356,7 @@ pub(crate) async fn refused_networks_are_listed_busiest_first(place: &impl Backe
         Record { reason: Some(Reason::NotClaimed), ..of_key("198.51.100.2", 5, day_ago) },
         Record { kind: EventKind::WouldDeny, ..of_key("198.51.100.2", 2, at(hours(40))) },
         Record { reason: Some(Reason::KeyBanned), ..of_key("198.51.100.3", 2, at(hours(40))) },
-        // Other reasons, too old, nobody's, another key's.
+        // Other reasons, too old, without a key, of another key.
         Record { reason: Some(Reason::ClaimLimited), ..of_key("198.51.100.3", 100, at(hours(40))) },
         of_key("198.51.100.4", 100, day_ago.before(hours(1))),
         Record { network: None, ..of_key("198.51.100.5", 100, at(hours(40))) },

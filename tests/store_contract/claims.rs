@@ -49,7 +49,7 @@ async fn race(store: &dyn Store, key: &Fingerprint, callers: u8) -> Network {
     }
     let [(owner, won)] = &winners[..] else { panic!("winners: {winners:?}") };
     assert_eq!(won.facts.binding.as_ref().unwrap().networks, [*owner]);
-    assert!(losers.iter().all(|held| held == won), "a loser was told something else than the winner");
+    assert!(losers.iter().all(|held| held == won), "a loser and the winner got different facts");
     assert_eq!(store.lookup(&key.digest.into()).await.unwrap(), *won);
     *owner
 }

@@ -5,7 +5,7 @@ use key_ip_sentinel::{
         Reason, Timestamp,
         event::{EventKind, Record},
     },
-    store::{Action, Counts, Crowded, Denied},
+    store::{Action, Counts, CrowdedNetwork, DenialCount},
 };
 
 use crate::{fixture::*, listing::one_of_each};
@@ -25,7 +25,7 @@ pub(crate) async fn the_networks_that_learned_most_come_first(place: &impl Backe
             bind(&*store, &key(&format!("{number}{network}")), network).await;
         }
     }
-    // What an operator gave is no first use, and a ban takes nothing away.
+    // A key that an operator gave is not a first use, and a ban does not change the count.
     for number in 0..5 {
         let given = key(&format!("given-{number}"));
         bind(&*store, &given, "203.0.113.1").await;
@@ -37,7 +37,7 @@ pub(crate) async fn the_networks_that_learned_most_come_first(place: &impl Backe
     for most in 0..=5 {
         let crowded = store.crowded_networks(most).await.unwrap();
         let expected =
-            all.iter().take(most as usize).map(|(text, keys)| Crowded { network: network(text), keys: *keys });
+            all.iter().take(most as usize).map(|(text, keys)| CrowdedNetwork { network: network(text), keys: *keys });
         assert_eq!(crowded, expected.collect::<Vec<_>>());
     }
     let counts = store.counts().await.unwrap();
@@ -74,12 +74,12 @@ pub(crate) async fn denials_are_counted_by_reason_since_a_moment(place: &impl Ba
         ],
     )
     .await;
-    let denied = |reason, count, hour| Denied { reason, count, last_at: at(hours(hour)) };
+    let denied = |reason, count, hour| DenialCount { reason, count, last_at: at(hours(hour)) };
     let [unknown, mismatch, rejected] =
         [denied(Reason::ClientIpUnknown, 7, 4), denied(Reason::IpMismatch, 5, 1), denied(Reason::CallerRejected, 2, 3)];
     // The first moment counts.
     assert_eq!(store.denials_since(at(hours(1))).await.unwrap(), [unknown, mismatch, rejected]);
-    let late = [Denied { count: 4, ..unknown }, rejected];
+    let late = [DenialCount { count: 4, ..unknown }, rejected];
     assert_eq!(store.denials_since(at(hours(3))).await.unwrap(), late);
     assert_eq!(store.denials_since(at(hours(10))).await.unwrap(), []);
     // More than fits is the most there is, and no fault.

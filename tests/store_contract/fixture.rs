@@ -127,7 +127,7 @@ pub(crate) async fn revision(store: &dyn Store) -> Revision {
 /// Every audit record, newest first.
 pub(crate) const WHOLE_AUDIT: AuditQuery = AuditQuery { limit: 10_000, ..AuditQuery::ALL };
 
-/// A batch that nobody has delivered yet.
+/// A batch that was not delivered yet.
 pub(crate) fn new_batch() -> BatchId {
     static LAST: AtomicU64 = AtomicU64::new(0);
     BatchId { spool: SpoolId(7), number: LAST.fetch_add(1, Ordering::Relaxed) + 1 }
@@ -138,7 +138,7 @@ pub(crate) async fn deliver(store: &dyn Store, batch: BatchId, records: Vec<Reco
     store.deliver(batch, records).await.unwrap()
 }
 
-/// Appends the records, which nobody has delivered yet.
+/// Appends the records as a new batch.
 pub(crate) async fn append(store: &dyn Store, records: Vec<Record>) {
     let all = records.len() as u64;
     assert_eq!(deliver(store, new_batch(), records).await, all);

@@ -66,7 +66,7 @@ async fn archive(store: &dyn Store) {
     assert_eq!(store.archive(at(hours(4)), 9, now).await.unwrap().len(), 2);
 }
 
-/// A key for everything that a row can be or have.
+/// A key for everything that a row can hold.
 async fn fill(place: &impl Backend, store: &dyn Store) -> usize {
     for name in ["archived", "restored"] {
         bind(store, &key(name), "203.0.113.1").await;
@@ -123,9 +123,9 @@ pub(crate) async fn everything_that_is_known_of_a_key_moves<B: Backend>(place: &
     // Again, used meanwhile: nothing is new, nothing differs.
     let used = Use { key: key("open").digest.new_id(), used_at: Some(at(hours(8))), refused_at: None };
     target.note_uses(vec![used]).await.unwrap();
-    let (known, told) = (revision(&*target).await, audit(&*target, WHOLE_AUDIT).await);
+    let (known, stored) = (revision(&*target).await, audit(&*target, WHOLE_AUDIT).await);
     assert_eq!(import(&*target, keys.clone()).await.unwrap(), Imported::default());
-    assert_eq!((revision(&*target).await, audit(&*target, WHOLE_AUDIT).await), (known, told));
+    assert_eq!((revision(&*target).await, audit(&*target, WHOLE_AUDIT).await), (known, stored));
     assert_eq!(one(&*target, &key("open")).await.used_at, Some(at(hours(8))));
 }
 
@@ -138,12 +138,15 @@ pub(crate) async fn an_import_takes_a_revision_a_key_and_one_record(place: &impl
     let news = heard(&*store, known).await;
     let changed: Vec<_> = news.changed.iter().map(|(_, digest)| *digest).collect();
     assert_eq!(changed, [key("a").digest, key("b").digest]);
-    let told = &audit(&*store, WHOLE_AUDIT).await[0];
-    assert_eq!(imported.record.as_ref(), Some(told));
-    assert_eq!((told.kind, told.actor.as_deref(), told.last_at), (EventKind::Imported, Some(ADMIN), at(hours(9))));
+    let record = &audit(&*store, WHOLE_AUDIT).await[0];
+    assert_eq!(imported.record.as_ref(), Some(record));
     assert_eq!(
-        told.detail.as_deref(),
-        Some("2 keys: 2 bindings, 0 bans, 0 observed, 0 archived; 1 known otherwise were left alone")
+        (record.kind, record.actor.as_deref(), record.last_at),
+        (EventKind::Imported, Some(ADMIN), at(hours(9)))
+    );
+    assert_eq!(
+        record.detail.as_deref(),
+        Some("2 keys: 2 bindings, 0 bans, 0 observed, 0 archived; 1 known with other content were left unchanged")
     );
 }
 
@@ -155,7 +158,7 @@ pub(crate) async fn an_import_takes_no_key_from_its_owner(place: &impl Backend) 
     store.claim(seen).await.unwrap();
     let before = everything(&*store).await;
     let mut keys: Vec<_> = ["owned", "banned", "seen"].map(|name| owned(key(name), "198.51.100.9")).into();
-    // By its id alone, as after a move of the row; and by its digest alone, as nobody should write a file.
+    // By its id alone, as after a re-keying; and by its digest alone, which only a hand-written file has.
     let renamed = owned(Fingerprint { digest: key("other").digest, ..key("owned") }, "198.51.100.9");
     keys.push(ExportedKey { id: key("owned").digest.new_id(), ..renamed });
     keys.push(ExportedKey { id: key("unheard of").digest.new_id(), ..owned(key("owned"), "203.0.113.7") });
@@ -167,10 +170,11 @@ pub(crate) async fn an_import_takes_no_key_from_its_owner(place: &impl Backend) 
 
 pub(crate) async fn a_key_that_comes_twice_is_taken_once(place: &impl Backend) {
     let store = place.open().await;
-    let [first, thief] = ["203.0.113.7", "198.51.100.9"].map(|owner| owned(key("some"), owner));
+    let [first, attacker] = ["203.0.113.7", "198.51.100.9"].map(|owner| owned(key("some"), owner));
     let renamed = ExportedKey { id: key("other").digest.new_id(), ..first.clone() };
-    let imported = import(&*store, vec![first.clone(), thief.clone(), first.clone(), renamed.clone()]).await.unwrap();
-    assert_eq!((imported.taken, imported.kept), (1, vec![thief.id, renamed.id]));
+    let imported =
+        import(&*store, vec![first.clone(), attacker.clone(), first.clone(), renamed.clone()]).await.unwrap();
+    assert_eq!((imported.taken, imported.kept), (1, vec![attacker.id, renamed.id]));
     assert_eq!(everything(&*store).await, [first]);
 }
 

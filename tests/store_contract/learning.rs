@@ -80,12 +80,12 @@ pub(crate) async fn a_window_ends_exclusively_and_seals(place: &impl Backend) {
     let late = ask(&*store, &key, "203.0.113.9", at(hours(1)), three()).await;
     assert_eq!(won(&late), None);
     assert!(late.reading().facts.binding.as_ref().unwrap().is_sealed());
-    // Whoever's clock is behind comes too late as well.
+    // A caller whose clock is behind is too late as well.
     assert_eq!(won(&ask(&*store, &key, "203.0.113.9", START, three()).await), None);
     assert_eq!(owners(&binding(&*store, &key).await.unwrap()), ["203.0.113.7/32", "203.0.113.8/32"]);
 }
 
-pub(crate) async fn whoever_owns_already_takes_no_slot(place: &impl Backend) {
+pub(crate) async fn an_owner_takes_no_second_slot(place: &impl Backend) {
     let store = place.open().await;
     let key = key("twice");
     ask(&*store, &key, "203.0.113.7", START, three()).await;
@@ -118,7 +118,7 @@ pub(crate) async fn a_joined_network_is_audited_and_takes_no_revision(place: &im
     assert_eq!(record.decision_id.as_deref(), Some("d-203.0.113.8"));
 }
 
-pub(crate) async fn a_pinned_key_is_joined_by_nobody(place: &impl Backend) {
+pub(crate) async fn no_network_joins_a_pinned_key(place: &impl Backend) {
     let store = place.open().await;
     let key = key("pinned");
     ask(&*store, &key, "203.0.113.7", START, three()).await;
@@ -128,7 +128,7 @@ pub(crate) async fn a_pinned_key_is_joined_by_nobody(place: &impl Backend) {
     }
 }
 
-pub(crate) async fn a_banned_key_is_joined_by_nobody(place: &impl Backend) {
+pub(crate) async fn no_network_joins_a_banned_key(place: &impl Backend) {
     let store = place.open().await;
     let key = key("banned");
     ask(&*store, &key, "203.0.113.7", START, three()).await;

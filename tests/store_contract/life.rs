@@ -85,7 +85,7 @@ pub(crate) async fn only_what_is_neither_used_nor_refused_is_archived(place: &im
     assert_eq!(archive(&*store, later, 100, at(hours(9))).await.len(), 3, "the bound itself is not long enough");
 }
 
-pub(crate) async fn an_archived_key_is_new_and_its_next_owner_is_told_of_the_last(place: &impl Backend) {
+pub(crate) async fn an_archived_key_is_new_and_its_next_first_use_reports_its_last_owner(place: &impl Backend) {
     let store = place.open().await;
     let key = key("returns");
     let bound = bind(&*store, &key, "203.0.113.7").await.facts;

@@ -208,7 +208,8 @@ pub(crate) async fn a_walk_by_id_goes_through_bindings_and_bans(place: &impl Bac
     assert_eq!(met, ids);
 }
 
-/// Of two keys and two records the first of each was made unreadable. Whoever has a million of them must know which.
+/// Of two keys and two records, the first of each is made unreadable. The error must name the row, because there may be
+/// a million.
 pub(crate) async fn names_what_it_cannot_read(store: &dyn Store, broken: &Fingerprint) {
     let id = broken.digest.new_id().to_string();
     let listed = store.list(ALL_KEYS).await.map(drop);

@@ -53,7 +53,7 @@ async fn log_after(store: &dyn Store, applied: i64) -> (i64, Vec<i64>) {
     (changes.complete_from.0, changes.changed.iter().map(|(revision, _)| revision.0).collect())
 }
 
-/// Whoever comes too late for some gets all that there is: what was read since then he can still judge.
+/// A caller whose revision was pruned gets the whole log, and can still judge readings that are newer.
 pub(crate) async fn changes_are_pruned_after_a_day(place: &impl Backend) {
     let store = place.open().await;
     let key = key("often");
@@ -91,7 +91,7 @@ pub(crate) async fn a_clock_set_back_makes_no_hole(place: &impl Backend) {
 }
 
 /// A backup was put back: its whole log, and a revision that the caller is past.
-pub(crate) async fn a_caller_ahead_of_the_store_is_told_all(place: &impl Backend) {
+pub(crate) async fn a_caller_ahead_of_the_store_gets_the_whole_log(place: &impl Backend) {
     let store = place.open().await;
     change(&*store, &key("one"), FOREVER).await;
     assert_eq!(log_after(&*store, 1).await, (1, vec![]));
@@ -100,7 +100,7 @@ pub(crate) async fn a_caller_ahead_of_the_store_is_told_all(place: &impl Backend
     assert_eq!(ahead.changed, [(Revision(1), key("one").digest)]);
 }
 
-pub(crate) async fn a_store_has_one_life_while_nobody_restores_it(place: &impl Backend) {
+pub(crate) async fn a_store_has_one_life_until_it_is_restored(place: &impl Backend) {
     let store = place.open().await;
     let life = heard(&*store, Revision(0)).await.life;
     change(&*store, &key("one"), FOREVER).await;

@@ -40,7 +40,7 @@ pub(crate) async fn candidates_come_in_their_order_and_own_nothing(place: &impl 
     assert_eq!(audit(&*store, WHOLE_AUDIT).await, []);
 }
 
-pub(crate) async fn a_key_has_at_most_so_many_candidates(place: &impl Backend) {
+pub(crate) async fn the_number_of_candidates_is_bounded(place: &impl Backend) {
     let store = place.open().await;
     let key = key("roams");
     for number in 0..MAX_CANDIDATES + 3 {
@@ -72,7 +72,7 @@ pub(crate) async fn a_claim_forgets_the_candidates(place: &impl Backend) {
     assert!(store.lookup(&key.digest.into()).await.unwrap().facts.is_empty());
 }
 
-/// Another replica may say `bound` to a candidate from its cache; a key that nobody observed costs nobody a look.
+/// Another replica may answer `bound` to a candidate from its cache; a key without candidates costs no revision.
 pub(crate) async fn a_claim_that_forgets_candidates_takes_a_revision(place: &impl Backend) {
     let store = place.open().await;
     let key = key("enforced elsewhere");
@@ -118,12 +118,12 @@ pub(crate) async fn promote_binds_one_candidate_and_reserves_several(place: &imp
     assert_eq!((owner.state, owner.networks), (State::Learned, vec![network("203.0.113.7")]));
     assert_eq!(owner.created_at, at(hours(1)));
     assert_eq!(promoted.record.kind, EventKind::Promote);
-    assert_eq!(promoted.record.detail.as_deref(), Some("observed 203.0.113.7/32; networks nobody's -> 203.0.113.7/32"));
+    assert_eq!(promoted.record.detail.as_deref(), Some("observed 203.0.113.7/32; networks none -> 203.0.113.7/32"));
     let reserved = change(&*store, &roams, Action::Promote).await;
     assert_eq!(reserved.after.binding.clone().unwrap().networks, []);
     assert_eq!(
         reserved.record.detail.as_deref(),
-        Some("observed 203.0.113.7/32, 198.51.100.9/32; networks nobody's -> reserved")
+        Some("observed 203.0.113.7/32, 198.51.100.9/32; networks none -> reserved")
     );
     assert_eq!(promoted.after.candidates, []);
     assert_eq!(store.list(OBSERVED).await.unwrap(), []);
@@ -134,7 +134,7 @@ pub(crate) async fn promote_binds_one_candidate_and_reserves_several(place: &imp
     assert_eq!(refusal(&*store, Target::Key(unseen), Action::Promote).await, Refusal::NotFound);
 }
 
-pub(crate) async fn a_walk_by_id_meets_everybody_though_rows_leave_the_list(place: &impl Backend) {
+pub(crate) async fn pages_by_id_skip_no_row_even_if_rows_are_deleted(place: &impl Backend) {
     let store = place.open().await;
     let keys: Vec<_> = (0..20).map(|number| key(&format!("walked {number}"))).collect();
     for key in &keys {
@@ -194,11 +194,11 @@ pub(crate) async fn keys_with_an_owner_that_only_the_mode_lets_through_are_found
     append(&*store, records).await;
     let found = async |limit| {
         let rows = store.would_deny_keys(limit).await.unwrap();
-        let told = |row: KeyRow| {
+        let summary = |row: KeyRow| {
             let refused: Vec<_> = row.refused.iter().map(|it| format!("{} {}", it.network, it.would_deny)).collect();
             (row.key_id, refused.join(", "))
         };
-        rows.into_iter().map(told).collect::<Vec<_>>()
+        rows.into_iter().map(summary).collect::<Vec<_>>()
     };
     let id = |key: &Fingerprint| key.digest.new_id();
     let all = [

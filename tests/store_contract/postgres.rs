@@ -44,7 +44,7 @@ impl Backend for Database {
 }
 
 impl Database {
-    /// Somebody who has begun a transaction with these statements and does not end it.
+    /// A connection that has begun a transaction with these statements and does not end it.
     async fn in_the_middle_of(&self, sql: &str) -> Client {
         let client = Postgres::shared().await.connect(&self.url).await;
         client.batch_execute(&format!("BEGIN; {sql}")).await.unwrap();
@@ -60,7 +60,7 @@ const TRIES: usize = 5;
 
 const LAST: AuditQuery = AuditQuery { order: AuditOrder::LastStored, limit: 1, ..AuditQuery::ALL };
 
-/// As many first uses as it takes for whatever goes on beside them to get in their way.
+/// Enough first uses to be delayed by concurrent work.
 async fn claims_are_won(store: &dyn Store) {
     for nth in 0..50 {
         bind(store, &key(&format!("claimed-{nth}")), "203.0.113.7").await;
@@ -69,7 +69,7 @@ async fn claims_are_won(store: &dyn Store) {
 
 /// `audit tail` asks every second; each time, all first uses waited until the longest of the writers came to its end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_asks_for_the_last_record_waits_for_writers_and_keeps_nobody_from_writing() {
+async fn a_reader_of_the_last_record_waits_for_writers_and_does_not_block_them() {
     let place = Database::fresh().await;
     let store = place.open().await;
     bind(&*store, &key("first"), "203.0.113.7").await;
@@ -87,7 +87,7 @@ async fn who_asks_for_the_last_record_waits_for_writers_and_keeps_nobody_from_wr
     assert_eq!((newest.len(), newest.iter().map(|it| it.id).max()), (51, Some(last.id)));
 }
 
-/// Each start asked for the lock of whoever rotates a pepper, and everybody waited behind it.
+/// Each start took the lock of a pepper rotation, and all writers waited behind it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_starts_waits_for_no_writer() {
     let place = Database::fresh().await;
@@ -96,7 +96,7 @@ async fn a_replica_that_starts_waits_for_no_writer() {
     claims_are_won(&*place.open().await).await;
 }
 
-/// The lock for a new partition is one on the whole audit: behind somebody's long listing it kept out every first use.
+/// A new partition needs a lock on the whole audit: behind a long listing, that lock blocked every first use.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_that_cannot_be_made_beside_a_long_listing_is_made_later() {
     let place = Database::fresh().await;
@@ -120,7 +120,8 @@ async fn a_day_that_cannot_be_made_beside_a_long_listing_is_made_later() {
     assert!(days().await.contains(last));
 }
 
-/// Under more load than the server can take, everybody got a connection in time to lose it, and with it half its claim.
+/// Under overload, each call got a connection just in time to run out of time, which cost the connection and half of
+/// its claim.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_for_a_connection_gives_up_before_who_has_one() {
     let place = Database::fresh().await;
@@ -132,7 +133,7 @@ async fn who_waits_for_a_connection_gives_up_before_who_has_one() {
         let waiting = Box::pin(store.claim(claim(&other, "203.0.113.7", START)));
         match select(having, waiting).await {
             Either::Right((Err(StoreError::Unavailable(why)), having)) => {
-                assert_eq!(why, "no connection came free");
+                assert_eq!(why, "no connection became free in time");
                 having.await.unwrap_err();
                 return;
             }
@@ -143,7 +144,7 @@ async fn who_waits_for_a_connection_gives_up_before_who_has_one() {
     panic!("who had the connection gave up first, each time");
 }
 
-/// Bans that are made are told to be made, whatever else operators look at.
+/// A ban that was made is reported as made, whatever else operators query.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_answered_while_all_connections_for_listings_are_in_use() {
     let place = Database::fresh().await;
@@ -180,7 +181,7 @@ async fn a_change_is_made_while_all_connections_for_chores_are_in_use() {
             let waiting =
                 "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
             let both_wait = Postgres::shared().await.query(&place.url, waiting).await.len() == 2;
-            // Nobody waits for a lock for long.
+            // No operation waits for a lock for long.
             (both_wait || chores.iter().any(JoinHandle::is_finished)).then_some(())
         })
         .await;
@@ -212,7 +213,7 @@ async fn nothing_is_compiled() {
     let compiled = || server.log().contains("JIT provider");
     assert!(!compiled());
     server.query(&place.url, "SELECT count(*) FROM bindings").await;
-    assert!(compiled(), "the server tells when it compiles");
+    assert!(compiled(), "the server reports when it compiles");
 }
 
 /// Under the database's own isolation, what was read under a lock was as old as the wait for it: a key got more networks
@@ -232,7 +233,7 @@ async fn the_isolation_that_the_database_defaults_to_does_not_matter() {
     assert_eq!(claims.iter().filter(|claimed| matches!(claimed, Claimed::Won { .. })).count(), 1);
 }
 
-/// A ban that somebody's policy hid was none.
+/// A ban that a row security policy hid did not apply.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_policy_hides_a_ban() {
     let place = Database::fresh().await;

@@ -80,6 +80,7 @@ pub(crate) async fn activation_is_audited_and_takes_a_revision_that_no_key_chang
     let news = changes(&*store, known).await;
     assert_eq!((news.active_pepper, news.revision), (next_pepper().id(), done.revision));
     assert!(done.revision > known && news.changed.is_empty() && news.complete_from == known, "no cached fact is wrong");
+    assert_eq!(news.other_peppers, [pepper().id()], "the key is still under it");
     let stored = audit(&*store, WHOLE_AUDIT).await;
     assert_eq!(stored[0], done.records[0]);
     assert_eq!((stored[0].kind, stored[0].actor.as_deref()), (EventKind::PepperActivated, Some(ADMIN)));
@@ -87,7 +88,8 @@ pub(crate) async fn activation_is_audited_and_takes_a_revision_that_no_key_chang
     let step = Rotation::Activate { id: pepper().id(), check_value: [0; 32] };
     assert_eq!(refused(store.rotate(step, ADMIN, START).await), Refusal::AnotherSecret(pepper().id()));
     activate(&*store, &pepper()).await.unwrap();
-    assert_eq!(changes(&*store, known).await.active_pepper, pepper().id());
+    let news = changes(&*store, known).await;
+    assert_eq!((news.active_pepper, news.other_peppers), (pepper().id(), vec![]), "nothing is under the other one");
 }
 
 pub(crate) async fn under_a_pepper_that_is_not_active_nothing_is_written(place: &impl Backend) {
@@ -295,9 +297,9 @@ pub(crate) async fn what_is_forgotten_is_named_and_new_again(place: &impl Backen
     let mut expected = [owned.digest.new_id(), seen.digest.new_id()];
     expected.sort();
     assert_eq!(named, expected);
-    let told: String = done.records.iter().filter_map(|record| record.detail.clone()).collect();
-    for word in ["2001:db8::/56", "banned for ever", "observed 203.0.113.8/32, 203.0.113.9/32"] {
-        assert!(told.contains(word), "{word} not in {told}");
+    let details: String = done.records.iter().filter_map(|record| record.detail.clone()).collect();
+    for word in ["2001:db8::/56", "banned indefinitely", "observed 203.0.113.8/32, 203.0.113.9/32"] {
+        assert!(details.contains(word), "{word} not in {details}");
     }
     let stored = audit(&*store, WHOLE_AUDIT).await;
     assert!(done.records.iter().all(|record| stored.contains(record)));
@@ -324,7 +326,7 @@ pub(crate) async fn forgetting_goes_in_bounded_steps(place: &impl Backend) {
     assert_eq!((last.done, last.usage, last.records.len()), (true, PepperUsage::default(), 6));
 }
 
-/// Each claimant is of a process that has heard of the activation, or not yet, and tries again when it is told.
+/// Each claimant belongs to a process that may not know of the activation yet, and retries when the store reports it.
 pub(crate) async fn claims_that_meet_an_activation_have_one_winner_a_key(place: &impl Backend) {
     let store = place.open().await;
     let claims = (0..40_u8).flat_map(|key| (1..=6_u8).map(move |claimant| (key, claimant)));

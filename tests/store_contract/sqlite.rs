@@ -70,7 +70,7 @@ fn open_error(path: &Path) -> String {
 fn a_database_has_one_owner_and_says_who() {
     let place = File::new();
     let first = Database::open(&place.path()).unwrap();
-    let owned = format!("is owned by process {}, started 20", std::process::id());
+    let owned = format!("is in use by process {}, started 20", std::process::id());
     let error = open_error(&place.path());
     assert!(error.contains(&owned), "{error}");
 
@@ -88,24 +88,24 @@ fn an_error_names_the_file() {
     let place = File::new();
     let missing = place.folder.path().join("missing/sentinel.db");
     assert!(open_error(&missing).contains("missing/sentinel.db: No such file"), "{}", open_error(&missing));
-    std::fs::write(place.path(), "this is no database, but it is long enough to have had a header".repeat(10)).unwrap();
+    std::fs::write(place.path(), "not a database, but long enough for the header of one".repeat(10)).unwrap();
     let error = open_error(&place.path());
-    assert!(error.contains("sentinel.db: it is no SQLite database"), "{error}");
+    assert!(error.contains("sentinel.db: it is not a SQLite database"), "{error}");
 }
 
 /// Before it was looked at, it got the mode of a database and a lock beside it: as root, of a device too.
 #[test]
-fn what_is_no_database_is_left_alone() {
+fn a_file_that_is_not_a_database_is_left_unchanged() {
     let file = File::new();
     let notes = file.folder.path().join("notes.txt");
     std::fs::write(&notes, "some notes, longer than a header").unwrap();
     std::fs::set_permissions(&notes, Permissions::from_mode(0o644)).unwrap();
     std::os::unix::fs::symlink(&notes, file.path()).unwrap();
     let before = names(file.folder.path());
-    assert!(open_error(&file.path()).ends_with("it is no SQLite database"));
+    assert!(open_error(&file.path()).ends_with("it is not a SQLite database"));
     let folder = file.folder.path().join("folder");
     std::fs::create_dir(&folder).unwrap();
-    assert!(open_error(&folder).ends_with("it is no regular file"));
+    assert!(open_error(&folder).ends_with("it is not a regular file"));
     std::fs::remove_dir(&folder).unwrap();
     assert_eq!(std::fs::metadata(&notes).unwrap().permissions().mode() & 0o777, 0o644);
     assert_eq!(std::fs::read_to_string(&notes).unwrap(), "some notes, longer than a header");
@@ -168,7 +168,8 @@ fn a_store_belongs_to_its_first_pepper() {
     };
     assert_eq!(ids, (pepper().id(), wrong.id().to_string()));
     assert!(
-        text.contains(&format!("made with pepper {}", pepper().id())) && text.contains(wrong.id().as_str()),
+        text.contains(&format!("the active pepper of this store is {}", pepper().id()))
+            && text.contains(wrong.id().as_str()),
         "{text}"
     );
     place.start();
@@ -201,7 +202,7 @@ fn another_programs_database_is_refused_and_left_alone() {
     let place = File::new();
     place.shell().execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
     let error = open_error(&place.path());
-    assert!(error.contains("not a sentinel's"), "{error}");
+    assert!(error.contains("was not made by Sentinel"), "{error}");
     let tables: i64 = place.shell().query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
     assert_eq!(tables, 1);
 }
@@ -354,7 +355,7 @@ async fn a_failure_in_a_batch_leaves_the_others_alone() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_sqlite_undid_is_nobodys_success() {
+async fn no_call_of_a_transaction_that_sqlite_rolled_back_succeeds() {
     let place = File::new();
     let store = place.start();
     sabotage(&place, "ROLLBACK");
@@ -403,7 +404,7 @@ async fn an_archived_key_keeps_its_name() {
     assert_eq!(bind(&store, &key, "198.51.100.9").await.facts.binding.unwrap().id, id);
 }
 
-/// What is archived is nobody's any more: its pepper may go, and takes it along.
+/// An archived binding owns nothing: its pepper can be retired, and the archived row is deleted with it.
 #[tokio::test]
 async fn archived_rows_go_with_their_pepper_and_not_before() {
     let place = File::new();
@@ -418,14 +419,14 @@ async fn archived_rows_go_with_their_pepper_and_not_before() {
     store.rotate(activate, ADMIN, START).await.unwrap();
     drop(store);
     let error = Database::open(&place.path()).unwrap().start(&next.clone().into()).unwrap_err();
-    assert!(error.to_string().contains("1 archived keys of this store are still under pepper"), "{error}");
+    assert!(error.to_string().contains("1 archived key), but not listed"), "{error}");
 
     let both = Peppers::new(vec![next.clone(), pepper()]).unwrap();
     let store = Database::open(&place.path()).unwrap().start(&both).unwrap();
     let retire = Rotation::Retire { id: pepper().id(), forget: false };
     let retired = store.rotate(retire, ADMIN, START).await.unwrap();
     let detail = retired.records[0].detail.clone().unwrap();
-    assert!(detail.ends_with("; 1 archived rows went with it"), "{detail}");
+    assert!(detail.ends_with("; archived rows deleted: 1"), "{detail}");
     let rows: i64 = place.shell().query_row("SELECT count(*) FROM archive", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 0);
     drop(store);
@@ -434,7 +435,7 @@ async fn archived_rows_go_with_their_pepper_and_not_before() {
 
 /// More than a cache's window has room for: the newest of them, and from where on they are all.
 #[tokio::test]
-async fn of_too_many_changes_the_newest_are_told() {
+async fn of_too_many_changes_the_newest_are_returned() {
     let place = File::new();
     let store = place.start();
     let many = "BEGIN IMMEDIATE;
@@ -445,7 +446,7 @@ async fn of_too_many_changes_the_newest_are_told() {
     for (applied, complete_from) in [(0, 10), (9, 10), (10, 10), (11, 11), (100_010, 100_010), (100_011, 10)] {
         let changes = store.changes_after(Revision(applied)).await.unwrap();
         assert_eq!(changes.complete_from, Revision(complete_from));
-        let told: Vec<_> = changes.changed.iter().map(|(revision, _)| revision.0).collect();
-        assert_eq!(told, (complete_from + 1..=100_010).collect::<Vec<_>>());
+        let revisions: Vec<_> = changes.changed.iter().map(|(revision, _)| revision.0).collect();
+        assert_eq!(revisions, (complete_from + 1..=100_010).collect::<Vec<_>>());
     }
 }

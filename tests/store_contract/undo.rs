@@ -124,7 +124,11 @@ pub(crate) async fn an_opened_key_comes_back(place: &impl Backend) {
     change(&*store, &key, Action::Open).await;
     let open = last_record(&*store).await;
     bind(&*store, &key, "198.51.100.9").await;
-    assert_eq!(refused(&*store, open).await, Refusal::ChangedSince(key.digest.new_id(), vec![]), "somebody was first");
+    assert_eq!(
+        refused(&*store, open).await,
+        Refusal::ChangedSince(key.digest.new_id(), vec![]),
+        "another network was first"
+    );
 }
 
 pub(crate) async fn a_change_names_its_record(place: &impl Backend) {
@@ -136,6 +140,6 @@ pub(crate) async fn a_change_names_its_record(place: &impl Backend) {
         let query = AuditQuery { record: Some(applied.number), ..WHOLE_AUDIT };
         assert_eq!(audit(&*store, query).await, [applied.record]);
     }
-    let nobodys = AuditQuery { record: Some(RecordId(99)), ..WHOLE_AUDIT };
-    assert_eq!(audit(&*store, nobodys).await, []);
+    let missing = AuditQuery { record: Some(RecordId(99)), ..WHOLE_AUDIT };
+    assert_eq!(audit(&*store, missing).await, []);
 }

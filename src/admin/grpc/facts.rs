@@ -7,10 +7,10 @@ use crate::{
     admin::service::{Address, AsOf, Diagnosis, Explanation, Pepper, RotationStep, Status},
     credential::ExplainedCarrier,
     domain::Timestamp,
-    store::{Crowded, Denied, PepperUsage, Stored},
+    store::{CrowdedNetwork, DenialCount, PepperUsage, StoredRecord},
 };
 
-fn record(Stored { id, record }: Stored) -> api::AuditRecord {
+fn record(StoredRecord { id, record }: StoredRecord) -> api::AuditRecord {
     api::AuditRecord {
         record: id.0,
         undoable: record.delta.is_some(),
@@ -27,14 +27,14 @@ fn record(Stored { id, record }: Stored) -> api::AuditRecord {
     }
 }
 
-impl From<AsOf<Vec<Stored>>> for api::ListAuditResponse {
-    fn from(AsOf { now, value }: AsOf<Vec<Stored>>) -> Self {
+impl From<AsOf<Vec<StoredRecord>>> for api::ListAuditResponse {
+    fn from(AsOf { now, value }: AsOf<Vec<StoredRecord>>) -> Self {
         Self { records: value.into_iter().map(record).collect(), now_ms: now.as_millis() }
     }
 }
 
-impl From<Vec<Stored>> for api::AuditPage {
-    fn from(page: Vec<Stored>) -> Self {
+impl From<Vec<StoredRecord>> for api::AuditPage {
+    fn from(page: Vec<StoredRecord>) -> Self {
         Self { records: page.into_iter().map(record).collect() }
     }
 }
@@ -67,8 +67,8 @@ impl From<Status> for api::GetStatusResponse {
 impl From<AsOf<Diagnosis>> for api::GetDiagnosisResponse {
     fn from(AsOf { now, value }: AsOf<Diagnosis>) -> Self {
         let Diagnosis { client_ip, profiles, callers, learned, crowded, denied } = value;
-        let network = |Crowded { network, keys }| api::CrowdedNetwork { network: network.to_string(), keys };
-        let denial = |Denied { reason, count, last_at }| api::DenialCount {
+        let network = |CrowdedNetwork { network, keys }| api::CrowdedNetwork { network: network.to_string(), keys };
+        let denial = |DenialCount { reason, count, last_at }| api::DenialCount {
             reason: reason.to_string(),
             count,
             last_at_ms: last_at.as_millis(),

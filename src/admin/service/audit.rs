@@ -12,7 +12,7 @@ use crate::{
         Timestamp,
         event::{DecisionId, EventKind},
     },
-    store::{AuditOrder, AuditQuery, Operators, RecordId, StoreError, Stored},
+    store::{AuditOrder, AuditQuery, Operators, RecordId, StoreError, StoredRecord},
 };
 
 const PAGE: u32 = 1_000;
@@ -45,7 +45,11 @@ pub(crate) struct AuditFilter {
 
 impl Service {
     /// The newest records.
-    pub(crate) async fn list_audit(&self, by: &Principal, filter: AuditFilter) -> Result<AsOf<Vec<Stored>>, Error> {
+    pub(crate) async fn list_audit(
+        &self,
+        by: &Principal,
+        filter: AuditFilter,
+    ) -> Result<AsOf<Vec<StoredRecord>>, Error> {
         by.authorise(Operation::Read)?;
         let now = self.now()?;
         let query = self.audit_query(filter, Some(now))?;
@@ -58,7 +62,7 @@ impl Service {
         self: &Arc<Self>,
         by: &Principal,
         filter: AuditFilter,
-    ) -> Result<OutcomeStream<Vec<Stored>>, Error> {
+    ) -> Result<OutcomeStream<Vec<StoredRecord>>, Error> {
         by.authorise(Operation::Read)?;
         let query = self.audit_query(filter, Some(self.now()?))?;
         let store = Arc::clone(&self.store);
@@ -79,7 +83,7 @@ impl Service {
         self: &Arc<Self>,
         by: &Principal,
         filter: AuditFilter,
-    ) -> Result<OutcomeStream<Vec<Stored>>, Error> {
+    ) -> Result<OutcomeStream<Vec<StoredRecord>>, Error> {
         by.authorise(Operation::Read)?;
         let query = self.audit_query(filter, self.time())?;
         let store = Arc::clone(&self.store);
@@ -130,7 +134,7 @@ async fn new_records(
     store: &dyn Operators,
     query: &AuditQuery,
     after: &mut RecordId,
-) -> Result<Vec<Stored>, StoreError> {
+) -> Result<Vec<StoredRecord>, StoreError> {
     let upto = last_record(store).await?;
     let found = page(store, query.clone(), *after, upto).await?;
     *after = found.last().filter(|_| found.len() == PAGE as usize).map_or(upto, |stored| stored.id);
@@ -142,7 +146,7 @@ async fn page(
     query: AuditQuery,
     after: RecordId,
     upto: RecordId,
-) -> Result<Vec<Stored>, StoreError> {
+) -> Result<Vec<StoredRecord>, StoreError> {
     store.audit(AuditQuery { order: AuditOrder::Stored { after, upto }, limit: PAGE, ..query }).await
 }
 

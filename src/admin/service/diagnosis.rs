@@ -6,7 +6,7 @@ use super::{AsOf, Error, Operation, Principal, Service};
 use crate::{
     client_ip::Resolver,
     net::caller::Callers,
-    store::{Crowded, Denied},
+    store::{CrowdedNetwork, DenialCount},
 };
 
 /// How far back denials are counted.
@@ -25,9 +25,9 @@ pub(crate) struct Diagnosis {
     /// consequences yet.
     pub(crate) learned: u64,
     /// The networks that own the most of them, most keys first.
-    pub(crate) crowded: Vec<Crowded>,
+    pub(crate) crowded: Vec<CrowdedNetwork>,
     /// The denials of the last 24 hours by reason, the most frequent first.
-    pub(crate) denied: Vec<Denied>,
+    pub(crate) denied: Vec<DenialCount>,
 }
 
 impl Service {

@@ -1,10 +1,9 @@
 //! The cache that all processes share: committed facts in Redis.
 //!
-//! It is asked on a miss of the process's own cache only, in the task that reads the store, and costs that one next to
-//! nothing while Redis is slow or dead. What it holds counts by the one rule of every cache; see [`value`] for who can
-//! write there, and [`super::Cached::load`] for what a claim could have changed unseen. Before the first poll the life of
-//! the store is not known, so nothing is asked: a process that was started while the store is away uses nothing from
-//! Redis.
+//! It is read only on a miss of the process's own cache, in the task that reads the store, and costs that task almost
+//! nothing while Redis is slow or down. Its values follow the rule of every cache; [`value`] says who can write them,
+//! and [`super::Cached::load`] which facts a claim may have changed unnoticed. Before the first poll the life of the
+//! store is not known and Redis is not read: a process that starts while the store is down uses nothing from Redis.
 
 mod value;
 
@@ -23,60 +22,61 @@ use crate::{
     store::{Reading, ReplicaState, StoreError, StoreLife},
     telemetry::metrics::{SharedOutcome, StoreMetrics},
 };
-use value::{Seals, Unsound};
+use value::{Codec, DecodeError};
 
 /// Facts in Redis.
 pub struct Shared {
     link: Arc<Link>,
     replica_state: Arc<ReplicaState>,
-    /// How long after a poll what is cached may be used.
+    /// How long after a poll cached facts may be used.
     grace: Duration,
-    seals: Arc<Seals>,
-    place: Place,
+    codec: Arc<Codec>,
+    namespace: Namespace,
     metrics: StoreMetrics,
     writes: mpsc::Sender<Write>,
 }
 
-/// Writes what was read, behind every request's back.
+/// Writes facts to Redis outside of every request's path.
 pub struct Writer {
     link: Arc<Link>,
     ring: Arc<KeyRing>,
-    seals: Arc<Seals>,
-    place: Place,
+    codec: Arc<Codec>,
+    namespace: Namespace,
     writes: mpsc::Receiver<Write>,
 }
 
-/// A fact that may be shared, and whose.
+/// A fact to share, and the life of the store that it belongs to.
 struct Write {
     life: StoreLife,
     entry: Arc<Entry>,
 }
 
-/// How long Redis keeps a value. Whatever its age, a value counts only by what was changed since; this bounds how long
-/// an address is kept of a key that was forgotten, and how much room keys take that nobody uses. An hour is longer than
-/// a fleet takes to restart.
+/// How long Redis keeps a value. The age of a value does not matter to its validity; the TTL bounds how long the
+/// address of a forgotten key is kept, and the memory of unused keys. One hour is longer than a restart of all replicas
+/// takes.
 const TTL: Duration = Duration::from_hours(1);
 
-/// Facts that wait to be written; more are dropped. A fleet that starts cold reads faster than it has to write.
+/// Facts that wait to be written; more are dropped. Replicas that start cold read faster than they need to write.
 const WAITING: usize = 1024;
-/// The most of one batch.
+/// The most facts in one batch.
 const BATCH: usize = 64;
 
-/// `<prefix>:v1:<life>:<realm>:<digest>`: which keys there are is no secret, the digest tells nothing without the pepper.
+/// Names of Redis keys: `<prefix>:v1:<life>:<realm>:<digest>`. The names are not secret: a digest reveals nothing
+/// without the pepper.
 #[derive(Clone)]
-struct Place {
+struct Namespace {
     prefix: String,
     realm: String,
 }
 
-impl Place {
-    fn of(&self, life: StoreLife, digest: &KeyDigest) -> String {
+impl Namespace {
+    fn key(&self, life: StoreLife, digest: &KeyDigest) -> String {
         format!("{}:v1:{life}:{}:{digest}", self.prefix, self.realm)
     }
 }
 
 impl Shared {
-    /// A cache behind `link`, which must run, and the writer, which must run too.
+    /// A cache over `link`, and its writer. Both `link` and the writer must be run.
     pub fn new(
         link: Arc<Link>,
         ring: Arc<KeyRing>,
@@ -85,14 +85,15 @@ impl Shared {
         metrics: StoreMetrics,
     ) -> (Self, Writer) {
         let (sender, writes) = mpsc::channel(WAITING);
-        let place = Place { prefix: link.options().prefix().to_owned(), realm: ring.realm().to_owned() };
-        let seals = Arc::new(Seals::new(&ring));
-        let writer = Writer { link: Arc::clone(&link), ring, seals: Arc::clone(&seals), place: place.clone(), writes };
-        (Self { link, replica_state, grace, seals, place, metrics, writes: sender }, writer)
+        let namespace = Namespace { prefix: link.options().prefix().to_owned(), realm: ring.realm().to_owned() };
+        let codec = Arc::new(Codec::new(&ring));
+        let writer =
+            Writer { link: Arc::clone(&link), ring, codec: Arc::clone(&codec), namespace: namespace.clone(), writes };
+        (Self { link, replica_state, grace, codec, namespace, metrics, writes: sender }, writer)
     }
 
-    /// What Redis or `store` says of `key`; whichever has an answer that `counts`. The store is asked only if Redis has
-    /// none, or does not answer at once. `life` is `None` before the first poll.
+    /// Returns the reading of `key` from Redis if it `counts`, otherwise the one from `store`. The store is asked only
+    /// if Redis has no valid value or does not answer at once. `life` is `None` before the first poll.
     pub(super) async fn or_store(
         &self,
         key: &KeyDigests,
@@ -129,7 +130,7 @@ impl Shared {
             Err(_) => {
                 self.link.failed(None);
                 count(SharedOutcome::Failed);
-                // It is counted already: an answer that came late is no answer to the breaker.
+                // The failure is counted already: a late answer does not count as an answer for the breaker.
                 let late = async { shared.await.ok().and_then(|values| judge(values).1) };
                 return first(store, late).await;
             }
@@ -140,7 +141,7 @@ impl Shared {
         }
     }
 
-    /// Has `entry` shared, soon, if there is room.
+    /// Queues `entry` to be written, if there is room.
     pub(super) fn offer(&self, life: StoreLife, entry: &Arc<Entry>) {
         if entry.source == Source::Store && self.link.is_up() {
             let _ = self.writes.try_send(Write { life, entry: Arc::clone(entry) });
@@ -150,12 +151,12 @@ impl Shared {
     async fn ask(&self, mut to: MultiplexedConnection, key: &KeyDigests, life: StoreLife) -> RedisResult<Values> {
         let mut command = redis::cmd("MGET");
         key.iter().for_each(|digest| {
-            command.arg(self.place.of(life, &digest));
+            command.arg(self.namespace.key(life, &digest));
         });
         command.query_async(&mut to).await
     }
 
-    /// The first value that counts, and the outcome to count: what was forged must be seen, whatever else was found.
+    /// Returns the first valid value, and the outcome to count: a forged value must be counted whatever else was found.
     fn judge(
         &self,
         key: &KeyDigests,
@@ -166,9 +167,9 @@ impl Shared {
         let now = self.replica_state.time(Instant::now());
         let (mut outcome, mut found) = (SharedOutcome::Miss, None);
         for (digest, value) in key.iter().zip(values).filter_map(|(digest, value)| Some((digest, value?))) {
-            let this = match self.seals.read(life, digest, &value) {
-                Err(Unsound::Foreign) => SharedOutcome::Foreign,
-                Err(Unsound::Forged) => SharedOutcome::Forged,
+            let this = match self.codec.decode(life, digest, &value) {
+                Err(DecodeError::Foreign) => SharedOutcome::Foreign,
+                Err(DecodeError::Forged) => SharedOutcome::Forged,
                 Ok(reading) if now.is_some_and(|now| binds(&reading.facts, now)) && counts(&reading) => {
                     found = found.or(Some(reading));
                     SharedOutcome::Hit
@@ -183,7 +184,7 @@ impl Shared {
 
 type Values = Vec<Option<Vec<u8>>>;
 
-/// Redis is late, but perhaps still before the store; its connection bounds how long it may take.
+/// Redis is late, but may still be faster than the store; the response timeout of its connection bounds the wait.
 async fn first(
     store: impl Future<Output = Result<Reading, StoreError>>,
     late: impl Future<Output = Option<Reading>>,
@@ -202,7 +203,7 @@ async fn first(
     }
 }
 
-/// Whether these facts still say something: an expired binding is as good as none, and so is an expired ban alone.
+/// Whether these facts are in force: an expired binding counts as absent, and so does an expired ban without a binding.
 fn binds(facts: &KeyFacts, now: Timestamp) -> bool {
     match &facts.binding {
         Some(binding) => binding.is_live(now),
@@ -211,20 +212,20 @@ fn binds(facts: &KeyFacts, now: Timestamp) -> bool {
 }
 
 impl Writer {
-    /// Writes, for ever. Cancel it by dropping it.
+    /// Writes indefinitely. Cancel it by dropping it.
     pub async fn run(mut self) -> Infallible {
         let mut batch = Vec::new();
         loop {
             if self.writes.recv_many(&mut batch, BATCH).await == 0 {
-                // Nobody is left to offer anything.
+                // The sender is gone.
                 std::future::pending::<()>().await;
             }
             let active = self.ring.active();
             let mut commands = redis::pipe();
             for Write { life, entry } in batch.drain(..) {
-                if let Some(value) = self.seals.write(&active, life, &entry) {
-                    let place = self.place.of(life, &entry.digest);
-                    commands.cmd("SET").arg(place).arg(value).arg("EX").arg(TTL.as_secs()).ignore();
+                if let Some(value) = self.codec.encode(&active, life, &entry) {
+                    let key = self.namespace.key(life, &entry.digest);
+                    commands.cmd("SET").arg(key).arg(value).arg("EX").arg(TTL.as_secs()).ignore();
                 }
             }
             if !commands.is_empty() {

@@ -1,4 +1,4 @@
-//! What a fact looks like in Redis, and who can make one.
+//! The format of a fact in Redis, and its authentication.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -8,12 +8,12 @@
 //! | 32 | HMAC-SHA-256, under a key derived from that pepper, of version, store life, realm, digest, `as_of` and body |
 //! | the rest | the body: JSON with the names of [`snapshot`](crate::store::snapshot) |
 //!
-//! The MAC takes in all that says where the value belongs, so a value that was moved to another key, another realm's or
-//! another life's store is as good as forged. Whoever can write to Redis can take values away or put old ones back, which
-//! are judged by their revision; he cannot make one.
+//! The MAC covers everything that says where the value belongs, so a value that was moved to another key, realm or
+//! store life counts as forged. An attacker that can write to Redis can delete values or restore old ones, which are
+//! judged by their revision; it cannot make a value.
 //!
-//! A change of what is in the body needs no new version: a body that says anything this version would not have written
-//! in the very same bytes is not read. So old and new processes share a Redis, and each misses what it does not know.
+//! A change of the body needs no new version: a body is rejected unless this version would write exactly the same
+//! bytes. So old and new processes can share a Redis, and each misses what it does not know.
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -30,18 +30,18 @@ use crate::{
 const VERSION: u8 = 1;
 const PURPOSE: &str = "shared cache 1";
 
-/// Makes values, and reads those that were made with one of the listed peppers.
-pub(super) struct Seals {
+/// Encodes values, and decodes those that were made with one of the listed peppers.
+pub(super) struct Codec {
     realm: String,
     keyed: Vec<(PepperId, Hmac<Sha256>)>,
 }
 
-/// Why a value does not count.
+/// Why a value was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unsound {
-    /// Of another version, or under a pepper that is not listed.
+pub(super) enum DecodeError {
+    /// It has another version, or its pepper is not listed.
     Foreign,
-    /// Nobody who knows a pepper has put this there.
+    /// It was not made with a known pepper for this place.
     Forged,
 }
 
@@ -60,19 +60,19 @@ struct Parts<'a> {
     body: &'a [u8],
 }
 
-impl Seals {
+impl Codec {
     pub(super) fn new(ring: &KeyRing) -> Self {
         let keyed = ring.peppers().iter().filter_map(|pepper| {
-            // A MAC takes a key of any length, so none is left out.
+            // HMAC accepts a key of any length, so no pepper is left out.
             let mac = Hmac::<Sha256>::new_from_slice(&*pepper.derive(PURPOSE)).ok()?;
             Some((pepper.id(), mac))
         });
         Self { realm: ring.realm().to_owned(), keyed: keyed.collect() }
     }
 
-    /// The value of `reading`, made with the pepper `active`. `None` where there is none: a key that nobody owns and
-    /// nobody has banned is not shared, since the next claim takes no revision that would tell.
-    pub(super) fn write(&self, active: &PepperId, life: StoreLife, reading: &Reading) -> Option<Vec<u8>> {
+    /// Returns the value of `reading`, made with the pepper `active`, or `None` for a key without owner and ban, which
+    /// is not shared: the next claim takes no revision that would invalidate it.
+    pub(super) fn encode(&self, active: &PepperId, life: StoreLife, reading: &Reading) -> Option<Vec<u8>> {
         let KeyFacts { binding, ban, candidates } = &reading.facts;
         let shared = (binding.is_some() || ban.is_some()) && candidates.is_empty();
         let (id, mac) = self.keyed.iter().find(|(id, _)| id == active).filter(|_| shared)?;
@@ -87,23 +87,23 @@ impl Seals {
         Some([&[VERSION], pepper.as_slice(), &as_of, &mac, &body].concat())
     }
 
-    /// The reading of a value that was found under `digest`. Its facts have no hints: they are nobody's business in
+    /// Returns the reading of a value that was found under `digest`. Its facts have no hints: hints are not written to
     /// Redis, and no decision needs them.
-    pub(super) fn read(&self, life: StoreLife, digest: KeyDigest, value: &[u8]) -> Result<Reading, Unsound> {
-        let (version, rest) = value.split_first().ok_or(Unsound::Forged)?;
+    pub(super) fn decode(&self, life: StoreLife, digest: KeyDigest, value: &[u8]) -> Result<Reading, DecodeError> {
+        let (version, rest) = value.split_first().ok_or(DecodeError::Forged)?;
         if *version != VERSION {
-            return Err(Unsound::Foreign);
+            return Err(DecodeError::Foreign);
         }
-        let Parts { pepper, as_of, mac, body } = parts(rest).ok_or(Unsound::Forged)?;
+        let Parts { pepper, as_of, mac, body } = parts(rest).ok_or(DecodeError::Forged)?;
         let keyed = self.keyed.iter().find(|(id, _)| id.as_str().as_bytes() == pepper);
-        let (_, keyed) = keyed.ok_or(Unsound::Foreign)?;
+        let (_, keyed) = keyed.ok_or(DecodeError::Foreign)?;
         // Compares in constant time.
-        self.input(keyed, life, &digest, as_of, body).verify_slice(mac).map_err(|_| Unsound::Forged)?;
-        let facts = facts(body).ok_or(Unsound::Foreign)?;
+        self.input(keyed, life, &digest, as_of, body).verify_slice(mac).map_err(|_| DecodeError::Forged)?;
+        let facts = facts(body).ok_or(DecodeError::Foreign)?;
         Ok(Reading { facts, as_of: Revision(i64::from_be_bytes(as_of)), digest })
     }
 
-    /// Every part has a length of its own or is told it, so that no two inputs are one.
+    /// Every part has a fixed length or a length prefix, so that no two inputs collide.
     fn input(
         &self,
         keyed: &Hmac<Sha256>,
@@ -134,7 +134,7 @@ fn parts(rest: &[u8]) -> Option<Parts<'_>> {
 
 fn facts(body: &[u8]) -> Option<KeyFacts> {
     let read: Body = serde_json::from_slice(body).ok()?;
-    // A field that this version does not know may say that the rest is not the whole truth.
+    // A field that this version does not know may change the meaning of the others.
     if serde_json::to_vec(&read).ok()? != body {
         return None;
     }

@@ -12,7 +12,7 @@ use crate::{
     app::pepper,
     config::{Config, SecretFile, Store},
     doctor::{Code, Group, Host, InspectedPath, Metadata, Secret, Socket},
-    net::listen::{Access, Address, folder},
+    net::listen::{Access, Address, directory},
 };
 
 pub(super) fn inspect(config: &Config) -> Host {
@@ -62,7 +62,7 @@ fn generated(code: Code, name: &'static str, path: &Path) -> Secret {
 
 /// A file that a setting names.
 fn configured(code: Code, name: &'static str, path: &Path) -> Secret {
-    Secret { code, is_configured: true, file: path_of(name, path), directory: path_of(name, folder(path)) }
+    Secret { code, is_configured: true, file: path_of(name, path), directory: path_of(name, directory(path)) }
 }
 
 fn socket(code: Code, name: &'static str, path: &Path, access: &Access) -> Socket {
@@ -70,7 +70,7 @@ fn socket(code: Code, name: &'static str, path: &Path, access: &Access) -> Socke
     Socket {
         code,
         socket: path_of(name, path),
-        directory: path_of(name, folder(path)),
+        directory: path_of(name, directory(path)),
         mode: access.mode,
         group: access.group.as_ref().map(|name| Group { name: name.clone(), gid: gid(name) }),
     }

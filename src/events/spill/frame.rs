@@ -1,8 +1,8 @@
-//! A batch as bytes, such that what a crash or a bad disk made of them is told from what was written.
+//! The bytes of a batch. A reader distinguishes what was written from what a crash or a bad disk has damaged.
 //!
-//! `KSA1`, then little-endian: the payload's length (4 bytes), the spool (16), the number (8), the first 16 bytes of the
-//! SHA-256 over these three and the payload; then the payload, a JSON line for each record. The names in it are a file
-//! format: what every earlier version wrote must be read by every later one.
+//! `KSA1`, then little-endian: the length of the payload (4 bytes), the spool (16), the number (8), the first 16 bytes
+//! of the SHA-256 over these three and the payload; then the payload, one JSON line for each record. The field names
+//! are a file format: every later version must read what an earlier one wrote.
 
 use std::ops::Range;
 
@@ -24,18 +24,18 @@ pub(super) struct Frame {
     pub(super) records: Vec<Record>,
 }
 
-/// What comes next in a segment.
+/// The next item in a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// A whole batch, and where the next one begins.
+    /// A whole batch, and where the next frame begins.
     Frame(Frame, usize),
-    /// Nothing, or the beginning of what was being written at a crash.
+    /// The end of the data, or the beginning of a frame that a crash cut short.
     End,
-    /// Bytes that nobody wrote so, and where a frame may begin again.
+    /// Damaged bytes, and where the next frame may begin.
     Damage(usize),
 }
 
-/// Only what requests cause comes here: nobody's name, and nothing to undo.
+/// Only records of requests are spilled, which have no actor and no delta.
 pub(super) fn encode(batch: BatchId, records: &[Record]) -> Result<Vec<u8>, serde_json::Error> {
     let mut bytes = vec![0; HEADER];
     for record in records {
@@ -52,7 +52,7 @@ pub(super) fn encode(batch: BatchId, records: &[Record]) -> Result<Vec<u8>, serd
     Ok(bytes)
 }
 
-/// Reads on at `at`.
+/// Reads the frame at `at`.
 pub(super) fn next(segment: &[u8], at: usize) -> Next {
     let rest = segment.get(at..).unwrap_or_default();
     let whole = rest.first_chunk::<HEADER>().map(|header| HEADER + number::<4>(header, 4) as usize);
@@ -65,7 +65,7 @@ pub(super) fn next(segment: &[u8], at: usize) -> Next {
     }
 }
 
-/// The tail of a crash is the beginning of a frame, or room that was never written to.
+/// A crash leaves the beginning of a frame, or space that was allocated but never written.
 fn damage(rest: &[u8], at: usize) -> Next {
     let again = rest.windows(MAGIC.len()).skip(1).position(|window| window == MAGIC);
     match again {
@@ -130,7 +130,7 @@ mod tests {
         numbers.into_iter().flat_map(|number| encode(frame(number).batch, &frame(number).records).unwrap()).collect()
     }
 
-    /// The numbers of the batches that are read, and how often there was damage.
+    /// The numbers of the batches that are read, and the count of damaged places.
     fn read(segment: &[u8]) -> (Vec<u64>, usize) {
         let (mut at, mut numbers, mut damages) = (0, Vec::new(), 0);
         loop {

@@ -1,9 +1,9 @@
-//! Batches of records on this process's own disk, for as long as the store does not take them.
+//! Keeps batches of records on this process's own disk while the store does not accept them.
 //!
-//! `DATA_DIR/audit/` holds segments, `00000000000000000001.spill` and on, mode 0600. Each batch is a [`frame`] that is
-//! appended to the last one and synced; the first one is deleted once all of it was delivered. Where a delivery stood at a
-//! crash is not written down: a segment is then delivered again from its start, and the store knows which of its batches
-//! it has.
+//! `DATA_DIR/audit/` holds segments, from `00000000000000000001.spill` on, with mode 0600. Each batch is a [`frame`]
+//! that is appended to the last segment and synced; the first segment is deleted once all of it is delivered. The
+//! position of the delivery is not persisted: after a crash, a segment is delivered again from its start, and the store
+//! skips the batches that it has.
 
 mod frame;
 
@@ -19,7 +19,7 @@ use tracing::{error, info};
 use crate::{domain::event::Record, store::BatchId};
 use frame::{Frame, Next};
 
-/// A delivered segment is deleted whole, and one at a time is in memory.
+/// The size of a segment in bytes. A segment is deleted as a whole, and one at a time is in memory.
 const SEGMENT: u64 = 4 * 1024 * 1024;
 
 /// Why a batch was not written.
@@ -37,9 +37,9 @@ pub(super) struct Spill {
     directory: PathBuf,
     max: u64,
     segments: Vec<Segment>,
-    /// The last segment, while it may be appended to.
+    /// The last segment, while it can be appended to.
     open: Option<File>,
-    /// The first segment, while it is being delivered.
+    /// The first segment, while it is delivered.
     head: Option<Head>,
     next_number: u64,
 }
@@ -54,13 +54,14 @@ struct Segment {
 struct Head {
     content: Vec<u8>,
     at: usize,
-    /// Where the batch at `at` ends, once it was read.
+    /// Where the batch at `at` ends, once it is read.
     end: usize,
     damaged: bool,
 }
 
 impl Spill {
-    /// What earlier runs left in `directory`, to which this one appends nothing: their last batch may be torn.
+    /// Opens what earlier runs left in `directory`. This run appends nothing to their segments, because their last
+    /// batch may be torn.
     pub(super) fn open(directory: &Path, max: u64) -> io::Result<Self> {
         make_directory(directory)?;
         let mut found = Vec::new();
@@ -76,7 +77,10 @@ impl Spill {
         let segments: Vec<_> = found.into_iter().map(|(_, segment)| segment).collect();
         let spill = Self { directory: directory.to_owned(), max, segments, open: None, head: None, next_number };
         if !spill.is_empty() {
-            info!(bytes = spill.bytes(), "audit records of an earlier run wait on the disk for the store");
+            info!(
+                bytes = spill.bytes(),
+                "the disk holds audit records of an earlier run; they will be delivered to the store"
+            );
         }
         Ok(spill)
     }
@@ -89,7 +93,8 @@ impl Spill {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
-    /// Appends all of `batches`, and returns how many of them are on the disk: synced, or not there at all.
+    /// Appends all of `batches`, and returns how many of them are on the disk and synced; no other batch is there in
+    /// part.
     pub(super) fn append(&mut self, batches: &[(BatchId, Vec<Record>)]) -> (usize, Result<(), SpillError>) {
         let mut written = 0;
         while written < batches.len() {
@@ -101,7 +106,7 @@ impl Spill {
         (written, Ok(()))
     }
 
-    /// As many as one segment holds, at least one, with one sync.
+    /// Appends as many batches as one segment holds, at least one, with one sync.
     fn append_some(&mut self, batches: &[(BatchId, Vec<Record>)]) -> Result<usize, SpillError> {
         let room = self.max.saturating_sub(self.bytes());
         let (mut bytes, mut count) = (Vec::new(), 0);
@@ -130,7 +135,7 @@ impl Spill {
         let done = file.write_all(bytes).and_then(|()| file.sync_data());
         match done {
             Ok(()) => last.bytes += bytes.len() as u64,
-            // What is only half there, or may not be there after a crash, must not be delivered: it counts as lost.
+            // A batch that is incomplete, or that a crash may still lose, must not be delivered: it counts as lost.
             Err(_) if file.set_len(last.bytes).is_ok() => {}
             Err(_) => self.open = None,
         }
@@ -138,7 +143,7 @@ impl Spill {
     }
 
     fn begin_segment(&mut self) -> io::Result<()> {
-        // What is being delivered was read as it is, so nothing may follow in that file.
+        // A segment was read as a whole when its delivery began, so nothing may be appended to it.
         self.open = None;
         let path = self.directory.join(format!("{:020}.spill", self.next_number));
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
@@ -149,7 +154,7 @@ impl Spill {
         Ok(())
     }
 
-    /// The oldest batch; again, until [`Spill::delivered`] is called.
+    /// Returns the oldest batch, the same one until [`Spill::delivered`] is called.
     pub(super) fn head(&mut self) -> Option<(BatchId, Vec<Record>)> {
         loop {
             let first = self.segments.first()?;
@@ -162,7 +167,7 @@ impl Spill {
                     match fs::read(&first.path) {
                         Ok(content) => self.head.insert(Head { content, at: 0, end: 0, damaged: false }),
                         Err(cause) => {
-                            error!(file = %first.path.display(), %cause, "a spilled segment of the audit cannot be read");
+                            error!(file = %first.path.display(), %cause, "cannot read a spilled audit segment");
                             self.retire(true);
                             continue;
                         }
@@ -183,7 +188,7 @@ impl Spill {
         }
     }
 
-    /// The batch that [`Spill::head`] returned is in the store.
+    /// Marks the batch that [`Spill::head`] returned as stored.
     pub(super) fn delivered(&mut self) {
         let Some(head) = &mut self.head else { return };
         head.at = head.end;
@@ -192,7 +197,7 @@ impl Spill {
         }
     }
 
-    /// Ends the first segment: deleted, or kept under another name for whoever wants to know what it was.
+    /// Removes the first segment: deletes it, or renames a damaged one so that an operator can examine it.
     fn retire(&mut self, damaged: bool) {
         self.head = None;
         let Segment { path, .. } = self.segments.remove(0);
@@ -201,11 +206,11 @@ impl Spill {
         match done {
             Ok(()) if damaged => error!(
                 file = %path.with_extension("damaged").display(),
-                "a spilled segment of the audit is damaged; what could be read of it was delivered, the rest is lost"
+                "a spilled audit segment is damaged; the readable records were delivered, the others are lost"
             ),
             Ok(()) => {}
-            // Its batches are known to the store: the next start finds it and tries again.
-            Err(cause) => error!(%file, %cause, "a delivered segment of the audit cannot be put away"),
+            // The store skips its batches: the next start finds the file and tries again.
+            Err(cause) => error!(%file, %cause, "cannot remove a delivered audit segment"),
         }
     }
 }

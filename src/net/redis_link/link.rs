@@ -1,4 +1,4 @@
-//! The one connection, and the breaker before it.
+//! The connection to Redis, and its circuit breaker.
 
 use std::{
     convert::Infallible,
@@ -18,12 +18,13 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Options, told};
+use super::{Options, loggable};
 
-/// A connection that is there or not. Whoever finds none does without: only [`Link::run`] connects.
+/// A shared connection that may be absent. A caller that finds none proceeds without Redis: only [`Link::run`]
+/// connects.
 ///
-/// The breaker is the connection's absence. It opens after some faults in a row, or when the connection broke, and
-/// closes when a probe on a new connection was answered in time. No request is ever a probe, and there is no lock.
+/// The breaker is the absence of the connection. It opens after several faults in a row, or when the connection breaks,
+/// and closes when a probe on a new connection is answered in time. A request is never a probe, and there is no lock.
 pub struct Link {
     options: Options,
     connection: ArcSwapOption<MultiplexedConnection>,
@@ -34,20 +35,20 @@ pub struct Link {
     up: Gauge,
 }
 
-/// So many faults in a row open the breaker: one may be the network's or this machine's.
+/// Faults in a row that open the breaker: a single one may be caused by the network or this machine.
 const FAULTS: u32 = 5;
 
-/// How long anything that no request waits for may take: connecting, a batch of writes, a published change.
+/// The timeout of work that no request waits for: connecting, a batch of writes, publishing a change.
 const BACKGROUND: Duration = Duration::from_secs(1);
 
 impl Link {
-    /// One that has no connection until [`Link::run`] runs; `up` shows whether it has.
+    /// Creates a link, which has no connection until [`Link::run`] runs; `up` is 1 while it is connected.
     pub fn new(options: Options, up: Gauge) -> Arc<Self> {
         let (connection, faults, broken) = (ArcSwapOption::empty(), AtomicU32::new(0), Notify::new());
         Arc::new(Self { options, connection, faults, broken, up })
     }
 
-    /// Where Redis is.
+    /// Returns the options.
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }
@@ -57,25 +58,25 @@ impl Link {
         self.options.patience
     }
 
-    /// The connection, if Redis answers. What becomes of the request must be told by [`Link::answered`] or
-    /// [`Link::failed`].
+    /// Returns the connection, if Redis answers. The caller must report the result of its request with
+    /// [`Link::answered`] or [`Link::failed`].
     pub(crate) fn connection(&self) -> Option<MultiplexedConnection> {
         self.connection.load().as_deref().cloned()
     }
 
-    /// Whether there is one.
+    /// Whether there is a connection.
     pub(crate) fn is_up(&self) -> bool {
         self.connection.load().is_some()
     }
 
-    /// It was answered in time.
+    /// A request was answered in time.
     pub(crate) fn answered(&self) {
         if self.faults.load(Ordering::Relaxed) != 0 {
             self.faults.store(0, Ordering::Relaxed);
         }
     }
 
-    /// It was not answered in time, or with an error.
+    /// A request was not answered in time, or was answered with an error.
     pub(crate) fn failed(&self, cause: Option<&redis::RedisError>) {
         let faults = self.faults.fetch_add(1, Ordering::Relaxed) + 1;
         if faults == FAULTS || cause.is_some_and(redis::RedisError::is_connection_dropped) {
@@ -84,7 +85,7 @@ impl Link {
         }
     }
 
-    /// Does something that no request waits for, if Redis answers, and tells the breaker how it ended.
+    /// Runs `work`, which no request waits for, if Redis answers, and reports its result to the breaker.
     pub(crate) async fn run_in_background<T>(
         &self,
         work: impl AsyncFnOnce(&mut MultiplexedConnection) -> redis::RedisResult<T>,
@@ -97,7 +98,7 @@ impl Link {
         }
     }
 
-    /// Keeps the connection, for ever. Cancel it by dropping it.
+    /// Keeps the connection open, indefinitely. Cancel it by dropping it.
     pub async fn run(&self) -> Infallible {
         let mut lost = false;
         loop {
@@ -110,33 +111,33 @@ impl Link {
                     self.connection.store(Some(Arc::new(connection)));
                     self.up.set(1.0);
                     self.broken.notified().await;
-                    // Again: a fault of the connection before may have been told just before this one was there.
+                    // Removed here too: a late fault of the previous connection may have caused the notification.
                     self.connection.store(None);
                     self.up.set(0.0);
                 }
                 Err(cause) => {
                     if !std::mem::replace(&mut lost, true) {
-                        warn!(cause, "Redis does not answer; the store is asked instead");
+                        warn!(cause, "Redis does not answer; lookups go to the store");
                     }
                 }
             }
-            // Not all replicas at once.
+            // Jitter, so that replicas do not reconnect at the same moment.
             sleep(self.options.pause.mul_f64(rand::random_range(1.0..1.2))).await;
         }
     }
 
-    /// A connection over which a probe was answered as fast as a request must be.
+    /// Returns a connection on which a probe was answered as fast as a request must be.
     async fn connect(&self) -> Result<MultiplexedConnection, String> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(BACKGROUND))
             .set_response_timeout(Some(BACKGROUND));
         let connecting = self.options.client.get_multiplexed_async_connection_with_config(&config);
-        let mut connection = connecting.await.map_err(|cause| told(&cause))?;
+        let mut connection = connecting.await.map_err(|cause| loggable(&cause))?;
         let probe = redis::cmd("PING");
         let probe = probe.query_async::<redis::Value>(&mut connection);
         match timeout(self.patience(), probe).await {
             Ok(Ok(_)) => Ok(connection),
-            Ok(Err(cause)) => Err(told(&cause)),
+            Ok(Err(cause)) => Err(loggable(&cause)),
             Err(_) => Err(format!("a probe took longer than {:?}", self.patience())),
         }
     }

@@ -1,6 +1,6 @@
-//! How Redis is reached: where it is, and one connection to it with a breaker before it.
+//! The connection to Redis: its options, and one connection with a circuit breaker.
 //!
-//! Nothing here may cost a request anything while Redis is slow or dead, and nothing depends on it being there.
+//! A slow or unreachable Redis must not delay a request, and nothing depends on Redis.
 
 mod link;
 
@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 pub use link::Link;
 
-/// Where Redis is. Its `Debug` shows no password.
+/// How to reach Redis. `Debug` does not show the password.
 #[derive(Clone)]
 pub struct Options {
     client: Client,
@@ -20,42 +20,43 @@ pub struct Options {
     pause: Duration,
 }
 
-/// A URL or a CA file is of no use. The texts repeat nothing of either: there may be a password in it.
+/// Why a URL or a CA file cannot be used. The texts repeat nothing of either, because the URL may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// Neither of the two schemes.
+    /// It has neither of the two schemes.
     #[error("redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE] is expected, or rediss:// for TLS")]
     Scheme,
-    /// `#insecure` would switch the verification of certificates off; `?protocol=` has no use here.
-    #[error("a redis URL ends with its database; neither ? nor # may follow (in a password they are %3F and %23)")]
+    /// `#insecure` would disable the verification of certificates; `?protocol=` has no effect here.
+    #[error("must end with the database; ? and # are not allowed (in a password write %3F and %23)")]
     Extras,
-    /// Not a URL, or one without a host.
-    #[error("is not a URL with a host, and a number as database (in a password : / @ are %3A %2F %40)")]
+    /// It is not a URL, or has no host.
+    #[error("is not a URL with a host and a numeric database (in a password write : / @ as %3A %2F %40)")]
     Url,
-    /// Whoever names a CA expects TLS.
-    #[error("is of no use without rediss://")]
+    /// A CA file implies that TLS is expected.
+    #[error("is used only with rediss://")]
     CaWithoutTls,
-    /// No PEM.
-    #[error("holds no certificate in PEM")]
+    /// The file is not PEM.
+    #[error("contains no PEM certificate")]
     Ca,
 }
 
 impl Fault {
-    /// Whether it is the CA file that is of no use.
-    pub fn is_of_the_ca(self) -> bool {
+    /// Whether the fault is in the CA file.
+    pub fn concerns_ca(self) -> bool {
         matches!(self, Self::CaWithoutTls | Self::Ca)
     }
 }
 
 /// How long a request waits for Redis alone, and how fast a probe must be answered. A Redis in the same zone answers in
-/// a tenth of it; one that is farther away than the store is of no use.
+/// a tenth of this; a Redis slower than the store is of no use.
 const PATIENCE: Duration = Duration::from_millis(5);
 
-/// How long the breaker stays open at least, and how often Redis is probed then.
+/// How long the breaker stays open at least, which is also the interval of the probes.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Options {
-    /// Of `redis.url`, and the certificates of `redis.ca_file` in PEM; without them the system's roots count.
+    /// Makes the options of `redis.url` and the PEM certificates of `redis.ca_file`; without them the system roots are
+    /// used.
     pub fn new(url: &str, ca: Option<&[u8]>, prefix: &str) -> Result<Self, Fault> {
         let tls = url.starts_with("rediss://");
         if !tls && !url.starts_with("redis://") {
@@ -79,18 +80,18 @@ impl Options {
         Ok(Self { client, prefix: prefix.to_owned(), patience: PATIENCE, pause: PAUSE })
     }
 
-    /// Other times to wait for an answer, and before the next probe. For tests, whose machine may be busier than any
-    /// server, and which have Redis away more often.
+    /// Sets the timeout of a request and the pause between probes. For tests, which run on busy machines and take Redis
+    /// away more often.
     pub fn with_times(self, patience: Duration, pause: Duration) -> Self {
         Self { patience, pause, ..self }
     }
 
-    /// What keys and channels begin with.
+    /// The prefix of keys and channels.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// A connection of its own for a subscriber.
+    /// Opens a connection for a subscriber.
     pub(crate) async fn subscribe(&self, channel: &str) -> redis::RedisResult<PubSub> {
         let mut connection = self.client.get_async_pubsub().await?;
         connection.subscribe(channel).await?;
@@ -104,15 +105,15 @@ impl fmt::Debug for Options {
     }
 }
 
-/// What may be logged of an error. Redis quotes the commands that it does not take, and one of them is the password's, so
-/// nothing is repeated from the first quotation mark on.
-pub(crate) fn told(cause: &redis::RedisError) -> String {
+/// Returns what may be logged of an error. Redis quotes rejected commands, one of which holds the password, so the text
+/// is cut at the first quotation mark.
+pub(crate) fn loggable(cause: &redis::RedisError) -> String {
     if cause.is_io_error() {
         return cause.to_string();
     }
     let kind = cause.code().unwrap_or_else(|| cause.category());
-    let said = cause.detail().and_then(|said| said.split(['\'', '"', '`']).next()).unwrap_or_default().trim_end();
-    if said.is_empty() { kind.to_owned() } else { format!("{kind}: {said}") }
+    let detail = cause.detail().and_then(|detail| detail.split(['\'', '"', '`']).next()).unwrap_or_default().trim_end();
+    if detail.is_empty() { kind.to_owned() } else { format!("{kind}: {detail}") }
 }
 
 #[cfg(test)]
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_taken_or_refused_without_being_repeated() {
+    fn a_url_is_accepted_or_rejected_without_being_repeated() {
         for url in ["redis://h", "redis://:p%40ss@h:1/3", "rediss://user:pass@[::1]:6380", "redis://10.0.0.1/"] {
             let options = Options::new(url, None, "sentinel").unwrap();
             assert!(!format!("{options:?}").contains("ss@"), "{options:?}");
@@ -145,17 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn what_redis_said_is_told_up_to_what_it_quotes() {
+    fn an_error_of_redis_is_logged_up_to_its_first_quotation() {
         let error = |detail: &str| {
             let kind = redis::ErrorKind::Server(redis::ServerErrorKind::ResponseError);
             redis::RedisError::from((kind, "refused", detail.to_owned()))
         };
-        assert_eq!(told(&error("DB index is out of range")), "ERR: DB index is out of range");
+        assert_eq!(loggable(&error("DB index is out of range")), "ERR: DB index is out of range");
         for mark in ['\'', '"', '`'] {
             let quoted = format!("unknown command {mark}AUTH{mark}, with args beginning with: {mark}s3cret{mark}");
-            assert_eq!(told(&error(&quoted)), "ERR: unknown command");
+            assert_eq!(loggable(&error(&quoted)), "ERR: unknown command");
         }
-        assert_eq!(told(&error("'s3cret'")), "ERR");
+        assert_eq!(loggable(&error("'s3cret'")), "ERR");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The audit: written in the transaction of what it records.
+//! The audit. Records are written in the transaction of their change.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,15 +16,16 @@ use crate::{
         event::{Delta, Part, Record},
     },
     store::{
-        AuditOrder, AuditQuery, BatchId, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, Stored, Target,
+        AuditOrder, AuditQuery, BatchId, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, StoredRecord,
+        Target,
         columns::{self, Columns, unreadable},
-        rules::{MAX_LATER, MAX_DENIED_NETWORKS},
+        rules::{MAX_DENIED_NETWORKS, MAX_LATER},
         selection::{self, Dialect},
         snapshot,
     },
 };
 
-/// Answers the [`number`].
+/// Appends a record; its answer is read by [`number`].
 pub(super) fn append(record: &Record) -> Result<Step, StoreError> {
     let delta = record.key_id.zip(record.delta.as_ref()).map(|(id, delta)| snapshot::to_json(id, delta)).transpose()?;
     Ok(step!(
@@ -44,13 +45,13 @@ pub(super) fn append(record: &Record) -> Result<Step, StoreError> {
     ))
 }
 
-/// The answer to [`append`].
+/// Reads the answer to [`append`].
 pub(super) fn number(answer: Option<&Vec<Row>>) -> Result<RecordId, StoreError> {
     let row = answer.and_then(|rows| rows.first()).ok_or_else(|| unreadable("audit.id", "no answer"))?;
     row.integer(0, "audit.id").map(RecordId)
 }
 
-/// Appends the records, unless the spool's batches are known up to this one; answers how many.
+/// Appends the records, unless the batch of this spool was delivered already; returns how many.
 pub(super) async fn deliver(session: &mut Session, batch: BatchId, records: &[Record]) -> Result<u64, StoreError> {
     let number = i64::try_from(batch.number).map_err(|_| StoreError::Corrupt("audit_spools.delivered".to_owned()))?;
     let sql = "INSERT INTO audit_spools (spool, delivered, used_at) VALUES ($1, $2, clock_timestamp())
@@ -65,7 +66,7 @@ pub(super) async fn deliver(session: &mut Session, batch: BatchId, records: &[Re
     Ok(appended)
 }
 
-/// What it takes to undo the change of a record, and the key that it changed.
+/// Returns the data for undoing the change of a record, and its key.
 pub(super) async fn delta(session: &mut Session, id: RecordId) -> Result<(KeyId, Delta), ChangeError> {
     let found = session.row(step!("SELECT key_id, delta FROM audit WHERE id = $1", id.0)).await?;
     let row = found.ok_or(Refusal::NoRecord(id))?;
@@ -73,7 +74,7 @@ pub(super) async fn delta(session: &mut Session, id: RecordId) -> Result<(KeyId,
     Ok((row.parsed(0, "audit.key_id")?, snapshot::from_json(text)?))
 }
 
-/// The changes to the same part of the key after `record`, at most [`MAX_LATER`].
+/// Returns the changes to the same part of the key after `record`, at most [`MAX_LATER`].
 pub(super) async fn later(
     session: &mut Session,
     record: RecordId,
@@ -85,7 +86,7 @@ pub(super) async fn later(
     rows.iter().filter_map(|row| columns::changed(row, part).transpose()).take(MAX_LATER).collect()
 }
 
-pub(super) async fn list(session: &mut Session, query: &AuditQuery) -> Result<Vec<Stored>, StoreError> {
+pub(super) async fn list(session: &mut Session, query: &AuditQuery) -> Result<Vec<StoredRecord>, StoreError> {
     let key = match &query.key {
         Some(Target::Key(key)) => Some(id_of(session, key).await?),
         _ => None,
@@ -109,14 +110,14 @@ pub(super) async fn list(session: &mut Session, query: &AuditQuery) -> Result<Ve
     session.query(&sql, &asked.values()).await?.iter().map(columns::stored).collect()
 }
 
-/// A number up to which no record is still to come: numbers are given before their records are committed, and who
-/// follows them would pass over one that comes late.
+/// Returns a number up to which all records are visible. Numbers are assigned before their records are committed, so a
+/// reader that follows the numbers could miss a record that is committed late.
 ///
-/// Whoever has such a number shares [`Lock::Writers`]; those who do now are waited for. Not by taking the lock: whoever
-/// came after would wait as well, and every first use for the longest of the chores.
+/// Every transaction that assigns numbers shares [`Lock::Writers`]; this waits for those that hold it now. It does not
+/// take the lock itself: later writers would queue behind it, and so every first use would wait for the longest job.
 async fn settled(session: &mut Session) -> Result<i64, StoreError> {
-    let end = Instant::now() + SETTLED;
-    // A sequence that gave no number yet says the first; nobody has it.
+    let end = Instant::now() + SETTLE_TIMEOUT;
+    // A sequence that has not assigned a number yet returns its first one, which is not in use.
     let last = session.row(step!("SELECT last_value FROM audit_id")).await?;
     let last = last.map_or(Ok(0), |row| row.integer(0, "audit_id"))?;
     let mut writing: Option<Vec<String>> = None;
@@ -131,20 +132,22 @@ async fn settled(session: &mut Session) -> Result<i64, StoreError> {
             return Ok(last);
         }
         if Instant::now() >= end {
-            return Err(StoreError::Unavailable("those who write to the audit do not come to an end".to_owned()));
+            return Err(StoreError::Unavailable(
+                "the transactions that write to the audit did not end in time".to_owned(),
+            ));
         }
         let still = rows.iter().map(|row| Ok(row.text(0, "pg_locks.virtualtransaction")?.to_owned()));
         let still = still.collect::<Result<_, StoreError>>()?;
         writing = Some(still);
-        sleep(SETTLING).await;
+        sleep(SETTLE_POLL).await;
     }
 }
 
-/// Longer than any of them takes.
-const SETTLED: Duration = Duration::from_secs(30);
-const SETTLING: Duration = Duration::from_millis(10);
+/// Longer than any of these transactions takes.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+const SETTLE_POLL: Duration = Duration::from_millis(10);
 
-/// Who was refused the key since `since`, the busiest first.
+/// Returns the networks that were denied the key since `since`, the most frequent first.
 pub(super) async fn refused(
     session: &mut Session,
     id: KeyId,
@@ -153,7 +156,8 @@ pub(super) async fn refused(
     Ok(refusals(session, &[id], since, Some(MAX_DENIED_NETWORKS as i64)).await?.remove(&id).unwrap_or_default())
 }
 
-/// Who was refused each of these keys since `since`, the busiest first; at most `most` of all of them.
+/// Returns the networks that were denied each of these keys since `since`, the most frequent first; at most `most` in
+/// total.
 pub(super) async fn refusals(
     session: &mut Session,
     ids: &[KeyId],
@@ -176,7 +180,7 @@ pub(super) async fn refusals(
     Ok(refused)
 }
 
-/// The keys with a binding that only the mode let through since `since`, the busiest first.
+/// Returns the keys with a binding that were allowed only because of the mode since `since`, the most frequent first.
 pub(super) async fn would_deny_keys(session: &mut Session, since: Timestamp) -> Result<Vec<KeyId>, StoreError> {
     let sql = "
         SELECT key_id FROM audit

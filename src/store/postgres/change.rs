@@ -1,11 +1,12 @@
-//! An operator's change: who may be changed, the audit record.
+//! Changes by operators.
 
 use super::{
     audit, facts,
     keys::{self, Lock, lock},
-    owner, pepper,
+    pepper,
     revision::{advance, revision},
     session::Session,
+    writes,
 };
 use crate::{
     domain::{
@@ -16,7 +17,7 @@ use crate::{
         Action, Applied, Change, ChangeError, RecordId, Refusal, StoreError, Target,
         rules::{
             KeyIdentity,
-            change::{self, Done, Subject},
+            change::{self, Planned, Subject},
         },
     },
 };
@@ -39,25 +40,25 @@ pub(super) async fn apply(
         }
         Target::Key(key) => lock_key(session, key, action, now).await?,
     };
-    let done = change::perform(&locked.subject(actor, now), action)?;
-    made(session, locked, done, actor, now).await
+    let planned = change::plan(&locked.subject(actor, now), action)?;
+    write_change(session, locked, planned, actor, now).await
 }
 
 async fn undo(session: &mut Session, record: RecordId, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
     let (id, Delta { key, part }) = audit::delta(session, record).await?;
     let key = match lock_id(session, id).await? {
         Some(key) => key,
-        None => opened(session, record, id, key, &part).await?,
+        None => key_without_row(session, record, id, key, &part).await?,
     };
     let locked = Locked::read(session, key).await?;
     match change::undo(&locked.subject(actor, now), record, &part)? {
-        Some(done) => made(session, locked, done, actor, now).await,
+        Some(planned) => write_change(session, locked, planned, actor, now).await,
         None => Err(Refusal::ChangedSince(id, audit::later(session, record, id, &part).await?).into()),
     }
 }
 
-/// Begins the transaction with the lock on the key that has this id; `None` without one, when there is no such key. The
-/// key may be moved to another digest while its lock is waited for; then that one's is.
+/// Begins the transaction and locks the key with this id; returns `None`, without a transaction, if there is no such
+/// key. The key may be re-keyed while this waits for the lock; then the new digest is locked instead.
 async fn lock_id(session: &mut Session, id: KeyId) -> Result<Option<KeyIdentity>, StoreError> {
     loop {
         let Some(seen) = keys::by_id(session, id).await? else { return Ok(None) };
@@ -69,9 +70,10 @@ async fn lock_id(session: &mut Session, id: KeyId) -> Result<Option<KeyIdentity>
     }
 }
 
-/// A key that was opened has no row left; its record knows it, unless it may have come back by another name since: under
-/// another pepper, which no digest of the record tells, not even once that pepper is replaced in its turn.
-async fn opened(
+/// Returns the identity of a key without rows from the record of its change. Refused if the key may have a row under
+/// another digest: it may have been used under another pepper since, also one that was replaced again, and its record
+/// does not have that digest.
+async fn key_without_row(
     session: &mut Session,
     record: RecordId,
     id: KeyId,
@@ -88,7 +90,7 @@ async fn opened(
     }
 }
 
-/// A key that is locked, and all that is known of it.
+/// A locked key, and its state.
 struct Locked {
     key: KeyIdentity,
     before: KeyFacts,
@@ -113,26 +115,26 @@ async fn lock_key(
     action: &Action,
     now: Timestamp,
 ) -> Result<Locked, ChangeError> {
-    // Before anything is found: a ban under a pepper of yesterday would not be seen by today's claims.
+    // Before the look-up: a ban under a pepper that is no longer active would not apply to claims.
     pepper::adopt(session, key, now).await?;
     let named = match keys::by_key(session, key).await? {
         Some(named) => named,
-        None => change::unseen(action, key)?,
+        None => change::new_key(action, key)?,
     };
     Ok(Locked::read(session, named).await?)
 }
 
-/// Writes the change and commits it, in one trip.
-async fn made(
+/// Writes and commits the change, in one round trip.
+async fn write_change(
     session: &mut Session,
     locked: Locked,
-    done: Done,
+    planned: Planned,
     actor: &str,
     now: Timestamp,
 ) -> Result<Applied, ChangeError> {
     let digest = locked.key.fingerprint.digest;
-    let record = done.record(&locked.subject(actor, now));
-    let mut steps = owner::steps(&locked.key, &done.writes);
+    let record = planned.record(&locked.subject(actor, now));
+    let mut steps = writes::steps(&locked.key, &planned.writes);
     let written = steps.len();
     steps.push(audit::append(&record)?);
     steps.extend(advance([digest], now));

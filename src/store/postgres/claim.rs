@@ -1,9 +1,10 @@
-//! First use, and those who join it: two trips to the server, of which the second is the commit.
+//! Claims: two round trips to the server, the second of which commits.
 
 use super::{
-    audit, facts, owner, pepper,
+    audit, facts, pepper,
     revision::{advance, revision},
     session::Session,
+    writes,
 };
 use crate::store::{
     Claim, Claimed, StoreError,
@@ -24,7 +25,7 @@ pub(super) async fn claim(session: &mut Session, claim: &Claim) -> Result<Claime
     };
     let key = state.key.clone();
     let (writes, mut claimed) = judge(claim, state);
-    let mut steps = owner::steps(&key, &writes);
+    let mut steps = writes::steps(&key, &writes);
     let Claimed::Won { record, reading } = &mut claimed else {
         session.commit(steps).await?;
         return Ok(claimed);
@@ -36,7 +37,7 @@ pub(super) async fn claim(session: &mut Session, claim: &Claim) -> Result<Claime
     }
     let answers = session.commit(steps).await?;
     if let answer @ Some(_) = answers.get(written) {
-        // Nobody else has changed the key since it was read, under its lock.
+        // The key cannot have changed since it was read, because it is locked.
         reading.as_of = revision(answer)?;
     }
     Ok(claimed)

@@ -1,4 +1,4 @@
-//! From `store.url` to connections.
+//! Parses `store.url`, and makes connections.
 
 use std::{
     collections::HashSet,
@@ -19,70 +19,70 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::server::Server;
 use crate::files;
 
-/// Where the server is and how it is spoken to. Prints without the password.
+/// How to reach the server. Printed without the password.
 #[derive(Clone)]
 pub struct Options {
     pub(super) config: tokio_postgres::Config,
     pub(super) tls: Tls,
-    /// The most connections that decisions use; seven more are for everything else.
+    /// The most connections for decisions; seven more are for everything else.
     pub(super) connections: usize,
-    /// How long a decision waits.
+    /// How long a decision may wait.
     pub(super) patience: Duration,
 }
 
 #[derive(Clone)]
 pub(super) enum Tls {
-    /// Nobody is between us: a unix socket, loopback, or `sslmode=disable`.
+    /// The connection needs no encryption: a unix socket, loopback, or `sslmode=disable`.
     Off,
-    /// The server's certificate is checked against these roots, or the system's, and against its name.
+    /// The certificate of the server is verified against these roots, or those of the system, and against its name.
     VerifyFull(Option<PathBuf>),
 }
 
-/// `store.url` is not the address of a PostgreSQL server. Never tells the password.
+/// Why `store.url` is not a usable PostgreSQL URL. Never shows the password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlFault {
-    /// PostgreSQL's own grammar of URLs.
-    #[error("it is no postgres://USER:PASSWORD@HOST:PORT/DATABASE: {0}")]
+    /// It does not parse as a PostgreSQL URL.
+    #[error("is not a valid postgres://USER:PASSWORD@HOST:PORT/DATABASE URL: {0}")]
     Malformed(String),
-    /// libpq's modes in between protect from nobody who can answer for the server.
-    #[error("sslmode={0} is not offered: it is disable, or verify-full (the default beyond this machine)")]
+    /// The other modes of libpq do not verify the server.
+    #[error("sslmode={0} is not supported: use disable or verify-full (the default for a remote server)")]
     Mode(String),
-    /// Only one of them would count.
-    #[error("{0} is given twice")]
-    Twice(String),
-    /// Whoever names authorities believes that they are asked.
-    #[error("sslmode=disable verifies nobody, so that sslrootcert would not be read; leave one of the two out")]
-    Unverified,
-    /// What the store needs of its connections is not the operator's to say.
-    #[error("{0} is not offered: Sentinel sets it")]
-    Ours(&'static str),
-    /// Without it the server would decide.
-    #[error("it names no {0}")]
-    Lacks(&'static str),
+    /// Only one of the two values would have an effect.
+    #[error("{0} is given twice; remove one")]
+    Repeated(String),
+    /// A root certificate implies that the server is to be verified.
+    #[error("sslrootcert has no effect with sslmode=disable; remove one of the two")]
+    UnusedRoots,
+    /// Sentinel sets this parameter.
+    #[error("{0} is not supported, because Sentinel sets it; remove it")]
+    Reserved(&'static str),
+    /// Without it, the server or the driver would choose a default.
+    #[error("the URL has no {0}; add it")]
+    Missing(&'static str),
 }
 
-/// Why no TLS connection can be tried.
+/// Why TLS cannot be configured.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsFault {
-    /// The file with the certificates.
+    /// The file of the certificates cannot be read.
     #[error("sslrootcert {}: {source}", path.display())]
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Nobody to trust.
-    #[error("{0} holds no certificate of an authority")]
+    /// There is no trusted root.
+    #[error("{0} has no certificate of a certificate authority")]
     NoRoots(String),
-    /// The library refused.
+    /// rustls rejected the configuration.
     #[error(transparent)]
     Library(#[from] rustls::Error),
 }
 
 impl Options {
-    /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?…` with libpq's parameters; `sslmode` is `disable` or
-    /// `verify-full`, `sslrootcert` the file of the authorities.
+    /// Parses `postgres://USER:PASSWORD@HOST:PORT/DATABASE?…` with the parameters of libpq; `sslmode` is `disable` or
+    /// `verify-full`, `sslrootcert` the file of the trusted roots.
     pub fn parse(url: &str, connections: usize) -> Result<Self, UrlFault> {
         let (place, query) = split(url);
         let (mut mode, mut roots, mut others) = (None, None, Vec::new());
@@ -99,16 +99,16 @@ impl Options {
         }
         .map_err(|error| UrlFault::Malformed(super::session::message(&error)))?;
         check(&config)?;
-        // Every name in it is one of PostgreSQL's by now, and no part of a password.
-        if let Some(name) = given_twice(query) {
-            return Err(UrlFault::Twice(name.to_owned()));
+        // All names are known parameters at this point, and not part of a password.
+        if let Some(name) = repeated(query) {
+            return Err(UrlFault::Repeated(name.to_owned()));
         }
-        if let Some(name) = OURS.into_iter().find(|ours| names(query).any(|name| name == *ours)) {
-            return Err(UrlFault::Ours(name));
+        if let Some(name) = RESERVED.into_iter().find(|ours| names(query).any(|name| name == *ours)) {
+            return Err(UrlFault::Reserved(name));
         }
         let tls = tls_of(mode, roots, config.get_hosts())?;
         config.ssl_mode(if matches!(tls, Tls::Off) { SslMode::Disable } else { SslMode::Require });
-        config.keepalives_idle(KEEPALIVE).tcp_user_timeout(UNACKNOWLEDGED).connect_timeout(CONNECT);
+        config.keepalives_idle(KEEPALIVE).tcp_user_timeout(TCP_USER_TIMEOUT).connect_timeout(CONNECT);
         if let hosts @ 2.. = config.get_hosts().len() {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite).connect_timeout(CONNECT_ALL / hosts as u32);
         }
@@ -118,76 +118,80 @@ impl Options {
         Ok(Self { config, tls, connections: connections.max(1), patience: Duration::ZERO })
     }
 
-    /// The same for decisions that wait so long.
+    /// Sets how long a decision may wait.
     pub fn with_patience(self, longest: Duration) -> Self {
         Self { patience: longest, ..self }
     }
 
-    /// A pool of connections to `server`, which gives up on a statement after `patience`, and on a lock after [`LOCKED`].
-    /// Nothing is connected yet.
+    /// Creates a pool of connections to `server`, which cancels a statement after `patience`, and a wait for a lock
+    /// after [`LOCK_TIMEOUT`]. Does not connect yet.
     pub(super) fn pool(&self, size: usize, patience: Duration, server: &Arc<Server>) -> Result<Pool, TlsFault> {
         let mut config = self.config.clone();
         let given = self.config.get_options().unwrap_or_default();
         config.options(format!(
             "{given} {SETTINGS} -c statement_timeout={} -c lock_timeout={}",
             patience.as_millis(),
-            patience.min(LOCKED).as_millis()
+            patience.min(LOCK_TIMEOUT).as_millis()
         ));
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = match &self.tls {
             Tls::Off => Manager::from_config(config, tokio_postgres::NoTls, manager),
             Tls::VerifyFull(roots) => Manager::from_config(config, tls(roots.as_deref())?, manager),
         };
-        // Under more load than the server can take, who waited for long would get a connection only to run out of time in
-        // the middle of something, which costs the connection: the rest of the time is for what it is used for.
+        // Half of the time is left for the work: under overload, an operation that gets its connection too late would
+        // time out in the middle, which costs the connection.
         let wait = Some(patience.min(CONNECTION) / 2);
         let pool = Pool::builder(manager).max_size(size).wait_timeout(wait).runtime(Runtime::Tokio1);
-        let pool = pool.post_create(server.on_connect()).pre_recycle(server.on_reuse(OLDEST)).build();
-        // Only timeouts without a runtime are refused.
+        let pool = pool.post_create(server.on_connect()).pre_recycle(server.on_reuse(MAX_AGE)).build();
+        // The builder fails only for timeouts without a runtime.
         pool.map_err(|error| TlsFault::NoRoots(error.to_string()))
     }
 }
 
-/// Whether it says where the server is and who asks.
+/// Checks that the URL names the host, the user and the database.
 fn check(config: &tokio_postgres::Config) -> Result<(), UrlFault> {
     let odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains(['@', ':', '/']));
     if config.get_hosts().iter().any(odd) {
-        // It may be the end of a password, so it is not repeated.
-        return Err(UrlFault::Malformed("the host is none (in a password @ is %40, : is %3A, / is %2F)".to_owned()));
+        // The host may be the end of a password, so it is not repeated.
+        return Err(UrlFault::Malformed(
+            "the host is not valid (in a password write @ as %40, : as %3A, / as %2F)".to_owned(),
+        ));
     }
     if !config.get_hostaddrs().is_empty() {
         return Err(UrlFault::Malformed(
-            "hostaddr is not offered: it would be another server than the one verified".to_owned(),
+            "hostaddr is not supported: it could name another server than the verified one".to_owned(),
         ));
     }
     if config.get_hosts().is_empty() {
-        return Err(UrlFault::Lacks("host"));
+        return Err(UrlFault::Missing("host"));
     }
     if config.get_user().is_none() {
-        return Err(UrlFault::Lacks("user"));
+        return Err(UrlFault::Missing("user"));
     }
     if config.get_dbname().is_none() {
-        return Err(UrlFault::Lacks("database"));
+        return Err(UrlFault::Missing("database"));
     }
     Ok(())
 }
 
-/// Whatever the defaults of the role and the database are. A commit is on the disk before it is answered. What is read
-/// under a lock is what is committed when the lock is there. Nobody's policy hides a ban: it is an error. Compiling a
-/// look-up takes 300 ms, and of tables that were never analysed the server may think that it pays. A replica that dies in
-/// the middle of a transaction does not hold its locks for long.
+/// Set regardless of the defaults of the role and the database. `synchronous_commit`: a commit is on the disk before it
+/// is acknowledged. `read committed`: a read under a lock sees everything committed before the lock was granted.
+/// `row_security=off`: a policy that hides rows (such as a ban) is an error. `jit=off`: compiling a look-up takes 300
+/// ms, and the planner may choose it for tables that were never analysed. `idle_in_transaction_session_timeout`: a
+/// replica that dies in a transaction does not hold its locks for long.
 const SETTINGS: &str = "-c synchronous_commit=on -c default_transaction_isolation=read\\ committed -c row_security=off \
     -c jit=off -c idle_in_transaction_session_timeout=5000";
 
-/// A replica that decides all by its cache makes no new connection for days, and would not hear of another server.
-const OLDEST: Duration = Duration::from_mins(5);
-/// How long the server may take to accept.
+/// The maximum age of a connection: a replica that decides everything from its cache would make no new connection for
+/// days, and would not notice another server.
+const MAX_AGE: Duration = Duration::from_mins(5);
+/// The connect timeout for one host.
 const CONNECT: Duration = Duration::from_secs(2);
-/// How long all of several hosts together may take, of which the last is the primary: less than any operation waits, or
-/// nobody would ever get past a first one that drops packets.
+/// The connect timeout for several hosts together, because the primary may be the last. Shorter than the timeout of any
+/// operation: otherwise a first host that drops packets would block every connection.
 const CONNECT_ALL: Duration = Duration::from_millis(750);
-/// Parameters of libpq's that would only be overwritten.
-const OURS: [&str; 8] = [
+/// Parameters of libpq that Sentinel sets, so that their values would be ignored.
+const RESERVED: [&str; 8] = [
     "connect_timeout",
     "keepalives",
     "keepalives_idle",
@@ -197,22 +201,22 @@ const OURS: [&str; 8] = [
     "target_session_attrs",
     "tcp_user_timeout",
 ];
-/// The most that is waited for a lock: less than an operator waits for an answer, and than those who wait behind.
-const LOCKED: Duration = Duration::from_secs(3);
-/// For a connection and what it is used for.
+/// The lock timeout: shorter than an operator waits for an answer, and than operations that wait for the connection.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+/// For waiting for a connection and using it.
 const CONNECTION: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(15);
-/// A server that vanished without a word.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+/// Detects a server that vanished without closing the connection.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// In front of the parameters, and the parameters. A password may have a question mark, too.
+/// Splits the URL at its parameters. A password may contain a question mark.
 fn split(url: &str) -> (&str, &str) {
     let host = url.find('@').unwrap_or(0);
     url[host..].find('?').map_or((url, ""), |mark| (&url[..host + mark], &url[host + mark + 1..]))
 }
 
-/// The last of two would win without a word.
-fn given_twice(query: &str) -> Option<&str> {
+/// The last of two equal parameters would silently win.
+fn repeated(query: &str) -> Option<&str> {
     let mut seen = HashSet::new();
     names(query).find(|name| !seen.insert(*name))
 }
@@ -223,16 +227,16 @@ fn names(query: &str) -> impl Iterator<Item = &str> {
 
 fn tls_of(mode: Option<&str>, roots: Option<PathBuf>, hosts: &[Host]) -> Result<Tls, UrlFault> {
     match mode {
-        Some("disable") if roots.is_some() => Err(UrlFault::Unverified),
+        Some("disable") if roots.is_some() => Err(UrlFault::UnusedRoots),
         Some("disable") => Ok(Tls::Off),
         Some("verify-full") => Ok(Tls::VerifyFull(roots)),
-        None if roots.is_none() && hosts.iter().all(is_here) => Ok(Tls::Off),
+        None if roots.is_none() && hosts.iter().all(is_local) => Ok(Tls::Off),
         None => Ok(Tls::VerifyFull(roots)),
         Some(other) => Err(UrlFault::Mode(other.to_owned())),
     }
 }
 
-fn is_here(host: &Host) -> bool {
+fn is_local(host: &Host) -> bool {
     match host {
         Host::Unix(_) => true,
         Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
@@ -265,7 +269,7 @@ pub(super) fn tls(roots: Option<&Path>) -> Result<MakeRustlsConnect, TlsFault> {
     Ok(MakeRustlsConnect::new(config))
 }
 
-/// A bundle of all public authorities has a quarter of it.
+/// Four times the size of a bundle of all public roots.
 const MAX_ROOTS: u64 = 1 << 20;
 
 impl fmt::Display for Options {
@@ -316,14 +320,14 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_would_be_ignored_is_refused() {
-        let twice = |name: &str| UrlFault::Twice(name.to_owned());
+    fn a_parameter_that_would_be_ignored_is_rejected() {
+        let twice = |name: &str| UrlFault::Repeated(name.to_owned());
         for (parameters, fault) in [
             ("sslmode=verify-full&sslmode=disable", twice("sslmode")),
             ("sslrootcert=/a.pem&sslrootcert=/b.pem", twice("sslrootcert")),
             ("connect_timeout=1&connect_timeout=2", twice("connect_timeout")),
-            ("sslmode=disable&sslrootcert=/ca.pem", UrlFault::Unverified),
-            ("sslrootcert=/ca.pem&sslmode=disable", UrlFault::Unverified),
+            ("sslmode=disable&sslrootcert=/ca.pem", UrlFault::UnusedRoots),
+            ("sslrootcert=/ca.pem&sslmode=disable", UrlFault::UnusedRoots),
         ] {
             let url = format!("postgres://u@h/d?{parameters}");
             assert_eq!(Options::parse(&url, 8).unwrap_err(), fault, "{url}");
@@ -331,14 +335,14 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_is_none_is_refused_without_its_password() {
+    fn an_invalid_url_is_rejected_without_its_password() {
         for (url, fault) in [
             ("postgres://u:s3cret@h/d?sslmode=require", UrlFault::Mode("require".to_owned())),
-            ("postgres://u@h/d?target_session_attrs=read-only", UrlFault::Ours("target_session_attrs")),
-            ("postgres://u@h/d?connect_timeout=9", UrlFault::Ours("connect_timeout")),
-            ("postgres:///d", UrlFault::Lacks("host")),
-            ("postgres://h/d", UrlFault::Lacks("user")),
-            ("postgres://u@h", UrlFault::Lacks("database")),
+            ("postgres://u@h/d?target_session_attrs=read-only", UrlFault::Reserved("target_session_attrs")),
+            ("postgres://u@h/d?connect_timeout=9", UrlFault::Reserved("connect_timeout")),
+            ("postgres:///d", UrlFault::Missing("host")),
+            ("postgres://h/d", UrlFault::Missing("user")),
+            ("postgres://u@h", UrlFault::Missing("database")),
         ] {
             assert_eq!(Options::parse(url, 8).unwrap_err(), fault, "{url}");
         }
@@ -350,7 +354,7 @@ mod tests {
             "mysql://u:s3cret@h/d",
         ] {
             let fault = Options::parse(url, 8).unwrap_err().to_string();
-            assert!(fault.starts_with("it is no postgres://") && !fault.contains("s3cret"), "{fault}");
+            assert!(fault.starts_with("is not a valid postgres://") && !fault.contains("s3cret"), "{fault}");
         }
     }
 }

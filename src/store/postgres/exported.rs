@@ -1,4 +1,4 @@
-//! Keys with all that the store knows of them, and how they come in from another store.
+//! Export and import of keys.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,11 @@ use super::{
     audit,
     facts::{self, Found},
     keys::{Lock, lock},
-    life, owner, pepper,
+    last_use, pepper,
     revision::advance,
     rows::{Step, ids, networks, step},
     session::Session,
+    writes,
 };
 use crate::{
     domain::{KeyId, Timestamp},
@@ -20,13 +21,14 @@ use crate::{
         columns::{self, Columns},
         rules::{
             KeyIdentity,
-            import::{self, Known, Learn},
+            import::{self, Known, PepperUpdate},
         },
         selection,
     },
 };
 
-/// Each table alone is read no further than the page goes: together they would be sorted as a whole for every page.
+/// Each table is read only up to the end of the page. A plain UNION of the tables would be sorted as a whole for every
+/// page.
 const IDS: &str = "
     (SELECT key_id FROM bindings WHERE key_id > $1 ORDER BY key_id LIMIT $2)
     UNION (SELECT key_id FROM bans WHERE key_id > $1 ORDER BY key_id LIMIT $2)
@@ -34,7 +36,7 @@ const IDS: &str = "
     UNION (SELECT DISTINCT key_id FROM archive WHERE key_id > $1 ORDER BY key_id LIMIT $2)
     ORDER BY key_id LIMIT $2";
 
-/// Everything that is known of the first keys after `after`.
+/// Exports the first keys after `after`.
 pub(super) async fn page(
     session: &mut Session,
     after: Option<KeyId>,
@@ -45,7 +47,7 @@ pub(super) async fn page(
     keys(session, &ids(&found)?).await
 }
 
-/// Everything that is known of these keys, in their order. In two trips, however many they are.
+/// Exports these keys, in their order, in two round trips regardless of their number.
 pub(super) async fn keys(session: &mut Session, ids: &[KeyId]) -> Result<Vec<ExportedKey>, StoreError> {
     let asked: Vec<_> = ids.iter().map(ToString::to_string).collect();
     let known = step!(
@@ -80,7 +82,12 @@ pub(super) async fn keys(session: &mut Session, ids: &[KeyId]) -> Result<Vec<Exp
     Ok(ids.iter().filter_map(|id| exported.remove(id)).collect())
 }
 
-fn exported(row: &Row, key: KeyIdentity, found: Found, archive: Vec<ArchivedBinding>) -> Result<ExportedKey, StoreError> {
+fn exported(
+    row: &Row,
+    key: KeyIdentity,
+    found: Found,
+    archive: Vec<ArchivedBinding>,
+) -> Result<ExportedKey, StoreError> {
     Ok(ExportedKey {
         id: key.id,
         key: key.fingerprint,
@@ -107,17 +114,17 @@ pub(super) async fn import(
     let Some(record) = import::imported(&taken, kept.len(), actor, now) else {
         return Ok(Imported { kept, ..Imported::default() });
     };
-    let mut steps = learn(session, &taken, peppers).await?;
-    steps.extend(taken.iter().flat_map(|key| owner::steps(&import::identity(key), &import::writes(key))));
+    let mut steps = pepper_update(session, &taken, peppers).await?;
+    steps.extend(taken.iter().flat_map(|key| writes::steps(&import::identity(key), &import::writes(key))));
     session.send(steps).await?;
-    life::note_uses(session, import::uses(&taken)).await?;
+    last_use::note_uses(session, import::uses(&taken)).await?;
     let mut steps = vec![audit::append(&record)?];
     steps.extend(advance(taken.iter().map(|key| key.key.digest), now));
     session.send(steps).await?;
     Ok(Imported { taken: taken.len() as u64, kept, record: Some(record) })
 }
 
-/// All that is known under the ids and the digests of the keys.
+/// Reads the known keys under the ids and the digests of `keys`.
 async fn known(session: &mut Session, keys: &[ExportedKey]) -> Result<Known, StoreError> {
     let ids: Vec<_> = keys.iter().map(|key| key.id.to_string()).collect();
     let digests: Vec<_> = keys.iter().map(|key| key.key.digest.as_bytes().to_vec()).collect();
@@ -130,19 +137,23 @@ async fn known(session: &mut Session, keys: &[ExportedKey]) -> Result<Known, Sto
     Ok(Known { keys: keys.into_iter().map(|key| (key.id, key)).collect(), ids })
 }
 
-/// What the store has to be told of the peppers of these keys before they are written.
-async fn learn(session: &mut Session, keys: &[&ExportedKey], listed: &[KnownPepper]) -> Result<Vec<Step>, StoreError> {
+/// Returns the steps that record the peppers of these keys, to be carried out before the keys are written.
+async fn pepper_update(
+    session: &mut Session,
+    keys: &[&ExportedKey],
+    listed: &[KnownPepper],
+) -> Result<Vec<Step>, StoreError> {
     let mut steps = Vec::new();
     for id in import::peppers(keys) {
-        match import::learn(id, pepper::stored(session, id).await?.as_ref(), listed)? {
-            Learn::Nothing => {}
-            // Another import may be about to say the same.
-            Learn::Recorded(check_value) => steps.push(step!(
+        match import::pepper_update(id, pepper::stored(session, id).await?.as_ref(), listed)? {
+            PepperUpdate::None => {}
+            // Another import may be recording the same pepper.
+            PepperUpdate::Insert(check_value) => steps.push(step!(
                 "INSERT INTO peppers (id, check_value, active) VALUES ($1, $2, false) ON CONFLICT (id) DO NOTHING",
                 id.to_string(),
                 check_value.to_vec()
             )),
-            Learn::NotRetired => {
+            PepperUpdate::Unretire => {
                 steps.push(step!("UPDATE peppers SET retired_at = NULL WHERE id = $1", id.to_string()));
             }
         }

@@ -1,4 +1,4 @@
-//! What is known of one key.
+//! The facts of a key.
 
 use std::time::SystemTime;
 
@@ -18,8 +18,8 @@ use crate::{
 };
 
 /// One row for each digest in `$1`, in their order, all of one snapshot: so a reading includes every change up to its
-/// revision, without a transaction around it. The revision is no table of the join: before it was ever analysed, its one
-/// row counts as 1,810.
+/// revision, without a transaction around it. The revision is a subquery, not a joined table: before its first ANALYZE
+/// the planner would estimate 1,810 rows for it.
 const FACTS: &str = "
     SELECT (SELECT value FROM revision), (SELECT id FROM peppers WHERE active), asked.digest,
         binding.key_id, binding.hint, binding.state, binding.created_at, binding.open_until, binding.expires_at,
@@ -41,24 +41,24 @@ const FACTS: &str = "
              WHERE digest = asked.digest ORDER BY id DESC LIMIT 1) AS gone ON true
     ORDER BY asked.place";
 
-/// A key under one of the digests that were asked for.
+/// The state of a key under one of the digests that were looked up.
 pub(super) struct Found {
     pub(super) as_of: Revision,
     pub(super) active: PepperId,
     pub(super) digest: KeyDigest,
     pub(super) facts: KeyFacts,
-    /// The id of its rows, if it has any, archived ones included.
+    /// The id of its rows, if it has any, including archived ones.
     pub(super) id: Option<KeyId>,
     pub(super) note: Option<String>,
     pub(super) archived: Option<ArchivedBinding>,
 }
 
-/// To be answered with what [`found`] reads.
+/// Returns the step whose answer [`found`] reads.
 pub(super) fn step_of(digests: impl IntoIterator<Item = KeyDigest>) -> Step {
     step!(FACTS, digests.into_iter().map(|digest| digest.as_bytes().to_vec()).collect::<Vec<_>>())
 }
 
-/// One for each digest.
+/// Reads one entry for each digest.
 pub(super) fn found(rows: &[Row]) -> Result<Vec<Found>, StoreError> {
     rows.iter().map(one).collect()
 }
@@ -70,7 +70,7 @@ pub(super) async fn read(
     found(&session.rows(step_of(digests)).await?)
 }
 
-/// The same, as the beginning of a transaction with the locks on these digests: it is the last word until the commit.
+/// As [`read`], but begins a transaction that locks these digests: the facts stay valid until the commit.
 pub(super) async fn read_locked(session: &mut Session, digests: Vec<KeyDigest>) -> Result<Vec<Found>, StoreError> {
     let asked = vec![Lock::Writers.share(), lock(digests.iter().copied()), step_of(digests)];
     found(session.begin(asked).await?.last().map_or(&[], Vec::as_slice))
@@ -80,7 +80,7 @@ pub(super) async fn reading(session: &mut Session, key: &KeyDigests) -> Result<R
     Ok(first(read(session, key.iter()).await?, key.first()))
 }
 
-/// What is known under the first digest that anything is known under.
+/// Returns the facts under the first digest that has any.
 pub(super) fn first(found: Vec<Found>, asked: KeyDigest) -> Reading {
     let as_of = found.first().map_or(Revision::default(), |found| found.as_of);
     match found.into_iter().find(|found| !found.facts.is_empty()) {
@@ -126,7 +126,7 @@ fn candidates(row: &Row) -> Result<Vec<Candidate>, StoreError> {
     Ok(seen.map(|(network, at)| Candidate { network, first_at: from_time(at) }).collect())
 }
 
-/// The store's clock.
+/// Returns the clock of the store.
 pub(super) async fn now(session: &mut Session) -> Result<Timestamp, StoreError> {
     let row = session.row(step!("SELECT clock_timestamp()")).await?;
     row.ok_or_else(|| unreadable("clock_timestamp", "no answer"))?.moment(0, "clock_timestamp")

@@ -1,4 +1,4 @@
-//! Last use, and the archive of what was not used for long.
+//! Times of last use, the archive of unused bindings, and the deletion of expired rows.
 
 use tokio_postgres::Row;
 
@@ -18,9 +18,9 @@ use crate::{
     },
 };
 
-/// In the order of their ids, so that the batches of two replicas do not wait for each other in a circle. A time that is
-/// less than a minute later than the stored one is not worth a row version, of which every replica would write its own:
-/// the archive thinks in days.
+/// Updates rows in the order of their ids, so that concurrent batches of replicas cannot deadlock. A time that is less
+/// than a minute later than the stored one is not written, because every replica would write its own row version, and
+/// the archive needs only days.
 pub(super) async fn note_uses(session: &mut Session, mut uses: Vec<Use>) -> Result<u64, StoreError> {
     uses.sort_unstable_by_key(|it| it.key);
     let ids: Vec<_> = uses.iter().map(|it| it.key.to_string()).collect();
@@ -43,10 +43,10 @@ pub(super) async fn note_uses(session: &mut Session, mut uses: Vec<Use>) -> Resu
     Ok(session.rows(step!(sql, ids, used, refused)).await?.len() as u64)
 }
 
-/// Judges again, because until the lock was there anything could happen to them; a use takes no lock, so that the
-/// statement itself must look; rows are held in the order of their ids for its sake. The networks are read as they were
-/// before it.
-const MOVE: &str = "
+/// Checks again that the bindings are unused, because they may have been used until they were locked. Recording a use
+/// takes no lock on the key, so the statement itself must check; it locks the rows in the order of their ids, as that
+/// batch does. The networks are read as they were before the statement.
+const ARCHIVE_ROWS: &str = "
     WITH held AS MATERIALIZED (
         SELECT key_id FROM bindings WHERE key_id = ANY ($1) ORDER BY key_id FOR UPDATE),
     gone AS (
@@ -81,7 +81,7 @@ pub(super) async fn archive(
     let ids: Vec<_> = ids(&rows)?.iter().map(ToString::to_string).collect();
     let digests = rows.iter().map(|row| row.digest(1, "bindings.digest")).collect::<Result<Vec<_>, _>>()?;
     let values = digests.iter().map(|digest| digest.as_bytes().to_vec()).collect::<Vec<_>>();
-    let steps = vec![lock(digests), step!(MOVE, ids, values, time(unused_since), time(now))];
+    let steps = vec![lock(digests), step!(ARCHIVE_ROWS, ids, values, time(unused_since), time(now))];
     let rows = session.send(steps).await?.pop().unwrap_or_default();
     let mut steps = Vec::new();
     let (mut records, mut changed) = (Vec::new(), Vec::new());
@@ -99,7 +99,7 @@ pub(super) async fn archive(
     Ok(records)
 }
 
-/// Under the locks of the keys, because what has ended may be about to begin anew; and judged again for the same reason.
+/// Locks the keys, because an expired row may be about to be replaced, and then checks again for the same reason.
 pub(super) async fn expire(session: &mut Session, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     session.begin(vec![Lock::Writers.share()]).await?;
     if !Lock::Expiry.try_take(session).await? {

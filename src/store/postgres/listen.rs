@@ -1,4 +1,4 @@
-//! Hears of every commit that takes a revision, over a connection of its own.
+//! Receives notifications of every commit that takes a revision, over a connection of its own.
 
 use std::future::poll_fn;
 
@@ -13,17 +13,17 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// What one connection hears.
+/// The notifications of one connection.
 pub struct Notifications {
-    /// Does the connection's work, and ends with it.
+    /// Drives the connection, and ends with it.
     work: BoxFuture<'static, ()>,
-    heard: mpsc::Receiver<()>,
-    /// Dropping it ends the connection.
+    received: mpsc::Receiver<()>,
+    /// Dropping it closes the connection.
     _client: Client,
 }
 
 impl Options {
-    /// Listens from now on.
+    /// Begins to listen.
     pub async fn listen(&self) -> Result<Notifications, StoreError> {
         match &self.tls {
             Tls::Off => self.listen_by(NoTls).await,
@@ -41,12 +41,12 @@ impl Options {
     {
         let lost = |error: tokio_postgres::Error| StoreError::Unavailable(message(&error));
         let (client, mut connection) = self.config.connect(tls).await.map_err(lost)?;
-        // One is enough: whoever looks because of it sees everything.
-        let (tell, heard) = mpsc::channel(1);
+        // A capacity of one is enough: a poll sees all changes.
+        let (sender, received) = mpsc::channel(1);
         let mut work = async move {
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
                 if matches!(message, AsyncMessage::Notification(_)) {
-                    let _ = tell.try_send(());
+                    let _ = sender.try_send(());
                 }
             }
         }
@@ -58,16 +58,16 @@ impl Options {
             listening = listening => listening.map_err(lost)?,
             () = &mut work => return Err(StoreError::Unavailable("the listening connection was closed".to_owned())),
         }
-        Ok(Notifications { work, heard, _client: client })
+        Ok(Notifications { work, received, _client: client })
     }
 }
 
 impl Notifications {
-    /// Waits for the next; `None` when the connection is lost.
+    /// Waits for the next notification; returns `None` when the connection is lost.
     pub async fn next(&mut self) -> Option<()> {
         tokio::select! {
             biased;
-            heard = self.heard.recv() => heard,
+            received = self.received.recv() => received,
             () = &mut self.work => None,
         }
     }

@@ -1,4 +1,4 @@
-//! What operators ask for. May be slow: it runs on connections that no decision waits for.
+//! Queries by operators. They may be slow: they run on connections that no decision waits for.
 
 use super::{
     audit, exported, facts,
@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::Timestamp,
     store::{
-        ChangeError, Counts, Crowded, Denied, KeyQuery, KeyRow, Refusal, StoreError, Target, columns,
+        ChangeError, Counts, CrowdedNetwork, DenialCount, KeyQuery, KeyRow, Refusal, StoreError, Target, columns,
         rules::{DENIALS_WINDOW, would_deny},
         selection,
     },
@@ -36,15 +36,15 @@ pub(super) async fn list(session: &mut Session, query: &KeyQuery) -> Result<Vec<
     Ok(known.into_iter().map(KeyRow::from).collect())
 }
 
-/// So many keys are judged at once.
-const JUDGED: usize = 256;
+/// How many keys are checked at once.
+const BATCH: usize = 256;
 
 pub(super) async fn would_deny_keys(session: &mut Session, limit: u32) -> Result<Vec<KeyRow>, StoreError> {
     session.begin_snapshot().await?;
     let now = facts::now(session).await?;
     let since = now.before(DENIALS_WINDOW);
     let mut wanted = Vec::new();
-    for ids in audit::would_deny_keys(session, since).await?.chunks(JUDGED) {
+    for ids in audit::would_deny_keys(session, since).await?.chunks(BATCH) {
         let mut refused = audit::refusals(session, ids, since, None).await?;
         for known in exported::keys(session, ids).await? {
             if wanted.len() == limit as usize {
@@ -62,8 +62,8 @@ pub(super) async fn counts(session: &mut Session) -> Result<Counts, StoreError> 
     Ok(rows.first().map(columns::counts).transpose()?.unwrap_or_default())
 }
 
-/// What an operator gave to a network says nothing of who clients seem to be.
-pub(super) async fn crowded_networks(session: &mut Session, limit: u32) -> Result<Vec<Crowded>, StoreError> {
+/// Networks that an operator set do not show which addresses clients have, so pinned bindings are excluded.
+pub(super) async fn crowded_networks(session: &mut Session, limit: u32) -> Result<Vec<CrowdedNetwork>, StoreError> {
     let sql = "
         SELECT network::text, count(*) AS keys FROM (
             SELECT network FROM binding_networks JOIN bindings USING (key_id) WHERE state <> 'pinned'
@@ -72,8 +72,8 @@ pub(super) async fn crowded_networks(session: &mut Session, limit: u32) -> Resul
     session.rows(step!(sql, i64::from(limit))).await?.iter().map(columns::crowded).collect()
 }
 
-pub(super) async fn denials_since(session: &mut Session, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
-    // A sum of bigint is numeric, and as large as it has to be.
+pub(super) async fn denials_since(session: &mut Session, since: Timestamp) -> Result<Vec<DenialCount>, StoreError> {
+    // A sum of bigint is numeric and cannot overflow.
     let sql = "
         SELECT reason, least(sum(count), 9223372036854775807)::bigint AS times, max(last_at) FROM audit
         WHERE last_at >= $1 AND kind IN ('denied', 'would_deny') AND reason IS NOT NULL

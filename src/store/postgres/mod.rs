@@ -1,13 +1,13 @@
-//! The store in a PostgreSQL database: the authority of many replicas.
+//! The store in a PostgreSQL database, shared by many replicas.
 //!
-//! [`PostgresStore::new`] connects to nothing; [`PostgresStore::prepare`] brings the schema up to date and checks the
-//! pepper, and may be tried until the server is there. Five lanes, so that nobody waits behind what takes longer:
-//! *decisions* for what requests wait for, *polls* for the change log, because a replica whose decisions all wait is not
-//! cut off, and because a connection that is proven every second is the last to be dead unnoticed, *changes* for what
-//! operators change, *upkeep* for what nobody waits for, *scans* for operators' questions.
+//! [`PostgresStore::new`] does not connect; [`PostgresStore::prepare`] brings the schema up to date and checks the
+//! pepper, and may be retried until the server is reachable. Connections are divided into five lanes, so that no
+//! operation waits for a slower kind: *decisions* for requests; *polls* for the change log, because a replica whose
+//! decisions all wait must not count as cut off, and because a connection that is used every second shows a lost server
+//! early; *changes* for changes by operators; *upkeep* for background jobs; *scans* for queries by operators.
 //!
-//! Every statement sees what is committed when it begins (READ COMMITTED), so what is read under a lock is the last word.
-//! Locks are taken in one order: the pepper's, those of keys by their number, rows by their id, the revision.
+//! Every statement sees what is committed when it begins (READ COMMITTED), so a read under a lock is up to date. Locks
+//! are taken in one order: the pepper, keys by their number, rows by their id, the revision.
 
 mod audit;
 mod change;
@@ -16,11 +16,10 @@ mod connect;
 mod exported;
 mod facts;
 mod keys;
-mod life;
+mod last_use;
 mod listen;
 mod listing;
 mod open;
-mod owner;
 mod partitions;
 mod pepper;
 mod revision;
@@ -28,6 +27,7 @@ mod rows;
 mod server;
 mod session;
 mod store;
+mod writes;
 
 pub use connect::{Options, TlsFault, UrlFault};
 pub use listen::Notifications;

@@ -1,4 +1,4 @@
-//! Brings the database up to date and checks that it is this process's to use.
+//! Migrates the database and checks that this process may use it.
 
 use std::sync::atomic::Ordering;
 
@@ -22,63 +22,66 @@ mod steps {
     refinery::embed_migrations!("src/store/migrations/postgres");
 }
 
-/// The oldest server that has all that is asked of it.
-const OLDEST: i32 = 130_000;
+/// The minimum version of the server.
+const MIN_VERSION: i32 = 130_000;
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The peppers that are listed are not the store's.
+    /// The listed peppers do not match the store.
     #[error(transparent)]
     Pepper(#[from] PepperFault),
-    /// Anything else, and what the database is called.
+    /// The database, and what is wrong with it.
     #[error("{0}{1}")]
     Database(String, Unusable),
 }
 
-/// What is wrong with a database, in words that follow its name. Waiting does not help, except for
+/// What is wrong with a database, as a text that follows its name. Waiting does not help, except for
 /// [`StoreError::Unavailable`].
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// A newer version of Sentinel made it.
-    #[error(" has schema version {found}, but this sentinel knows versions up to {known}: use a newer sentinel")]
+    /// A newer version of Sentinel created it.
+    #[error(
+        " has schema version {found}, but this version of Sentinel supports versions up to {known}; use a newer version of Sentinel"
+    )]
     Schema {
         /// Its schema version.
         found: i64,
         /// The newest schema version that this binary knows.
         known: i64,
     },
-    /// The schema could not be brought up to date, as PostgreSQL or the migration said.
+    /// The schema could not be migrated, with the error of PostgreSQL or of the migration.
     #[error(": {0}")]
     Migration(String),
-    /// Nothing can be written there, and why.
-    #[error(" is read-only ({0}): it must be the primary")]
+    /// It is read-only, and why.
+    #[error(" is read-only ({0}); the primary is required")]
     ReadOnly(&'static str),
     /// The server is too old.
-    #[error(" is PostgreSQL {0}; 13 is the oldest that will do")]
+    #[error(" is PostgreSQL {0}; PostgreSQL 13 or newer is required")]
     Version(String),
-    /// Its encoding cannot hold all that is written.
-    #[error(" has the encoding {0}: it must be UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)")]
+    /// Its encoding does not support all Unicode text.
+    #[error(" has the encoding {0}; UTF8 is required (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)")]
     Encoding(String),
-    /// It does not let us in, and what it said.
+    /// It rejects the login, with its error.
     #[error(": {0}")]
     Denied(String),
-    /// It does not answer, or what it holds cannot be read.
+    /// It does not answer, or its content cannot be read.
     #[error(": {0}")]
     Store(#[from] StoreError),
 }
 
 impl OpenError {
-    /// Whether it may work later.
+    /// Whether a retry may succeed.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Database(_, Unusable::Store(StoreError::Unavailable(_))))
     }
 }
 
 impl PostgresStore {
-    /// Brings the schema up to date and checks the peppers; until it has been done, every operation is
-    /// [`StoreError::Unavailable`]. A new database is written with the first of `peppers`; of any other, they must
-    /// include the active one, and all that keys are still under. Replicas that start together take their turns.
+    /// Brings the schema up to date and checks the peppers; before it has succeeded, every operation is
+    /// [`StoreError::Unavailable`]. The first of `peppers` becomes the active one of a new database; for any other,
+    /// `peppers` must include the active one and all that keys are under. Replicas that start together run it one after
+    /// the other.
     pub async fn prepare(&self, peppers: &Peppers) -> Result<(), OpenError> {
         let at = |fault| OpenError::Database(self.place.clone(), fault);
         let (mut session, active, known) = self.bring_up(peppers).await.map_err(at)?;
@@ -88,12 +91,13 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Returns the active pepper, and all that the store knows.
+    /// Returns a session, the active pepper, and all known peppers.
     async fn bring_up(&self, peppers: &Peppers) -> Result<(Session, KnownPepper, Vec<PepperRow>), Unusable> {
         let client = self.lanes.changes.connection().await.ok_or_else(|| unavailable("no answer in time"))??;
         in_time(PATIENCE, check_server(&client)).await??;
         migrate(client).await?;
-        // The poll's, which holds it from now on: a server that has none for it is not there yet.
+        // Opens the connection of the poll now, which keeps it: a server without a free connection for it is not
+        // usable.
         drop(Session::take(&self.lanes.polls).await?);
         let mut session = Session::take(&self.lanes.changes).await?;
         record(&mut session, peppers).await?;
@@ -108,7 +112,7 @@ async fn check_server(client: &Client) -> Result<(), Unusable> {
         pg_is_in_recovery(), current_setting('transaction_read_only')::bool, current_setting('server_encoding')";
     let row = client.query_one(sql, &[]).await?;
     let [number, version, standby, read_only, encoding] = [0, 1, 2, 3, 4];
-    if row.try_get::<_, i32>(number)? < OLDEST {
+    if row.try_get::<_, i32>(number)? < MIN_VERSION {
         return Err(Unusable::Version(row.try_get(version)?));
     }
     if row.try_get(standby)? {
@@ -126,8 +130,7 @@ async fn check_server(client: &Client) -> Result<(), Unusable> {
 impl From<PoolError> for Unusable {
     fn from(error: PoolError) -> Self {
         match &error {
-            // Invalid authorization, no such database, a certificate that does not hold: the answer of a server that is
-            // there.
+            // A server that rejects the login, has no such database, or has an invalid certificate did answer.
             PoolError::Backend(cause) if is_denial(cause) => Self::Denied(message(cause)),
             _ => Self::Store(error.into()),
         }
@@ -150,12 +153,12 @@ impl From<tokio_postgres::Error> for Unusable {
 impl From<refinery::Error> for Unusable {
     fn from(error: refinery::Error) -> Self {
         match error.kind() {
-            // Applied there, unknown here.
+            // The database has a migration that this version does not know.
             Kind::MissingVersion(newer) => {
                 let known = steps::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max();
                 Self::Schema { found: newer.version().into(), known: known.unwrap_or_default().into() }
             }
-            // The library wraps the driver's error, which knows whether the server is merely gone.
+            // refinery wraps the error of the driver, which tells a lost connection from an error of the server.
             Kind::Connection(step, source) => match source.downcast_ref::<tokio_postgres::Error>() {
                 Some(error) if error.as_db_error().is_none() => StoreError::Unavailable(message(error)).into(),
                 Some(error) => Self::Migration(format!("{step}: {}", message(error))),
@@ -166,8 +169,8 @@ impl From<refinery::Error> for Unusable {
     }
 }
 
-/// One process at a time: the library takes no lock of its own. The lock is the session's, for the migrations are
-/// several transactions, and the session ends here.
+/// Runs in one process at a time; refinery itself takes no lock. It is a session lock, because the migrations are
+/// several transactions, and is released with the session.
 async fn migrate(client: Object) -> Result<(), Unusable> {
     let mut client = Object::take(client);
     client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
@@ -177,10 +180,11 @@ async fn migrate(client: Object) -> Result<(), Unusable> {
     Ok(())
 }
 
-/// Only into a database without keys: those of another pepper would be orphaned, and free for anyone to claim.
+/// Records the first pepper, only in a database without keys: keys under another pepper would be orphaned, and any
+/// network could claim them.
 async fn record(session: &mut Session, peppers: &Peppers) -> Result<(), StoreError> {
     let Some(first) = peppers.iter().next() else { return Ok(()) };
-    // Whoever waits for the lock is waited for by everyone who writes, on all replicas.
+    // Checked before the lock is taken, because all writers of all replicas would queue behind this process.
     if session.row(step!("SELECT FROM peppers LIMIT 1")).await?.is_some() {
         return Ok(());
     }
@@ -190,7 +194,7 @@ async fn record(session: &mut Session, peppers: &Peppers) -> Result<(), StoreErr
         first.id().to_string(),
         first.check_value().to_vec()
     );
-    // Two first starts with two peppers: the second finds the first's.
+    // Of two concurrent first starts with different peppers, the second finds the pepper of the first.
     session.begin(vec![Lock::Writers.take()]).await?;
     session.commit(vec![insert]).await.map(drop)
 }

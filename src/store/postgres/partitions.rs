@@ -1,4 +1,4 @@
-//! The audit's days: made ahead, dropped whole when they are over.
+//! The daily partitions of the audit: created ahead, dropped as a whole when they are expired.
 
 use tracing::debug;
 
@@ -12,16 +12,16 @@ use crate::{
     store::{StoreError, columns::Columns, rules::SPOOL_RETENTION},
 };
 
-/// So many days have their partition before they begin: a week in which nobody is started and no job runs.
+/// The number of days that are created ahead: the audit keeps its partitions for a week without any job.
 const AHEAD: i32 = 7;
 
-/// How long others may be held up for the lock on the whole audit, in milliseconds.
+/// The timeout for the lock on the whole audit, in milliseconds. It blocks other writers while it waits.
 const BUSY: &str = "50";
 
-/// Makes the partitions of today and the days to come. A day for which `audit_rest` holds records already, from a clock
-/// that ran ahead, stays there; one whose turn the audit is too busy for is made by the next run.
+/// Creates the partitions of today and the days ahead. A day for which `audit_rest` already holds records, from a clock
+/// that was ahead, stays in `audit_rest`. If the audit is too busy, the remaining days are left to the next run.
 pub(super) async fn make(session: &mut Session) -> Result<(), StoreError> {
-    // One statement for the server: names and bounds cannot be parameters of DDL.
+    // One DO statement: names and bounds cannot be parameters of DDL.
     let sql = "
         DO $$
         DECLARE
@@ -29,7 +29,7 @@ pub(super) async fn make(session: &mut Session) -> Result<(), StoreError> {
             first date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
         BEGIN
             PERFORM pg_advisory_xact_lock(OURS, RETENTION);
-            -- A partition is made while nobody reads or writes the audit, and whoever waits for that holds up the rest.
+            -- CREATE … PARTITION OF locks the whole audit, and other statements queue behind a waiting lock.
             PERFORM set_config('lock_timeout', 'BUSY', true);
             FOR day IN SELECT first + days FROM generate_series(0, AHEAD) AS days LOOP
                 CONTINUE WHEN to_regclass('audit_' || to_char(day, 'YYYYMMDD')) IS NOT NULL;
@@ -52,17 +52,17 @@ pub(super) async fn make(session: &mut Session) -> Result<(), StoreError> {
     session.script(&sql).await
 }
 
-/// Drops the days that are wholly before `before`, then deletes at most `limit` older records from what is left of the
-/// audit. How many records that were. Nothing, while another replica is at it.
+/// Drops the days that end before `before`, then deletes at most `limit` older records from the rest of the audit.
+/// Returns the number of deleted records; none while another replica does it.
 pub(super) async fn prune(session: &mut Session, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     make(session).await?;
     let mut dropped = 0;
     for day in over(session, before).await? {
         match drop_day(session, &day).await {
             Ok(records) => dropped += records,
-            // The audit is busy; the other days and the rest are not the worse for it.
+            // The audit is busy; the other days can still be dropped.
             Err(cause) => {
-                debug!(%day, %cause, "a day of the audit was not dropped; it is tried again");
+                debug!(%day, %cause, "cannot drop a day of the audit; the next run tries again");
                 if !session.roll_back().await {
                     return Err(cause);
                 }
@@ -94,7 +94,7 @@ pub(super) async fn prune(session: &mut Session, before: Timestamp, limit: u32) 
     Ok(dropped + deleted.len() as u64)
 }
 
-/// The partitions of days that end before `before`, the oldest first.
+/// Returns the partitions of days that end before `before`, oldest first.
 async fn over(session: &mut Session, before: Timestamp) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT part.relname FROM pg_inherits JOIN pg_class AS part ON part.oid = inhrelid
         WHERE inhparent = 'audit'::regclass AND part.relname ~ '^audit_[0-9]{8}$'
@@ -108,15 +108,15 @@ async fn over(session: &mut Session, before: Timestamp) -> Result<Vec<String>, S
         .collect()
 }
 
-/// In a transaction of its own, because it waits for everyone who writes to the audit, and they for it: with little
-/// patience, for the next run comes.
+/// Uses a transaction of its own, because it waits for all writers to the audit and they wait for it. The timeout is
+/// short, because the next run tries again.
 async fn drop_day(session: &mut Session, day: &str) -> Result<u64, StoreError> {
     session.begin(vec![Lock::Retention.take()]).await?;
     if session.row(step!("SELECT 1 WHERE to_regclass($1) IS NOT NULL", day.to_owned())).await?.is_none() {
         session.commit(Vec::new()).await?;
         return Ok(0);
     }
-    // As far as the server knows: to count would take longer than others can wait.
+    // An estimate from the statistics: counting would take longer than writers can wait.
     let known =
         step!("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = $1::text::regclass", day.to_owned());
     let counted = session.row(known).await?.map_or(Ok(0), |row| row.count(0, "pg_class.reltuples"))?;

@@ -1,4 +1,4 @@
-//! What is under which pepper, the steps from one to the next, and the way of a row to the active one.
+//! Peppers: what is under each, rotation, and re-keying.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The pepper that new rows are written with.
+/// Returns the active pepper.
 pub(super) async fn active(session: &mut Session) -> Result<PepperId, StoreError> {
     let row = session.row(step!("SELECT id FROM peppers WHERE active")).await?;
     row.ok_or_else(no_active_pepper)?.pepper_id(0, "peppers.id")
@@ -50,7 +50,7 @@ pub(super) async fn rotate(
     actor: &str,
     now: Timestamp,
 ) -> Result<Rotated, ChangeError> {
-    // Everyone who writes about a key shares it, so from here to the commit nobody does.
+    // Every transaction that writes keys shares this lock, so no other does until the commit.
     session.begin(vec![Lock::Writers.take()]).await?;
     match step {
         Rotation::Activate { id, check_value } => activate(session, id, check_value, actor, now).await,
@@ -95,7 +95,7 @@ async fn retire(
     let before = usage(session, id).await?;
     rotation::may_retire(id, stored(session, id).await?.as_ref(), before, forget)?;
     let mut records = Vec::new();
-    for key in some_under(session, id).await? {
+    for key in keys_under(session, id).await? {
         records.push(self::forget(session, id, key, actor, now).await?);
     }
     let usage = usage(session, id).await?;
@@ -116,7 +116,7 @@ async fn retire(
     Ok(Rotated { revision: revision(answers.get(taken))?, records, done: true, usage: PepperUsage::default() })
 }
 
-/// The active pepper.
+/// Returns the active pepper with its check value.
 pub(super) async fn recorded(session: &mut Session) -> Result<KnownPepper, StoreError> {
     let id = active(session).await?;
     let known = stored(session, &id).await?;
@@ -133,7 +133,7 @@ pub(super) async fn rotated_since(session: &mut Session, RecordId(id): RecordId)
     Ok(session.row(step!("SELECT 1 FROM peppers WHERE activated_by > $1", id)).await?.is_some())
 }
 
-async fn some_under(session: &mut Session, id: &PepperId) -> Result<Vec<KeyId>, StoreError> {
+async fn keys_under(session: &mut Session, id: &PepperId) -> Result<Vec<KeyId>, StoreError> {
     let sql = "SELECT key_id FROM bindings WHERE pepper = $1 UNION SELECT key_id FROM bans WHERE pepper = $1
         UNION SELECT key_id FROM candidates WHERE pepper = $1 ORDER BY key_id LIMIT $2";
     ids(&session.rows(step!(sql, id.to_string(), i64::from(FORGOTTEN_AT_ONCE))).await?)
@@ -180,9 +180,9 @@ pub(super) async fn rekey(session: &mut Session, moves: &[Rekey], now: Timestamp
     Ok(sound.len() as u64)
 }
 
-/// Begins a transaction with the lock on `key`, and refuses one that is made with another pepper than the active one.
-/// Brings the row of `key`, if it is under another of its digests, to the first one, before anything is written for it: so
-/// all rows of a key are under one digest at any time. Returns what is known under each of its digests.
+/// Begins a transaction that locks `key`, and fails with `Behind` if `key` is not under the active pepper. Re-keys the
+/// row of `key` if it is under another of its digests, before anything is written for the key: so all rows of a key are
+/// under one digest at any time. Returns the state under each of its digests.
 pub(super) async fn adopt(session: &mut Session, key: &Fingerprint, now: Timestamp) -> Result<Vec<Found>, StoreError> {
     let digests = key.digests();
     let found = facts::read_locked(session, digests.iter().collect()).await?;
@@ -204,7 +204,7 @@ struct Move {
     to: KeyDigest,
 }
 
-/// What moves these rows to the active pepper.
+/// Returns the steps that re-key these rows to the active pepper.
 fn moving(moves: &[Move], pepper: &PepperId, now: Timestamp) -> Vec<Step> {
     let ids: Vec<_> = moves.iter().map(|it| it.id.to_string()).collect();
     let digests: Vec<_> = moves.iter().map(|it| it.to.as_bytes().to_vec()).collect();
@@ -221,7 +221,7 @@ fn moving(moves: &[Move], pepper: &PepperId, now: Timestamp) -> Vec<Step> {
         of("UPDATE archive SET digest = moved.digest, pepper = $3
             FROM unnest($1::text[], $2::bytea[]) AS moved (key_id, digest) WHERE archive.key_id = moved.key_id"),
     ];
-    // Caches know the key by the digest that it leaves; by the new one none knows it.
+    // Caches know the key by its old digest.
     steps.extend(advance(moves.iter().map(|it| it.from), now));
     steps
 }

@@ -1,4 +1,4 @@
-//! The number that every change takes, and the log of what was changed.
+//! Revisions and the change log.
 
 use tokio_postgres::Row;
 
@@ -15,12 +15,12 @@ use crate::{
     },
 };
 
-/// The channel on which every commit that takes a revision says so.
+/// The channel that is notified of every commit that takes a revision.
 pub(super) const CHANNEL: &str = "sentinel";
 
-/// Takes as many revisions as there are digests, logs the changes, forgets what every cache has long seen, and tells
-/// whoever listens at the commit. The last step of a transaction: from its first statement on every other change waits.
-/// The first of the steps answers the [`revision`].
+/// Takes one revision for each digest, logs the changes, prunes the log, and notifies listeners at the commit. Must
+/// come last in a transaction, because every other change waits from its first statement on. The first of the steps
+/// answers the [`revision`].
 pub(super) fn advance(digests: impl IntoIterator<Item = KeyDigest>, now: Timestamp) -> Vec<Step> {
     let digests: Vec<_> = digests.into_iter().map(|digest| digest.as_bytes().to_vec()).collect();
     vec![
@@ -32,27 +32,28 @@ pub(super) fn advance(digests: impl IntoIterator<Item = KeyDigest>, now: Timesta
             digests,
             time(now)
         ),
-        // Only what is older than everything kept goes, so that the log has no holes even when a clock was set back.
+        // Deletes only what is older than everything kept, so that the log has no gaps even if a clock was set back.
         step!(
             "UPDATE revision SET floor = greatest(floor,
                  (SELECT min(changes.revision) - 1 FROM changes WHERE at >= $1 AND changes.revision > revision.floor))",
             time(now.before(LOG_RETENTION))
         ),
-        // A few for each that comes: an archive of thousands must not be deleted in one go while others wait.
+        // A bounded number for each change: deleting the log of thousands of archived keys at once would block other
+        // transactions.
         step!(
             "DELETE FROM changes WHERE changes.revision IN
                  (SELECT old.revision FROM changes AS old WHERE old.revision <= (SELECT floor FROM revision)
                   ORDER BY old.revision LIMIT $1)",
-            FORGOTTEN
+            PRUNED_AT_ONCE
         ),
         notify(),
     ]
 }
 
-/// More than an archiving takes revisions in one go, so that the log does not grow for ever.
-const FORGOTTEN: i64 = 1000;
+/// More than one archive transaction logs, so that the log does not grow indefinitely.
+const PRUNED_AT_ONCE: i64 = 1000;
 
-/// A revision without a changed key: no cached fact is wrong, but every replica has to look.
+/// Takes a revision without a changed key: no cached fact is wrong, but every replica must poll.
 pub(super) fn next() -> Vec<Step> {
     vec![take_revisions(1), notify()]
 }
@@ -65,17 +66,17 @@ fn notify() -> Step {
     step!("SELECT pg_notify($1, (SELECT value::text FROM revision))", CHANNEL)
 }
 
-/// The answer to the first step of [`advance`] or [`next`].
+/// Reads the answer to the first step of [`advance`] or [`next`].
 pub(super) fn revision(answer: Option<&Vec<Row>>) -> Result<Revision, StoreError> {
     let row = answer.and_then(|rows| rows.first()).ok_or_else(no_revision)?;
     row.integer(0, "revision.value").map(Revision)
 }
 
-/// One statement, so one snapshot. The newest first, because where there are too many these are the ones to keep. A
-/// caller ahead of the store has seen a life of it that a restored backup does not know.
+/// One statement, so one snapshot. Newest first, because the newest are kept if there are too many. A caller that is
+/// ahead of the store has seen a state that a restored backup does not have.
 ///
-/// A life: the server's identity, its timeline, which every promotion and recovery to a moment begins anew, and the table
-/// itself, which a restored dump makes anew.
+/// The life consists of the identity of the server, its timeline, which changes with every promotion and point-in-time
+/// recovery, and the OID of a table, which changes when a dump is restored.
 const CHANGES: &str = "
     SELECT value, first, (SELECT id FROM peppers WHERE active), clock_timestamp(),
         (SELECT system_identifier FROM pg_control_system()),
@@ -89,7 +90,7 @@ const CHANGES: &str = "
              ORDER BY changes.revision DESC LIMIT $2) AS change ON true
     ORDER BY change.revision DESC";
 
-/// What was changed after a revision.
+/// Returns the changes after a revision.
 pub(super) async fn changes_after(session: &mut Session, applied: Revision) -> Result<Changes, StoreError> {
     let rows = session.rows(step!(CHANGES, applied.0, MAX_CHANGES as i64 + 1)).await?;
     let state = rows.first().ok_or_else(no_revision)?;
@@ -113,8 +114,8 @@ pub(super) async fn changes_after(session: &mut Session, applied: Revision) -> R
     })
 }
 
-/// Those of the peppers that keys are under. A statement of its own, and none at all between rotations: the poll must not
-/// wait because somebody locked a table of keys.
+/// Returns those of `peppers` that keys are under. A separate statement, and none between rotations: a lock on a table
+/// of keys must not block the poll.
 async fn in_use(session: &mut Session, peppers: Vec<String>) -> Result<Vec<PepperId>, StoreError> {
     if peppers.is_empty() {
         return Ok(Vec::new());

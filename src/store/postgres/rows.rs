@@ -1,4 +1,4 @@
-//! Statements, their values, and the rows that they answer with.
+//! Statements, their values, and their rows.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// A value on its way to a statement.
+/// A value of a statement.
 pub(super) type Value = Box<dyn ToSql + Sync + Send>;
 
 /// A statement and its values.
@@ -33,7 +33,7 @@ macro_rules! step {
 }
 pub(super) use step;
 
-/// The values of a statement that is made for once.
+/// The parameters of a statement that is built at run time.
 #[derive(Default)]
 pub(super) struct Parameters(Vec<Value>);
 
@@ -64,13 +64,13 @@ impl Dialect for Parameters {
         self.with(time(value))
     }
 
-    /// `&&` is the operator that the index knows; the same network is the one that has the same mask as well.
+    /// `&&` is the operator that the index supports; the comparison then requires the same prefix length.
     fn is_network(&mut self, column: &str, network: Network) -> String {
         let network = self.with(network.to_string());
         format!("{column} && {network}::text::cidr AND {column} = {network}::text::cidr")
     }
 
-    /// Each half stops at the limit; only what is left of both is sorted.
+    /// Each half stops at the limit; only the rows of both are sorted.
     fn half(&mut self, select: String, order: &str, most: i64) -> String {
         format!("({select} ORDER BY {order} LIMIT {})", self.integer(most))
     }
@@ -103,37 +103,37 @@ pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize, name: &str) ->
     row.try_get(at).map_err(|error| unreadable(name, error))
 }
 
-/// The ids in the first column.
+/// Reads the ids in the first column.
 pub(super) fn ids(rows: &[Row]) -> Result<Vec<KeyId>, StoreError> {
     rows.iter().map(columns::key_id).collect()
 }
 
-/// An array of networks, as texts; NULL is none.
+/// Reads an array of networks, as texts; NULL is an empty list.
 pub(super) fn networks(row: &Row, at: usize, name: &str) -> Result<Vec<Network>, StoreError> {
     let texts: Option<Vec<&str>> = column(row, at, name)?;
     let parsed = |text: &str| text.parse().map_err(|error| unreadable(name, error));
     texts.unwrap_or_default().into_iter().map(parsed).collect()
 }
 
-/// For a `cidr[]`, by way of `text[]`.
+/// The value of a `cidr[]`, passed as `text[]`.
 pub(super) fn texts(networks: &[Network]) -> Vec<String> {
     networks.iter().map(Network::to_string).collect()
 }
 
-/// The end of the year 9999, as far as a [`Timestamp`] prints: PostgreSQL's own calendar ends later.
+/// The end of the year 9999, the last moment that a [`Timestamp`] prints; PostgreSQL supports later ones.
 const LAST: Duration = Duration::from_millis(253_402_300_799_999);
 
-/// For a `timestamptz`. A "for ever" that saturated is the end of the year 9999.
+/// The value of a `timestamptz`. A time that saturated becomes the end of the year 9999.
 pub(super) fn time(at: Timestamp) -> SystemTime {
     let since_epoch = Duration::from_millis(at.as_millis().unsigned_abs());
     match at.as_millis() {
         0.. => UNIX_EPOCH + since_epoch.min(LAST),
-        // As far before the epoch as PostgreSQL has dates for.
+        // As far before the epoch as PostgreSQL supports.
         _ => UNIX_EPOCH - since_epoch.min(Duration::from_hours(24 * 365 * 2000)),
     }
 }
 
-/// From a `timestamptz`, without its microseconds.
+/// Reads a `timestamptz`, without its microseconds.
 pub(super) fn from_time(at: SystemTime) -> Timestamp {
     let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_millis(match at.duration_since(UNIX_EPOCH) {

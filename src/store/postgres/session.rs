@@ -1,8 +1,8 @@
-//! A connection for one operation, and what becomes of it afterwards.
+//! A connection for one operation.
 //!
-//! Statements of one transaction go out together and are answered together wherever none needs the answer of another:
-//! a first use costs two trips to the server. A connection goes back to its pool only after its operation came to an
-//! end; one whose caller gave up is closed, because nobody knows what it is in the middle of.
+//! Statements of one transaction are pipelined wherever none needs the answer of another: a first use costs two round
+//! trips. A connection returns to its pool only after its operation has ended; a connection whose caller left is
+//! closed, because its state is not known.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -21,17 +21,17 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub(super) struct Lane {
     pool: Pool,
-    /// How long the server lets a statement run.
+    /// The statement timeout of the server.
     patience: Duration,
 }
 
 impl Lane {
-    /// Over a pool whose server gives up on a statement after `patience`.
+    /// Creates a lane over a pool whose server cancels a statement after `patience`.
     pub(super) fn new(pool: Pool, patience: Duration) -> Self {
         Self { pool, patience }
     }
 
-    /// A connection. `None` if neither one came free nor a new one was made in time.
+    /// Returns a connection, or `None` if no connection became free or could be made in time.
     pub(super) async fn connection(&self) -> Option<Result<Object, PoolError>> {
         timeout(self.patience.max(PATIENCE), self.pool.get()).await.ok()
     }
@@ -39,60 +39,60 @@ impl Lane {
 
 /// A borrowed connection.
 pub(super) struct Session {
-    /// `None` only while it is dropped.
+    /// `None` only during the drop.
     client: Option<Object>,
-    /// How long an answer is waited for: longer than the server lets a statement run, for a server that hangs keeps to no
-    /// limit of its own.
+    /// How long to wait for an answer: longer than the statement timeout, because a hung server does not enforce its
+    /// own timeout.
     patience: Duration,
     clean: bool,
     in_transaction: bool,
 }
 
-/// How long an operation waits for a connection that has to be made: a server that hangs accepts it and is silent.
+/// How long to wait for a new connection: a hung server accepts it and does not answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// So many futures [`join_all`] polls in their order, which is the order in which they send; of more it promises none, and
-/// the COMMIT might go out before the last of them.
+/// [`join_all`] polls up to this many futures in order, which is the order in which they send; for more it guarantees
+/// no order, and the COMMIT could be sent before the last of them.
 const BATCH: usize = 30;
 
 impl Session {
-    /// A connection of `lane`, outside of a transaction.
+    /// Takes a connection of `lane`, outside of a transaction.
     pub(super) async fn take(lane: &Lane) -> Result<Self, StoreError> {
-        let client = lane.connection().await.ok_or_else(|| unavailable("no connection came free"))??;
+        let client = lane.connection().await.ok_or_else(|| unavailable("no connection became free in time"))??;
         Ok(Self { client: Some(client), patience: lane.patience + PATIENCE, clean: true, in_transaction: false })
     }
 
     fn client(&self) -> Result<&Object, StoreError> {
-        self.client.as_ref().ok_or_else(|| unavailable("its connection is closed"))
+        self.client.as_ref().ok_or_else(|| unavailable("the connection is closed"))
     }
 
-    /// Sends all `steps` before it waits for an answer. They are carried out in their order; the first fault is the
-    /// answer, and the server does nothing more in that transaction.
+    /// Sends all `steps` before it waits for an answer. They are carried out in order; the first error is returned, and
+    /// the server skips the rest of the transaction.
     pub(super) async fn send(&mut self, steps: Vec<Step>) -> Result<Vec<Vec<Row>>, StoreError> {
         self.exchange(false, steps, false).await
     }
 
-    /// The same, as the beginning of a transaction.
+    /// As [`send`](Self::send), but begins a transaction.
     pub(super) async fn begin(&mut self, steps: Vec<Step>) -> Result<Vec<Vec<Row>>, StoreError> {
         self.in_transaction = true;
         self.exchange(true, steps, false).await
     }
 
-    /// The same, as the end of it.
+    /// As [`send`](Self::send), but commits the transaction.
     pub(super) async fn commit(&mut self, steps: Vec<Step>) -> Result<Vec<Vec<Row>>, StoreError> {
         let answers = self.exchange(false, steps, true).await?;
         self.in_transaction = false;
         Ok(answers)
     }
 
-    /// Begins a transaction that only reads, and whose statements all see the same: a key is a few of them, and one that
-    /// is re-keyed between two would come out empty.
+    /// Begins a read-only transaction whose statements see one snapshot: a key is read with several statements, and one
+    /// that is re-keyed between them would appear empty.
     pub(super) async fn begin_snapshot(&mut self) -> Result<(), StoreError> {
         let step = step!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY");
         self.begin(vec![step]).await.map(drop)
     }
 
-    /// In batches of [`BATCH`], each sent after the one before was answered.
+    /// Sends batches of [`BATCH`] steps, each after the previous one was answered.
     async fn exchange(&mut self, begin: bool, steps: Vec<Step>, commit: bool) -> Result<Vec<Vec<Row>>, StoreError> {
         let (mut begin, mut answers, mut steps) = (begin, Vec::with_capacity(steps.len()), steps);
         while steps.len() > BATCH {
@@ -115,37 +115,38 @@ impl Session {
         self.settle(answers)
     }
 
-    /// A fault is an answer as well; only who did not wait for one leaves the connection in the middle of something.
+    /// An error is an answer too; the connection is unusable only if its caller did not wait for the answer, or after
+    /// some errors.
     fn settle<T>(&mut self, answer: Result<T, tokio_postgres::Error>) -> Result<T, StoreError> {
         self.clean = answer.as_ref().err().is_none_or(leaves_a_connection);
         Ok(answer?)
     }
 
-    /// The rows of one statement.
+    /// Returns the rows of one statement.
     pub(super) async fn rows(&mut self, step: Step) -> Result<Vec<Row>, StoreError> {
         Ok(self.send(vec![step]).await?.pop().unwrap_or_default())
     }
 
-    /// The first row of one statement.
+    /// Returns the first row of one statement.
     pub(super) async fn row(&mut self, step: Step) -> Result<Option<Row>, StoreError> {
         Ok(self.rows(step).await?.into_iter().next())
     }
 
-    /// The rows of a statement that is made for once.
+    /// Returns the rows of a statement that is built at run time.
     pub(super) async fn query(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         self.clean = false;
         let rows = in_time(self.patience, self.client()?.query(sql, values)).await?;
         self.settle(rows)
     }
 
-    /// Statements without values or answers.
+    /// Runs statements without values or rows.
     pub(super) async fn script(&mut self, sql: &str) -> Result<(), StoreError> {
         self.clean = false;
         let done = in_time(self.patience, self.client()?.batch_execute(sql)).await?;
         self.settle(done)
     }
 
-    /// Ends the transaction, if one is still open: kept if the result is good, else undone.
+    /// Ends the transaction, if one is open: commits it if the result is `Ok`, else rolls it back.
     pub(super) async fn end<T, E: From<StoreError>>(mut self, result: Result<T, E>) -> Result<T, E> {
         match &result {
             Ok(_) if self.in_transaction => drop(self.commit(Vec::new()).await?),
@@ -157,8 +158,8 @@ impl Session {
         result
     }
 
-    /// Undoes the transaction, if there is one; whether the connection is as good as before. One that is spent stays so,
-    /// and the server undoes what it did.
+    /// Rolls back the transaction, if there is one, and returns whether the connection can be reused. An unusable
+    /// connection stays unusable, and the server rolls back its transaction.
     pub(super) async fn roll_back(&mut self) -> bool {
         if !std::mem::take(&mut self.in_transaction) || !std::mem::take(&mut self.clean) {
             return self.clean;
@@ -173,7 +174,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if !self.clean || self.in_transaction {
-            // Out of the pool; the server undoes what was not committed.
+            // Removed from the pool; the server rolls back what was not committed.
             self.client.take().map(Object::take);
         }
     }
@@ -185,7 +186,7 @@ async fn answered(
     steps: Vec<Step>,
     commit: bool,
 ) -> Result<Vec<Vec<Row>>, tokio_postgres::Error> {
-    // All of them before the first is sent: preparing waits, and what waits would come out of its order.
+    // All statements are prepared before the first is sent: preparing waits, and would break the order of sending.
     let mut prepared = Vec::with_capacity(steps.len());
     for step in &steps {
         prepared.push(client.prepare_cached(step.sql).await?);
@@ -196,7 +197,8 @@ async fn answered(
     let begun = async { if begin { client.batch_execute("BEGIN").await } else { Ok(()) } };
     let asked = join_all(prepared.iter().zip(&values).map(async |(statement, values)| {
         let answer = client.query(statement, values).await;
-        // Values of another type than the column has by now are never sent, and the server knows of no fault.
+        // If a value does not fit the type of its column any more, the driver fails before it sends, and the server
+        // sees no error.
         if answer.as_ref().is_err_and(|fault| fault.as_db_error().is_none()) {
             all_sent.store(false, Ordering::Relaxed);
         }
@@ -205,7 +207,7 @@ async fn answered(
     let committed = async {
         if commit && all_sent.load(Ordering::Relaxed) { client.batch_execute("COMMIT").await } else { Ok(()) }
     };
-    // Polled in this order, and each sends when it is first polled.
+    // Polled in this order; each sends when it is first polled.
     let (begun, answers, committed) = tokio::join!(biased; begun, asked, committed);
     begun?;
     let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -213,16 +215,16 @@ async fn answered(
     Ok(answers)
 }
 
-/// Bounds what a server that hangs would not.
+/// Limits the wait for a hung server.
 pub(super) async fn in_time<T>(patience: Duration, answer: impl Future<Output = T>) -> Result<T, StoreError> {
     timeout(patience, answer).await.map_err(|_| unavailable("no answer in time"))
 }
 
-/// Whether a connection is as good as before after this. One that is lost is not, nor is one whose prepared statements
-/// are of a table that was altered since, nor one to a server that takes no writes: they fail for as long as they live.
+/// Whether a connection can be reused after this error. Not if it is lost, if its prepared statements are of a table
+/// that was altered since, or if the server accepts no writes: it would fail from then on.
 fn leaves_a_connection(error: &tokio_postgres::Error) -> bool {
-    // Not supported, transaction state (as read-only), prerequisite state (as recovery), shutdown, system and internal
-    // errors.
+    // Feature not supported (a changed table), transaction state (read-only), prerequisite state (recovery), shutdown,
+    // system and internal errors.
     const SPENT: [&str; 6] = ["0A", "25", "55000", "57P", "58", "XX"];
     error.code().is_some_and(|code| !SPENT.iter().any(|class| code.code().starts_with(class)))
 }
@@ -231,14 +233,14 @@ pub(super) fn unavailable(why: &str) -> StoreError {
     StoreError::Unavailable(why.to_owned())
 }
 
-/// Callers only need to know whether waiting may help.
+/// Callers need to know only whether a retry may succeed.
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         let text = message(&error);
         match error.code().map(SqlState::code) {
-            // Data exception, constraint violation, syntax error or missing object: a table that somebody altered.
+            // Data exception, constraint violation, syntax error or missing object: the table was altered by hand.
             Some(code) if ["22", "23", "42"].contains(&&code[..2]) => Self::Corrupt(text),
-            // A parameter whose column has another type by now never reached the server.
+            // The type of the column of this parameter was changed; it never reached the server.
             None if error.to_string().starts_with("error serializing") => Self::Corrupt(text),
             _ => Self::Unavailable(text),
         }
@@ -251,13 +253,13 @@ impl From<PoolError> for StoreError {
             PoolError::Backend(error) => Self::Unavailable(message(&error)),
             PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
             PoolError::PostCreateHook(HookError::Message(why)) => unavailable(&why),
-            PoolError::Timeout(_) => unavailable("no connection came free"),
+            PoolError::Timeout(_) => unavailable("no connection became free in time"),
             other => Self::Unavailable(other.to_string()),
         }
     }
 }
 
-/// The driver's own text is only the kind of the error.
+/// Adds the cause, because the text of the driver is only the kind of the error.
 pub(super) fn message(error: &tokio_postgres::Error) -> String {
     match (error.as_db_error(), std::error::Error::source(error)) {
         (Some(db), _) => format!("{} ({})", db.message(), db.code().code()),

@@ -1,4 +1,4 @@
-//! The running store: which lane answers which question.
+//! The running store, and the lane of each operation.
 
 use std::{
     sync::{
@@ -14,19 +14,20 @@ use tokio::time::timeout;
 use super::{
     audit, change, claim,
     connect::{Options, TlsFault},
-    exported, facts, life, listing, partitions, pepper, revision,
+    exported, facts, last_use, listing, partitions, pepper, revision,
     session::{Lane, Session},
 };
 use crate::{
     domain::{KeyDigests, KeyId, Timestamp, event::Record},
     store::{
-        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, Crowded, Decisions, Denied,
-        ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey, Revision, Rotated,
-        Rotation, StoreError, Stored, Target, Upkeep, Use, rules::DENIALS_WINDOW,
+        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, CrowdedNetwork, Decisions,
+        DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey,
+        Revision, Rotated, Rotation, StoreError, StoredRecord, Target, Upkeep, Use, rules::DENIALS_WINDOW,
     },
 };
 
-/// What a decision waits for ends by itself when its caller is gone, but not before the caller is.
+/// The statement timeouts. A statement of a decision is cancelled by the server if its caller is gone, but not before
+/// its caller gives up.
 const DECISION: Duration = Duration::from_secs(1);
 const CHANGE: Duration = Duration::from_secs(10);
 const SCAN: Duration = Duration::from_secs(60);
@@ -37,7 +38,7 @@ const REFUSED_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct PostgresStore {
     pub(super) lanes: Lanes,
     pub(super) place: String,
-    /// Nothing is asked of a database before its schema and its pepper are known to be ours.
+    /// Set by `prepare`: no operation runs before the schema and the pepper are checked.
     pub(super) prepared: AtomicBool,
 }
 
@@ -51,7 +52,7 @@ pub(super) struct Lanes {
 }
 
 impl PostgresStore {
-    /// A store at `options`; nothing is connected yet.
+    /// Creates a store for `options`; does not connect yet.
     pub fn new(options: &Options) -> Result<Self, TlsFault> {
         let server = Arc::default();
         let lane = |size, patience| options.pool(size, patience, &server).map(|pool| Lane::new(pool, patience));
@@ -68,13 +69,13 @@ impl PostgresStore {
     async fn session(&self, lane: &Lane) -> Result<Session, StoreError> {
         match self.prepared.load(Ordering::Acquire) {
             true => Session::take(lane).await,
-            false => Err(StoreError::Unavailable(format!("{} was not reached yet", self.place))),
+            false => Err(StoreError::Unavailable(format!("{} has not been reached yet", self.place))),
         }
     }
 }
 
-/// `over!(self.lane, operation, value, …)`: the operation over a connection of the lane, and the end of its transaction.
-macro_rules! over {
+/// `run!(self.lane, operation, value, …)` runs the operation on a connection of the lane, and ends its transaction.
+macro_rules! run {
     ($store:ident.$lane:ident, $operation:path $(, $value:expr)*) => {{
         let mut session = $store.session(&$store.lanes.$lane).await?;
         let done = $operation(&mut session $(, $value)*).await;
@@ -85,93 +86,93 @@ macro_rules! over {
 #[async_trait]
 impl Decisions for PostgresStore {
     async fn lookup(&self, key: &KeyDigests) -> Result<Reading, StoreError> {
-        over!(self.decisions, facts::reading, key)
+        run!(self.decisions, facts::reading, key)
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        over!(self.decisions, claim::claim, &claim)
+        run!(self.decisions, claim::claim, &claim)
     }
 
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
-        over!(self.polls, revision::changes_after, applied)
+        run!(self.polls, revision::changes_after, applied)
     }
 }
 
 #[async_trait]
 impl Operators for PostgresStore {
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
-        let applied = over!(self.changes, change::apply, &change, actor, now)?;
-        // The change is made, whether or not this succeeds, and its answer does not wait for somebody's long listing.
-        let refused = async { over!(self.scans, audit::refused, applied.key_id, now.before(DENIALS_WINDOW)) };
+        let applied = run!(self.changes, change::apply, &change, actor, now)?;
+        // The change is made whether or not this succeeds, and its answer must not wait for a long listing.
+        let refused = async { run!(self.scans, audit::refused, applied.key_id, now.before(DENIALS_WINDOW)) };
         let refused = timeout(REFUSED_TIMEOUT, refused).await.unwrap_or(Ok(Vec::new())).unwrap_or_default();
         Ok(Applied { refused, ..applied })
     }
 
     async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
-        over!(self.changes, pepper::rotate, &step, actor, now)
+        run!(self.changes, pepper::rotate, &step, actor, now)
     }
 
     async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
-        over!(self.scans, listing::find, &target)
+        run!(self.scans, listing::find, &target)
     }
 
     async fn list(&self, query: KeyQuery) -> Result<Vec<KeyRow>, StoreError> {
-        over!(self.scans, listing::list, &query)
+        run!(self.scans, listing::list, &query)
     }
 
     async fn would_deny_keys(&self, limit: u32) -> Result<Vec<KeyRow>, StoreError> {
-        over!(self.scans, listing::would_deny_keys, limit)
+        run!(self.scans, listing::would_deny_keys, limit)
     }
 
     async fn export_page(&self, after: Option<KeyId>, limit: u32) -> Result<Vec<ExportedKey>, StoreError> {
-        over!(self.scans, exported::page, after, limit)
+        run!(self.scans, exported::page, after, limit)
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        over!(self.scans, listing::counts)
+        run!(self.scans, listing::counts)
     }
 
-    async fn crowded_networks(&self, limit: u32) -> Result<Vec<Crowded>, StoreError> {
-        over!(self.scans, listing::crowded_networks, limit)
+    async fn crowded_networks(&self, limit: u32) -> Result<Vec<CrowdedNetwork>, StoreError> {
+        run!(self.scans, listing::crowded_networks, limit)
     }
 
-    async fn denials_since(&self, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
-        over!(self.scans, listing::denials_since, since)
+    async fn denials_since(&self, since: Timestamp) -> Result<Vec<DenialCount>, StoreError> {
+        run!(self.scans, listing::denials_since, since)
     }
 
     async fn peppers(&self) -> Result<Vec<PepperRow>, StoreError> {
-        over!(self.scans, pepper::peppers)
+        run!(self.scans, pepper::peppers)
     }
 
-    async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
-        over!(self.scans, audit::list, &query)
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<StoredRecord>, StoreError> {
+        run!(self.scans, audit::list, &query)
     }
 }
 
 #[async_trait]
 impl Upkeep for PostgresStore {
     async fn note_uses(&self, uses: Vec<Use>) -> Result<u64, StoreError> {
-        over!(self.upkeep, life::note_uses, uses)
+        run!(self.upkeep, last_use::note_uses, uses)
     }
 
     async fn deliver(&self, batch: BatchId, records: Vec<Record>) -> Result<u64, StoreError> {
-        over!(self.upkeep, audit::deliver, batch, &records)
+        run!(self.upkeep, audit::deliver, batch, &records)
     }
 
     async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        over!(self.upkeep, partitions::prune, before, limit)
+        run!(self.upkeep, partitions::prune, before, limit)
     }
 
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
-        over!(self.upkeep, life::archive, unused_since, limit, now)
+        run!(self.upkeep, last_use::archive, unused_since, limit, now)
     }
 
     async fn expire(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        over!(self.upkeep, life::expire, before, limit)
+        run!(self.upkeep, last_use::expire, before, limit)
     }
 
     async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
-        over!(self.upkeep, pepper::rekey, &moves, now)
+        run!(self.upkeep, pepper::rekey, &moves, now)
     }
 
     async fn import(
@@ -181,6 +182,6 @@ impl Upkeep for PostgresStore {
         actor: &str,
         now: Timestamp,
     ) -> Result<Imported, StoreError> {
-        over!(self.upkeep, exported::import, &keys, &peppers, actor, now)
+        run!(self.upkeep, exported::import, &keys, &peppers, actor, now)
     }
 }

@@ -1,4 +1,4 @@
-//! Writes what the rules have decided for a key.
+//! Turns the writes that the rules have decided into steps.
 
 use super::rows::{Step, Value, step, texts, time};
 use crate::{
@@ -62,7 +62,8 @@ fn bind(key: &KeyIdentity, binding: &Binding) -> Vec<Step> {
         Box::new(texts(networks)),
     ];
     vec![
-        // First, because a statement does not see what another part of itself has deleted.
+        // In a separate statement before the insert, because a statement does not see what another part of it has
+        // deleted.
         step!("DELETE FROM binding_networks WHERE key_id = $1", key.id.to_string()),
         insert(sql, key, hint.as_ref(), values),
     ]
@@ -78,8 +79,13 @@ fn ban(key: &KeyIdentity, ban: &Ban) -> Step {
     insert(sql, key, hint.as_ref(), vec![Box::new(until.map(time)), reason, actor, Box::new(time(*created_at))])
 }
 
-/// A row of one of the tables whose first five columns name a key.
-fn insert(sql: &'static str, KeyIdentity { id, fingerprint }: &KeyIdentity, hint: Option<&Hint>, values: Vec<Value>) -> Step {
+/// Inserts a row into a table whose first five columns identify a key.
+fn insert(
+    sql: &'static str,
+    KeyIdentity { id, fingerprint }: &KeyIdentity,
+    hint: Option<&Hint>,
+    values: Vec<Value>,
+) -> Step {
     let mut step = step!(
         sql,
         id.to_string(),

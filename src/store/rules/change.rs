@@ -1,4 +1,4 @@
-//! What each operator's change does to a key, and how it is told and undone.
+//! The rules of changes: what each change does to a key, its audit record, and its undo.
 
 use super::{KeyIdentity, Write, describe_networks};
 use crate::{
@@ -9,26 +9,26 @@ use crate::{
     store::{Action, RecordId, Refusal},
 };
 
-/// A key about to be changed.
+/// The key to change, and its state.
 pub(in crate::store) struct Subject<'a> {
     pub(in crate::store) key: &'a KeyIdentity,
     pub(in crate::store) before: &'a KeyFacts,
-    /// The note beside its binding.
+    /// The note of its binding.
     pub(in crate::store) note: Option<String>,
     pub(in crate::store) actor: &'a str,
     pub(in crate::store) now: Timestamp,
 }
 
-/// A change: what to write, and how the audit tells it.
-pub(in crate::store) struct Done {
+/// A planned change: what to write, and its audit record.
+pub(in crate::store) struct Planned {
     pub(in crate::store) writes: Vec<Write>,
     kind: EventKind,
     detail: String,
     part: Part,
 }
 
-impl Done {
-    /// The audit record, to be stored with the writes.
+impl Planned {
+    /// Returns the audit record, which must be stored with the writes.
     pub(in crate::store) fn record(&self, subject: &Subject<'_>) -> Record {
         Record {
             key_id: Some(subject.key.id),
@@ -40,8 +40,8 @@ impl Done {
     }
 }
 
-/// The name of a key that the store has never heard of. What an operator gives or forbids may be the first.
-pub(in crate::store) fn unseen(action: &Action, key: &Fingerprint) -> Result<KeyIdentity, Refusal> {
+/// Returns the identity of a key that the store does not know. An operator may set, claim or ban such a key.
+pub(in crate::store) fn new_key(action: &Action, key: &Fingerprint) -> Result<KeyIdentity, Refusal> {
     match action {
         Action::Ban { .. } | Action::Set(_) | Action::Claim(_) => {
             let fingerprint = Fingerprint { others: Vec::new(), ..key.clone() };
@@ -51,7 +51,7 @@ pub(in crate::store) fn unseen(action: &Action, key: &Fingerprint) -> Result<Key
     }
 }
 
-pub(in crate::store) fn perform(subject: &Subject<'_>, action: &Action) -> Result<Done, Refusal> {
+pub(in crate::store) fn plan(subject: &Subject<'_>, action: &Action) -> Result<Planned, Refusal> {
     let Subject { key, before, now, .. } = *subject;
     let bound = || before.binding.as_ref().ok_or(Refusal::NotBound(key.id));
     match action {
@@ -81,16 +81,17 @@ pub(in crate::store) fn perform(subject: &Subject<'_>, action: &Action) -> Resul
     }
 }
 
-/// Makes `part` what it was before, if it is still what it became; `None` if it was changed since.
-pub(in crate::store) fn undo(subject: &Subject<'_>, record: RecordId, part: &Part) -> Result<Option<Done>, Refusal> {
+/// Restores the state of `part` before the change, if its result is still in place; returns `None` if it was changed
+/// since.
+pub(in crate::store) fn undo(subject: &Subject<'_>, record: RecordId, part: &Part) -> Result<Option<Planned>, Refusal> {
     let Subject { key, before: is, now, .. } = subject;
-    let done = match part {
+    let planned = match part {
         Part::Binding(Transition { before, after }) => same_owner(is.binding.as_ref(), after.as_ref()).then(|| {
-            let mut done = subject.bind(EventKind::Undo, before.clone());
+            let mut planned = subject.bind(EventKind::Undo, before.clone());
             if before.is_some() {
-                done.writes.push(Write::Restored(*now));
+                planned.writes.push(Write::Restored(*now));
             }
-            done
+            planned
         }),
         Part::Ban(Transition { before, after }) => {
             same_ban(is.ban.as_ref(), after.as_ref()).then(|| subject.ban(EventKind::Undo, before.clone()))
@@ -100,10 +101,10 @@ pub(in crate::store) fn undo(subject: &Subject<'_>, record: RecordId, part: &Par
             (subject.note == *after).then(|| subject.note(EventKind::Undo, before.clone()))
         }
     };
-    Ok(done.map(|done| Done { detail: format!("record {}: {}", record.0, done.detail), ..done }))
+    Ok(planned.map(|planned| Planned { detail: format!("record {}: {}", record.0, planned.detail), ..planned }))
 }
 
-/// What the archive takes from a key, and its record; the earlier owners are kept by the caller.
+/// Returns the audit record of an archived binding; the caller stores its networks in the archive.
 pub(in crate::store) fn archived(key: &KeyIdentity, binding: Binding, now: Timestamp) -> Record {
     Record {
         key_id: Some(key.id),
@@ -116,7 +117,7 @@ pub(in crate::store) fn archived(key: &KeyIdentity, binding: Binding, now: Times
     }
 }
 
-/// A window that closed meanwhile is no change of owner.
+/// A learn window that was closed meanwhile does not change the owner.
 fn same_owner(one: Option<&Binding>, other: Option<&Binding>) -> bool {
     let essence = |binding: &Binding| (binding.state, binding.networks.clone(), binding.created_at);
     one.map(essence) == other.map(essence)
@@ -128,7 +129,7 @@ fn same_ban(one: Option<&Ban>, other: Option<&Ban>) -> bool {
 }
 
 impl Subject<'_> {
-    fn pin(&self, kind: EventKind, networks: &[Network]) -> Done {
+    fn pin(&self, kind: EventKind, networks: &[Network]) -> Planned {
         let mut networks = networks.to_vec();
         networks.sort_by_key(ToString::to_string);
         networks.dedup();
@@ -145,7 +146,7 @@ impl Subject<'_> {
         self.bind(kind, Some(binding))
     }
 
-    fn promote(&self) -> Result<Done, Refusal> {
+    fn promote(&self) -> Result<Planned, Refusal> {
         let candidates: Vec<_> = self.before.candidates.iter().map(|candidate| candidate.network).collect();
         if candidates.is_empty() || self.before.binding_at(self.now).is_some() {
             return Err(Refusal::NothingToPromote(self.key.id));
@@ -160,26 +161,26 @@ impl Subject<'_> {
             open_until: None,
             expires_at: None,
         };
-        let done = self.bind(EventKind::Promote, Some(binding));
-        Ok(Done { detail: format!("observed {}; {}", describe_networks(&candidates), done.detail), ..done })
+        let planned = self.bind(EventKind::Promote, Some(binding));
+        Ok(Planned { detail: format!("observed {}; {}", describe_networks(&candidates), planned.detail), ..planned })
     }
 
-    fn bind(&self, kind: EventKind, after: Option<Binding>) -> Done {
+    fn bind(&self, kind: EventKind, after: Option<Binding>) -> Planned {
         let before = self.before.binding.clone();
         let mut writes = vec![after.clone().map_or(Write::Unbind, Write::Bind)];
         if after.is_some() && !self.before.candidates.is_empty() {
             writes.push(Write::ForgetCandidates);
         }
-        let was = before.as_ref().map_or_else(|| "nobody's".to_owned(), |binding| describe_networks(&binding.networks));
+        let was = before.as_ref().map_or_else(|| "none".to_owned(), |binding| describe_networks(&binding.networks));
         let is = match &after {
             Some(binding) => describe_networks(&binding.networks),
             None => "open to the next first use".to_owned(),
         };
         let part = Part::Binding(Transition { before, after });
-        Done { writes, kind, detail: format!("networks {was} -> {is}"), part }
+        Planned { writes, kind, detail: format!("networks {was} -> {is}"), part }
     }
 
-    fn ban(&self, kind: EventKind, after: Option<Ban>) -> Done {
+    fn ban(&self, kind: EventKind, after: Option<Ban>) -> Planned {
         let before = self.before.ban.clone();
         let was = before.as_ref().map_or_else(|| "not banned".to_owned(), |ban| format!("banned {}", term(ban)));
         let detail = match &after {
@@ -187,20 +188,25 @@ impl Subject<'_> {
             None => format!("was {was}"),
         };
         let writes = vec![after.clone().map_or(Write::Unban, Write::Ban)];
-        Done { writes, kind, detail, part: Part::Ban(Transition { before, after }) }
+        Planned { writes, kind, detail, part: Part::Ban(Transition { before, after }) }
     }
 
-    fn note(&self, kind: EventKind, after: Option<String>) -> Done {
+    fn note(&self, kind: EventKind, after: Option<String>) -> Planned {
         let before = self.note.clone();
         let words = |note: &Option<String>| note.as_ref().map_or_else(|| "none".to_owned(), |text| format!("{text:?}"));
         let detail = format!("note {} -> {}", words(&before), words(&after));
-        Done { writes: vec![Write::Note(after.clone())], kind, detail, part: Part::Note(Transition { before, after }) }
+        Planned {
+            writes: vec![Write::Note(after.clone())],
+            kind,
+            detail,
+            part: Part::Note(Transition { before, after }),
+        }
     }
 }
 
-/// How long and why, in words.
+/// The duration and the reason of a ban, in words.
 fn term(ban: &Ban) -> String {
-    let end = ban.until.map_or_else(|| "for ever".to_owned(), |until| format!("until {until}"));
+    let end = ban.until.map_or_else(|| "indefinitely".to_owned(), |until| format!("until {until}"));
     match &ban.reason {
         Some(reason) => format!("{end} ({reason})"),
         None => end,

@@ -1,4 +1,4 @@
-//! First use, and those who join it.
+//! The rules of claims: first uses, joins within a learn window, and candidates.
 
 use super::{KeyIdentity, Write, describe_networks};
 use crate::{
@@ -9,18 +9,19 @@ use crate::{
     store::{ArchivedBinding, Claim, Claimed, MAX_CANDIDATES, Purpose, Reading, Slots},
 };
 
-/// What a claim meets: all of it read where no other claim or change of the key can come between this and the writes.
+/// The state that a claim finds. All of it must be read under a lock that keeps other claims and changes of the key out
+/// until the writes are committed.
 pub(in crate::store) struct ClaimState {
-    /// The key, by the id that its rows have or would get.
+    /// The key, with the id that its rows have or would get.
     pub(in crate::store) key: KeyIdentity,
-    /// What is known of it.
+    /// The facts of the key.
     pub(in crate::store) known: Reading,
-    /// Its last archiving; needed only of a key without a binding.
+    /// Its last archived binding; needed only for a key without a binding.
     pub(in crate::store) archived: Option<ArchivedBinding>,
 }
 
-/// What to write for `claim`, and what to answer once that is committed. The record of a [`Claimed::Won`] is to be
-/// stored with it.
+/// Returns the writes for `claim`, and the answer once they are committed. The record of a [`Claimed::Won`] must be
+/// stored in the same transaction.
 pub(in crate::store) fn judge(claim: &Claim, state: ClaimState) -> (Vec<Write>, Claimed) {
     if state.known.facts.ban.as_ref().is_some_and(|ban| ban.in_force(claim.now)) {
         return (Vec::new(), Claimed::Held(state.known));
@@ -36,8 +37,9 @@ pub(in crate::store) fn judge(claim: &Claim, state: ClaimState) -> (Vec<Write>, 
     }
 }
 
-/// Whether what a claim writes makes a cached fact wrong, so that it takes a revision: who was only observed is told
-/// `bound` from a cache, and is a stranger from now on. Nothing else that a claim writes is decided without the store.
+/// Whether the writes of a claim invalidate a cached fact, so that the claim takes a revision. Requests of a candidate
+/// are allowed from a cache and must be denied once another network owns the key. No other fact that a claim changes is
+/// decided without the store.
 pub(in crate::store) fn takes_a_revision(writes: &[Write]) -> bool {
     writes.contains(&Write::ForgetCandidates)
 }
@@ -49,7 +51,7 @@ fn first_use(
 ) -> (Vec<Write>, Claimed) {
     let mut writes = Vec::new();
     if known.facts.binding.is_some() {
-        // An expired provisional binding: what it was used for is another client's story.
+        // The expired provisional binding belonged to another client, so its times of use must not carry over.
         writes.push(Write::Unbind);
     }
     let binding = Binding {
@@ -63,11 +65,15 @@ fn first_use(
     };
     writes.push(Write::Bind(binding.clone()));
     let detail = match &known.facts.candidates[..] {
-        [] => archived.map(|it| format!("was archived on {}, owned by {}", it.archived_at, describe_networks(&it.networks))),
-        // Whoever turns from observing to enforcing without `promote` finds out here.
+        [] => archived
+            .map(|it| format!("was archived on {}, owned by {}", it.archived_at, describe_networks(&it.networks))),
+        // Reports the candidates to an operator that switched to `enforce` without `promote`.
         seen => {
             writes.push(Write::ForgetCandidates);
-            Some(format!("was observed from {}", describe_networks(&seen.iter().map(|it| it.network).collect::<Vec<_>>())))
+            Some(format!(
+                "was observed from {}",
+                describe_networks(&seen.iter().map(|it| it.network).collect::<Vec<_>>())
+            ))
         }
     };
     known.facts.binding = Some(binding);
@@ -89,7 +95,7 @@ fn join(
     if joins {
         writes.push(Write::Join(claim.network));
         binding.networks.push(claim.network);
-        // As they will be read.
+        // In the order in which they are read back.
         binding.networks.sort_by_key(ToString::to_string);
     }
     if !room || binding.networks.len() >= usize::from(slots.networks) {

@@ -1,4 +1,4 @@
-//! What becomes of a key that comes from another store.
+//! The rules of imports.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,10 +8,10 @@ use crate::{
         KeyDigest, KeyFacts, KeyId, PepperId, Timestamp,
         event::{EventKind, Record},
     },
-    store::{ExportedKey, KnownPepper, StoreError, Use},
+    store::{ExportedKey, KnownPepper, StoreError, Use, rotation::counted},
 };
 
-/// What a store knows under the ids and the digests of keys that come.
+/// The keys that the store knows under the ids and digests of imported keys.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Known {
     pub(in crate::store) keys: HashMap<KeyId, ExportedKey>,
@@ -19,11 +19,12 @@ pub(in crate::store) struct Known {
 }
 
 impl Known {
-    /// Those of the keys that are new, and the ids of those that stay as they are known: an owner, a ban or a past is the
-    /// last word. What is there already as it comes is neither.
+    /// Returns the keys that are new, and the ids of the known keys that differ from what the store has, which stay
+    /// unchanged: an existing owner, ban or history takes precedence. A key that is known with the same content is in
+    /// neither list.
     pub(in crate::store) fn sort<'a>(&self, coming: &'a [ExportedKey]) -> (Vec<&'a ExportedKey>, Vec<KeyId>) {
         let (mut taken, mut kept) = (Vec::<&ExportedKey>::new(), Vec::new());
-        // A file may hold a key twice.
+        // A file may contain a key twice.
         let (mut here, mut ids): (HashMap<_, _>, _) = (self.keys.iter().collect(), self.ids.clone());
         for key in coming {
             let by_digest = ids.get(&key.key.digest).filter(|id| **id != key.id);
@@ -43,7 +44,7 @@ impl Known {
     }
 }
 
-/// A row that was re-keyed since is the same row still.
+/// A row that was re-keyed since is still the same row.
 fn is_same(coming: &ExportedKey, known: &ExportedKey) -> bool {
     let rekeyed = known.key.pepper != coming.key.pepper;
     coming.id == known.id
@@ -54,12 +55,12 @@ fn is_same(coming: &ExportedKey, known: &ExportedKey) -> bool {
         && coming.archive == known.archive
 }
 
-/// The row's name here, which is the one that it had.
+/// The identity of the row, which it keeps.
 pub(in crate::store) fn identity(key: &ExportedKey) -> KeyIdentity {
     KeyIdentity { id: key.id, fingerprint: key.key.clone() }
 }
 
-/// What there is to write of a key that is new; its times of use come beside it.
+/// Returns the writes of a new key; its times of use are written separately.
 pub(in crate::store) fn writes(key: &ExportedKey) -> Vec<Write> {
     let ExportedKey { facts: KeyFacts { binding, ban, candidates }, restored_at, note, archive, .. } = key;
     let mut writes = Vec::new();
@@ -72,58 +73,58 @@ pub(in crate::store) fn writes(key: &ExportedKey) -> Vec<Write> {
     writes
 }
 
-/// What the keys are under.
+/// The peppers of the keys.
 pub(in crate::store) fn peppers<'a>(keys: &[&'a ExportedKey]) -> HashSet<&'a PepperId> {
     keys.iter().map(|key| &key.key.pepper).collect()
 }
 
-/// When the keys were used, of those that were.
+/// The times of use of the keys that have any.
 pub(in crate::store) fn uses(keys: &[&ExportedKey]) -> Vec<Use> {
     let uses = keys.iter().map(|key| Use { key: key.id, used_at: key.used_at, refused_at: key.refused_at });
     uses.filter(|it| it.used_at.is_some() || it.refused_at.is_some()).collect()
 }
 
-/// What the store has to learn of a pepper before a row is under it.
+/// What the store must record of a pepper before a row is under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Learn {
-    /// Nothing: rows may be under it.
-    Nothing,
-    /// Its name and this check value.
-    Recorded([u8; 32]),
-    /// That it is needed again.
-    NotRetired,
+pub(in crate::store) enum PepperUpdate {
+    /// Nothing: the pepper is known.
+    None,
+    /// The pepper, with this check value.
+    Insert([u8; 32]),
+    /// That it is no longer retired.
+    Unretire,
 }
 
-pub(in crate::store) fn learn(
+pub(in crate::store) fn pepper_update(
     id: &PepperId,
     known: Option<&StoredPepper>,
     listed: &[KnownPepper],
-) -> Result<Learn, StoreError> {
+) -> Result<PepperUpdate, StoreError> {
     let listed = listed.iter().find(|listed| listed.id == *id);
     let Some(KnownPepper { check_value, .. }) = listed else {
-        return Err(StoreError::Corrupt(format!("peppers: an imported key is under {id}, which is not listed")));
+        return Err(StoreError::Corrupt(format!("peppers: an imported key is under pepper {id}, which is not listed")));
     };
     match known {
-        None => Ok(Learn::Recorded(*check_value)),
+        None => Ok(PepperUpdate::Insert(*check_value)),
         Some(known) if known.check_value != *check_value => {
-            Err(StoreError::Corrupt(format!("peppers.check_value: {id} is another secret's name")))
+            Err(StoreError::Corrupt(format!("peppers.check_value: the store knows another secret with the id {id}")))
         }
-        Some(known) if known.retired => Ok(Learn::NotRetired),
-        Some(_) => Ok(Learn::Nothing),
+        Some(known) if known.retired => Ok(PepperUpdate::Unretire),
+        Some(_) => Ok(PepperUpdate::None),
     }
 }
 
-/// Tells of all keys that were taken in; nothing where there was none.
+/// The audit record of the import; `None` if no key was imported.
 pub(in crate::store) fn imported(taken: &[&ExportedKey], kept: usize, actor: &str, now: Timestamp) -> Option<Record> {
     if taken.is_empty() {
         return None;
     }
-    let of = |has: fn(&ExportedKey) -> bool| taken.iter().filter(|key| has(key)).count();
+    let of = |has: fn(&ExportedKey) -> bool| taken.iter().filter(|key| has(key)).count() as u64;
     let detail = format!(
-        "{} keys: {} bindings, {} bans, {} observed, {} archived; {kept} known otherwise were left alone",
-        taken.len(),
-        of(|key| key.facts.binding.is_some()),
-        of(|key| key.facts.ban.is_some()),
+        "{}: {}, {}, {} observed, {} archived; {kept} known with other content were left unchanged",
+        counted(taken.len() as u64, "key"),
+        counted(of(|key| key.facts.binding.is_some()), "binding"),
+        counted(of(|key| key.facts.ban.is_some()), "ban"),
         of(|key| !key.facts.candidates.is_empty()),
         of(|key| !key.archive.is_empty()),
     );

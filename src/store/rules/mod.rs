@@ -1,8 +1,8 @@
-//! What becomes of a key: the rules of claims, of operators' changes, of rotations and of moves, without a database.
+//! The rules of claims, changes, rotations and imports, independent of the database.
 //!
-//! A backend reads what is known of a key, under whatever lock makes that the last word; a rule here says what is to be
-//! written and told; the backend writes it in the same transaction. So no two backends can judge differently, and what
-//! a backend has to get right is its locks and its SQL.
+//! A backend reads the state of a key under a lock that keeps other writers out; a rule returns what to write and the
+//! audit record; the backend writes both in the same transaction. So two backends cannot decide differently, and a
+//! backend is responsible only for its locks and its SQL.
 
 pub(super) mod change;
 pub(super) mod claim;
@@ -14,64 +14,65 @@ use std::time::Duration;
 use super::{ArchivedBinding, ExportedKey, KeyRow, Refusal, RefusedNetwork, Revision};
 use crate::domain::{Ban, Binding, Candidate, Fingerprint, KeyDigest, KeyId, Network, Timestamp};
 
-/// How much of the change log is kept. A cache may trust a fact for 24 h if it knows every change since; an hour more for
+/// How long the change log is kept: caches may use a fact for 24 h if they know every change since, plus one hour for
 /// clocks that differ.
 pub(super) const LOG_RETENTION: Duration = Duration::from_hours(25);
 
-/// The most changes of one poll: what a cache's window has room for. One more is read, to know whether there are more.
+/// The most changes of one poll: the size of the window of a cache. One more is read, to find out whether there are
+/// more.
 pub(super) const MAX_CHANGES: usize = 100_000;
 
-/// How far back refusals are reported.
+/// How far back denials are reported.
 pub(super) const DENIALS_WINDOW: Duration = Duration::from_hours(24);
 
-/// The most networks that a change reports as refused.
+/// The most denied networks that a change reports.
 pub(super) const MAX_DENIED_NETWORKS: usize = 20;
 
 /// The most later changes that a refused undo names.
 pub(super) const MAX_LATER: usize = 10;
 
-/// The most keys that an ambiguous name lists.
+/// The most keys that an ambiguous prefix lists.
 pub(super) const MAX_AMBIGUOUS: i64 = 20;
 
-/// How long a silent spool is remembered, a year: a directory that comes back after months must not deliver again what it
-/// has delivered.
+/// How long a spool that delivers nothing is remembered: a directory that reappears after months must not deliver its
+/// batches again.
 pub(super) const SPOOL_RETENTION: Duration = Duration::from_hours(365 * 24);
 
-/// A key with everything that a new row copies of it.
+/// The identity of a key: everything that a new row copies.
 #[derive(Clone, Debug)]
 pub(super) struct KeyIdentity {
     pub(super) id: KeyId,
     pub(super) fingerprint: Fingerprint,
 }
 
-/// One step of what a rule has decided for a key.
+/// One write that a rule has decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Write {
-    /// This is the key's binding, whatever was there. What the key was used for and the note stay with the row.
+    /// Replaces the binding of the key. Times of use and the note stay with the row.
     Bind(Binding),
-    /// The key has no binding, and nothing that belongs to one.
+    /// Deletes the binding and everything that belongs to it.
     Unbind,
-    /// One more network owns the key.
+    /// Adds a network to the owners.
     Join(Network),
-    /// Nobody joins any more.
+    /// Seals the binding: no network can join.
     Seal,
-    /// An operator brought the binding back: as good as a use, or the archive would take it again.
+    /// Records that an operator restored the binding. It counts as a use, or the archive would take the binding again.
     Restored(Timestamp),
-    /// This is the binding's note.
+    /// Replaces the note of the binding.
     Note(Option<String>),
-    /// This is the key's ban, whatever was there.
+    /// Replaces the ban of the key.
     Ban(Ban),
-    /// The key is not banned.
+    /// Deletes the ban.
     Unban,
-    /// One more network used the key in observe mode.
+    /// Adds a candidate.
     Observed(Candidate),
-    /// A binding that was archived elsewhere.
+    /// Adds an archived binding of another store.
     Archived(ArchivedBinding),
-    /// What observe mode saw of a key that has an owner now.
+    /// Deletes the candidates of a key that has an owner now.
     ForgetCandidates,
 }
 
-/// The networks of a binding in the words of the audit.
+/// The networks of a binding, as the audit shows them.
 pub(super) fn describe_networks(networks: &[Network]) -> String {
     match networks {
         [] => "reserved".to_owned(),
@@ -79,7 +80,7 @@ pub(super) fn describe_networks(networks: &[Network]) -> String {
     }
 }
 
-/// The one key that is found by the beginning of its id, of which no more than [`MAX_AMBIGUOUS`] are looked for.
+/// Returns the only id of a prefix search, which reads at most [`MAX_AMBIGUOUS`] ids.
 pub(super) fn only(ids: Vec<KeyId>) -> Result<KeyId, Refusal> {
     match ids[..] {
         [] => Err(Refusal::NotFound),
@@ -88,8 +89,8 @@ pub(super) fn only(ids: Vec<KeyId>) -> Result<KeyId, Refusal> {
     }
 }
 
-/// The key with those of the networks it was `refused` to that enforcing would refuse, if there is one. What was refused
-/// under a ban binds in every mode, and what its owners cover by now will not be refused.
+/// Returns the key with those of its `refused` networks that enforcing would deny, if there are any. Excludes denials
+/// of a ban, which applies in every mode, and networks that an owner covers by now.
 pub(super) fn would_deny(known: ExportedKey, mut refused: Vec<RefusedNetwork>, now: Timestamp) -> Option<KeyRow> {
     let banned = known.facts.ban.as_ref().is_some_and(|ban| ban.in_force(now));
     let binding = known.facts.binding_at(now).filter(|_| !banned)?;
@@ -98,8 +99,8 @@ pub(super) fn would_deny(known: ExportedKey, mut refused: Vec<RefusedNetwork>, n
     (!refused.is_empty()).then(|| KeyRow { refused, ..known.into() })
 }
 
-/// The changes after `first` in their order, from the newest first, because where there are too many these are the ones
-/// to keep; and the revision after which they are complete.
+/// Returns the changes after `first` in ascending order, and the revision after which they are complete. They are read
+/// newest first, because the newest are kept if there are too many.
 pub(super) fn window(
     mut newest_first: Vec<(Revision, KeyDigest)>,
     first: Revision,

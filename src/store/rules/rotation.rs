@@ -1,4 +1,4 @@
-//! Which steps of a rotation are refused, and how they are described.
+//! The rules of pepper rotations, and their audit records.
 
 use super::describe_networks;
 use crate::{
@@ -9,15 +9,15 @@ use crate::{
     store::{KnownPepper, PepperFault, PepperRow, PepperUsage, Refusal},
 };
 
-/// A pepper as the store knows it.
+/// A pepper in the store.
 pub(in crate::store) struct StoredPepper {
     pub(in crate::store) check_value: [u8; 32],
     pub(in crate::store) active: bool,
     pub(in crate::store) retired: bool,
 }
 
-/// Whether a process that lists `given` may use a store of these peppers. Without one of them its keys would look like new
-/// ones, its bans like none, and a ban of an archived key would bind nobody.
+/// Checks whether a process that lists `given` may use a store with these peppers. Without one of them, its keys would
+/// look new, and its bans, also those of archived keys, would not apply.
 pub(in crate::store) fn may_start(
     active: &KnownPepper,
     known: &[PepperRow],
@@ -69,7 +69,7 @@ pub(in crate::store) fn activated(before: &PepperId, id: &PepperId, actor: &str,
 }
 
 pub(in crate::store) fn retired(id: &PepperId, usage: PepperUsage, actor: &str, now: Timestamp) -> Record {
-    let detail = format!("pepper {id}; {} archived rows went with it", usage.archived);
+    let detail = format!("pepper {id}; archived rows deleted: {}", usage.archived);
     record(EventKind::PepperRetired, None, detail, actor, now)
 }
 
@@ -82,7 +82,7 @@ fn describe(KeyFacts { binding, ban, candidates }: &KeyFacts) -> String {
     let networks = binding.as_ref().map(|binding| format!("networks {}", describe_networks(&binding.networks)));
     let ban = ban.as_ref().map(|ban| match ban.until {
         Some(until) => format!("banned until {until}"),
-        None => "banned for ever".to_owned(),
+        None => "banned indefinitely".to_owned(),
     });
     let seen: Vec<_> = candidates.iter().map(|candidate| candidate.network).collect();
     let seen = (!seen.is_empty()).then(|| format!("observed {}", describe_networks(&seen)));

@@ -1,10 +1,10 @@
-//! The audit: written in the transaction of what it records, read newest first.
+//! The audit. Records are written in the transaction of their change.
 
 use rusqlite::{Connection, params};
 
 use super::{
-    names::id_of,
-    rows::{Parameters, NOW, all, execute, first},
+    keys::id_of,
+    rows::{NOW, Parameters, all, execute, first},
 };
 use crate::{
     domain::{
@@ -12,9 +12,10 @@ use crate::{
         event::{Delta, Part, Record},
     },
     store::{
-        AuditOrder, AuditQuery, BatchId, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, Stored, Target,
+        AuditOrder, AuditQuery, BatchId, ChangeError, RecordId, Refusal, RefusedNetwork, StoreError, StoredRecord,
+        Target,
         columns::{self, Columns},
-        rules::{MAX_LATER, MAX_DENIED_NETWORKS, SPOOL_RETENTION},
+        rules::{MAX_DENIED_NETWORKS, MAX_LATER, SPOOL_RETENTION},
         selection::{self, Dialect},
         snapshot,
     },
@@ -42,7 +43,7 @@ pub(super) fn append(conn: &Connection, record: &Record) -> Result<RecordId, Sto
     Ok(RecordId(conn.last_insert_rowid()))
 }
 
-/// Appends the records, unless the spool's batches are known up to this one.
+/// Appends the records, unless the batch of this spool was delivered already.
 pub(super) fn deliver(conn: &Connection, batch: BatchId, records: &[Record]) -> Result<u64, StoreError> {
     let number = i64::try_from(batch.number).map_err(|_| StoreError::Corrupt("audit_spools.delivered".to_owned()))?;
     let sql = format!(
@@ -57,7 +58,7 @@ pub(super) fn deliver(conn: &Connection, batch: BatchId, records: &[Record]) -> 
     Ok(records.len() as u64)
 }
 
-/// Deletes old records, and what is remembered of spools that have long been silent.
+/// Deletes old records, and the state of spools that have not delivered for long.
 pub(super) fn prune(conn: &Connection, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let sql = "DELETE FROM audit WHERE id IN (
         SELECT id FROM audit WHERE last_at < ?1 AND id < (SELECT max(id) FROM audit) ORDER BY last_at, id LIMIT ?2)";
@@ -68,19 +69,19 @@ pub(super) fn prune(conn: &Connection, before: Timestamp, limit: u32) -> Result<
     Ok(deleted)
 }
 
-pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Stored>, StoreError> {
+pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<StoredRecord>, StoreError> {
     let key = match &query.key {
         Some(Target::Key(key)) => Some(id_of(conn, key)?),
         _ => None,
     };
     let mut asked = Parameters::default();
-    // A `+` keeps a column's index out of it: pages by number go on where the last one ended, and an index on anything
-    // else would have every page sort all that is left.
+    // A `+` disables the index of a column: pages by number continue where the last one ended, and with an index on
+    // another column every page would sort the rest of the table.
     let plus = if query.order == AuditOrder::Newest { "" } else { "+" };
     let conditions = selection::audit(query, key, &mut asked);
     let wanted: String = conditions.iter().map(|condition| format!(" AND {plus}{condition}")).collect();
     let order = match query.order {
-        // No index is on decisions: the table is read from end to end, and not row by row in the order of another index.
+        // Decisions have no index: a sequential scan is faster than reading every row in the order of another index.
         AuditOrder::Newest if query.decision.is_some() => "ORDER BY +last_at DESC, +id DESC".to_owned(),
         AuditOrder::Newest => "ORDER BY last_at DESC, id DESC".to_owned(),
         AuditOrder::LastStored => "ORDER BY id DESC".to_owned(),
@@ -97,7 +98,7 @@ pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<Stored>,
     all(conn, &sql, asked.values(), |row| columns::stored(row))
 }
 
-/// What it takes to undo the change of a record, and the key that it changed.
+/// Returns the data for undoing the change of a record, and its key.
 pub(super) fn delta(conn: &Connection, id: RecordId) -> Result<(KeyId, Delta), ChangeError> {
     let sql = "SELECT key_id, delta FROM audit WHERE id = ?1";
     let found = first(conn, sql, [id.0], |row| {
@@ -107,7 +108,7 @@ pub(super) fn delta(conn: &Connection, id: RecordId) -> Result<(KeyId, Delta), C
     Ok(found.ok_or(Refusal::NoRecord(id))?.ok_or(Refusal::NotUndoable(id))?)
 }
 
-/// The changes to the same part of the key after `record`, at most [`MAX_LATER`].
+/// Returns the changes to the same part of the key after `record`, at most [`MAX_LATER`].
 pub(super) fn later(conn: &Connection, record: RecordId, key: KeyId, part: &Part) -> Result<Vec<RecordId>, StoreError> {
     let sql = "SELECT id, delta FROM audit WHERE key_id = ?1 AND id > ?2 AND delta IS NOT NULL ORDER BY id";
     let mut statement = conn.prepare_cached(sql)?;
@@ -115,19 +116,19 @@ pub(super) fn later(conn: &Connection, record: RecordId, key: KeyId, part: &Part
     changes.filter_map(Result::transpose).take(MAX_LATER).collect()
 }
 
-/// Who was refused the key since `since`, the busiest first.
+/// Returns the networks that were denied the key since `since`, the most frequent first.
 pub(super) fn refused(conn: &Connection, id: KeyId, since: Timestamp) -> Result<Vec<RefusedNetwork>, StoreError> {
     refusals(conn, id, since, MAX_DENIED_NETWORKS as i64)
 }
 
-/// The same, of which there are more: all for a negative `limit`.
+/// As [`refused`], with another limit; a negative `limit` means all.
 pub(super) fn refusals(
     conn: &Connection,
     id: KeyId,
     since: Timestamp,
     limit: i64,
 ) -> Result<Vec<RefusedNetwork>, StoreError> {
-    // total() does not fail where sum() would overflow.
+    // `total()` does not fail where `sum()` would overflow.
     let sql = "SELECT network, CAST(total(count) FILTER (WHERE kind = 'denied') AS INTEGER),
              CAST(total(count) FILTER (WHERE kind = 'would_deny') AS INTEGER), max(last_at) AS latest FROM audit
          WHERE key_id = ?1 AND last_at >= ?2 AND network IS NOT NULL
@@ -136,7 +137,7 @@ pub(super) fn refusals(
     all(conn, sql, (id.to_string(), since.as_millis(), limit), |row| columns::refused(row))
 }
 
-/// The keys with a binding that only the mode let through since `since`, the busiest first.
+/// Returns the keys with a binding that were allowed only because of the mode since `since`, the most frequent first.
 pub(super) fn would_deny_keys(conn: &Connection, since: Timestamp) -> Result<Vec<KeyId>, StoreError> {
     let sql = "SELECT key_id FROM audit
          WHERE last_at >= ?1 AND network IS NOT NULL AND kind = 'would_deny' AND reason IN ('ip_mismatch', 'not_claimed')

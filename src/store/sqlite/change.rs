@@ -1,13 +1,14 @@
-//! An operator's change: who may be changed, the audit record.
+//! Changes by operators.
 
 use rusqlite::Connection;
 
 use super::{
     audit, facts,
-    names::{self, resolve},
-    owner, pepper,
+    keys::{self, resolve},
+    pepper,
     revision::advance,
     rows::first,
+    writes,
 };
 use crate::{
     domain::{
@@ -19,7 +20,7 @@ use crate::{
         columns::Columns,
         rules::{
             KeyIdentity,
-            change::{self, Done, Subject},
+            change::{self, Planned, Subject},
         },
     },
 };
@@ -28,59 +29,66 @@ pub(super) fn apply(conn: &Connection, change: &Change, actor: &str, now: Timest
     match change {
         Change::Key { target, action } => {
             let key = subject(conn, target, action, now)?;
-            made(conn, &key, actor, now, |subject| Ok(change::perform(subject, action)?))
+            write_change(conn, &key, actor, now, |subject| Ok(change::plan(subject, action)?))
         }
         Change::Undo(record) => {
             let (id, Delta { key, part }) = audit::delta(conn, *record)?;
-            let key = match names::by_id(conn, id)? {
+            let key = match keys::by_id(conn, id)? {
                 Some(key) => key,
-                None => opened(conn, *record, id, key, &part)?,
+                None => key_without_row(conn, *record, id, key, &part)?,
             };
-            made(conn, &key, actor, now, |subject| match change::undo(subject, *record, &part)? {
-                Some(done) => Ok(done),
+            write_change(conn, &key, actor, now, |subject| match change::undo(subject, *record, &part)? {
+                Some(planned) => Ok(planned),
                 None => Err(Refusal::ChangedSince(id, audit::later(conn, *record, id, &part)?).into()),
             })
         }
     }
 }
 
-/// A key that was opened has no row left; its record knows it, unless it may have come back by another name since: under
-/// another pepper, which no digest of the record tells, not even once that pepper is replaced in its turn.
-fn opened(conn: &Connection, record: RecordId, id: KeyId, key: Fingerprint, part: &Part) -> Result<KeyIdentity, ChangeError> {
+/// Returns the identity of a key without rows from the record of its change. Refused if the key may have a row under
+/// another digest: it may have been used under another pepper since, also one that was replaced again, and its record
+/// does not have that digest.
+fn key_without_row(
+    conn: &Connection,
+    record: RecordId,
+    id: KeyId,
+    key: Fingerprint,
+    part: &Part,
+) -> Result<KeyIdentity, ChangeError> {
     if facts::active_pepper(conn)? != key.pepper || pepper::rotated_since(conn, record)? {
         return Err(Refusal::OtherPepper(id, key.pepper).into());
     }
-    match names::by_digest(conn, &key.digest)? {
+    match keys::by_digest(conn, &key.digest)? {
         Some(_) => Err(Refusal::ChangedSince(id, audit::later(conn, record, id, part)?).into()),
         None => Ok(KeyIdentity { id, fingerprint: key }),
     }
 }
 
-/// The key to change. What an operator gives or forbids may be the first that the store hears of a key.
+/// Resolves the key to change, which may be new to the store.
 fn subject(conn: &Connection, target: &Target, action: &Action, now: Timestamp) -> Result<KeyIdentity, ChangeError> {
     if let Target::Key(key) = target {
-        // Before anything is found: a ban under a pepper of yesterday would not be seen by today's claims.
+        // Before the look-up: a ban under a pepper that is no longer active would not apply to claims.
         pepper::adopt(conn, key, now)?;
     }
     match (resolve(conn, target), target) {
-        (Err(ChangeError::Refused(Refusal::NotFound)), Target::Key(key)) => Ok(change::unseen(action, key)?),
+        (Err(ChangeError::Refused(Refusal::NotFound)), Target::Key(key)) => Ok(change::new_key(action, key)?),
         (resolved, _) => resolved,
     }
 }
 
-fn made(
+fn write_change(
     conn: &Connection,
     key: &KeyIdentity,
     actor: &str,
     now: Timestamp,
-    rule: impl FnOnce(&Subject<'_>) -> Result<Done, ChangeError>,
+    rule: impl FnOnce(&Subject<'_>) -> Result<Planned, ChangeError>,
 ) -> Result<Applied, ChangeError> {
     let digest = &key.fingerprint.digest;
     let before = facts::facts_of_digest(conn, digest)?;
     let subject = Subject { key, before: &before, note: note(conn, key.id)?, actor, now };
-    let done = rule(&subject)?;
-    owner::write(conn, key, &done.writes)?;
-    let record = done.record(&subject);
+    let planned = rule(&subject)?;
+    writes::apply(conn, key, &planned.writes)?;
+    let record = planned.record(&subject);
     let number = audit::append(conn, &record)?;
     Ok(Applied {
         revision: advance(conn, digest, now)?,

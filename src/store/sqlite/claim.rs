@@ -1,11 +1,11 @@
-//! First use, and those who join it.
+//! Claims.
 //!
-//! Runs inside a write transaction, of which SQLite allows one at a time: nobody can claim between the look and the
-//! insert.
+//! Runs inside a write transaction, of which SQLite allows one at a time: no other claim can come between the read and
+//! the write.
 
 use rusqlite::Connection;
 
-use super::{audit, facts, life, names, owner, pepper, revision::advance};
+use super::{audit, facts, keys, last_use, pepper, revision::advance, writes};
 use crate::store::{
     Claim, Claimed, StoreError,
     rules::{
@@ -17,13 +17,13 @@ use crate::store::{
 pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Claimed, StoreError> {
     pepper::adopt(conn, &claim.key, claim.now)?;
     let known = facts::reading(conn, &claim.key.digests())?;
-    let key = KeyIdentity { id: names::id_of(conn, &claim.key)?, fingerprint: claim.key.clone() };
+    let key = KeyIdentity { id: keys::id_of(conn, &claim.key)?, fingerprint: claim.key.clone() };
     let archived = match known.facts.binding {
         Some(_) => None,
-        None => life::last_archived(conn, key.id)?,
+        None => last_use::last_archived(conn, key.id)?,
     };
     let (writes, mut claimed) = judge(claim, ClaimState { key: key.clone(), known, archived });
-    owner::write(conn, &key, &writes)?;
+    writes::apply(conn, &key, &writes)?;
     if let Claimed::Won { record, reading } = &mut claimed {
         audit::append(conn, record)?;
         if takes_a_revision(&writes) {

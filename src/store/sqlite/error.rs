@@ -1,4 +1,4 @@
-//! Why a database does not open.
+//! Errors of opening a database.
 
 use std::{
     io,
@@ -10,44 +10,46 @@ use crate::store::{PepperFault, StoreError};
 /// Why a database cannot be used. Waiting does not help; an operator must act.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The peppers that are listed are not the store's.
+    /// The listed peppers do not match the store.
     #[error(transparent)]
     Pepper(#[from] PepperFault),
-    /// What it holds cannot be read.
+    /// Its content cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Anything else, and of which file.
+    /// The file cannot be used.
     #[error("{}{fault}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong.
         fault: Unusable,
     },
 }
 
-/// What is wrong with a file, in words that follow its name.
+/// What is wrong with a file, as a text that follows its path.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     /// Another process has it open: `process 1234, started 2026-11-21T08:30:00.000Z`.
-    #[error(" is owned by {0}")]
+    #[error(" is in use by {0}")]
     Owned(String),
-    /// It cannot be made, read or locked.
+    /// It cannot be created, read or locked.
     #[error(": {0}")]
     Io(#[from] io::Error),
-    /// SQLite cannot use it, and what it said.
+    /// SQLite cannot use it, with the error of SQLite.
     #[error(": {0}")]
     Sqlite(String),
-    /// A newer version of Sentinel made it.
-    #[error(" has schema version {found}, but this sentinel knows versions up to {known}: use a newer sentinel")]
+    /// A newer version of Sentinel created it.
+    #[error(
+        " has schema version {found}, but this version of Sentinel supports versions up to {known}; use a newer version of Sentinel"
+    )]
     Schema {
         /// The database's schema version.
         found: i64,
         /// The newest schema version that this binary knows.
         known: i64,
     },
-    /// Another program made it.
-    #[error(" is a SQLite database, but not a sentinel's")]
+    /// Another program created it.
+    #[error(" is a SQLite database, but was not made by Sentinel")]
     Foreign,
 }
 
@@ -58,7 +60,7 @@ impl From<rusqlite::Error> for Unusable {
 }
 
 impl OpenError {
-    /// Makes it of what is wrong with the file at `path`.
+    /// Makes the error for the file at `path`.
     pub(super) fn at<E: Into<Unusable>>(path: &Path) -> impl Fn(E) -> Self {
         |fault| Self::File { path: path.to_owned(), fault: fault.into() }
     }

@@ -1,22 +1,24 @@
-//! Keys with all that the store knows of them, and how they come in from another store.
+//! Export and import of keys.
 
 use rusqlite::Connection;
 
 use super::{
-    audit, facts, life, names, owner, pepper, revision,
+    audit, facts, keys, last_use, pepper, revision,
     rows::{all, execute, first},
+    writes,
 };
 use crate::{
     domain::{KeyId, PepperId, Timestamp},
     store::{
         ExportedKey, Imported, KnownPepper, StoreError,
         columns::{self, Columns},
-        rules::import::{self, Known, Learn},
+        rules::import::{self, Known, PepperUpdate},
         selection,
     },
 };
 
-/// Each table alone is read no further than the page goes: together they would be sorted as a whole for every page.
+/// Each table is read only up to the end of the page. A plain UNION of the tables would be sorted as a whole for every
+/// page.
 const IDS: &str = "
     SELECT key_id FROM (SELECT key_id FROM bindings WHERE key_id > ?1 ORDER BY key_id LIMIT ?2)
     UNION SELECT key_id FROM (SELECT key_id FROM bans WHERE key_id > ?1 ORDER BY key_id LIMIT ?2)
@@ -24,19 +26,19 @@ const IDS: &str = "
     UNION SELECT key_id FROM (SELECT DISTINCT key_id FROM archive WHERE key_id > ?1 ORDER BY key_id LIMIT ?2)
     ORDER BY key_id LIMIT ?2";
 
-/// Everything that is known of the first keys after `after`.
+/// Exports the first keys after `after`.
 pub(super) fn page(conn: &Connection, after: Option<KeyId>, limit: u32) -> Result<Vec<ExportedKey>, StoreError> {
     let ids = all(conn, IDS, (selection::after(after), limit), |row| columns::key_id(row))?;
     ids.into_iter().filter_map(|id| key(conn, id).transpose()).collect()
 }
 
-/// Everything that is known of a key.
+/// Exports a key.
 pub(super) fn key(conn: &Connection, id: KeyId) -> Result<Option<ExportedKey>, StoreError> {
     read(conn, id).map_err(|fault| fault.of(id))
 }
 
 fn read(conn: &Connection, id: KeyId) -> Result<Option<ExportedKey>, StoreError> {
-    let Some(named) = names::by_id(conn, id)? else { return Ok(None) };
+    let Some(named) = keys::by_id(conn, id)? else { return Ok(None) };
     let mut exported = ExportedKey {
         id,
         key: named.fingerprint,
@@ -45,7 +47,7 @@ fn read(conn: &Connection, id: KeyId) -> Result<Option<ExportedKey>, StoreError>
         refused_at: None,
         restored_at: None,
         note: None,
-        archive: life::archive_of(conn, id)?,
+        archive: last_use::archive_of(conn, id)?,
     };
     let sql = "SELECT used_at, refused_at, restored_at, note FROM bindings WHERE key_id = ?1";
     first(conn, sql, [id.to_string()], |row| {
@@ -68,23 +70,23 @@ pub(super) fn import(
     let known = known(conn, keys)?;
     let (taken, kept) = known.sort(keys);
     for id in import::peppers(&taken) {
-        learn(conn, id, peppers)?;
+        pepper_update(conn, id, peppers)?;
     }
     for key in &taken {
-        owner::write(conn, &import::identity(key), &import::writes(key))?;
+        writes::apply(conn, &import::identity(key), &import::writes(key))?;
         revision::advance(conn, &key.key.digest, now)?;
     }
-    life::note_uses(conn, &import::uses(&taken))?;
+    last_use::note_uses(conn, &import::uses(&taken))?;
     let record = import::imported(&taken, kept.len(), actor, now);
     record.iter().try_for_each(|record| audit::append(conn, record).map(drop))?;
     Ok(Imported { taken: taken.len() as u64, kept, record })
 }
 
-/// All that is known under the ids and the digests of the keys.
+/// Reads the known keys under the ids and the digests of `keys`.
 fn known(conn: &Connection, keys: &[ExportedKey]) -> Result<Known, StoreError> {
     let mut known = Known::default();
     for key in keys {
-        for named in [names::by_id(conn, key.id)?, names::by_digest(conn, &key.key.digest)?].into_iter().flatten() {
+        for named in [keys::by_id(conn, key.id)?, keys::by_digest(conn, &key.key.digest)?].into_iter().flatten() {
             known.ids.insert(named.fingerprint.digest, named.id);
             if let Some(key) = self::key(conn, named.id)? {
                 known.keys.insert(named.id, key);
@@ -94,14 +96,14 @@ fn known(conn: &Connection, keys: &[ExportedKey]) -> Result<Known, StoreError> {
     Ok(known)
 }
 
-fn learn(conn: &Connection, id: &PepperId, peppers: &[KnownPepper]) -> Result<(), StoreError> {
-    match import::learn(id, pepper::stored(conn, id)?.as_ref(), peppers)? {
-        Learn::Nothing => Ok(0),
-        Learn::Recorded(check_value) => {
+fn pepper_update(conn: &Connection, id: &PepperId, peppers: &[KnownPepper]) -> Result<(), StoreError> {
+    match import::pepper_update(id, pepper::stored(conn, id)?.as_ref(), peppers)? {
+        PepperUpdate::None => Ok(0),
+        PepperUpdate::Insert(check_value) => {
             let sql = "INSERT INTO peppers (id, check_value, active) VALUES (?1, ?2, 0)";
             execute(conn, sql, (id.as_str(), check_value))
         }
-        Learn::NotRetired => execute(conn, "UPDATE peppers SET retired_at = NULL WHERE id = ?1", [id.as_str()]),
+        PepperUpdate::Unretire => execute(conn, "UPDATE peppers SET retired_at = NULL WHERE id = ?1", [id.as_str()]),
     }
     .map(drop)
 }

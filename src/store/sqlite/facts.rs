@@ -1,4 +1,4 @@
-//! What is known of one key, and of the store as a whole.
+//! The facts of a key, and the state of the store.
 
 use rusqlite::{Connection, ToSql};
 
@@ -49,7 +49,7 @@ fn facts(conn: &Connection, column: &str, key: &dyn ToSql) -> Result<KeyFacts, S
     })
 }
 
-/// The current revision, and the one that the change log reaches back to.
+/// Returns the current revision, and the revision that the change log reaches back to.
 pub(super) fn revision(conn: &Connection) -> Result<(Revision, Revision), StoreError> {
     let sql = "SELECT value, floor FROM revision";
     let found = first(conn, sql, [], |row| {
@@ -58,13 +58,13 @@ pub(super) fn revision(conn: &Connection) -> Result<(Revision, Revision), StoreE
     found.ok_or_else(no_revision)
 }
 
-/// The store's clock.
+/// Returns the clock of the store.
 pub(super) fn now(conn: &Connection) -> Result<Timestamp, StoreError> {
     let now = first(conn, &format!("SELECT {NOW}"), [], |row| row.moment(0, "now"))?;
     now.ok_or_else(|| unreadable("now", "no answer"))
 }
 
-/// The pepper that new rows are written with.
+/// Returns the active pepper.
 pub(super) fn active_pepper(conn: &Connection) -> Result<PepperId, StoreError> {
     let found = first(conn, "SELECT id FROM peppers WHERE active = 1", [], |row| row.pepper_id(0, "peppers.id"))?;
     found.ok_or_else(no_active_pepper)

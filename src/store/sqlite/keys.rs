@@ -1,4 +1,4 @@
-//! From what an operator or a request calls a key to the key.
+//! Finds the key of an id, a prefix or a digest.
 
 use rusqlite::Connection;
 
@@ -7,12 +7,12 @@ use crate::{
     domain::{Fingerprint, KeyDigest, KeyId, KeyIdPrefix},
     store::{
         ChangeError, Refusal, StoreError, Target, columns,
-        rules::{MAX_AMBIGUOUS, KeyIdentity, only},
+        rules::{KeyIdentity, MAX_AMBIGUOUS, only},
         selection::end_of,
     },
 };
 
-/// The one key that `target` names among bindings, bans and archived rows.
+/// Returns the key that `target` names among bindings, bans, candidates and archived rows.
 pub(super) fn resolve(conn: &Connection, target: &Target) -> Result<KeyIdentity, ChangeError> {
     let named = match target {
         Target::Id(prefix) => by_id(conn, only_id(conn, prefix)?)?,
@@ -21,7 +21,7 @@ pub(super) fn resolve(conn: &Connection, target: &Target) -> Result<KeyIdentity,
     named.ok_or(ChangeError::Refused(Refusal::NotFound))
 }
 
-/// The id that a key's row has, or would get.
+/// Returns the id that the rows of a key have, or would get.
 pub(super) fn id_of(conn: &Connection, key: &Fingerprint) -> Result<KeyId, StoreError> {
     Ok(by_key(conn, key)?.map_or_else(|| key.digest.new_id(), |named| named.id))
 }
@@ -31,13 +31,13 @@ fn only_id(conn: &Connection, prefix: &KeyIdPrefix) -> Result<KeyId, ChangeError
     Ok(only(all(conn, sql, (prefix.as_str(), end_of(prefix), MAX_AMBIGUOUS), |row| columns::key_id(row))?)?)
 }
 
-/// The key whose rows have this id.
+/// Returns the key whose rows have this id.
 pub(super) fn by_id(conn: &Connection, id: KeyId) -> Result<Option<KeyIdentity>, StoreError> {
     let sql = "SELECT key_id, digest, pepper, realm, hint FROM known_keys WHERE key_id = ?1 ORDER BY source LIMIT 1";
     first(conn, sql, [id.to_string()], |row| columns::identity(row))
 }
 
-/// The key itself, whichever pepper its row is under.
+/// Returns the key, under whichever pepper its row is.
 fn by_key(conn: &Connection, key: &Fingerprint) -> Result<Option<KeyIdentity>, StoreError> {
     for digest in key.digests().iter() {
         if let Some(named) = by_digest(conn, &digest)? {
@@ -47,7 +47,7 @@ fn by_key(conn: &Connection, key: &Fingerprint) -> Result<Option<KeyIdentity>, S
     Ok(None)
 }
 
-/// The key with this digest, whichever id its row was given.
+/// Returns the key with this digest. The id of a re-keyed row is not derived from its digest.
 pub(super) fn by_digest(conn: &Connection, key: &KeyDigest) -> Result<Option<KeyIdentity>, StoreError> {
     let sql = "SELECT key_id, digest, pepper, realm, hint FROM known_keys WHERE digest = ?1 ORDER BY source LIMIT 1";
     first(conn, sql, [key.as_bytes()], |row| columns::identity(row))

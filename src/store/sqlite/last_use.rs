@@ -1,10 +1,11 @@
-//! Last use, and the archive of what was not used for long.
+//! Times of last use, the archive of unused bindings, and the deletion of expired rows.
 
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    audit, facts, names, owner, revision,
+    audit, facts, keys, revision,
     rows::{all, execute, first},
+    writes,
 };
 use crate::{
     domain::{KeyId, Timestamp, event::Record},
@@ -16,7 +17,7 @@ use crate::{
 };
 
 pub(super) fn note_uses(conn: &Connection, uses: &[Use]) -> Result<u64, StoreError> {
-    // max() of a column and NULL would be NULL.
+    // `max()` of a column and NULL would be NULL.
     let sql = "UPDATE bindings SET used_at = nullif(max(coalesce(used_at, 0), coalesce(?2, 0)), 0),
              refused_at = nullif(max(coalesce(refused_at, 0), coalesce(?3, 0)), 0)
          WHERE key_id = ?1";
@@ -40,31 +41,31 @@ pub(super) fn archive(
             AND max(created_at, coalesce(used_at, 0), coalesce(refused_at, 0), coalesce(restored_at, 0)) < ?1
         ORDER BY max(created_at, coalesce(used_at, 0), coalesce(refused_at, 0), coalesce(restored_at, 0)) LIMIT ?2";
     let ids = all(conn, sql, (unused_since.as_millis(), limit), |row| columns::key_id(row))?;
-    // One write transaction at a time: what was selected is still so.
+    // SQLite has one write transaction at a time, so the selected rows cannot have changed.
     ids.into_iter().filter_map(|id| archive_one(conn, id, now).transpose()).collect()
 }
 
 fn archive_one(conn: &Connection, id: KeyId, now: Timestamp) -> Result<Option<Record>, StoreError> {
-    let (Some(key), Some(binding)) = (names::by_id(conn, id)?, facts::facts_of_id(conn, id)?.binding) else {
+    let (Some(key), Some(binding)) = (keys::by_id(conn, id)?, facts::facts_of_id(conn, id)?.binding) else {
         return Ok(None);
     };
     let archived =
         ArchivedBinding { networks: binding.networks.clone(), created_at: binding.created_at, archived_at: now };
-    owner::archived(conn, &key, &archived)?;
-    owner::remove(conn, id)?;
+    writes::archived(conn, &key, &archived)?;
+    writes::remove(conn, id)?;
     revision::advance(conn, &key.fingerprint.digest, now)?;
     let record = rules::change::archived(&key, binding, now);
     audit::append(conn, &record)?;
     Ok(Some(record))
 }
 
-/// The archived bindings of a key, the first first.
+/// Returns the archived bindings of a key, oldest first.
 pub(super) fn archive_of(conn: &Connection, id: KeyId) -> Result<Vec<ArchivedBinding>, StoreError> {
     let sql = "SELECT networks, created_at, archived_at FROM archive WHERE key_id = ?1 ORDER BY id";
     all(conn, sql, [id.to_string()], archived)
 }
 
-/// Alone: a first use reads no more of the archive than it reports.
+/// Reads only the last archived binding, which is all that a first use reports.
 pub(super) fn last_archived(conn: &Connection, id: KeyId) -> Result<Option<ArchivedBinding>, StoreError> {
     let sql = "SELECT networks, created_at, archived_at FROM archive WHERE key_id = ?1 ORDER BY id DESC LIMIT 1";
     first(conn, sql, [id.to_string()], archived)

@@ -1,16 +1,16 @@
-//! What operators ask for. May be slow: it runs on a thread that no decision waits for.
+//! Queries by operators. They may be slow: they run on a thread that no decision waits for.
 
 use rusqlite::Connection;
 
 use super::{
     audit, exported, facts,
-    names::resolve,
+    keys::resolve,
     rows::{Parameters, all, first},
 };
 use crate::{
     domain::Timestamp,
     store::{
-        ChangeError, Counts, Crowded, Denied, KeyQuery, KeyRow, Refusal, StoreError, Target, columns,
+        ChangeError, Counts, CrowdedNetwork, DenialCount, KeyQuery, KeyRow, Refusal, StoreError, Target, columns,
         rules::{DENIALS_WINDOW, would_deny},
         selection,
     },
@@ -49,8 +49,8 @@ pub(super) fn counts(conn: &Connection) -> Result<Counts, StoreError> {
     Ok(first(conn, &selection::counts::<Parameters>(), [], |row| columns::counts(row))?.unwrap_or_default())
 }
 
-/// What an operator gave to a network says nothing of who clients seem to be.
-pub(super) fn crowded_networks(conn: &Connection, limit: u32) -> Result<Vec<Crowded>, StoreError> {
+/// Networks that an operator set do not show which addresses clients have, so pinned bindings are excluded.
+pub(super) fn crowded_networks(conn: &Connection, limit: u32) -> Result<Vec<CrowdedNetwork>, StoreError> {
     let sql = "SELECT network, count(*) AS keys FROM (
              SELECT network FROM binding_networks JOIN bindings USING (key_id) WHERE state <> 'pinned'
              UNION ALL SELECT network FROM candidates)
@@ -58,8 +58,8 @@ pub(super) fn crowded_networks(conn: &Connection, limit: u32) -> Result<Vec<Crow
     all(conn, sql, [limit], |row| columns::crowded(row))
 }
 
-pub(super) fn denials_since(conn: &Connection, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
-    // total() does not fail where sum() would overflow.
+pub(super) fn denials_since(conn: &Connection, since: Timestamp) -> Result<Vec<DenialCount>, StoreError> {
+    // `total()` does not fail where `sum()` would overflow.
     let sql = "SELECT reason, CAST(total(count) AS INTEGER) AS times, max(last_at) FROM audit
          WHERE last_at >= ?1 AND kind IN ('denied', 'would_deny') AND reason IS NOT NULL
          GROUP BY reason ORDER BY times DESC, reason";

@@ -15,8 +15,8 @@ use crate::domain::Timestamp;
 
 /// An exclusive lock on `<database>.lock`, held until it is dropped or the process ends.
 ///
-/// SQLite would let two processes share the file, but each would decide from caches that know nothing of the other's
-/// changes. The file stays behind on purpose: removing it would let two processes lock two files of one name.
+/// SQLite allows two processes to share the file, but each would decide from a cache that misses the changes of the
+/// other. The lock file is never removed: otherwise two processes could lock two files of the same name.
 #[derive(Debug)]
 pub(super) struct OwnerLock(#[allow(dead_code, reason = "held, not read")] File);
 
@@ -29,7 +29,7 @@ impl OwnerLock {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            // Its content is overwritten: a link could name anything.
+            // The content is overwritten, so a symlink must not be followed.
             .custom_flags(O_NOFOLLOW)
             .open(&path)
             .map_err(OpenError::at(&path))?;
@@ -42,13 +42,13 @@ impl OwnerLock {
     }
 }
 
-/// Who wrote the lock file, in words.
+/// Describes the process that wrote the lock file.
 fn owner(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.take(200).read_to_string(&mut text);
     match (read, text.trim().split_once(' ')) {
         (Ok(_), Some((pid, since))) => format!("process {pid}, started {since}"),
-        // It has locked the file, but not signed it yet.
+        // It has locked the file, but not written to it yet.
         _ => "another process".to_owned(),
     }
 }

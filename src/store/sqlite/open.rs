@@ -1,4 +1,4 @@
-//! From a path to a running store, in two steps: the pepper may have to be generated in between.
+//! Opens a database and starts the store, in two steps, because the pepper may have to be generated in between.
 
 use std::{
     fs::{File, OpenOptions, Permissions},
@@ -21,7 +21,7 @@ use crate::{
     store::{KnownPepper, StoreError, columns::Columns, rules::rotation},
 };
 
-/// Every schema step there ever was, oldest first. `PRAGMA user_version` counts those that a database has.
+/// All schema migrations, oldest first. `PRAGMA user_version` is the number of applied migrations.
 const STEPS: &[&str] = &[
     include_str!("../migrations/sqlite/0001_first.sql"),
     include_str!("../migrations/sqlite/0002_life.sql"),
@@ -35,10 +35,10 @@ const STEPS: &[&str] = &[
 /// so that the decision can still be answered.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// The same while starting, when nobody waits for a decision.
+/// The same during the start, when no decision waits.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An open, migrated database that this process owns and nothing uses yet.
+/// An open, migrated database that this process owns, not in use yet.
 #[derive(Debug)]
 pub struct Database {
     conn: Connection,
@@ -47,20 +47,20 @@ pub struct Database {
 }
 
 impl Database {
-    /// Takes the database at `path` for this process, creates it if there is none, and brings its schema up to date.
-    /// Its directory must exist. All files are readable by their owner only.
+    /// Locks the database at `path` for this process, creates it if it is missing, and brings its schema up to date.
+    /// Its directory must exist. Only the owner can read its files.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        // Two links to one database must meet at one lock.
+        // Two links to one database must use the same lock.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         check_place(&path).map_err(OpenError::at(&path))?;
         let lock = OwnerLock::take(&path)?;
-        // SQLite gives its -wal and -shm files the permissions of the database.
+        // SQLite creates its -wal and -shm files with the permissions of the database.
         make_private(&path).map_err(OpenError::at(&path))?;
         let conn = prepare(&path).map_err(OpenError::at(&path))?;
         Ok(Self { conn, path, lock })
     }
 
-    /// The pepper that this database belongs to; none in a new one.
+    /// Returns the active pepper of this database; `None` if it is new.
     pub fn recorded_pepper(&self) -> Result<Option<KnownPepper>, OpenError> {
         let sql = "SELECT id, check_value FROM peppers WHERE active = 1";
         let found = self.conn.query_row(sql, [], |row| {
@@ -70,8 +70,8 @@ impl Database {
         Ok(found.optional().map_err(OpenError::at(&self.path))?.transpose()?)
     }
 
-    /// Starts the store. A new database is written with the first of `peppers`; of any other, they must include the
-    /// active one, and all that keys are still under.
+    /// Starts the store. The first of `peppers` becomes the active one of a new database; for any other, `peppers` must
+    /// include the active one and all that keys are under.
     pub fn start(self, peppers: &Peppers) -> Result<SqliteStore, OpenError> {
         match self.recorded_pepper()? {
             Some(active) => rotation::may_start(&active, &pepper::peppers(&self.conn)?, peppers)?,
@@ -84,7 +84,8 @@ impl Database {
         SqliteStore::spawn(writer, lookup, scan, lock).map_err(OpenError::at(&path))
     }
 
-    /// Only into a database without keys: those of another pepper would be orphaned, and free for anyone to claim.
+    /// Records the pepper, only in a database without keys: keys under another pepper would be orphaned, and any
+    /// network could claim them.
     fn record(&self, pepper: &Pepper) -> Result<(), OpenError> {
         let sql = "INSERT INTO peppers (id, check_value, active) SELECT ?1, ?2, 1
             WHERE NOT EXISTS (SELECT 1 FROM peppers) AND NOT EXISTS (SELECT 1 FROM known_keys)";
@@ -99,15 +100,15 @@ impl Database {
     }
 }
 
-/// Nothing is touched before it is known to be a database file of ours, or nobody's yet: as root, `store.url` could
-/// name a device, and in a directory that others write to a link could name anything.
+/// Checks that the file is missing, empty or a SQLite database before anything is written: `store.url` could name a
+/// device if run as root, and a symlink in a directory that others can write to could lead anywhere.
 fn check_place(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if directory.metadata()?.permissions().mode() & 0o002 != 0 {
-        return Err(io::Error::other("its directory is world-writable; use a directory of your own"));
+        return Err(io::Error::other("its directory is world-writable; use a directory that only its owner can write"));
     }
     match path.metadata() {
-        Ok(found) if !found.is_file() => return Err(io::Error::other("it is no regular file")),
+        Ok(found) if !found.is_file() => return Err(io::Error::other("it is not a regular file")),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
@@ -115,7 +116,7 @@ fn check_place(path: &Path) -> io::Result<()> {
     let mut magic = Vec::new();
     File::open(path)?.take(16).read_to_end(&mut magic)?;
     if !magic.is_empty() && magic != b"SQLite format 3\0" {
-        return Err(io::Error::other("it is no SQLite database"));
+        return Err(io::Error::other("it is not a SQLite database"));
     }
     Ok(())
 }
@@ -128,22 +129,25 @@ fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The writer's connection to a migrated database.
+/// Opens the connection of the writer to a migrated database.
 fn prepare(path: &Path) -> Result<Connection, Unusable> {
     let conn = Connection::open_with_flags(path, flags())?;
     conn.busy_timeout(START_TIMEOUT)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(Unusable::Sqlite(format!("needs a write-ahead log, but its file system allows only {mode}")));
+        return Err(Unusable::Sqlite(format!(
+            "a write-ahead log is required, but the file system supports only journal mode {mode}"
+        )));
     }
-    // FULL: a commit in the write-ahead log is synced before it is answered. NORMAL would lose it with the power.
+    // FULL: a commit in the write-ahead log is synced before it is acknowledged. With NORMAL, a power failure would
+    // lose it.
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
     migrate(&conn)?;
     Ok(conn)
 }
 
-/// Brings the database to this binary's schema; each step is one transaction. Changes nothing in a database that a
-/// newer binary or another program made.
+/// Migrates the schema; each migration is one transaction. Changes nothing in a database that a newer version or
+/// another program made.
 fn migrate(conn: &Connection) -> Result<(), Unusable> {
     let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let known = STEPS.len() as i64;
@@ -170,12 +174,12 @@ fn reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
-/// No URI names: a path is a path. No mutex: each connection lives in one thread.
+/// No URI names: `store.url` is a plain path. No mutex: each connection is used by one thread.
 fn flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
-/// For the time when decisions wait.
+/// Applies the settings for serving decisions.
 fn tune(conn: Connection) -> rusqlite::Result<Connection> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(64);
@@ -186,7 +190,7 @@ fn tune(conn: Connection) -> rusqlite::Result<Connection> {
 mod tests {
     use super::*;
 
-    /// No test can pull the plug, so the settings that survive it are checked by name.
+    /// No test can cut the power, so the settings that protect against a power failure are checked by name.
     #[test]
     fn a_commit_is_synced_and_a_reader_cannot_write() {
         let directory = tempfile::tempdir().unwrap();

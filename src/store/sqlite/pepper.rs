@@ -1,9 +1,9 @@
-//! What is under which pepper, the steps from one to the next, and the way of a row to the active one.
+//! Peppers: what is under each, rotation, and re-keying.
 
 use rusqlite::Connection;
 
 use super::{
-    audit, facts, names, revision,
+    audit, facts, keys, revision,
     rows::{all, execute, first},
 };
 use crate::{
@@ -59,7 +59,7 @@ fn retire(conn: &Connection, id: &PepperId, forget: bool, actor: &str, now: Time
     let before = usage(conn, id)?;
     rotation::may_retire(id, stored(conn, id)?.as_ref(), before, forget)?;
     let mut records = Vec::new();
-    for key in some_under(conn, id)? {
+    for key in keys_under(conn, id)? {
         records.push(self::forget(conn, id, key, actor, now)?);
     }
     let usage = usage(conn, id)?;
@@ -79,13 +79,23 @@ pub(super) fn stored(conn: &Connection, id: &PepperId) -> Result<Option<StoredPe
     first(conn, sql, [id.as_str()], |row| columns::known_pepper(row))
 }
 
+/// Returns the peppers other than the active one that keys are under. A start checks them, but a restored backup may bring
+/// another one. Between rotations this reads the table of peppers only.
+pub(super) fn other_in_use(conn: &Connection) -> Result<Vec<PepperId>, StoreError> {
+    let sql = "SELECT id FROM peppers WHERE active = 0 AND retired_at IS NULL AND (
+             EXISTS (SELECT 1 FROM bindings WHERE pepper = peppers.id) OR EXISTS (SELECT 1 FROM bans WHERE pepper = peppers.id)
+             OR EXISTS (SELECT 1 FROM candidates WHERE pepper = peppers.id)
+             OR EXISTS (SELECT 1 FROM archive WHERE pepper = peppers.id))";
+    all(conn, sql, [], |row| row.pepper_id(0, "peppers.id"))
+}
+
 /// Whether a pepper was activated after `record` was written.
 pub(super) fn rotated_since(conn: &Connection, RecordId(id): RecordId) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM peppers WHERE activated_by > ?1";
     Ok(first(conn, sql, [id], |_| Ok(()))?.is_some())
 }
 
-fn some_under(conn: &Connection, id: &PepperId) -> Result<Vec<KeyId>, StoreError> {
+fn keys_under(conn: &Connection, id: &PepperId) -> Result<Vec<KeyId>, StoreError> {
     let sql = "SELECT key_id FROM bindings WHERE pepper = ?1 UNION SELECT key_id FROM bans WHERE pepper = ?1
         UNION SELECT key_id FROM candidates WHERE pepper = ?1 LIMIT ?2";
     all(conn, sql, (id.as_str(), FORGOTTEN_AT_ONCE), |row| columns::key_id(row))
@@ -93,7 +103,7 @@ fn some_under(conn: &Connection, id: &PepperId) -> Result<Vec<KeyId>, StoreError
 
 fn forget(conn: &Connection, pepper: &PepperId, key: KeyId, actor: &str, now: Timestamp) -> Result<Record, StoreError> {
     let facts = facts::facts_of_id(conn, key)?;
-    let digest = names::by_id(conn, key)?.map(|named| named.fingerprint.digest);
+    let digest = keys::by_id(conn, key)?.map(|named| named.fingerprint.digest);
     for table in ["bindings", "bans", "candidates", "archive"] {
         execute(conn, &format!("DELETE FROM {table} WHERE key_id = ?1"), [key.to_string()])?;
     }
@@ -114,9 +124,9 @@ pub(super) fn rekey(conn: &Connection, moves: &[Rekey], now: Timestamp) -> Resul
     Ok(moved)
 }
 
-/// Refuses a `key` that is made with another pepper than the active one; SQLite has one writer at a time, so what holds
-/// here holds until the commit. Brings the row of `key`, if it is under another of its digests, to the first one. To be
-/// called before anything is read or written for it: so all rows of a key are under one digest at any time.
+/// Fails with `Behind` if `key` is not under the active pepper; SQLite has one writer at a time, so this holds until
+/// the commit. Re-keys the row of `key` if it is under another of its digests. Must be called before anything is read
+/// or written for the key: so all rows of a key are under one digest at any time.
 pub(super) fn adopt(conn: &Connection, key: &Fingerprint, now: Timestamp) -> Result<(), StoreError> {
     let active = facts::active_pepper(conn)?;
     if active != key.pepper {
@@ -126,15 +136,15 @@ pub(super) fn adopt(conn: &Connection, key: &Fingerprint, now: Timestamp) -> Res
 }
 
 fn move_row(conn: &Connection, from: &KeyDigest, to: &Fingerprint, now: Timestamp) -> Result<bool, StoreError> {
-    let Some(named) = names::by_digest(conn, from)? else { return Ok(false) };
-    if *from == to.digest || names::by_digest(conn, &to.digest)?.is_some() {
+    let Some(named) = keys::by_digest(conn, from)? else { return Ok(false) };
+    if *from == to.digest || keys::by_digest(conn, &to.digest)?.is_some() {
         return Ok(false);
     }
     for table in ["bindings", "bans", "candidates", "archive"] {
         let sql = format!("UPDATE {table} SET digest = ?2, pepper = ?3 WHERE key_id = ?1");
         execute(conn, &sql, (named.id.to_string(), to.digest.as_bytes(), to.pepper.as_str()))?;
     }
-    // Caches know the key by the digest that it leaves; by the new one none knows it.
+    // Caches know the key by its old digest.
     revision::advance(conn, from, now)?;
     Ok(true)
 }

@@ -1,47 +1,47 @@
-//! The number that every change takes, and the log of what was changed.
+//! Revisions and the change log.
 
 use rusqlite::Connection;
 
 use super::{
-    facts,
+    facts, pepper,
     rows::{all, execute, first},
 };
 use crate::{
     domain::{KeyDigest, Timestamp},
     store::{
         Changes, Revision, StoreError, StoreLife,
-        columns::{Columns, no_revision},
+        columns::{Columns, no_revision, unreadable},
         rules::{LOG_RETENTION, MAX_CHANGES, window},
     },
 };
 
-/// Takes the next revision, logs the change, and forgets what every cache has long seen.
+/// Takes the next revision, logs the change, and prunes the log.
 pub(super) fn advance(conn: &Connection, key: &KeyDigest, now: Timestamp) -> Result<Revision, StoreError> {
     let revision = next(conn)?;
     let log = "INSERT INTO changes (revision, digest, at) VALUES (?1, ?2, ?3)";
     execute(conn, log, (revision.0, key.as_bytes(), now.as_millis()))?;
-    // Only what is older than everything kept goes, so that the log has no holes even when a clock was set back.
+    // Deletes only what is older than everything kept, so that the log has no gaps even if a clock was set back.
     let floor = "UPDATE revision SET floor =
          max(floor, (SELECT min(revision) - 1 FROM changes WHERE at >= ?1 AND revision > revision.floor))";
     execute(conn, floor, [now.before(LOG_RETENTION).as_millis()])?;
-    // A few for each that comes: an archive of thousands must not be deleted in one go while a claim waits.
+    // A few for each new change: deleting the log of thousands of archived keys at once would block a claim.
     let forget = "DELETE FROM changes WHERE revision IN
          (SELECT revision FROM changes WHERE revision <= (SELECT floor FROM revision) ORDER BY revision LIMIT 100)";
     execute(conn, forget, [])?;
     Ok(revision)
 }
 
-/// A revision without a changed key: no cached fact is wrong, but every replica has to look.
+/// Takes a revision without a changed key: no cached fact is wrong, but every replica must poll.
 pub(super) fn next(conn: &Connection) -> Result<Revision, StoreError> {
     let sql = "UPDATE revision SET value = value + 1 RETURNING value";
     let revision = first(conn, sql, [], |row| row.integer(0, "revision.value"))?;
     revision.map(Revision).ok_or_else(no_revision)
 }
 
-/// What was changed after a revision.
+/// Returns the changes after a revision.
 pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Changes, StoreError> {
     let (revision, floor) = facts::revision(conn)?;
-    // A caller ahead of the store has seen a life of it that a restored backup does not know.
+    // A caller that is ahead of the store has seen a state that a restored backup does not have.
     let in_log = (floor..=revision).contains(&applied);
     let first = if in_log { applied } else { floor };
     let sql = "SELECT revision, digest FROM changes WHERE revision > ?1 ORDER BY revision DESC LIMIT ?2";
@@ -54,9 +54,19 @@ pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Chan
         revision,
         changed,
         complete_from,
-        // A file has no life of its own: no Redis is shared over it, so nothing outlives the process but the file.
-        life: StoreLife::default(),
+        life: life(conn)?,
         active_pepper: facts::active_pepper(conn)?,
-        other_peppers: Vec::new(),
+        other_peppers: pepper::other_in_use(conn)?,
     })
+}
+
+/// The life is the schema cookie. SQLite's backup API, which `.restore` uses, increments the cookie of the database that
+/// it overwrites, while this process changes the schema only before its first poll. So each restore under a running
+/// process is another life, even if the restored store has the same revision. An identity in a table could not show that:
+/// the backup would hold the same one.
+///
+/// Only comparable within one file, which is enough: Redis is not used with SQLite.
+fn life(conn: &Connection) -> Result<StoreLife, StoreError> {
+    let cookie = first(conn, "PRAGMA schema_version", [], |row| row.integer(0, "schema_version"))?;
+    cookie.map(|cookie| StoreLife(u128::from(cookie as u64))).ok_or_else(|| unreadable("schema_version", "no answer"))
 }

@@ -1,4 +1,4 @@
-//! Statements and the rows that they answer with.
+//! Statements and their rows.
 
 use rusqlite::{Connection, ErrorCode, Params, Row, ToSql, params_from_iter, types::ValueRef};
 
@@ -11,10 +11,10 @@ use crate::{
     },
 };
 
-/// The store's clock in SQL.
+/// The clock of the store, in SQL.
 pub(super) const NOW: &str = "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)";
 
-/// Callers only need to know whether waiting may help.
+/// Callers need to know only whether a retry may succeed.
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
@@ -25,14 +25,14 @@ impl From<rusqlite::Error> for StoreError {
                 | ErrorCode::ConstraintViolation
                 | ErrorCode::Unknown,
             ) => Self::Corrupt(error.to_string()),
-            // Everything that is not SQLite's own error is a value that does not have its column's type.
+            // Any other error means that a value does not have the type of its column.
             None => Self::Corrupt(error.to_string()),
             Some(_) => Self::Unavailable(error.to_string()),
         }
     }
 }
 
-/// All rows that `sql` answers with.
+/// Returns all rows of `sql`.
 pub(super) fn all<T>(
     conn: &Connection,
     sql: &str,
@@ -42,7 +42,7 @@ pub(super) fn all<T>(
     conn.prepare_cached(sql)?.query_and_then(values, read)?.collect()
 }
 
-/// The first of them, if there is one.
+/// Returns the first row of `sql`, if there is one.
 pub(super) fn first<T>(
     conn: &Connection,
     sql: &str,
@@ -52,12 +52,12 @@ pub(super) fn first<T>(
     conn.prepare_cached(sql)?.query_and_then(values, read)?.next().transpose()
 }
 
-/// How many rows `sql` changed.
+/// Returns the number of rows that `sql` changed.
 pub(super) fn execute(conn: &Connection, sql: &str, values: impl Params) -> Result<u64, StoreError> {
     Ok(conn.prepare_cached(sql)?.execute(values)? as u64)
 }
 
-/// The values of a statement that is made for once.
+/// The parameters of a statement that is built at run time.
 #[derive(Default)]
 pub(super) struct Parameters(Vec<Box<dyn ToSql>>);
 
@@ -92,7 +92,7 @@ impl Dialect for Parameters {
         format!("{column} = {}", self.with(network.to_string()))
     }
 
-    /// As it is: SQLite merges the halves, which stops at the limit of both and sorts nothing.
+    /// Unchanged: SQLite merges the two halves in order, stops at the limit and sorts nothing.
     fn half(&mut self, select: String, _order: &str, _most: i64) -> String {
         select
     }

@@ -1,4 +1,4 @@
-//! The running store: which thread answers which question.
+//! The running store, and the thread that serves each operation.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::{
-    audit, change, claim, exported, facts, life, listing,
+    audit, change, claim, exported, facts, last_use, listing,
     lock::OwnerLock,
     pepper, revision,
     worker::{Role, Worker},
@@ -15,24 +15,24 @@ use super::{
 use crate::{
     domain::{KeyDigests, KeyId, Timestamp, event::Record},
     store::{
-        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, Crowded, Decisions, Denied,
-        ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey, Revision, Rotated,
-        Rotation, StoreError, Stored, Target, Upkeep, Use, rules::DENIALS_WINDOW,
+        Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, CrowdedNetwork, Decisions,
+        DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey,
+        Revision, Rotated, Rotation, StoreError, StoredRecord, Target, Upkeep, Use, rules::DENIALS_WINDOW,
     },
 };
 
-/// IMMEDIATE: a transaction that began as a reader could not become a writer without losing what it read.
+/// IMMEDIATE: a transaction that begins with a read could fail to become a writer, and would lose what it read.
 const WRITER: Role = Role { name: "store-writer", begin: "BEGIN IMMEDIATE", batch: 512 };
 const LOOKUP: Role = Role { name: "store-lookup", begin: "BEGIN", batch: 512 };
-/// One at a time: an old snapshot keeps the write-ahead log from being reused.
+/// One call per transaction: an old snapshot keeps the write-ahead log from being reused.
 const SCAN: Role = Role { name: "store-scan", begin: "BEGIN", batch: 1 };
 
-/// A running SQLite store. Dropping it finishes what is queued, joins its threads and gives the file free; that blocks
+/// A running SQLite store. Dropping it finishes the queued calls, joins its threads and releases the file, and blocks
 /// for as long as a commit may take.
 #[derive(Debug)]
 pub struct SqliteStore {
-    // In the order in which they end: the writer closes the last connection, which empties the write-ahead log, and
-    // only then may another process own the file.
+    // Dropped in this order: the writer closes the last connection, which empties the write-ahead log, and only then
+    // may another process take the file.
     lookup: Worker,
     scan: Worker,
     writer: Worker,
@@ -52,8 +52,8 @@ impl SqliteStore {
         })
     }
 
-    /// Waits until one of the store's threads has ended, and names it. While the store is in use that is a fault that
-    /// only a restart repairs: every later call of that thread's kind is [`StoreError::Unavailable`].
+    /// Waits until one of the threads of the store has ended, and returns its name. While the store is in use, this is
+    /// a fault that only a restart repairs: every later call to that thread is [`StoreError::Unavailable`].
     pub fn closed(&self) -> impl Future<Output = &'static str> + Send + use<> {
         let mut ended = self.ended.clone();
         async move {
@@ -84,7 +84,8 @@ impl Operators for SqliteStore {
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
         let actor = actor.to_owned();
         let applied: Applied = self.writer.call(move |conn| change::apply(conn, &change, &actor, now)).await?;
-        // Not in the writer's transaction, which first uses wait for. The change is made, whether or not this succeeds.
+        // Outside of the transaction of the writer, because first uses wait for it. The change is made whether or not
+        // this succeeds.
         let (id, since) = (applied.key_id, now.before(DENIALS_WINDOW));
         let refused = self.scan.call(move |conn| audit::refused(conn, id, since)).await.unwrap_or_default();
         Ok(Applied { refused, ..applied })
@@ -115,11 +116,11 @@ impl Operators for SqliteStore {
         self.scan.call(listing::counts).await
     }
 
-    async fn crowded_networks(&self, limit: u32) -> Result<Vec<Crowded>, StoreError> {
+    async fn crowded_networks(&self, limit: u32) -> Result<Vec<CrowdedNetwork>, StoreError> {
         self.scan.call(move |conn| listing::crowded_networks(conn, limit)).await
     }
 
-    async fn denials_since(&self, since: Timestamp) -> Result<Vec<Denied>, StoreError> {
+    async fn denials_since(&self, since: Timestamp) -> Result<Vec<DenialCount>, StoreError> {
         self.scan.call(move |conn| listing::denials_since(conn, since)).await
     }
 
@@ -127,7 +128,7 @@ impl Operators for SqliteStore {
         self.scan.call(pepper::peppers).await
     }
 
-    async fn audit(&self, query: AuditQuery) -> Result<Vec<Stored>, StoreError> {
+    async fn audit(&self, query: AuditQuery) -> Result<Vec<StoredRecord>, StoreError> {
         self.scan.call(move |conn| audit::list(conn, &query)).await
     }
 }
@@ -135,7 +136,7 @@ impl Operators for SqliteStore {
 #[async_trait]
 impl Upkeep for SqliteStore {
     async fn note_uses(&self, uses: Vec<Use>) -> Result<u64, StoreError> {
-        self.writer.call(move |conn| life::note_uses(conn, &uses)).await
+        self.writer.call(move |conn| last_use::note_uses(conn, &uses)).await
     }
 
     async fn deliver(&self, batch: BatchId, records: Vec<Record>) -> Result<u64, StoreError> {
@@ -147,11 +148,11 @@ impl Upkeep for SqliteStore {
     }
 
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
-        self.writer.call(move |conn| life::archive(conn, unused_since, limit, now)).await
+        self.writer.call(move |conn| last_use::archive(conn, unused_since, limit, now)).await
     }
 
     async fn expire(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.writer.call(move |conn| life::expire(conn, before, limit)).await
+        self.writer.call(move |conn| last_use::expire(conn, before, limit)).await
     }
 
     async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {

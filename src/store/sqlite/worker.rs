@@ -1,7 +1,7 @@
-//! A thread that owns a connection and works off a queue, many calls to a transaction.
+//! A thread that owns a connection and processes a queue, with many calls in one transaction.
 //!
-//! A commit costs a sync of the disk, whatever it carries. While one is under way the next calls gather in the queue,
-//! and then share one: a crowd of first uses waits for two syncs, not for as many as there are keys.
+//! A commit costs a sync of the disk, regardless of its size. During a commit the next calls collect in the queue and
+//! then share a transaction: many concurrent first uses wait for two syncs, not for one sync per key.
 
 use std::{io, thread};
 
@@ -10,11 +10,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::store::StoreError;
 
-/// Calls that may wait before a caller has to wait for room. A second's work; a longer queue would only hold calls
+/// The most queued calls; further callers wait for space. One second of work: a longer queue would only hold calls
 /// whose deadline has passed.
 const QUEUE: usize = 4096;
 
-/// How a worker works.
+/// The configuration of a worker.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Role {
     /// The thread's name, also in errors.
@@ -25,7 +25,7 @@ pub(super) struct Role {
     pub(super) batch: usize,
 }
 
-/// A running thread. Dropping it finishes the queue and joins it.
+/// A running thread. Dropping it processes the queue and joins the thread.
 #[derive(Debug)]
 pub(super) struct Worker {
     name: &'static str,
@@ -34,7 +34,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// `ended` is given the thread's name when it ends for whatever reason.
+    /// Starts the thread. `ended` receives its name when it ends, for any reason.
     pub(super) fn start(role: Role, conn: Connection, ended: watch::Sender<Option<&'static str>>) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let notice = EndNotice { name: role.name, ended };
@@ -45,15 +45,15 @@ impl Worker {
         Ok(Self { name: role.name, queue: Some(queue), thread: Some(thread) })
     }
 
-    /// Runs `work` in a transaction on the thread and answers after the commit. Work whose caller has gone before its
-    /// turn is not done.
+    /// Runs `work` in a transaction on the thread and returns after the commit. Work whose caller has left before its
+    /// turn is skipped.
     pub(super) async fn call<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let gone = || E::from(StoreError::Unavailable(format!("its {} thread has ended", self.name)));
+        let gone = || E::from(StoreError::Unavailable(format!("the {} thread of the store has ended", self.name)));
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Call { work: Some(work), result: None, reply });
         let queue = self.queue.as_ref().ok_or_else(gone)?;
@@ -66,7 +66,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.queue = None;
         if let Some(thread) = self.thread.take() {
-            // A thread that panicked has said so, and `ended` too.
+            // The panic was logged, and `ended` was notified.
             let _ = thread.join();
         }
     }
@@ -83,11 +83,11 @@ impl Drop for EndNotice {
     }
 }
 
-/// What a queue holds.
+/// A queued call.
 trait Job: Send {
     fn run(&mut self, conn: &Connection);
 
-    /// Tells the caller, once it is known whether the transaction was committed.
+    /// Answers the caller, once it is known whether the transaction was committed.
     fn answer(self: Box<Self>, committed: &Result<(), StoreError>);
 }
 
@@ -116,13 +116,13 @@ where
             Err(lost) => Some(Err(lost.clone().into())),
         };
         if let Some(result) = result {
-            // A caller that has gone meanwhile finds out by its next call.
+            // A caller that has left sees the result with its next call.
             let _ = self.reply.send(result);
         }
     }
 }
 
-/// So that a failure undoes its own work only, and not that of the others in the batch.
+/// Runs `work` in a savepoint, so that a failure undoes its own work only, not that of the other calls in the batch.
 fn in_savepoint<T, E: From<StoreError>>(
     conn: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, E>,
@@ -159,9 +159,9 @@ fn transact(role: Role, conn: &Connection, batch: &mut [Box<dyn Job>]) -> Result
     conn.execute_batch(role.begin).map_err(lost)?;
     for job in batch {
         job.run(conn);
-        // A full disk and a few other errors make SQLite undo the whole transaction, not only the statement.
+        // A full disk and some other errors make SQLite roll back the whole transaction, not only the statement.
         if conn.is_autocommit() {
-            return Err(StoreError::Unavailable("SQLite undid the transaction".to_owned()));
+            return Err(StoreError::Unavailable("SQLite rolled back the transaction".to_owned()));
         }
     }
     conn.execute_batch("COMMIT").map_err(lost)

@@ -1,4 +1,4 @@
-//! Writes what the rules have decided for a key.
+//! Carries out the writes that the rules have decided.
 
 use rusqlite::{Connection, Params, ToSql, params};
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-pub(super) fn write(conn: &Connection, key: &KeyIdentity, writes: &[Write]) -> Result<(), StoreError> {
+pub(super) fn apply(conn: &Connection, key: &KeyIdentity, writes: &[Write]) -> Result<(), StoreError> {
     let id = key.id.to_string();
     writes.iter().try_for_each(|write| match write {
         Write::Bind(binding) => put(conn, key, binding),
@@ -49,7 +49,7 @@ fn put(conn: &Connection, key: &KeyIdentity, binding: &Binding) -> Result<(), St
     binding.networks.iter().try_for_each(|network| add(conn, &id, *network))
 }
 
-/// Forgets the owner and everything beside it.
+/// Deletes the binding with everything that belongs to it.
 pub(super) fn remove(conn: &Connection, id: KeyId) -> Result<(), StoreError> {
     done(conn, "DELETE FROM bindings WHERE key_id = ?1", [id.to_string()])
 }
@@ -68,7 +68,7 @@ fn put_ban(conn: &Connection, key: &KeyIdentity, ban: &Ban) -> Result<(), StoreE
     insert(conn, sql, key, ban.hint.as_ref(), values)
 }
 
-/// A binding that was archived, in words that [`super::life`] reads.
+/// Adds an archived binding, in the form that [`super::last_use`] reads.
 pub(super) fn archived(conn: &Connection, key: &KeyIdentity, archived: &ArchivedBinding) -> Result<(), StoreError> {
     let sql = "INSERT INTO archive (key_id, digest, pepper, realm, hint, networks, created_at, archived_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
@@ -78,7 +78,7 @@ pub(super) fn archived(conn: &Connection, key: &KeyIdentity, archived: &Archived
     insert(conn, sql, key, key.fingerprint.hint.as_ref(), values)
 }
 
-/// A row of one of the tables whose first five columns name a key.
+/// Inserts a row into a table whose first five columns identify a key.
 fn insert(
     conn: &Connection,
     sql: &str,

@@ -16,9 +16,9 @@ pub struct CheckMetrics {
     duration: Histogram,
 }
 
-/// Whether this decision can come with this reason in this mode. A series that can never count would only invite alerts
-/// on it.
-fn can_be(allow: bool, reason: Reason, mode: Mode) -> bool {
+/// Whether this decision can have this reason in this mode. A series that can never count would only invite alerts on
+/// it.
+fn is_possible(allow: bool, reason: Reason, mode: Mode) -> bool {
     let judged = reason != Reason::ModeOff;
     match mode {
         Mode::Enforce => judged && (reason == Reason::NoKey || reason.allows() == allow),
@@ -31,7 +31,7 @@ fn can_be(allow: bool, reason: Reason, mode: Mode) -> bool {
 impl CheckMetrics {
     pub(super) fn register() -> Self {
         let of = |decision, allow, mode: Mode| {
-            let series = move |reason: Reason| match can_be(allow, reason, mode) {
+            let series = move |reason: Reason| match is_possible(allow, reason, mode) {
                 true => {
                     counter!(CHECKS, "decision" => decision, "reason" => reason.as_str(), "mode" => mode.as_str())
                 }
@@ -47,8 +47,8 @@ impl CheckMetrics {
         }
     }
 
-    /// Starts to measure one check. Dropped without [`CheckGuard::finish`], the check counts as cancelled, never as
-    /// decided.
+    /// Starts to measure a check. If the guard is dropped without [`CheckGuard::finish`], the check counts as
+    /// cancelled, never as decided.
     pub fn begin(&self, started: Instant) -> CheckGuard<'_> {
         CheckGuard { metrics: Some(self), started }
     }

@@ -1,6 +1,7 @@
-//! Every metric: name, help that says when to worry, closed labels, and the handles that count.
+//! All metrics: their names, their help with the condition to alert on, their closed labels, and the handles that
+//! count.
 //!
-//! Handles are held, never looked up: a held counter costs 14 ns, the `counter!` macro 170.
+//! Handles are kept: a held counter costs 14 ns, the `counter!` macro 170.
 
 mod checks;
 mod store;
@@ -38,7 +39,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers every metric with a recorder of its own: two instances in one process share nothing.
+    /// Registers every metric with its own recorder, so that two instances in one process share nothing.
     pub fn new() -> Result<Self, BuildError> {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full(CHECK_DURATION.into()), &CHECK_BUCKETS)?
@@ -72,7 +73,7 @@ impl Metrics {
     }
 }
 
-/// Moves recorded samples into their buckets; without it a process that nobody scrapes would keep every sample.
+/// Moves recorded samples into their buckets, because a process that is not scraped would keep every sample.
 pub async fn drain_histograms(exposition: PrometheusHandle) -> Infallible {
     let mut tick = interval(Duration::from_secs(5));
     loop {
@@ -81,14 +82,14 @@ pub async fn drain_histograms(exposition: PrometheusHandle) -> Infallible {
     }
 }
 
-/// Audit events (a record that stands for ten denials counts ten).
+/// Audit events; a record of ten denials counts as ten.
 #[derive(Clone, Debug)]
 pub struct AuditMetrics {
     /// Durable.
     pub stored: Counter,
-    /// Gone.
+    /// Lost.
     pub lost: Counter,
-    /// On the disk, waiting for the store.
+    /// Bytes on the disk that wait for the store.
     pub spilled: Gauge,
 }
 
@@ -106,13 +107,13 @@ impl ReloadMetrics {
         Self { outcomes: ["applied", "refused"].map(|outcome| counter!(RELOADS, "outcome" => outcome)), ok }
     }
 
-    /// It is in force.
+    /// The new configuration is in force.
     pub fn applied(&self) {
         self.outcomes[0].increment(1);
         self.ok.set(1.0);
     }
 
-    /// It is not valid.
+    /// The new configuration is not valid.
     pub fn refused(&self) {
         self.outcomes[1].increment(1);
         self.ok.set(0.0);
@@ -122,15 +123,15 @@ impl ReloadMetrics {
 /// Bindings by state.
 #[derive(Clone, Debug)]
 pub struct BindingMetrics {
-    /// By first use, not yet confirmed.
+    /// Bound by first use, not yet confirmed.
     pub provisional: Gauge,
-    /// By first use.
+    /// Bound by first use.
     pub learned: Gauge,
-    /// By an operator.
+    /// Bound by an operator.
     pub pinned: Gauge,
-    /// Pinned to nobody.
+    /// Pinned without networks.
     pub reserved: Gauge,
-    /// Seen in observe mode, nobody's.
+    /// Seen in observe mode, without an owner.
     pub observed: Gauge,
 }
 

@@ -1,4 +1,4 @@
-//! The store, the cache before it and Redis.
+//! Metrics of the store, the cache and Redis.
 
 use std::time::Duration;
 
@@ -47,9 +47,9 @@ pub enum ClaimOutcome {
 /// Cache and store.
 #[derive(Clone, Debug)]
 pub struct StoreMetrics {
-    /// Found in the process's cache.
+    /// Hits in the cache of the process.
     pub cache_hit: Counter,
-    /// Not found there.
+    /// Misses in the cache of the process.
     pub cache_miss: Counter,
     claims: [Counter; ClaimOutcome::ALL.len()],
     ok: [Histogram; Operation::ALL.len()],
@@ -65,19 +65,19 @@ pub struct StoreMetrics {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, VariantArray, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum SharedOutcome {
-    /// Nothing there.
+    /// No value.
     Miss,
-    /// Of another version of this program, or under a pepper that is not listed.
+    /// A value of another version of Sentinel, or under a pepper that is not listed.
     Foreign,
-    /// It does not include every change, or has expired.
+    /// A value that lacks a change, or has expired.
     Stale,
-    /// It counts.
+    /// A valid value.
     Hit,
-    /// It was not made by any of us.
+    /// A value that no replica has made.
     Forged,
-    /// Not answered in time, or with an error.
+    /// No answer in time, or an error.
     Failed,
-    /// Not asked: there is no connection, or it has been too slow.
+    /// Redis was not asked: there is no connection, or it was too slow.
     Away,
 }
 
@@ -116,7 +116,7 @@ impl StoreMetrics {
         series[operation as usize].record(took);
     }
 
-    /// Takes in a poll: what is applied, and for how long the store has been silent.
+    /// Records a poll: the applied revision, and for how long the store has not answered.
     pub fn polled(&self, applied: i64, cut_off: Duration) {
         self.applied.set(applied as f64);
         self.cut_off.set(cut_off.as_secs_f64());

@@ -1,4 +1,4 @@
-//! The table: every metric's name and help.
+//! The name and the help of every metric.
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
@@ -18,10 +18,10 @@ pub(super) const BINDINGS: &str = "sentinel_bindings";
 pub(super) const RELOADS: &str = "sentinel_config_reloads_total";
 pub(super) const RELOAD_OK: &str = "sentinel_config_last_reload_ok";
 
-/// From a cache hit (microseconds) to a check that ran into its deadline, in seconds.
+/// From a cache hit (microseconds) to a check that reached its deadline, in seconds.
 pub(super) const CHECK_BUCKETS: [f64; 10] =
     [0.000_02, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.02, 0.05, 0.15, 0.25];
-/// From a cached page to a disk that is in trouble, in seconds.
+/// From a cached page to a failing disk, in seconds.
 pub(super) const STORE_BUCKETS: [f64; 10] = [0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
 
 /// Registers the help of every metric.
@@ -30,63 +30,63 @@ pub(super) fn describe() {
     describe_state();
 }
 
-/// What requests do.
+/// Metrics of requests.
 fn describe_requests() {
     describe_counter!(
         CHECKS,
-        "Decisions. Worry when deny/ip_mismatch rises (a leaked key, or an address source that sees the proxy) or when store_unavailable or failsafe_open appear at all."
+        "Decisions by decision, reason and mode. Alert when deny/ip_mismatch rises (a leaked key, or a client_ip source that yields the address of a proxy), and on any store_unavailable or failsafe_open."
     );
     describe_counter!(
         CANCELLED,
-        "Checks that Envoy dropped before the answer. Worry when it rises: Envoy's timeout is shorter than check_deadline, or this process is starved."
+        "Checks that Envoy cancelled before the answer. Alert when it rises: Envoy's timeout is shorter than check_deadline, or this process lacks CPU time."
     );
     describe_histogram!(
         CHECK_DURATION,
-        "Time from a Check's arrival to its answer, in seconds. Worry when p99 passes 0.005 without first uses."
+        "Time from the arrival of a Check to its answer, in seconds. Alert when p99 exceeds 0.005 without first uses."
     );
     describe_counter!(
         CLAIMS,
-        "First uses by outcome: won, held (somebody was first), failed (the store did not answer). Worry when failed rises."
+        "First uses by outcome: won, held (another network was first), failed (the store did not answer). Alert when failed rises."
     );
     describe_counter!(
         CACHE,
-        "Look-ups by tier and outcome. Worry when the process's hits fall below 0.9 of all in steady traffic, and at any forged of redis: somebody else writes there."
+        "Cache look-ups by tier and outcome. Alert when hits of tier process fall below 0.9 of its look-ups in steady traffic, and on any forged of tier redis: another program writes to this Redis."
     );
     describe_gauge!(
         REDIS_UP,
-        "1 while Redis answers in time; 0 where none is set. Worry at 0 where one is: the store does its work."
+        "1 while Redis answers in time; 0 if none is configured. Alert at 0 if one is configured: its look-ups go to the store."
     );
     describe_histogram!(
         STORE_DURATION,
-        "Store operations, in seconds. Worry when claim's p99 nears check_deadline, and when note_uses ends in error for hours: keys in use may be archived."
+        "Duration of store operations, in seconds. Alert when the p99 of claim approaches check_deadline, and when note_uses fails for hours: keys in use may be archived."
     );
 }
 
-/// What the process keeps.
+/// Metrics of the state of the process.
 fn describe_state() {
     describe_counter!(
         AUDIT,
-        "Audited events: stored, or lost because neither the store nor the spill took them. Worry at any lost."
+        "Audit events: stored, or lost because neither the store nor the spill accepted them. Alert on any lost."
     );
     describe_gauge!(
         SPILLED,
-        "Bytes of audit records on this disk that wait for the store. Worry when it does not come back to 0; at audit.spill_max records are lost."
+        "Bytes of audit records on the local disk that wait for the store. Alert when it does not return to 0; at audit.spill_max records are lost."
     );
     describe_gauge!(
         APPLIED,
-        "The revision of the last operator's change that this process decides by. Worry when it differs between replicas for more than a second."
+        "The revision of the last change that this process has applied. Alert when it differs between replicas for more than a second."
     );
     describe_gauge!(
         CUT_OFF,
-        "Seconds since the store last answered a poll; 0 while it does. Worry above 5; at store.stale_grace known keys are refused too (failsafe closed)."
+        "Seconds since the store last answered a poll; 0 while it answers. Alert above 5; beyond store.stale_grace known keys are denied too (failsafe closed)."
     );
     describe_counter!(
         RELOADS,
-        "Configurations read again while running: applied, or refused because they were not valid. Worry at any refused."
+        "Configuration reloads: applied, or refused because the configuration was not valid. Alert on any refused."
     );
     describe_gauge!(
         RELOAD_OK,
-        "1 if the last configuration that was read is the one in force. Worry at 0: the next restart would fail."
+        "1 if the configuration that was read last is in force. Alert at 0: the next restart would fail."
     );
     describe_gauge!(BINDINGS, "Bindings by state, counted once a minute.");
 }

@@ -1,4 +1,4 @@
-//! A value is read back as it was, and nothing that is not one is.
+//! Values survive a round trip, and every other input is rejected.
 
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ fn ring(peppers: &[u8], realm: &str) -> KeyRing {
 }
 
 fn written(ring: &KeyRing, reading: &Reading) -> Vec<u8> {
-    Seals::new(ring).write(&ring.active(), LIFE, reading).unwrap()
+    Codec::new(ring).encode(&ring.active(), LIFE, reading).unwrap()
 }
 
 fn reading() -> Reading {
@@ -30,9 +30,9 @@ fn reading() -> Reading {
     Reading { facts: KeyFacts { binding: Some(binding), ..KeyFacts::default() }, as_of: Revision(3), digest: DIGEST }
 }
 
-/// The names are a format: another process reads what this one writes.
+/// The field names are a format: other processes read what this one writes.
 #[test]
-fn a_value_is_what_the_page_says() {
+fn a_value_has_the_documented_layout() {
     let value = written(&ring(&[1], "default"), &reading());
     let id = Pepper::new(&[1; 32]).unwrap().id();
     assert_eq!(value[0], 1);
@@ -76,43 +76,47 @@ fn what_an_earlier_version_cached_is_read_and_written_again() {
     for ((binding, ban), cached) in facts.into_iter().zip(CACHED) {
         let reading = Reading { facts: KeyFacts { binding, ban, candidates: Vec::new() }, ..reading() };
         assert_eq!(written(&ours, &reading), cached);
-        assert_eq!(Seals::new(&ours).read(LIFE, DIGEST, cached), Ok(reading));
+        assert_eq!(Codec::new(&ours).decode(LIFE, DIGEST, cached), Ok(reading));
     }
 }
 
 #[test]
 fn only_the_key_it_was_written_for_reads_it() {
     let ours = ring(&[1], "default");
-    let (seals, value) = (Seals::new(&ours), written(&ours, &reading()));
-    assert_eq!(seals.read(LIFE, DIGEST, &value), Ok(reading()));
-    assert_eq!(seals.read(LIFE, KeyDigest::from_bytes([8; 32]), &value), Err(Unsound::Forged), "another key's");
-    assert_eq!(seals.read(StoreLife(8), DIGEST, &value), Err(Unsound::Forged), "another life's");
-    let realm = Seals::new(&ring(&[1], "defaul"));
-    assert_eq!(realm.read(LIFE, DIGEST, &value), Err(Unsound::Forged), "another realm's");
-    assert_eq!(Seals::new(&ring(&[2], "default")).read(LIFE, DIGEST, &value), Err(Unsound::Foreign));
+    let (codec, value) = (Codec::new(&ours), written(&ours, &reading()));
+    assert_eq!(codec.decode(LIFE, DIGEST, &value), Ok(reading()));
+    assert_eq!(codec.decode(LIFE, KeyDigest::from_bytes([8; 32]), &value), Err(DecodeError::Forged), "another key's");
+    assert_eq!(codec.decode(StoreLife(8), DIGEST, &value), Err(DecodeError::Forged), "another life's");
+    let realm = Codec::new(&ring(&[1], "defaul"));
+    assert_eq!(realm.decode(LIFE, DIGEST, &value), Err(DecodeError::Forged), "another realm's");
+    assert_eq!(Codec::new(&ring(&[2], "default")).decode(LIFE, DIGEST, &value), Err(DecodeError::Foreign));
     assert_eq!(
-        Seals::new(&ring(&[2, 1], "default")).read(LIFE, DIGEST, &value),
+        Codec::new(&ring(&[2, 1], "default")).decode(LIFE, DIGEST, &value),
         Ok(reading()),
         "while both are listed"
     );
-    // As if the pepper that is not listed had made it with the name of the one that is.
+    // As if the pepper that is not listed had made it with the name of the listed one.
     let mut renamed = written(&ring(&[2], "default"), &reading());
     renamed[1..9].copy_from_slice(&value[1..9]);
-    assert_eq!(seals.read(LIFE, DIGEST, &renamed), Err(Unsound::Forged));
-    assert_eq!(seals.read(LIFE, DIGEST, &[&[2], &value[1..]].concat()), Err(Unsound::Foreign), "another version's");
-    assert_eq!(seals.read(LIFE, DIGEST, b""), Err(Unsound::Forged));
+    assert_eq!(codec.decode(LIFE, DIGEST, &renamed), Err(DecodeError::Forged));
+    assert_eq!(
+        codec.decode(LIFE, DIGEST, &[&[2], &value[1..]].concat()),
+        Err(DecodeError::Foreign),
+        "another version's"
+    );
+    assert_eq!(codec.decode(LIFE, DIGEST, b""), Err(DecodeError::Forged));
 }
 
 #[test]
 fn a_body_with_more_than_this_version_knows_is_not_read() {
     let ours = ring(&[1], "default");
-    let seals = Seals::new(&ours);
+    let codec = Codec::new(&ours);
     let body = |body: &str| {
-        let (id, keyed) = &seals.keyed[0];
+        let (id, keyed) = &codec.keyed[0];
         let as_of = 3_i64.to_be_bytes();
-        let mac = seals.input(keyed, LIFE, &DIGEST, as_of, body.as_bytes()).finalize().into_bytes();
+        let mac = codec.input(keyed, LIFE, &DIGEST, as_of, body.as_bytes()).finalize().into_bytes();
         let value = [&[1], id.as_str().as_bytes(), &as_of, &mac, body.as_bytes()].concat();
-        seals.read(LIFE, DIGEST, &value).map(|reading| reading.facts)
+        codec.decode(LIFE, DIGEST, &value).map(|reading| reading.facts)
     };
     let known = r#"{"ban":["k_09090909090909090909090909090909",{"actor":"uid:0","created_at":5}]}"#;
     assert!(body(known).unwrap().ban.is_some());
@@ -125,14 +129,14 @@ fn a_body_with_more_than_this_version_knows_is_not_read() {
         "[]".to_owned(),
         String::new(),
     ] {
-        assert_eq!(body(&other), Err(Unsound::Foreign), "{other}");
+        assert_eq!(body(&other), Err(DecodeError::Foreign), "{other}");
     }
 }
 
 #[test]
 fn what_the_next_claim_could_change_is_not_shared() {
     let ours = ring(&[1], "default");
-    let write = |facts: KeyFacts| Seals::new(&ours).write(&ours.active(), LIFE, &Reading { facts, ..reading() });
+    let write = |facts: KeyFacts| Codec::new(&ours).encode(&ours.active(), LIFE, &Reading { facts, ..reading() });
     assert_eq!(write(KeyFacts::default()), None);
     let candidate = Candidate { network: "203.0.113.7".parse().unwrap(), first_at: Timestamp::from_millis(1) };
     assert_eq!(write(KeyFacts { candidates: vec![candidate], ..KeyFacts::default() }), None);
@@ -169,31 +173,31 @@ fn facts() -> impl Strategy<Value = KeyFacts> {
 }
 
 proptest! {
-    /// All of it comes back but the hint, and not one bit of it may be another.
+    /// Everything but the hint survives a round trip, and every flipped bit is detected.
     #[test]
-    fn nothing_but_the_very_value_is_read(
+    fn only_the_exact_value_is_decoded(
         facts in facts(), as_of: i64, life: u128, digest: [u8; 32], at: prop::sample::Index, bit in 0..8_u8, cut: prop::sample::Index,
     ) {
         let ours = ring(&[1, 2], "default");
-        let (seals, life, digest) = (Seals::new(&ours), StoreLife(life), KeyDigest::from_bytes(digest));
+        let (codec, life, digest) = (Codec::new(&ours), StoreLife(life), KeyDigest::from_bytes(digest));
         let mut reading = Reading { facts, as_of: Revision(as_of), digest };
-        let mut value = seals.write(&ours.active(), life, &reading).unwrap();
+        let mut value = codec.encode(&ours.active(), life, &reading).unwrap();
         prop_assert!(!value.windows(4).any(|found| found == b"wxyz"));
         if let Some(binding) = &mut reading.facts.binding {
             binding.hint = None;
         }
-        prop_assert_eq!(seals.read(life, digest, &value), Ok(reading));
-        prop_assert!(seals.read(life, digest, &value[..cut.index(value.len())]).is_err(), "cut off");
+        prop_assert_eq!(codec.decode(life, digest, &value), Ok(reading));
+        prop_assert!(codec.decode(life, digest, &value[..cut.index(value.len())]).is_err(), "cut off");
         let at = at.index(value.len());
         value[at] ^= 1 << bit;
-        prop_assert!(seals.read(life, digest, &value).is_err(), "bit {bit} of byte {at}");
+        prop_assert!(codec.decode(life, digest, &value).is_err(), "bit {bit} of byte {at}");
     }
 
     #[test]
-    fn any_bytes_are_refused(value: Vec<u8>, version in 0..3_u8) {
+    fn arbitrary_bytes_are_rejected(value: Vec<u8>, version in 0..3_u8) {
         let ours = ring(&[1], "default");
-        prop_assert!(Seals::new(&ours).read(LIFE, DIGEST, &value).is_err());
+        prop_assert!(Codec::new(&ours).decode(LIFE, DIGEST, &value).is_err());
         let named = [&[version], ours.active().as_str().as_bytes(), &value].concat();
-        prop_assert!(Seals::new(&ours).read(LIFE, DIGEST, &named).is_err());
+        prop_assert!(Codec::new(&ours).decode(LIFE, DIGEST, &named).is_err());
     }
 }

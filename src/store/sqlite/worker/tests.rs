@@ -1,4 +1,4 @@
-//! What callers cannot arrange from outside: who shares a transaction, and how a thread dies.
+//! Tests of what callers cannot control: which calls share a transaction, and the death of the thread.
 
 use std::{pin::Pin, sync::mpsc as std_mpsc};
 
@@ -21,7 +21,7 @@ fn worker() -> (Worker, watch::Receiver<Option<&'static str>>) {
     (Worker::start(ROLE, conn, notice).unwrap(), ended)
 }
 
-/// Puts a call into the queue now, not when it is first awaited.
+/// Queues a call now, not when it is first awaited.
 fn queue<'a>(
     worker: &'a Worker,
     work: impl FnOnce(&Connection) -> Result<i64, StoreError> + Send + 'static,
@@ -31,8 +31,8 @@ fn queue<'a>(
     call
 }
 
-/// Queues a call that keeps the thread busy until something is sent or the sender dropped, so that what is queued
-/// meanwhile shares the next transaction.
+/// Queues a call that keeps the thread busy until a message is sent or the sender is dropped, so that later calls share
+/// the next transaction.
 fn hold(worker: &Worker) -> (std_mpsc::Sender<()>, Pending<'_>) {
     let (release, released) = std_mpsc::channel::<()>();
     let (started, running) = std_mpsc::channel();
@@ -77,10 +77,10 @@ async fn a_failure_undoes_its_own_work_only() {
 }
 
 #[tokio::test]
-async fn a_failed_commit_fails_everyone_in_it_and_nobody_after_it() {
+async fn a_failed_commit_fails_its_calls_and_no_later_call() {
     let (worker, _) = worker();
     let (release, held) = hold(&worker);
-    // The orphan is found at the commit only.
+    // The foreign key violation is found only at the commit.
     let calls =
         [queue(&worker, insert("parent", 1)), queue(&worker, insert("child", 99)), queue(&worker, insert("parent", 2))];
     drop(release);
@@ -95,7 +95,7 @@ async fn a_failed_commit_fails_everyone_in_it_and_nobody_after_it() {
 }
 
 #[tokio::test]
-async fn nobody_is_answered_before_the_commit() {
+async fn no_call_is_answered_before_the_commit() {
     let (worker, _) = worker();
     let (release_first, first_hold) = hold(&worker);
     let mut early = queue(&worker, insert("parent", 1));
@@ -116,7 +116,7 @@ async fn nobody_is_answered_before_the_commit() {
 }
 
 #[tokio::test]
-async fn work_that_nobody_waits_for_is_not_done() {
+async fn work_of_a_caller_that_left_is_skipped() {
     let (worker, _) = worker();
     let (release, held) = hold(&worker);
     drop(queue(&worker, insert("parent", 1)));
@@ -128,7 +128,7 @@ async fn work_that_nobody_waits_for_is_not_done() {
 }
 
 #[tokio::test]
-async fn a_dead_thread_is_noticed_and_makes_everything_unavailable() {
+async fn a_dead_thread_is_reported_and_makes_every_call_unavailable() {
     let (worker, mut ended) = worker();
     let (release, held) = hold(&worker);
     let with_it = queue(&worker, insert("parent", 1));
@@ -137,7 +137,9 @@ async fn a_dead_thread_is_noticed_and_makes_everything_unavailable() {
     drop(release);
     held.await.unwrap();
     for call in [with_it, deadly].into_iter().chain(behind) {
-        assert!(matches!(call.await, Err(StoreError::Unavailable(text)) if text.contains("tested thread has ended")));
+        assert!(
+            matches!(call.await, Err(StoreError::Unavailable(text)) if text.contains("tested thread of the store has ended"))
+        );
     }
     assert_eq!(*ended.wait_for(Option::is_some).await.unwrap(), Some("tested"));
     let later = worker.call(insert("parent", 100)).await;
