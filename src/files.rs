@@ -19,8 +19,8 @@ pub const CONFIG: u64 = 1 << 20;
 /// Reads the whole regular file at `path`, at most `limit` bytes. Follows symbolic links, because Kubernetes mounts
 /// secrets through them. The bytes are wiped when dropped.
 pub fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
-    // O_NONBLOCK: opening a FIFO would wait for a writer. The type is read from the open file, because the path may name
-    // another file by now.
+    // O_NONBLOCK: opening a FIFO would wait for a writer. The type is read from the open file, because the path may
+    // name another file by now.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {

@@ -49,8 +49,8 @@ pub fn file(data_dir: &Path) -> PathBuf {
     data_dir.join("pepper")
 }
 
-/// Returns the configured peppers and the one in `data_dir`, which is the last of them: an operator who started with the
-/// generated pepper configures another one and rotates. Generates a pepper if there is none and the store has none
+/// Returns the configured peppers and the one in `data_dir`, which is the last of them: an operator who started with
+/// the generated pepper configures another one and rotates. Generates a pepper if there is none and the store has none
 /// `recorded`.
 pub fn resolve(
     configured: Option<Peppers>,

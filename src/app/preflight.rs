@@ -36,7 +36,8 @@ pub fn faults(config: &Config) -> Vec<String> {
     faults
 }
 
-/// Creates the data directory. Only the server's user may use it: it holds the pepper, the database and the admin socket.
+/// Creates the data directory. Only the server's user may use it: it holds the pepper, the database and the admin
+/// socket.
 pub(super) fn make_data_dir(path: &Path) -> Result<(), String> {
     let at = |cause| format!("data_dir {}: {cause}", path.display());
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;

@@ -21,8 +21,8 @@ use crate::{
     telemetry::{logs::Log, metrics::ReloadMetrics},
 };
 
-/// How often the file is checked, by one `stat`. inotify misses the swapped links of a Kubernetes ConfigMap and changes on
-/// network file systems.
+/// How often the file is checked, by one `stat`. inotify misses the swapped links of a Kubernetes ConfigMap and changes
+/// on network file systems.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The sources of the configuration.

@@ -1,5 +1,5 @@
-//! Opens the store of `store.url`. SQLite is opened before the server starts; PostgreSQL may be unavailable at the start,
-//! and is retried.
+//! Opens the store of `store.url`. SQLite is opened before the server starts; PostgreSQL may be unavailable at the
+//! start, and is retried.
 
 use std::sync::Arc;
 

@@ -137,7 +137,7 @@ pub(super) enum RemoteCommand {
     #[command(subcommand, arg_required_else_help = true)]
     Bindings(BindingsCommand),
 
-    /// Take a key from its networks; without --to or --open it is reserved: every client is denied
+    /// Take a key from its networks; without --to or --open every client is denied
     #[command(
         group = ArgGroup::new("mode").multiple(false),
         after_help = "\

@@ -1,9 +1,9 @@
 //! The commands that change one key.
 //!
-//! A command asks for confirmation if it may lock an owner out without naming a new one (`unbind`,
-//! `bindings set --reserve`), if it may let a stranger in (`unbind --open`), or if it names its target only by a number
-//! (`undo`). It does not ask if it names the new owner (`unbind --to`, `bindings set CIDR`) and one command reverses it,
-//! if it takes nothing from an owner (`bindings claim`, `bindings note`, `unban`), or in an emergency (`ban`).
+//! A command asks for confirmation if it may lock an owner out without naming a new one (`unbind`, `bindings set
+//! --reserve`), if it may let a stranger in (`unbind --open`), or if it names its target only by a number (`undo`). It
+//! does not ask if it names the new owner (`unbind --to`, `bindings set CIDR`) and one command reverses it, if it takes
+//! nothing from an owner (`bindings claim`, `bindings note`, `unban`), or in an emergency (`ban`).
 
 use std::time::Duration;
 

@@ -36,8 +36,8 @@ const FIELDS: [(&str, &str, &str); 32] = [
     ("mode", "--mode", ""),
 ];
 
-/// Replaces the field at the start of `error`. An error about no known field stays as it is, such as one about a line of
-/// an imported file.
+/// Replaces the field at the start of `error`. An error about no known field stays as it is, such as one about a line
+/// of an imported file.
 pub(super) fn by_option(error: &str) -> String {
     let Some((field, cause)) = error.split_once(": ") else { return error.to_owned() };
     match FIELDS.iter().find(|(known, ..)| *known == field) {

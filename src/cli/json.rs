@@ -1,5 +1,5 @@
-//! JSON output: the messages of the proto under its field names, except that a time `x_ms` is `x` in RFC 3339. An absent
-//! value is `null`, never omitted.
+//! JSON output: the messages of the proto under its field names, except that a time `x_ms` is `x` in RFC 3339. An
+//! absent value is `null`, never omitted.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! The command line. `args` and the `…_args` modules define the commands; `manual` holds their long help. `serve`,
-//! `migrate`, `check-config`, `pepper new`, `completions` and `man` run in this process, and `doctor` also inspects this
-//! machine. Every other command calls a running server over its admin socket (`client`) and prints the response (`show`,
-//! `json` or `csv`). `confirm` asks before a command that may lock an owner out. `fields` names the option that a field
-//! error of the server is about.
+//! `migrate`, `check-config`, `pepper new`, `completions` and `man` run in this process, and `doctor` also inspects
+//! this machine. Every other command calls a running server over its admin socket (`client`) and prints the response
+//! (`show`, `json` or `csv`). `confirm` asks before a command that may lock an owner out. `fields` names the option
+//! that a field error of the server is about.
 
 mod args;
 mod audit_args;

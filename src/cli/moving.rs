@@ -1,5 +1,5 @@
-//! `bindings export` and `bindings import`: copy a file of keys from a server, and to a server. Only the server reads the
-//! file's format.
+//! `bindings export` and `bindings import`: copy a file of keys from a server, and to a server. Only the server reads
+//! the file's format.
 
 use std::{
     fs::{self, OpenOptions},

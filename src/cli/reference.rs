@@ -87,8 +87,8 @@ pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     if path == Path::new("-") { Ok(Box::new(io::stdin())) } else { Ok(Box::new(File::open(path)?)) }
 }
 
-/// Reads at most `limit + 1` bytes, so that the caller can detect a longer input. Allocates once: a growing buffer would
-/// leave copies of the key in memory.
+/// Reads at most `limit + 1` bytes, so that the caller can detect a longer input. Allocates once: a growing buffer
+/// would leave copies of the key in memory.
 pub(super) fn read_bounded(input: impl Read, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 2));
     input.take(limit as u64 + 1).read_to_end(&mut bytes)?;

@@ -23,8 +23,8 @@ pub(super) fn build_runtime(builder: &mut Builder) -> Result<Runtime, Failure> {
     runtime.map_err(|error| Failure::Rejected(format!("cannot start the event loop: {error}")))
 }
 
-/// Rejects CSV for a command that lists nothing. Called before the request, so that no change is made whose answer cannot
-/// be printed.
+/// Rejects CSV for a command that lists nothing. Called before the request, so that no change is made whose answer
+/// cannot be printed.
 pub(super) fn reject_csv(output: Output) -> Result<(), Failure> {
     if output != Output::Csv {
         return Ok(());

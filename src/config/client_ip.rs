@@ -51,8 +51,8 @@ fn source(word: &str, header: Option<String>) -> Result<Source, String> {
     }
 }
 
-/// Rejects networks inside a NAT64 prefix. Such addresses become IPv4 before they are compared, so the network would match
-/// nothing.
+/// Rejects networks inside a NAT64 prefix. Such addresses become IPv4 before they are compared, so the network would
+/// match nothing.
 fn behind_nat64(settings: &mut Settings, nat64: &[Nat64], key: &str, networks: &[Network]) {
     for network in networks.iter().filter(|network| nat64.iter().any(|prefix| prefix.overlaps(**network))) {
         let fault = format!("client_ip.{key}: {network} is IPv4 behind client_ip.nat64; write the IPv4 network");

@@ -91,8 +91,8 @@ fn custom(source: &mut Source, name: String) -> Option<Profile> {
         .ok()
 }
 
-/// Excludes characters that may occur before the separator, and those that other rules read: the comma of joined lines, `%`
-/// and `+` of queries, and the padding of keys.
+/// Excludes characters that may occur before the separator, and those that other rules read: the comma of joined lines,
+/// `%` and `+` of queries, and the padding of keys.
 fn separator(text: &str) -> Result<Option<char>, String> {
     const SEPARATORS: &str = "|:.~/@$*#";
     match text.chars().next() {

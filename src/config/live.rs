@@ -15,7 +15,8 @@ use crate::{
 
 const STALE_GRACE: std::ops::RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(7 * 86_400);
 
-/// `unclaimable` holds the networks of `client_ip.trusted_proxies` and of `client_ip.unclaimable`; `None` after a fault.
+/// `unclaimable` holds the networks of `client_ip.trusted_proxies` and of `client_ip.unclaimable`; `None` after a
+/// fault.
 pub(super) fn take(source: &mut Source, unclaimable: Option<(Vec<Network>, Vec<Network>)>) -> Option<Settings> {
     let mode = source.take("mode", word(&Mode::ALL.map(|mode| (mode.as_str(), mode))));
     let check_deadline = source.take("check_deadline", duration(Duration::from_millis(1)..=Duration::from_secs(10)));

@@ -3,8 +3,8 @@
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// Its name in TOML, with dots between levels; `NAME` stands for a name that the operator chooses. In the environment:
-    /// `SENTINEL_` and upper case, with `__` between levels.
+    /// Its name in TOML, with dots between levels; `NAME` stands for a name that the operator chooses. In the
+    /// environment: `SENTINEL_` and upper case, with `__` between levels.
     pub key: &'static str,
     /// Its default, as in the configuration reference; empty if it has none.
     pub default: &'static str,

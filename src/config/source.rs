@@ -236,8 +236,8 @@ impl Source {
         }))
     }
 
-    /// Takes a list; empty if it is not written. A list that is written but empty is a fault: it looks like "nothing", but
-    /// would mean "no restriction".
+    /// Takes a list; empty if it is not written. A list that is written but empty is a fault: it looks like "nothing",
+    /// but would mean "no restriction".
     pub(super) fn take_list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let Some(Entry { origin, text }) = self.written.remove(key) else { return Vec::new() };
         let texts = match text {
@@ -284,8 +284,9 @@ fn scalar(value: toml::Value) -> Option<String> {
     }
 }
 
-/// Whether Kubernetes set the variable. It sets some for every port of every Service of the namespace, and a Service may be
-/// named `sentinel` or `sentinel-…`: `*_SERVICE_HOST`, `*_SERVICE_PORT[_NAME]`, `*_PORT`, `*_PORT_<n>_<TCP|UDP>[_…]`.
+/// Whether Kubernetes set the variable. It sets some for every port of every Service of the namespace, and a Service
+/// may be named `sentinel` or `sentinel-…`: `*_SERVICE_HOST`, `*_SERVICE_PORT[_NAME]`, `*_PORT`,
+/// `*_PORT_<n>_<TCP|UDP>[_…]`.
 fn is_service_link(name: &str) -> bool {
     let numbered = |rest: &str| {
         let (number, protocol) = rest.split_once('_').unwrap_or((rest, ""));

@@ -178,10 +178,10 @@ fn the_help_of_denials_is_validated() {
         ("url", "https://".into(), "is not an absolute http:// or https:// URL"),
         ("url", "https://:8443/".into(), "is not an absolute http:// or https:// URL"),
         ("url", "https://a:hunter2@help.example/".into(), "the URL contains a user name or password"),
-        ("url", "https://help.example/a b".into(), "has characters that a URL must percent-encode"),
-        ("url", "https://help.example/\"".into(), "has characters that a URL must percent-encode"),
-        ("url", "https://help.example/ü".into(), "has characters that a URL must percent-encode"),
-        ("url", "https://help.example/\r\nx: y".into(), "has characters that a URL must percent-encode"),
+        ("url", "https://help.example/a b".into(), "has characters that must be percent-encoded"),
+        ("url", "https://help.example/\"".into(), "has characters that must be percent-encoded"),
+        ("url", "https://help.example/ü".into(), "has characters that must be percent-encoded"),
+        ("url", "https://help.example/\r\nx: y".into(), "has characters that must be percent-encoded"),
     ] {
         let written = toml::Value::String(value.clone());
         let faults = load_text(&format!("answers.help.{key} = {written}"), &[]).unwrap_err();

@@ -6,8 +6,8 @@ use crate::domain::words;
 
 words!(Code);
 
-/// A check, by one stable word for scripts. The list is closed; [`Code::ALL`] enumerates it, in the order of the table in
-/// the manual.
+/// A check, by one stable word for scripts. The list is closed; [`Code::ALL`] enumerates it, in the order of the table
+/// in the manual.
 ///
 /// `sentinel doctor` prints the comments below for the checks that pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumMessage, EnumString, VariantArray, VariantNames)]

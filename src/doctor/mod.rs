@@ -1,7 +1,8 @@
 //! Checks an installation; each finding has a fix.
 //!
 //! The command line gathers the facts about this machine ([`Host`]), a running server ([`Diagnosis`]) and Envoy's files
-//! ([`EnvoyFile`]). A harmless fact is not a finding: a command that always complains is not used. Pure: no I/O, no clock.
+//! ([`EnvoyFile`]). A harmless fact is not a finding: a command that always complains is not used. Pure: no I/O, no
+//! clock.
 
 mod code;
 mod fit;

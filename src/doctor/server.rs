@@ -113,7 +113,8 @@ impl Diagnosis {
             return;
         };
         let ago = humantime::format_duration(Duration::from_secs(ago.as_secs()));
-        let seen = format!("{count} denials with {code} in the last 24 hours, the last {ago} ago");
+        let denials = if *count == 1 { "denial" } else { "denials" };
+        let seen = format!("{count} {denials} with {code} in the last 24 hours, the last {ago} ago");
         report.warning(code, seen, fix);
     }
 

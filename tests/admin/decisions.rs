@@ -8,8 +8,8 @@ use crate::{
     decide, id_of, json, says,
 };
 
-const MISS: &str = "no record begins with that decision: denials of one key, network and reason within a second are \
-                    one record, with the first one's id; search by --key and --since\n";
+const MISS: &str = "no record has that decision id: denials of one key, network and reason within a second are one \
+                    record with the id of the first; search with --key and --since\n";
 
 #[tokio::test]
 async fn a_decision_finds_its_record_and_a_miss_says_how_to_search() {

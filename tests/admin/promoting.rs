@@ -210,7 +210,7 @@ async fn a_promotion_that_is_killed_continues_when_it_is_run_again() {
     let output = tokio::task::spawn_blocking(move || client.wait_with_output().unwrap()).await.unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), output.stdout), (Some(3), Vec::new()), "{said}");
-    assert!(said.contains("what is done stays done, and running it again goes on with the rest"), "{said}");
+    assert!(said.contains("these changes are stored; run the command again to promote the remaining keys"), "{said}");
 
     let sentinel = sentinel.kill().start().await;
     speed_up(&sentinel.home().store()).await;

@@ -151,7 +151,7 @@ async fn every_other_source_has_its_own_fix() {
     let sentinel = sentinel().start().await;
     assert_eq!(sentinel.check().key(&key(0)).on_pipe("/run/x").send().await.reason(), "client_ip_unknown");
     audited(&sentinel, 1).await;
-    report(sentinel.home(), &[]).assert_only(Code::ClientIpUnknown, "warning", 1).says("not on a pipe");
+    report(sentinel.home(), &[]).assert_only(Code::ClientIpUnknown, "warning", 1).says("not a pipe");
 }
 
 #[tokio::test]

@@ -220,7 +220,7 @@ async fn what_is_forgotten_is_asked_for_twice_and_named() {
     sentinel.admin().await.ban("sk-banned-0123456789").await.unwrap();
     assert_eq!(pepper(&sentinel, &["activate", &id(NEW)]).await.0, Some(0));
     let (code, text) = pepper(&sentinel, &["retire", &id(PEPPER), "--forget"]).await;
-    assert!(code == Some(2) && text.contains("--yes goes on without"), "{text}");
+    assert!(code == Some(2) && text.contains("; use --yes"), "{text}");
     assert_eq!(decide(&sentinel, "sk-banned-0123456789", OWNER).await, "key_banned");
     let (code, text) = pepper(&sentinel, &["retire", &id(PEPPER), "--forget", "--yes"]).await;
     assert!(code == Some(0) && text.contains("2 keys were forgotten"), "{text}");

@@ -122,7 +122,7 @@ fn lasting(lasting: Option<i64>, until: Option<i64>, now: Timestamp) -> Result<O
         0 => Ok(None),
         1..=MAX_LASTING_MS => Ok(Some(Duration::from_millis(millis.unsigned_abs()))),
         ..0 => Err(FieldError::new("lasting_ms", "must not be negative")),
-        _ => Err(FieldError::new("lasting_ms", "must be at most 100 years")),
+        _ => Err(FieldError::new("lasting_ms", "at most 100 years")),
     }
 }
 

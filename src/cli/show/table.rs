@@ -39,8 +39,8 @@ impl Cell {
     }
 }
 
-/// Formats a header and rows. A column whose header begins with `>` is aligned right; one that begins with `?` is shown only
-/// in the form with one value per line.
+/// Formats a header and rows. A column whose header begins with `>` is aligned right; one that begins with `?` is shown
+/// only in the form with one value per line.
 pub(super) fn table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [Cell; N]>,

@@ -7,8 +7,8 @@ use crate::{
     net::caller::Callers,
 };
 
-/// The entries that `client_ip.source = "metadata"` reads, and Envoy's operators for each, without and with a port. Both
-/// are valid.
+/// The entries that `client_ip.source = "metadata"` reads, and Envoy's operators for each, without and with a port.
+/// Both are valid.
 const ADDRESSES: [(&str, [&str; 2]); 2] = [
     ("x-client-ip", ["%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "%DOWNSTREAM_REMOTE_ADDRESS%"]),
     ("x-peer-ip", ["%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"]),

@@ -1,7 +1,7 @@
 //! Compares an Envoy file with Sentinel's settings.
 //!
-//! Each check was shown to be necessary with a real Envoy; `envoy/envoy.yaml` gives the reason next to each field. Parts
-//! that are not in the file are not guessed: a filter without its connection manager is checked by itself.
+//! Each check was shown to be necessary with a real Envoy; `envoy/envoy.yaml` gives the reason next to each field.
+//! Parts that are not in the file are not guessed: a filter without its connection manager is checked by itself.
 
 mod address;
 mod case;

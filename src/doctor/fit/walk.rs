@@ -1,5 +1,5 @@
-//! Finds every ext_authz filter of a file, at any depth, with its context: a bootstrap file, a list of xDS resources and an
-//! Istio patch differ only in the levels above.
+//! Finds every ext_authz filter of a file, at any depth, with its context: a bootstrap file, a list of xDS resources
+//! and an Istio patch differ only in the levels above.
 
 use crate::doctor::yaml::Node;
 
