@@ -63,7 +63,7 @@ async fn what_is_no_network_or_no_key_is_refused_before_anything_is_asked() {
     let host_bits = "<CIDR>...: 10.0.0.1/8 has host bits set; did you mean 10.0.0.0/8?; --help shows how";
     let none = "<CIDR>...: name at least one network, or --reserve the key; --help shows how";
     let both = "--reserve: a reserved key has no networks; leave one of them out; --help shows how";
-    let text = "<TEXT>: say what to write, or --remove; --help shows how";
+    let text = "<TEXT>: is missing; give the note, or --remove; --help shows how";
     for (args, said) in [
         (&["bindings", "set", "0a1b2c3d"][..], none),
         (&["bindings", "set", "0a1b2c3d", "10.0.0.1/8"], host_bits),
@@ -76,7 +76,7 @@ async fn what_is_no_network_or_no_key_is_refused_before_anything_is_asked() {
         ),
         (
             &["bindings", "note", "0a1b2c3d", "x", "--remove"],
-            "--remove: there is a text as well; leave one of them out; --help shows how",
+            "--remove: a text is given as well; leave one of them out; --help shows how",
         ),
         (&["bindings", "note"], "missing <REF|--key-file <PATH>>; --help shows how"),
     ] {
