@@ -238,11 +238,11 @@ async fn what_cannot_be_explained_names_its_place() {
     let broken = format!("GET / HTTP/1.1\nHost: api\n{KEY}\n");
     let long = [b"GET / HTTP/1.1\nx: ".as_slice(), &[b'a'; 64 * 1024]].concat();
     for (args, head, said) in [
-        (&[][..], broken.as_bytes(), "head: line 3: has no colon"),
-        (&[], b"", "head: line 1: is empty"),
-        (&[], &long, "head: is longer than 64 KiB"),
-        (&["--profile", OTHER], &good, "profile: is not configured, so a request on a route"),
-        (&["--metadata", "x-forwarded-for=1.2.3.4"], &good, "metadata: only x-client-ip and x-peer-ip are read"),
+        (&[][..], broken.as_bytes(), "standard input: line 3: has no colon"),
+        (&[], b"", "standard input: line 1: is empty"),
+        (&[], &long, "standard input: is longer than 64 KiB"),
+        (&["--profile", OTHER], &good, "--profile: is not configured, so a request on a route"),
+        (&["--metadata", "x-forwarded-for=1.2.3.4"], &good, "--metadata: only x-client-ip and x-peer-ip are read"),
     ] {
         let seen = command(&sentinel, &[&["--peer", OWNER], args].concat(), head);
         assert_eq!((seen.code, seen.out.as_str(), seen.err.lines().count()), (2, "", 1), "{seen:?}");

@@ -59,11 +59,11 @@ async fn what_is_no_network_or_no_key_is_refused_before_anything_is_asked() {
     let many: Vec<String> = (0..257).map(|number| format!("10.{}.{}.0/24", number / 256, number % 256)).collect();
     let mut too_many = vec!["bindings", "set", "--key-file", "-"];
     too_many.extend(many.iter().map(String::as_str));
-    refused(&ask(&sentinel, &too_many), 2, "networks: at most 256; use a wider CIDR");
+    refused(&ask(&sentinel, &too_many), 2, "CIDR: at most 256; use a wider CIDR");
     let host_bits = "<CIDR>...: 10.0.0.1/8 has host bits set; did you mean 10.0.0.0/8?; --help shows how";
     let none = "<CIDR>...: name at least one network, or --reserve the key; --help shows how";
     let both = "--reserve: a reserved key has no networks; leave one of them out; --help shows how";
-    let text = "<TEXT>: say what to write, or --remove; --help shows how";
+    let text = "<TEXT>: is missing; give the note, or --remove; --help shows how";
     for (args, said) in [
         (&["bindings", "set", "0a1b2c3d"][..], none),
         (&["bindings", "set", "0a1b2c3d", "10.0.0.1/8"], host_bits),
@@ -76,7 +76,7 @@ async fn what_is_no_network_or_no_key_is_refused_before_anything_is_asked() {
         ),
         (
             &["bindings", "note", "0a1b2c3d", "x", "--remove"],
-            "--remove: there is a text as well; leave one of them out; --help shows how",
+            "--remove: a text is given as well; leave one of them out; --help shows how",
         ),
         (&["bindings", "note"], "missing <REF|--key-file <PATH>>; --help shows how"),
     ] {
@@ -120,9 +120,13 @@ async fn a_note_is_written_shown_and_removed() {
     says(&sentinel, &["bindings", "note", "--key-file", "-", "--remove"]);
     assert_eq!(json(&sentinel, &["bindings", "show", &id])["key"]["life"]["note"], json!(null));
 
-    refused(&ask(&sentinel, &["bindings", "note", &id, &"x".repeat(201)]), 2, "text: must have at most 200 characters");
-    refused(&ask(&sentinel, &["bindings", "note", &id, "a\u{1b}[2Jb"]), 2, "text: must not contain control characters");
-    refused(&ask(&sentinel, &["bindings", "note", &id, ""]), 2, "text: is empty; use remove to remove the note");
+    refused(&ask(&sentinel, &["bindings", "note", &id, &"x".repeat(201)]), 2, "TEXT: must have at most 200 characters");
+    refused(&ask(&sentinel, &["bindings", "note", &id, "a\u{1b}[2Jb"]), 2, "TEXT: must not contain control characters");
+    refused(
+        &ask(&sentinel, &["bindings", "note", &id, ""]),
+        2,
+        "<TEXT>: is empty; --remove removes the note; --help shows how",
+    );
     let unseen = ask(&sentinel, &["bindings", "note", "ffffffff", "x"]);
     refused(&unseen, 1, "no such key; `sentinel bindings list` shows the keys");
 }
@@ -142,9 +146,9 @@ async fn a_ban_ends_at_the_very_moment_that_was_asked_for() {
     let document = json(&sentinel, &[&["ban", "--key-file", "-"][..], &until].concat());
     assert_eq!(document["key"]["ban"]["until"], "2099-12-01T08:00:00.250Z");
     let past = ask(&sentinel, &["ban", "--key-file", "-", "--until", "2020-01-01T00:00:00Z"]);
-    refused(&past, 2, "until_ms: must be in the future");
+    refused(&past, 2, "--until: must be in the future");
     let far = ask(&sentinel, &["ban", "--key-file", "-", "--until", "2300-01-01T00:00:00Z"]);
-    refused(&far, 2, "until_ms: must be at most 100 years from now");
+    refused(&far, 2, "--until: must be at most 100 years from now");
     let both = ask(&sentinel, &["ban", "--key-file", "-", "--until", "2099-12-01T08:00:00Z", "--for", "2h"]);
     assert!(both.code == 2 && both.err.contains("cannot be used together"), "{both:?}");
     assert_eq!(

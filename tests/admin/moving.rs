@@ -248,7 +248,7 @@ async fn keys_of_another_realm_are_taken_in_and_said() {
     let to = sentinel().start().await;
     let seen = import(&to, &file);
     assert_eq!((seen.code, seen.out.as_str()), (0, "Imported 2 keys.\n"));
-    assert!(seen.err.starts_with("warning: 2 of these keys are of another credentials.realm"), "{seen:?}");
+    assert!(seen.err.starts_with("warning: 2 of these keys have another credentials.realm"), "{seen:?}");
 }
 
 #[tokio::test]

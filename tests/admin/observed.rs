@@ -88,8 +88,8 @@ async fn explain_uses_the_mode_of_the_route() {
     let socket = format!("unix:{}", sentinel.home().admin_socket().display());
     let two = format!("GET / HTTP/1.1\nx-api-key: {KEY}\nx-api-key: {KEY}\n\n");
     let seen = run(&["--admin", &socket, "explain", "--peer", OWNER, "--mode", "observe"], two.as_bytes());
-    let verdict = "mode     observe\nverdict  allowed only because the mode is observe; enforcing it would be denied, \
-                   conflicting_keys: there is more than one key, or one place has more than one value\n";
+    let verdict = "mode     observe\nverdict  allowed only because the mode is observe; with mode = \"enforce\" it would be denied, \
+                   conflicting_keys: the request has more than one key, or one carrier has more than one value\n";
     assert!(seen.out.ends_with(verdict), "{}", seen.out);
 }
 

@@ -32,7 +32,7 @@ fn said(output: &Output) -> (Option<i32>, String) {
 /// What it changed is in effect then, which the answer of a busy server does not wait for.
 async fn pepper(sentinel: &Sentinel, arguments: &[&str]) -> (Option<i32>, String) {
     let said = said(&sentinel.home().cli(&[&["pepper"], arguments].concat()));
-    if said.1.contains("it follows with its next poll") {
+    if said.1.contains("the next poll applies it") {
         sentinel.catches_up().await;
     }
     said
