@@ -325,7 +325,7 @@ fn every_fault_of_a_custom_profile_is_reported_at_once() {
         ("[credentials.custom.a]\ncarriers = ['header content.type bare']", "a.carriers: the header \"content.type\""),
         (
             "[credentials.custom.a]\ncarriers = ['query k']\nmin_length = 30\nmax_length = 20",
-            "a: min_length 30 is above",
+            "a: min_length 30 is greater than",
         ),
         (
             "[credentials.custom.a]\ncarriers = ['query k']\nalphabet = 'hex'\nprefixes = ['xy']",
@@ -348,7 +348,7 @@ fn every_fault_of_a_custom_profile_is_reported_at_once() {
             "[credentials.custom.a]\ncarriers = ['query k']\nstrip_through = ':'\nstrip = 'sk:'",
             "a: strip and prefixes must not contain the strip_through character ':'",
         ),
-        ("[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['a=b']", "a: prefixes: \"a=b\" has a \"=\""),
+        ("[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['a=b']", "a: prefixes: \"a=b\" contains \"=\""),
         (
             "[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['']",
             "a: prefixes: must not contain an empty text",
