@@ -38,7 +38,7 @@ const IMPORTS: &[(&str, &str)] = &[
     // The Follower invalidates the cache; a transport is a connection to a backend.
     ("replication", "cache store::postgres"),
     ("cache replication", "store net domain telemetry::metrics"),
-    ("store::observed", "store domain telemetry::metrics"),
+    ("store::measured", "store domain telemetry::metrics"),
     ("store::rekey store::sqlite", "store domain"),
     // `files` for certificates.
     ("store::postgres", "store files domain"),

@@ -222,8 +222,8 @@ fn request(key: &str, from: &str) -> Request {
 
 /// The life of each store here: all have the same schema, and none is restored.
 static LIFE: LazyLock<i64> = LazyLock::new(|| {
-    let shell = Place::new(&[7]).shell();
-    shell.query_row("PRAGMA schema_version", [], |row| row.get(0)).unwrap()
+    let place = Place::new(&[7]);
+    place.shell().query_row("PRAGMA schema_version", [], |row| row.get(0)).unwrap()
 });
 
 /// The Redis key of the fact of `key`.

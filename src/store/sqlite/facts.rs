@@ -69,3 +69,13 @@ pub(super) fn active_pepper(conn: &Connection) -> Result<PepperId, StoreError> {
     let found = first(conn, "SELECT id FROM peppers WHERE active = 1", [], |row| row.pepper_id(0, "peppers.id"))?;
     found.ok_or_else(no_active_pepper)
 }
+
+/// Returns the peppers other than the active one that keys are under. A start checks them, but a restored backup may bring
+/// another one. Between rotations this reads the table of peppers only.
+pub(super) fn other_peppers(conn: &Connection) -> Result<Vec<PepperId>, StoreError> {
+    let sql = "SELECT id FROM peppers WHERE active = 0 AND retired_at IS NULL AND (
+             EXISTS (SELECT 1 FROM bindings WHERE pepper = peppers.id) OR EXISTS (SELECT 1 FROM bans WHERE pepper = peppers.id)
+             OR EXISTS (SELECT 1 FROM candidates WHERE pepper = peppers.id)
+             OR EXISTS (SELECT 1 FROM archive WHERE pepper = peppers.id))";
+    all(conn, sql, [], |row| row.pepper_id(0, "peppers.id"))
+}

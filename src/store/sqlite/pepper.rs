@@ -79,16 +79,6 @@ pub(super) fn stored(conn: &Connection, id: &PepperId) -> Result<Option<StoredPe
     first(conn, sql, [id.as_str()], |row| columns::known_pepper(row))
 }
 
-/// Returns the peppers other than the active one that keys are under. A start checks them, but a restored backup may bring
-/// another one. Between rotations this reads the table of peppers only.
-pub(super) fn other_in_use(conn: &Connection) -> Result<Vec<PepperId>, StoreError> {
-    let sql = "SELECT id FROM peppers WHERE active = 0 AND retired_at IS NULL AND (
-             EXISTS (SELECT 1 FROM bindings WHERE pepper = peppers.id) OR EXISTS (SELECT 1 FROM bans WHERE pepper = peppers.id)
-             OR EXISTS (SELECT 1 FROM candidates WHERE pepper = peppers.id)
-             OR EXISTS (SELECT 1 FROM archive WHERE pepper = peppers.id))";
-    all(conn, sql, [], |row| row.pepper_id(0, "peppers.id"))
-}
-
 /// Whether a pepper was activated after `record` was written.
 pub(super) fn rotated_since(conn: &Connection, RecordId(id): RecordId) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM peppers WHERE activated_by > ?1";

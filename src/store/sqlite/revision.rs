@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::{
-    facts, pepper,
+    facts,
     rows::{all, execute, first},
 };
 use crate::{
@@ -56,7 +56,7 @@ pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Chan
         complete_from,
         life: life(conn)?,
         active_pepper: facts::active_pepper(conn)?,
-        other_peppers: pepper::other_in_use(conn)?,
+        other_peppers: facts::other_peppers(conn)?,
     })
 }
 
