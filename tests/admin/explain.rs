@@ -240,7 +240,7 @@ async fn what_cannot_be_explained_names_its_place() {
     for (args, head, said) in [
         (&[][..], broken.as_bytes(), "standard input: line 3: has no colon"),
         (&[], b"", "standard input: line 1: is empty"),
-        (&[], &long, "standard input: is longer than 64 KiB"),
+        (&[], &long, "standard input: the request head is longer than 64 KiB"),
         (&["--profile", OTHER], &good, "--profile: is not configured, so a request on a route"),
         (&["--metadata", "x-forwarded-for=1.2.3.4"], &good, "--metadata: only x-client-ip and x-peer-ip are read"),
     ] {
