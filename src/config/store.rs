@@ -79,7 +79,7 @@ mod tests {
             ("postgres://u:s3cret@h:port/d", "is not a valid postgres://"),
             ("postgres://u:s3cret@h/d?sslmode=prefer", "sslmode=prefer is not supported"),
             ("postgres://u:s3cret@h", "the URL has no database"),
-            ("mysql://u:s3cret@h/d", "sqlite:PATH or postgres://"),
+            ("mysql://u:s3cret@h/d", "must be sqlite:PATH or postgres://"),
         ] {
             let faults = load_text(&format!("[store]\nurl = '{url}'{PEPPER}"), &[]).unwrap_err();
             assert!(faults.starts_with(&format!("FILE: store.url: {fault}")), "{faults}");

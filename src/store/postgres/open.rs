@@ -158,7 +158,7 @@ impl From<refinery::Error> for Unusable {
                 let known = steps::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max();
                 Self::Schema { found: newer.version().into(), known: known.unwrap_or_default().into() }
             }
-            // refinery wraps the error of the driver, which tells a lost connection from an error of the server.
+            // refinery wraps the error of the driver, which distinguishes a lost connection from an error of the server.
             Kind::Connection(step, source) => match source.downcast_ref::<tokio_postgres::Error>() {
                 Some(error) if error.as_db_error().is_none() => StoreError::Unavailable(message(error)).into(),
                 Some(error) => Self::Migration(format!("{step}: {}", message(error))),
