@@ -83,7 +83,7 @@ async fn imported_keys_allow_the_owner_deny_an_attacker_and_keep_bans() {
     let records = json(&to, &["audit", "list", "--kind", "imported"])["records"].clone();
     assert_eq!(records.as_array().unwrap().len(), 1);
     assert_eq!(records[0]["actor"], crate::my_uid());
-    assert!(records[0]["detail"].as_str().unwrap().starts_with("3 keys: 1 bindings, 1 bans, 1 observed"), "{records}");
+    assert!(records[0]["detail"].as_str().unwrap().starts_with("3 keys: 1 binding, 1 ban, 1 observed"), "{records}");
 
     assert_eq!(says(&to, &["bindings", "import", &name]), "Imported 0 keys; 3 were already stored.\n");
     let again = json(&to, &["bindings", "import", &name]);

@@ -123,7 +123,7 @@ async fn owners_and_bans_outlive_a_whole_rotation() {
     assert_eq!(decide(&sentinel, "sk-owned-0123456789", OWNER).await, "first_use");
     sentinel.admin().await.ban("sk-banned-0123456789").await.unwrap();
     let unlisted = pepper(&sentinel, &["activate", &id(NEW)]).await;
-    assert!(unlisted.0 == Some(1) && unlisted.1.contains("lists no pepper"), "{unlisted:?}");
+    assert!(unlisted.0 == Some(1) && unlisted.1.contains("is not listed by this server"), "{unlisted:?}");
     let home = sentinel.stop().await;
 
     let sentinel = listing(home, &[PEPPER, NEW]).start().await;
