@@ -110,7 +110,7 @@ async fn prepare(store: &PostgresStore, peppers: &Peppers) -> Result<(), OpenErr
             }
             Err(cause) if cause.may_pass() => {
                 if !std::mem::replace(&mut warned, true) {
-                    warn!(%cause, "store.url: cannot connect to the store yet; requests that need it are denied until it answers");
+                    warn!(%cause, "store.url: cannot connect to the store yet; until it answers, store.failsafe decides");
                 }
                 backoff.pause().await;
             }

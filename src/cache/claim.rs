@@ -12,17 +12,17 @@ impl Cached {
     /// Claims, and caches the answer of the store. `written` is called if the claim was written, even if the caller no
     /// longer waits; otherwise it is dropped.
     ///
-    /// Claims of one key take turns. If the cache has meanwhile got facts that the request `settles` by, the answer is
+    /// Claims of one key take turns. If the cache has meanwhile received facts for which `decides` is true, the answer is
     /// [`Claimed::Held`] with these facts and the store is not asked: a request that came a little later would be
     /// judged by the same facts.
     pub async fn claim(
         self: &Arc<Self>,
         claim: Claim,
-        settles: impl Fn(&KeyFacts) -> bool,
+        decides: impl Fn(&KeyFacts) -> bool,
         written: impl FnOnce() + Send + 'static,
     ) -> Result<Claimed, StoreError> {
         let turn = self.claiming.wait(claim.key.digest).await;
-        if let Some(entry) = self.peek(claim.key.digests().iter()).filter(|entry| settles(&entry.facts)) {
+        if let Some(entry) = self.peek(claim.key.digests().iter()).filter(|entry| decides(&entry.facts)) {
             return Ok(Claimed::Held(Reading::clone(&entry)));
         }
         let this = Arc::clone(self);

@@ -15,24 +15,24 @@ use crate::{
 const MAX_READS: usize = 8;
 
 impl Cached {
-    /// Reads `key` from Redis, if the fact found there `settles` the decision, otherwise from the store. A fact from
+    /// Reads `key` from Redis, if `decides` is true for the facts found there, otherwise from the store. A fact from
     /// Redis includes every change by an operator, but not every claim, because most claims take no revision: only the
     /// store can say that a key has no owner, or no other owner. Concurrent readers of one key share one read. The
     /// look-up in Redis is counted as a cache request only if `is_counted`.
     pub async fn load(
         self: &Arc<Self>,
         key: KeyDigests,
-        settles: impl Fn(&KeyFacts) -> bool,
+        decides: impl Fn(&KeyFacts) -> bool,
         is_counted: bool,
     ) -> Result<Arc<Entry>, StoreError> {
         let mut source = if self.shared.is_some() { Source::SharedCache } else { Source::Store };
         for _ in 0..MAX_READS {
-            let Loaded { entry, generation } = self.shared_load(key, source, &settles, is_counted).await?;
+            let Loaded { entry, generation } = self.shared_load(key, source, &decides, is_counted).await?;
             // The shared read may have begun before a change that this caller must see.
             if !locked(&self.window).covers(&key, generation, entry.as_of) {
                 continue;
             }
-            if entry.source == Source::Store || settles(&entry.facts) {
+            if entry.source == Source::Store || decides(&entry.facts) {
                 return Ok(entry);
             }
             source = Source::Store;
@@ -46,7 +46,7 @@ impl Cached {
         self: &Arc<Self>,
         key: KeyDigests,
         source: Source,
-        settles: impl Fn(&KeyFacts) -> bool,
+        decides: impl Fn(&KeyFacts) -> bool,
         is_counted: bool,
     ) -> Loading {
         let mut loading = locked(&self.loading);
@@ -57,7 +57,7 @@ impl Cached {
         }
         let generation = locked(&self.window).generation;
         // A read that ended after this caller missed the cache has inserted its entry before it left the list.
-        if let Some(entry) = self.peek(key.iter()).filter(|entry| settles(&entry.facts)) {
+        if let Some(entry) = self.peek(key.iter()).filter(|entry| decides(&entry.facts)) {
             return ready(Ok(Loaded { entry, generation })).boxed().shared();
         }
         let this = Arc::clone(self);

@@ -30,7 +30,7 @@ impl RecentFailures {
     /// A decision could not be made because of this error.
     pub(super) fn record(&self, cause: &StoreError) {
         if self.is_new(cause, Instant::now()) {
-            warn!(%cause, "the store fails decisions");
+            warn!(%cause, "decisions fail because of the store");
         }
     }
 

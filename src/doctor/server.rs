@@ -46,8 +46,8 @@ impl Diagnosis {
         self.check_crowded_networks(report);
         self.check_denials(Code::ClientIpUnknown, self.client_ip_fix(), report);
         let fix = "these requests came from a trusted proxy or from a network of client_ip.unclaimable: check both lists, and \
-                   `sentinel audit list --kind denied` for the addresses; if an address is a client's, `sentinel unbind REF \
-                   --to CIDR` gives it its key";
+                   `sentinel audit list --kind denied` for the addresses; if an address is a client's, `sentinel bindings \
+                   claim --key-file FILE CIDR` gives it its key";
         self.check_denials(Code::UnclaimableNetwork, fix.to_owned(), report);
         let fix = "Envoy's initial_metadata must send the content of listen.caller_token_file as x-sentinel-token, once; if it \
                    does, another host calls listen.grpc: allow only Envoy to connect to it";

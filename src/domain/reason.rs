@@ -5,7 +5,7 @@ use strum::{Display, EnumString, VariantArray, VariantNames};
 use super::words::words;
 
 /// Why a request was allowed or denied: the same word in the metric label, the log field, the audit record and the
-/// dynamic metadata. The list is closed; [`Reason::ALL`] has the order of the README's table.
+/// dynamic metadata. The list is closed; [`Reason::ALL`] has the order of the table in docs/error-responses.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, VariantArray, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Reason {

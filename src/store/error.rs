@@ -11,12 +11,11 @@ pub enum StoreError {
     /// A retry may succeed: busy, disk full, connection lost, shutting down. For a decision, the store is lost.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// The store did not answer within the time of the caller. For a decision, its time is over, regardless of what
-    /// remained of it.
+    /// The store did not answer within the caller's timeout. A decision treats it as its own deadline.
     #[error("the store does not answer in time")]
     Late,
-    /// Nothing was written: the digests of the caller are not made with the active pepper, which this is. A retry with
-    /// this pepper succeeds.
+    /// Nothing was written: the caller's digests are under another pepper than the active one, which this names. Retry
+    /// with it.
     #[error("the active pepper is now {0}")]
     Behind(PepperId),
     /// A retry will fail: this version cannot read a row. For a decision, the store is lost.
@@ -79,7 +78,7 @@ pub enum Refusal {
     /// The key of the record has no row, and its digest is under another pepper: whether the key has a row under the
     /// active pepper cannot be determined.
     #[error(
-        "{0} has no row, and a pepper was activated since this record (written under pepper {1}); name the key with --key-file instead"
+        "{0} has no row, and a pepper was activated since this record (written under pepper {1}); this record cannot be undone; change the key by the key itself (--key-file)"
     )]
     OtherPepper(KeyId, PepperId),
     /// Only a known pepper can be retired.

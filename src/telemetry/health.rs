@@ -19,8 +19,8 @@ pub struct LastPoll {
     pub applied_revision: i64,
 }
 
-/// SERVING from the first successful poll of the store until the drain begins, or while the last successful poll is at
-/// most `store.stale_grace` old. Redis and notifications never affect it.
+/// SERVING while the last successful poll of the store is at most `store.stale_grace` old; not before the first one, and
+/// not after the drain has begun. Redis and notifications never affect it.
 pub struct Health {
     last_poll: Box<dyn Fn(Instant) -> LastPoll + Send + Sync>,
     draining: AtomicBool,

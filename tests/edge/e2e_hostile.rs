@@ -290,7 +290,7 @@ async fn every_method_is_decided_and_a_websocket_at_its_handshake() {
 #[tokio::test]
 async fn a_list_of_protocols_without_the_mark_is_a_key_to_new_api() {
     const VICTIM: &str = "Ab0Cd1Ef2Gh3Ij4K5A0b1C2d3E4f5A6b7C8d9E0f1A2b3C4d";
-    const ATTACKER: &str = "Zy9Xw8Vu7Ts6Rq5P0f9E8d7C6b5A4f3E2d1C0b9A8f7E6d5C";
+    const OWN: &str = "Zy9Xw8Vu7Ts6Rq5P0f9E8d7C6b5A4f3E2d1C0b9A8f7E6d5C";
     let new_api = || sentinel().set("credentials.profile", "\"new-api\"").set("credentials.missing", "\"allow\"");
     let config = || EnvoyConfig::shipped().patient();
     for config in [config(), config().joined_headers()] {
@@ -300,7 +300,7 @@ async fn a_list_of_protocols_without_the_mark_is_a_key_to_new_api() {
             for (nth, (own, protocols, reason)) in [
                 (true, format!("sk-{VICTIM}"), Reason::ConflictingKeys),
                 (true, format!("sk-{VICTIM}-, realtime"), Reason::MalformedKey),
-                (true, format!("sk-{VICTIM}-x, openai-insecure-api-key.{ATTACKER}"), Reason::ConflictingKeys),
+                (true, format!("sk-{VICTIM}-x, openai-insecure-api-key.{OWN}"), Reason::ConflictingKeys),
                 (true, "realtime".to_owned(), Reason::MalformedKey),
                 (false, format!("sk-{VICTIM}"), Reason::IpMismatch),
                 (false, format!("sk-{VICTIM}-,x"), Reason::MalformedKey),
@@ -310,7 +310,7 @@ async fn a_list_of_protocols_without_the_mark_is_a_key_to_new_api() {
             {
                 let path = format!("/{version:?}/{nth}");
                 let call = edge.envoy.call(version, &path).from(ATTACKER).header("sec-websocket-protocol", &protocols);
-                let call = if own { call.key(ATTACKER) } else { call };
+                let call = if own { call.key(OWN) } else { call };
                 edge.assert_denied(&path, &call.send().await, reason).await;
             }
         }

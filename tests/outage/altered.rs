@@ -168,7 +168,7 @@ async fn a_revision_that_was_set_back() {
     for _ in 0..20 {
         assert_eq!(reason(&sentinel, &elsewhere(0), OWNER).await, "store_unavailable");
     }
-    let line = ["WARN", "decisions fail", "older than the changes that were heard of"];
+    let line = ["WARN", "decisions fail", "older than the known changes"];
     assert_eq!(log_lines(&sentinel, &line).len(), 1, "{}", sentinel.log());
     assert_eq!(reason(&sentinel, &elsewhere(1), OWNER).await, "bound", "other keys are as they were");
     postgres.query(&url, "UPDATE revision SET value = 2").await;

@@ -38,6 +38,6 @@ async fn doctor_does_not_deny_that_it_asked_a_server_whose_store_is_away() {
     let seen = sentinel.home().cli(&["--config", config.to_str().unwrap(), "doctor"]);
     let out = String::from_utf8(seen.stdout).unwrap();
     assert_eq!(seen.status.code(), Some(3), "{out}");
-    assert!(out.ends_with(". The server has not answered.\n"), "{out}");
+    assert!(out.ends_with(". The server did not answer.\n"), "{out}");
     sentinel.stop().await;
 }

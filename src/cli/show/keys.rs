@@ -85,7 +85,8 @@ fn ends(binding: &Binding, now: i64) -> Vec<(&'static str, String)> {
 pub(in crate::cli) fn key_summary(answer: &GetKeyResponse) -> String {
     let key = answer.key.clone().unwrap_or_default();
     let hint = if key.hint.is_empty() { String::new() } else { format!(" ({})", key.hint) };
-    format!("{}{hint}: {}.", key.key_id, owner(&key))
+    let owner = if key.binding.is_none() { "no owner".to_owned() } else { owner(&key) };
+    format!("{}{hint}: {owner}.", key.key_id)
 }
 
 /// `learned, 203.0.113.7/32`.

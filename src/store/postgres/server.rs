@@ -41,7 +41,7 @@ const IDENTITY: &str = "
         (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 const OLDER_TIMELINE: &str =
-    "the server is on an older timeline (a former primary?); if it is a restored store, restart Sentinel";
+    "the server is on an older timeline, as a former primary is; if it is a restored store, restart Sentinel";
 
 impl Identity {
     fn is_standby(&self) -> bool {

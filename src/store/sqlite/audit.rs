@@ -81,7 +81,7 @@ pub(super) fn list(conn: &Connection, query: &AuditQuery) -> Result<Vec<StoredRe
     let conditions = selection::audit(query, key, &mut asked);
     let wanted: String = conditions.iter().map(|condition| format!(" AND {plus}{condition}")).collect();
     let order = match query.order {
-        // Decisions have no index: a sequential scan is faster than reading every row in the order of another index.
+        // `decision_id` has no index: a sequential scan is faster than reading every row in the order of another index.
         AuditOrder::Newest if query.decision.is_some() => "ORDER BY +last_at DESC, +id DESC".to_owned(),
         AuditOrder::Newest => "ORDER BY last_at DESC, id DESC".to_owned(),
         AuditOrder::LastStored => "ORDER BY id DESC".to_owned(),
