@@ -116,6 +116,6 @@ async fn a_database_that_cannot_hold_every_text() {
     let latin = "CREATE DATABASE latin OWNER sentinel ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0";
     postgres.query(&url, latin).await;
     let place = url.rsplit_once('/').unwrap().0;
-    assert_refused(&replica(&format!("{place}/latin")), "store.url", &["has the encoding LATIN1: it must be UTF8"])
+    assert_refused(&replica(&format!("{place}/latin")), "store.url", &["has the encoding LATIN1; UTF8 is required"])
         .await;
 }
