@@ -1,6 +1,6 @@
 //! gRPC at the level of frames: what is sent need not be a message, and what comes back is seen as it is.
 
-use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf};
+use std::{convert::Infallible, error::Error, io, net::SocketAddr, path::PathBuf};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
@@ -91,7 +91,9 @@ impl Channel {
     }
 
     /// Sends a call unless the connection takes no more of them (after GOAWAY, or at its end): then `None`, and the
-    /// call may be made elsewhere. An error is a call that was sent and lost.
+    /// call may be made elsewhere. That holds for a call above the last stream of GOAWAY too (RFC 9113, section 6.8):
+    /// the client's answer to the server's PING may overtake a call that it queued before. An error is a call that was
+    /// sent and lost.
     pub(crate) async fn offer(&self, path: &str, body: Bytes) -> Option<hyper::Result<Reply>> {
         let request = request(path, &[], Full::new(body).boxed_unsync());
         let mut sender = self.0.clone();
@@ -100,7 +102,10 @@ impl Channel {
             match sender.try_send_request(request).await {
                 Ok(response) => Some(collect(response).await),
                 Err(unsent) if unsent.message().is_some() => None,
-                Err(lost) => Some(Err(lost.into_error())),
+                Err(lost) => {
+                    let cause = lost.into_error();
+                    (!above_the_last_stream(&cause)).then_some(Err(cause))
+                }
             }
         })
         .await
@@ -155,6 +160,13 @@ impl Begun {
     pub(crate) async fn abandon(self) -> hyper::Result<Reply> {
         within("the server gives up", self.reply).await.unwrap()
     }
+}
+
+/// Whether GOAWAY said that the server did not process the call. (A call that it did process, and whose connection
+/// ended, fails with an I/O error.)
+fn above_the_last_stream(cause: &hyper::Error) -> bool {
+    let cause = cause.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR))
 }
 
 fn request(path: &str, headers: &[(&str, &str)], body: Body) -> Request<Body> {

@@ -112,16 +112,16 @@ async fn a_call_that_runs_at_goaway_is_answered_and_nobody_new_is_let_in() {
 const CONNECTIONS: usize = 4;
 const CALLS_AT_A_TIME: usize = 8;
 
-/// Asks until nobody listens any more; the calls that were sent and not answered.
-async fn ask_on(sentinel: &Sentinel, channel: Channel, answered: &AtomicU64) -> u64 {
-    let (mut channel, mut lost) = (channel, 0);
+/// Asks until nobody listens any more; why calls that were sent were not answered.
+async fn ask_on(sentinel: &Sentinel, channel: Channel, answered: &AtomicU64) -> Vec<hyper::Error> {
+    let (mut channel, mut lost) = (channel, Vec::new());
     loop {
         match channel.offer(CHECK, check(sentinel)).await {
             Some(Ok(reply)) => {
                 assert!(Answer::from_reply(&reply).is_allow());
                 answered.fetch_add(1, Ordering::Relaxed);
             }
-            Some(Err(_)) => lost += 1,
+            Some(Err(cause)) => lost.push(cause),
             None => match Channel::try_connect(sentinel.grpc()).await {
                 Ok(other) => channel = other,
                 Err(_) => return lost,
@@ -149,7 +149,8 @@ async fn a_continuous_load_through_sigterm_loses_no_check() {
     })
     .await;
     let answered = answered.load(Ordering::Relaxed);
-    assert_eq!(lost.into_iter().sum::<u64>(), 0, "lost, of {answered}");
+    let lost: Vec<_> = lost.into_iter().flatten().collect();
+    assert!(lost.is_empty(), "lost, of {answered}: {lost:?}");
     assert!(answered > before + CONNECTIONS as u64, "nothing was asked while it drained");
     let (status, log, _) = sentinel.ended().await;
     assert!(status.success() && !log.contains("still open"), "{log}");
