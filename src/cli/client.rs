@@ -63,9 +63,8 @@ async fn connect(socket: &Path) -> Result<AdminClient<Channel>, Failure> {
 fn failure(socket: &Path, status: &Status) -> Failure {
     let message = status.message();
     match status.code() {
-        Code::NotFound => Failure::Rejected(format!("{message}; `sentinel bindings list` shows the keys")),
         Code::InvalidArgument => Failure::Usage(fields::by_option(message)),
-        Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied | Code::DataLoss => {
+        Code::NotFound | Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied | Code::DataLoss => {
             Failure::Rejected(message.to_owned())
         }
         Code::Unimplemented => {

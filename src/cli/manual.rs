@@ -48,8 +48,8 @@ Examples:
   sentinel bindings promote              ask, then promote
   sentinel bindings promote --yes --output csv > promoted.csv
 
-Changes: every key that observe mode has seen and that has no binding. A key that one network used
-is bound to that network. A key that several networks used is reserved, because its owner is
+Changes: every key that observe mode has seen and that has no binding. A key that only one network
+used is bound to that network. A key that several networks used is reserved, because its owner is
 unknown: once the mode is enforce, it is denied to every client until `sentinel bindings set` names
 its networks. A key that gets a binding in the meantime is skipped. The command can be interrupted
 and repeated; it continues with the remaining keys. It asks first; scripts use --yes.

@@ -66,7 +66,7 @@ pub(super) fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Warns if the server does not decide by the change yet.
+/// Warns if the change is not yet in effect in the server.
 pub(super) fn warn_if_pending(in_effect: bool) {
     if !in_effect {
         say("warning: the change is stored, but not yet in effect on this server; the next poll applies it");

@@ -26,7 +26,7 @@ pub(super) fn take(source: &mut Source, grpc: Option<&Address>) -> Option<Caller
             None
         }
         (None, true, Some(_)) => Some(Callers::Unauthenticated),
-        (None, _, None) => Some(Callers::ByPlace),
+        (None, _, None) => Some(Callers::Local),
         (None, false, Some(address)) => {
             source.faults.push(format!(
                 "listen.grpc: {address} is not loopback: any host that reaches it can claim any client address; give Envoy \
@@ -73,7 +73,7 @@ mod tests {
         for grpc in ["127.0.0.1:9191", "127.0.0.2:9191", "[::1]:9191", "[::ffff:127.0.0.1]:9191", "unix:/run/x.sock"] {
             for anyone in ["false", "true"] {
                 let text = format!("grpc = '{grpc}'\nallow_unauthenticated_callers = {anyone}");
-                assert_eq!(with_file(&text, "").unwrap(), Callers::ByPlace, "{grpc}");
+                assert_eq!(with_file(&text, "").unwrap(), Callers::Local, "{grpc}");
             }
             let text = format!("grpc = '{grpc}'\ncaller_token_file = 'FILE'");
             assert!(matches!(with_file(&text, &format!("{TOKEN}\n")).unwrap(), Callers::ByToken(_)), "{grpc}");

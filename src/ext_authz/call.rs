@@ -20,7 +20,7 @@ impl Call {
     /// Whether the caller is accepted. A call with two tokens is not, even if one of them is right.
     pub(super) fn is_from(&self, callers: &Callers) -> bool {
         match callers {
-            Callers::ByPlace | Callers::Unauthenticated => true,
+            Callers::Local | Callers::Unauthenticated => true,
             Callers::ByToken(token) => self.entry("x-sentinel-token").is_some_and(|sent| token.is(sent.as_bytes())),
         }
     }
@@ -94,6 +94,6 @@ mod tests {
         {
             assert!(!call(entries).is_from(&callers), "{entries:?}");
         }
-        assert!(Call::default().is_from(&Callers::ByPlace) && Call::default().is_from(&Callers::Unauthenticated));
+        assert!(Call::default().is_from(&Callers::Local) && Call::default().is_from(&Callers::Unauthenticated));
     }
 }

@@ -8,8 +8,8 @@ use subtle::ConstantTimeEq;
 /// How a caller is authenticated as Envoy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Callers {
-    /// By its location: the file mode of the unix socket, or loopback.
-    ByPlace,
+    /// Only a local process can connect: to loopback, or to the unix socket as far as its file mode permits.
+    Local,
     /// By the token that it sends with every call, wherever it is.
     ByToken(CallerToken),
     /// Not at all: `listen.allow_unauthenticated_callers`.
@@ -17,10 +17,10 @@ pub enum Callers {
 }
 
 impl Callers {
-    /// Its name: `place`, `token` or `anyone`.
+    /// Its name: `local`, `token` or `anyone`.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::ByPlace => "place",
+            Self::Local => "local",
             Self::ByToken(_) => "token",
             Self::Unauthenticated => "anyone",
         }

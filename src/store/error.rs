@@ -5,7 +5,7 @@ use std::fmt;
 use super::{PepperUsage, RecordId};
 use crate::domain::{KeyId, PepperId};
 
-/// Why the store failed. The text has details of the driver for the log; callers decide by the variant alone.
+/// Why the store failed. The text has details of the driver for the log; callers match on the variant alone.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// A retry may succeed: busy, disk full, connection lost, shutting down. For a decision, the store is lost.
@@ -48,7 +48,7 @@ pub enum ChangeError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No binding, ban, candidate or archived row has this id.
-    #[error("no such key")]
+    #[error("no such key; `sentinel bindings list` shows the keys")]
     NotFound,
     /// More than one key has this prefix; the first 20 of them.
     #[error("ambiguous: more than one key has this prefix")]
@@ -82,7 +82,7 @@ pub enum Refusal {
     )]
     OtherPepper(KeyId, PepperId),
     /// Only a known pepper can be retired.
-    #[error("the store does not know pepper {0}")]
+    #[error("the store does not know pepper {0}; `sentinel pepper list` shows the peppers")]
     UnknownPepper(PepperId),
     /// Two secrets have the same pepper id.
     #[error("the store knows another secret with the id {0}; generate a new pepper")]

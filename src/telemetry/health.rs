@@ -15,7 +15,7 @@ pub struct LastPoll {
     pub since: Option<Duration>,
     /// Whether that is within `store.stale_grace`.
     pub fresh: bool,
-    /// The revision that this process decides by.
+    /// The last revision that is in effect in this process.
     pub applied_revision: i64,
 }
 

@@ -74,7 +74,7 @@ impl Parts {
         let settings = Settings { check_deadline: Duration::from_secs(10), ..Settings::default() };
         Arc::new(Service {
             client_ip: Resolver { source: Source::Peer, trusted_proxies: Vec::new(), nat64: Vec::new() },
-            callers: Callers::ByPlace,
+            callers: Callers::Local,
             engine: Arc::new(Engine::new(ring(), rekey::Queue::new().0, cached, self.replica_state.clone())),
             settings: Arc::new(LiveSettings::new(settings)),
             store: self.store.clone(),

@@ -85,13 +85,13 @@ async fn promote_binds_who_was_alone_and_reserves_who_was_not() {
         says(&sentinel, &["bindings", "promote", "--dry-run"]),
         format!(
             "\
-Would bind 1 key that one network used:
+Would bind 1 key that only one network used:
 KEY                                 HINT       NETWORKS
 {alone}  sk-l…cdef  203.0.113.7/32
 Would reserve 1 key that several networks used; every client is denied until you name the owner:
 KEY                                 HINT       NETWORKS
 {roaming}  sk-l…cdef  203.0.113.7/32, 198.51.100.9/32
-No key with an owner was used by another network in the last 24 hours.
+No other network used a key with an owner in the last 24 hours.
 1 to bind, 1 to reserve. Nothing was changed.
 For these keys: sentinel bindings set REF CIDR...
 {THEN}"
@@ -280,7 +280,7 @@ async fn a_dry_run_names_the_keys_with_an_owner_that_only_the_mode_lets_through(
         format!(
             "\
 There are no observed keys to promote.
-1 key with an owner used by other networks in the last 24 hours, which enforce would deny:
+Other networks used 1 key with an owner in the last 24 hours; mode = \"enforce\" would deny them:
 KEY                                 HINT       OWNER           DENIED           TIMES  LAST
 {id}  sk-l…cdef  203.0.113.7/32  198.51.100.9/32      5  1h ago
 {id}  sk-l…cdef  203.0.113.7/32  192.0.2.1/32         2  3h ago
@@ -310,5 +310,5 @@ async fn no_more_than_a_thousand_of_them_are_told_and_the_rest_is_said() {
     let document = json(&sentinel, &["bindings", "promote", "--dry-run"]);
     assert_eq!((document["let_through"].as_array().unwrap().len(), &document["let_through_cut"]), (1000, &json!(true)));
     let shown = says(&sentinel, &["bindings", "promote", "--dry-run"]);
-    assert!(shown.contains("\nMore than 1000 keys with an owner used by other networks "), "{}", &shown[..200]);
+    assert!(shown.contains("\nOther networks used more than 1000 keys with an owner "), "{}", &shown[..200]);
 }

@@ -33,7 +33,8 @@ async fn what_the_store_refuses_has_its_own_status_and_changes_nothing() {
         api.unban(UnbanRequest { key: by_key("sk-never-seen") }).await.unwrap_err(),
         api.ban(BanRequest { key: by_id("00000000"), ..Default::default() }).await.unwrap_err(),
     ];
-    no_such.into_iter().for_each(|status| assert_refused(status, Code::NotFound, "no such key"));
+    let text = "no such key; `sentinel bindings list` shows the keys";
+    no_such.into_iter().for_each(|status| assert_refused(status, Code::NotFound, text));
     let not_banned = api.unban(UnbanRequest { key: by_id(&id) }).await.unwrap_err();
     assert_refused(not_banned, Code::FailedPrecondition, &format!("{id} is not banned"));
     for mode in [None, Some(Mode::To("10.0.0.0/8".to_owned())), Some(Mode::Open(true))] {

@@ -172,7 +172,7 @@ async fn undo_and_promote_say_what_they_are_about_to_do() {
     assert!(
         code == 1
             && shown.contains(
-                "Promote 3 keys:\n  2 keys used by one network: it will own the key\n  1 key used by several networks"
+                "Promote 3 keys:\n  2 keys that only one network used: that network will own the key\n  1 key that several networks"
             ),
         "{shown}"
     );

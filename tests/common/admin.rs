@@ -78,7 +78,7 @@ impl Admin {
         Ok(ChangeResponse { in_effect, ..done })
     }
 
-    /// Waits until the server decides by this revision; false if it goes before.
+    /// Waits until this revision is in effect; false if the server goes before.
     pub(crate) async fn applies(&self, revision: i64) -> bool {
         let applied = async {
             loop {

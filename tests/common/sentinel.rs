@@ -296,7 +296,7 @@ impl Sentinel {
         self.process.pid()
     }
 
-    /// Waits until it decides by all that the store has been told.
+    /// Waits until every change in the store is in effect.
     pub(crate) async fn catches_up(&self) {
         let stored = self.home.store().number("SELECT value FROM revision").await;
         assert!(self.admin().await.applies(stored).await);

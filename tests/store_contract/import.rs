@@ -146,7 +146,9 @@ pub(crate) async fn an_import_takes_a_revision_a_key_and_one_record(place: &impl
     );
     assert_eq!(
         record.detail.as_deref(),
-        Some("2 keys: 2 bindings, 0 bans, 0 observed, 0 archived; 1 known with other content were left unchanged")
+        Some(
+            "2 keys: 2 bindings, 0 bans, 0 observed, 0 archived; 1 skipped, because the store has different data for the same key"
+        )
     );
 }
 

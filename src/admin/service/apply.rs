@@ -1,4 +1,4 @@
-//! Makes a change, and waits until this process decides by it.
+//! Makes a change, and waits until it is in effect in this process.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,18 +11,18 @@ use crate::{
     store::{Applied, Change, ChangeError, Revision, StoreError},
 };
 
-/// How long a change that is already durable waits for this process to decide by it.
+/// How long the answer to a durable change waits until the change is in effect in this process.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A change that was made.
 pub(crate) struct Changed {
     pub(crate) applied: Applied,
-    /// Whether this process already decides by it.
+    /// Whether it is in effect in this process.
     pub(crate) in_effect: bool,
 }
 
 impl Service {
-    /// Makes a change as `by`, and waits until this process decides by it.
+    /// Makes a change as `by`, and waits until it is in effect in this process.
     ///
     /// The change is durable and audited when this returns, and also if the caller drops the future after the commit.
     pub(crate) async fn change(
@@ -39,7 +39,7 @@ impl Service {
         Ok(AsOf { now, value: Changed { applied, in_effect } })
     }
 
-    /// Makes `change` without waiting until this process decides by it.
+    /// Makes `change` without waiting until it is in effect in this process.
     pub(super) async fn write(
         self: &Arc<Self>,
         change: Change,
@@ -63,11 +63,11 @@ impl Service {
         .await
     }
 
-    /// Waits until this process decides by `revision`; `false` after [`APPLY_TIMEOUT`].
+    /// Waits until `revision` is in effect in this process; `false` after [`APPLY_TIMEOUT`].
     pub(super) async fn takes_effect(&self, revision: Revision) -> bool {
         let in_effect = timeout(APPLY_TIMEOUT, self.replica_state.has_applied(revision)).await.is_ok();
         if !in_effect {
-            tracing::warn!(revision = revision.0, "a change is stored, but this process does not decide by it yet");
+            tracing::warn!(revision = revision.0, "a change is stored, but not yet in effect in this process");
         }
         in_effect
     }

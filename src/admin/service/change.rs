@@ -81,14 +81,14 @@ fn unbind(to: Option<String>, open: Option<bool>) -> Result<Action, FieldError> 
         (Some(text), None) => validate::network("to", &text).map(Action::HandOver),
         (None, Some(true)) => Ok(Action::Open),
         (_, Some(false)) => Err(FieldError::new("open", "must be true").with_fix("leave it out to reserve the key")),
-        (Some(_), Some(true)) => Err(FieldError::new("open", "excludes to; give one of them")),
+        (Some(_), Some(true)) => Err(FieldError::new("open", "cannot be given together with `to`")),
     }
 }
 
 fn set(networks: &[String], reserve: bool) -> Result<Vec<Network>, FieldError> {
     match (networks.is_empty(), reserve) {
         (true, false) => Err(FieldError::new("networks", "is empty; give at least one, or reserve the key")),
-        (false, true) => Err(FieldError::new("reserve", "excludes networks; give one of them")),
+        (false, true) => Err(FieldError::new("reserve", "cannot be given together with `networks`")),
         _ => validate::networks(networks),
     }
 }
@@ -101,7 +101,7 @@ fn note(text: Option<String>, remove: Option<bool>) -> Result<Option<String>, Fi
         (Some(text), None) => validate::line("text", text).map(Some),
         (None, Some(true)) => Ok(None),
         (_, Some(false)) => Err(FieldError::new("remove", "must be true").with_fix("leave it out to write a note")),
-        (Some(_), Some(true)) => Err(FieldError::new("remove", "excludes text; give one of them")),
+        (Some(_), Some(true)) => Err(FieldError::new("remove", "cannot be given together with `text`")),
         (None, None) => Err(FieldError::new("note", "is missing; give text or remove")),
     }
 }
@@ -114,7 +114,7 @@ fn lasting(lasting: Option<i64>, until: Option<i64>, now: Timestamp) -> Result<O
         _ => Err("must be at most 100 years from now"),
     };
     let millis = match (lasting, until) {
-        (Some(_), Some(_)) => return Err(FieldError::new("until_ms", "excludes lasting_ms; give one of them")),
+        (Some(_), Some(_)) => return Err(FieldError::new("until_ms", "cannot be given together with `lasting_ms`")),
         (None, Some(until)) => until_now(until).map_err(|why| FieldError::new("until_ms", why))?,
         (lasting, None) => lasting.unwrap_or(0),
     };
@@ -132,12 +132,12 @@ mod tests {
 
     /// A `oneof` of gRPC cannot have both; another transport may send both.
     #[test]
-    fn fields_that_exclude_each_other_are_rejected() {
+    fn fields_that_cannot_be_given_together_are_rejected() {
         let text = || Some("10.0.0.0/8".to_owned());
         let cases = [
-            (unbind(text(), Some(true)).map(|_| ()), "open: excludes to; give one of them"),
+            (unbind(text(), Some(true)).map(|_| ()), "open: cannot be given together with `to`"),
             (unbind(text(), Some(false)).map(|_| ()), "open: must be true; leave it out to reserve the key"),
-            (note(text(), Some(true)).map(|_| ()), "remove: excludes text; give one of them"),
+            (note(text(), Some(true)).map(|_| ()), "remove: cannot be given together with `text`"),
             (note(text(), Some(false)).map(|_| ()), "remove: must be true; leave it out to write a note"),
             (note(None, None).map(|_| ()), "note: is missing; give text or remove"),
         ];

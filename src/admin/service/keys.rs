@@ -14,7 +14,7 @@ pub(crate) struct ListKeys {
     pub(crate) banned_only: bool,
     /// Only keys that this network owns exactly.
     pub(crate) network: Option<String>,
-    /// Only keys that observe mode recorded and that have no binding. Excludes the three above.
+    /// Only keys that observe mode recorded and that have no binding. Cannot be given together with the three above.
     pub(crate) observed_only: bool,
     /// Only keys whose hint contains this text of 3 to 8 characters.
     pub(crate) hint: Option<String>,
@@ -32,7 +32,8 @@ impl ListKeys {
     fn query(&self) -> Result<KeyQuery, FieldError> {
         let (state, network) = (self.state.as_deref(), self.network.as_deref());
         if self.observed_only && (state.is_some() || self.banned_only || network.is_some()) {
-            return Err(FieldError::new("observed_only", "excludes state, banned_only and network"));
+            let cause = "cannot be given together with `state`, `banned_only` or `network`";
+            return Err(FieldError::new("observed_only", cause));
         }
         let state = match state {
             Some(RESERVED) => Some(StateFilter::Reserved),

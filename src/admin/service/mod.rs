@@ -2,8 +2,8 @@
 //! typed outcome or an `Error` that names field, cause and fix.
 //!
 //! A change is authorised and validated into a [`Change`](crate::store::Change). The store makes it in one transaction,
-//! in a task that runs to completion, and the other replicas are notified. The operation returns when this process
-//! decides by the change.
+//! in a task that runs to completion, and the other replicas are notified. The operation returns when the change
+//! is in effect in this process.
 
 mod address;
 mod apply;

@@ -30,7 +30,7 @@ impl Pepper {
 /// A completed step of a rotation.
 pub(crate) struct RotationStep {
     pub(crate) rotated: Rotated,
-    /// Whether this process already decides by it.
+    /// Whether it is in effect in this process.
     pub(crate) in_effect: bool,
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct PromoteSums {
     pub(crate) skipped: u64,
     /// Whether there are more keys of [`PromoteEvent::LetThrough`] than were reported.
     pub(crate) let_through_cut: bool,
-    /// Whether this process already decides by the last change.
+    /// Whether the last change is in effect in this process.
     pub(crate) in_effect: bool,
 }
 

@@ -41,7 +41,7 @@ pub struct Service {
     pub events: Events,
     /// Notifies the replicas of every change.
     pub notifier: ChangeNotifier,
-    /// The store's clock, and the revision that this process decides by.
+    /// The store's clock, and the last revision that is in effect in this process.
     pub replica_state: Arc<ReplicaState>,
     /// What health checks report.
     pub health: Arc<Health>,

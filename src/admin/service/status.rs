@@ -20,7 +20,7 @@ pub(crate) struct Status {
     /// The mode of routes without `sentinel.mode`.
     pub(crate) mode: Mode,
     pub(crate) store_url: String,
-    /// The last change that this process decides by.
+    /// The last change that is in effect in this process.
     pub(crate) applied: Revision,
     /// The time since the last successful poll of the store.
     pub(crate) since_poll: Option<Duration>,

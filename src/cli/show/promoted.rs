@@ -23,9 +23,9 @@ pub(in crate::cli) struct Promotion {
 pub(in crate::cli) fn promotion_question(plan: &Promotion) -> String {
     let [all, bound, reserved] = [plan.keys.len() as u64, plan.end.bound, plan.end.reserved].map(counted);
     format!(
-        "Promote {all}:\n  {bound} used by one network: it will own the key\n  {reserved} used by several networks: \
-         reserved, every client is denied until `sentinel bindings set`\n`sentinel bindings promote --dry-run` lists them. \
-         `sentinel undo` reverses one key at a time."
+        "Promote {all}:\n  {bound} that only one network used: that network will own the key\n  {reserved} that \
+         several networks used: reserved, every client is denied until `sentinel bindings set`\n\
+         `sentinel bindings promote --dry-run` lists them. `sentinel undo` reverses one key at a time."
     )
 }
 
@@ -46,7 +46,7 @@ pub(in crate::cli) fn promoted(promotion: &Promotion, screen: Screen) -> String 
         }
     };
     part("skipped", format!("Skipped {}, bound by another change:\n", counted(end.skipped)));
-    part("bound", format!("{would} {} that one network used:\n", counted(end.bound)));
+    part("bound", format!("{would} {} that only one network used:\n", counted(end.bound)));
     part(
         "reserved",
         format!(
@@ -69,7 +69,7 @@ pub(in crate::cli) fn promoted(promotion: &Promotion, screen: Screen) -> String 
 fn let_through(promotion: &Promotion, screen: Screen) -> String {
     let all = &promotion.let_through;
     if all.is_empty() {
-        return "No key with an owner was used by another network in the last 24 hours.\n".to_owned();
+        return "No other network used a key with an owner in the last 24 hours.\n".to_owned();
     }
     let rows = all.iter().flat_map(|it| {
         let key = it.key.clone().unwrap_or_default();
@@ -81,9 +81,9 @@ fn let_through(promotion: &Promotion, screen: Screen) -> String {
             [id.into(), hint.into(), or_nothing(&owners).into(), network.into(), times.into(), last.into()]
         })
     });
-    let more = if promotion.end.let_through_cut { "More than " } else { "" };
+    let more = if promotion.end.let_through_cut { "more than " } else { "" };
     let heading = format!(
-        "{more}{} with an owner used by other networks in the last 24 hours, which enforce would deny:\n",
+        "Other networks used {more}{} with an owner in the last 24 hours; mode = \"enforce\" would deny them:\n",
         counted(all.len() as u64)
     );
     heading + &table(["KEY", "HINT", "OWNER", "DENIED", ">TIMES", "LAST"], rows, screen)

@@ -78,20 +78,20 @@ pub(in crate::store) fn peppers<'a>(keys: &[&'a ExportedKey]) -> HashSet<&'a Pep
     keys.iter().map(|key| &key.key.pepper).collect()
 }
 
-/// The times of use of the keys that have any.
+/// The times at which the keys were last used and denied. A key with neither is left out.
 pub(in crate::store) fn uses(keys: &[&ExportedKey]) -> Vec<Use> {
     let uses = keys.iter().map(|key| Use { key: key.id, used_at: key.used_at, refused_at: key.refused_at });
     uses.filter(|it| it.used_at.is_some() || it.refused_at.is_some()).collect()
 }
 
-/// What the store must record of a pepper before a row is under it.
+/// What the store must write about a pepper before it writes rows under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum PepperUpdate {
-    /// Nothing: the pepper is known.
+    /// Nothing: the store knows the pepper, and it is not retired.
     None,
-    /// The pepper, with this check value.
+    /// A new row for the pepper, with this check value.
     Insert([u8; 32]),
-    /// That it is no longer retired.
+    /// The pepper is not retired any more.
     Unretire,
 }
 
@@ -121,7 +121,7 @@ pub(in crate::store) fn imported(taken: &[&ExportedKey], kept: usize, actor: &st
     }
     let of = |has: fn(&ExportedKey) -> bool| taken.iter().filter(|key| has(key)).count() as u64;
     let detail = format!(
-        "{}: {}, {}, {} observed, {} archived; {kept} known with other content were left unchanged",
+        "{}: {}, {}, {} observed, {} archived; {kept} skipped, because the store has different data for the same key",
         counted(taken.len() as u64, "key"),
         counted(of(|key| key.facts.binding.is_some()), "binding"),
         counted(of(|key| key.facts.ban.is_some()), "ban"),

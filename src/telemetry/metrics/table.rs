@@ -46,7 +46,7 @@ fn describe_requests() {
     );
     describe_counter!(
         CLAIMS,
-        "First uses by outcome: won, held (another network was first), failed (the store did not answer). Alert when failed rises."
+        "Claims that went to the store, by outcome: won, held (the key is taken: it has an owner or a ban), failed (the store did not answer). Alert when failed rises."
     );
     describe_counter!(
         CACHE,
@@ -74,7 +74,7 @@ fn describe_state() {
     );
     describe_gauge!(
         APPLIED,
-        "The revision of the last change that this process has applied. Alert when it differs between replicas for more than a second."
+        "The revision of the last change that is in effect in this process. Alert when it differs between replicas for more than a second."
     );
     describe_gauge!(
         CUT_OFF,
