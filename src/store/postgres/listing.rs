@@ -1,5 +1,7 @@
 //! Queries by operators. They may be slow: they run on connections that no decision waits for.
 
+use std::sync::LazyLock;
+
 use super::{
     audit, exported, facts,
     keys::{by_key, only_id},
@@ -58,8 +60,9 @@ pub(super) async fn would_deny_keys(session: &mut Session, limit: u32) -> Result
 }
 
 pub(super) async fn counts(session: &mut Session) -> Result<Counts, StoreError> {
-    let rows = session.query(&selection::counts::<Parameters>(), &[]).await?;
-    Ok(rows.first().map(columns::counts).transpose()?.unwrap_or_default())
+    static SQL: LazyLock<String> = LazyLock::new(selection::counts::<Parameters>);
+    let row = session.row(step!(SQL.as_str())).await?;
+    Ok(row.as_ref().map(columns::counts).transpose()?.unwrap_or_default())
 }
 
 /// Networks that an operator set do not show which addresses clients have, so pinned bindings are excluded.
