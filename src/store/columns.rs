@@ -1,4 +1,5 @@
-//! Reads columns of rows independently of the driver, and the values that both backends make of the same columns.
+//! Reads the columns of a row, whichever driver returned it, and makes values of them: both backends select the same
+//! columns.
 
 use std::{fmt::Display, mem::discriminant, str::FromStr};
 
@@ -13,8 +14,8 @@ use crate::domain::{
     event::{Part, Record},
 };
 
-/// A row of a driver. Every method takes the index of a column and its name, with its table. A value of the wrong form
-/// is [`StoreError::Corrupt`], which names the column.
+/// A row of a driver. Every method reads the column with the index `at`; `name` is its table and column, for errors. A
+/// value of the wrong form is [`StoreError::Corrupt`].
 pub(super) trait Columns {
     fn text_or_null(&self, at: usize, name: &str) -> Result<Option<&str>, StoreError>;
 
@@ -54,7 +55,7 @@ pub(super) trait Columns {
         self.array(at, name).map(KeyDigest::from_bytes)
     }
 
-    /// A text in the grammar of its type.
+    /// A text that `T` parses.
     fn parsed<T: FromStr<Err: Display>>(&self, at: usize, name: &str) -> Result<T, StoreError> {
         self.text(at, name)?.parse().map_err(|error| unreadable(name, error))
     }
@@ -63,7 +64,7 @@ pub(super) trait Columns {
         self.text_or_null(at, name)?.map(str::parse).transpose().map_err(|error| unreadable(name, error))
     }
 
-    /// A word of the closed list `T`.
+    /// A word of the enum `T`.
     fn word<T: FromStr>(&self, at: usize, name: &str) -> Result<T, StoreError> {
         let text = self.text(at, name)?;
         text.parse().map_err(|_| unreadable(name, format_args!("unknown word {text:?}")))

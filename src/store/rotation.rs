@@ -17,7 +17,7 @@ pub struct Rekey {
 pub enum Rotation {
     /// Makes this pepper the active one, under which new rows are written.
     Activate {
-        /// Its name.
+        /// Its id.
         id: PepperId,
         /// [`crate::domain::Pepper::check_value`].
         check_value: [u8; 32],
@@ -26,7 +26,7 @@ pub enum Rotation {
     /// most [`FORGOTTEN_AT_ONCE`] keys in one step. Archived rows do not prevent it: they are deleted with their
     /// pepper, without which no key could be matched to them.
     Retire {
-        /// Its name.
+        /// Its id.
         id: PepperId,
         /// Whether to delete what is still under it.
         forget: bool,
@@ -52,7 +52,7 @@ pub struct Rotated {
 /// A pepper that the store knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PepperRow {
-    /// Its name.
+    /// Its id.
     pub id: PepperId,
     /// Whether it is the active one.
     pub active: bool,

@@ -46,15 +46,15 @@ pub trait Upkeep: Send + Sync + 'static {
     async fn expire(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 
     /// Re-keys rows: binding, ban, candidates and archived rows of a key get its digest under the active pepper, and
-    /// keep their id and everything else. Each key takes a revision and is logged under its old digest, which caches
-    /// know. A key that has no row any more, has a row under the new digest already, or would leave the active pepper
-    /// is skipped. Returns the number of re-keyed keys.
+    /// keep everything else, their id too. Each key takes a revision, and its change is logged under the old digest,
+    /// under which caches hold it. Skips a key that has no row under the old digest, one that has a row under the new
+    /// digest, and one whose new digest is not under the active pepper. Returns the number of re-keyed keys.
     async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Imports keys of another store, in order. A key that is known already, by its id or its digest, in any table, is
     /// left unchanged: an import overwrites nothing and changes no owner. Each imported key takes a revision; one audit
-    /// record covers the import. The peppers of the keys need not be active, but must be in `peppers`, the peppers of
-    /// the caller, which the store then records.
+    /// record covers the import. The peppers of the keys need not be active, but must be in `peppers`, those that the
+    /// caller lists. The store records those that it does not know.
     ///
     /// Errors: [`Corrupt`](StoreError::Corrupt) also if a key is under a pepper that is not in `peppers`, or if the
     /// store knows another secret with the id of one of these.

@@ -115,8 +115,7 @@ impl Session {
         self.settle(answers)
     }
 
-    /// An error is an answer too; the connection is unusable only if its caller did not wait for the answer, or after
-    /// some errors.
+    /// Records that the answer has arrived. An error is an answer too; only some errors make the connection unusable.
     fn settle<T>(&mut self, answer: Result<T, tokio_postgres::Error>) -> Result<T, StoreError> {
         self.clean = answer.as_ref().err().is_none_or(leaves_a_connection);
         Ok(answer?)
@@ -197,8 +196,8 @@ async fn answered(
     let begun = async { if begin { client.batch_execute("BEGIN").await } else { Ok(()) } };
     let asked = join_all(prepared.iter().zip(&values).map(async |(statement, values)| {
         let answer = client.query(statement, values).await;
-        // If a value does not fit the type of its column any more, the driver fails before it sends, and the server
-        // sees no error.
+        // If the type of a column was altered, the driver rejects the value before it sends the statement, and the
+        // server sees no error.
         if answer.as_ref().is_err_and(|fault| fault.as_db_error().is_none()) {
             all_sent.store(false, Ordering::Relaxed);
         }
@@ -220,11 +219,11 @@ pub(super) async fn in_time<T>(patience: Duration, answer: impl Future<Output = 
     timeout(patience, answer).await.map_err(|_| unavailable("no answer in time"))
 }
 
-/// Whether a connection can be reused after this error. Not if it is lost, if its prepared statements are of a table
-/// that was altered since, or if the server accepts no writes: it would fail from then on.
+/// Whether a connection can be reused after this error. It cannot if every later statement would fail too: if the
+/// connection is lost, if a table was altered after its statements were prepared, or if the server accepts no writes.
 fn leaves_a_connection(error: &tokio_postgres::Error) -> bool {
-    // Feature not supported (a changed table), transaction state (read-only), prerequisite state (recovery), shutdown,
-    // system and internal errors.
+    // SQLSTATE: feature not supported (the table of a prepared statement was altered), invalid transaction state
+    // (read-only), object not in prerequisite state (recovery), shutdown, system error, internal error.
     const SPENT: [&str; 6] = ["0A", "25", "55000", "57P", "58", "XX"];
     error.code().is_some_and(|code| !SPENT.iter().any(|class| code.code().starts_with(class)))
 }
@@ -240,7 +239,7 @@ impl From<tokio_postgres::Error> for StoreError {
         match error.code().map(SqlState::code) {
             // Data exception, constraint violation, syntax error or missing object: the table was altered by hand.
             Some(code) if ["22", "23", "42"].contains(&&code[..2]) => Self::Corrupt(text),
-            // The type of the column of this parameter was changed; it never reached the server.
+            // The type of a column was altered, and the driver rejected the value before it sent the statement.
             None if error.to_string().starts_with("error serializing") => Self::Corrupt(text),
             _ => Self::Unavailable(text),
         }
