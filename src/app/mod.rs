@@ -84,7 +84,7 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
     run(config, opened, listeners, Signals::new()?, (source, Arc::clone(&log))).await
 }
 
-/// Brings the store's schema up to date. Returns the location of the store.
+/// Brings the store's schema up to date. Returns the URL of the store without secrets.
 pub async fn migrate(config: &Config) -> Result<String, Fatal> {
     if let config::Store::Sqlite(_) = config.store {
         preflight::make_data_dir(&config.data_dir)?;
@@ -125,10 +125,10 @@ async fn run(
     signals: Signals,
     (source, log): (Source, Arc<Log>),
 ) -> Result<(), Fatal> {
-    let Opened { store, peppers, location, background } = opened;
+    let Opened { store, peppers, store_url, background } = opened;
     let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
     let (stop_events, events_stopped) = oneshot::channel();
-    let (core, rekeys, pipeline) = Core::new(store, peppers, location, &config, &mut tasks, events_stopped)?;
+    let (core, rekeys, pipeline) = Core::new(store, peppers, store_url, &config, &mut tasks, events_stopped)?;
     let (stop_last_seen, last_seen_stopped) = oneshot::channel();
     let cached = Arc::clone(&core.cached);
     let last_seen = tokio::spawn(last_seen::write(core.store.clone(), move || cached.take_uses(), last_seen_stopped));
@@ -175,8 +175,8 @@ struct Core {
     notifier: ChangeNotifier,
     health: Arc<Health>,
     ring: Arc<KeyRing>,
-    /// The location of the store, without a password.
-    location: String,
+    /// The URL of the store without secrets.
+    store_url: String,
     settings: Arc<LiveSettings>,
     started: Instant,
 }
@@ -185,7 +185,7 @@ impl Core {
     fn new(
         store: Arc<dyn Store>,
         peppers: Peppers,
-        location: String,
+        store_url: String,
         config: &Config,
         tasks: &mut JoinSet<Result<(), Fatal>>,
         stop_events: oneshot::Receiver<()>,
@@ -219,7 +219,7 @@ impl Core {
             store,
             replica_state,
             ring,
-            location,
+            store_url,
             settings: Arc::new(LiveSettings::new(config.settings.clone())),
             started,
         };
@@ -278,7 +278,7 @@ impl Core {
             notifier: self.notifier.clone(),
             replica_state: Arc::clone(&self.replica_state),
             health: Arc::clone(&self.health),
-            store_url: self.location.clone(),
+            store_url: self.store_url.clone(),
             started: self.started,
         })
     }

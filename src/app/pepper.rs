@@ -11,13 +11,13 @@ use std::{
 use tracing::warn;
 
 use crate::{
-    domain::{Pepper, PepperId, Peppers, PeppersError, key::encode_pepper},
+    domain::{Pepper, PepperId, PepperListError, Peppers, key::encode_pepper},
     files,
 };
 
-/// Why the peppers cannot be used.
+/// Why the peppers of the configuration and of the file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum PepperError {
+pub enum PepperFileError {
     /// The store was filled with a pepper that is not given. Its keys cannot be found without it.
     #[error("the store was filled with pepper {recorded}, but neither pepper.secrets nor {} has a pepper; restore it from a backup", .file.display())]
     Missing {
@@ -36,11 +36,11 @@ pub enum PepperError {
     },
     /// The configured peppers and that of the file are too many.
     #[error("pepper.secrets and pepper file {}: {cause}; once the file's pepper is retired, remove the file", .file.display())]
-    Ring {
+    List {
         /// Which.
         file: PathBuf,
         /// Why.
-        cause: PeppersError,
+        cause: PepperListError,
     },
 }
 
@@ -56,25 +56,25 @@ pub fn resolve(
     configured: Option<Peppers>,
     recorded: Option<PepperId>,
     data_dir: &Path,
-) -> Result<Peppers, PepperError> {
+) -> Result<Peppers, PepperFileError> {
     let file = file(data_dir);
     let read = || Pepper::checked(files::read(&file, files::SECRET)?.trim_ascii_end()).map_err(io::Error::other);
     let found = match read() {
         Ok(pepper) => Some(pepper),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
-        Err(cause) => return Err(PepperError::File { file, cause }),
+        Err(cause) => return Err(PepperFileError::File { file, cause }),
     };
     match (configured, found, recorded) {
-        (Some(listed), Some(found), _) => listed.with(found).map_err(|cause| PepperError::Ring { file, cause }),
+        (Some(listed), Some(found), _) => listed.with(found).map_err(|cause| PepperFileError::List { file, cause }),
         (Some(listed), None, _) => Ok(listed),
         (None, Some(found), _) => Ok(found.into()),
-        (None, None, Some(recorded)) => Err(PepperError::Missing { recorded, file }),
+        (None, None, Some(recorded)) => Err(PepperFileError::Missing { recorded, file }),
         (None, None, None) => generate(file).map(Peppers::from),
     }
 }
 
 /// Durable before the store records its check value: keys hashed with a pepper that a power failure deletes are lost.
-fn generate(file: PathBuf) -> Result<Pepper, PepperError> {
+fn generate(file: PathBuf) -> Result<Pepper, PepperFileError> {
     let text = encode_pepper(rand::random());
     let write = || {
         // Renamed when complete, because an incomplete file would fail every later start.
@@ -87,7 +87,7 @@ fn generate(file: PathBuf) -> Result<Pepper, PepperError> {
         File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()?;
         Pepper::new(text.as_bytes()).map_err(io::Error::other)
     };
-    let pepper = write().map_err(|cause| PepperError::File { file: file.clone(), cause })?;
+    let pepper = write().map_err(|cause| PepperFileError::File { file: file.clone(), cause })?;
     warn!(
         file = %file.display(), pepper = %pepper.id(),
         "generated a pepper; back it up: without it no stored key can be found"
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(first.names(), again.names());
         fs::remove_file(directory.path().join("pepper")).unwrap();
         let error = resolve(None, id, directory.path()).unwrap_err();
-        assert!(matches!(error, PepperError::Missing { .. }), "{error}");
+        assert!(matches!(error, PepperFileError::Missing { .. }), "{error}");
         assert!(!directory.path().join("pepper").exists());
     }
 

@@ -22,8 +22,8 @@ use crate::{
 pub(super) struct Opened {
     pub(super) store: Arc<dyn Store>,
     pub(super) peppers: Peppers,
-    /// Its location, without a password.
-    pub(super) location: String,
+    /// Its URL without secrets.
+    pub(super) store_url: String,
     /// Its background task, whose end ends the process.
     pub(super) background: Background,
 }
@@ -44,14 +44,14 @@ pub(super) fn open(config: &Config) -> Result<Opened, Fatal> {
             let peppers = pepper::resolve(config.peppers.clone(), recorded, &config.data_dir)?;
             let store = database.start(&peppers)?;
             let background = Background::Sqlite(Box::pin(store.closed()));
-            let location = format!("sqlite:{}", path.display());
-            Ok(Opened { store: Arc::new(store), peppers, location, background })
+            let store_url = format!("sqlite:{}", path.display());
+            Ok(Opened { store: Arc::new(store), peppers, store_url, background })
         }
         Choice::Postgres(options) => {
             let peppers = pepper::resolve(config.peppers.clone(), None, &config.data_dir)?;
             let store = Arc::new(postgres(config, options)?);
             let background = Background::Postgres(Arc::clone(&store), peppers.clone());
-            Ok(Opened { store, peppers, location: format!("postgres://{options}"), background })
+            Ok(Opened { store, peppers, store_url: format!("postgres://{options}"), background })
         }
     }
 }
@@ -62,13 +62,13 @@ pub(super) fn postgres(config: &Config, options: &Options) -> Result<PostgresSto
     PostgresStore::new(&options).map_err(|fault| format!("store.url: {fault}"))
 }
 
-/// Brings the schema up to date. Returns the location of the store.
+/// Brings the schema up to date. Returns the URL of the store without secrets.
 pub(super) async fn migrate(config: &Config) -> Result<String, Fatal> {
-    let Opened { location, background, .. } = open(config)?;
+    let Opened { store_url, background, .. } = open(config)?;
     if let Background::Postgres(store, peppers) = background {
         store.prepare(&peppers).await.map_err(by_setting)?;
     }
-    Ok(location)
+    Ok(store_url)
 }
 
 impl Background {
@@ -108,7 +108,7 @@ async fn prepare(store: &PostgresStore, peppers: &Peppers) -> Result<(), OpenErr
                 }
                 return Ok(());
             }
-            Err(cause) if cause.may_pass() => {
+            Err(cause) if cause.is_transient() => {
                 if !std::mem::replace(&mut warned, true) {
                     warn!(%cause, "store.url: cannot connect to the store yet; until it answers, store.failsafe decides");
                 }

@@ -86,12 +86,12 @@ impl Cached {
         let Some(shared) = self.shared.as_ref().filter(|_| source == Source::SharedCache) else {
             return store.await.map(Entry::from_store);
         };
-        let life = locked(&self.window).life;
+        let history = locked(&self.window).history;
         let counts = |found: &Reading| {
             let window = locked(&self.window);
             // A value of a later revision cannot be checked before the next poll.
-            found.as_of <= window.applied && life == window.life && window.covers(key, generation, found.as_of)
+            found.as_of <= window.applied && history == window.history && window.covers(key, generation, found.as_of)
         };
-        shared.or_store(key, life, counts, store, is_counted).await
+        shared.or_store(key, history, counts, store, is_counted).await
     }
 }

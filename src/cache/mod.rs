@@ -181,8 +181,8 @@ impl Cached {
         let Loaded { entry, generation } = loaded;
         if !entry.facts.is_empty() && window.covers(&key, *generation, entry.as_of) {
             self.entries.insert(entry.digest, Arc::clone(entry));
-            if let (Some(shared), Some(life)) = (&self.shared, window.life) {
-                shared.offer(life, entry);
+            if let (Some(shared), Some(history)) = (&self.shared, window.history) {
+                shared.offer(history, entry);
             }
         }
     }

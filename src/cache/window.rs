@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::{
     domain::{KeyDigest, KeyDigests},
-    store::{Changes, Revision, StoreLife},
+    store::{Changes, HistoryId, Revision},
 };
 
 /// The keys of the latest changes, and the revision after which they are complete.
@@ -14,7 +14,7 @@ pub(super) struct Window {
     /// revisions again.
     pub(super) generation: u64,
     /// `None` before the first poll.
-    pub(super) life: Option<StoreLife>,
+    pub(super) history: Option<HistoryId>,
     /// The revision of the last poll.
     pub(super) applied: Revision,
     floor: Revision,
@@ -37,7 +37,7 @@ impl Window {
     /// Applies a poll. Returns `false` if it does not continue the last one: then nothing cached is valid, and the
     /// window starts again where the log does.
     pub(super) fn absorb(&mut self, changes: &Changes) -> bool {
-        let continues = self.life.is_none_or(|life| life == changes.life)
+        let continues = self.history.is_none_or(|history| history == changes.history)
             && (changes.complete_from..=changes.revision).contains(&self.applied);
         if !continues {
             *self = Self { generation: self.generation + 1, floor: changes.complete_from, ..Self::default() };
@@ -45,7 +45,7 @@ impl Window {
         for (revision, key) in &changes.changed {
             self.record(*revision, *key);
         }
-        (self.life, self.applied) = (Some(changes.life), changes.revision);
+        (self.history, self.applied) = (Some(changes.history), changes.revision);
         continues
     }
 
@@ -77,7 +77,7 @@ mod tests {
             revision: Revision(revision),
             changed: changed.iter().map(|(revision, key)| (Revision(*revision), *key)).collect(),
             complete_from: Revision(complete_from),
-            life: StoreLife(1),
+            history: HistoryId(1),
             active_pepper: PepperId::from_stored(String::new()),
             other_peppers: Vec::new(),
         }
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn another_life_or_an_earlier_revision_begins_anew() {
-        for restored in [poll(0, 4, &[(3, A)]), Changes { life: StoreLife(2), ..poll(5, 6, &[(6, A)]) }] {
+        for restored in [poll(0, 4, &[(3, A)]), Changes { history: HistoryId(2), ..poll(5, 6, &[(6, A)]) }] {
             let mut window = Window::default();
             window.absorb(&poll(0, 5, &[(5, B)]));
             assert!(!window.absorb(&restored));

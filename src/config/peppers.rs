@@ -4,7 +4,7 @@ use super::{
     source::{HMAC_SECRET_FILE, SecretFile, Source},
     values::secret,
 };
-use crate::domain::{Pepper, Peppers, PeppersError};
+use crate::domain::{Pepper, PepperListError, Peppers};
 
 /// `Some(None)` without a configured pepper, `None` after a fault.
 pub(super) fn take(source: &mut Source) -> Option<Option<Peppers>> {
@@ -29,7 +29,7 @@ pub(super) fn take(source: &mut Source) -> Option<Option<Peppers>> {
     }
     let peppers = match Peppers::new(peppers) {
         Ok(peppers) => Some(peppers),
-        Err(PeppersError::Empty) => None,
+        Err(PepperListError::Empty) => None,
         Err(fault) => {
             source.faults.push(format!("pepper.secrets: {fault} (with pepper.secrets_file and SENTINEL_HMAC_SECRET)"));
             None

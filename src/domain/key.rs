@@ -233,7 +233,7 @@ pub struct Pepper {
 
 /// Why a secret is not accepted as a pepper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PepperError {
+pub enum PepperSecretError {
     /// Too short.
     #[error("a pepper has at least 32 bytes, this one has {0}; create one with `sentinel pepper new`")]
     Short(usize),
@@ -255,37 +255,37 @@ impl Pepper {
     /// The shortest pepper that is accepted, in bytes.
     pub const MIN_BYTES: usize = 32;
 
-    /// Keys a MAC with `secret`, and checks its length only.
-    pub fn new(secret: &[u8]) -> Result<Self, PepperError> {
-        let short = PepperError::Short(secret.len());
+    /// Makes a pepper of `secret`, of which it checks only the length.
+    pub fn new(secret: &[u8]) -> Result<Self, PepperSecretError> {
+        let short = PepperSecretError::Short(secret.len());
         if secret.len() < Self::MIN_BYTES {
             return Err(short);
         }
         let mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| short)?;
-        // A realm cannot contain 0x00, so this input cannot collide with a key's.
+        // The input for a key begins with its realm, which is not empty and contains no 0x00: no key has this input.
         let check = mac.clone().chain_update(b"\0key-ip-sentinel pepper check").finalize().into_bytes().into();
         Ok(Self { mac, check })
     }
 
-    /// Like [`Pepper::new`], and rejects secrets that are obviously not random. For secrets that an operator wrote.
-    pub fn checked(secret: &[u8]) -> Result<Self, PepperError> {
+    /// As [`Pepper::new`], but also rejects a secret that is obviously not random. For secrets that an operator wrote.
+    pub fn checked(secret: &[u8]) -> Result<Self, PepperSecretError> {
         // Text only: any of 32 random raw bytes may be a line break.
         let lines = std::str::from_utf8(secret).map_or(1, |text| text.trim_end().lines().count());
         if lines > 1 {
-            return Err(PepperError::Lines(lines));
+            return Err(PepperSecretError::Lines(lines));
         }
         let pepper = Self::new(secret)?;
         if secret.iter().all(|byte| Some(byte) == secret.first()) || secret.trim_ascii().is_empty() {
-            return Err(PepperError::Uniform);
+            return Err(PepperSecretError::Uniform);
         }
         Ok(pepper)
     }
 
-    /// Like [`Pepper::checked`], for a secret in a setting. Also rejects a path, which would otherwise key the digests
-    /// and is easy to guess.
-    pub fn from_setting(secret: &str) -> Result<Self, PepperError> {
+    /// As [`Pepper::checked`], but also rejects a path, for a secret in a setting: an operator may write the path of
+    /// the secret instead, which is easy to guess.
+    pub fn from_setting(secret: &str) -> Result<Self, PepperSecretError> {
         if ["/", "./", "file:"].iter().any(|beginning| secret.trim_start().starts_with(beginning)) {
-            return Err(PepperError::Path);
+            return Err(PepperSecretError::Path);
         }
         Self::checked(secret.as_bytes())
     }
@@ -295,9 +295,9 @@ impl Pepper {
         &self.check
     }
 
-    /// Derives a key for another purpose. It reveals nothing about the digests, and they reveal nothing about it.
+    /// Derives a key for another purpose. The derived key and the digests reveal nothing about each other.
     pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        // A realm is not empty and cannot begin with 0x00, so this input cannot collide with a key's either.
+        // No key has this input, for the same reason as in `new`.
         let mac = self.mac.clone().chain_update(b"\0key-ip-sentinel derived key\0").chain_update(purpose.as_bytes());
         Zeroizing::new(mac.finalize().into_bytes().into())
     }
@@ -433,7 +433,7 @@ mod tests {
     fn secrets_do_not_print() {
         let shown = format!("{:?} {:?}", ApiKey::new("sk-test-key".into()), Pepper::new(&[7; 32]).unwrap());
         assert!(!shown.contains("sk-") && !shown.contains("[7"), "{shown}");
-        assert_eq!(Pepper::new(&[7; 31]).unwrap_err(), PepperError::Short(31));
+        assert_eq!(Pepper::new(&[7; 31]).unwrap_err(), PepperSecretError::Short(31));
     }
 
     #[test]

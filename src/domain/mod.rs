@@ -24,7 +24,7 @@ pub use key::{ApiKey, Fingerprint, Hint, KeyDigest, KeyDigests, KeyHasher, KeyId
 pub use mode::Mode;
 pub use nat64::Nat64;
 pub use reason::Reason;
-pub use ring::{KeyRing, Peppers, PeppersError};
+pub use ring::{KeyRing, PepperListError, Peppers};
 pub use rules::{BindingRules, Failsafe, FirstUse, Missing};
 pub use shape::Shape;
 pub use time::Timestamp;

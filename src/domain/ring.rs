@@ -10,7 +10,7 @@ pub struct Peppers(Vec<Pepper>);
 
 /// Why a list of peppers is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PeppersError {
+pub enum PepperListError {
     /// The list is empty.
     #[error("no pepper is listed")]
     Empty,
@@ -28,22 +28,22 @@ impl Peppers {
     pub const MAX: usize = 3;
 
     /// Checks the list.
-    pub fn new(list: Vec<Pepper>) -> Result<Self, PeppersError> {
+    pub fn new(list: Vec<Pepper>) -> Result<Self, PepperListError> {
         let repeated = |(index, pepper): (usize, &Pepper)| {
             list[..index].iter().any(|earlier| earlier.id() == pepper.id()).then(|| pepper.id())
         };
         if let Some(id) = list.iter().enumerate().find_map(repeated) {
-            return Err(PeppersError::Twice(id));
+            return Err(PepperListError::Twice(id));
         }
         match list.len() {
-            0 => Err(PeppersError::Empty),
+            0 => Err(PepperListError::Empty),
             1..=Self::MAX => Ok(Self(list)),
-            count => Err(PeppersError::TooMany(count)),
+            count => Err(PepperListError::TooMany(count)),
         }
     }
 
     /// Appends a pepper, unless it is listed already.
-    pub fn with(self, pepper: Pepper) -> Result<Self, PeppersError> {
+    pub fn with(self, pepper: Pepper) -> Result<Self, PepperListError> {
         match self.find(&pepper.id()) {
             Some(_) => Ok(self),
             None => Self::new([self.0, vec![pepper]].concat()),
@@ -163,10 +163,10 @@ mod tests {
     fn a_list_has_one_to_three_different_peppers() {
         let list =
             |bytes: &[u8]| Peppers::new(bytes.iter().map(|byte| pepper(*byte)).collect()).map(|list| list.0.len());
-        assert_eq!(list(&[]), Err(PeppersError::Empty));
+        assert_eq!(list(&[]), Err(PepperListError::Empty));
         assert_eq!((list(&[1]), list(&[1, 2, 3])), (Ok(1), Ok(3)));
-        assert_eq!(list(&[1, 2, 3, 4]), Err(PeppersError::TooMany(4)));
-        assert_eq!(list(&[1, 2, 1]), Err(PeppersError::Twice(pepper(1).id())));
+        assert_eq!(list(&[1, 2, 3, 4]), Err(PepperListError::TooMany(4)));
+        assert_eq!(list(&[1, 2, 1]), Err(PepperListError::Twice(pepper(1).id())));
         let two = Peppers::from(pepper(1)).with(pepper(2)).unwrap();
         assert_eq!(two.with(pepper(1)).unwrap().0.len(), 2);
     }

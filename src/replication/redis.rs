@@ -23,8 +23,8 @@ use crate::{
 /// A channel of a Redis server.
 pub struct RedisTransport {
     link: Arc<Link>,
-    /// `<prefix>:changes`. The same for every life of a store: a process subscribes before it knows the life, and a
-    /// foreign signal costs only one poll.
+    /// `<prefix>:changes`. The same for every history of a store: a process subscribes before it knows the history,
+    /// and a foreign signal costs only one poll.
     channel: String,
     /// Only the last revision: a poll that it triggers sees the earlier ones too.
     published: watch::Sender<Revision>,

@@ -44,8 +44,8 @@ pub trait Decisions: Send + Sync + 'static {
     /// Returns the keys changed after `applied`, oldest first, with the clock and the current revision of the store;
     /// all read in one snapshot. If the log does not reach back to `applied`, or the store (restored from a backup) has
     /// not reached it yet, returns the whole log. Of more than 100,000 changes, returns the newest. If
-    /// [`complete_from`](Changes::complete_from) is later than `applied`, or [`life`](Changes::life) differs from that
-    /// of the last call, the caller must drop everything that it has cached.
+    /// [`complete_from`](Changes::complete_from) is later than `applied`, or [`history`](Changes::history) differs from
+    /// that of the last call, the caller must drop everything that it has cached.
     ///
     /// Errors: later changes are not known; ask again with the same `applied`.
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError>;

@@ -101,9 +101,9 @@ pub enum Refusal {
     StillInUse(PepperId, PepperUsage),
 }
 
-/// The listed peppers do not match the store. Waiting does not help.
+/// How the listed peppers do not match the store. Waiting does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PepperFault {
+pub enum PepperMismatch {
     /// The active pepper is not listed.
     #[error(
         "the active pepper of this store is {recorded}, but only {given} is listed: every known key would look new. \

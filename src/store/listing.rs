@@ -25,7 +25,7 @@ pub enum KeyFilter {
     BoundOrBanned {
         /// Only bindings in this state; excludes bans without a binding.
         state: Option<StateFilter>,
-        /// Only keys that exactly this network owns.
+        /// Only keys with exactly this network among their owners.
         network: Option<Network>,
         /// Only keys with a ban in force.
         banned_only: bool,
@@ -71,8 +71,8 @@ pub struct KeyRow {
     pub hint: Option<Hint>,
     /// Its binding, its ban, or both; neither for an archived key.
     pub facts: KeyFacts,
-    /// Details of its binding that no decision uses.
-    pub life: Life,
+    /// Details of its binding.
+    pub details: BindingDetails,
     /// The networks that were denied this key in the last 24 h, as for [`refused`](super::Applied::refused). Filled
     /// only by [`find`](super::Operators::find), and by [`would_deny_keys`](super::Operators::would_deny_keys) for
     /// those that the mode allowed.
@@ -83,14 +83,14 @@ impl From<ExportedKey> for KeyRow {
     /// Without the denied networks.
     fn from(known: ExportedKey) -> Self {
         let ExportedKey { id: key_id, key, facts, used_at, refused_at, note, mut archive, .. } = known;
-        let life = Life { used_at, refused_at, note, archived: archive.pop() };
-        Self { key_id, hint: key.hint, facts, life, refused: Vec::new() }
+        let details = BindingDetails { used_at, refused_at, note, archived: archive.pop() };
+        Self { key_id, hint: key.hint, facts, details, refused: Vec::new() }
     }
 }
 
-/// The history of a binding. Written with some seconds of delay, so no decision reads it.
+/// Details of a binding. No decision reads them, because they are written with some seconds of delay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Life {
+pub struct BindingDetails {
     /// The last allowed request.
     pub used_at: Option<Timestamp>,
     /// The last denied request.
@@ -174,7 +174,7 @@ pub struct Counts {
 pub struct CrowdedNetwork {
     /// The network.
     pub network: Network,
-    /// How many keys it learned or was observed with. Keys that an operator gave it are not counted.
+    /// How many keys it owns by use, or used in observe mode. Keys that an operator gave it are not counted.
     pub keys: u64,
 }
 

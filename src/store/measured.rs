@@ -89,9 +89,9 @@ impl Decisions for Measured {
 
 /// Implements a trait by timing each `method` of the store as `Operation`.
 macro_rules! timed {
-    ($reader:ident { $($operation:ident: $method:ident($($name:ident: $type:ty),*) -> $answer:ty;)* }) => {
+    ($contract:ident { $($operation:ident: $method:ident($($name:ident: $type:ty),*) -> $answer:ty;)* }) => {
         #[async_trait]
-        impl $reader for Measured {
+        impl $contract for Measured {
             $(async fn $method(&self, $($name: $type),*) -> $answer {
                 self.timed(Operation::$operation, self.store.$method($($name),*)).await
             })*

@@ -27,15 +27,16 @@ mod upkeep;
 pub use change::{Action, Applied, Change, RefusedNetwork, Target};
 pub use claim::{Claim, Claimed, MAX_CANDIDATES, Purpose, Slots, Use};
 pub use decisions::Decisions;
-pub use error::{ChangeError, PepperFault, Refusal, StoreError};
+pub use error::{ChangeError, PepperMismatch, Refusal, StoreError};
 pub use exported::{ArchivedBinding, ExportedKey, Imported, KnownPepper};
 pub use listing::{
-    AuditOrder, AuditQuery, Counts, CrowdedNetwork, DenialCount, KeyFilter, KeyQuery, KeyRow, Life, Order, StateFilter,
+    AuditOrder, AuditQuery, BindingDetails, Counts, CrowdedNetwork, DenialCount, KeyFilter, KeyQuery, KeyRow, Order,
+    StateFilter,
 };
 pub use operators::Operators;
 pub use records::{BatchId, RecordId, SpoolId, StoredRecord};
 pub use replica_state::ReplicaState;
-pub use revision::{Changes, Reading, Revision, StoreLife};
+pub use revision::{Changes, HistoryId, Reading, Revision};
 pub use rotation::{FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, Rekey, Rotated, Rotation};
 pub use upkeep::Upkeep;
 

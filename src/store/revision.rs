@@ -21,13 +21,13 @@ pub struct Reading {
     pub digest: KeyDigest,
 }
 
-/// Identifies a life of a store. A store that was restored from a backup assigns revisions again, so a restore must
-/// change the life: readings of one life are not comparable with changes of another. If facts are shared through Redis,
-/// a life must also be unique among all stores.
+/// Identifies a history of revisions. A restore from a backup begins another history, because the store then assigns
+/// the same revisions again: readings of one history cannot be compared with changes of another. If facts are shared
+/// through Redis, the id must also be unique among all stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct StoreLife(pub u128);
+pub struct HistoryId(pub u128);
 
-impl fmt::Display for StoreLife {
+impl fmt::Display for HistoryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
     }
@@ -45,8 +45,8 @@ pub struct Changes {
     /// `changed` holds every change after this revision: the one asked for, or a later one if the log does not reach
     /// back. Then cached facts may be wrong.
     pub complete_from: Revision,
-    /// The life of the store that these revisions belong to.
-    pub life: StoreLife,
+    /// The history that these revisions belong to.
+    pub history: HistoryId,
     /// The active pepper.
     pub active_pepper: PepperId,
     /// The other peppers that keys are under: a process that does not list one of them takes its keys for new ones.

@@ -150,7 +150,7 @@ pub(crate) fn open_sqlite(file: &Path) -> sqlite::Database {
 /// A server's database, brought up to date; tried again where a busy machine is too slow for it.
 pub(crate) async fn open_postgres(options: &Options, peppers: &Peppers) -> PostgresStore {
     let store = PostgresStore::new(options).unwrap();
-    let is_known = |prepared: &Result<_, OpenError>| !prepared.as_ref().is_err_and(OpenError::may_pass);
+    let is_known = |prepared: &Result<_, OpenError>| !prepared.as_ref().is_err_and(OpenError::is_transient);
     let prepared = eventually("the store is prepared", async || Some(store.prepare(peppers).await).filter(is_known));
     prepared.await.unwrap();
     store

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use key_ip_sentinel::{
     domain::{PepperId, Timestamp},
     ext_authz::SERVICE,
-    store::{Changes, ReplicaState, Revision, StoreLife},
+    store::{Changes, HistoryId, ReplicaState, Revision},
     telemetry::health::{Health, LastPoll},
 };
 use tokio::time::Instant;
@@ -34,7 +34,7 @@ fn serving_follows_the_polls_and_never_returns_from_a_drain() {
                 revision: Revision(0),
                 changed: Vec::new(),
                 complete_from: Revision(0),
-                life: StoreLife(0),
+                history: HistoryId(0),
                 other_peppers: Vec::new(),
                 active_pepper,
             },

@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use key_ip_sentinel::{
     domain::{Failsafe, Reason},
-    store::{Action, Revision, StoreLife},
+    store::{Action, HistoryId, Revision},
 };
 use process::Process;
 use tokio::task::JoinHandle;
@@ -187,7 +187,7 @@ async fn a_store_restored_from_a_backup_empties_the_cache() {
     process.poll(Duration::ZERO).await;
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::FirstUse);
     let mut changes = common::database::heard(&*process.store, Revision(0)).await;
-    changes.life = StoreLife(changes.life.0 + 1);
+    changes.history = HistoryId(changes.history.0 + 1);
     process.cached.absorb(&changes);
     process.store.lose();
     assert_eq!(process.ask("some-key", OWNER, Duration::ZERO).await, Reason::StoreUnavailable);

@@ -7,7 +7,7 @@ use key_ip_sentinel::{
     domain::{ApiKey, ClientIp, KeyRing, Missing, Mode, Pepper, Reason, Timestamp, event::DecisionId},
     engine::{Decision, Engine, Request},
     settings::{ClaimLimits, Rate, Settings},
-    store::{Changes, ReplicaState, Revision, StoreLife, rekey},
+    store::{Changes, HistoryId, ReplicaState, Revision, rekey},
     telemetry::metrics::Metrics,
 };
 use tokio::time::Instant;
@@ -54,7 +54,7 @@ async fn no_flood_pushes_owners_out_or_fills_the_memory() {
         revision: Revision(0),
         changed: Vec::new(),
         complete_from: Revision(0),
-        life: StoreLife(0),
+        history: HistoryId(0),
         active_pepper: ring.active(),
         other_peppers: Vec::new(),
     };

@@ -12,7 +12,7 @@ use key_ip_sentinel::{
     events::{Events, Options},
     ext_authz::{Authorization, Server},
     settings::{ClaimLimits, LiveSettings},
-    store::{Changes, ReplicaState, Revision, StoreLife, rekey},
+    store::{Changes, HistoryId, ReplicaState, Revision, rekey},
     telemetry::metrics::Metrics,
 };
 use tokio::{sync::oneshot, time::Instant};
@@ -216,7 +216,7 @@ impl Stage {
             revision: Revision::default(),
             changed: Vec::new(),
             complete_from: Revision(0),
-            life: StoreLife(0),
+            history: HistoryId(0),
             active_pepper: ring.active(),
             other_peppers: Vec::new(),
         };

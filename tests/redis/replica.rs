@@ -220,8 +220,8 @@ fn request(key: &str, from: &str) -> Request {
     }
 }
 
-/// The life of each store here: all have the same schema, and none is restored.
-static LIFE: LazyLock<i64> = LazyLock::new(|| {
+/// The history of each store here: all have the same schema, and none is restored.
+static HISTORY: LazyLock<i64> = LazyLock::new(|| {
     let place = Place::new(&[7]);
     place.shell().query_row("PRAGMA schema_version", [], |row| row.get(0)).unwrap()
 });
@@ -229,7 +229,7 @@ static LIFE: LazyLock<i64> = LazyLock::new(|| {
 /// The Redis key of the fact of `key`.
 pub(crate) fn place_of(prefix: &str, key: &str) -> String {
     let hex: String = fingerprint(key).digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{prefix}:v1:{:032x}:default:{hex}", *LIFE)
+    format!("{prefix}:v1:{:032x}:default:{hex}", *HISTORY)
 }
 
 pub(crate) async fn value_of(redis: &Redis, prefix: &str, key: &str) -> Option<Vec<u8>> {

@@ -137,7 +137,7 @@ async fn a_ban_while_redis_was_away_holds_after_a_restart_of_all() {
     assert_eq!(after[1].ask(KEY, OWNER).await, Reason::KeyBanned);
 }
 
-/// What another replica knows already may be of a life of the store that a backup has taken back.
+/// What another replica knows already may be of a history of the store that a restored backup has ended.
 #[tokio::test]
 async fn what_is_ahead_of_a_replica_waits_for_its_next_poll() {
     let redis = Redis::start().await;

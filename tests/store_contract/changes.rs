@@ -142,9 +142,9 @@ pub(crate) async fn a_note_stays_with_the_binding(place: &impl Backend) {
     assert_eq!(kind_and_detail(&noted), (EventKind::Note, r#"note none -> "the \"red\" team's""#));
     change(&*store, &key, Action::Reserve).await;
     let row = store.find(Target::Key(key.clone())).await.unwrap();
-    assert_eq!(row.life.note.as_deref(), Some("the \"red\" team's"));
+    assert_eq!(row.details.note.as_deref(), Some("the \"red\" team's"));
     change(&*store, &key, Action::Note(None)).await;
-    assert_eq!(store.find(Target::Key(key.clone())).await.unwrap().life.note, None);
+    assert_eq!(store.find(Target::Key(key.clone())).await.unwrap().details.note, None);
     assert_eq!(refusal(&*store, Target::Key(self::key("unknown")), Action::Note(None)).await, Refusal::NotFound);
 }
 

@@ -7,15 +7,17 @@ use key_ip_sentinel::{
         Fingerprint, KeyFacts, Timestamp,
         event::{EventKind, Record},
     },
-    store::{Action, ArchivedBinding, AuditQuery, Change, Claimed, Life, RecordId, Revision, Store, Target, Use},
+    store::{
+        Action, ArchivedBinding, AuditQuery, BindingDetails, Change, Claimed, RecordId, Revision, Store, Target, Use,
+    },
 };
 
 use crate::fixture::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-async fn life(store: &dyn Store, key: &Fingerprint) -> Life {
-    store.find(Target::Key(key.clone())).await.unwrap().life
+async fn details(store: &dyn Store, key: &Fingerprint) -> BindingDetails {
+    store.find(Target::Key(key.clone())).await.unwrap().details
 }
 
 fn used(key: &Fingerprint, used_at: Option<Timestamp>, refused_at: Option<Timestamp>) -> Use {
@@ -35,7 +37,7 @@ pub(crate) async fn times_of_use_never_go_back(place: &impl Backend) {
     let store = place.open().await;
     let key = key("used");
     bind(&*store, &key, "203.0.113.7").await;
-    assert_eq!(life(&*store, &key).await, Life::default());
+    assert_eq!(details(&*store, &key).await, BindingDetails::default());
     let (early, late) = (Some(at(hours(1))), Some(at(hours(2))));
     for (note, expected) in [
         (used(&key, early, None), (early, None)),
@@ -46,7 +48,7 @@ pub(crate) async fn times_of_use_never_go_back(place: &impl Backend) {
     ] {
         // A store may spare itself what changes nothing.
         assert!(self::note(&*store, vec![note]).await <= 1);
-        let Life { used_at, refused_at, .. } = life(&*store, &key).await;
+        let BindingDetails { used_at, refused_at, .. } = details(&*store, &key).await;
         assert_eq!((used_at, refused_at), expected, "{note:?}");
     }
     assert_eq!(revision(&*store).await, Revision(0), "no cached fact is wrong for it");
@@ -98,7 +100,7 @@ pub(crate) async fn an_archived_key_is_new_and_its_next_first_use_reports_its_la
     let row = store.find(by_id(&key)).await.unwrap();
     let networks = vec![network("203.0.113.7")];
     let archived = ArchivedBinding { networks, created_at: START, archived_at: at(hours(2)) };
-    assert_eq!((row.facts, row.hint, row.life.archived), (KeyFacts::default(), key.hint.clone(), Some(archived)));
+    assert_eq!((row.facts, row.hint, row.details.archived), (KeyFacts::default(), key.hint.clone(), Some(archived)));
     let Claimed::Won { record, reading } = store.claim(claim(&key, "198.51.100.9", at(hours(3)))).await.unwrap() else {
         panic!("not won")
     };

@@ -8,8 +8,8 @@ use key_ip_sentinel::{
         event::{EventKind, Record},
     },
     store::{
-        Action, ChangeError, KeyFilter, KeyQuery, KeyRow, Life, Order, Refusal, RefusedNetwork, Revision, StateFilter,
-        Store, StoreError, Target,
+        Action, BindingDetails, ChangeError, KeyFilter, KeyQuery, KeyRow, Order, Refusal, RefusedNetwork, Revision,
+        StateFilter, Store, StoreError, Target,
     },
 };
 
@@ -133,7 +133,7 @@ pub(crate) async fn a_key_is_found_by_prefix_and_by_itself(place: &impl Backend)
             key_id: key.digest.new_id(),
             hint: key.hint.clone(),
             facts,
-            life: Life::default(),
+            details: BindingDetails::default(),
             refused: Vec::new(),
         };
         let short = Target::Id(prefix(&key.digest.new_id().to_string()[..10]));

@@ -100,13 +100,13 @@ pub(crate) async fn a_caller_ahead_of_the_store_gets_the_whole_log(place: &impl 
     assert_eq!(ahead.changed, [(Revision(1), key("one").digest)]);
 }
 
-pub(crate) async fn a_store_has_one_life_until_it_is_restored(place: &impl Backend) {
+pub(crate) async fn a_store_has_one_history_until_it_is_restored(place: &impl Backend) {
     let store = place.open().await;
-    let life = heard(&*store, Revision(0)).await.life;
+    let history = heard(&*store, Revision(0)).await.history;
     change(&*store, &key("one"), FOREVER).await;
-    assert_eq!(heard(&*store, Revision(1)).await.life, life);
+    assert_eq!(heard(&*store, Revision(1)).await.history, history);
     drop(store);
-    assert_eq!(heard(&*place.open().await, Revision(0)).await.life, life);
+    assert_eq!(heard(&*place.open().await, Revision(0)).await.history, history);
 }
 
 pub(crate) async fn the_clock_and_the_pepper_are_the_stores(place: &impl Backend) {

@@ -110,7 +110,7 @@ macro_rules! suite {
                 changes_are_pruned_after_a_day,
                 a_clock_set_back_makes_no_hole,
                 a_caller_ahead_of_the_store_gets_the_whole_log,
-                a_store_has_one_life_until_it_is_restored,
+                a_store_has_one_history_until_it_is_restored,
                 the_clock_and_the_pepper_are_the_stores,
             },
             audit::{

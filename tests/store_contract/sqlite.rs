@@ -12,8 +12,8 @@ use futures_util::{FutureExt, future::join_all};
 use key_ip_sentinel::{
     domain::{Fingerprint, Pepper, PepperId, Peppers, Timestamp},
     store::{
-        Action, Change, ChangeError, Claim, Claimed, Decisions, KeyQuery, Operators, PepperFault, Revision, Rotation,
-        Store, StoreError, Target, Upkeep,
+        Action, Change, ChangeError, Claim, Claimed, Decisions, KeyQuery, Operators, PepperMismatch, Revision,
+        Rotation, Store, StoreError, Target, Upkeep,
         sqlite::{Database, OpenError, SqliteStore, Unusable},
     },
 };
@@ -163,7 +163,7 @@ fn a_store_belongs_to_its_first_pepper() {
     let error = database.start(&wrong.clone().into()).unwrap_err();
     let text = error.to_string();
     let ids: (PepperId, String) = match error {
-        OpenError::Pepper(PepperFault::Wrong { recorded, given }) => (recorded, given),
+        OpenError::Pepper(PepperMismatch::Wrong { recorded, given }) => (recorded, given),
         other => panic!("{other}"),
     };
     assert_eq!(ids, (pepper().id(), wrong.id().to_string()));

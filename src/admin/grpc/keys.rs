@@ -4,11 +4,11 @@ use super::api;
 use crate::{
     admin::service::{AsOf, Changed, Exported, Imported, PromoteEvent, PromotedKey},
     domain::{Ban, Binding, Candidate, Hint, KeyFacts, KeyId, Timestamp},
-    store::{KeyRow, Life, RefusedNetwork},
+    store::{BindingDetails, KeyRow, RefusedNetwork},
 };
 
 pub(super) fn key(row: &KeyRow, now: Timestamp) -> api::Key {
-    let life = Some(life(&row.life));
+    let life = Some(life(&row.details));
     api::Key { life, ..facts(row.key_id, row.hint.as_ref(), &row.facts, now) }
 }
 
@@ -28,11 +28,11 @@ fn hint_text(hint: Option<&Hint>) -> String {
     hint.map(|hint| hint.as_str().to_owned()).unwrap_or_default()
 }
 
-fn life(life: &Life) -> api::Life {
+fn life(details: &BindingDetails) -> api::Life {
     api::Life {
-        used_at_ms: life.used_at.map(Timestamp::as_millis),
-        refused_at_ms: life.refused_at.map(Timestamp::as_millis),
-        note: life.note.clone().unwrap_or_default(),
+        used_at_ms: details.used_at.map(Timestamp::as_millis),
+        refused_at_ms: details.refused_at.map(Timestamp::as_millis),
+        note: details.note.clone().unwrap_or_default(),
     }
 }
 

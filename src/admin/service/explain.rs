@@ -18,7 +18,7 @@ use crate::{
     credential::ExplainedCarrier,
     domain::{Fingerprint, Missing, Mode, Reason, Timestamp, event::DecisionId},
     engine::{Explained, Request},
-    store::{KeyRow, Life},
+    store::{BindingDetails, KeyRow},
 };
 
 /// The metadata with addresses that Envoy may be configured to send.
@@ -99,7 +99,7 @@ impl Service {
 fn row(fingerprint: Fingerprint, decision: &Explained) -> KeyRow {
     let key_id = decision.key_id.unwrap_or_else(|| fingerprint.digest.new_id());
     let (hint, facts) = (fingerprint.hint, decision.facts.clone().unwrap_or_default());
-    KeyRow { key_id, hint, facts, life: Life::default(), refused: Vec::new() }
+    KeyRow { key_id, hint, facts, details: BindingDetails::default(), refused: Vec::new() }
 }
 
 fn route_word<T>(

@@ -2,7 +2,7 @@
 //!
 //! It is read only on a miss of the process's own cache, in the task that reads the store, and costs that task almost
 //! nothing while Redis is slow or down. Its values follow the rule of every cache; [`value`] says who can write them,
-//! and [`super::Cached::load`] which facts a claim may have changed unnoticed. Before the first poll the life of the
+//! and [`super::Cached::load`] which facts a claim may have changed unnoticed. Before the first poll the history of the
 //! store is not known and Redis is not read: a process that starts while the store is down uses nothing from Redis.
 
 mod value;
@@ -19,7 +19,7 @@ use super::entry::{Entry, Source};
 use crate::{
     domain::{KeyDigest, KeyDigests, KeyFacts, KeyRing, Timestamp},
     net::redis_link::Link,
-    store::{Reading, ReplicaState, StoreError, StoreLife},
+    store::{HistoryId, Reading, ReplicaState, StoreError},
     telemetry::metrics::{SharedOutcome, StoreMetrics},
 };
 use value::{Codec, DecodeError};
@@ -45,9 +45,9 @@ pub struct Writer {
     writes: mpsc::Receiver<Write>,
 }
 
-/// A fact to share, and the life of the store that it belongs to.
+/// A fact to share, and the history of the store that it belongs to.
 struct Write {
-    life: StoreLife,
+    history: HistoryId,
     entry: Arc<Entry>,
 }
 
@@ -61,7 +61,7 @@ const WAITING: usize = 1024;
 /// The most facts in one batch.
 const BATCH: usize = 64;
 
-/// Names of Redis keys: `<prefix>:v1:<life>:<realm>:<digest>`. The names are not secret: a digest reveals nothing
+/// Names of Redis keys: `<prefix>:v1:<history>:<realm>:<digest>`. The names are not secret: a digest reveals nothing
 /// without the pepper.
 #[derive(Clone)]
 struct Namespace {
@@ -70,8 +70,8 @@ struct Namespace {
 }
 
 impl Namespace {
-    fn key(&self, life: StoreLife, digest: &KeyDigest) -> String {
-        format!("{}:v1:{life}:{}:{digest}", self.prefix, self.realm)
+    fn key(&self, history: HistoryId, digest: &KeyDigest) -> String {
+        format!("{}:v1:{history}:{}:{digest}", self.prefix, self.realm)
     }
 }
 
@@ -93,11 +93,11 @@ impl Shared {
     }
 
     /// Returns the reading of `key` from Redis if it `counts`, otherwise the one from `store`. The store is asked only
-    /// if Redis has no valid value or does not answer at once. `life` is `None` before the first poll.
+    /// if Redis has no valid value or does not answer at once. `history` is `None` before the first poll.
     pub(super) async fn or_store(
         &self,
         key: &KeyDigests,
-        life: Option<StoreLife>,
+        history: Option<HistoryId>,
         counts: impl Fn(&Reading) -> bool,
         store: impl Future<Output = Result<Reading, StoreError>>,
         is_counted: bool,
@@ -107,14 +107,14 @@ impl Shared {
                 self.metrics.shared(outcome);
             }
         };
-        let life = life.filter(|_| self.replica_state.is_fresh(Instant::now(), self.grace));
-        let asked = life.and_then(|life| Some((life, self.link.connection()?)));
-        let Some((life, connection)) = asked else {
+        let history = history.filter(|_| self.replica_state.is_fresh(Instant::now(), self.grace));
+        let asked = history.and_then(|history| Some((history, self.link.connection()?)));
+        let Some((history, connection)) = asked else {
             count(SharedOutcome::Away);
             return store.await.map(Entry::from_store);
         };
-        let mut shared = pin!(self.ask(connection, key, life));
-        let judge = |values: Values| self.judge(key, life, values, &counts);
+        let mut shared = pin!(self.ask(connection, key, history));
+        let judge = |values: Values| self.judge(key, history, values, &counts);
         let found = match timeout(self.link.patience(), &mut shared).await {
             Ok(Ok(values)) => {
                 self.link.answered();
@@ -142,16 +142,16 @@ impl Shared {
     }
 
     /// Queues `entry` to be written, if there is room.
-    pub(super) fn offer(&self, life: StoreLife, entry: &Arc<Entry>) {
+    pub(super) fn offer(&self, history: HistoryId, entry: &Arc<Entry>) {
         if entry.source == Source::Store && self.link.is_up() {
-            let _ = self.writes.try_send(Write { life, entry: Arc::clone(entry) });
+            let _ = self.writes.try_send(Write { history, entry: Arc::clone(entry) });
         }
     }
 
-    async fn ask(&self, mut to: MultiplexedConnection, key: &KeyDigests, life: StoreLife) -> RedisResult<Values> {
+    async fn ask(&self, mut to: MultiplexedConnection, key: &KeyDigests, history: HistoryId) -> RedisResult<Values> {
         let mut command = redis::cmd("MGET");
         key.iter().for_each(|digest| {
-            command.arg(self.namespace.key(life, &digest));
+            command.arg(self.namespace.key(history, &digest));
         });
         command.query_async(&mut to).await
     }
@@ -160,14 +160,14 @@ impl Shared {
     fn judge(
         &self,
         key: &KeyDigests,
-        life: StoreLife,
+        history: HistoryId,
         values: Values,
         counts: impl Fn(&Reading) -> bool,
     ) -> (SharedOutcome, Option<Reading>) {
         let now = self.replica_state.time(Instant::now());
         let (mut outcome, mut found) = (SharedOutcome::Miss, None);
         for (digest, value) in key.iter().zip(values).filter_map(|(digest, value)| Some((digest, value?))) {
-            let this = match self.codec.decode(life, digest, &value) {
+            let this = match self.codec.decode(history, digest, &value) {
                 Err(DecodeError::Foreign) => SharedOutcome::Foreign,
                 Err(DecodeError::Forged) => SharedOutcome::Forged,
                 Ok(reading) if now.is_some_and(|now| binds(&reading.facts, now)) && counts(&reading) => {
@@ -222,9 +222,9 @@ impl Writer {
             }
             let active = self.ring.active();
             let mut commands = redis::pipe();
-            for Write { life, entry } in batch.drain(..) {
-                if let Some(value) = self.codec.encode(&active, life, &entry) {
-                    let key = self.namespace.key(life, &entry.digest);
+            for Write { history, entry } in batch.drain(..) {
+                if let Some(value) = self.codec.encode(&active, history, &entry) {
+                    let key = self.namespace.key(history, &entry.digest);
                     commands.cmd("SET").arg(key).arg(value).arg("EX").arg(TTL.as_secs()).ignore();
                 }
             }

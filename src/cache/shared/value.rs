@@ -5,11 +5,11 @@
 //! | 1 | the version of this format, 1 |
 //! | 8 | the id of the pepper whose key the MAC is made with |
 //! | 8 | `as_of`, the revision of the statement that read the fact; big-endian |
-//! | 32 | HMAC-SHA-256, under a key derived from that pepper, of version, store life, realm, digest, `as_of` and body |
+//! | 32 | HMAC-SHA-256, under a key derived from that pepper, of version, history, realm, digest, `as_of` and body |
 //! | the rest | the body: JSON with the names of [`snapshot`](crate::store::snapshot) |
 //!
 //! The MAC covers everything that says where the value belongs, so a value that was moved to another key, realm or
-//! store life counts as forged. An attacker that can write to Redis can delete values or restore old ones, which are
+//! store history counts as forged. An attacker that can write to Redis can delete values or restore old ones, which are
 //! judged by their revision; it cannot make a value.
 //!
 //! A change of the body needs no new version: a body is rejected unless this version would write exactly the same
@@ -22,7 +22,7 @@ use sha2::Sha256;
 use crate::{
     domain::{KeyDigest, KeyFacts, KeyId, KeyRing, PepperId},
     store::{
-        Reading, Revision, StoreLife,
+        HistoryId, Reading, Revision,
         snapshot::{BanRow, BindingRow},
     },
 };
@@ -41,7 +41,7 @@ pub(super) struct Codec {
 pub(super) enum DecodeError {
     /// It has another version, or its pepper is not listed.
     Foreign,
-    /// It was not made with a known pepper for this place.
+    /// It is truncated, or its MAC is not that of its pepper for this key, realm and store history.
     Forged,
 }
 
@@ -72,7 +72,7 @@ impl Codec {
 
     /// Returns the value of `reading`, made with the pepper `active`, or `None` for a key without owner and ban, which
     /// is not shared: the next claim takes no revision that would invalidate it.
-    pub(super) fn encode(&self, active: &PepperId, life: StoreLife, reading: &Reading) -> Option<Vec<u8>> {
+    pub(super) fn encode(&self, active: &PepperId, history: HistoryId, reading: &Reading) -> Option<Vec<u8>> {
         let KeyFacts { binding, ban, candidates } = &reading.facts;
         let shared = (binding.is_some() || ban.is_some()) && candidates.is_empty();
         let (id, mac) = self.keyed.iter().find(|(id, _)| id == active).filter(|_| shared)?;
@@ -83,13 +83,13 @@ impl Codec {
         };
         let body = serde_json::to_vec(&body).ok()?;
         let as_of = reading.as_of.0.to_be_bytes();
-        let mac = self.input(mac, life, &reading.digest, as_of, &body).finalize().into_bytes();
+        let mac = self.input(mac, history, &reading.digest, as_of, &body).finalize().into_bytes();
         Some([&[VERSION], pepper.as_slice(), &as_of, &mac, &body].concat())
     }
 
     /// Returns the reading of a value that was found under `digest`. Its facts have no hints: hints are not written to
     /// Redis, and no decision needs them.
-    pub(super) fn decode(&self, life: StoreLife, digest: KeyDigest, value: &[u8]) -> Result<Reading, DecodeError> {
+    pub(super) fn decode(&self, history: HistoryId, digest: KeyDigest, value: &[u8]) -> Result<Reading, DecodeError> {
         let (version, rest) = value.split_first().ok_or(DecodeError::Forged)?;
         if *version != VERSION {
             return Err(DecodeError::Foreign);
@@ -98,7 +98,7 @@ impl Codec {
         let keyed = self.keyed.iter().find(|(id, _)| id.as_str().as_bytes() == pepper);
         let (_, keyed) = keyed.ok_or(DecodeError::Foreign)?;
         // Compares in constant time.
-        self.input(keyed, life, &digest, as_of, body).verify_slice(mac).map_err(|_| DecodeError::Forged)?;
+        self.input(keyed, history, &digest, as_of, body).verify_slice(mac).map_err(|_| DecodeError::Forged)?;
         let facts = facts(body).ok_or(DecodeError::Foreign)?;
         Ok(Reading { facts, as_of: Revision(i64::from_be_bytes(as_of)), digest })
     }
@@ -107,7 +107,7 @@ impl Codec {
     fn input(
         &self,
         keyed: &Hmac<Sha256>,
-        life: StoreLife,
+        history: HistoryId,
         digest: &KeyDigest,
         as_of: [u8; 8],
         body: &[u8],
@@ -116,7 +116,7 @@ impl Codec {
         keyed
             .clone()
             .chain_update([VERSION])
-            .chain_update(life.0.to_be_bytes())
+            .chain_update(history.0.to_be_bytes())
             .chain_update((realm.len() as u64).to_be_bytes())
             .chain_update(realm)
             .chain_update(digest.as_bytes())

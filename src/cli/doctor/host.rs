@@ -19,10 +19,10 @@ pub(super) fn inspect(config: &Config) -> Host {
     let Config { data_dir, store, peppers, secret_files, .. } = config;
     // A generated pepper is listed beside configured ones.
     let is_used = peppers.is_none() || pepper::file(data_dir).exists();
-    let generated = is_used.then(|| generated(Code::PepperPermissions, "the pepper", &pepper::file(data_dir)));
-    let configured = secret_files.iter().map(|SecretFile { name, path }| configured(code_of(name), name, path));
+    let generated_pepper = is_used.then(|| generated(Code::PepperPermissions, "the pepper", &pepper::file(data_dir)));
+    let named = secret_files.iter().map(|SecretFile { name, path }| configured(code_of(name), name, path));
     let database = match store {
-        Store::Sqlite(path) => Some(self::generated(Code::DatabasePermissions, "the database", path)),
+        Store::Sqlite(path) => Some(generated(Code::DatabasePermissions, "the database", path)),
         Store::Postgres(_) => None,
     };
     let private = Access { mode: 0o600, group: None };
@@ -36,7 +36,7 @@ pub(super) fn inspect(config: &Config) -> Host {
             .map(Gid::as_raw)
             .collect(),
         data_dir: path_of("data_dir", data_dir),
-        secrets: generated.into_iter().chain(configured).chain(database).collect(),
+        secrets: generated_pepper.into_iter().chain(named).chain(database).collect(),
         grpc: match &config.listen.grpc {
             Address::Unix(path) => {
                 Some(socket(Code::GrpcSocketPermissions, "listen.grpc", path, &config.listen.grpc_access))

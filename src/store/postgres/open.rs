@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::Peppers,
-    store::{KnownPepper, PepperFault, PepperRow, StoreError, rules::rotation},
+    store::{KnownPepper, PepperMismatch, PepperRow, StoreError, rules::rotation},
 };
 
 mod steps {
@@ -30,19 +30,18 @@ const MIN_VERSION: i32 = 130_000;
 pub enum OpenError {
     /// The listed peppers do not match the store.
     #[error(transparent)]
-    Pepper(#[from] PepperFault),
+    Pepper(#[from] PepperMismatch),
     /// The database, and what is wrong with it.
-    #[error("{0}{1}")]
+    #[error("{0}: {1}")]
     Database(String, Unusable),
 }
 
-/// What is wrong with a database, as a text that follows its name. Waiting does not help, except for
-/// [`StoreError::Unavailable`].
+/// What is wrong with a database. Waiting does not help, except for [`StoreError::Unavailable`].
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     /// A newer version of Sentinel created it.
     #[error(
-        " has schema version {found}, but this version of Sentinel supports versions up to {known}; use a newer version of Sentinel"
+        "has schema version {found}, but this version of Sentinel supports versions up to {known}; use a newer version of Sentinel"
     )]
     Schema {
         /// Its schema version.
@@ -51,28 +50,28 @@ pub enum Unusable {
         known: i64,
     },
     /// The schema could not be migrated, with the error of PostgreSQL or of the migration.
-    #[error(": {0}")]
+    #[error("{0}")]
     Migration(String),
     /// It is read-only, and why.
-    #[error(" is read-only ({0}); the primary is required")]
+    #[error("is read-only ({0}); the primary is required")]
     ReadOnly(&'static str),
     /// The server is too old.
-    #[error(" is PostgreSQL {0}; PostgreSQL 13 or newer is required")]
+    #[error("is PostgreSQL {0}; PostgreSQL 13 or newer is required")]
     Version(String),
     /// Its encoding does not support all Unicode text.
-    #[error(" has the encoding {0}; UTF8 is required (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)")]
+    #[error("has the encoding {0}; UTF8 is required (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)")]
     Encoding(String),
     /// It rejects the login, with its error.
-    #[error(": {0}")]
+    #[error("{0}")]
     Denied(String),
     /// It does not answer, or its content cannot be read.
-    #[error(": {0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl OpenError {
     /// Whether a retry may succeed.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Database(_, Unusable::Store(StoreError::Unavailable(_))))
     }
 }
@@ -83,7 +82,7 @@ impl PostgresStore {
     /// `peppers` must include the active one and all that keys are under. Replicas that start together run it one after
     /// the other.
     pub async fn prepare(&self, peppers: &Peppers) -> Result<(), OpenError> {
-        let at = |fault| OpenError::Database(self.place.clone(), fault);
+        let at = |fault| OpenError::Database(self.database.clone(), fault);
         let (mut session, active, known) = self.bring_up(peppers).await.map_err(at)?;
         rotation::may_start(&active, &known, peppers)?;
         partitions::make(&mut session).await.map_err(|lost| at(lost.into()))?;

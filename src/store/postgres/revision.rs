@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{KeyDigest, PepperId, Timestamp},
     store::{
-        Changes, Revision, StoreError, StoreLife,
+        Changes, HistoryId, Revision, StoreError,
         columns::{Columns, no_active_pepper, no_revision},
         rules::{LOG_RETENTION, MAX_CHANGES, window},
     },
@@ -75,8 +75,8 @@ pub(super) fn revision(answer: Option<&Vec<Row>>) -> Result<Revision, StoreError
 /// One statement, so one snapshot. Newest first, because the newest are kept if there are too many. A caller that is
 /// ahead of the store has seen a state that a restored backup does not have.
 ///
-/// The life consists of the identity of the server, its timeline, which changes with every promotion and point-in-time
-/// recovery, and the OID of a table, which changes when a dump is restored.
+/// The id of the history consists of the identity of the server, its timeline, which changes with every promotion and
+/// point-in-time recovery, and the OID of a table, which changes when a dump is restored.
 const CHANGES: &str = "
     SELECT value, first, (SELECT id FROM peppers WHERE active), clock_timestamp(),
         (SELECT system_identifier FROM pg_control_system()),
@@ -108,7 +108,7 @@ pub(super) async fn changes_after(session: &mut Session, applied: Revision) -> R
         revision: Revision(state.integer(0, "revision.value")?),
         changed,
         complete_from,
-        life: life(state)?,
+        history: history(state)?,
         active_pepper: state.pepper_id_or_null(2, "peppers.id")?.ok_or_else(no_active_pepper)?,
         other_peppers: in_use(session, others.unwrap_or_default()).await?,
     })
@@ -127,10 +127,10 @@ async fn in_use(session: &mut Session, peppers: Vec<String>) -> Result<Vec<Peppe
     rows.iter().map(|row| row.pepper_id(0, "peppers.id")).collect()
 }
 
-fn life(row: &Row) -> Result<StoreLife, StoreError> {
+fn history(row: &Row) -> Result<HistoryId, StoreError> {
     let system = row.integer(4, "pg_control_system")?;
     let timeline: i32 = column(row, 5, "pg_walfile_name")?;
     let table: u32 = column(row, 6, "revision")?;
     let [system, timeline, table] = [system as u64, timeline as u32 as u64, table.into()].map(u128::from);
-    Ok(StoreLife(system << 64 | timeline << 32 | table))
+    Ok(HistoryId(system << 64 | timeline << 32 | table))
 }

@@ -37,7 +37,8 @@ const REFUSED_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct PostgresStore {
     pub(super) lanes: Lanes,
-    pub(super) place: String,
+    /// Its hosts and its name.
+    pub(super) database: String,
     /// Set by `prepare`: no operation runs before the schema and the pepper are checked.
     pub(super) prepared: AtomicBool,
 }
@@ -63,13 +64,13 @@ impl PostgresStore {
             upkeep: lane(2, CHANGE)?,
             scans: lane(2, SCAN)?,
         };
-        Ok(Self { lanes, place: options.to_string(), prepared: AtomicBool::new(false) })
+        Ok(Self { lanes, database: options.to_string(), prepared: AtomicBool::new(false) })
     }
 
     async fn session(&self, lane: &Lane) -> Result<Session, StoreError> {
         match self.prepared.load(Ordering::Acquire) {
             true => Session::take(lane).await,
-            false => Err(StoreError::Unavailable(format!("{} has not been reached yet", self.place))),
+            false => Err(StoreError::Unavailable(format!("{} has not been reached yet", self.database))),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
         KeyFacts, KeyId, PepperId, Peppers, Timestamp,
         event::{EventKind, Record},
     },
-    store::{KnownPepper, PepperFault, PepperRow, PepperUsage, Refusal},
+    store::{KnownPepper, PepperMismatch, PepperRow, PepperUsage, Refusal},
 };
 
 /// A pepper in the store.
@@ -22,12 +22,12 @@ pub(in crate::store) fn may_start(
     active: &KnownPepper,
     known: &[PepperRow],
     given: &Peppers,
-) -> Result<(), PepperFault> {
+) -> Result<(), PepperMismatch> {
     if given.find(&active.id).is_none_or(|found| *found.check_value() != active.check_value) {
-        return Err(PepperFault::Wrong { recorded: active.id.clone(), given: given.names() });
+        return Err(PepperMismatch::Wrong { recorded: active.id.clone(), given: given.names() });
     }
     match known.iter().find(|known| known.usage != PepperUsage::default() && given.find(&known.id).is_none()) {
-        Some(missing) => Err(PepperFault::Missing { missing: missing.id.clone(), usage: missing.usage }),
+        Some(missing) => Err(PepperMismatch::Missing { missing: missing.id.clone(), usage: missing.usage }),
         None => Ok(()),
     }
 }

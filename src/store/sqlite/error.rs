@@ -5,19 +5,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::store::{PepperFault, StoreError};
+use crate::store::{PepperMismatch, StoreError};
 
 /// Why a database cannot be used. Waiting does not help; an operator must act.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The listed peppers do not match the store.
     #[error(transparent)]
-    Pepper(#[from] PepperFault),
+    Pepper(#[from] PepperMismatch),
     /// Its content cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The file cannot be used.
-    #[error("{}{fault}", path.display())]
+    #[error("{}: {fault}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -26,21 +26,21 @@ pub enum OpenError {
     },
 }
 
-/// What is wrong with a file, as a text that follows its path.
+/// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     /// Another process has it open: `process 1234, started 2026-11-21T08:30:00.000Z`.
-    #[error(" is in use by {0}")]
+    #[error("is in use by {0}")]
     Owned(String),
     /// It cannot be created, read or locked.
-    #[error(": {0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// SQLite cannot use it, with the error of SQLite.
-    #[error(": {0}")]
+    #[error("{0}")]
     Sqlite(String),
     /// A newer version of Sentinel created it.
     #[error(
-        " has schema version {found}, but this version of Sentinel supports versions up to {known}; use a newer version of Sentinel"
+        "has schema version {found}, but this version of Sentinel supports versions up to {known}; use a newer version of Sentinel"
     )]
     Schema {
         /// The database's schema version.
@@ -49,7 +49,7 @@ pub enum Unusable {
         known: i64,
     },
     /// Another program created it.
-    #[error(" is a SQLite database, but was not made by Sentinel")]
+    #[error("is a SQLite database, but was not made by Sentinel")]
     Foreign,
 }
 

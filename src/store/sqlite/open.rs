@@ -52,7 +52,7 @@ impl Database {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         // Two links to one database must use the same lock.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        check_place(&path).map_err(OpenError::at(&path))?;
+        check_path(&path).map_err(OpenError::at(&path))?;
         let lock = OwnerLock::take(&path)?;
         // SQLite creates its -wal and -shm files with the permissions of the database.
         make_private(&path).map_err(OpenError::at(&path))?;
@@ -102,7 +102,7 @@ impl Database {
 
 /// Checks that the file is missing, empty or a SQLite database before anything is written: `store.url` could name a
 /// device if run as root, and a symlink in a directory that others can write to could lead anywhere.
-fn check_place(path: &Path) -> io::Result<()> {
+fn check_path(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if directory.metadata()?.permissions().mode() & 0o002 != 0 {
         return Err(io::Error::other("its directory is world-writable; use a directory that only its owner can write"));

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{KeyDigest, Timestamp},
     store::{
-        Changes, Revision, StoreError, StoreLife,
+        Changes, HistoryId, Revision, StoreError,
         columns::{Columns, no_revision, unreadable},
         rules::{LOG_RETENTION, MAX_CHANGES, window},
     },
@@ -54,19 +54,19 @@ pub(super) fn changes_after(conn: &Connection, applied: Revision) -> Result<Chan
         revision,
         changed,
         complete_from,
-        life: life(conn)?,
+        history: history(conn)?,
         active_pepper: facts::active_pepper(conn)?,
         other_peppers: facts::other_peppers(conn)?,
     })
 }
 
-/// The life is the schema cookie. SQLite's backup API, which `.restore` uses, increments the cookie of the database that
-/// it overwrites, while this process changes the schema only before its first poll. So each restore under a running
-/// process is another life, even if the restored store has the same revision. An identity in a table could not show that:
-/// the backup would hold the same one.
+/// The schema cookie of SQLite. SQLite's backup API, which `.restore` uses, increments the cookie of the database that
+/// it overwrites, and this process changes the schema only before its first poll. So each restore under a running
+/// process begins another history, even if the restored store has the same revision. An id in a table could not show
+/// that: the backup would hold the same one.
 ///
-/// Only comparable within one file, which is enough: Redis is not used with SQLite.
-fn life(conn: &Connection) -> Result<StoreLife, StoreError> {
+/// Unique only within one file, which is enough: Redis is not used with SQLite.
+fn history(conn: &Connection) -> Result<HistoryId, StoreError> {
     let cookie = first(conn, "PRAGMA schema_version", [], |row| row.integer(0, "schema_version"))?;
-    cookie.map(|cookie| StoreLife(u128::from(cookie as u64))).ok_or_else(|| unreadable("schema_version", "no answer"))
+    cookie.map(|cookie| HistoryId(u128::from(cookie as u64))).ok_or_else(|| unreadable("schema_version", "no answer"))
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::{Ban, Binding, Candidate, Hint, Network, Pepper, Peppers, State, Timestamp};
 
 const DIGEST: KeyDigest = KeyDigest::from_bytes([9; 32]);
-const LIFE: StoreLife = StoreLife(7);
+const HISTORY: HistoryId = HistoryId(7);
 
 fn ring(peppers: &[u8], realm: &str) -> KeyRing {
     let peppers = peppers.iter().map(|byte| Pepper::new(&[*byte; 32]).unwrap()).collect();
@@ -14,7 +14,7 @@ fn ring(peppers: &[u8], realm: &str) -> KeyRing {
 }
 
 fn written(ring: &KeyRing, reading: &Reading) -> Vec<u8> {
-    Codec::new(ring).encode(&ring.active(), LIFE, reading).unwrap()
+    Codec::new(ring).encode(&ring.active(), HISTORY, reading).unwrap()
 }
 
 fn reading() -> Reading {
@@ -76,7 +76,7 @@ fn what_an_earlier_version_cached_is_read_and_written_again() {
     for ((binding, ban), cached) in facts.into_iter().zip(CACHED) {
         let reading = Reading { facts: KeyFacts { binding, ban, candidates: Vec::new() }, ..reading() };
         assert_eq!(written(&ours, &reading), cached);
-        assert_eq!(Codec::new(&ours).decode(LIFE, DIGEST, cached), Ok(reading));
+        assert_eq!(Codec::new(&ours).decode(HISTORY, DIGEST, cached), Ok(reading));
     }
 }
 
@@ -84,27 +84,31 @@ fn what_an_earlier_version_cached_is_read_and_written_again() {
 fn only_the_key_it_was_written_for_reads_it() {
     let ours = ring(&[1], "default");
     let (codec, value) = (Codec::new(&ours), written(&ours, &reading()));
-    assert_eq!(codec.decode(LIFE, DIGEST, &value), Ok(reading()));
-    assert_eq!(codec.decode(LIFE, KeyDigest::from_bytes([8; 32]), &value), Err(DecodeError::Forged), "another key's");
-    assert_eq!(codec.decode(StoreLife(8), DIGEST, &value), Err(DecodeError::Forged), "another life's");
-    let realm = Codec::new(&ring(&[1], "defaul"));
-    assert_eq!(realm.decode(LIFE, DIGEST, &value), Err(DecodeError::Forged), "another realm's");
-    assert_eq!(Codec::new(&ring(&[2], "default")).decode(LIFE, DIGEST, &value), Err(DecodeError::Foreign));
+    assert_eq!(codec.decode(HISTORY, DIGEST, &value), Ok(reading()));
     assert_eq!(
-        Codec::new(&ring(&[2, 1], "default")).decode(LIFE, DIGEST, &value),
+        codec.decode(HISTORY, KeyDigest::from_bytes([8; 32]), &value),
+        Err(DecodeError::Forged),
+        "another key's"
+    );
+    assert_eq!(codec.decode(HistoryId(8), DIGEST, &value), Err(DecodeError::Forged), "another history's");
+    let realm = Codec::new(&ring(&[1], "defaul"));
+    assert_eq!(realm.decode(HISTORY, DIGEST, &value), Err(DecodeError::Forged), "another realm's");
+    assert_eq!(Codec::new(&ring(&[2], "default")).decode(HISTORY, DIGEST, &value), Err(DecodeError::Foreign));
+    assert_eq!(
+        Codec::new(&ring(&[2, 1], "default")).decode(HISTORY, DIGEST, &value),
         Ok(reading()),
         "while both are listed"
     );
     // As if the pepper that is not listed had made it with the name of the listed one.
     let mut renamed = written(&ring(&[2], "default"), &reading());
     renamed[1..9].copy_from_slice(&value[1..9]);
-    assert_eq!(codec.decode(LIFE, DIGEST, &renamed), Err(DecodeError::Forged));
+    assert_eq!(codec.decode(HISTORY, DIGEST, &renamed), Err(DecodeError::Forged));
     assert_eq!(
-        codec.decode(LIFE, DIGEST, &[&[2], &value[1..]].concat()),
+        codec.decode(HISTORY, DIGEST, &[&[2], &value[1..]].concat()),
         Err(DecodeError::Foreign),
         "another version's"
     );
-    assert_eq!(codec.decode(LIFE, DIGEST, b""), Err(DecodeError::Forged));
+    assert_eq!(codec.decode(HISTORY, DIGEST, b""), Err(DecodeError::Forged));
 }
 
 #[test]
@@ -114,9 +118,9 @@ fn a_body_with_more_than_this_version_knows_is_not_read() {
     let body = |body: &str| {
         let (id, keyed) = &codec.keyed[0];
         let as_of = 3_i64.to_be_bytes();
-        let mac = codec.input(keyed, LIFE, &DIGEST, as_of, body.as_bytes()).finalize().into_bytes();
+        let mac = codec.input(keyed, HISTORY, &DIGEST, as_of, body.as_bytes()).finalize().into_bytes();
         let value = [&[1], id.as_str().as_bytes(), &as_of, &mac, body.as_bytes()].concat();
-        codec.decode(LIFE, DIGEST, &value).map(|reading| reading.facts)
+        codec.decode(HISTORY, DIGEST, &value).map(|reading| reading.facts)
     };
     let known = r#"{"ban":["k_09090909090909090909090909090909",{"actor":"uid:0","created_at":5}]}"#;
     assert!(body(known).unwrap().ban.is_some());
@@ -136,7 +140,7 @@ fn a_body_with_more_than_this_version_knows_is_not_read() {
 #[test]
 fn what_the_next_claim_could_change_is_not_shared() {
     let ours = ring(&[1], "default");
-    let write = |facts: KeyFacts| Codec::new(&ours).encode(&ours.active(), LIFE, &Reading { facts, ..reading() });
+    let write = |facts: KeyFacts| Codec::new(&ours).encode(&ours.active(), HISTORY, &Reading { facts, ..reading() });
     assert_eq!(write(KeyFacts::default()), None);
     let candidate = Candidate { network: "203.0.113.7".parse().unwrap(), first_at: Timestamp::from_millis(1) };
     assert_eq!(write(KeyFacts { candidates: vec![candidate], ..KeyFacts::default() }), None);
@@ -176,28 +180,28 @@ proptest! {
     /// Everything but the hint survives a round trip, and every flipped bit is detected.
     #[test]
     fn only_the_exact_value_is_decoded(
-        facts in facts(), as_of: i64, life: u128, digest: [u8; 32], at: prop::sample::Index, bit in 0..8_u8, cut: prop::sample::Index,
+        facts in facts(), as_of: i64, history: u128, digest: [u8; 32], at: prop::sample::Index, bit in 0..8_u8, cut: prop::sample::Index,
     ) {
         let ours = ring(&[1, 2], "default");
-        let (codec, life, digest) = (Codec::new(&ours), StoreLife(life), KeyDigest::from_bytes(digest));
+        let (codec, history, digest) = (Codec::new(&ours), HistoryId(history), KeyDigest::from_bytes(digest));
         let mut reading = Reading { facts, as_of: Revision(as_of), digest };
-        let mut value = codec.encode(&ours.active(), life, &reading).unwrap();
+        let mut value = codec.encode(&ours.active(), history, &reading).unwrap();
         prop_assert!(!value.windows(4).any(|found| found == b"wxyz"));
         if let Some(binding) = &mut reading.facts.binding {
             binding.hint = None;
         }
-        prop_assert_eq!(codec.decode(life, digest, &value), Ok(reading));
-        prop_assert!(codec.decode(life, digest, &value[..cut.index(value.len())]).is_err(), "cut off");
+        prop_assert_eq!(codec.decode(history, digest, &value), Ok(reading));
+        prop_assert!(codec.decode(history, digest, &value[..cut.index(value.len())]).is_err(), "cut off");
         let at = at.index(value.len());
         value[at] ^= 1 << bit;
-        prop_assert!(codec.decode(life, digest, &value).is_err(), "bit {bit} of byte {at}");
+        prop_assert!(codec.decode(history, digest, &value).is_err(), "bit {bit} of byte {at}");
     }
 
     #[test]
     fn arbitrary_bytes_are_rejected(value: Vec<u8>, version in 0..3_u8) {
         let ours = ring(&[1], "default");
-        prop_assert!(Codec::new(&ours).decode(LIFE, DIGEST, &value).is_err());
+        prop_assert!(Codec::new(&ours).decode(HISTORY, DIGEST, &value).is_err());
         let named = [&[version], ours.active().as_str().as_bytes(), &value].concat();
-        prop_assert!(Codec::new(&ours).decode(LIFE, DIGEST, &named).is_err());
+        prop_assert!(Codec::new(&ours).decode(HISTORY, DIGEST, &named).is_err());
     }
 }
