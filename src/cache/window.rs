@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn another_life_or_an_earlier_revision_begins_anew() {
+    fn another_history_or_an_earlier_revision_begins_anew() {
         for restored in [poll(0, 4, &[(3, A)]), Changes { history: HistoryId(2), ..poll(5, 6, &[(6, A)]) }] {
             let mut window = Window::default();
             window.absorb(&poll(0, 5, &[(5, B)]));

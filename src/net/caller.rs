@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 /// How a caller is authenticated as Envoy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Callers {
-    /// Only a local process can connect: to loopback, or to the unix socket as far as its file mode permits.
+    /// Only a local process can connect: over loopback, or over the unix socket if its file mode permits it.
     Local,
     /// By the token that it sends with every call, wherever it is.
     ByToken(CallerToken),
@@ -17,10 +17,10 @@ pub enum Callers {
 }
 
 impl Callers {
-    /// Its name: `local`, `token` or `anyone`.
+    /// Its name in the admin API: `place`, `token` or `anyone`.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Local => "local",
+            Self::Local => "place",
             Self::ByToken(_) => "token",
             Self::Unauthenticated => "anyone",
         }

@@ -88,7 +88,7 @@ impl From<ExportedKey> for KeyRow {
     }
 }
 
-/// Details of a binding. No decision reads them, because they are written with some seconds of delay.
+/// Details of a key that no decision reads. The times of use are written with some seconds of delay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BindingDetails {
     /// The last allowed request.

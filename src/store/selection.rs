@@ -1,10 +1,10 @@
-//! Builds the SQL of queries whose conditions are known only at run time, for every backend.
+//! Builds the WHERE clauses of queries, in SQL that every backend accepts.
 
 use super::{AuditQuery, KeyFilter, KeyQuery, Order, StateFilter, Target};
 use crate::domain::{KeyId, KeyIdPrefix, Network, Timestamp};
 
-/// The SQL of one backend: the names that differ between backends, and the values of one statement. `text`, `integer`
-/// and `moment` add a value to the statement and return its placeholder.
+/// Collects the values of a statement, and names what SQL dialects name differently. A method that takes a value
+/// returns its placeholder.
 pub(super) trait Dialect {
     /// The clock of the store.
     const NOW: &str;
@@ -19,6 +19,9 @@ pub(super) trait Dialect {
 
     /// Whether `column` is exactly this network.
     fn is_network(&mut self, column: &str, network: Network) -> String;
+
+    /// `select` as one of the two halves of a UNION that is listed in `order`, of which at most `most` rows are needed.
+    fn half(&mut self, select: String, order: &str, most: i64) -> String;
 }
 
 /// The exclusive end of the texts that begin with `prefix`, for a range that an index can search: `g` sorts after every
@@ -43,21 +46,22 @@ pub(super) fn keys<D: Dialect>(query: &KeyQuery, values: &mut D) -> String {
     }
 }
 
-/// Lists a key that has a binding and a ban once: with the newer of the two. Each half of the UNION is read in the
-/// order of an index, and stops at the limit.
+/// A key with a binding and a ban is listed only in the half of the later of the two. So each half can be read in the
+/// order of its own index.
 fn bound_or_banned<D: Dialect>(query: &KeyQuery, filter: &str, values: &mut D) -> String {
     let order = match query.order {
         Order::Newest => "created_at DESC, key_id DESC",
         Order::ById(_) => "key_id",
     };
-    let most = values.integer(i64::from(query.limit) + i64::from(query.offset));
+    let most = i64::from(query.limit) + i64::from(query.offset);
     let halves = [("bindings", "bans", ">"), ("bans", "bindings", ">=")].map(|(table, other, is_newer)| {
-        format!(
-            "SELECT * FROM (SELECT key_id, created_at FROM {table} AS listed WHERE NOT EXISTS
+        let select = format!(
+            "SELECT key_id, created_at FROM {table} AS listed WHERE NOT EXISTS
                  (SELECT 1 FROM {other} AS other
                   WHERE other.key_id = listed.key_id AND other.created_at {is_newer} listed.created_at)
-                 {filter} ORDER BY {order} LIMIT {most}) AS half"
-        )
+                 {filter}"
+        );
+        values.half(select, order, most)
     });
     let (limit, offset) = (values.integer(query.limit.into()), values.integer(query.offset.into()));
     format!("{} ORDER BY {order} LIMIT {limit} OFFSET {offset}", halves.join(" UNION ALL "))

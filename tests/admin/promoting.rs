@@ -91,7 +91,7 @@ KEY                                 HINT       NETWORKS
 Would reserve 1 key that several networks used; every client is denied until you name the owner:
 KEY                                 HINT       NETWORKS
 {roaming}  sk-l…cdef  203.0.113.7/32, 198.51.100.9/32
-No other network used a key with an owner in the last 24 hours.
+No other network was allowed a key with an owner in the last 24 hours.
 1 to bind, 1 to reserve. Nothing was changed.
 For these keys: sentinel bindings set REF CIDR...
 {THEN}"
@@ -280,7 +280,7 @@ async fn a_dry_run_names_the_keys_with_an_owner_that_only_the_mode_lets_through(
         format!(
             "\
 There are no observed keys to promote.
-Other networks used 1 key with an owner in the last 24 hours; mode = \"enforce\" would deny them:
+Other networks used 1 key with an owner in the last 24 hours; mode = \"enforce\" would deny these networks:
 KEY                                 HINT       OWNER           DENIED           TIMES  LAST
 {id}  sk-l…cdef  203.0.113.7/32  198.51.100.9/32      5  1h ago
 {id}  sk-l…cdef  203.0.113.7/32  192.0.2.1/32         2  3h ago

@@ -104,7 +104,7 @@ impl Channel {
                 Err(unsent) if unsent.message().is_some() => None,
                 Err(lost) => {
                     let cause = lost.into_error();
-                    (!above_the_last_stream(&cause)).then_some(Err(cause))
+                    (!is_refused_by_goaway(&cause)).then_some(Err(cause))
                 }
             }
         })
@@ -162,9 +162,9 @@ impl Begun {
     }
 }
 
-/// Whether GOAWAY said that the server did not process the call. (A call that it did process, and whose connection
-/// ended, fails with an I/O error.)
-fn above_the_last_stream(cause: &hyper::Error) -> bool {
+/// Whether the call was not sent any more, or GOAWAY said that the server did not process it. (A call that it did process,
+/// and whose connection ended, fails with an I/O error.)
+fn is_refused_by_goaway(cause: &hyper::Error) -> bool {
     let cause = cause.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
     cause.is_some_and(|cause| cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR))
 }

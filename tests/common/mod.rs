@@ -22,6 +22,7 @@ pub(crate) mod database;
 pub(crate) mod edge;
 pub(crate) mod envoy;
 pub(crate) mod grpc;
+pub(crate) mod http2;
 pub(crate) mod http_client;
 pub(crate) mod log;
 pub(crate) mod postgres;

@@ -7,7 +7,7 @@ use crate::common::{
     Answer, Check, Dice, Encoding, Sentinel,
     check::CHECK,
     grpc::{Channel, Target, frame},
-    sentinel,
+    http2, sentinel,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use envoy_types::pb::envoy::{
@@ -16,10 +16,7 @@ use envoy_types::pb::envoy::{
 };
 use futures_util::{StreamExt, stream};
 use prost::Message;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 const KEY: &str = "sk-frames-0123456789abcdef";
 const OWNER: &str = "203.0.113.7";
@@ -157,49 +154,27 @@ async fn a_compressed_call_is_denied_in_protocol() {
 /// hangs up, and the connection carries everyone's.
 #[tokio::test]
 async fn clients_that_hang_up_in_crowds_do_not_cost_envoy_its_connection() {
-    let [headers, data, reset, settings, goaway]: [u8; 5] = [1, 0, 3, 4, 7];
     let sentinel = sentinel().start().await;
     let Target::Tcp(address) = sentinel.grpc() else { panic!("on TCP by default") };
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let mut sent = BytesMut::from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    put_h2_frame(&mut sent, settings, 0, 0, &[]);
-    // HPACK (RFC 7541): POST, http, then :path, :authority and content-type as literals.
-    let literal = |name: &[u8], value: &str| [name, &[value.len() as u8], value.as_bytes()].concat();
-    let call = [
-        vec![0x83, 0x86],
-        literal(&[0x04], CHECK),
-        literal(&[0x01], "sentinel"),
-        literal(&[0x0f, 0x10], "application/grpc"),
-    ]
-    .concat();
-    let (end_headers, end_stream, calls) = (0x4, 0x1, 1_000);
+    let (mut sent, calls) = (http2::preface(), 1_000);
     for number in 0..calls {
-        put_h2_frame(&mut sent, headers, end_headers, 2 * number + 1, &call);
-        put_h2_frame(&mut sent, reset, 0, 2 * number + 1, &8_u32.to_be_bytes());
+        http2::put_call(&mut sent, 2 * number + 1);
+        http2::put(&mut sent, http2::RESET, 0, 2 * number + 1, &8_u32.to_be_bytes());
     }
     let last = 2 * calls + 1;
-    put_h2_frame(&mut sent, headers, end_headers, last, &call);
+    http2::put_call(&mut sent, last);
     let check = frame(&sentinel.check().key(KEY).from(OWNER).message().encode_to_vec());
-    put_h2_frame(&mut sent, data, end_stream, last, &check);
+    http2::put(&mut sent, http2::DATA, http2::END_STREAM, last, &check);
     stream.write_all(&sent).await.unwrap();
     loop {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).await.unwrap();
-        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
-        stream.read_exact(&mut payload).await.unwrap();
-        assert_ne!(head[3], goaway, "{}", String::from_utf8_lossy(&payload));
-        if head[3] == data && head[5..] == last.to_be_bytes() {
-            assert!(CheckResponse::decode(&payload[5..]).unwrap().dynamic_metadata.is_some());
+        let frame = http2::next(&mut stream).await;
+        assert_ne!(frame.kind, http2::GOAWAY, "{}", String::from_utf8_lossy(&frame.payload));
+        if (frame.kind, frame.stream) == (http2::DATA, last) {
+            assert!(CheckResponse::decode(&frame.payload[5..]).unwrap().dynamic_metadata.is_some());
             break;
         }
     }
-}
-
-fn put_h2_frame(out: &mut BytesMut, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-    out.put_slice(&(payload.len() as u32).to_be_bytes()[1..]);
-    out.put_slice(&[kind, flags]);
-    out.put_u32(stream);
-    out.put_slice(payload);
 }
 
 #[tokio::test]

@@ -8,14 +8,16 @@ use crate::common::{
     edge::Edge,
     envoy::EnvoyConfig,
     eventually,
-    grpc::{Channel, frame},
-    sentinel, within,
+    grpc::{Channel, Target, frame},
+    http2, sentinel, within,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use futures_util::future::join_all;
 use key_ip_sentinel::{domain::Reason, ext_authz::SERVICE};
 use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 use prost::Message;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 const KEY: &str = "sk-0123456789";
@@ -90,6 +92,48 @@ async fn envoy_sees_a_draining_sentinel_as_unhealthy_and_is_still_answered() {
     edge.assert_allowed("/owner", &owner, Reason::Bound).await;
     let thief = edge.envoy.get("/thief").key(KEY).from("127.0.0.2").send().await;
     edge.assert_denied("/thief", &thief, Reason::IpMismatch).await;
+}
+
+/// The first GOAWAY refuses nothing, because calls may be on their way; what the caller sends before its answer to PING is
+/// answered. A caller that is refused a call would have to send it again, which Envoy does not do for a Check.
+#[tokio::test]
+async fn a_call_that_was_sent_before_goaway_arrived_is_answered() {
+    let sentinel = sentinel().set("drain.delay", "\"0s\"").set("drain.deadline", LONG_DEADLINE).start().await;
+    claim(&sentinel, &sentinel.connect().await).await;
+    let Target::Tcp(address) = sentinel.grpc() else { panic!("on TCP by default") };
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let call = |mut out: BytesMut, id: u32| {
+        http2::put_call(&mut out, id);
+        http2::put(&mut out, http2::DATA, http2::END_STREAM, id, &check(&sentinel));
+        out
+    };
+    stream.write_all(&call(http2::preface(), 1)).await.unwrap();
+    let answer = async |stream: &mut TcpStream, id: u32| {
+        let data = frame_of(stream, |frame| (frame.kind, frame.stream) == (http2::DATA, id)).await;
+        CheckResponse::decode(&data.payload[5..]).unwrap().status.unwrap().code
+    };
+    assert_eq!(answer(&mut stream, 1).await, 0);
+    sentinel.signal(SIGTERM);
+    let first = frame_of(&mut stream, |frame| frame.kind == http2::GOAWAY).await;
+    assert_eq!(first.payload[..4], (u32::MAX >> 1).to_be_bytes(), "the first GOAWAY refuses calls");
+    let ping = frame_of(&mut stream, |frame| frame.kind == http2::PING && frame.flags & http2::ACK == 0).await;
+    let mut sent = call(BytesMut::new(), 3);
+    http2::put(&mut sent, http2::PING, http2::ACK, 0, &ping.payload);
+    stream.write_all(&sent).await.unwrap();
+    assert_eq!(answer(&mut stream, 3).await, 0);
+    assert!(sentinel.ended().await.0.success());
+}
+
+async fn frame_of(stream: &mut TcpStream, is_it: impl Fn(&http2::Frame) -> bool) -> http2::Frame {
+    within("the server sends the frame", async {
+        loop {
+            let frame = http2::next(stream).await;
+            if is_it(&frame) {
+                return frame;
+            }
+        }
+    })
+    .await
 }
 
 #[tokio::test]

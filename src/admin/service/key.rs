@@ -31,7 +31,7 @@ impl Service {
                 Err(FieldError::new("key.profile", "is used only with api_key; leave it out with key_id"))
             }
             (Some(text), None) => text.parse().map(Target::Id).map_err(|error| FieldError::new("key.key_id", error)),
-            (Some(_), Some(_)) => Err(FieldError::new("key.api_key", "cannot be given together with `key_id`")),
+            (Some(_), Some(_)) => Err(FieldError::new("key.api_key", "cannot be given together with `key.key_id`")),
             (None, None) => Err(FieldError::new("key", "is missing; give key_id or api_key")),
         }
     }

@@ -69,7 +69,7 @@ pub(in crate::cli) fn promoted(promotion: &Promotion, screen: Screen) -> String 
 fn let_through(promotion: &Promotion, screen: Screen) -> String {
     let all = &promotion.let_through;
     if all.is_empty() {
-        return "No other network used a key with an owner in the last 24 hours.\n".to_owned();
+        return "No other network was allowed a key with an owner in the last 24 hours.\n".to_owned();
     }
     let rows = all.iter().flat_map(|it| {
         let key = it.key.clone().unwrap_or_default();
@@ -83,7 +83,7 @@ fn let_through(promotion: &Promotion, screen: Screen) -> String {
     });
     let more = if promotion.end.let_through_cut { "more than " } else { "" };
     let heading = format!(
-        "Other networks used {more}{} with an owner in the last 24 hours; mode = \"enforce\" would deny them:\n",
+        "Other networks used {more}{} with an owner in the last 24 hours; mode = \"enforce\" would deny these networks:\n",
         counted(all.len() as u64)
     );
     heading + &table(["KEY", "HINT", "OWNER", "DENIED", ">TIMES", "LAST"], rows, screen)

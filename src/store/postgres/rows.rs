@@ -69,6 +69,11 @@ impl Dialect for Parameters {
         let network = self.with(network.to_string());
         format!("{column} && {network}::text::cidr AND {column} = {network}::text::cidr")
     }
+
+    /// Each half stops at the limit; only the rows of both are sorted.
+    fn half(&mut self, select: String, order: &str, most: i64) -> String {
+        format!("({select} ORDER BY {order} LIMIT {})", self.integer(most))
+    }
 }
 
 impl Columns for Row {

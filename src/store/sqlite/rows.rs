@@ -91,6 +91,11 @@ impl Dialect for Parameters {
     fn is_network(&mut self, column: &str, network: Network) -> String {
         format!("{column} = {}", self.with(network.to_string()))
     }
+
+    /// Unchanged: SQLite merges the two halves in order, stops at the limit and sorts nothing.
+    fn half(&mut self, select: String, _order: &str, _most: i64) -> String {
+        select
+    }
 }
 
 impl Columns for Row<'_> {

@@ -34,7 +34,7 @@ pub(super) fn describe() {
 fn describe_requests() {
     describe_counter!(
         CHECKS,
-        "Decisions by decision, reason and mode. Alert when deny/ip_mismatch rises (a leaked key, or a client_ip source that yields the address of a proxy), and on any store_unavailable or failsafe_open."
+        "Decisions by decision, reason and mode. Alert when deny/ip_mismatch rises (a leaked key, or a client_ip source that yields the address of a proxy), and on any store_unavailable, deadline_exceeded or failsafe_open."
     );
     describe_counter!(
         CANCELLED,
@@ -46,7 +46,7 @@ fn describe_requests() {
     );
     describe_counter!(
         CLAIMS,
-        "Claims that went to the store, by outcome: won, held (the key is taken: it has an owner or a ban), failed (the store did not answer). Alert when failed rises."
+        "Claims that went to the store, by outcome: won, held (the key has an owner, is reserved or banned; in observe mode also a candidate already, or 32 candidates), failed (the store did not answer, or the check ended first). Alert when failed increases for 10 minutes."
     );
     describe_counter!(
         CACHE,
@@ -58,7 +58,7 @@ fn describe_requests() {
     );
     describe_histogram!(
         STORE_DURATION,
-        "Duration of store operations, in seconds. Alert when the p99 of claim approaches check_deadline, and when note_uses fails for hours: keys in use may be archived."
+        "Duration of store operations, in seconds. Alert when the p99 of claim is above two thirds of check_deadline, and when note_uses fails for an hour: keys in use may be archived."
     );
 }
 
@@ -70,11 +70,11 @@ fn describe_state() {
     );
     describe_gauge!(
         SPILLED,
-        "Bytes of audit records on the local disk that wait for the store. Alert when it does not return to 0; at audit.spill_max records are lost."
+        "Bytes of audit records on the local disk that wait for the store. Alert when it is above 0 for 10 minutes, or above half of audit.spill_max; at audit.spill_max denials are lost."
     );
     describe_gauge!(
         APPLIED,
-        "The revision of the last change that is in effect in this process. Alert when it differs between replicas for more than a second."
+        "The revision of the last change that is in effect in this process. Alert when it is below the value that another replica had a minute ago."
     );
     describe_gauge!(
         CUT_OFF,
