@@ -9,11 +9,14 @@ use prost::Message;
 use super::{call::Call, headers::Headers, overrides::Overrides};
 use crate::{
     client_ip::{AddressInputs, Resolver},
-    credential::{Credentials, Profile},
+    credential::{Credentials, Profile, same_name},
     domain::{ClientIp, Reason, event::DecisionId},
     engine::Request,
     settings::Settings,
 };
+
+/// Request headers that only Sentinel may set. This version does not set them, and removes a client's.
+pub(super) const OWNED: [&str; 1] = ["x-sentinel-key-id"];
 
 /// A check: the engine's request, and what the response needs in addition.
 #[derive(Debug)]
@@ -21,7 +24,7 @@ pub(super) struct CheckContext<'a> {
     pub(super) request: Request,
     /// The route's profile, or the configured one if the message could not be read.
     pub(super) profile: &'a Profile,
-    /// See [`Profile::lookalikes`].
+    /// The request's headers that an upstream may read as one that an allow removes. See [`Profile::lookalikes`].
     pub(super) lookalikes: Vec<String>,
 }
 
@@ -64,7 +67,10 @@ impl<'a> Reader<'a> {
         };
         let (missing, mode) = (missing.unwrap_or(self.settings.missing), mode.unwrap_or(self.settings.mode));
         let request = Request { ip, key, missing, mode, decision_id };
-        Some(CheckContext { request, profile, lookalikes: profile.lookalikes(headers.iter()) })
+        let mut lookalikes = profile.lookalikes(headers.iter());
+        let is_owned = |name: &&str| OWNED.iter().any(|owned| same_name(name, owned) && name != owned);
+        lookalikes.extend(headers.iter().map(|header| header.name).filter(is_owned).map(str::to_owned));
+        Some(CheckContext { request, profile, lookalikes })
     }
 
     fn client(&self, attributes: &AttributeContext, headers: &Headers<'_>, call: &Call) -> Option<ClientIp> {

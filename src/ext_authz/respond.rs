@@ -16,7 +16,7 @@ use envoy_types::pb::{
 };
 
 use super::{
-    context::CheckContext,
+    context::{CheckContext, OWNED},
     problem::{DenialStatus, Problem},
 };
 use crate::{
@@ -25,9 +25,6 @@ use crate::{
     engine::{Decision, Denial, Permit},
     settings::Help,
 };
-
-/// Request headers that only Sentinel may set. This version does not set them, and removes a client's.
-const OWNED: [&str; 1] = ["x-sentinel-key-id"];
 
 /// The response for `decision`.
 pub(super) fn response(decision: &Decision, context: &CheckContext<'_>, help: &Help) -> CheckResponse {

@@ -226,6 +226,9 @@ async fn unchecked_credentials_do_not_reach_the_upstream() {
         "x-litellm-api-key",
         "mj-api-secret",
         "x-sentinel-key-id",
+        "x_goog_api_key",
+        "x_sentinel_key_id",
+        "x.sentinel-key_id",
     ];
     let edge = Edge::start(sentinel().set("credentials.missing", "\"allow\""), EnvoyConfig::shipped().patient()).await;
     for version in Version::BOTH {
