@@ -61,6 +61,8 @@ pub enum Code {
     EnvoyRawHeaders,
     /// Envoy waits at least check_deadline
     EnvoyTimeout,
+    /// no unchecked route matches an escaped path, and %2F evades no route
+    EnvoyEscapedSlashes,
     /// CORS preflights are answered before ext_authz
     EnvoyCorsOrder,
     /// an unreachable Sentinel gives 503, not 403

@@ -51,6 +51,10 @@ impl Edge {
         if config.code().iter().any(|line| line.contains(listed)) {
             config = config.replace(listed, &format!("address_prefix: {balancer}, prefix_len: 32"));
         }
+        let probes = "string_match: { prefix: \"10.0.0.\" }";
+        if config.code().iter().any(|line| line.contains(probes)) {
+            config = config.replace(probes, &format!("string_match: {{ exact: \"{balancer}\" }}"));
+        }
         let sentinel = home.start().await;
         let upstream = Upstream::start().await;
         let envoy = config.start(&sentinel, &upstream).await;

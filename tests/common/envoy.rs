@@ -107,13 +107,23 @@ impl EnvoyConfig {
              type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, \
              check_settings: {{ context_extensions: {{ {name}: \"{value}\" }} }} }} }}\n"
         );
+        self.with_route(&route)
+    }
+
+    /// This route comes before the last one.
+    pub(crate) fn with_route(self, route: &str) -> Self {
         let last = "              - match: { prefix: / }\n";
         self.replace(last, &format!("{route}{last}"))
     }
 
-    /// Clients may send header names with underscores, and the upstream gets them.
-    pub(crate) fn with_underscores(self) -> Self {
-        self.replace("headers_with_underscores_action: REJECT_REQUEST", "headers_with_underscores_action: ALLOW")
+    /// The public route that a comment of the shipped file recommends.
+    pub(crate) fn with_public_route(self) -> Self {
+        let is_comment = |line: &&str| line.trim_start().starts_with("#   ");
+        let lines =
+            self.0.lines().skip_while(|line| !line.contains("#   - match: { safe_regex")).take_while(is_comment);
+        let route: String = lines.map(|line| format!("{}\n", line.replacen("#   ", "", 1))).collect();
+        assert!(route.contains("/public/") && route.contains("disabled: true"), "{route}");
+        self.with_route(&route)
     }
 
     /// Starts Envoy between its clients, `sentinel` and `upstream`.

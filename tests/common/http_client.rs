@@ -113,6 +113,12 @@ impl Call {
         self
     }
 
+    /// A PROXY protocol v1 header that names no client.
+    pub(crate) fn proxied_for_nobody(mut self) -> Self {
+        self.prefix = b"PROXY UNKNOWN\r\n".to_vec();
+        self
+    }
+
     /// A PROXY protocol v2 header that tells `client` as the source, or that it speaks for nobody (`LOCAL`).
     pub(crate) fn proxied_v2_for(mut self, client: Option<Ipv4Addr>) -> Self {
         const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";

@@ -6,6 +6,7 @@
 mod common;
 mod envoy;
 mod host;
+mod routes;
 #[path = "../admin/run.rs"]
 mod run;
 mod server;

@@ -5,7 +5,9 @@
 mod common;
 mod e2e_envoy;
 mod e2e_hostile;
+mod escaped;
 mod frames;
+mod local_answers;
 #[path = "../admin/run.rs"]
 mod run;
 mod sdk;

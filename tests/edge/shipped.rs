@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 use crate::common::{
     edge::Edge,
     envoy::{EnvoyConfig, binary},
-    http_client::Version,
+    http_client::{Call, Version},
 };
 use key_ip_sentinel::domain::Reason;
 
@@ -95,6 +95,17 @@ fn the_files_differ_only_where_their_topologies_do() {
         "allow_requests_without_proxy_protocol: false",
         "listener_filters_timeout: 5s",
         "continue_on_listener_filters_timeout: false",
+        "- name: envoy.filters.network.set_filter_state",
+        "\"@type\": type.googleapis.com/envoy.extensions.filters.network.set_filter_state.v3.Config",
+        "on_new_connection:",
+        "- { object_key: client, factory_key: envoy.string, format_string: { text_format_source: { inline_string: \
+         \"%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\" } } }",
+        "- match:",
+        "path: /healthz",
+        "filter_state: [ { key: client, string_match: { prefix: \"10.0.0.\" } } ]",
+        "direct_response: { status: 200, body: { inline_string: \"ok\\n\" } }",
+        "typed_per_filter_config: { envoy.filters.http.ext_authz: { \"@type\": \
+         type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true } }",
     ];
     assert_eq!(more, lines(&own));
     assert_eq!(less, BTreeSet::new());
@@ -177,9 +188,31 @@ async fn behind_the_proxy_protocol_the_key_belongs_to_the_client_whom_the_balanc
         let plain = edge.envoy.get("/plain").key("sk-proxied-Http1-0123456789").from(from).try_send().await;
         assert!(plain.is_err(), "a connection without the balancer's word is closed: {plain:?}");
     }
-    // `PROXY UNKNOWN`, the balancer's own health check: the peer is the balancer, and no client.
-    let unknown = b"PROXY UNKNOWN\r\nGET /unknown HTTP/1.1\r\nHost: x\r\nAuthorization: sk-proxied-Http1-0123456789\r\nConnection: close\r\n\r\n";
-    let answer = edge.envoy.get("/").from(BALANCER).first_bytes(unknown).await;
-    assert!(answer.starts_with(b"HTTP/1.1 403"), "{}", answer.escape_ascii());
-    assert_eq!(edge.envoy.entry("/unknown").await["reason"], "client_ip_unknown");
+}
+
+/// They name no client: LOCAL of version 2, `PROXY UNKNOWN` of version 1.
+#[tokio::test]
+async fn the_balancers_health_checks_are_answered_and_nothing_else_of_its_own_is() {
+    let edge = Edge::pair(PROXY_PROTOCOL, BALANCER).await;
+    for version in Version::BOTH {
+        let named: [fn(Call) -> Call; 2] = [Call::proxied_for_nobody, |call| call.proxied_v2_for(None)];
+        for nobody in named {
+            let call = |path: &str, from: &str| nobody(edge.envoy.call(version, path).from(from));
+            let probe = call("/healthz", BALANCER).send().await;
+            assert_eq!((probe.status, probe.text().as_str()), (200, "ok\n"), "{version:?}");
+            // Other paths, and a client that bypasses the balancer.
+            for path in ["/healthz/", "/healthz%2f..%2fv1", "/healthz;/../v1", "/v1/models"] {
+                assert_eq!(call(path, BALANCER).send().await.status, 403, "{path}");
+            }
+            assert_eq!(call("/healthz", AROUND).send().await.status, 401);
+        }
+        // A client's.
+        let call = edge.envoy.call(version, "/healthz").from(BALANCER).proxied_for(OWNER);
+        assert_eq!(call.clone().header("x-forwarded-for", BALANCER).send().await.status, 401);
+        assert!(edge.upstream.take().is_empty());
+        assert_eq!(call.key("sk-health-0123456789").send().await.text(), "upstream\n");
+        assert_eq!(edge.upstream.take().len(), 1);
+    }
+    let unknown = edge.envoy.get("/unknown").from(BALANCER).proxied_for_nobody().key("sk-health-0123456789");
+    edge.assert_denied("/unknown", &unknown.send().await, Reason::ClientIpUnknown).await;
 }

@@ -33,7 +33,7 @@ pub(crate) async fn through_envoy(realm: &str) {
     let realm = Realm::named(realm);
     let sentinel = realm.home().on_unix_socket().start().await;
     let upstream = Upstream::start().await;
-    let config = || EnvoyConfig::shipped().patient().with_underscores();
+    let config = || EnvoyConfig::shipped().patient();
     for (encoding, config) in [("raw", config()), ("joined", config().joined_headers())] {
         let envoy = config.start(&sentinel, &upstream).await;
         let mut edge = Edge { envoy, upstream: &upstream, encoding, expected: Vec::new() };

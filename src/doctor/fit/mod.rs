@@ -9,6 +9,7 @@ mod filter;
 mod headers;
 mod matcher;
 mod metadata;
+mod routes;
 mod walk;
 
 use std::collections::{HashMap, HashSet, hash_map::Entry};
@@ -43,6 +44,7 @@ impl EnvoyFile {
             let check = FilterCheck { file: &self.name, filter, context, order, setup };
             if is_first {
                 check.trusted_proxies(report);
+                check.routes(report);
             }
             check.enforced(report);
             check.failure_mode(report);

@@ -79,7 +79,8 @@ pub(super) fn inside(node: &Node) -> &Node {
     node.get("value").filter(|_| is_wrapped(node)).unwrap_or(node)
 }
 
-fn is(node: &Node, message: &str) -> bool {
+/// Whether this is a message whose type name ends with `message`.
+pub(super) fn is(node: &Node, message: &str) -> bool {
     let name = if is_wrapped(node) { node.text_of("type_url") } else { node.text_of("@type") };
     name.is_some_and(|name| name.ends_with(message))
 }
