@@ -102,7 +102,7 @@ async fn try_all(envoy: &Envoy, paths: &BTreeSet<String>) -> usize {
 #[tokio::test]
 async fn a_public_route_is_no_way_around_the_check() {
     let (rejected, paths): (BTreeSet<_>, BTreeSet<_>) = spellings().into_iter().partition(|path| path.contains("%00"));
-    let edge = Edge::start(sentinel(), EnvoyConfig::shipped().patient().with_public_route()).await;
+    let edge = Edge::start(sentinel(), EnvoyConfig::shipped().with_public_route().patient()).await;
     assert_eq!(edge.envoy.get("/public/a-b_c.d/~e").send().await.status, 200);
     assert_eq!(edge.upstream.take().len(), 1, "it is public");
     assert_eq!(try_all(&edge.envoy, &paths).await, paths.len());
@@ -124,7 +124,7 @@ async fn a_public_route_is_no_way_around_the_check() {
         assert!(reply.status == 401 && sent.is_empty() || sent[0].path.starts_with("/public/"), "{path}: {sent:?}");
     }
     // With a prefix, which the file warns of, the same paths do reach it.
-    let tunnel = EnvoyConfig::shipped().patient().with_public_route();
+    let tunnel = EnvoyConfig::shipped().with_public_route().patient();
     let tunnel = tunnel.replace("safe_regex: { regex: \"/public/[A-Za-z0-9._~/-]*\" }", "prefix: /public/");
     let edge = Edge::start(sentinel(), tunnel).await;
     try_all(&edge.envoy, &paths).await;
@@ -134,7 +134,7 @@ async fn a_public_route_is_no_way_around_the_check() {
 
 #[tokio::test]
 async fn an_escaped_path_below_a_public_one_is_checked_like_any_other() {
-    let edge = Edge::start(sentinel(), EnvoyConfig::shipped().patient().with_public_route()).await;
+    let edge = Edge::start(sentinel(), EnvoyConfig::shipped().with_public_route().patient()).await;
     for version in Version::BOTH {
         for path in ["/public/my%20file", "/public/..%2fv1/secret", "/public%2f..%2fv1"] {
             let path = format!("{path}/{version:?}");

@@ -108,29 +108,57 @@ async fn a_request_that_envoy_rejects_is_answered_with_its_cause() {
     }
 }
 
-#[tokio::test]
-async fn a_slow_client_is_answered_with_its_cause() {
-    let config =
-        EnvoyConfig::shipped().patient().replace("request_headers_timeout: 10s", "request_headers_timeout: 1s");
-    let edge = Edge::start(sentinel(), config.replace("request_timeout: 660s", "request_timeout: 2s")).await;
-    assert_raw_answer(&edge, b"GET /a HTTP/1.1\r\nHost: x\r\n", 408, "request_header_timeout").await;
-    let slow = format!("POST /a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 9\r\n\r\nabc");
-    let answer = String::from_utf8(edge.envoy.get("/").first_bytes(slow.as_bytes()).await).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert_body(408, answer.split_once("\r\n\r\n").unwrap().1.as_bytes(), "request_overall_timeout");
+/// Below `/NAME` requests go to `address`, and wait `idle` for its answer.
+fn with_upstream(config: EnvoyConfig, name: &str, address: &str, idle: &str) -> EnvoyConfig {
+    let route = format!(
+        "              - match: {{ prefix: /{name} }}\n                route: {{ cluster: {name}, timeout: 0s, idle_timeout: {idle} }}\n"
+    );
+    let cluster = format!(
+        "  - {{ name: {name}, type: STATIC, connect_timeout: 10s, load_assignment: {{ cluster_name: {name}, endpoints: [ {{ \
+         lb_endpoints: [ {{ endpoint: {{ address: {{ {address} }} }} }} ] }} ] }} }}\n  - name: upstream\n"
+    );
+    config.with_route(&route).replace("  - name: upstream\n", &cluster)
 }
 
-/// Allowed by Sentinel, and not answered by the upstream.
+#[tokio::test]
+async fn a_slow_client_or_upstream_is_answered_with_its_cause() {
+    // Connections to it succeed, and nobody reads them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address =
+        format!("socket_address: {{ address: 127.0.0.1, port_value: {} }}", silent.local_addr().unwrap().port());
+    let config =
+        EnvoyConfig::shipped().patient().replace("request_headers_timeout: 10s", "request_headers_timeout: 1s");
+    let config = config.replace("request_timeout: 660s", "request_timeout: 2s");
+    let config = with_upstream(with_upstream(config, "slow", &address, "660s"), "idle", &address, "1s");
+    let edge = Edge::start(sentinel(), config).await;
+    assert_raw_answer(&edge, b"GET /a HTTP/1.1\r\nHost: x\r\n", 408, "request_header_timeout").await;
+    let slow = format!("POST /slow HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 9\r\n\r\nabc");
+    assert_raw_answer(&edge, slow.as_bytes(), 408, "request_overall_timeout").await;
+    for version in Version::BOTH {
+        let reply = edge.envoy.call(version, "/idle").key(KEY).send().await;
+        assert_answer(&edge, &reply, 504, "stream_idle_timeout").await;
+    }
+}
+
+/// Allowed by Sentinel, and not answered by the upstream. The client does not learn the upstream's address, which is in
+/// the details.
 #[tokio::test]
 async fn an_upstream_without_an_answer_is_named_as_the_cause() {
-    let edge = Edge::start(sentinel(), EnvoyConfig::shipped().patient().with_route(
-        "              - match: { prefix: /nowhere }\n                route: { cluster: nowhere }\n",
-    ).replace("  - name: upstream\n", "  - { name: nowhere, type: STATIC, connect_timeout: 1s, load_assignment: { cluster_name: nowhere, \
-         endpoints: [ { lb_endpoints: [ { endpoint: { address: { pipe: { path: /nonexistent/socket } } } } ] } ] } }\n  - name: upstream\n")).await;
+    let config = EnvoyConfig::shipped().patient();
+    let config = with_upstream(config, "nowhere", "pipe: { path: /nonexistent/socket }", "660s");
+    let edge = Edge::start(sentinel(), config).await;
     for version in Version::BOTH {
-        let reply = edge.envoy.call(version, "/nowhere").key(KEY).send().await;
-        assert_answer(&edge, &reply, 503, "upstream_reset_before_response_started").await;
-        assert_eq!(logged(&edge, "upstream_reset_before_response_started").await["decision"], "allow");
+        let path = format!("/nowhere/{version:?}");
+        let reply = edge.envoy.call(version, &path).key(KEY).send().await;
+        assert_eq!((reply.status, reply.header("content-type")), (503, Some("application/json")));
+        assert!(!reply.text().contains("nonexistent"), "{}", reply.text());
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!((&body["error"]["type"], &body["error"]["code"]), (&"gateway_error".into(), &"UF".into()), "{body}");
+        assert_eq!(body["error"]["message"], "The API did not answer the gateway: 503 UF");
+        let entry = edge.envoy.entry(&path).await;
+        assert_eq!((&entry["decision"], &entry["flags"]), (&"allow".into(), &"UF".into()));
+        assert_eq!(body["request_id"], entry["request_id"]);
+        assert_documented(entry["details"].as_str().unwrap());
     }
 }
 
