@@ -13,11 +13,12 @@ use zeroize::Zeroizing;
 use super::failure::Failure;
 use crate::{
     admin::api::{KeyReference, key_reference::Reference},
+    credential::MAX_KEY,
     domain::KeyIdPrefix,
 };
 
-/// Far above the longest key of any upstream.
-const MAX_KEY_FILE: usize = 16 * 1024;
+/// The longest key and its line end.
+const MAX_KEY_FILE: usize = MAX_KEY + 2;
 
 /// Names one key.
 #[derive(Args)]

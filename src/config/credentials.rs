@@ -4,7 +4,7 @@ use super::{
     source::Source,
     values::{flag, number, word},
 };
-use crate::credential::{Alphabet, Carrier, Credentials, Custom, Dialect, Options, Plus, Profile};
+use crate::credential::{Alphabet, Carrier, Credentials, Custom, Dialect, MAX_KEY, Options, Plus, Profile};
 
 /// Custom profiles by name; `None` if a profile has faults, which are already in the list of faults.
 type Customs = Vec<(String, Option<Profile>)>;
@@ -65,7 +65,7 @@ fn canonicalises_like(main: &Profile, other: &Profile) -> Result<(), String> {
 
 fn custom(source: &mut Source, name: String) -> Option<Profile> {
     let key = |field: &str| format!("credentials.custom.{name}.{field}");
-    let length = |text: &str| number(text, 8..=8192).map(usize::from);
+    let length = |text: &str| number(text, 8..=MAX_KEY as u16).map(usize::from);
     let before = source.faults.clone();
     let carriers = source.take_list(&key("carriers"), Carrier::parse);
     let prefixes = source.take_list(&key("prefixes"), |text| Ok(text.to_owned()));

@@ -59,7 +59,7 @@ pub const SETTINGS: [Setting; 62] = [
     setting("credentials.custom.NAME.prefixes", ""),
     setting("credentials.custom.NAME.alphabet", "token"),
     setting("credentials.custom.NAME.min_length", "8"),
-    setting("credentials.custom.NAME.max_length", "4096"),
+    setting("credentials.custom.NAME.max_length", "61440"),
     setting("credentials.custom.NAME.query_plus", "space"),
     setting("credentials.custom.NAME.dialect", "generic"),
     setting("credentials.realm", "default"),

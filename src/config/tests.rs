@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    credential::{Alphabet, CREDENTIAL_HEADERS, Dialect, PROFILES, Plus, Profile},
+    credential::{Alphabet, BasicPart, CREDENTIAL_HEADERS, Dialect, Form, PROFILES, Plus, Profile},
     domain::{BindingRules, FirstUse},
     settings::Help,
 };
@@ -232,6 +232,22 @@ fn every_profile_can_be_configured_and_a_custom_one_too() {
 }
 
 #[test]
+fn a_carrier_may_have_any_scheme() {
+    for (form, expected) in [
+        ("scheme:Token", Form::Scheme(&["Token"])),
+        ("scheme:Token|ApiKey|SSWS", Form::Scheme(&["Token", "ApiKey", "SSWS"])),
+        ("scheme:bearer", Form::Bearer),
+        ("scheme:Bearer|Key", Form::Scheme(&["Bearer", "Key"])),
+        ("scheme:Basic user", Form::Basic(BasicPart::User)),
+        ("scheme:basic password", Form::Basic(BasicPart::Password)),
+    ] {
+        let text =
+            format!("credentials.profile = 'a'\n[credentials.custom.a]\ncarriers = ['header authorization {form}']");
+        assert_eq!(load_text(&text, &[]).unwrap().credentials.profile.carriers[0].form, expected, "{form}");
+    }
+}
+
+#[test]
 fn one_realm_has_one_canonicalisation() {
     let load = |main: &str, routes: &str| {
         load_text(
@@ -300,7 +316,7 @@ fn every_fault_of_a_custom_profile_is_reported_at_once() {
     let faults = credential_faults(
         "credentials.profile = 'acme'\n[credentials.custom.acme]\n\
          carriers = ['header host bare', 'header x-a basic', 'query', 'cookie a b', 'header x-envoy-a bare', 'query ?']\n\
-         alphabet = 'any'\nmin_length = 2\nmax_length = 9000\nfold_case = 'yes'\nquery_plus = '+'\ndialect = 'x'\nlenght = 3",
+         alphabet = 'any'\nmin_length = 2\nmax_length = 61441\nfold_case = 'yes'\nquery_plus = '+'\ndialect = 'x'\nlenght = 3",
     );
     assert_eq!(faults.len(), 13, "{faults:#?}");
     assert!(faults.iter().all(|fault| fault.starts_with("credentials.custom.acme.")), "{faults:#?}");
@@ -352,6 +368,29 @@ fn every_fault_of_a_custom_profile_is_reported_at_once() {
         (
             "[credentials.custom.a]\ncarriers = ['query k']\nprefixes = ['']",
             "a: prefixes: must not contain an empty text",
+        ),
+        ("[credentials.custom.a]\ncarriers = ['header x scheme:Basic']", "a.carriers: scheme:Basic needs the part"),
+        (
+            "[credentials.custom.a]\ncarriers = ['header x scheme:Token|Basic']",
+            "a.carriers: scheme:Basic needs the part",
+        ),
+        ("[credentials.custom.a]\ncarriers = ['header x scheme:Basic key']", "a.carriers: \"key\" is not one of: user"),
+        ("[credentials.custom.a]\ncarriers = ['header x scheme:Token user']", "a.carriers: \"user\" follows a form"),
+        ("[credentials.custom.a]\ncarriers = ['header x bearer user']", "a.carriers: \"user\" follows a form"),
+        ("[credentials.custom.a]\ncarriers = ['header x scheme:']", "a.carriers: \"\" is not a scheme"),
+        ("[credentials.custom.a]\ncarriers = ['header x scheme:T']", "a.carriers: \"T\" is not a scheme"),
+        ("[credentials.custom.a]\ncarriers = ['header x scheme:1Token']", "a.carriers: \"1Token\" is not a scheme"),
+        ("[credentials.custom.a]\ncarriers = ['header x scheme:Token:']", "a.carriers: \"Token:\" is not a scheme"),
+        ("[credentials.custom.a]\ncarriers = ['header x scheme:Token|']", "a.carriers: \"\" is not a scheme"),
+        ("[credentials.custom.a]\ncarriers = ['header x scheme:Tökën']", "a.carriers: \"Tökën\" is not a scheme"),
+        (
+            "[credentials.custom.a]\ncarriers = ['header x scheme:Key|KEY']",
+            "a.carriers: the scheme \"KEY\" appears twice",
+        ),
+        ("[credentials.custom.a]\ncarriers = ['header x scheme:digest']", "a.carriers: the credentials of the scheme"),
+        (
+            "[credentials.custom.a]\ncarriers = ['header x scheme:Token', 'header x bearer']",
+            "a: carriers: x appears twice",
         ),
         ("[credentials.custom.a.b]\ncarriers = ['query k']", "a.b.carriers: unknown setting"),
     ] {

@@ -1,6 +1,7 @@
 //! The places where a request may carry a key, and the forms of a key there.
 
 use super::{
+    basic::{self, BasicPart},
     grammar::{Grammar, starts_ignoring_case},
     name::{self, same_name},
     protocol::{self, Unmarked},
@@ -42,6 +43,10 @@ pub enum Form {
     Bearer,
     /// `Bearer` or the key alone.
     BearerOrBare,
+    /// One of these schemes in any case, exactly one space, the key.
+    Scheme(&'static [&'static str]),
+    /// `Basic` in any case, exactly one space, and credentials of which this part is the key.
+    Basic(BasicPart),
     /// Always malformed: the upstream may take a key from any part of the text.
     Never,
 }
@@ -97,7 +102,7 @@ impl Carrier {
 
     /// Decodes the value and removes what the form adds to the key; the grammar must still accept the result. `None` is
     /// malformed.
-    pub(super) fn text<'a>(&self, value: &'a [u8], plus: Plus) -> Option<Text<'a>> {
+    pub(super) fn text<'a>(&self, value: &'a [u8], plus: Plus, grammar: &Grammar) -> Option<Text<'a>> {
         let text = match self.place {
             Place::Query(_) => decode(value, plus)?,
             // Rack decodes cookies like forms: it reads `K+` as `K `.
@@ -106,7 +111,13 @@ impl Carrier {
             Place::Protocol(_) => Text::Borrowed(std::str::from_utf8(value).ok()?),
             Place::Header(_) | Place::Cookie(_) => Text::Borrowed(std::str::from_utf8(trim(value)).ok()?),
         };
-        text.narrow(|text| self.form.read(text))
+        match self.form {
+            Form::Basic(part) => {
+                let credentials = after_scheme(text.as_str(), &["Basic"])?;
+                basic::read(credentials, part, grammar).map(Text::Decoded)
+            }
+            form => text.narrow(|text| form.read(text)),
+        }
     }
 }
 
@@ -114,13 +125,21 @@ impl Form {
     fn read(self, text: &str) -> Option<&str> {
         const SCHEME: &str = "bearer";
         match (self, text.split_once(' ')) {
-            (Self::Never, _) => None,
+            // `Basic` is read where the credentials are decoded.
+            (Self::Never | Self::Basic(_), _) => None,
             (Self::Bare, _) => Some(text),
+            (Self::Scheme(names), _) => after_scheme(text, names),
             (_, Some((scheme, key))) => scheme.eq_ignore_ascii_case(SCHEME).then_some(key),
             (Self::BearerOrBare, None) if !starts_ignoring_case(text, SCHEME) => Some(text),
             (Self::Bearer | Self::BearerOrBare, None) => None,
         }
     }
+}
+
+/// What follows one of the schemes `names` and one space.
+fn after_scheme<'a>(text: &'a str, names: &[&str]) -> Option<&'a str> {
+    let (scheme, rest) = text.split_once(' ')?;
+    names.iter().any(|name| scheme.eq_ignore_ascii_case(name)).then_some(rest)
 }
 
 /// Reads one `Cookie` line (RFC 6265 §5.4). A comma may hide a second cookie, because Envoy joins the lines of HTTP/1.1

@@ -1,7 +1,7 @@
 //! Custom profiles: `[credentials.custom.NAME]`.
 
 use super::{
-    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, MAX_CARRIERS, Place, Plus, Profile,
+    Alphabet, BasicPart, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, MAX_CARRIERS, Place, Plus, Profile,
     grammar::starts_ignoring_case,
     name::{Names, reduces_to, same_name},
     table::{PROFILES, PROTOCOL},
@@ -51,7 +51,8 @@ const NO_CARRIERS: [&str; 12] = [
 ];
 
 impl Carrier {
-    /// Parses `header NAME FORM`, `query NAME` or `cookie NAME`; the form is `bare`, `bearer` or `bearer-or-bare`.
+    /// Parses `header NAME FORM`, `query NAME` or `cookie NAME`; the form is `bare`, `bearer`, `bearer-or-bare`,
+    /// `scheme:NAME`, `scheme:Basic user` or `scheme:Basic password`.
     ///
     /// Leaks the name: profiles are `&'static`, so that a request does not clone one, and a process reads few
     /// configurations.
@@ -59,12 +60,13 @@ impl Carrier {
         let words: Vec<&str> = text.split(' ').collect();
         let (place, form) = match words[..] {
             ["header", name, form] => (Place::Header(header_name(name)?), form_named(form)?),
+            ["header", name, scheme, part] => (Place::Header(header_name(name)?), basic(scheme, part)?),
             ["query", name] => (Place::Query(plain_name(name)?.to_owned().leak()), Form::Bare),
             ["cookie", name] => (Place::Cookie(plain_name(name)?.to_owned().leak()), Form::Bare),
             _ => {
                 return Err(format!(
                     "{text:?} is not \"header NAME bare\", \"header NAME bearer\", \"header NAME bearer-or-bare\", \
-                     \"query NAME\" or \"cookie NAME\""
+                     \"header NAME scheme:SCHEME\", \"query NAME\" or \"cookie NAME\""
                 ));
             }
         };
@@ -86,7 +88,73 @@ fn form_named(word: &str) -> Result<Form, String> {
         "bare" => Ok(Form::Bare),
         "bearer" => Ok(Form::Bearer),
         "bearer-or-bare" => Ok(Form::BearerOrBare),
-        _ => Err(format!("{word:?} is not one of: bare, bearer, bearer-or-bare")),
+        _ => match word.strip_prefix("scheme:") {
+            Some(names) => schemes(names),
+            None => Err(format!("{word:?} is not one of: bare, bearer, bearer-or-bare, scheme:SCHEME")),
+        },
+    }
+}
+
+/// Schemes whose credentials are not one key: proofs, signatures and lists of parameters. From the IANA registry of
+/// HTTP authentication schemes, and AWS's and Hawk's.
+const NO_KEYS: [&str; 13] = [
+    "AWS4-HMAC-SHA256",
+    "AWS4-ECDSA-P256-SHA256",
+    "Concealed",
+    "Digest",
+    "GNAP",
+    "Hawk",
+    "HOBA",
+    "Mutual",
+    "Negotiate",
+    "NTLM",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "vapid",
+];
+
+/// `Token`, or `Token|ApiKey` for an upstream that reads both.
+fn schemes(text: &str) -> Result<Form, String> {
+    let names: Vec<&str> = text.split('|').collect();
+    for (nth, name) in names.iter().enumerate() {
+        let is = |other: &&str| name.eq_ignore_ascii_case(other);
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+        if !(2..=32).contains(&name.len()) || !begins || !name.bytes().all(is_plain) {
+            return Err(format!(
+                "{name:?} is not a scheme: 2 to 32 letters, digits and - _ . that begin with a letter, such as \
+                 scheme:Token; several schemes are scheme:Token|ApiKey"
+            ));
+        }
+        if is(&"Basic") {
+            return Err("scheme:Basic needs the part that is the key, and stands alone: \"header NAME scheme:Basic \
+                        user\" or \"header NAME scheme:Basic password\""
+                .to_owned());
+        }
+        if NO_KEYS.iter().any(|other| is(other)) {
+            return Err(format!("the credentials of the scheme {name:?} are not one key"));
+        }
+        if names[..nth].iter().any(is) {
+            return Err(format!("the scheme {name:?} appears twice; case does not matter"));
+        }
+    }
+    if let [only] = names[..]
+        && only.eq_ignore_ascii_case("Bearer")
+    {
+        return Ok(Form::Bearer);
+    }
+    let names: Vec<&'static str> = names.into_iter().map(|name| &*name.to_owned().leak()).collect();
+    Ok(Form::Scheme(names.leak()))
+}
+
+fn basic(scheme: &str, part: &str) -> Result<Form, String> {
+    if !scheme.eq_ignore_ascii_case("scheme:basic") {
+        return Err(format!("{part:?} follows a form; only scheme:Basic has a second word, user or password"));
+    }
+    match part {
+        "user" => Ok(Form::Basic(BasicPart::User)),
+        "password" => Ok(Form::Basic(BasicPart::Password)),
+        _ => Err(format!("{part:?} is not one of: user, password")),
     }
 }
 
@@ -110,6 +178,16 @@ fn plain_name(name: &str) -> Result<&str, String> {
     Err(format!("{name:?} is not a name of 1 to 64 letters, digits and - _ . $"))
 }
 
+/// The schemes of all carriers.
+fn scheme_names(carriers: &[Carrier]) -> Vec<&'static str> {
+    let names = carriers.iter().map(|carrier| match carrier.form {
+        Form::Scheme(names) => names,
+        Form::Basic(_) => &["Basic"],
+        Form::Bare | Form::Bearer | Form::BearerOrBare | Form::Never => &[],
+    });
+    names.flatten().copied().collect()
+}
+
 impl Custom {
     /// The profile, or all its faults.
     pub fn build(self) -> Result<Profile, Vec<String>> {
@@ -118,6 +196,8 @@ impl Custom {
             return Err(faults);
         }
         let Self { name, mut carriers, strip_through, strip, fold, prefixes, alphabet, length, plus, dialect } = self;
+        // With `prefixes`, the format says how keys begin, and a key may begin like a scheme: `Key key_…`.
+        let schemes: &[&str] = if prefixes.is_empty() { scheme_names(&carriers).leak() } else { &[] };
         let prefixes = if prefixes.is_empty() { vec![String::new()] } else { prefixes };
         let format = |prefix: String| Format { prefix: prefix.leak(), alphabet, length };
         let formats: Vec<Format> = prefixes.into_iter().map(format).collect();
@@ -126,6 +206,7 @@ impl Custom {
             canonical: Canonicalisation { strip_through, strip: strip.leak(), channel: false, fold },
             formats: formats.leak(),
             may_be_jwt: true,
+            schemes,
             source: SOURCE,
         };
         let profile = Profile::new(name.leak(), dialect, carriers.leak(), grammar);

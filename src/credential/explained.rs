@@ -33,7 +33,7 @@ pub enum Holds {
 pub struct ExplainedCarrier {
     /// [`Carrier::label`].
     pub carrier: String,
-    /// `bare` or `bearer`; `disguised` if the name is a lookalike; empty if the carrier does not have exactly one
+    /// `bare`, `bearer`, `scheme` or `basic`; `disguised` if the name is a lookalike; empty if the carrier does not have exactly one
     /// value.
     pub form: &'static str,
     /// What it holds.
@@ -49,6 +49,8 @@ impl ExplainedCarrier {
             Slot::Lookalike(_) => "disguised",
             Slot::One(value) => match (carrier.place, carrier.form) {
                 (Place::Header(_), Form::Bearer) => "bearer",
+                (Place::Header(_), Form::Scheme(_)) => "scheme",
+                (Place::Header(_), Form::Basic(_)) => "basic",
                 (Place::Header(_), Form::BearerOrBare) if value.contains(&b' ') => "bearer",
                 _ => "bare",
             },

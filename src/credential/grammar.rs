@@ -83,12 +83,16 @@ pub struct Grammar {
     pub formats: &'static [Format],
     /// Whether `credentials.jwt = "opaque"` accepts JSON Web Tokens as keys, because this upstream accepts such tokens.
     pub may_be_jwt: bool,
+    /// Schemes with which no key begins, in any case: an upstream that removes the word and trims would read `TokenK` as
+    /// `K`. In addition to `bearer`.
+    pub schemes: &'static [&'static str],
     /// The source of the formats.
     pub source: &'static str,
 }
 
-/// The longest JSON Web Token that is accepted as an opaque key, in bytes.
-const MAX_JWT: usize = 4096;
+/// The longest key, in bytes: as long as Envoy's default limit of all request headers (`max_request_headers_kb`). Keys
+/// are hashed and never stored, so a smaller limit would gain nothing.
+pub const MAX_KEY: usize = 60 * 1024;
 
 /// The most digits of a channel number, which upstreams parse as a 64-bit integer.
 const MAX_CHANNEL: usize = 18;
@@ -132,13 +136,16 @@ impl Grammar {
         if starts_ignoring_case(key, "bearer") || ends_ignoring_case(key, "bearer") {
             return false;
         }
+        if self.schemes.iter().any(|scheme| starts_ignoring_case(key, scheme)) {
+            return false;
+        }
         // RFC 6750 §2.1 allows `=` only at the end. Rails reads `token=K` as `K`: rails/rails
         // actionpack/lib/action_controller/metal/http_authentication.rb Token.raw_params.
         if key.trim_end_matches('=').contains('=') {
             return false;
         }
         if jwt::looks_like_jwt(key) {
-            return opaque_jwt && self.may_be_jwt && key.len() <= MAX_JWT && Alphabet::TOKEN.holds(key);
+            return opaque_jwt && self.may_be_jwt && key.len() <= MAX_KEY && Alphabet::TOKEN.holds(key);
         }
         self.formats.iter().any(|format| self.has_format(key, format))
     }

@@ -4,6 +4,7 @@
 //! never accepted as it is: if the upstream read it differently, it would be a second name for a key, and an attacker
 //! could make its first use. Pure: no I/O, no clock.
 
+mod basic;
 mod carrier;
 mod credentials;
 mod custom;
@@ -21,11 +22,12 @@ mod tests;
 mod text;
 mod unread;
 
+pub use basic::BasicPart;
 pub use carrier::{Carrier, Form, Header, Place};
 pub use credentials::{Credentials, Fault, Options};
 pub use custom::Custom;
 pub use explained::{ExplainedCarrier, Holds};
-pub use grammar::{Alphabet, Canonicalisation, Format, Grammar};
+pub use grammar::{Alphabet, Canonicalisation, Format, Grammar, MAX_KEY};
 pub use name::{Names, same_name};
 pub use passthrough::Ignored;
 pub use profile::{Dialect, MAX_CARRIERS, Profile};

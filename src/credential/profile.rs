@@ -1,7 +1,7 @@
 //! A profile: the carriers that its upstream reads, and the texts that are keys there.
 
 use super::{
-    carrier::{Carrier, Header, Place},
+    carrier::{Carrier, Form, Header, Place},
     grammar::Grammar,
     name::{self, Names, same_name},
     passthrough::Ignored,
@@ -78,6 +78,22 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// The scheme of the challenge in a 401: `Bearer`, or the scheme of a profile that reads others only.
+    pub fn challenge(&self) -> &'static str {
+        const BEARER: &str = "Bearer";
+        let scheme = |carrier: &Carrier| match carrier.form {
+            Form::Bearer | Form::BearerOrBare => Some(BEARER),
+            Form::Scheme(names) => names.first().copied(),
+            Form::Basic(_) => Some("Basic"),
+            Form::Bare | Form::Never => None,
+        };
+        let mut schemes = self.carriers.iter().filter_map(scheme);
+        let first = schemes.clone().next().unwrap_or(BEARER);
+        if schemes.any(|scheme| scheme == BEARER) { BEARER } else { first }
+    }
+}
+
 /// What a request has in each carrier of a profile.
 pub(super) type Slots<'a> = [Slot<'a>; MAX_CARRIERS];
 
@@ -135,7 +151,7 @@ impl Profile {
             Slot::Lookalike(value) if matches!(carrier.place, Place::Header(_)) => value,
             Slot::Lookalike(_) | Slot::Malformed => return Reading::Malformed,
         };
-        let Some(text) = carrier.text(value, self.plus) else { return Reading::Malformed };
+        let Some(text) = carrier.text(value, self.plus, &self.grammar) else { return Reading::Malformed };
         if carrier.placeholders.contains(&text.as_str()) {
             return Reading::Placeholder;
         }

@@ -11,7 +11,8 @@
 //! commit.
 
 use super::{
-    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Profile, Unmarked, passthrough::Ignored,
+    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, MAX_KEY, Place, Profile, Unmarked,
+    passthrough::Ignored,
 };
 
 const ONE_API: &str = "songquanpeng/one-api@8df4a26 middleware/auth.go TokenAuth: Authorization less `Bearer `, less \
@@ -83,7 +84,7 @@ const fn format(prefix: &'static str, alphabet: Alphabet, min: usize, max: usize
 
 /// The grammar of an upstream that looks up the text as it is, and does not accept JSON Web Tokens.
 const fn grammar(formats: &'static [Format], source: &'static str) -> Grammar {
-    Grammar { canonical: Canonicalisation::IDENTITY, formats, may_be_jwt: false, source }
+    Grammar { canonical: Canonicalisation::IDENTITY, formats, may_be_jwt: false, schemes: &[], source }
 }
 
 const ALNUM_48: &[Format] = &[format("", Alphabet::ALNUM, 48, 48)];
@@ -108,14 +109,14 @@ pub const PROFILES: [Profile; 8] = [
             PROTOCOL,
         ],
         // A shorter text is a placeholder or garbage, and must not claim.
-        Grammar { may_be_jwt: true, ..grammar(&[format("", Alphabet::TOKEN, 8, 4096)], GENERIC) },
+        Grammar { may_be_jwt: true, ..grammar(&[format("", Alphabet::TOKEN, 8, MAX_KEY)], GENERIC) },
     ),
     Profile::new(
         "openai",
         Dialect::OpenAi,
         &[header("authorization", Form::Bearer, OPENAI), PROTOCOL],
         grammar(
-            &[format("sk-", Alphabet::BASE64URL, 20, 256), format("ek_", Alphabet::BASE64URL, 20, 256)],
+            &[format("sk-", Alphabet::BASE64URL, 20, MAX_KEY), format("ek_", Alphabet::BASE64URL, 20, MAX_KEY)],
             OPENAI_KEY,
         ),
     ),
@@ -123,7 +124,7 @@ pub const PROFILES: [Profile; 8] = [
         "anthropic",
         Dialect::Anthropic,
         &[header("x-api-key", Form::Bare, ANTHROPIC), header("authorization", Form::Bearer, ANTHROPIC), PROTOCOL],
-        grammar(&[format("sk-ant-", Alphabet::BASE64URL, 20, 256)], ANTHROPIC_KEY),
+        grammar(&[format("sk-ant-", Alphabet::BASE64URL, 20, MAX_KEY)], ANTHROPIC_KEY),
     ),
     Profile::new(
         "azure-openai",
@@ -164,7 +165,7 @@ pub const PROFILES: [Profile; 8] = [
             PROTOCOL,
         ],
         grammar(
-            &[format("AIza", Alphabet::BASE64URL, 39, 39), format("AQ.", Alphabet::BASE64URL.and(b"."), 20, 256)],
+            &[format("AIza", Alphabet::BASE64URL, 39, 39), format("AQ.", Alphabet::BASE64URL.and(b"."), 20, MAX_KEY)],
             GEMINI_KEY,
         ),
     ),
@@ -233,7 +234,7 @@ pub const PROFILES: [Profile; 8] = [
                 query("key", LITELLM),
                 Carrier { source: LITELLM_SOCKET, ..PROTOCOL },
             ],
-            Grammar { may_be_jwt: true, ..grammar(&[format("sk-", Alphabet::BASE64URL, 16, 256)], LITELLM_KEY) },
+            Grammar { may_be_jwt: true, ..grammar(&[format("sk-", Alphabet::BASE64URL, 16, MAX_KEY)], LITELLM_KEY) },
         )
     },
 ];

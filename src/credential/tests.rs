@@ -61,8 +61,36 @@ fn everything_else_is_malformed() {
     }
     assert_eq!(read(&[("x-api-key", b"Bearer sk-0123456789")]), Err(Fault::Malformed));
     assert_eq!(read(&[("authorization", b"Bearer sk-\xff0123456789")]), Err(Fault::Malformed));
-    let long = "a".repeat(4097);
+    let long = "a".repeat(MAX_KEY + 1);
     assert_eq!(read(&[("x-api-key", long.as_bytes())]), Err(Fault::Malformed));
+}
+
+/// Keys are hashed, so only what Envoy passes limits their length. Where a generator has a fixed length, that counts.
+#[test]
+fn a_key_may_be_as_long_as_envoys_headers() {
+    let token = format!("eyJhbGciOiJIUzI1NiJ9.{}.c2ln", "a".repeat(MAX_KEY - 26));
+    for (name, prefix) in [
+        ("generic", ""),
+        ("openai", "sk-"),
+        ("openai", "ek_"),
+        ("anthropic", "sk-ant-"),
+        ("gemini", "AQ."),
+        ("litellm", "sk-"),
+    ] {
+        let credentials = credentials(name);
+        let key = |length: usize| {
+            let text = format!("{prefix}{}", "a".repeat(length - prefix.len()));
+            credentials.bare_key(&credentials.profile, &text)
+        };
+        assert!(key(4_097).is_some() && key(MAX_KEY).is_some() && key(MAX_KEY + 1).is_none(), "{name}");
+    }
+    for name in ["generic", "azure-openai", "litellm"] {
+        let mut credentials = credentials(name);
+        credentials.options.opaque_jwt = true;
+        let key = |text: &str| credentials.bare_key(&credentials.profile, text);
+        assert_eq!(token.len(), MAX_KEY);
+        assert!(key(&token).is_some() && key(&format!("{token}a")).is_none(), "{name}");
+    }
 }
 
 #[test]

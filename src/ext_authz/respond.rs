@@ -20,7 +20,7 @@ use super::{
     problem::{DenialStatus, Problem},
 };
 use crate::{
-    credential::Dialect,
+    credential::{Dialect, Profile},
     domain::{ClientIp, KeyId, Reason},
     engine::{Decision, Denial, Permit},
     settings::Help,
@@ -68,7 +68,7 @@ fn denied(denial: &Denial, context: &CheckContext<'_>, help: &Help) -> CheckResp
     let (body, media_type) = problem.render(dialect);
     let mut headers = vec![header("content-type", media_type), header("cache-control", "no-store")];
     if status.status == 401 {
-        headers.push(header("www-authenticate", &challenge(reason, dialect)));
+        headers.push(header("www-authenticate", &challenge(reason, context.profile)));
     }
     if let Some(seconds) = retry_after {
         headers.push(header("retry-after", &seconds.to_string()));
@@ -88,19 +88,21 @@ fn denied(denial: &Denial, context: &CheckContext<'_>, help: &Help) -> CheckResp
     }
 }
 
-/// RFC 6750 §3: at least one parameter, and no error code if the request has no credentials.
+/// RFC 6750 §3: at least one parameter, and no error code if the request has no credentials. Other schemes have no such
+/// code.
 ///
 /// The realm is the dialect, which the body reveals anyway. The profile's name would reveal an operator's own name for
 /// a custom profile.
-fn challenge(reason: Reason, dialect: Dialect) -> String {
-    let realm = match dialect {
+fn challenge(reason: Reason, profile: &Profile) -> String {
+    let realm = match profile.dialect {
         Dialect::Generic => "api",
         Dialect::OpenAi => "openai",
         Dialect::Anthropic => "anthropic",
         Dialect::Google => "google",
     };
-    let error = if reason == Reason::NoKey { "" } else { r#", error="invalid_token""# };
-    format!(r#"Bearer realm="{realm}"{error}"#)
+    let scheme = profile.challenge();
+    let error = if reason == Reason::NoKey || scheme != "Bearer" { "" } else { r#", error="invalid_token""# };
+    format!(r#"{scheme} realm="{realm}"{error}"#)
 }
 
 /// The HTTP status of a denial.
@@ -186,10 +188,27 @@ mod tests {
 
     use super::*;
     use crate::{
-        credential::Profile,
+        credential::Carrier,
         domain::{Missing, Mode, event::DecisionId},
         engine::Request,
     };
+
+    /// A 401 names the scheme that the profile reads.
+    #[test]
+    fn the_challenge_is_of_the_profiles_own_scheme() {
+        let with = |carriers: &'static [Carrier]| Profile { carriers, ..Profile::by_name("generic").unwrap() };
+        let carrier = |text: &str| Carrier::parse(text).unwrap();
+        for (carriers, expected) in [
+            (vec!["header authorization scheme:Token|Key"], r#"Token realm="api""#),
+            (vec!["header authorization scheme:Basic user"], r#"Basic realm="api""#),
+            (vec!["header a scheme:Token", "header b bearer"], r#"Bearer realm="api", error="invalid_token""#),
+            (vec!["header apikey bare"], r#"Bearer realm="api", error="invalid_token""#),
+        ] {
+            let profile = with(carriers.into_iter().map(carrier).collect::<Vec<_>>().leak());
+            assert_eq!(challenge(Reason::MalformedKey, &profile), expected);
+        }
+        assert_eq!(challenge(Reason::NoKey, &Profile::by_name("openai").unwrap()), r#"Bearer realm="openai""#);
+    }
 
     /// Google's `RetryInfo` was always `1s`.
     #[test]

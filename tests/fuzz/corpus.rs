@@ -35,6 +35,7 @@ use crate::{
         upstream::Upstream,
     },
     frame::Parts,
+    keys,
     scene::SCENES,
 };
 
@@ -93,6 +94,12 @@ fn requests(profile: &str, [k, l]: [&str; 2]) -> Vec<(String, Vec<(&'static str,
             ("/api/user", vec![("authorization", format!("Bearer 12|{k}"))]),
             ("/api/user?token=12|{k}", vec![]),
             ("/api/user", vec![("x-api-key", format!("12|{k}")), ("authorization", format!("Bearer {k}"))]),
+        ],
+        "desk" => vec![
+            ("/desk", vec![("authorization", format!("Token {k}"))]),
+            ("/desk?token={k}", vec![("authorization", format!("ApiKey {k}"))]),
+            ("/desk", vec![("x-desk-login", format!("Basic {}", keys::base64(format!("api:{k}").as_bytes())))]),
+            ("/desk", vec![("x-desk-user", format!("Basic {}", keys::base64(format!("{k}:").as_bytes())))]),
         ],
         "php" => vec![
             ("/index.php?api_key={k}", vec![]),
@@ -170,8 +177,8 @@ async fn the_corpus_is_what_envoy_sends() {
         let config = EnvoyConfig::shipped().patient().with_route_extension("sentinel.missing", "allow");
         let config = if encoding == "raw" { config } else { config.joined_headers() };
         let envoy = config.start_asking(&checks, &upstream).await;
-        for (profile, keys) in &profiles {
-            for (nth, (path, headers)) in requests(profile, *keys).into_iter().enumerate() {
+        for (profile, pair) in &profiles {
+            for (nth, (path, headers)) in requests(profile, *pair).into_iter().enumerate() {
                 for version in Version::BOTH {
                     let call = envoy.call(version, &path);
                     let call = headers.iter().fold(call, |call, (name, value)| call.header(name, value));

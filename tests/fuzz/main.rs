@@ -86,7 +86,7 @@ fn differs(scene: &Scene, stage: &Stage, wanted: &Verdict, answer: &Answer, byte
     }
     let body = answer.told();
     let dialect = match wanted.profile.as_str() {
-        "generic" | "acme" | "php" | "sanctum" => "generic",
+        "generic" | "acme" | "php" | "sanctum" | "desk" => "generic",
         "anthropic" => "anthropic",
         "gemini" => "google",
         _ => "openai",

@@ -171,6 +171,15 @@ pub(crate) const SCENES: &[Scene] = &[
         keys: SANCTUM,
     },
     Scene {
+        rules: Rules { profile: "desk", ..RULES },
+        settings: "credentials.profile = 'desk'\n\
+                   credentials.custom.desk.carriers = ['header authorization scheme:Token|ApiKey', 'header x-desk-login scheme:Basic password', 'header x-desk-user scheme:Basic user', 'query token']\n\
+                   credentials.custom.desk.alphabet = 'base64url'\n\
+                   credentials.custom.desk.min_length = 32\n\
+                   credentials.custom.desk.max_length = 128",
+        keys: SANCTUM,
+    },
+    Scene {
         rules: Rules { profile: "php", missing_allowed: true, ..RULES },
         settings: "credentials.profile = 'php'\ncredentials.missing = 'allow'\n\
                    credentials.custom.php.carriers = ['query api_key', 'cookie php.key']",

@@ -57,6 +57,12 @@ fn places(profile: &str) -> Vec<Place> {
         ],
         "sanctum" => vec![('h', "authorization", "bearer"), ('h', "x-api-key", "bare"), ('q', "token", "bare")],
         "php" => vec![('q', "api_key", "bare"), ('c', "php.key", "bare")],
+        "desk" => vec![
+            ('h', "authorization", "token or apikey"),
+            ('h', "x-desk-login", "basic password"),
+            ('h', "x-desk-user", "basic user"),
+            ('q', "token", "bare"),
+        ],
         _ => panic!("{profile}"),
     }
 }
@@ -135,7 +141,7 @@ fn canonical_with(profile: &str, text: &str, jwt: bool) -> Option<String> {
         let key = if profile == "azure-openai" { text.to_ascii_lowercase() } else { text.to_owned() };
         let lower = key.to_ascii_lowercase();
         let bearer = lower.starts_with("bearer") || lower.ends_with("bearer");
-        return (jwt && reads && plain && text.len() <= 4096 && !bearer).then_some(key);
+        return (jwt && reads && plain && text.len() <= 61_440 && !bearer).then_some(key);
     }
     let all = |text: &str, extra: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c));
     let long = |text: &str, min, max| text.len() >= min && text.len() <= max;
@@ -156,19 +162,25 @@ fn canonical_with(profile: &str, text: &str, jwt: bool) -> Option<String> {
         "azure-openai" => {
             (long(text, 32, 128) && all(text, "") || text.len() == 88 && all(text, "+/=")).then(|| lower.clone())
         }
-        "generic" | "php" => (long(text, 8, 4096) && all(text, "-._~+/=:@$*")).then(|| text.to_owned()),
+        "generic" | "php" => (long(text, 8, 61_440) && all(text, "-._~+/=:@$*")).then(|| text.to_owned()),
         "sanctum" => (long(text, 40, 128) && all(text, "-_")).then(|| text.to_owned()),
+        "desk" => {
+            let scheme = ["token", "apikey", "basic"].iter().any(|scheme| lower.starts_with(scheme));
+            (!scheme && long(text, 32, 128) && all(text, "-_")).then(|| text.to_owned())
+        }
         "openai" => {
             let begins = text.starts_with("sk-") || text.starts_with("ek_");
-            (begins && long(text, 20, 256) && all(text, "-_")).then(|| text.to_owned())
+            (begins && long(text, 20, 61_440) && all(text, "-_")).then(|| text.to_owned())
         }
-        "anthropic" => (text.starts_with("sk-ant-") && long(text, 20, 256) && all(text, "-_")).then(|| text.to_owned()),
+        "anthropic" => {
+            (text.starts_with("sk-ant-") && long(text, 20, 61_440) && all(text, "-_")).then(|| text.to_owned())
+        }
         "gemini" => {
             let old = text.starts_with("AIza") && text.len() == 39 && all(text, "-_");
-            let new = text.starts_with("AQ.") && long(text, 20, 256) && all(text, "-_.");
+            let new = text.starts_with("AQ.") && long(text, 20, 61_440) && all(text, "-_.");
             (old || new).then(|| text.to_owned())
         }
-        "litellm" => (text.starts_with("sk-") && long(text, 16, 256) && all(text, "-_")).then(|| text.to_owned()),
+        "litellm" => (text.starts_with("sk-") && long(text, 16, 61_440) && all(text, "-_")).then(|| text.to_owned()),
         _ => panic!("{profile}"),
     }?;
     (!key.to_lowercase().starts_with("bearer") && !key.to_lowercase().ends_with("bearer")).then_some(key)
@@ -254,7 +266,7 @@ fn show(
             .into_iter()
             .map(|line| if line.contains(&b',') { Err(Fault::Conflicting) } else { Ok(line) })
             .collect(),
-        'q' => parameters(path, name, matches!(profile, "acme" | "php" | "sanctum")),
+        'q' => parameters(path, name, matches!(profile, "acme" | "php" | "sanctum" | "desk")),
         _ => lines(headers, "cookie").iter().flat_map(|line| cookies(line, name)).collect(),
     };
     let value = match &values[..] {
@@ -271,6 +283,14 @@ fn show(
         "bare" => Some(text.as_str()),
         "never" => None,
         "bearer" => is_bearer.then(|| &text[7..]),
+        "token or apikey" => {
+            text.split_once(' ').filter(|(scheme, _)| is_word(scheme, &["token", "apikey"])).map(|it| it.1)
+        }
+        "basic password" | "basic user" => {
+            let part = basic(profile, &text, form == "basic user");
+            let key = part.and_then(|part| canonical_with(profile, &part, jwt));
+            return Some(key.map_or(Shown::Fault(Fault::Malformed), Shown::Key));
+        }
         _ => Some(if is_bearer { &text[7..] } else { text.as_str() }),
     };
     if text == Some("midjourney-proxy") && profile == "new-api" && name == "authorization" {
@@ -278,6 +298,42 @@ fn show(
     }
     let key = text.and_then(|text| canonical_with(profile, text, jwt));
     Some(key.map_or(Shown::Fault(Fault::Malformed), Shown::Key))
+}
+
+fn is_word(found: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| found.to_ascii_lowercase() == *word)
+}
+
+/// The user name or the password of `Basic` credentials that have one spelling, one colon, and a key at most there.
+fn basic(profile: &str, text: &str, wants_user: bool) -> Option<String> {
+    let (_, encoded) = text.split_once(' ').filter(|(scheme, _)| is_word(scheme, &["basic"]))?;
+    let mut bits = String::new();
+    for c in encoded.trim_end_matches('=').chars() {
+        bits.push_str(&format!("{:06b}", BASE64.find(c)?));
+    }
+    let bytes = bits.as_bytes().chunks_exact(8);
+    let decoded: Vec<u8> = bytes.map(|byte| byte.iter().fold(0, |sum, bit| sum << 1 | (bit - b'0'))).collect();
+    let plain = String::from_utf8(decoded.clone()).ok().filter(|_| base64(&decoded) == encoded)?;
+    let parts: Vec<&str> = plain.split(':').collect();
+    let &[user, password] = &parts[..] else { return None };
+    let (key, other) = if wants_user { (user, password) } else { (password, user) };
+    (!plain.chars().any(char::is_control) && !holds_key(profile, other)).then(|| key.to_owned())
+}
+
+const BASE64: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// RFC 4648 section 4.
+pub(crate) fn base64(plain: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in plain.chunks(3) {
+        let bits: String = chunk.iter().map(|byte| format!("{byte:08b}")).collect();
+        for digit in bits.as_bytes().chunks(6) {
+            let value = digit.iter().fold(0, |sum, bit| sum << 1 | usize::from(bit - b'0')) << (6 - digit.len());
+            text.push_str(&BASE64[value..=value]);
+        }
+        text.push_str(&"=".repeat(3 - chunk.len()));
+    }
+    text
 }
 
 fn lines(headers: &[(String, Vec<u8>)], name: &str) -> Vec<Vec<u8>> {
@@ -399,6 +455,7 @@ fn telling(profile: &str) -> &'static [(&'static str, &'static str, usize)] {
         "one-api" | "new-api" => &[("", "", 48)],
         "litellm" => &[("sk-", "-_", 16)],
         "sanctum" => &[("", "-_", 40)],
+        "desk" => &[("", "-_", 32)],
         _ => &[],
     }
 }
@@ -413,12 +470,17 @@ fn entry(profile: &str, entry: &str) -> Option<Result<String, Fault>> {
     if lower.contains(MARK) || lower.chars().any(|c| !c.is_ascii_graphic()) {
         return Some(Err(Fault::Malformed));
     }
-    let holds = |&(start, extra, long): &(&str, &str, usize)| {
+    holds_key(profile, entry).then(|| Ok(entry.to_owned()))
+}
+
+/// Whether a text that is like a key of this profile, and unlike a word, is somewhere in `text`.
+fn holds_key(profile: &str, text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    telling(profile).iter().any(|&(start, extra, long)| {
         let is_inside = |c: &char| c.is_ascii_alphanumeric() || extra.contains(*c);
-        let at = |at| lower[at..].starts_with(start) && lower[at..].chars().take_while(is_inside).count() >= long;
-        (0..lower.len()).any(at)
-    };
-    telling(profile).iter().any(holds).then(|| Ok(entry.to_owned()))
+        let at = |rest: &str| rest.starts_with(start) && rest.chars().take_while(is_inside).count() >= long;
+        lower.char_indices().any(|(from, _)| at(&lower[from..]))
+    })
 }
 
 fn show_protocol(profile: &str, headers: &[(String, Vec<u8>)], jwt: bool) -> Option<Shown> {

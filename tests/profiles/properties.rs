@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use crate::{oracle, realms::Realm};
 
 /// Realms of one profile each and without options.
-const PLAIN: [&str; 11] = [
+const PLAIN: [&str; 12] = [
     "generic",
     "openai",
     "anthropic",
@@ -21,6 +21,7 @@ const PLAIN: [&str; 11] = [
     "acme",
     "php",
     "sanctum",
+    "desk",
 ];
 
 /// Texts that are nearly keys: pieces of what gateways cut, around the realm's own keys.
@@ -56,6 +57,11 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         "\u{a0}",
         "x",
         "Basic ",
+        "Token ",
+        "token",
+        "ApiKey ",
+        "apikey",
+        "OnVzZXI6",
         "openai-insecure-api-key.",
         "OpenAI-Insecure-Api-Key.",
         "realtime",
@@ -83,6 +89,9 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         2 => vec(piece, 0..5).prop_map(|pieces| pieces.concat()),
         1 => select(keys.to_vec()),
         1 => select(keys.to_vec()).prop_map(|key| format!("Bearer {key}")),
+        1 => select(keys.to_vec()).prop_map(|key| format!("Token {key}")),
+        1 => (select(keys.to_vec()), select(vec!["{K}:", ":{K}", "api:{K}", "a:b:{K}", "\u{1}:{K}", "{K}:{K}"]))
+            .prop_map(|(key, form)| format!("Basic {}", oracle::base64(form.replace("{K}", &key).as_bytes()))),
     ]
 }
 
@@ -96,6 +105,8 @@ fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8
         "cookie",
         "x-acme-key",
         "x-acme-auth",
+        "x-desk-login",
+        "x.desk-user",
         "x-other",
     ];
     let parameters = [

@@ -88,6 +88,17 @@ realms! {
         ("credentials.custom.sanctum.min_length", "40"),
         ("credentials.custom.sanctum.max_length", "128"),
     ];
+    desk "desk" SANCTUM, &[
+        ("credentials.profile", "\"desk\""),
+        (
+            "credentials.custom.desk.carriers",
+            "[\"header authorization scheme:Token|ApiKey\", \"header x-desk-login scheme:Basic password\", \
+             \"header x-desk-user scheme:basic user\", \"query token\"]",
+        ),
+        ("credentials.custom.desk.alphabet", "\"base64url\""),
+        ("credentials.custom.desk.min_length", "32"),
+        ("credentials.custom.desk.max_length", "128"),
+    ];
     form "form" PLUS, &[
         ("credentials.profile", "\"form\""),
         ("credentials.custom.form.carriers", "[\"header x-form-key bare\", \"query token\"]"),

@@ -144,6 +144,25 @@ async fn a_routes_profile_through_envoy() {
     }
 }
 
+/// Envoy's limit is that of all headers together.
+#[tokio::test]
+async fn a_long_key_through_envoy() {
+    let edge = Edge::start(sentinel(), EnvoyConfig::shipped().patient()).await;
+    for (nth, length) in [4_097, 16_385, 58_000].into_iter().enumerate() {
+        for version in Version::BOTH {
+            let (key, other) = ("a".repeat(length), "a".repeat(length - 1) + "b");
+            for (path, key) in [("own", &key), ("again", &key), ("end", &other)] {
+                let path = format!("/{version:?}/{nth}/{path}");
+                let reply = edge.envoy.call(version, &path).header("x-api-key", key).send().await;
+                assert_eq!(reply.status, 200, "{length}: {}", reply.text());
+                assert_eq!(edge.upstream.take()[0].lines("x-api-key"), [key.as_bytes()]);
+            }
+        }
+        let reply = edge.envoy.call(Version::Http1, "/").from("127.0.0.2").header("x-api-key", "a".repeat(length));
+        assert_eq!(reply.send().await.status, 403, "{length}: the whole key counts");
+    }
+}
+
 #[tokio::test]
 async fn a_route_open_to_requests_without_a_key_through_envoy() {
     let config = EnvoyConfig::shipped().patient().with_route_extension("sentinel.missing", "allow");

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::realms::Realm;
+use crate::{oracle::base64, realms::Realm};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Verdict {
@@ -69,6 +69,10 @@ fn bytes(realm: &Realm, text: &str) -> Vec<u8> {
     while let Some((before, rest)) = text.split_once("{K-") {
         let (prefix, after) = rest.split_once('}').unwrap();
         text = format!("{before}{}{after}", realm.k.strip_prefix(prefix).unwrap());
+    }
+    while let Some((before, rest)) = text.split_once("{B64 ") {
+        let (plain, after) = rest.split_once('}').unwrap();
+        text = format!("{before}{}{after}", base64(plain.as_bytes()));
     }
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

@@ -89,12 +89,12 @@ async fn what_is_not_exactly_a_key_never_claims() {
             let answer = sentinel.check().encoding(encoding).header("authorization", value).from(OWNER).send().await;
             assert_eq!(answer.reason(), "malformed_key", "{encoding:?}: {}", value.escape_ascii());
         }
-        let long = sentinel.check().encoding(encoding).key(&"a".repeat(4097)).from(OWNER).send().await;
+        let long = sentinel.check().encoding(encoding).key(&"a".repeat(61_441)).from(OWNER).send().await;
         assert_eq!(long.reason(), "malformed_key");
-        let longest = sentinel.check().encoding(encoding).key(&"a".repeat(4096)).from(OWNER).send().await;
+        let longest = sentinel.check().encoding(encoding).key(&"a".repeat(61_440)).from(OWNER).send().await;
         assert!(longest.is_allow(), "{longest:?}");
     }
-    assert_eq!(bindings(&sentinel).await, 1, "only the key of 4,096 characters was claimed");
+    assert_eq!(bindings(&sentinel).await, 1, "only the key of 60 KiB was claimed");
 }
 
 #[tokio::test]
