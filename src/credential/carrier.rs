@@ -4,6 +4,7 @@ use super::{
     basic::{self, BasicPart},
     grammar::{Grammar, starts_ignoring_case},
     name::{self, same_name},
+    placeholder::{self, Placeholder},
     protocol::{self, Unmarked},
     slot::{Slot, trim},
     text::{Plus, Text, decode},
@@ -98,6 +99,13 @@ impl Carrier {
             }
             Place::Cookie(_) | Place::Protocol(_) | Place::Query(_) => {}
         }
+    }
+
+    /// The kind of placeholder in a value that does not have the carrier's form: `Bearer null` in a bare carrier, `null`
+    /// in one for `Bearer`.
+    pub(super) fn stray_placeholder(value: &[u8]) -> Option<Placeholder> {
+        let text = std::str::from_utf8(trim(value)).ok()?;
+        placeholder::find(text).or_else(|| placeholder::find(text.split_once(' ')?.1))
     }
 
     /// Decodes the value and removes what the form adds to the key; the grammar must still accept the result. `None` is

@@ -26,6 +26,8 @@ pub enum Fault {
     Conflicting,
     /// A carrier is present, but its text is not a key.
     Malformed,
+    /// The carriers that are present hold only what clients send when they have no key.
+    Placeholder,
 }
 
 impl Fault {
@@ -33,7 +35,7 @@ impl Fault {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Conflicting => Reason::ConflictingKeys,
-            Self::Malformed => Reason::MalformedKey,
+            Self::Malformed | Self::Placeholder => Reason::MalformedKey,
         }
     }
 }
@@ -102,7 +104,7 @@ impl Credentials {
         let (slots, upgrade) = profile.collect(headers, path);
         let mut found: Option<ApiKey> = None;
         let mut fault: Option<Fault> = None;
-        let mut placeholder = false;
+        let (mut placeholder, mut template) = (false, false);
         for (carrier, slot) in profile.carriers.iter().zip(&slots) {
             if !self.options.passthrough.is_empty() && self.is_exempt(profile, carrier, &slots, path, upgrade) {
                 explain(carrier, slot, Holds::Exempt);
@@ -112,6 +114,10 @@ impl Credentials {
                 Reading::Absent => continue,
                 Reading::Placeholder => {
                     placeholder = true;
+                    Holds::Placeholder
+                }
+                Reading::Template => {
+                    template = true;
                     Holds::Placeholder
                 }
                 Reading::Malformed => {
@@ -136,7 +142,8 @@ impl Credentials {
         match (fault, found) {
             (Some(fault), _) => Err(fault),
             // Not `Ok(None)`: a carrier is present.
-            (None, None) if placeholder => Err(Fault::Malformed),
+            (None, None) if placeholder || template => Err(Fault::Placeholder),
+            (None, Some(_)) if template => Err(Fault::Malformed),
             (None, found) => Ok(found),
         }
     }
@@ -159,6 +166,11 @@ impl Credentials {
                     ignored.overridden_by.iter().any(|label| other.0.has_label(label)) && is_checked(other)
                 })
         })
+    }
+
+    /// Whether `text`, which [`Credentials::bare_key`] rejected, is what clients send when they have no key.
+    pub fn is_placeholder(&self, profile: &Profile, text: &str) -> bool {
+        profile.grammar.placeholder(text).is_some()
     }
 
     /// The canonical key of `text`, a key that an operator provides, as if a client sent it in a bare carrier of

@@ -18,7 +18,7 @@ pub enum Holds {
     Key,
     /// A key that differs from an earlier carrier's.
     AnotherKey,
-    /// A placeholder that clients send without a key.
+    /// What clients send when they have no key.
     Placeholder,
     /// A text that is not exactly one key of the profile.
     Malformed,

@@ -1,6 +1,9 @@
 //! Which texts are keys, and the canonical key of each.
 
-use super::jwt;
+use super::{
+    jwt,
+    placeholder::{self, Placeholder},
+};
 use crate::domain::ApiKey;
 
 /// A set of ASCII characters, as a bit set.
@@ -101,7 +104,16 @@ impl Grammar {
     /// The canonical key of `text`, if `text` is exactly one key.
     pub(super) fn key(&self, text: &str, opaque_jwt: bool) -> Option<ApiKey> {
         let key = self.reduce(text).filter(|key| self.accepts(key, opaque_jwt))?;
+        if self.placeholder(text).is_some() {
+            return None;
+        }
         Some(ApiKey::new(if self.canonical.fold { key.to_ascii_lowercase() } else { key.to_owned() }))
+    }
+
+    /// Whether `text`, or what the upstream would make of it, is what clients send when they have no key.
+    pub(super) fn placeholder(&self, text: &str) -> Option<Placeholder> {
+        let reduced = || self.reduce(text).filter(|key| key.len() != text.len());
+        placeholder::find(text).or_else(|| reduced().and_then(placeholder::find))
     }
 
     fn reduce<'a>(&self, text: &'a str) -> Option<&'a str> {

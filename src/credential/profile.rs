@@ -5,6 +5,7 @@ use super::{
     grammar::Grammar,
     name::{self, Names, same_name},
     passthrough::Ignored,
+    placeholder::Placeholder,
     slot::Slot,
     text::Plus,
     unread::Unread,
@@ -101,7 +102,10 @@ pub(super) type Slots<'a> = [Slot<'a>; MAX_CARRIERS];
 pub(super) enum Reading {
     Absent,
     Key(ApiKey),
+    /// A placeholder, beside which another carrier's key counts.
     Placeholder,
+    /// A placeholder that may contain a key.
+    Template,
     Malformed,
     Repeated,
 }
@@ -151,10 +155,20 @@ impl Profile {
             Slot::Lookalike(value) if matches!(carrier.place, Place::Header(_)) => value,
             Slot::Lookalike(_) | Slot::Malformed => return Reading::Malformed,
         };
-        let Some(text) = carrier.text(value, self.plus, &self.grammar) else { return Reading::Malformed };
-        if carrier.placeholders.contains(&text.as_str()) {
-            return Reading::Placeholder;
+        let (key, placeholder) = match carrier.text(value, self.plus, &self.grammar) {
+            Some(text) if carrier.placeholders.contains(&text.as_str()) => return Reading::Placeholder,
+            Some(text) => match self.grammar.key(text.as_str(), opaque_jwt) {
+                None => (None, self.grammar.placeholder(text.as_str()).or_else(|| Carrier::stray_placeholder(value))),
+                key => (key, None),
+            },
+            None if carrier.form == Form::Never => (None, None),
+            None => (None, Carrier::stray_placeholder(value)),
+        };
+        match (key, placeholder) {
+            (Some(key), _) => Reading::Key(key),
+            (None, Some(Placeholder::Words)) => Reading::Placeholder,
+            (None, Some(Placeholder::Template)) => Reading::Template,
+            (None, None) => Reading::Malformed,
         }
-        self.grammar.key(text.as_str(), opaque_jwt).map_or(Reading::Malformed, Reading::Key)
     }
 }

@@ -9,7 +9,7 @@ use prost::Message;
 use super::{call::Call, headers::Headers, overrides::Overrides};
 use crate::{
     client_ip::{AddressInputs, Resolver},
-    credential::{Credentials, Profile, same_name},
+    credential::{Credentials, Fault, Profile, same_name},
     domain::{ClientIp, Reason, event::DecisionId},
     engine::Request,
     settings::Settings,
@@ -26,6 +26,8 @@ pub(super) struct CheckContext<'a> {
     pub(super) profile: &'a Profile,
     /// The request's headers that an upstream may read as one that an allow removes. See [`Profile::lookalikes`].
     pub(super) lookalikes: Vec<String>,
+    /// Whether the request's only credentials are placeholders, so that the message can say so.
+    pub(super) placeholder: bool,
 }
 
 /// The configuration for reading requests.
@@ -40,7 +42,7 @@ impl<'a> Reader<'a> {
     /// A check that could not be read.
     pub(super) fn unread(&self, reason: Reason, decision_id: DecisionId) -> CheckContext<'a> {
         let request = Request::unread(reason, self.settings.mode, decision_id);
-        CheckContext { request, profile: &self.credentials.profile, lookalikes: Vec::new() }
+        CheckContext { request, profile: &self.credentials.profile, lookalikes: Vec::new(), placeholder: false }
     }
 
     /// Reads `frame`; `None` means that the message did not arrive complete.
@@ -62,15 +64,17 @@ impl<'a> Reader<'a> {
         };
         let ip = self.client(&attributes, &headers, call);
         let key = match ip {
-            Some(_) => self.credentials.key(profile, headers.iter(), path).map_err(|fault| fault.reason()),
-            None => Err(Reason::ClientIpUnknown),
+            Some(_) => self.credentials.key(profile, headers.iter(), path),
+            None => Ok(None),
         };
+        let placeholder = matches!(key, Err(Fault::Placeholder));
+        let key = if ip.is_some() { key.map_err(Fault::reason) } else { Err(Reason::ClientIpUnknown) };
         let (missing, mode) = (missing.unwrap_or(self.settings.missing), mode.unwrap_or(self.settings.mode));
         let request = Request { ip, key, missing, mode, decision_id };
         let mut lookalikes = profile.lookalikes(headers.iter());
         let is_owned = |name: &&str| OWNED.iter().any(|owned| same_name(name, owned) && name != owned);
         lookalikes.extend(headers.iter().map(|header| header.name).filter(is_owned).map(str::to_owned));
-        Some(CheckContext { request, profile, lookalikes })
+        Some(CheckContext { request, profile, lookalikes, placeholder })
     }
 
     fn client(&self, attributes: &AttributeContext, headers: &Headers<'_>, call: &Call) -> Option<ClientIp> {

@@ -60,7 +60,7 @@ fn denied(denial: &Denial, context: &CheckContext<'_>, help: &Help) -> CheckResp
         status,
         retry_after,
         reason,
-        detail: detail(reason),
+        detail: if context.placeholder && reason == Reason::MalformedKey { PLACEHOLDER } else { detail(reason) },
         decision_id: context.request.decision_id,
         client_ip: context.request.ip.map(ClientIp::ip),
         help,
@@ -127,6 +127,9 @@ fn status(reason: Reason) -> i32 {
         | Reason::ModeOff => 503,
     }
 }
+
+const PLACEHOLDER: &str = "The client has no API key configured: it sent a placeholder, such as undefined, not-needed or \
+                           YOUR_API_KEY.";
 
 fn detail(reason: Reason) -> &'static str {
     match reason {
@@ -216,7 +219,7 @@ mod tests {
         let profile = Profile::by_name("gemini").unwrap();
         let (ip, missing, mode) = ("203.0.113.7".parse().ok(), Missing::Deny, Mode::Enforce);
         let request = Request { ip, key: Ok(None), missing, mode, decision_id: DecisionId(7) };
-        let context = CheckContext { request, profile: &profile, lookalikes: Vec::new() };
+        let context = CheckContext { request, profile: &profile, lookalikes: Vec::new(), placeholder: false };
         for (reason, wait, seconds) in [
             (Reason::ClaimLimited, Some(Duration::from_millis(6100)), "7"),
             (Reason::ClaimLimited, Some(Duration::ZERO), "1"),

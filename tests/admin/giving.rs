@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    ATTACKER, KEY, OWNER, ago, ask, audit, bind, client_of, common::sentinel, decide, fingerprint, hours, id_of, json,
+    ATTACKER, KEY, OWNER, ago, ask, ask_of, audit, bind, client_of, common::sentinel, decide, fingerprint, hours, id_of, json,
     observe, run::Seen, says, seeded,
 };
 
@@ -50,6 +50,36 @@ async fn a_key_never_seen_is_given_its_networks_and_nobody_else_is_first() {
     says(&sentinel, &["bindings", "set", "--key-file", "-", "10.0.0.0/8"]);
     assert_eq!(decide(&sentinel, KEY, "10.9.9.9").await, "bound");
     assert!(!sentinel.log().contains(KEY));
+}
+
+#[tokio::test]
+async fn a_key_in_a_file_may_be_as_long_as_one_in_a_request() {
+    let sentinel = sentinel().start().await;
+    for length in [4_097, 16_385, 61_440] {
+        let given = ask_of(&sentinel, &"a".repeat(length), &["bindings", "claim", "--key-file", "-", OWNER]);
+        assert_eq!((given.code, given.err.as_str()), (0, ""), "{length}");
+    }
+    let long = ask_of(&sentinel, &"a".repeat(61_441), &["bindings", "claim", "--key-file", "-", OWNER]);
+    assert!(long.code != 0 && long.err.contains("not a key of profile generic"), "{long:?}");
+    let longer = ask_of(&sentinel, &"a".repeat(70_000), &["bindings", "claim", "--key-file", "-", OWNER]);
+    assert!(longer.code == 2 && longer.err.contains("is too long for a key"), "{longer:?}");
+}
+
+#[tokio::test]
+async fn a_placeholder_is_given_nothing() {
+    let sentinel = sentinel().start().await;
+    let said = "is a placeholder, which clients send when they have no key";
+    for placeholder in ["not-needed", "YOUR_API_KEY", "sk-no-key-required", "$OPENAI_API_KEY", "undefined"] {
+        for command in [
+            &["bindings", "claim", "--key-file", "-", OWNER][..],
+            &["bindings", "set", "--key-file", "-", OWNER],
+            &["bindings", "show", "--key-file", "-"],
+            &["ban", "--key-file", "-"],
+        ] {
+            let seen = ask_of(&sentinel, placeholder, command);
+            assert!(seen.code != 0 && seen.err.contains(said), "{placeholder} {command:?}: {seen:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ impl Owners {
         let allowed = Allowed { jwt: rules.jwt, passthrough: rules.passthrough };
         let key = match keys::key_with(profile, &seen.lines, &seen.path, &allowed) {
             Err(Fault::Conflicting) => return ("conflicting_keys", false),
-            Err(Fault::Malformed) => return ("malformed_key", false),
+            Err(Fault::Malformed | Fault::Placeholder) => return ("malformed_key", false),
             Ok(None) => return ("no_key", missing.unwrap_or(rules.missing_allowed)),
             Ok(Some(key)) => key,
         };

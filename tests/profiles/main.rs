@@ -62,6 +62,7 @@ fn every_vector_in_process() {
                 Ok(Some(_)) => Verdict::Other,
                 Ok(None) => Verdict::None,
                 Err(Fault::Malformed) => Verdict::Malformed,
+                Err(Fault::Placeholder) => Verdict::Placeholder,
                 Err(Fault::Conflicting) => Verdict::Conflicting,
             };
             if found != vector.verdict {

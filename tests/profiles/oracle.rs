@@ -124,6 +124,11 @@ fn is_jwt(text: &str) -> bool {
 }
 
 fn canonical_with(profile: &str, text: &str, jwt: bool) -> Option<String> {
+    let found = |text: &str| placeholder(text).is_some();
+    canonical_of(profile, text, jwt).filter(|_| !found(text) && !found(&bared(profile, text)))
+}
+
+fn canonical_of(profile: &str, text: &str, jwt: bool) -> Option<String> {
     // Sanctum's keys have a number and a bar in front, or not.
     let parts: Vec<&str> = text.split('|').collect();
     let text = match parts[..] {
@@ -189,6 +194,7 @@ fn canonical_with(profile: &str, text: &str, jwt: bool) -> Option<String> {
 /// What one carrier shows: nothing, a placeholder, a key, or a fault.
 enum Shown {
     Placeholder,
+    Template,
     Key(String),
     Fault(Fault),
 }
@@ -245,12 +251,14 @@ pub(crate) fn key_with(
         shown.iter().filter_map(|it| if let Shown::Key(key) = it { Some(key) } else { None }).collect();
     keys.sort();
     keys.dedup();
+    let template = shown.iter().any(|it| matches!(it, Shown::Template));
     match keys[..] {
         _ if has(Fault::Conflicting) || keys.len() > 1 => Err(Fault::Conflicting),
         _ if has(Fault::Malformed) => Err(Fault::Malformed),
+        [_] if template => Err(Fault::Malformed),
         [key] => Ok(Some(key.clone())),
         _ if shown.is_empty() => Ok(None),
-        _ => Err(Fault::Malformed),
+        _ => Err(Fault::Placeholder),
     }
 }
 
@@ -288,16 +296,83 @@ fn show(
         }
         "basic password" | "basic user" => {
             let part = basic(profile, &text, form == "basic user");
-            let key = part.and_then(|part| canonical_with(profile, &part, jwt));
-            return Some(key.map_or(Shown::Fault(Fault::Malformed), Shown::Key));
+            return Some(judge(profile, part.as_deref(), &text, jwt));
         }
         _ => Some(if is_bearer { &text[7..] } else { text.as_str() }),
     };
     if text == Some("midjourney-proxy") && profile == "new-api" && name == "authorization" {
         return Some(Shown::Placeholder);
     }
-    let key = text.and_then(|text| canonical_with(profile, text, jwt));
-    Some(key.map_or(Shown::Fault(Fault::Malformed), Shown::Key))
+    let whole = String::from_utf8_lossy(value).into_owned();
+    // A text that is not even read is no placeholder.
+    let whole = if form == "never" { "" } else { whole.trim_matches([' ', '\t']) };
+    Some(judge(profile, text, whole, jwt))
+}
+
+/// What a carrier shows that has this text, and this text around it.
+fn judge(profile: &str, text: Option<&str>, whole: &str, jwt: bool) -> Shown {
+    let behind = whole.split_once(' ').map_or("", |(_, rest)| rest);
+    let texts = [text.unwrap_or(""), &text.map_or(String::new(), |text| bared(profile, text)), whole, behind];
+    match text.and_then(|text| canonical_with(profile, text, jwt)) {
+        Some(key) => Shown::Key(key),
+        None => match texts.iter().find_map(|text| placeholder(text)) {
+            Some(true) => Shown::Placeholder,
+            Some(false) => Shown::Template,
+            None => Shown::Fault(Fault::Malformed),
+        },
+    }
+}
+
+/// The text as the upstream would look it up, whether or not it is a key; nothing where the profile cannot tell.
+fn bared(profile: &str, text: &str) -> String {
+    let parts: Vec<&str> = text.split('|').collect();
+    let number = |number: &str| number.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    match (profile, &parts[..]) {
+        ("sanctum", &[before, key]) if number(before) => key.to_owned(),
+        ("sanctum", &[_]) => text.to_owned(),
+        ("sanctum", _) => String::new(),
+        ("acme", _) => {
+            let key = text.strip_prefix("acme_").unwrap_or(text);
+            if key.to_lowercase().starts_with("acme_") { String::new() } else { key.to_owned() }
+        }
+        ("one-api" | "new-api", _) => {
+            let key = text.strip_prefix("sk-").unwrap_or(text);
+            let (before, channel) = key.split_once('-').unwrap_or((key, "0"));
+            let is_channel = (1..=18).contains(&channel.len()) && channel.chars().all(|c| c.is_ascii_digit());
+            let twice = key.to_lowercase().starts_with("sk-");
+            if is_channel && !twice { before.to_owned() } else { String::new() }
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// What clients send without a key, as docs/keys-and-profiles.md has it: `true` for words only, `false` for a template.
+pub(crate) fn placeholder(text: &str) -> Option<bool> {
+    const SAY: &str = "undefined null none dummy placeholder example changeme your here no not needed required used \
+                       unused any empty fake needs ollama lmstudio studio add insert enter replace change openai \
+                       anthropic claude gemini azure";
+    const FILL: &str = "lm one api key keys apikey token secret a the my me with is sk ant proj api03";
+    let lower = text.to_ascii_lowercase();
+    let words: Vec<String> = lower.split(['-', '_', '.', ' ']).map(str::to_owned).collect();
+    let spelled: Vec<&str> = text.split(['-', '_', '.', ' ']).collect();
+    let row = |word: &&str| word.len() >= 3 && ["x", "X", "*", "1"].iter().any(|c| **word == *c.repeat(word.len()));
+    let says = |nth: usize| SAY.split(' ').any(|it| it == words[nth]) || row(&spelled[nth]);
+    let known = |nth: usize| says(nth) || FILL.split(' ').any(|it| it == words[nth]);
+    let all = 0..words.len();
+    if lower == "[object object]" || text.len() <= 64 && all.clone().all(known) && all.clone().any(says) {
+        return Some(true);
+    }
+    let name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let variable = text.strip_prefix('$').is_some_and(|rest| {
+        let one_case = rest == rest.to_ascii_lowercase() || rest == rest.to_ascii_uppercase();
+        let scoped = lower.strip_prefix("$env:").or(lower.strip_prefix("$var:"));
+        rest.contains('_') && one_case && name(rest) || scoped.is_some_and(name)
+    });
+    let around = ["<>", "{}", "[]", "()", "%%"]
+        .iter()
+        .any(|pair| text.len() > 2 && text.starts_with(&pair[..1]) && text.ends_with(&pair[1..]));
+    let open = around || text.starts_with("process.env.");
+    (variable || open || text.contains("${")).then_some(false)
 }
 
 fn is_word(found: &str, words: &[&str]) -> bool {
@@ -495,10 +570,9 @@ fn show_protocol(profile: &str, headers: &[(String, Vec<u8>)], jwt: bool) -> Opt
             _ => shown.extend(entries.into_iter().filter_map(|it| entry(profile, it))),
         }
     }
-    let key = |text: &String| canonical_with(profile, text, jwt);
     match &shown[..] {
         [] => None,
-        [Ok(text)] => Some(key(text).map_or(Shown::Fault(Fault::Malformed), Shown::Key)),
+        [Ok(text)] => Some(judge(profile, Some(text), text.trim_matches([' ', '\t']), jwt)),
         [Err(fault)] => Some(Shown::Fault(*fault)),
         _ => Some(Shown::Fault(Fault::Conflicting)),
     }

@@ -9,6 +9,7 @@ pub(crate) enum Verdict {
     Key,
     Other,
     Malformed,
+    Placeholder,
     Conflicting,
     None,
 }
@@ -42,6 +43,7 @@ fn parse(line: usize, text: &str) -> Vector {
         "key" => Verdict::Key,
         "other" => Verdict::Other,
         "malformed" => Verdict::Malformed,
+        "placeholder" => Verdict::Placeholder,
         "conflicting" => Verdict::Conflicting,
         "none" => Verdict::None,
         _ => panic!("line {line}: {verdict}"),

@@ -81,7 +81,7 @@ impl Edge<'_> {
                 // The first of the two owns another key, and the other one is denied.
                 (Verdict::Other, STRANGER) => (200, &["first_use", "bound"]),
                 (Verdict::Other, _) => (403, &["ip_mismatch"]),
-                (Verdict::Malformed, _) => (401, &["malformed_key"]),
+                (Verdict::Malformed | Verdict::Placeholder, _) => (401, &["malformed_key"]),
                 (Verdict::Conflicting, _) => (400, &["conflicting_keys"]),
                 (Verdict::None, _) => (401, &["no_key"]),
             };
@@ -95,6 +95,10 @@ impl Edge<'_> {
                 "{what}: {}",
                 reply.text()
             );
+            if status == 401 {
+                let says = reply.text().contains("it sent a placeholder");
+                assert_eq!(says, vector.verdict == Verdict::Placeholder, "{what}: {}", reply.text());
+            }
             let heads = self.upstream.take();
             if status == 200 {
                 assert_eq!(heads.len(), 1, "{what}");

@@ -23,7 +23,10 @@ impl Service {
                 let unknown = "is neither credentials.profile nor one of credentials.route_profiles, which are";
                 let profile = self.profile("key.profile", key.profile.as_deref(), unknown)?;
                 let key = self.credentials.bare_key(profile, text).ok_or_else(|| {
-                    FieldError::new("key.api_key", format_args!("not a key of profile {}", profile.name))
+                    match self.credentials.is_placeholder(profile, text) {
+                        true => FieldError::new("key.api_key", "is a placeholder, which clients send when they have no key; it cannot have an owner or a ban"),
+                        false => FieldError::new("key.api_key", format_args!("not a key of profile {}", profile.name)),
+                    }
                 })?;
                 Ok(Target::Key(self.ring.fingerprint(&key)))
             }
