@@ -13,8 +13,7 @@ use zeroize::Zeroizing;
 use super::failure::Failure;
 use crate::{
     admin::api::{KeyReference, key_reference::Reference},
-    credential::MAX_KEY,
-    domain::KeyIdPrefix,
+    domain::{KeyIdPrefix, MAX_KEY},
 };
 
 /// The longest key and its line end.

@@ -4,7 +4,10 @@ use super::{
     source::Source,
     values::{flag, number, word},
 };
-use crate::credential::{Alphabet, Carrier, Credentials, Custom, Dialect, MAX_KEY, Options, Plus, Profile};
+use crate::{
+    credential::{Alphabet, Carrier, Credentials, Custom, Dialect, Foreign, Options, Plus, Profile},
+    domain::MAX_KEY,
+};
 
 /// Custom profiles by name; `None` if a profile has faults, which are already in the list of faults.
 type Customs = Vec<(String, Option<Profile>)>;
@@ -28,18 +31,40 @@ pub(super) fn take(source: &mut Source) -> Option<Credentials> {
         let fault = "credentials.jwt: no upstream of the configured profiles reads JSON Web Tokens; remove the setting";
         source.faults.push(fault.to_owned());
     }
-    let passthrough = source.take_list("credentials.passthrough", |text| {
-        let ignored = profile.iter().chain(&route_profiles).flat_map(|profile| profile.ignored);
-        let carriers: Vec<_> = ignored.map(|ignored| ignored.carrier).collect();
-        // Without a valid profile there is nothing to check against.
-        if carriers.contains(&text) || profile.is_none() {
-            return Ok(text.to_owned());
+    let entries = source.take_list("credentials.passthrough", |text| {
+        if text.contains(' ') && !text.starts_with("cookie ") || text.contains(" beside ") {
+            let mut entry = Foreign::parse(text)?;
+            let profiles = profile.iter().chain(&route_profiles);
+            let refusals: Vec<String> =
+                profiles.filter_map(|profile| entry.allow(profile, opaque_jwt == Some(true)).err()).collect();
+            // An entry for one of several profiles is not used for the others. Without a valid profile there is nothing
+            // to check against.
+            let nowhere = profile.is_some() && refusals.len() > route_profiles.len();
+            return if nowhere { Err(refusals.join("; ")) } else { Ok(Entry::Foreign(entry)) };
         }
+        let ignored = profile.iter().chain(&route_profiles).flat_map(|profile| profile.ignored);
+        let mut carriers: Vec<_> = ignored.filter(|row| row.by_label).map(|row| row.carrier).collect();
+        if carriers.contains(&text) || profile.is_none() {
+            return Ok(Entry::Label(text.to_owned()));
+        }
+        carriers.dedup();
         let allowed = if carriers.is_empty() { "none".to_owned() } else { carriers.join(", ") };
         Err(format!("{text:?} cannot be exempted for the configured profiles; carriers that can: {allowed}"))
     });
-    let options = Options { opaque_jwt: opaque_jwt?, passthrough };
+    let mut options = Options { opaque_jwt: opaque_jwt?, ..Options::default() };
+    for entry in entries {
+        match entry {
+            Entry::Label(label) => options.passthrough.push(label),
+            Entry::Foreign(entry) => options.foreign.push(entry),
+        }
+    }
     Some(Credentials { profile: profile?, route_profiles, options })
+}
+
+/// An entry of `credentials.passthrough`.
+enum Entry {
+    Label(String),
+    Foreign(Foreign),
 }
 
 fn by_name(customs: &Customs, text: &str) -> Result<Option<Profile>, String> {

@@ -312,6 +312,65 @@ fn only_carriers_that_the_upstream_ignores_can_be_exempted() {
 }
 
 #[test]
+fn a_credential_of_another_realm_is_exempt_only_where_the_upstream_cannot_authenticate_by_it() {
+    let with = |profile: &str, entry: &str| {
+        load_text(&format!("{ACME}{SANCTUM}\n[credentials]\nprofile = '{profile}'\npassthrough = ['{entry}']"), &[])
+    };
+    for (profile, entry) in [
+        ("litellm", "authorization beside x-litellm-api-key on /github_mcp/mcp /vertex_ai/* source docs.litellm.ai"),
+        ("litellm", "authorization beside x-litellm-api-key on /v1/messages /mcp /mcp/github source docs.litellm.ai"),
+        ("litellm", "x-api-key beside x-litellm-api-key on /anthropic/* source docs.litellm.ai"),
+        ("azure-openai", "authorization beside ocp-apim-subscription-key on /* source learn.microsoft.com"),
+        ("new-api", "authorization beside x-api-key on /v1/messages source the table"),
+        ("one-api", "x-api-key beside authorization on /v1/* source one-api reads Authorization only"),
+        ("acme", "authorization beside x-acme-key on /* source our own service"),
+        ("acme", "x-api-key beside ?token on /a source our own service"),
+    ] {
+        let config = with(profile, entry).unwrap_or_else(|faults| panic!("{profile} {entry}: {faults}"));
+        assert_eq!(config.credentials.options.foreign.len(), 1, "{entry}");
+    }
+    for (profile, entry, said) in [
+        ("litellm", "authorization beside x-litellm-api-key on /langfuse/* source s.example", "could authenticate by"),
+        (
+            "litellm",
+            "authorization beside x-litellm-api-key on /langfuse/mcp source s.example",
+            "could authenticate by",
+        ),
+        ("litellm", "authorization beside x-litellm-api-key on /* source s.example", "could authenticate by"),
+        (
+            "litellm",
+            "authorization beside x-litellm-api-key on /mcp /v1/chat source s.example",
+            "could authenticate by",
+        ),
+        ("litellm", "authorization beside api-key on /vertex_ai/* source s.example", "could authenticate by"),
+        ("litellm", "x-litellm-api-key beside authorization on /vertex_ai/* source s.example", "could authenticate by"),
+        ("litellm", "litellm_user_api_key beside x-litellm-api-key on /a source s.example", "could authenticate by"),
+        ("generic", "authorization beside x-api-key on /a source s.example", "could authenticate by"),
+        ("openai", "authorization beside authorization on /a source s.example", "reads no key in"),
+        ("azure-openai", "authorization beside api-key on /a source s.example", "could authenticate by"),
+        ("azure-openai", "api-key beside ocp-apim-subscription-key on /a source s.example", "could authenticate by"),
+        ("new-api", "authorization beside x-api-key on /v1/messages/x source s.example", "could authenticate by"),
+        ("sanctum", "authorization beside x-api-key on /a source s.example", "reads no key in"),
+        ("acme", "x-acme-key beside ?token on /a source s.example", "could authenticate by"),
+        ("acme", "x-other beside x-acme-key on /a source s.example", "neither reads nor removes"),
+        ("acme", "X-API-Key beside x-acme-key on /a source s.example", "neither reads nor removes"),
+        ("acme", "authorization beside x-acme-key on /a/../b source s.example", "is not a path"),
+        ("acme", "authorization beside x-acme-key on /a/*/b source s.example", "is not a path"),
+        ("acme", "authorization beside x-acme-key on /a%2f source s.example", "is not a path"),
+        ("acme", "authorization beside x-acme-key on a source s.example", "is not a path"),
+        ("acme", "authorization beside x-acme-key on /a source", "is not \"CARRIER beside"),
+        ("acme", "authorization beside x-acme-key on /a", "is not \"CARRIER beside"),
+        ("acme", "authorization on /a source s.example", "is not \"CARRIER beside"),
+    ] {
+        let faults = with(profile, entry).unwrap_err();
+        assert!(faults.contains("credentials.passthrough: ") && faults.contains(said), "{profile} {entry}: {faults}");
+    }
+    let opaque = "credentials.profile = 'azure-openai'\ncredentials.jwt = 'opaque'\ncredentials.passthrough = \
+                  ['authorization beside ocp-apim-subscription-key on /a source s.example']";
+    assert!(load_text(opaque, &[]).unwrap_err().contains("with credentials.jwt = \"opaque\" a token in"));
+}
+
+#[test]
 fn every_fault_of_a_custom_profile_is_reported_at_once() {
     let faults = credential_faults(
         "credentials.profile = 'acme'\n[credentials.custom.acme]\n\

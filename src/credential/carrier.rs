@@ -3,6 +3,7 @@
 use super::{
     basic::{self, BasicPart},
     grammar::{Grammar, starts_ignoring_case},
+    litellm,
     name::{self, same_name},
     placeholder::{self, Placeholder},
     protocol::{self, Unmarked},
@@ -48,6 +49,8 @@ pub enum Form {
     Scheme(&'static [&'static str]),
     /// `Basic` in any case, exactly one space, and credentials of which this part is the key.
     Basic(BasicPart),
+    /// What LiteLLM reads in `Authorization`.
+    LiteLlm,
     /// Always malformed: the upstream may take a key from any part of the text.
     Never,
 }
@@ -77,6 +80,11 @@ impl Carrier {
         }
     }
 
+    /// Whether a key in it alone is enough for the upstream.
+    pub(super) fn may_stand_alone(&self) -> bool {
+        self.form != Form::Never && !matches!(self.place, Place::Protocol(_))
+    }
+
     pub(super) fn has_label(&self, label: &str) -> bool {
         match self.place {
             Place::Header(name) => name == label,
@@ -90,7 +98,10 @@ impl Carrier {
         match self.place {
             Place::Header(name) => {
                 if let Some(spelling) = name::header(header.name, name) {
-                    slot.put_line(header.value, spelling);
+                    match self.form == Form::LiteLlm && is_signature(header.value) {
+                        true => slot.put(header.value, spelling),
+                        false => slot.put_line(header.value, spelling),
+                    }
                 }
             }
             Place::Cookie(name) if same_name(header.name, "cookie") => take_cookie(header.value, name, slot),
@@ -124,6 +135,11 @@ impl Carrier {
                 let credentials = after_scheme(text.as_str(), &["Basic"])?;
                 basic::read(credentials, part, grammar).map(Text::Decoded)
             }
+            Form::LiteLlm => match text {
+                Text::Borrowed(text) => litellm::read(text, grammar),
+                // Only parameters are decoded.
+                Text::Decoded(_) => None,
+            },
             form => text.narrow(|text| form.read(text)),
         }
     }
@@ -133,8 +149,8 @@ impl Form {
     fn read(self, text: &str) -> Option<&str> {
         const SCHEME: &str = "bearer";
         match (self, text.split_once(' ')) {
-            // `Basic` is read where the credentials are decoded.
-            (Self::Never | Self::Basic(_), _) => None,
+            // The last two are read where the credentials are decoded.
+            (Self::Never | Self::Basic(_) | Self::LiteLlm, _) => None,
             (Self::Bare, _) => Some(text),
             (Self::Scheme(names), _) => after_scheme(text, names),
             (_, Some((scheme, key))) => scheme.eq_ignore_ascii_case(SCHEME).then_some(key),
@@ -142,6 +158,11 @@ impl Form {
             (Self::Bearer | Self::BearerOrBare, None) => None,
         }
     }
+}
+
+/// Whether the commas in the value are those of one signature, and not those of joined lines.
+fn is_signature(value: &[u8]) -> bool {
+    std::str::from_utf8(trim(value)).is_ok_and(|text| litellm::in_signature(text).is_some())
 }
 
 /// What follows one of the schemes `names` and one space.

@@ -3,7 +3,10 @@
 use super::{
     carrier::{Carrier, Header},
     explained::{ExplainedCarrier, Holds},
-    passthrough::Ignored,
+    foreign::Foreign,
+    grammar::Alphabet,
+    jwt::looks_like_jwt,
+    passthrough::{Ignored, plain_path},
     profile::{Profile, Reading, Slots},
     slot::Slot,
 };
@@ -16,6 +19,8 @@ pub struct Options {
     pub opaque_jwt: bool,
     /// `credentials.passthrough`: labels of carriers that are exempt where an entry of [`Profile::ignored`] applies.
     pub passthrough: Vec<String>,
+    /// `credentials.passthrough`: entries that name their paths.
+    pub foreign: Vec<Foreign>,
 }
 
 /// Why a request does not have exactly one valid key.
@@ -84,13 +89,18 @@ impl Credentials {
     pub fn explain<'a>(
         &self,
         profile: &Profile,
-        headers: impl Iterator<Item = Header<'a>>,
+        headers: impl Iterator<Item = Header<'a>> + Clone,
         path: &'a [u8],
     ) -> (Result<Option<ApiKey>, Fault>, Vec<ExplainedCarrier>) {
         let mut carriers = Vec::new();
-        let key = self.read(profile, headers, path, |carrier, slot, holds| {
+        let key = self.read(profile, headers.clone(), path, |carrier, slot, holds| {
             carriers.extend(ExplainedCarrier::new(carrier, slot, holds));
         });
+        if matches!(key, Ok(Some(_))) {
+            let kept = self.kept(profile, headers.clone(), path).into_iter();
+            let present = kept.filter(|name| headers.clone().any(|header| header.name == *name));
+            carriers.extend(present.map(ExplainedCarrier::exempt));
+        }
         (key, carriers)
     }
 
@@ -101,71 +111,71 @@ impl Credentials {
         path: &'a [u8],
         mut explain: impl FnMut(&Carrier, &Slot, Holds),
     ) -> Result<Option<ApiKey>, Fault> {
-        let (slots, upgrade) = profile.collect(headers, path);
-        let mut found: Option<ApiKey> = None;
-        let mut fault: Option<Fault> = None;
-        let (mut placeholder, mut template) = (false, false);
+        let (slots, prevented) = profile.collect(headers, path);
+        let exempting = !prevented && !(self.options.passthrough.is_empty() && self.options.foreign.is_empty());
+        let plain = if exempting { plain_path(path) } else { None };
+        let mut found = Found::default();
         for (carrier, slot) in profile.carriers.iter().zip(&slots) {
-            if !self.options.passthrough.is_empty() && self.is_exempt(profile, carrier, &slots, path, upgrade) {
+            if plain.is_some_and(|path| self.is_exempt(profile, carrier, &slots, path)) {
                 explain(carrier, slot, Holds::Exempt);
-                continue;
+            } else if let Some(holds) = found.add(profile.read(carrier, slot, self.options.opaque_jwt)) {
+                explain(carrier, slot, holds);
             }
-            let holds = match profile.read(carrier, slot, self.options.opaque_jwt) {
-                Reading::Absent => continue,
-                Reading::Placeholder => {
-                    placeholder = true;
-                    Holds::Placeholder
-                }
-                Reading::Template => {
-                    template = true;
-                    Holds::Placeholder
-                }
-                Reading::Malformed => {
-                    fault = fault.or(Some(Fault::Malformed));
-                    Holds::Malformed
-                }
-                Reading::Repeated => {
-                    fault = Some(Fault::Conflicting);
-                    Holds::Repeated
-                }
-                Reading::Key(key) if found.as_ref().is_some_and(|first| *first != key) => {
-                    fault = Some(Fault::Conflicting);
-                    Holds::AnotherKey
-                }
-                Reading::Key(key) => {
-                    found = Some(key);
-                    Holds::Key
-                }
-            };
-            explain(carrier, slot, holds);
         }
-        match (fault, found) {
-            (Some(fault), _) => Err(fault),
-            // Not `Ok(None)`: a carrier is present.
-            (None, None) if placeholder || template => Err(Fault::Placeholder),
-            (None, Some(_)) if template => Err(Fault::Malformed),
-            (None, found) => Ok(found),
-        }
+        found.key()
     }
 
     /// Whether the upstream ignores `carrier` in this request and the operator exempts it.
-    fn is_exempt(&self, profile: &Profile, carrier: &Carrier, slots: &Slots, path: &[u8], upgrade: bool) -> bool {
-        let applies = |ignored: &&Ignored| {
-            carrier.has_label(ignored.carrier) && self.options.passthrough.iter().any(|label| label == ignored.carrier)
+    fn is_exempt(&self, profile: &Profile, carrier: &Carrier, slots: &Slots, path: &[u8]) -> bool {
+        let by_label = |ignored: &&Ignored| {
+            ignored.by_label
+                && carrier.has_label(ignored.carrier)
+                && self.options.passthrough.iter().any(|label| label == ignored.carrier)
+                && ignored.holds_for(path)
         };
-        // The carrier that takes precedence must not be exempt itself, or no carrier would be checked. Its name must be
-        // exact, or the upstream might not read it and read this carrier instead.
-        let is_checked = |(other, slot): (&Carrier, &Slot)| {
-            matches!(slot, Slot::One(value) if !value.is_empty())
-                && !self.is_exempt(profile, other, slots, path, upgrade)
+        let by_entry = |entry: &&Foreign| match entry.holds_for(profile, |label| carrier.has_label(label), path) {
+            Some(true) => holds_token(profile, carrier, slots),
+            Some(false) => true,
+            None => false,
         };
-        profile.ignored.iter().filter(applies).any(|ignored| {
-            let mut others = profile.carriers.iter().zip(slots);
-            ignored.holds_for(path, upgrade)
-                && others.any(|other| {
-                    ignored.overridden_by.iter().any(|label| other.0.has_label(label)) && is_checked(other)
-                })
+        let checked = |label: &str| self.is_checked(profile, label, slots, path);
+        profile.ignored.iter().filter(by_label).any(|ignored| ignored.overridden_by.iter().any(|label| checked(label)))
+            || self.options.foreign.iter().filter(by_entry).any(|entry| checked(entry.beside()))
+    }
+
+    /// Whether the carrier `label` holds an own key. It must not be exempt itself, or no carrier would be checked. Its name
+    /// must be exact, or the upstream might not read it and read the exempt carrier instead.
+    fn is_checked(&self, profile: &Profile, label: &str, slots: &Slots, path: &[u8]) -> bool {
+        profile.carriers.iter().zip(slots).filter(|(carrier, _)| carrier.has_label(label)).any(|(carrier, slot)| {
+            matches!(slot, Slot::One(_))
+                && matches!(profile.read(carrier, slot, self.options.opaque_jwt), Reading::Key(_))
+                && !self.is_exempt(profile, carrier, slots, path)
         })
+    }
+
+    /// The headers of [`Profile::unread`] that reach the upstream all the same, because `credentials.passthrough` names
+    /// them and the own key is beside them. For a request that has exactly one key.
+    pub fn kept<'a>(
+        &self,
+        profile: &Profile,
+        headers: impl Iterator<Item = Header<'a>> + Clone,
+        target: &'a [u8],
+    ) -> Vec<&'static str> {
+        let path = plain_path(target).filter(|_| !self.options.foreign.is_empty());
+        let Some(path) = path else { return Vec::new() };
+        let (slots, prevented) = profile.collect(headers.clone(), target);
+        if prevented {
+            return Vec::new();
+        }
+        let own = |value: &[u8]| profile.grammar.resembles_key(value, self.options.opaque_jwt);
+        let is_kept = |name: &&'static str| {
+            let mut entries = self.options.foreign.iter();
+            entries.any(|entry| {
+                entry.holds_for(profile, |label| label == *name, path).is_some()
+                    && self.is_checked(profile, entry.beside(), &slots, path)
+            }) && !headers.clone().any(|header| header.name == *name && own(header.value))
+        };
+        profile.unread.iter().copied().filter(is_kept).collect()
     }
 
     /// Whether `text`, which [`Credentials::bare_key`] rejected, is what clients send when they have no key.
@@ -177,5 +187,69 @@ impl Credentials {
     /// `profile`. Another configured profile may reject the text, but cannot give another key.
     pub fn bare_key(&self, profile: &Profile, text: &str) -> Option<ApiKey> {
         profile.grammar.key(text, self.options.opaque_jwt)
+    }
+}
+
+/// What the carriers of a request hold together.
+#[derive(Default)]
+struct Found {
+    key: Option<ApiKey>,
+    fault: Option<Fault>,
+    placeholder: bool,
+    template: bool,
+}
+
+impl Found {
+    /// What the carrier holds; `None` if it is absent.
+    fn add(&mut self, reading: Reading) -> Option<Holds> {
+        Some(match reading {
+            Reading::Absent => return None,
+            Reading::Placeholder => {
+                self.placeholder = true;
+                Holds::Placeholder
+            }
+            Reading::Template => {
+                self.template = true;
+                Holds::Placeholder
+            }
+            Reading::Malformed => {
+                self.fault = self.fault.or(Some(Fault::Malformed));
+                Holds::Malformed
+            }
+            Reading::Repeated => {
+                self.fault = Some(Fault::Conflicting);
+                Holds::Repeated
+            }
+            Reading::Key(key) if self.key.as_ref().is_some_and(|first| *first != key) => {
+                self.fault = Some(Fault::Conflicting);
+                Holds::AnotherKey
+            }
+            Reading::Key(key) => {
+                self.key = Some(key);
+                Holds::Key
+            }
+        })
+    }
+
+    fn key(self) -> Result<Option<ApiKey>, Fault> {
+        match (self.fault, self.key) {
+            (Some(fault), _) => Err(fault),
+            // Not `Ok(None)`: a carrier is present.
+            (None, None) if self.placeholder || self.template => Err(Fault::Placeholder),
+            (None, Some(_)) if self.template => Err(Fault::Malformed),
+            (None, key) => Ok(key),
+        }
+    }
+}
+
+/// Whether the carrier holds one JSON Web Token, in its form.
+fn holds_token(profile: &Profile, carrier: &Carrier, slots: &Slots) -> bool {
+    let slot = profile.carriers.iter().zip(slots).find(|(other, _)| other.place == carrier.place).map(|(_, slot)| slot);
+    match slot {
+        Some(Slot::One(value)) => {
+            let text = carrier.text(value, profile.plus, &profile.grammar);
+            text.is_some_and(|text| Alphabet::TOKEN.holds(text.as_str()) && looks_like_jwt(text.as_str()))
+        }
+        _ => false,
     }
 }

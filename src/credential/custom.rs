@@ -183,7 +183,7 @@ fn scheme_names(carriers: &[Carrier]) -> Vec<&'static str> {
     let names = carriers.iter().map(|carrier| match carrier.form {
         Form::Scheme(names) => names,
         Form::Basic(_) => &["Basic"],
-        Form::Bare | Form::Bearer | Form::BearerOrBare | Form::Never => &[],
+        Form::Bare | Form::Bearer | Form::BearerOrBare | Form::LiteLlm | Form::Never => &[],
     });
     names.flatten().copied().collect()
 }

@@ -33,7 +33,7 @@ pub enum Holds {
 pub struct ExplainedCarrier {
     /// [`Carrier::label`].
     pub carrier: String,
-    /// `bare`, `bearer`, `scheme` or `basic`; `disguised` if the name is a lookalike; empty if the carrier does not have exactly one
+    /// `bare`, `bearer`, `scheme`, `basic` or `signature`; `disguised` if the name is a lookalike; empty if the carrier does not have exactly one
     /// value.
     pub form: &'static str,
     /// What it holds.
@@ -41,6 +41,11 @@ pub struct ExplainedCarrier {
 }
 
 impl ExplainedCarrier {
+    /// A header that is not removed, although the profile does not read it.
+    pub(super) fn exempt(name: &str) -> Self {
+        Self { carrier: name.to_owned(), form: "", holds: Holds::Exempt }
+    }
+
     /// `None` if the carrier is absent.
     pub(super) fn new(carrier: &Carrier, slot: &Slot, holds: Holds) -> Option<Self> {
         let form = match slot {
@@ -51,6 +56,9 @@ impl ExplainedCarrier {
                 (Place::Header(_), Form::Bearer) => "bearer",
                 (Place::Header(_), Form::Scheme(_)) => "scheme",
                 (Place::Header(_), Form::Basic(_)) => "basic",
+                (Place::Header(_), Form::LiteLlm) if value.starts_with(b"Basic") => "basic",
+                (Place::Header(_), Form::LiteLlm) if value.starts_with(b"AWS4") => "signature",
+                (Place::Header(_), Form::LiteLlm) => "bearer",
                 (Place::Header(_), Form::BearerOrBare) if value.contains(&b' ') => "bearer",
                 _ => "bare",
             },

@@ -4,7 +4,7 @@ use super::{
     jwt,
     placeholder::{self, Placeholder},
 };
-use crate::domain::ApiKey;
+use crate::domain::{ApiKey, MAX_KEY};
 
 /// A set of ASCII characters, as a bit set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,10 +93,6 @@ pub struct Grammar {
     pub source: &'static str,
 }
 
-/// The longest key, in bytes: as long as Envoy's default limit of all request headers (`max_request_headers_kb`). Keys
-/// are hashed and never stored, so a smaller limit would gain nothing.
-pub const MAX_KEY: usize = 60 * 1024;
-
 /// The most digits of a channel number, which upstreams parse as a 64-bit integer.
 const MAX_CHANNEL: usize = 18;
 
@@ -167,19 +163,30 @@ impl Grammar {
     pub(super) fn may_be_in(&self, text: &[u8]) -> bool {
         const LONG: usize = 32;
         let is_distinctive = |format: &&Format| !format.prefix.is_empty() || format.length.0 >= LONG;
-        self.formats.iter().filter(is_distinctive).any(|Format { prefix, alphabet, length: (min, _) }| {
-            let begins =
-                |rest: &[u8]| rest.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix.as_bytes()));
-            let mut runs = text.split(|byte| !alphabet.has(*byte));
-            // The first occurrence of the prefix leaves the longest rest.
-            runs.any(|run| (0..run.len()).find(|at| begins(&run[*at..])).is_some_and(|at| run.len() - at >= *min))
-        })
+        self.formats.iter().filter(is_distinctive).any(|format| may_be_in(format, text))
+    }
+
+    /// Whether `text` may hold a key of this realm: one with the prefix of a format, or a JSON Web Token where such tokens
+    /// are keys.
+    pub(super) fn resembles_key(&self, text: &[u8], opaque_jwt: bool) -> bool {
+        let is_token = |word: &[u8]| std::str::from_utf8(word).is_ok_and(jwt::looks_like_jwt);
+        let has_token = || text.split(|byte| !Alphabet::TOKEN.has(*byte)).any(is_token);
+        let has_prefix = |format: &&Format| !format.prefix.is_empty();
+        self.formats.iter().filter(has_prefix).any(|format| may_be_in(format, text))
+            || opaque_jwt && self.may_be_jwt && has_token()
     }
 
     fn has_format(&self, key: &str, Format { prefix, alphabet, length: (min, max) }: &Format) -> bool {
         let begins = if self.canonical.fold { starts_ignoring_case(key, prefix) } else { key.starts_with(prefix) };
         begins && (*min..=*max).contains(&key.len()) && alphabet.holds(key)
     }
+}
+
+fn may_be_in(Format { prefix, alphabet, length: (min, _) }: &Format, text: &[u8]) -> bool {
+    let begins = |rest: &[u8]| rest.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix.as_bytes()));
+    let mut runs = text.split(|byte| !alphabet.has(*byte));
+    // The first occurrence of the prefix leaves the longest rest.
+    runs.any(|run| (0..run.len()).find(|at| begins(&run[*at..])).is_some_and(|at| run.len() - at >= *min))
 }
 
 fn ends_ignoring_case(text: &str, end: &str) -> bool {

@@ -4,7 +4,7 @@ use super::{
     carrier::{Carrier, Form, Header, Place},
     grammar::Grammar,
     name::{self, Names, same_name},
-    passthrough::Ignored,
+    passthrough::{self, Ignored},
     placeholder::Placeholder,
     slot::Slot,
     text::Plus,
@@ -84,7 +84,7 @@ impl Profile {
     pub fn challenge(&self) -> &'static str {
         const BEARER: &str = "Bearer";
         let scheme = |carrier: &Carrier| match carrier.form {
-            Form::Bearer | Form::BearerOrBare => Some(BEARER),
+            Form::Bearer | Form::BearerOrBare | Form::LiteLlm => Some(BEARER),
             Form::Scheme(names) => names.first().copied(),
             Form::Basic(_) => Some("Basic"),
             Form::Bare | Form::Never => None,
@@ -111,18 +111,18 @@ pub(super) enum Reading {
 }
 
 impl Profile {
-    /// What the request has in each carrier, and whether it has an `Upgrade` header.
+    /// What the request has in each carrier, and whether a header prevents every exemption.
     pub(super) fn collect<'a>(&self, headers: impl Iterator<Item = Header<'a>>, path: &'a [u8]) -> (Slots<'a>, bool) {
         let mut slots = [Slot::Absent; MAX_CARRIERS];
-        let mut upgrade = false;
+        let mut prevented = false;
         for header in headers {
-            upgrade |= same_name(header.name, "upgrade");
+            prevented |= passthrough::prevents(header.name);
             for (carrier, slot) in self.carriers.iter().zip(&mut slots) {
                 carrier.take(&header, &self.grammar, slot);
             }
         }
         self.collect_parameters(path, &mut slots);
-        (slots, upgrade)
+        (slots, prevented)
     }
 
     /// Puts the query's parameters into the slots of their carriers. The query is split at `&` only.

@@ -11,9 +11,9 @@
 //! commit.
 
 use super::{
-    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, MAX_KEY, Place, Profile, Unmarked,
-    passthrough::Ignored,
+    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Profile, Unmarked, passthrough::Ignored,
 };
+use crate::domain::MAX_KEY;
 
 const ONE_API: &str = "songquanpeng/one-api@8df4a26 middleware/auth.go TokenAuth: Authorization less `Bearer `, less \
     `sk-`, up to the first `-`; what follows is a channel; no other carrier is read";
@@ -97,6 +97,60 @@ const LITELLM_ORDER: &str = "BerriAI/litellm@0009d07 get_api_key: x-litellm-api-
 /// /gemini/* reads `?key` first.
 const LITELLM_MESSAGES: &[&str] = &["/v1/messages", "/v1/messages/count_tokens"];
 
+const LITELLM_ANTHROPIC: &str = "BerriAI/litellm@b791384 litellm/proxy/pass_through_endpoints/\
+    anthropic_passthrough_endpoints.py: /anthropic/{endpoint:path} depends on user_api_key_auth, whose get_api_key \
+    (@0009d07) takes x-litellm-api-key first";
+const LITELLM_VERTEX: &str = "BerriAI/litellm@00cb4ba litellm/proxy/pass_through_endpoints/llm_passthrough_endpoints.py \
+    _base_vertex_proxy_route: user_api_key_auth with get_litellm_virtual_key, which is x-litellm-api-key unless empty \
+    (@13ac068 common_utils.py)";
+const LITELLM_MCP: &str = "BerriAI/litellm@001064b litellm/proxy/_experimental/mcp_server/auth/user_api_key_auth_mcp.py \
+    process_mcp_request: an explicit x-litellm-api-key is always a LiteLLM credential and is validated; \
+    _extract_target_server_names_from_path: /mcp/{server} and /{server}/mcp";
+/// BerriAI/litellm litellm/proxy/_types.py mapped_pass_through_routes: these belong to other functions, of which
+/// /langfuse/* authenticates by Authorization.
+const LITELLM_PROVIDERS: &[&str] = &[
+    "bedrock",
+    "vertex-ai",
+    "vertex_ai",
+    "cohere",
+    "cursor",
+    "gemini",
+    "anthropic",
+    "langfuse",
+    "azure",
+    "azure_ai",
+    "openai",
+    "openai_passthrough",
+    "assemblyai",
+    "eu.assemblyai",
+    "vllm",
+    "mistral",
+    "milvus",
+];
+const APIM_TOKEN: &str = "MicrosoftDocs/azure-docs@0521fdd articles/api-management/api-management-subscriptions.md: a \
+    request with a subscription key is allowed if that key is valid, else denied with 401; learn.microsoft.com/azure/\
+    api-management/api-management-authenticate-authorize-azure-openai: OAuth tokens preauthorize requests in addition";
+
+/// A row that the carrier's label alone selects.
+const fn ignored(
+    carrier: &'static str,
+    overridden_by: &'static [&'static str],
+    paths: &'static [&'static str],
+    source: &'static str,
+) -> Ignored {
+    Ignored { carrier, overridden_by, paths, except: &[], by_label: true, only_jwt: false, source }
+}
+
+/// A row that an entry with paths selects.
+const fn named(
+    carrier: &'static str,
+    overridden_by: &'static [&'static str],
+    paths: &'static [&'static str],
+    source: &'static str,
+) -> Ignored {
+    Ignored { by_label: false, ..ignored(carrier, overridden_by, paths, source) }
+}
+
 /// The built-in profiles.
 pub const PROFILES: [Profile; 8] = [
     Profile::new(
@@ -126,28 +180,35 @@ pub const PROFILES: [Profile; 8] = [
         &[header("x-api-key", Form::Bare, ANTHROPIC), header("authorization", Form::Bearer, ANTHROPIC), PROTOCOL],
         grammar(&[format("sk-ant-", Alphabet::BASE64URL, 20, MAX_KEY)], ANTHROPIC_KEY),
     ),
-    Profile::new(
-        "azure-openai",
-        Dialect::OpenAi,
-        &[
-            header("api-key", Form::Bare, AZURE),
-            // Entra tokens, which are JSON Web Tokens.
-            header("authorization", Form::Bearer, AZURE),
-            header("ocp-apim-subscription-key", Form::Bare, APIM),
-            query("api-key", AZURE_SOCKET),
-            query("subscription-key", APIM),
-            query("ocp-apim-subscription-key", APIM),
-            PROTOCOL,
-        ],
-        Grammar {
-            canonical: Canonicalisation { fold: true, ..Canonicalisation::IDENTITY },
-            may_be_jwt: true,
-            ..grammar(
-                &[format("", Alphabet::ALNUM, 32, 128), format("", Alphabet::ALNUM.and(b"+/="), 88, 88)],
-                AZURE_KEY,
-            )
-        },
-    ),
+    Profile {
+        // Keys never have the shape of a token, and API Management judges the subscription key first.
+        ignored: &[Ignored {
+            only_jwt: true,
+            ..named("authorization", &["ocp-apim-subscription-key", "?subscription-key"], &["/*"], APIM_TOKEN)
+        }],
+        ..Profile::new(
+            "azure-openai",
+            Dialect::OpenAi,
+            &[
+                header("api-key", Form::Bare, AZURE),
+                // Entra tokens, which are JSON Web Tokens.
+                header("authorization", Form::Bearer, AZURE),
+                header("ocp-apim-subscription-key", Form::Bare, APIM),
+                query("api-key", AZURE_SOCKET),
+                query("subscription-key", APIM),
+                query("ocp-apim-subscription-key", APIM),
+                PROTOCOL,
+            ],
+            Grammar {
+                canonical: Canonicalisation { fold: true, ..Canonicalisation::IDENTITY },
+                may_be_jwt: true,
+                ..grammar(
+                    &[format("", Alphabet::ALNUM, 32, 128), format("", Alphabet::ALNUM.and(b"+/="), 88, 88)],
+                    AZURE_KEY,
+                )
+            },
+        )
+    },
     Profile::new(
         "gemini",
         Dialect::Google,
@@ -176,13 +237,13 @@ pub const PROFILES: [Profile; 8] = [
         Grammar { canonical: ONE_API_CANONICAL, ..grammar(ALNUM_48, ONE_API_KEY) },
     ),
     Profile {
-        ignored: &[Ignored {
-            carrier: "authorization",
-            overridden_by: &["x-api-key"],
-            paths: &["/v1/messages"],
-            source: "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth: where the path has /v1/messages, a \
-                     x-api-key that is not empty overwrites Authorization",
-        }],
+        ignored: &[ignored(
+            "authorization",
+            &["x-api-key"],
+            &["/v1/messages"],
+            "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth: where the path has /v1/messages, a \
+             x-api-key that is not empty overwrites Authorization",
+        )],
         ..Profile::new(
             "new-api",
             Dialect::OpenAi,
@@ -200,24 +261,22 @@ pub const PROFILES: [Profile; 8] = [
     },
     Profile {
         ignored: &[
-            Ignored {
-                carrier: "authorization",
-                overridden_by: &["x-litellm-api-key"],
-                paths: LITELLM_MESSAGES,
-                source: LITELLM_ORDER,
-            },
-            Ignored {
-                carrier: "x-api-key",
-                overridden_by: &["x-litellm-api-key", "authorization"],
-                paths: LITELLM_MESSAGES,
-                source: LITELLM_ORDER,
-            },
+            ignored("authorization", &["x-litellm-api-key"], LITELLM_MESSAGES, LITELLM_ORDER),
+            ignored("x-api-key", &["x-litellm-api-key", "authorization"], LITELLM_MESSAGES, LITELLM_ORDER),
             // On this path, the parameter names the key to describe.
+            ignored(
+                "?key",
+                &["x-litellm-api-key", "authorization"],
+                &["/key/info"],
+                "BerriAI/litellm@0009d07 get_api_key: read on generateContent routes only, and after all headers",
+            ),
+            // The credential of the server behind LiteLLM, which LiteLLM forwards.
+            named("authorization", &["x-litellm-api-key"], &["/anthropic/*"], LITELLM_ANTHROPIC),
+            named("x-api-key", &["x-litellm-api-key"], &["/anthropic/*"], LITELLM_ANTHROPIC),
+            named("authorization", &["x-litellm-api-key"], &["/vertex_ai/*"], LITELLM_VERTEX),
             Ignored {
-                carrier: "?key",
-                overridden_by: &["x-litellm-api-key", "authorization"],
-                paths: &["/key/info"],
-                source: "BerriAI/litellm@0009d07 get_api_key: read on generateContent routes only, and after all headers",
+                except: LITELLM_PROVIDERS,
+                ..named("authorization", &["x-litellm-api-key"], &["/mcp", "/mcp/*", "/*/mcp"], LITELLM_MCP)
             },
         ],
         ..Profile::new(
@@ -225,7 +284,7 @@ pub const PROFILES: [Profile; 8] = [
             Dialect::OpenAi,
             &[
                 header("x-litellm-api-key", Form::BearerOrBare, LITELLM),
-                header("authorization", Form::Bearer, LITELLM),
+                header("authorization", Form::LiteLlm, LITELLM),
                 header("api-key", Form::Bare, LITELLM),
                 header("x-api-key", Form::Bare, LITELLM),
                 header("x-goog-api-key", Form::Bare, LITELLM),

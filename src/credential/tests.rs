@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::ApiKey;
+use crate::domain::{ApiKey, MAX_KEY};
 
 fn credentials(profile: &str) -> Credentials {
     let profile = Profile::by_name(profile).unwrap();

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
+/// The longest key, in bytes: as long as Envoy's default limit of all request headers (`max_request_headers_kb`). Keys
+/// are hashed and never stored, so a smaller limit would gain nothing.
+pub const MAX_KEY: usize = 60 * 1024;
+
 /// A canonical API key: what remains after the profile removed what the upstream ignores.
 ///
 /// Exists in memory for one request, is zeroed on drop, and prints as `ApiKey(…)`, so that a log, trace or panic cannot

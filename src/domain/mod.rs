@@ -21,7 +21,9 @@ mod words;
 
 pub use addr::{ClientIp, Network};
 pub use binding::{Ban, Binding, Candidate, KeyFacts, Standing, State};
-pub use key::{ApiKey, Fingerprint, Hint, KeyDigest, KeyDigests, KeyHasher, KeyId, KeyIdPrefix, Pepper, PepperId};
+pub use key::{
+    ApiKey, Fingerprint, Hint, KeyDigest, KeyDigests, KeyHasher, KeyId, KeyIdPrefix, MAX_KEY, Pepper, PepperId,
+};
 pub use mode::Mode;
 pub use nat64::Nat64;
 pub use reason::Reason;

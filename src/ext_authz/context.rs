@@ -26,6 +26,8 @@ pub(super) struct CheckContext<'a> {
     pub(super) profile: &'a Profile,
     /// The request's headers that an upstream may read as one that an allow removes. See [`Profile::lookalikes`].
     pub(super) lookalikes: Vec<String>,
+    /// See [`Credentials::kept`].
+    pub(super) kept: Vec<&'static str>,
     /// Whether the request's only credentials are placeholders, so that the message can say so.
     pub(super) placeholder: bool,
 }
@@ -42,7 +44,13 @@ impl<'a> Reader<'a> {
     /// A check that could not be read.
     pub(super) fn unread(&self, reason: Reason, decision_id: DecisionId) -> CheckContext<'a> {
         let request = Request::unread(reason, self.settings.mode, decision_id);
-        CheckContext { request, profile: &self.credentials.profile, lookalikes: Vec::new(), placeholder: false }
+        CheckContext {
+            request,
+            profile: &self.credentials.profile,
+            lookalikes: Vec::new(),
+            kept: Vec::new(),
+            placeholder: false,
+        }
     }
 
     /// Reads `frame`; `None` means that the message did not arrive complete.
@@ -67,6 +75,10 @@ impl<'a> Reader<'a> {
             Some(_) => self.credentials.key(profile, headers.iter(), path),
             None => Ok(None),
         };
+        let kept = match key {
+            Ok(Some(_)) => self.credentials.kept(profile, headers.iter(), path),
+            _ => Vec::new(),
+        };
         let placeholder = matches!(key, Err(Fault::Placeholder));
         let key = if ip.is_some() { key.map_err(Fault::reason) } else { Err(Reason::ClientIpUnknown) };
         let (missing, mode) = (missing.unwrap_or(self.settings.missing), mode.unwrap_or(self.settings.mode));
@@ -74,7 +86,7 @@ impl<'a> Reader<'a> {
         let mut lookalikes = profile.lookalikes(headers.iter());
         let is_owned = |name: &&str| OWNED.iter().any(|owned| same_name(name, owned) && name != owned);
         lookalikes.extend(headers.iter().map(|header| header.name).filter(is_owned).map(str::to_owned));
-        Some(CheckContext { request, profile, lookalikes, placeholder })
+        Some(CheckContext { request, profile, lookalikes, kept, placeholder })
     }
 
     fn client(&self, attributes: &AttributeContext, headers: &Headers<'_>, call: &Call) -> Option<ClientIp> {

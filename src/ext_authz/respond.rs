@@ -36,7 +36,8 @@ pub(super) fn response(decision: &Decision, context: &CheckContext<'_>, help: &H
 
 fn allowed(permit: &Permit, context: &CheckContext<'_>) -> CheckResponse {
     // Removed even if the Check does not have them: `allowed_headers` may have removed them from the Check only.
-    let unread = context.profile.unread.iter().map(|&name| name.to_owned());
+    let unread = context.profile.unread.iter().filter(|name| !context.kept.contains(name));
+    let unread = unread.map(|&name| name.to_owned());
     CheckResponse {
         status: Some(Status { code: 0, ..Status::default() }),
         dynamic_metadata: Some(metadata("allow", permit.reason(), permit.key_id(), context, permit.would_deny())),
@@ -219,7 +220,8 @@ mod tests {
         let profile = Profile::by_name("gemini").unwrap();
         let (ip, missing, mode) = ("203.0.113.7".parse().ok(), Missing::Deny, Mode::Enforce);
         let request = Request { ip, key: Ok(None), missing, mode, decision_id: DecisionId(7) };
-        let context = CheckContext { request, profile: &profile, lookalikes: Vec::new(), placeholder: false };
+        let context =
+            CheckContext { request, profile: &profile, lookalikes: Vec::new(), kept: Vec::new(), placeholder: false };
         for (reason, wait, seconds) in [
             (Reason::ClaimLimited, Some(Duration::from_millis(6100)), "7"),
             (Reason::ClaimLimited, Some(Duration::ZERO), "1"),

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::{
-    ATTACKER, KEY, OWNER, ago, ask, ask_of, audit, bind, client_of, common::sentinel, decide, fingerprint, hours, id_of, json,
-    observe, run::Seen, says, seeded,
+    ATTACKER, KEY, OWNER, ago, ask, ask_of, audit, bind, client_of, common::sentinel, decide, fingerprint, hours,
+    id_of, json, observe, run::Seen, says, seeded,
 };
 
 fn refused(seen: &Seen, code: i32, said: &str) {

@@ -275,7 +275,7 @@ fn every_header_that_is_read_is_sent() {
     let exempting =
         pair(EDGE).set("credentials.profile", "\"new-api\"").set("credentials.passthrough", "[\"authorization\"]");
     let report = hidden(exempting, disallowed);
-    report.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see upgrade:");
+    report.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see upgrade");
     let report = hidden(pair(EDGE), "disallowed_headers: { patterns: [ { suffix: -key } ] }");
     report.assert_only(Code::EnvoyHiddenHeaders, "error", 1).says("does not see api-key, x-api-key");
     let report = hidden(pair(EDGE), &allowed("{ safe_regex: { regex: \".*\" } }"));

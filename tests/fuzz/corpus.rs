@@ -55,6 +55,7 @@ pub(crate) fn frames(profile: &str) -> Vec<Vec<u8>> {
 /// The requests that are recorded for a profile: one for each carrier, with what clients send in addition to a key.
 fn requests(profile: &str, [k, l]: [&str; 2]) -> Vec<(String, Vec<(&'static str, String)>)> {
     let bearer = ("authorization", format!("Bearer {k}"));
+    let token = ("authorization", "Bearer eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJhcGkifQ.c2ln".to_owned());
     let bare = |name| (name, k.to_owned());
     let socket = vec![
         ("sec-websocket-protocol", format!("realtime, openai-insecure-api-key.{k}, openai-beta.realtime-v1")),
@@ -67,6 +68,7 @@ fn requests(profile: &str, [k, l]: [&str; 2]) -> Vec<(String, Vec<(&'static str,
             ("/openai/v1/chat/completions?api-version=preview", vec![bare("api-key")]),
             ("/openai/realtime?api-key={k}&deployment=d", vec![]),
             ("/apim/x?subscription-key={k}", vec![bare("ocp-apim-subscription-key")]),
+            ("/apim/x", vec![bare("ocp-apim-subscription-key"), token.clone(), ("api-key", "null".to_owned())]),
         ],
         "gemini" => vec![
             ("/v1beta/models/g:generateContent", vec![bare("x-goog-api-key")]),
@@ -84,6 +86,13 @@ fn requests(profile: &str, [k, l]: [&str; 2]) -> Vec<(String, Vec<(&'static str,
             ("/v1/messages", vec![bearer.clone(), ("x-api-key", l.to_owned())]),
             ("/key/info?key={l}", vec![bearer.clone()]),
             ("/gemini/x?key={k}", vec![bare("x-goog-api-key")]),
+            ("/langfuse/x", vec![("authorization", format!("Basic {}", keys::base64(format!("pk:{k}").as_bytes())))]),
+            ("/github_mcp/mcp", vec![bare("x-litellm-api-key"), token.clone()]),
+            ("/vertex_ai/v1/x", vec![bare("x-litellm-api-key"), ("authorization", format!("Bearer {l}"))]),
+            (
+                "/anthropic/v1/messages",
+                vec![bare("x-litellm-api-key"), token.clone(), ("x-api-key", "sk-ant-api03-x".to_owned())],
+            ),
         ],
         "acme" => vec![
             ("/acme?token={k}", vec![]),
@@ -94,6 +103,11 @@ fn requests(profile: &str, [k, l]: [&str; 2]) -> Vec<(String, Vec<(&'static str,
             ("/api/user", vec![("authorization", format!("Bearer 12|{k}"))]),
             ("/api/user?token=12|{k}", vec![]),
             ("/api/user", vec![("x-api-key", format!("12|{k}")), ("authorization", format!("Bearer {k}"))]),
+        ],
+        "supa" => vec![
+            ("/rest/v1/todos?select=*", vec![bare("apikey"), token.clone()]),
+            ("/auth/v1/user", vec![bare("apikey"), token.clone()]),
+            ("/rest/v1/todos", vec![bare("apikey"), ("authorization", format!("Bearer {l}"))]),
         ],
         "desk" => vec![
             ("/desk", vec![("authorization", format!("Token {k}"))]),

@@ -79,6 +79,9 @@ fn differs(scene: &Scene, stage: &Stage, wanted: &Verdict, answer: &Answer, byte
     }
     if let Some(ok) = answer.allowed() {
         let removes = |name: &String| ok.headers_to_remove.iter().any(|removed| removed.eq_ignore_ascii_case(name));
+        if let Some(name) = wanted.kept.iter().find(|name| removes(name)) {
+            return Err(format!("{name} is removed although credentials.passthrough names it"));
+        }
         return match wanted.removed.iter().find(|name| !removes(name)) {
             Some(name) => Err(format!("{name} reaches the upstream unchecked")),
             None => Ok(()),
@@ -86,7 +89,7 @@ fn differs(scene: &Scene, stage: &Stage, wanted: &Verdict, answer: &Answer, byte
     }
     let body = answer.told();
     let dialect = match wanted.profile.as_str() {
-        "generic" | "acme" | "php" | "sanctum" | "desk" => "generic",
+        "generic" | "acme" | "php" | "sanctum" | "desk" | "supa" => "generic",
         "anthropic" => "anthropic",
         "gemini" => "google",
         _ => "openai",

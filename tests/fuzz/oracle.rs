@@ -25,6 +25,7 @@ pub(crate) struct Rules {
     pub(crate) route_profiles: &'static [&'static str],
     pub(crate) jwt: bool,
     pub(crate) passthrough: &'static [&'static str],
+    pub(crate) foreign: &'static [keys::Foreign],
     pub(crate) missing_allowed: bool,
     pub(crate) source: &'static str,
     pub(crate) header: &'static str,
@@ -50,6 +51,12 @@ pub(crate) struct Verdict {
     pub(crate) profile: String,
     /// Names in the request that an allow has to remove.
     pub(crate) removed: Vec<String>,
+    /// Names that an allow must not remove.
+    pub(crate) kept: Vec<String>,
+}
+
+fn allowed(rules: &Rules) -> Allowed {
+    Allowed { jwt: rules.jwt, passthrough: rules.passthrough, foreign: rules.foreign }
 }
 
 type Lines = Vec<(String, Vec<u8>)>;
@@ -75,6 +82,7 @@ impl Owners {
             ip: None,
             profile: rules.profile.to_owned(),
             removed: Vec::new(),
+            kept: Vec::new(),
         };
         if rules.token.is_some_and(|token| once(input, "x-sentinel-token") != Some(token)) {
             return Verdict { reason: "caller_rejected", ..verdict };
@@ -84,6 +92,13 @@ impl Owners {
         verdict.profile.clone_from(&profile);
         verdict.removed = seen.removed(&profile);
         if mode == "off" {
+            // Which headers are kept depends on the key, which is read in this mode too.
+            if seen.client(rules, input).is_some()
+                && let Ok(Some(_)) = keys::key_with(&profile, &seen.lines, &seen.path, &allowed(rules))
+            {
+                let kept = keys::kept(&profile, &seen.lines, &seen.path, &allowed(rules));
+                verdict.removed.retain(|name| !kept.contains(&name.as_str()));
+            }
             return Verdict { reason: "mode_off", allow: true, ..verdict };
         }
         let (reason, allow) = self.decide(rules, input, &seen, &profile, missing, mode == "observe", &mut verdict);
@@ -104,7 +119,7 @@ impl Owners {
     ) -> (&'static str, bool) {
         let Some(ip) = seen.client(rules, input) else { return ("client_ip_unknown", false) };
         verdict.ip = Some(ip);
-        let allowed = Allowed { jwt: rules.jwt, passthrough: rules.passthrough };
+        let allowed = allowed(rules);
         let key = match keys::key_with(profile, &seen.lines, &seen.path, &allowed) {
             Err(Fault::Conflicting) => return ("conflicting_keys", false),
             Err(Fault::Malformed | Fault::Placeholder) => return ("malformed_key", false),
@@ -112,6 +127,10 @@ impl Owners {
             Ok(Some(key)) => key,
         };
         verdict.key = Some(key.clone());
+        let kept = keys::kept(profile, &seen.lines, &seen.path, &allowed);
+        verdict.removed.retain(|name| !kept.contains(&name.as_str()));
+        let other_case = |name: &str| seen.lines.iter().any(|(it, _)| it != name && it.eq_ignore_ascii_case(name));
+        verdict.kept = kept.into_iter().filter(|name| !other_case(name)).map(str::to_owned).collect();
         let network = network(ip);
         if let Some(owner) = self.owner.get(&key) {
             return if *owner == network { ("bound", true) } else { ("ip_mismatch", false) };

@@ -23,6 +23,7 @@ use tower::Service;
 use crate::{
     common::{Answer, CALLER_TOKEN, PEPPER, check::CHECK, grpc::frame},
     frame::Input,
+    keys,
     memory::Memory,
     oracle::Rules,
 };
@@ -51,6 +52,8 @@ const ACME: [&str; 2] = ["0123456789abCDEF", "fedcba9876543210"];
 const SANCTUM: [&str; 2] =
     ["Ab0Cd1Ef2Gh3Ij4Kl5Mn6Op7Qr8St9Uv0Wx1Yz2A0b1c2d3e", "Zy9Xw8Vu7Ts6Rq5Po4Nm3Lk2Ji1Hg0Fe9Dc8Ba7Z4f5e6d7c"];
 
+const SUPA: [&str; 2] = ["sb_publishable_Ab0Cd1Ef2Gh3", "sb_secret_Zy9Xw8Vu7Ts6Rq5"];
+
 const PROXIES: &[&str] = &["10.0.0.0/8", "127.0.0.1/32", "2001:db8:1b::/48"];
 const PROXY_LIST: &str = "client_ip.trusted_proxies = ['10.0.0.0/8', '127.0.0.1', '2001:db8:1b::/48']";
 
@@ -59,6 +62,7 @@ const RULES: Rules = Rules {
     route_profiles: &[],
     jwt: false,
     passthrough: &[],
+    foreign: &[],
     missing_allowed: false,
     source: "peer",
     header: "",
@@ -169,6 +173,29 @@ pub(crate) const SCENES: &[Scene] = &[
                    credentials.custom.sanctum.min_length = 40\n\
                    credentials.custom.sanctum.max_length = 128",
         keys: SANCTUM,
+    },
+    Scene {
+        rules: Rules { profile: "litellm", foreign: keys::LITELLM_FOREIGN, ..RULES },
+        settings: "credentials.profile = 'litellm'\n\
+                   credentials.passthrough = ['authorization beside x-litellm-api-key on /github_mcp/mcp /vertex_ai/* /anthropic/v1/messages source docs.litellm.ai', 'x-api-key beside x-litellm-api-key on /anthropic/v1/messages source docs.litellm.ai']",
+        keys: LITELLM,
+    },
+    Scene {
+        rules: Rules { profile: "azure-openai", foreign: keys::AZURE_FOREIGN, ..RULES },
+        settings: "credentials.profile = 'azure-openai'\n\
+                   credentials.passthrough = ['authorization beside ocp-apim-subscription-key on /apim/* source learn.microsoft.com']",
+        keys: AZURE,
+    },
+    Scene {
+        rules: Rules { profile: "supa", foreign: keys::SUPA_FOREIGN, ..RULES },
+        settings: "credentials.profile = 'supa'\n\
+                   credentials.custom.supa.carriers = ['header apikey bare']\n\
+                   credentials.custom.supa.prefixes = ['sb_']\n\
+                   credentials.custom.supa.alphabet = 'base64url'\n\
+                   credentials.custom.supa.min_length = 20\n\
+                   credentials.custom.supa.max_length = 128\n\
+                   credentials.passthrough = ['authorization beside apikey on /rest/v1/* /auth/v1/user source supabase.com/docs']",
+        keys: SUPA,
     },
     Scene {
         rules: Rules { profile: "desk", ..RULES },

@@ -41,7 +41,7 @@ fn places(profile: &str) -> Vec<Place> {
         ],
         "litellm" => vec![
             ('h', "x-litellm-api-key", "both"),
-            ('h', "authorization", "bearer"),
+            ('h', "authorization", "litellm"),
             ('h', "api-key", "bare"),
             ('h', "x-api-key", "bare"),
             ('h', "x-goog-api-key", "bare"),
@@ -57,6 +57,7 @@ fn places(profile: &str) -> Vec<Place> {
         ],
         "sanctum" => vec![('h', "authorization", "bearer"), ('h', "x-api-key", "bare"), ('q', "token", "bare")],
         "php" => vec![('q', "api_key", "bare"), ('c', "php.key", "bare")],
+        "supa" => vec![('h', "apikey", "bare")],
         "desk" => vec![
             ('h', "authorization", "token or apikey"),
             ('h', "x-desk-login", "basic password"),
@@ -92,7 +93,20 @@ pub(crate) struct Allowed {
     pub(crate) jwt: bool,
     /// `credentials.passthrough`.
     pub(crate) passthrough: &'static [&'static str],
+    /// The same, of the entries with paths.
+    pub(crate) foreign: &'static [Foreign],
 }
+
+/// An entry of `credentials.passthrough`: the carrier, the own one beside it, and the paths.
+pub(crate) type Foreign = (&'static str, &'static str, &'static [&'static str]);
+
+/// The entries of the realms in `realms.rs` and the scenes of the fuzzer.
+pub(crate) const LITELLM_FOREIGN: &[Foreign] = &[
+    ("authorization", "x-litellm-api-key", &["/github_mcp/mcp", "/vertex_ai/*", "/anthropic/v1/messages"]),
+    ("x-api-key", "x-litellm-api-key", &["/anthropic/v1/messages"]),
+];
+pub(crate) const AZURE_FOREIGN: &[Foreign] = &[("authorization", "ocp-apim-subscription-key", &["/apim/*"])];
+pub(crate) const SUPA_FOREIGN: &[Foreign] = &[("authorization", "apikey", &["/rest/v1/*", "/auth/v1/user"])];
 
 /// The canonical key of a text, if it is one.
 #[allow(dead_code, reason = "the fuzzer checks whole requests")]
@@ -169,6 +183,7 @@ fn canonical_of(profile: &str, text: &str, jwt: bool) -> Option<String> {
         }
         "generic" | "php" => (long(text, 8, 61_440) && all(text, "-._~+/=:@$*")).then(|| text.to_owned()),
         "sanctum" => (long(text, 40, 128) && all(text, "-_")).then(|| text.to_owned()),
+        "supa" => (text.starts_with("sb_") && long(text, 20, 128) && all(text, "-_")).then(|| text.to_owned()),
         "desk" => {
             let scheme = ["token", "apikey", "basic"].iter().any(|scheme| lower.starts_with(scheme));
             (!scheme && long(text, 32, 128) && all(text, "-_")).then(|| text.to_owned())
@@ -211,8 +226,15 @@ fn passes(
     (kind, name, _): Place,
     headers: &[(String, Vec<u8>)],
     path: &[u8],
-    passthrough: &[&str],
+    allowed: &Allowed,
 ) -> bool {
+    let (Allowed { passthrough, .. }, false) = (allowed, is_prevented(headers)) else { return false };
+    let beside = |own: &str| is_own(profile, own, headers, path, allowed);
+    // The tokens of Azure only.
+    let shape = profile != "azure-openai" || holds_token(headers, name);
+    if kind == 'h' && shape && foreign(allowed, name, path).iter().any(|own| beside(own)) {
+        return true;
+    }
     let label = if kind == 'q' { format!("?{name}") } else { name.to_owned() };
     let text = String::from_utf8_lossy(path).into_owned();
     let route = text.split('?').next().unwrap();
@@ -224,16 +246,70 @@ fn passes(
         ("litellm", "?key") if route == "/key/info" => &["x-litellm-api-key", "authorization"],
         _ => return false,
     };
-    // The other one must be present once, by its exact name, not empty, and checked.
-    let is_checked = |other: &&str| {
-        let exact = headers.iter().any(|(found, value)| found.eq_ignore_ascii_case(other) && !value.is_empty());
-        let found = lines(headers, other);
-        let at = places(profile).into_iter().find(|(kind, name, _)| *kind == 'h' && name == other).unwrap();
-        exact && found.len() == 1 && !found[0].contains(&b',') && !passes(profile, at, headers, path, passthrough)
+    passthrough.contains(&label.as_str()) && overridden_by.iter().any(|own| beside(own))
+}
+
+/// Whether the request has a header with which nothing is exempt.
+fn is_prevented(headers: &[(String, Vec<u8>)]) -> bool {
+    ["upgrade", "x-original-url", "x-rewrite-url"].iter().any(|name| !lines(headers, name).is_empty())
+}
+
+/// The own carriers of the entries for this header and path.
+fn foreign(allowed: &Allowed, name: &str, target: &[u8]) -> Vec<&'static str> {
+    let target = String::from_utf8_lossy(target).into_owned();
+    let path = target.split('?').next().unwrap();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:@+".contains(c);
+    let segments: Vec<&str> = path.split('/').collect();
+    let odd = |segment: &&str| segment.trim_matches('.').is_empty() || !segment.chars().all(plain);
+    if segments.len() < 2 || !segments[0].is_empty() || segments[1..].iter().any(odd) {
+        return Vec::new();
+    }
+    let names = |pattern: &&str| match pattern.strip_suffix('*') {
+        Some(start) => path.starts_with(start) && path.len() > start.len(),
+        None => path == *pattern,
     };
-    passthrough.contains(&label.as_str())
-        && lines(headers, "upgrade").is_empty()
-        && overridden_by.iter().any(is_checked)
+    let entries =
+        allowed.foreign.iter().filter(|(carrier, _, paths)| *carrier == name && paths.iter().any(|it| names(&it)));
+    entries.map(|(_, own, _)| *own).collect()
+}
+
+/// Whether the carrier holds an own key, once, by its exact name, and is judged.
+fn is_own(profile: &str, own: &str, headers: &[(String, Vec<u8>)], path: &[u8], allowed: &Allowed) -> bool {
+    let exact = headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(own));
+    let at = places(profile).into_iter().find(|(kind, name, _)| *kind == 'h' && *name == own).unwrap();
+    exact
+        && matches!(show(profile, at, headers, path, allowed.jwt), Some(Shown::Key(_)))
+        && !passes(profile, at, headers, path, allowed)
+}
+
+fn holds_token(headers: &[(String, Vec<u8>)], name: &str) -> bool {
+    let exact = headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name));
+    let [line] = &lines(headers, name)[..] else { return false };
+    let text = String::from_utf8_lossy(line).into_owned();
+    let (scheme, token) = text.trim_matches([' ', '\t']).split_once(' ').unwrap_or(("", ""));
+    let plain = token.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=:@$*".contains(c));
+    exact && is_word(scheme, &["bearer"]) && plain && is_jwt(token)
+}
+
+/// The headers that the profile does not read and that reach the upstream all the same, of a request with one key.
+pub(crate) fn kept(profile: &str, headers: &[(String, Vec<u8>)], path: &[u8], allowed: &Allowed) -> Vec<&'static str> {
+    let read = header_names(profile);
+    let unread = CREDENTIAL_HEADERS.into_iter().filter(|name| !read.contains(name));
+    let is_kept = |name: &&'static str| {
+        let values = headers.iter().filter(|(found, _)| found == name).map(|(_, value)| String::from_utf8_lossy(value));
+        let own = |value: &str| {
+            profile == "supa"
+                && value.match_indices(|c| c == 's' || c == 'S').any(|(at, _)| {
+                    let rest = value[at..].to_ascii_lowercase();
+                    let inside = |c: &char| c.is_ascii_alphanumeric() || "-_".contains(*c);
+                    rest.starts_with("sb_") && rest.chars().take_while(inside).count() >= 20
+                })
+        };
+        !is_prevented(headers)
+            && foreign(allowed, name, path).iter().any(|own| is_own(profile, own, headers, path, allowed))
+            && !values.into_iter().any(|value| own(&value))
+    };
+    unread.filter(is_kept).collect()
 }
 
 /// The one canonical key of a request, by what the operator allows.
@@ -243,7 +319,7 @@ pub(crate) fn key_with(
     path: &[u8],
     allowed: &Allowed,
 ) -> Result<Option<String>, Fault> {
-    let checked = places(profile).into_iter().filter(|at| !passes(profile, *at, headers, path, allowed.passthrough));
+    let checked = places(profile).into_iter().filter(|at| !passes(profile, *at, headers, path, allowed));
     let mut shown: Vec<Shown> = checked.filter_map(|at| show(profile, at, headers, path, allowed.jwt)).collect();
     shown.extend(show_protocol(profile, headers, allowed.jwt));
     let has = |wanted: Fault| shown.iter().any(|it| matches!(it, Shown::Fault(fault) if *fault == wanted));
@@ -272,9 +348,12 @@ fn show(
     let values: Vec<Result<Vec<u8>, Fault>> = match kind {
         'h' => lines(headers, name)
             .into_iter()
-            .map(|line| if line.contains(&b',') { Err(Fault::Conflicting) } else { Ok(line) })
+            .map(|line| {
+                let signed = form == "litellm" && signed(&String::from_utf8_lossy(&line)).is_some();
+                if line.contains(&b',') && !signed { Err(Fault::Conflicting) } else { Ok(line) }
+            })
             .collect(),
-        'q' => parameters(path, name, matches!(profile, "acme" | "php" | "sanctum" | "desk")),
+        'q' => parameters(path, name, matches!(profile, "acme" | "php" | "sanctum" | "desk" | "supa")),
         _ => lines(headers, "cookie").iter().flat_map(|line| cookies(line, name)).collect(),
     };
     let value = match &values[..] {
@@ -290,6 +369,12 @@ fn show(
     let text = match form {
         "bare" => Some(text.as_str()),
         "never" => None,
+        "litellm" if text.starts_with("Basic ") => {
+            let part = basic(profile, &text, false);
+            return Some(judge(profile, part.as_deref(), &text, jwt));
+        }
+        "litellm" if text.starts_with("Bearer ") || text.starts_with("bearer ") => Some(&text[7..]),
+        "litellm" => signed(&text),
         "bearer" => is_bearer.then(|| &text[7..]),
         "token or apikey" => {
             text.split_once(' ').filter(|(scheme, _)| is_word(scheme, &["token", "apikey"])).map(|it| it.1)
@@ -373,6 +458,24 @@ pub(crate) fn placeholder(text: &str) -> Option<bool> {
         .any(|pair| text.len() > 2 && text.starts_with(&pair[..1]) && text.ends_with(&pair[1..]));
     let open = around || text.starts_with("process.env.");
     (variable || open || text.contains("${")).then_some(false)
+}
+
+/// The key in a signature of Bedrock's client.
+fn signed(text: &str) -> Option<&str> {
+    let words: Vec<&str> = text.trim_matches([' ', '\t']).split(' ').collect();
+    let &["AWS4-HMAC-SHA256", "Credential=Bearer", scope, headers, signature] = &words[..] else { return None };
+    let parts: Vec<&str> = scope.split('/').collect();
+    let &[key, date, region, service, "aws4_request,"] = &parts[..] else { return None };
+    let names = headers.strip_prefix("SignedHeaders=")?.strip_suffix(',')?;
+    let hex = signature.strip_prefix("Signature=")?;
+    let of = |text: &str, extra: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || extra.contains(c))
+    };
+    let fits =
+        of(region, "-") && of(service, "-") && of(names, "-;_") && date.len() == 8 && date.parse::<u32>().is_ok();
+    let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_graphic() && c != ',');
+    let digits = date.chars().all(|c| c.is_ascii_digit());
+    (fits && digits && plain && hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit())).then_some(key)
 }
 
 fn is_word(found: &str, words: &[&str]) -> bool {
@@ -531,6 +634,7 @@ fn telling(profile: &str) -> &'static [(&'static str, &'static str, usize)] {
         "litellm" => &[("sk-", "-_", 16)],
         "sanctum" => &[("", "-_", 40)],
         "desk" => &[("", "-_", 32)],
+        "supa" => &[("sb_", "-_", 20)],
         _ => &[],
     }
 }

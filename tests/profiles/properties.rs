@@ -67,6 +67,8 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         "YOUR_API_KEY",
         "sk-no-key-required",
         "xxxxxxxx",
+        "AWS4-HMAC-SHA256 Credential=Bearer ",
+        "/20260101/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         "$OPENAI_API_KEY",
         "${",
         "<",
@@ -152,6 +154,50 @@ fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8
     (vec(header, 0..4), prop_oneof![2 => Just(b"/v1/x".to_vec()), 1 => path])
 }
 
+/// Requests that often have the own carrier and a foreign one, on a path near the listed ones.
+fn foreign() -> impl Strategy<Value = (&'static Realm, (Vec<(String, Vec<u8>)>, Vec<u8>), String)> {
+    let paths = [
+        "/vertex_ai/x",
+        "/vertex_ai/x?a=1",
+        "/vertex_ai",
+        "/vertex_ai/",
+        "/vertex_ai/../x",
+        "/vertex_ai//x",
+        "/vertex_ai/%2e",
+        "/github_mcp/mcp",
+        "/github_mcp/mcp/",
+        "/github_mcp/Mcp",
+        "/anthropic/v1/messages",
+        "/anthropic/v1/messages;x",
+        "/apim/x",
+        "/apim/x/y",
+        "/apim",
+        "/rest/v1/t",
+        "/rest/v1/..",
+        "/auth/v1/user",
+        "/auth/v1/users",
+        "/",
+        "*",
+    ];
+    let realms = ["litellm+foreign", "azure-openai+foreign", "supa"].map(Realm::named);
+    let own = ["x-litellm-api-key", "ocp-apim-subscription-key", "apikey"];
+    let token = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln";
+    select(vec![0, 1, 2]).prop_flat_map(move |nth| {
+        let realm = realms[nth];
+        let beside = prop_oneof![3 => Just(realm.k.to_owned()), 1 => texts(realm)];
+        let other =
+            prop_oneof![2 => Just(token.to_owned()), 1 => Just(format!("Bearer {}", realm.l)), 2 => texts(realm)];
+        let name = select(vec!["authorization", "Authorization", "x-api-key", "upgrade", "x-rewrite-url", "x-other"]);
+        let pair = (beside, name, other, any::<bool>()).prop_map(move |(key, name, value, both)| {
+            let own = both.then(|| (own[nth].to_owned(), key.into_bytes()));
+            own.into_iter().chain([(name.to_owned(), value.into_bytes())]).collect::<Vec<_>>()
+        });
+        let requests = (pair, requests(realm))
+            .prop_map(|(pair, (more, path))| (pair.into_iter().chain(more.into_iter().take(1)).collect(), path));
+        (Just(realm), requests, select(paths.to_vec()).prop_map(str::to_owned))
+    })
+}
+
 fn realm_and<T: Strategy>(of: fn(&'static Realm) -> T) -> impl Strategy<Value = (&'static Realm, T::Value)> {
     select(PLAIN.to_vec()).prop_map(Realm::named).prop_flat_map(move |realm| (Just(realm), of(realm)))
 }
@@ -229,6 +275,20 @@ proptest! {
         let found = read(&credentials, &credentials.profile, &headers, &path);
         let wanted = oracle::key(realm.name, &headers, &path).map(|key| key.map(ApiKey::new));
         prop_assert_eq!(found, wanted, "{:?} {:?}", headers, String::from_utf8_lossy(&path));
+    }
+
+    /// The same beside credentials of another realm, on paths that are listed and on those that only look so.
+    #[test]
+    fn foreign_credentials_are_read_as_the_rules_say((realm, (headers, _), path) in foreign()) {
+        let credentials = realm.credentials();
+        let allowed = oracle::Allowed { foreign: realm.foreign(), ..Default::default() };
+        let name = credentials.profile.name;
+        let found = read(&credentials, &credentials.profile, &headers, path.as_bytes());
+        let wanted = oracle::key_with(name, &headers, path.as_bytes(), &allowed).map(|key| key.map(ApiKey::new));
+        prop_assert_eq!(found, wanted, "{:?} {:?}", headers, path);
+        let lines = headers.iter().map(|(name, value)| Header { name, value });
+        let kept = credentials.kept(&credentials.profile, lines, path.as_bytes());
+        prop_assert_eq!(kept, oracle::kept(name, &headers, path.as_bytes(), &allowed), "{:?} {:?}", headers, path);
     }
 
     /// No bytes at all make it panic.

@@ -4,7 +4,10 @@ use std::fs;
 
 use key_ip_sentinel::{config, credential::Credentials};
 
-use crate::common::{Home, sentinel};
+use crate::{
+    common::{Home, sentinel},
+    oracle,
+};
 
 /// A profile with its options.
 #[derive(Debug)]
@@ -60,6 +63,33 @@ realms! {
     litellm_passthrough "litellm+passthrough" LITELLM, &[
         ("credentials.profile", "\"litellm\""),
         ("credentials.passthrough", "[\"authorization\", \"x-api-key\", \"?key\"]"),
+    ];
+    litellm_foreign "litellm+foreign" LITELLM, &[
+        ("credentials.profile", "\"litellm\""),
+        (
+            "credentials.passthrough",
+            "[\"authorization beside x-litellm-api-key on /github_mcp/mcp /vertex_ai/* /anthropic/v1/messages source \
+             docs.litellm.ai\", \"x-api-key beside x-litellm-api-key on /anthropic/v1/messages source docs.litellm.ai\"]",
+        ),
+    ];
+    azure_foreign "azure-openai+foreign" AZURE, &[
+        ("credentials.profile", "\"azure-openai\""),
+        (
+            "credentials.passthrough",
+            "[\"authorization beside ocp-apim-subscription-key on /apim/* source learn.microsoft.com\"]",
+        ),
+    ];
+    supa "supa" ("sb_publishable_Ab0Cd1Ef2Gh3", "sb_secret_Zy9Xw8Vu7Ts6Rq5"), &[
+        ("credentials.profile", "\"supa\""),
+        ("credentials.custom.supa.carriers", "[\"header apikey bare\"]"),
+        ("credentials.custom.supa.prefixes", "[\"sb_\"]"),
+        ("credentials.custom.supa.alphabet", "\"base64url\""),
+        ("credentials.custom.supa.min_length", "20"),
+        ("credentials.custom.supa.max_length", "128"),
+        (
+            "credentials.passthrough",
+            "[\"authorization beside apikey on /rest/v1/* /auth/v1/user source supabase.com/docs\"]",
+        ),
     ];
     acme "acme" ("0123456789abCDEF", "fedcba9876543210"), &[
         ("credentials.profile", "\"acme\""),
@@ -122,6 +152,16 @@ impl Realm {
         let lines: String = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         fs::write(&file, lines).unwrap();
         config::load(Some(&file), []).unwrap_or_else(|faults| panic!("{faults}")).credentials
+    }
+
+    /// What it allows in addition to its profile, in the oracle's words.
+    pub(crate) fn foreign(&self) -> &'static [oracle::Foreign] {
+        match self.name {
+            "litellm+foreign" => oracle::LITELLM_FOREIGN,
+            "azure-openai+foreign" => oracle::AZURE_FOREIGN,
+            "supa" => oracle::SUPA_FOREIGN,
+            _ => &[],
+        }
     }
 
     /// A server with its settings.

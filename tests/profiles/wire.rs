@@ -11,7 +11,7 @@ use crate::{
         http_client::{Call, Version},
         upstream::{Head, Upstream},
     },
-    oracle::CREDENTIAL_HEADERS,
+    oracle::{self, Allowed, CREDENTIAL_HEADERS},
     realms::Realm,
     vectors::{self, Vector, Verdict},
 };
@@ -113,9 +113,16 @@ impl Edge<'_> {
     fn assert_forwarded(&self, vector: &Vector, head: &Head, path: &str, what: &str) {
         assert_eq!(head.path, path, "{what}");
         let profile = vector.realm.credentials().profile;
+        let allowed = Allowed { foreign: vector.realm.foreign(), ..Allowed::default() };
+        let kept = match allowed.foreign {
+            [] => Vec::new(),
+            _ => oracle::kept(profile.name, &vector.headers, &vector.path, &allowed),
+        };
         for (name, value) in &vector.headers {
             let lines = head.lines(name);
-            if profile.unread.iter().any(|unread| same_name(name, unread)) {
+            if kept.contains(&name.as_str()) {
+                assert_eq!(lines, [trim(value)], "{what}: {name} is not what was sent");
+            } else if profile.unread.iter().any(|unread| same_name(name, unread)) {
                 assert!(lines.is_empty(), "{what}: {name} was forwarded");
             } else {
                 let value = trim(value);

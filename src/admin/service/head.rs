@@ -29,7 +29,7 @@ impl<'a> Head<'a> {
         Ok(Self { path, lines: lines.collect::<Result<_, _>>()? })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Header<'_>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Header<'_>> + Clone {
         self.lines.iter().map(|(name, value)| Header { name, value })
     }
 

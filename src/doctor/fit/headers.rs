@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{case::FilterCheck, matcher::matches};
 use crate::{
-    credential::Place,
+    credential::{Options, PREVENTING, Place},
     doctor::{Code, Report, yaml::Node},
 };
 
@@ -52,9 +52,11 @@ impl FilterCheck<'_> {
             Place::Protocol(_) => Some("sec-websocket-protocol"),
             Place::Query(_) => None,
         });
-        // credentials.passthrough applies only to requests without an upgrade.
-        let upgrade = (!self.setup.credentials.options.passthrough.is_empty()).then_some("upgrade");
-        carriers.chain(self.setup.client_ip.header()).chain(upgrade).collect()
+        // credentials.passthrough does not apply to requests with one of these.
+        let Options { passthrough, foreign, .. } = &self.setup.credentials.options;
+        let exempts = !(passthrough.is_empty() && foreign.is_empty());
+        let preventing = PREVENTING.into_iter().filter(|_| exempts);
+        carriers.chain(self.setup.client_ip.header()).chain(preventing).collect()
     }
 }
 
