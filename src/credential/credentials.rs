@@ -112,8 +112,8 @@ impl Credentials {
         mut explain: impl FnMut(&Carrier, &Slot, Holds),
     ) -> Result<Option<ApiKey>, Fault> {
         let (slots, prevented) = profile.collect(headers, path);
-        let exempting = !prevented && !(self.options.passthrough.is_empty() && self.options.foreign.is_empty());
-        let plain = if exempting { plain_path(path) } else { None };
+        let exempts = !self.options.passthrough.is_empty() || !self.options.foreign.is_empty();
+        let plain = if exempts && !prevented { plain_path(path) } else { None };
         let mut found = Found::default();
         for (carrier, slot) in profile.carriers.iter().zip(&slots) {
             if plain.is_some_and(|path| self.is_exempt(profile, carrier, &slots, path)) {

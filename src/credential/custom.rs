@@ -131,7 +131,7 @@ fn schemes(text: &str) -> Result<Form, String> {
                         user\" or \"header NAME scheme:Basic password\""
                 .to_owned());
         }
-        if NO_KEYS.iter().any(|other| is(other)) {
+        if NO_KEYS.iter().any(is) {
             return Err(format!("the credentials of the scheme {name:?} are not one key"));
         }
         if names[..nth].iter().any(is) {

@@ -269,7 +269,7 @@ fn foreign(allowed: &Allowed, name: &str, target: &[u8]) -> Vec<&'static str> {
         None => path == *pattern,
     };
     let entries =
-        allowed.foreign.iter().filter(|(carrier, _, paths)| *carrier == name && paths.iter().any(|it| names(&it)));
+        allowed.foreign.iter().filter(|(carrier, _, paths)| *carrier == name && paths.iter().any(|it| names(it)));
     entries.map(|(_, own, _)| *own).collect()
 }
 
@@ -299,7 +299,7 @@ pub(crate) fn kept(profile: &str, headers: &[(String, Vec<u8>)], path: &[u8], al
         let values = headers.iter().filter(|(found, _)| found == name).map(|(_, value)| String::from_utf8_lossy(value));
         let own = |value: &str| {
             profile == "supa"
-                && value.match_indices(|c| c == 's' || c == 'S').any(|(at, _)| {
+                && value.match_indices(['s', 'S']).any(|(at, _)| {
                     let rest = value[at..].to_ascii_lowercase();
                     let inside = |c: &char| c.is_ascii_alphanumeric() || "-_".contains(*c);
                     rest.starts_with("sb_") && rest.chars().take_while(inside).count() >= 20
