@@ -24,8 +24,8 @@ pub struct Settings {
     pub failsafe: Failsafe,
     /// `store.stale_grace`. A reload does not change it: health, the archive and the shared cache keep the first value.
     pub stale_grace: Duration,
-    /// `binding.*` and `client_ip.unclaimable`. A reload does not change the trusted proxies: `client_ip` keeps the
-    /// first ones.
+    /// `binding.*` and `client_ip.unclaimable`. A reload does not change the proxies: `client_ip` keeps the first
+    /// ones.
     pub binding: BindingRules,
     /// `claims.*`.
     pub claims: ClaimLimits,
@@ -115,7 +115,7 @@ impl LiveSettings {
     /// Replaces everything that a reload may change, atomically.
     pub fn replace(&self, new: Settings) {
         let running = self.0.load();
-        let binding = BindingRules { trusted_proxies: running.binding.trusted_proxies.clone(), ..new.binding };
+        let binding = BindingRules { proxies: running.binding.proxies.clone(), ..new.binding };
         self.0.store(Arc::new(Settings { stale_grace: running.stale_grace, binding, ..new }));
     }
 }

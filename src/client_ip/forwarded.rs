@@ -1,28 +1,34 @@
-//! `x-forwarded-for`: parses an entry, and walks from the right through the trusted proxies.
+//! `x-forwarded-for`: parses an entry, and walks from the right through the proxies.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::found::{Found, Origin, Unknown};
-use crate::domain::ClientIp;
+use super::{
+    contain,
+    found::{Found, Origin, Unknown},
+};
+use crate::domain::{ClientIp, Network};
 
-/// The client behind `peer`: from the right, the first address that is not a trusted proxy's.
+/// The client behind the trusted proxy `peer`: from the right, the first address that is not in `trusted_hops`.
 ///
 /// The client wrote everything further left, so that is not read. Fails if an entry that must be read is not an
-/// address, and if every entry is a trusted proxy, because then the chain does not name a client.
+/// address, and if the chain ends first, because then it does not name a client.
 pub(super) fn walk<'a>(
-    peer: Found<'a>,
+    peer: ClientIp,
     lines: &[&'a [u8]],
-    is_trusted: impl Fn(ClientIp) -> bool,
+    trusted_hops: &[Network],
     address: impl Fn(&[u8]) -> Option<ClientIp>,
 ) -> Result<Found<'a>, Unknown> {
     // Several lines are one list, in order (RFC 9110 §5.3).
-    let mut hops = (1..).zip(lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')));
-    let mut current = peer;
-    while is_trusted(current.client) {
-        let (hop, written) = hops.next().ok_or(Unknown::ChainEnds)?;
-        current = Found { client: address(written).ok_or(Unknown::Hop(hop))?, written, origin: Origin::Hop(hop) };
+    let hops = (1..).zip(lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')));
+    for (hop, written) in hops {
+        let client = address(written).ok_or(Unknown::Hop(hop))?;
+        // With `use_remote_address: true`, Envoy appends the peer to the chain.
+        let is_appended_peer = hop == 1 && client == peer;
+        if !is_appended_peer && !contain(trusted_hops, client) {
+            return Ok(Found { client, written, origin: Origin::Hop(hop) });
+        }
     }
-    Ok(current)
+    Err(Unknown::ChainEnds)
 }
 
 /// The address in `text`, as proxies write it: bare, with a port, or in brackets with or without a port, between

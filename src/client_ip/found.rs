@@ -50,9 +50,16 @@ pub enum Unknown {
     /// The resolved client is itself a trusted proxy.
     #[error("the resolved client is in client_ip.trusted_proxies: the proxy named no client")]
     ClientIsProxy,
-    /// Every address of the chain is a trusted proxy's.
-    #[error("every address in x-forwarded-for, and the connection's peer, is in client_ip.trusted_proxies")]
+    /// Every address of the chain is a proxy's.
+    #[error("every address in x-forwarded-for is the peer's or in client_ip.trusted_hops")]
     ChainEnds,
+    /// An entry of a trusted proxy that the walk must not pass over; counted as in [`Origin::Hop`].
+    #[error(
+        "entry {0} of x-forwarded-for, counted from the right, is in client_ip.trusted_proxies but not in \
+         client_ip.trusted_hops: it may be a program inside the proxies' networks; list it in client_ip.trusted_hops only \
+         if every address of that network is a proxy of yours"
+    )]
+    HopIsProxy(usize),
     /// An entry that must be read is not an address; counted as in [`Origin::Hop`].
     #[error("entry {0} of x-forwarded-for, counted from the right, is not an address")]
     Hop(usize),

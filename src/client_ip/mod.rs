@@ -20,8 +20,13 @@ pub enum Source {
     Peer,
     /// The address that Envoy resolved and sent as gRPC metadata.
     Metadata,
-    /// `x-forwarded-for`, read from the right through the trusted proxies.
-    Xff,
+    /// `x-forwarded-for`, read from the right.
+    Xff {
+        /// `client_ip.trusted_hops`: the proxies behind the peer. Apart from the trusted proxies, because programs of
+        /// strangers send requests from the networks of a CDN: the chain may come from such a peer, but the address that
+        /// the CDN appended for the program must not be taken for a proxy's.
+        trusted_hops: Vec<Network>,
+    },
     /// This request header (lower case), if a trusted proxy sent it.
     Header(String),
 }
@@ -56,7 +61,7 @@ impl Source {
         match self {
             Self::Peer => "peer",
             Self::Metadata => "metadata",
-            Self::Xff => "xff",
+            Self::Xff { .. } => "xff",
             Self::Header(_) => "header",
         }
     }
@@ -74,8 +79,21 @@ impl Resolver {
     pub fn header(&self) -> Option<&str> {
         match &self.source {
             Source::Peer | Source::Metadata => None,
-            Source::Xff => Some("x-forwarded-for"),
+            Source::Xff { .. } => Some("x-forwarded-for"),
             Source::Header(name) => Some(name),
+        }
+    }
+
+    /// The addresses that are proxies and never clients.
+    pub fn proxies(&self) -> Vec<Network> {
+        [&self.trusted_proxies[..], self.trusted_hops()].concat()
+    }
+
+    /// `client_ip.trusted_hops`.
+    pub fn trusted_hops(&self) -> &[Network] {
+        match &self.source {
+            Source::Xff { trusted_hops } => trusted_hops,
+            _ => &[],
         }
     }
 
@@ -89,9 +107,7 @@ impl Resolver {
         match &self.source {
             Source::Peer => self.peer(inputs),
             Source::Metadata => self.metadata(inputs),
-            Source::Xff => {
-                forwarded::walk(self.peer(inputs)?, inputs.lines, |ip| self.trusts(ip), |hop| self.address(hop))
-            }
+            Source::Xff { trusted_hops } => self.forwarded(inputs, trusted_hops),
             Source::Header(_) => self.header_address(inputs),
         }
     }
@@ -116,6 +132,14 @@ impl Resolver {
         self.reject_proxy(Found { client, written, origin: Origin::Metadata })
     }
 
+    fn forwarded<'a>(&self, inputs: &AddressInputs<'a>, trusted_hops: &[Network]) -> Result<Found<'a>, Unknown> {
+        let peer = self.peer(inputs)?;
+        if !self.trusts(peer.client) {
+            return Ok(peer);
+        }
+        self.reject_proxy(forwarded::walk(peer.client, inputs.lines, trusted_hops, |hop| self.address(hop))?)
+    }
+
     fn header_address<'a>(&self, inputs: &AddressInputs<'a>) -> Result<Found<'a>, Unknown> {
         if !self.trusts(self.peer(inputs)?.client) {
             return Err(Unknown::HeaderFromUntrustedPeer);
@@ -132,11 +156,15 @@ impl Resolver {
 
     /// A trusted proxy that is named as the client: the proxy did not know the client.
     fn reject_proxy<'a>(&self, found: Found<'a>) -> Result<Found<'a>, Unknown> {
-        if self.trusts(found.client) { Err(Unknown::ClientIsProxy) } else { Ok(found) }
+        match (self.trusts(found.client), found.origin) {
+            (false, _) => Ok(found),
+            (true, Origin::Hop(hop)) => Err(Unknown::HopIsProxy(hop)),
+            (true, _) => Err(Unknown::ClientIsProxy),
+        }
     }
 
     fn trusts(&self, ip: ClientIp) -> bool {
-        self.trusted_proxies.iter().any(|network| network.contains(ip))
+        contain(&self.trusted_proxies, ip)
     }
 
     /// An address as proxies write it, folded.
@@ -154,6 +182,10 @@ impl Resolver {
             None => Some(folded),
         }
     }
+}
+
+fn contain(networks: &[Network], ip: ClientIp) -> bool {
+    networks.iter().any(|network| network.contains(ip))
 }
 
 #[cfg(test)]

@@ -9,6 +9,13 @@ fn resolver(source: Source) -> Resolver {
     Resolver { source, trusted_proxies: networks.to_vec(), nat64: vec!["2001:db8:64::/96".parse().unwrap()] }
 }
 
+/// The balancers that another balancer is in front of.
+const HOPS: &[&str] = &["10.0.0.3/32", "2001:db8:1b::3/128"];
+
+fn xff(trusted_hops: &[&str]) -> Source {
+    Source::Xff { trusted_hops: trusted_hops.iter().map(|text| text.parse().unwrap()).collect() }
+}
+
 fn shown(client: Option<ClientIp>) -> String {
     client.map_or("unknown".to_owned(), |ip| ip.to_string())
 }
@@ -133,8 +140,28 @@ fn the_walk_stops_at_the_first_untrusted_address() {
         ("/run/client.sock", &["203.0.113.7"], "unknown"),
     ];
     for (peer, lines, expected) in cases {
-        assert_eq!(by_lines(Source::Xff, peer, lines), expected, "{lines:?} by {peer}");
+        assert_eq!(by_lines(xff(HOPS), peer, lines), expected, "{lines:?} by {peer}");
     }
+}
+
+/// A CDN's published networks contain the addresses of its customers' programs. Such a program forges the beginning of
+/// the chain, and the CDN appends the program's own address.
+#[test]
+fn a_program_inside_the_trusted_networks_does_not_choose_its_address() {
+    for (lines, expected) in [
+        (["203.0.113.7, 10.0.0.103"], "unknown"),
+        (["203.0.113.7, 10.0.0.103, 10.0.0.2"], "unknown"),
+        (["203.0.113.7, 10.0.0.103, 10.0.0.3, 10.0.0.2"], "unknown"),
+        (["203.0.113.7, 2001:db8:1b::103"], "unknown"),
+        (["198.51.100.9, 203.0.113.7, 10.0.0.2"], CLIENT),
+        // The peer's own address is passed over once, where Envoy appends it.
+        (["203.0.113.7, 10.0.0.2, 10.0.0.2"], "unknown"),
+        (["203.0.113.7, 10.0.0.2, 10.0.0.3"], "unknown"),
+    ] {
+        assert_eq!(by_lines(xff(HOPS), LB, &lines), expected, "{lines:?}");
+    }
+    assert_eq!(by_lines(xff(&[]), LB, &["203.0.113.7, 10.0.0.3"]), "unknown");
+    assert_eq!(by_lines(xff(&[]), LB, &["203.0.113.7, 10.0.0.2"]), CLIENT);
 }
 
 #[test]

@@ -12,11 +12,18 @@ pub(super) fn take(settings: &mut Settings) -> Option<(Resolver, Vec<Network>)> 
     let words = ["peer", "metadata", "xff", "header"].map(|word| (word, word));
     let word = settings.take("client_ip.source", word(&words));
     let header = settings.take_if_written("client_ip.header", header_name);
-    let trusted_proxies = settings.take_list("client_ip.trusted_proxies", proxies);
+    let trusted_proxies = settings.take_list("client_ip.trusted_proxies", network);
+    let trusted_hops = settings.take_list("client_ip.trusted_hops", network);
     let unclaimable = settings.take_list("client_ip.unclaimable", network);
     let nat64 = settings.take_list("client_ip.nat64", str::parse::<Nat64>);
-    behind_nat64(settings, &nat64, "trusted_proxies", &trusted_proxies);
-    behind_nat64(settings, &nat64, "unclaimable", &unclaimable);
+    for (key, networks) in
+        [("trusted_proxies", &trusted_proxies), ("trusted_hops", &trusted_hops), ("unclaimable", &unclaimable)]
+    {
+        behind_nat64(settings, &nat64, key, networks);
+    }
+    for (key, networks) in [("trusted_proxies", &trusted_proxies), ("trusted_hops", &trusted_hops)] {
+        contain_clients(settings, key, networks);
+    }
     for (nth, prefix) in nat64.iter().enumerate() {
         // An address in both prefixes would stand for two IPv4 addresses.
         for other in nat64[..nth].iter().filter(|other| other.overlaps(prefix.network())) {
@@ -32,11 +39,16 @@ pub(super) fn take(settings: &mut Settings) -> Option<(Resolver, Vec<Network>)> 
         let why = "list the proxies in front of Envoy; without a proxy use \"peer\"";
         settings.faults.push(format!("client_ip.source = {word:?} needs client_ip.trusted_proxies: {why}"));
     }
-    let source = source(word, header).map_err(|fault| settings.faults.push(fault)).ok()?;
+    if word != "xff" && !trusted_hops.is_empty() {
+        settings.faults.push(format!(
+            "client_ip.trusted_hops: is used only with client_ip.source = \"xff\", but the source is {word:?}; remove it"
+        ));
+    }
+    let source = source(word, header, trusted_hops).map_err(|fault| settings.faults.push(fault)).ok()?;
     Some((Resolver { source, trusted_proxies, nat64 }, unclaimable))
 }
 
-fn source(word: &str, header: Option<String>) -> Result<Source, String> {
+fn source(word: &str, header: Option<String>, trusted_hops: Vec<Network>) -> Result<Source, String> {
     match (word, header) {
         ("header", Some(name)) => Ok(Source::Header(name)),
         ("header", None) => {
@@ -46,7 +58,7 @@ fn source(word: &str, header: Option<String>) -> Result<Source, String> {
             "client_ip.header: is used only with client_ip.source = \"header\", but the source is {word:?}; remove it"
         )),
         ("metadata", None) => Ok(Source::Metadata),
-        ("xff", None) => Ok(Source::Xff),
+        ("xff", None) => Ok(Source::Xff { trusted_hops }),
         (_, None) => Ok(Source::Peer),
     }
 }
@@ -60,14 +72,18 @@ fn behind_nat64(settings: &mut Settings, nat64: &[Nat64], key: &str, networks: &
     }
 }
 
-fn proxies(text: &str) -> Result<Network, String> {
-    let network = network(text)?;
-    if network.net().prefix_len() == 0 {
-        return Err(format!(
-            "{network} contains every address: any client could choose its own address; list only your proxies"
-        ));
+/// Rejects proxies that are half of an address family or more: the list then contains clients, and each of them could
+/// choose its own address.
+fn contain_clients(settings: &mut Settings, key: &str, networks: &[Network]) {
+    for (family, share) in Network::shares(networks) {
+        if share >= 0.5 {
+            settings.faults.push(format!(
+                "client_ip.{key}: the networks contain {:.0} % of all {family} addresses: any client there could choose its \
+                 own address; list only your proxies",
+                share * 100.0
+            ));
+        }
     }
-    Ok(network)
 }
 
 fn network(text: &str) -> Result<Network, String> {
@@ -99,7 +115,10 @@ mod tests {
             ("", Source::Peer),
             ("source = 'peer'", Source::Peer),
             ("source = 'metadata'", Source::Metadata),
-            ("source = 'xff'", Source::Xff),
+            (
+                "source = 'xff'\ntrusted_hops = ['10.0.1.0/24']",
+                Source::Xff { trusted_hops: vec!["10.0.1.0/24".parse().unwrap()] },
+            ),
             ("source = 'header'\nheader = 'CF-Connecting-IP'", Source::Header("cf-connecting-ip".to_owned())),
         ] {
             let config = load_text(&format!("[client_ip]\n{text}\n{PROXIES}\nunclaimable = ['192.0.2.0/24']"), &[]);
@@ -107,10 +126,8 @@ mod tests {
             assert_eq!(config.client_ip.source, source);
             assert_eq!(config.client_ip.trusted_proxies.len(), 2);
             assert_eq!(config.settings.binding.unclaimable.len(), 1);
-            assert_eq!(
-                config.settings.binding.trusted_proxies, config.client_ip.trusted_proxies,
-                "trusted proxies never own a key"
-            );
+            let never_own = [&config.client_ip.trusted_proxies[..], config.client_ip.trusted_hops()].concat();
+            assert_eq!(config.settings.binding.proxies, never_own, "proxies never own a key");
         }
     }
 
@@ -132,8 +149,16 @@ mod tests {
             ("source = 'header'\nheader = 'X-Forwarded-For'", "use client_ip.source = \"xff\""),
             ("source = 'header'\nheader = 'forwarded'", "not a bare address"),
             ("source = 'header'\nheader = ':authority'", "\":authority\" is not a header name"),
-            ("trusted_proxies = ['0.0.0.0/0']", "client_ip.trusted_proxies: 0.0.0.0/0 contains every address"),
-            ("trusted_proxies = ['::/0']", "client_ip.trusted_proxies: ::/0 contains every address"),
+            ("trusted_proxies = ['0.0.0.0/0']", "client_ip.trusted_proxies: the networks contain 100 % of all IPv4"),
+            ("trusted_proxies = ['::/0']", "client_ip.trusted_proxies: the networks contain 100 % of all IPv6"),
+            ("trusted_proxies = ['0.0.0.0/1', '128.0.0.0/1']", "contain 100 % of all IPv4 addresses"),
+            ("trusted_proxies = ['10.0.0.0/8', '0.0.0.0/2', '64.0.0.0/2']", "contain 50 % of all IPv4 addresses"),
+            (
+                "source = 'xff'\ntrusted_proxies = ['10.0.0.1']\ntrusted_hops = ['8000::/1', '2000::/3']",
+                "client_ip.trusted_hops: the networks contain 63 % of all IPv6 addresses",
+            ),
+            ("trusted_hops = ['10.0.0.0/24']", "client_ip.trusted_hops: is used only with client_ip.source = \"xff\""),
+            ("nat64 = ['2001:db8:64::/96']\ntrusted_hops = ['2001:db8:64::cb00:7107']", "write the IPv4 network"),
             ("trusted_proxies = ['10.0.0.1/24']", "did you mean 10.0.0.0/24?"),
             ("nat64 = ['2001:db8::/33']", "client_ip.nat64: 2001:db8::/33: the length of a NAT64 prefix is 32, 40"),
             ("nat64 = []", "client_ip.nat64: the list is empty"),

@@ -15,8 +15,7 @@ use crate::{
 
 const STALE_GRACE: std::ops::RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(7 * 86_400);
 
-/// `unclaimable` holds the networks of `client_ip.trusted_proxies` and of `client_ip.unclaimable`; `None` after a
-/// fault.
+/// `unclaimable` holds the networks of the proxies and of `client_ip.unclaimable`; `None` after a fault.
 pub(super) fn take(source: &mut Source, unclaimable: Option<(Vec<Network>, Vec<Network>)>) -> Option<Settings> {
     let mode = source.take("mode", word(&Mode::ALL.map(|mode| (mode.as_str(), mode))));
     let check_deadline = source.take("check_deadline", duration(Duration::from_millis(1)..=Duration::from_secs(10)));
@@ -28,13 +27,13 @@ pub(super) fn take(source: &mut Source, unclaimable: Option<(Vec<Network>, Vec<N
     let archive_after =
         source.take("binding.archive_after", duration(Duration::ZERO..=Duration::from_hours(24 * 3650)));
     let help = answers::take(source);
-    let ((first_use, shape), (trusted_proxies, unclaimable)) = (binding?, unclaimable?);
+    let ((first_use, shape), (proxies, unclaimable)) = (binding?, unclaimable?);
     Some(Settings {
         mode: mode?,
         missing: missing?,
         failsafe: failsafe?,
         stale_grace: stale_grace?,
-        binding: BindingRules { first_use, shape, unclaimable, trusted_proxies },
+        binding: BindingRules { first_use, shape, unclaimable, proxies },
         claims: claims?,
         policy: PolicySet,
         help: help?,

@@ -50,7 +50,7 @@ pub struct Config {
     pub peppers: Option<Peppers>,
     /// The files with secrets that settings name.
     pub secret_files: Vec<SecretFile>,
-    /// `client_ip.source`, `client_ip.trusted_proxies`, `client_ip.header`, `client_ip.nat64`.
+    /// `client_ip.*` but `client_ip.unclaimable`.
     pub client_ip: Resolver,
     /// `credentials.profile`, `credentials.route_profiles`, `credentials.passthrough`, `credentials.jwt` and the custom
     /// profiles.
@@ -92,7 +92,7 @@ fn resolve(source: &mut Source) -> Option<Config> {
     consistency::secrets(&mut source.faults, &source.secret_files);
     consistency::replicas(&mut source.faults, store.as_ref(), redis.as_ref(), peppers.as_ref());
     let (client_ip, unclaimable) = client_ip::take(source).unzip();
-    let proxies = client_ip.as_ref().map(|resolver| resolver.trusted_proxies.clone());
+    let proxies = client_ip.as_ref().map(Resolver::proxies);
     let credentials = credentials::take(source);
     if let (Some(client_ip), Some(credentials)) = (&client_ip, &credentials) {
         consistency::header(&mut source.faults, client_ip, credentials);

@@ -21,7 +21,7 @@ const fn live(key: &'static str, default: &'static str) -> Setting {
 }
 
 /// All settings of this version. An unknown name is a fault.
-pub const SETTINGS: [Setting; 61] = [
+pub const SETTINGS: [Setting; 62] = [
     live("mode", "enforce"),
     live("check_deadline", "150ms"),
     setting("data_dir", "./sentinel-data"),
@@ -45,6 +45,7 @@ pub const SETTINGS: [Setting; 61] = [
     setting("pepper.secrets_file", ""),
     setting("client_ip.source", "peer"),
     setting("client_ip.trusted_proxies", ""),
+    setting("client_ip.trusted_hops", ""),
     setting("client_ip.header", ""),
     setting("client_ip.nat64", ""),
     live("client_ip.unclaimable", ""),

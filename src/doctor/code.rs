@@ -51,6 +51,8 @@ pub enum Code {
     EnvoyMetadata,
     /// Envoy and Sentinel trust the same proxies
     EnvoyTrustedProxies,
+    /// no list of proxies contains programs of strangers
+    StrangersInProxies,
     /// Envoy sends the caller's token if one is configured
     EnvoyCallerToken,
     /// Sentinel sees every header that it reads

@@ -5,6 +5,7 @@
 //! clock.
 
 mod code;
+mod egress;
 mod fit;
 mod host;
 mod server;

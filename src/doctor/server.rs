@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Code, Report, Setup};
+use crate::domain::Network;
 
 /// Fewer keys than this may belong to one user.
 const MANY_KEYS: u64 = 20;
@@ -16,6 +17,8 @@ pub struct Diagnosis {
     pub header: String,
     /// `client_ip.trusted_proxies`.
     pub trusted_proxies: Vec<String>,
+    /// `client_ip.trusted_hops`.
+    pub trusted_hops: Vec<String>,
     /// `credentials.profile`, then `credentials.route_profiles`.
     pub profiles: Vec<String>,
     /// How callers are authenticated.
@@ -62,16 +65,18 @@ impl Diagnosis {
         let code = Code::ConfigDiffers;
         report.mark_checked(code);
         let Setup { client_ip, credentials, callers, .. } = setup;
-        let proxies: Vec<_> = client_ip.trusted_proxies.iter().map(ToString::to_string).collect();
+        let list = |networks: &[Network]| networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let here = [
             ("client_ip.source", client_ip.source.as_str().to_owned()),
             ("client_ip.header", client_ip.header().unwrap_or_default().to_owned()),
-            ("client_ip.trusted_proxies", proxies.join(", ")),
+            ("client_ip.trusted_proxies", list(&client_ip.trusted_proxies)),
+            ("client_ip.trusted_hops", list(client_ip.trusted_hops())),
             ("the profiles", credentials.names().collect::<Vec<_>>().join(", ")),
             ("the authentication of callers", callers.as_str().to_owned()),
         ];
-        let (proxies, profiles) = (self.trusted_proxies.join(", "), self.profiles.join(", "));
-        let server = [&self.source, &self.header, &proxies, &profiles, &self.callers];
+        let [proxies, hops, profiles] =
+            [&self.trusted_proxies, &self.trusted_hops, &self.profiles].map(|list| list.join(", "));
+        let server = [&self.source, &self.header, &proxies, &hops, &profiles, &self.callers];
         let pairs = here.iter().zip(server).filter(|((_, here), running)| here != *running);
         let differing: Vec<_> =
             pairs.map(|((name, here), running)| format!("{name} is {running:?} there, {here:?} here")).collect();
@@ -131,8 +136,10 @@ impl Diagnosis {
                  client_ip.trusted_proxies (now {trusted}) must hold every proxy in front of Envoy, and no client"
             ),
             "xff" => format!(
-                "client_ip.trusted_proxies (now {trusted}) must hold every proxy of the chain, and no client; each proxy must \
-                 write a bare address into x-forwarded-for"
+                "client_ip.trusted_proxies (now {trusted}) must hold every proxy that connects to Envoy, client_ip.trusted_hops \
+                 (now {hops}) every proxy behind those, and neither a client; each proxy must write an address into \
+                 x-forwarded-for",
+                hops = if self.trusted_hops.is_empty() { "empty".to_owned() } else { self.trusted_hops.join(", ") },
             ),
             _ => format!(
                 "the peer must be in client_ip.trusted_proxies (now {trusted}) and send {} once, with a bare address; no Envoy \

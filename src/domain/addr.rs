@@ -30,8 +30,8 @@ impl ClientIp {
         self.0
     }
 
-    /// Whether this address can never own a key: it does not identify one client (unspecified, multicast, link-local),
-    /// or it embeds an address that anyone can choose (`::/96`, Teredo `2001::/32`). Loopback, `::1` included, can own.
+    /// Whether this address can never own a key: it does not identify one client (unspecified, multicast, link-local,
+    /// reserved), or it embeds an address that anyone can choose (`::/96`, `64:ff9b:1::/48`, Teredo `2001::/32`). Loopback, `::1` included, can own.
     pub fn can_never_own(self) -> bool {
         let is_ipv6_loopback = matches!(self.0, IpAddr::V6(ip) if ip.is_loopback());
         !is_ipv6_loopback && Network::exactly(self).includes_never_owners()
@@ -116,6 +116,16 @@ impl Network {
             .any(|(network, bits)| IpNet::new(network, bits).is_ok_and(|net| self.overlaps(Self(net))))
     }
 
+    /// The share of the IPv4 addresses, and of the IPv6 addresses, that are in `networks`.
+    pub fn shares(networks: &[Self]) -> [(&'static str, f64); 2] {
+        let disjoint = IpNet::aggregate(&networks.iter().map(|network| network.0).collect());
+        let share = |is_ipv4: bool| {
+            let family = disjoint.iter().filter(|net| net.addr().is_ipv4() == is_ipv4);
+            family.map(|net| 0.5_f64.powi(net.prefix_len().into())).sum()
+        };
+        [("IPv4", share(true)), ("IPv6", share(false))]
+    }
+
     /// Whether this network contains all of `other`.
     pub fn covers(self, other: Self) -> bool {
         self.0.contains(&other.0)
@@ -127,12 +137,16 @@ impl Network {
     }
 }
 
-/// Unspecified, link-local, multicast; `::/96`, Teredo.
-const NEVER_OWNERS: [(IpAddr, u8); 7] = [
+/// Unspecified, link-local, multicast, and what is no address of a client (RFC 1112, section 4): Cloudflare's Pseudo
+/// IPv4 hashes IPv6 clients into `240.0.0.0/4`. Addresses with an IPv4 address in them that anyone can choose: `::/96`,
+/// `64:ff9b:1::/48` (RFC 8215; a configured NAT64 prefix is IPv4 before this list is read), Teredo.
+const NEVER_OWNERS: [(IpAddr, u8); 9] = [
     (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 32),
     (IpAddr::V4(Ipv4Addr::new(169, 254, 0, 0)), 16),
     (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4),
+    (IpAddr::V4(Ipv4Addr::new(240, 0, 0, 0)), 4),
     (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 96),
+    (IpAddr::V6(Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0)), 48),
     (IpAddr::V6(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0)), 32),
     (IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
     (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
@@ -243,6 +257,9 @@ mod tests {
             "::",
             "224.0.0.1",
             "239.255.255.255",
+            "240.0.0.1",
+            "254.252.239.103",
+            "255.255.255.255",
             "ff02::1",
             "169.254.0.1",
             "fe80::1",
@@ -253,6 +270,9 @@ mod tests {
             "2001:0:ffff::",
             "::ffff:169.254.1.1",
             "64:ff9b::0.0.0.0",
+            "64:ff9b::254.252.239.103",
+            "64:ff9b:1::203.0.113.7",
+            "64:ff9b:1:ffff::1",
         ] {
             assert!(ip(text).can_never_own(), "{text}");
             assert!(Network::exactly(ip(text)).includes_never_owners(), "{text}");
@@ -262,6 +282,19 @@ mod tests {
         {
             assert!(!ip(text).can_never_own(), "{text}");
             assert!(text == "::1" || !Network::exactly(ip(text)).includes_never_owners(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_share_of_a_family_counts_each_address_once() {
+        for (networks, shares) in [
+            (&[][..], [0.0, 0.0]),
+            (&["0.0.0.0/1", "128.0.0.0/1"], [1.0, 0.0]),
+            (&["0.0.0.0/2", "0.0.0.0/2", "64.0.0.0/2", "10.0.0.0/8"], [0.5, 0.0]),
+            (&["8000::/1", "2000::/3", "203.0.113.0/24"], [0.5_f64.powi(24), 0.625]),
+        ] {
+            let networks: Vec<Network> = networks.iter().map(|text| text.parse().unwrap()).collect();
+            assert_eq!(Network::shares(&networks).map(|(_, share)| share), shares);
         }
     }
 

@@ -47,18 +47,13 @@ pub struct BindingRules {
     pub shape: Shape,
     /// `client_ip.unclaimable`.
     pub unclaimable: Vec<Network>,
-    /// `client_ip.trusted_proxies`, which can never own either.
-    pub trusted_proxies: Vec<Network>,
+    /// `client_ip.trusted_proxies` and `client_ip.trusted_hops`, which can never own either.
+    pub proxies: Vec<Network>,
 }
 
 impl Default for BindingRules {
     fn default() -> Self {
-        Self {
-            first_use: FirstUse::Claim,
-            shape: Shape::default(),
-            unclaimable: Vec::new(),
-            trusted_proxies: Vec::new(),
-        }
+        Self { first_use: FirstUse::Claim, shape: Shape::default(), unclaimable: Vec::new(), proxies: Vec::new() }
     }
 }
 
@@ -79,6 +74,6 @@ impl BindingRules {
     }
 
     fn never_own(&self) -> impl Iterator<Item = &Network> {
-        self.unclaimable.iter().chain(&self.trusted_proxies)
+        self.unclaimable.iter().chain(&self.proxies)
     }
 }

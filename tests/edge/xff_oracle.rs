@@ -116,8 +116,9 @@ fn case(dice: &mut Dice) -> Case {
 }
 
 fn ours(case: &Case) -> Option<ClientIp> {
-    let trusted_proxies = case.trusted.iter().map(|text| text.parse().unwrap()).collect();
-    let resolver = Resolver { source: Source::Xff, trusted_proxies, nat64: Vec::new() };
+    let trusted_proxies: Vec<_> = case.trusted.iter().map(|text| text.parse().unwrap()).collect();
+    let source = Source::Xff { trusted_hops: trusted_proxies.clone() };
+    let resolver = Resolver { source, trusted_proxies, nat64: Vec::new() };
     let lines: Vec<_> = case.lines.iter().map(String::as_bytes).collect();
     resolver.resolve(&AddressInputs { peer: Some(&case.peer.to_string()), lines: &lines, ..AddressInputs::default() })
 }

@@ -29,6 +29,7 @@ pub(crate) struct Rules {
     pub(crate) source: &'static str,
     pub(crate) header: &'static str,
     pub(crate) trusted: &'static [&'static str],
+    pub(crate) hops: &'static [&'static str],
     /// Prefixes of 96 bits.
     pub(crate) nat64: &'static [&'static str],
     pub(crate) unclaimable: &'static [&'static str],
@@ -121,7 +122,8 @@ impl Owners {
             Some(_) if observe => return ("ip_mismatch", false),
             _ => {}
         }
-        if never_owns(ip) || [rules.trusted, rules.unclaimable].concat().iter().any(|net| lies_in(ip, net)) {
+        if never_owns(ip) || [rules.trusted, rules.hops, rules.unclaimable].concat().iter().any(|net| lies_in(ip, net))
+        {
             return ("unclaimable_network", false);
         }
         if !observe {
@@ -229,11 +231,18 @@ impl Seen {
                 for line in self.lines("x-forwarded-for") {
                     chain.extend(line.split(',').map(str::to_owned));
                 }
-                let mut current = self.peer().map(folded)?;
-                while trusted(current) {
-                    current = written(&chain.pop()?)?;
+                let peer = self.peer().map(folded)?;
+                if !trusted(peer) {
+                    return Some(peer);
                 }
-                Some(current)
+                let mut last = written(&chain.pop()?)?;
+                if last == peer {
+                    last = written(&chain.pop()?)?;
+                }
+                while rules.hops.iter().any(|network| lies_in(last, network)) {
+                    last = written(&chain.pop()?)?;
+                }
+                (!trusted(last)).then_some(last)
             }
         }
     }

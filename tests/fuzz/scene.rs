@@ -62,6 +62,7 @@ const RULES: Rules = Rules {
     source: "peer",
     header: "",
     trusted: &[],
+    hops: &[],
     nat64: &[],
     unclaimable: &[],
     token: None,
@@ -70,8 +71,9 @@ const RULES: Rules = Rules {
 pub(crate) const SCENES: &[Scene] = &[
     Scene { rules: RULES, settings: "", keys: GENERIC },
     Scene {
-        rules: Rules { jwt: true, source: "xff", trusted: PROXIES, ..RULES },
-        settings: "credentials.jwt = 'opaque'\nclient_ip.source = 'xff'",
+        rules: Rules { jwt: true, source: "xff", trusted: PROXIES, hops: &["10.0.0.0/24", "192.0.2.0/24"], ..RULES },
+        settings: "credentials.jwt = 'opaque'\nclient_ip.source = 'xff'\n\
+                   client_ip.trusted_hops = ['10.0.0.0/24', '192.0.2.0/24']",
         keys: GENERIC,
     },
     Scene {

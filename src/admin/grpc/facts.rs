@@ -77,6 +77,7 @@ impl From<AsOf<Diagnosis>> for api::GetDiagnosisResponse {
             source: client_ip.source.as_str().to_owned(),
             header: client_ip.header().unwrap_or_default().to_owned(),
             trusted_proxies: client_ip.trusted_proxies.iter().map(ToString::to_string).collect(),
+            trusted_hops: client_ip.trusted_hops().iter().map(ToString::to_string).collect(),
             profiles: profiles.into_iter().map(str::to_owned).collect(),
             callers: callers.as_str().to_owned(),
             learned,

@@ -32,7 +32,7 @@ impl Address {
 
 fn place(source: &Source, origin: Origin) -> String {
     match (origin, source) {
-        (Origin::Peer, Source::Xff) => {
+        (Origin::Peer, Source::Xff { .. }) => {
             "the connection's peer; it is not a trusted proxy, so x-forwarded-for is not read".to_owned()
         }
         (Origin::Peer, _) => "the connection's peer".to_owned(),

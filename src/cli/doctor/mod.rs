@@ -32,6 +32,7 @@ pub(super) fn run(config: Config, socket: &Path, envoy: &[PathBuf], output: Outp
     host::inspect(&config).check(&mut report);
     let Config { client_ip, credentials, listen, settings, .. } = config;
     let setup = Setup { client_ip, credentials, callers: listen.callers, check_deadline: settings.check_deadline };
+    setup.check(&mut report);
     let runtime = build_runtime(&mut tokio::runtime::Builder::new_current_thread())?;
     let answer = runtime.block_on(ask(socket, async |api| api.get_diagnosis(GetDiagnosisRequest {}).await));
     let server = answer.map(|answer| diagnosis(answer).check(&setup, &mut report));
@@ -57,6 +58,7 @@ fn diagnosis(answer: GetDiagnosisResponse) -> Diagnosis {
         source: answer.source,
         header: answer.header,
         trusted_proxies: answer.trusted_proxies,
+        trusted_hops: answer.trusted_hops,
         profiles: answer.profiles,
         callers: answer.callers,
         learned: answer.learned,

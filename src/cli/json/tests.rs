@@ -214,6 +214,7 @@ fn judged() -> [(&'static str, Vec<Value>); 2] {
         source: text("peer"),
         header: String::new(),
         trusted_proxies: Vec::new(),
+        trusted_hops: Vec::new(),
         profiles: setup.credentials.profiles().map(|profile| profile.name.to_string()).collect(),
         callers: text(setup.callers.as_str()),
         learned: 0,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     client_ip::Source,
-    doctor::{Code, Report, yaml::Node},
+    doctor::{Code, Report, egress, yaml::Node},
     domain::Network,
 };
 
@@ -26,7 +26,7 @@ impl FilterCheck<'_> {
             Source::Peer => self.peer(manager, report),
             Source::Metadata => self.resolved(manager, report),
             // Sentinel reads the chain itself, from the peer on.
-            Source::Xff => {}
+            Source::Xff { .. } => {}
             Source::Header(name) => self.header(name, manager, report),
         }
         if self.setup.client_ip.source != Source::Metadata
@@ -111,6 +111,7 @@ impl FilterCheck<'_> {
         let Some(cidrs) = detections(manager).find_map(|config| config.get("xff_trusted_cidrs")) else { return };
         report.mark_checked(code);
         let envoys: BTreeSet<_> = cidrs.items("cidrs").iter().filter_map(network).collect();
+        egress::check(&format!("{}: xff_trusted_cidrs", self.at(cidrs)), &envoys, report);
         let ours: BTreeSet<_> = self.setup.client_ip.trusted_proxies.iter().copied().collect();
         if envoys == ours || self.setup.client_ip.source == Source::Peer {
             return;
