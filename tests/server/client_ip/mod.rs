@@ -185,6 +185,29 @@ async fn a_proxy_on_envoys_own_host() {
     assert_eq!(ask(&format!("[{host:?}]")).await, "203.0.113.7");
 }
 
+/// A program of a CDN's customer forges the beginning of the chain; the CDN appends the program's address, which is in the
+/// networks that the CDN publishes. The owner is 203.0.113.7.
+#[tokio::test]
+async fn a_cdns_customer_does_not_choose_its_address() {
+    const CDN: &str = "[\"127.0.0.1\", \"2a06:98c0::/29\"]";
+    let forged = "203.0.113.7, 2a06:98c0:3600::103";
+    // With `use_remote_address: true` Envoy appends its own address for a loopback peer, where `xff` would stop.
+    for (source, envoy, header) in [
+        ("xff", topologies::default(0), None),
+        ("metadata", topologies::hops(1), None),
+        ("header", topologies::hops(1), Some("\"cf-connecting-ip\"")),
+    ] {
+        let home = sentinel().set("client_ip.source", &format!("{source:?}")).set("client_ip.trusted_proxies", CDN);
+        let home = header.into_iter().fold(home, |home, header| home.set("client_ip.header", header));
+        let edge = Edge::start(home, envoy).await;
+        let ask = |chain: &str, connecting: &str| {
+            judged(edge.envoy.get("/").header(XFF, chain).header("cf-connecting-ip", connecting))
+        };
+        assert_eq!(ask(forged, "2a06:98c0:3600::103").await, "denied", "{source}");
+        assert_eq!(ask("6.6.6.6, 203.0.113.7", "203.0.113.7").await, "203.0.113.7", "{source}");
+    }
+}
+
 #[rustfmt::skip]
 #[tokio::test]
 async fn behind_two_proxies_by_count() {
