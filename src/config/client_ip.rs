@@ -155,7 +155,7 @@ mod tests {
             ("trusted_proxies = ['10.0.0.0/8', '0.0.0.0/2', '64.0.0.0/2']", "contain 50 % of all IPv4 addresses"),
             (
                 "source = 'xff'\ntrusted_proxies = ['10.0.0.1']\ntrusted_hops = ['8000::/1', '2000::/3']",
-                "client_ip.trusted_hops: the networks contain 63 % of all IPv6 addresses",
+                "client_ip.trusted_hops: the networks contain 62 % of all IPv6 addresses",
             ),
             ("trusted_hops = ['10.0.0.0/24']", "client_ip.trusted_hops: is used only with client_ip.source = \"xff\""),
             ("nat64 = ['2001:db8:64::/96']\ntrusted_hops = ['2001:db8:64::cb00:7107']", "write the IPv4 network"),

@@ -29,7 +29,10 @@ const CLOSED: [&str; 10] = [
 impl Setup {
     /// Adds the findings about `client_ip.trusted_hops` to `report`.
     pub fn check(&self, report: &mut Report) {
-        check("client_ip.trusted_hops", self.client_ip.trusted_hops(), report);
+        let hops = self.client_ip.trusted_hops();
+        if !hops.is_empty() {
+            check("client_ip.trusted_hops", hops, report);
+        }
     }
 }
 

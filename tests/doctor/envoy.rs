@@ -419,3 +419,33 @@ fn each_of_several_files_is_checked() {
     let found = report(&home, &["--envoy", &first, "--envoy", &second, "--envoy", "envoy/envoy.yaml"]);
     found.assert_only(Code::EnvoyFailureModeAllow, "error", 2).says(&format!("{first}:")).says(&format!("{second}:"));
 }
+
+/// Cloudflare lists the network from which its customers' programs send requests.
+#[test]
+fn networks_with_programs_of_strangers_are_found_in_both_files() {
+    use Code::StrangersInProxies;
+    let listed = "{ address_prefix: 10.0.0.0, prefix_len: 24 } ] }";
+    let with = |address: &str, bits: u8| {
+        let home =
+            pair(BEHIND_PROXY).set("client_ip.trusted_proxies", &format!("[\"10.0.0.0/24\", \"{address}/{bits}\"]"));
+        let more = format!("{{ address_prefix: \"{address}\", prefix_len: {bits} }}, {listed}");
+        edited(BEHIND_PROXY, home, &[(listed, &more)])
+    };
+    for (address, bits) in [("2a06:98c0::", 29), ("2a06:98c0:3600::", 48), ("2a06::", 16)] {
+        with(address, bits).assert_only(StrangersInProxies, "error", 1).says("programs of Cloudflare's customers");
+    }
+    with("34.0.0.0", 8).assert_only(StrangersInProxies, "warning", 1).says("xff_trusted_cidrs contains 34.0.0.0/8");
+    for (address, bits) in [("172.16.0.0", 12), ("35.191.0.0", 16), ("203.0.113.0", 24)] {
+        with(address, bits).assert_nothing();
+    }
+    let hops = |networks: &str| {
+        let home = sentinel().unset("check_deadline").set("client_ip.source", "\"xff\"");
+        edited(
+            EDGE,
+            home.set("client_ip.trusted_proxies", "[\"10.0.0.0/24\"]").set("client_ip.trusted_hops", networks),
+            &[],
+        )
+    };
+    hops("[\"2a06:98c0::/29\"]").assert_only(StrangersInProxies, "error", 1).says("client_ip.trusted_hops contains");
+    hops("[\"10.0.1.0/24\"]").assert_nothing();
+}

@@ -138,7 +138,7 @@ async fn missing_metadata_is_found_with_the_number_of_denials() {
 #[tokio::test]
 async fn every_other_source_has_its_own_fix() {
     for (source, header, said) in [
-        ("\"xff\"", None, "each proxy must write a bare address into x-forwarded-for"),
+        ("\"xff\"", None, "each proxy must write an address into x-forwarded-for"),
         ("\"header\"", Some("\"cf-connecting-ip\""), "send cf-connecting-ip once"),
     ] {
         let home = behind_proxy().set("client_ip.source", source);
