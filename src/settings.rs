@@ -71,7 +71,7 @@ pub struct Rate {
 /// `claims.*`; `None` means unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClaimLimits {
-    /// `claims.per_network`: for each IPv4 address and each IPv6 /64.
+    /// `claims.per_network`: for each IPv4 address and each IPv6 /64; wider IPv6 networks have multiples of it.
     pub per_network: Option<Rate>,
     /// `claims.global`: for all networks together.
     pub global: Option<Rate>,

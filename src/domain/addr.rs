@@ -78,7 +78,7 @@ impl Network {
     }
 
     /// The network with prefix length `bits` that contains `ip`; the address alone if `bits` exceeds the family's.
-    pub(super) fn with_prefix(ip: ClientIp, bits: u8) -> Self {
+    pub fn with_prefix(ip: ClientIp, bits: u8) -> Self {
         IpNet::new(ip.ip(), bits).map_or(Self::exactly(ip), |net| Self(net.trunc()))
     }
 

@@ -25,6 +25,10 @@ use crate::{
 /// budget in each of them anyway.
 const NETWORKS: usize = 65_536;
 
+/// How many `/64` budgets a wider IPv6 network has. Without it, a customer's `/48` would have 65,536 budgets. A customer
+/// gets a `/56` or a `/48` (RFC 6177), a provider a `/32`.
+const WIDER_IPV6: [(u8, u32); 2] = [(48, 4), (32, 64)];
+
 /// The claim budgets of this process.
 pub(super) struct Limiter {
     origin: Instant,
@@ -47,7 +51,7 @@ impl Limiter {
         Self { origin: now, networks: Cache::new(NETWORKS), global: Arc::default() }
     }
 
-    /// Charges one claim from `ip` to its network's budget and the global one, or to neither.
+    /// Charges one claim from `ip` to the budgets of its networks and the global one, or to none.
     pub(super) fn charge(&self, limits: &ClaimLimits, ip: ClientIp, now: Instant) -> Result<Charge, Exhausted> {
         let mut charge = Charge(Vec::new());
         if limits.exempt.iter().any(|network| network.contains(ip)) {
@@ -55,14 +59,14 @@ impl Limiter {
         }
         let now = nanos(now.saturating_duration_since(self.origin));
         if let Some(rate) = limits.per_network {
-            let bucket = self.bucket(Network::owning(ip));
-            bucket.take(rate, now)?;
-            charge.0.push((bucket, cost(rate)));
+            charge.add(self.bucket(Network::owning(ip)), rate, now)?;
+            for (prefix, budgets) in WIDER_IPV6.into_iter().filter(|_| ip.ip().is_ipv6()) {
+                let rate = Rate { claims: rate.claims.saturating_mul(budgets), ..rate };
+                charge.add(self.bucket(Network::with_prefix(ip, prefix)), rate, now)?;
+            }
         }
         if let Some(rate) = limits.global {
-            // On failure `charge` is dropped, which refunds the network's budget.
-            self.global.take(rate, now)?;
-            charge.0.push((Arc::clone(&self.global), cost(rate)));
+            charge.add(Arc::clone(&self.global), rate, now)?;
         }
         Ok(charge)
     }
@@ -103,6 +107,13 @@ impl Charge {
     /// A charge of nothing.
     pub(super) fn none() -> Self {
         Self(Vec::new())
+    }
+
+    /// On failure the caller drops the charge, which refunds what was taken from other budgets.
+    fn add(&mut self, bucket: Arc<Bucket>, rate: Rate, now: u64) -> Result<(), Exhausted> {
+        bucket.take(rate, now)?;
+        self.0.push((bucket, cost(rate)));
+        Ok(())
     }
 
     /// Keeps the charge, because the claim was made.
@@ -176,6 +187,26 @@ mod tests {
         limiter.charge(&options, ip("2001:db8::1"), start).unwrap().keep();
         limiter.charge(&options, ip("2001:db8::ffff:2"), start).unwrap_err();
         limiter.charge(&options, ip("2001:db8:0:1::1"), start).unwrap().keep();
+    }
+
+    /// Otherwise a customer's /48 would claim 65,536 times as many keys as one address.
+    #[test]
+    fn an_ipv6_customer_has_four_budgets_and_a_provider_sixty_four() {
+        let start = Instant::now();
+        let claims = |limiter: &Limiter, addresses: &mut dyn Iterator<Item = String>| {
+            let charge = |text: String| limiter.charge(&per_minute(30), ip(&text), start).map(Charge::keep);
+            addresses.filter(|text| charge(text.clone()).is_ok()).count()
+        };
+        let limiter = Limiter::new(start);
+        assert_eq!(claims(&limiter, &mut (0..1_000).map(|net| format!("2001:db8:1:{net:x}::1"))), 4 * 30);
+        assert_eq!(claims(&limiter, &mut (0..31).map(|host| format!("2001:db8:2::{host:x}"))), 30);
+        let limiter = Limiter::new(start);
+        let mut networks = (0..4_000).map(|net| format!("2001:db8:{net:x}::1"));
+        assert_eq!(claims(&limiter, &mut networks), 64 * 30);
+        assert_eq!(claims(&limiter, &mut (0..5).map(|net| format!("2001:db9:{net:x}::1"))), 5);
+        // A claim that the wider budget refused was refunded to the /64.
+        let later = start + Duration::from_secs(1);
+        assert!(limiter.charge(&per_minute(30), ip("2001:db8:f000::1"), later).is_ok());
     }
 
     #[test]
