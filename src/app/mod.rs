@@ -29,6 +29,7 @@ use crate::{
     ext_authz::{Authorization, SERVICE, Server},
     maintenance::{archive::Archive, counts, last_seen, rekey as rekey_job, retention},
     net::{
+        accept::{Acceptor, Slots},
         caller::Callers,
         http2,
         listen::{Access, Address, Listener},
@@ -138,8 +139,10 @@ async fn run(
     core.spawn_background(&config, rekeys, &mut tasks);
     let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, log));
     tasks.spawn(async move { match reload.run(hangup).await {} });
-    tasks.spawn(servers::admin(core.service(&config), listeners.admin));
-    tasks.spawn(servers::http(probes::http(Arc::clone(&core.health), core.metrics.exposition.clone()), listeners.http));
+    let slots = Slots::of_process()?;
+    tasks.spawn(servers::admin(core.service(&config), Acceptor::new(listeners.admin, slots.admin)));
+    let probes_and_metrics = probes::http(Arc::clone(&core.health), core.metrics.exposition.clone());
+    tasks.spawn(servers::http(probes_and_metrics, Acceptor::new(listeners.http, slots.http)));
     let (health, update_health) = probes::grpc(Arc::clone(&core.health), SERVICE).await;
     tasks.spawn(async move {
         update_health.await;
@@ -148,8 +151,10 @@ async fn run(
     let (drain, mut draining) = watch::channel(false);
     // Early calls wait in the socket's backlog instead of being denied with store_unavailable.
     let _ = timeout(FIRST_POLL, core.replica_state.has_applied(Revision::default())).await;
-    let services = ChecksAndHealth { checks: core.checks(&config), health };
-    let checks = http2::serve(services, listeners.grpc, async move {
+    let authorization = core.authorization(&config);
+    let services =
+        move |trust| ChecksAndHealth { checks: Server::new(Arc::clone(&authorization), trust), health: health.clone() };
+    let checks = http2::serve(services, config.listen.callers, Acceptor::new(listeners.grpc, slots.grpc), async move {
         // An error means that the sender is gone, and then the server must end as well.
         let _ = draining.wait_for(|draining| *draining).await;
     });
@@ -283,8 +288,8 @@ impl Core {
         })
     }
 
-    fn checks(&self, config: &Config) -> Server {
-        let authorization = Authorization {
+    fn authorization(&self, config: &Config) -> Arc<Authorization> {
+        Arc::new(Authorization {
             callers: config.listen.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
@@ -292,8 +297,7 @@ impl Core {
             engine: Arc::clone(&self.engine),
             events: self.events.clone(),
             metrics: self.metrics.checks.clone(),
-        };
-        Server::new(Arc::new(authorization))
+        })
     }
 }
 

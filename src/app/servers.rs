@@ -1,17 +1,36 @@
 //! The services of each listener. The admin and HTTP servers run until the process ends.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
+use async_stream::stream;
 use axum::Router;
 use futures_util::future::BoxFuture;
-use hyper::body::Incoming;
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tonic::{body::Body, transport};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::task::JoinSet;
+use tonic::{
+    body::Body,
+    transport::{
+        self,
+        server::{Connected, UdsConnectInfo},
+    },
+};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::Service;
+use tracing::debug;
 
 use super::shutdown::Fatal;
-use crate::{admin, ext_authz::Server, net::listen::Listener};
+use crate::{
+    admin,
+    ext_authz::Server,
+    net::accept::{Acceptor, Connection},
+};
+
+/// How long a client of `listen.http` may take for the headers of its first and of each later request.
+const HEADERS: Duration = Duration::from_secs(10);
 
 /// `listen.grpc`: checks, and gRPC health on the same port, so that a probe tests the port that serves.
 pub(super) struct ChecksAndHealth<H: Health> {
@@ -40,20 +59,40 @@ impl<H: Health> hyper::service::Service<http::Request<Incoming>> for ChecksAndHe
 }
 
 /// `listen.admin`.
-pub(super) async fn admin(service: Arc<admin::service::Service>, listener: Listener) -> Result<(), Fatal> {
-    let router = transport::Server::builder().add_service(admin::grpc::server(service));
-    match listener {
-        Listener::Tcp(tcp) => router.serve_with_incoming(TcpListenerStream::new(tcp)).await?,
-        Listener::Unix(unix) => router.serve_with_incoming(UnixListenerStream::new(unix)).await?,
-    }
+pub(super) async fn admin(service: Arc<admin::service::Service>, acceptor: Acceptor) -> Result<(), Fatal> {
+    let connections = stream! {
+        loop {
+            yield Ok::<_, io::Error>(acceptor.accept().await);
+        }
+    };
+    transport::Server::builder().add_service(admin::grpc::server(service)).serve_with_incoming(connections).await?;
     Ok(())
 }
 
-/// `listen.http`.
-pub(super) async fn http(router: Router, listener: Listener) -> Result<(), Fatal> {
-    match listener {
-        Listener::Tcp(tcp) => axum::serve(tcp, router).await?,
-        Listener::Unix(unix) => axum::serve(unix, router).await?,
+impl Connected for Connection {
+    type ConnectInfo = UdsConnectInfo;
+
+    fn connect_info(&self) -> UdsConnectInfo {
+        UdsConnectInfo { peer_addr: None, peer_cred: self.peer() }
     }
-    Ok(())
+}
+
+/// `listen.http`.
+pub(super) async fn http(router: Router, acceptor: Acceptor) -> Result<(), Fatal> {
+    let mut connections = JoinSet::new();
+    loop {
+        let connection = tokio::select! {
+            Some(_) = connections.join_next() => continue,
+            connection = acceptor.accept() => connection,
+        };
+        let serve = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS)
+            .serve_connection(TokioIo::new(connection), TowerToHyperService::new(router.clone()));
+        connections.spawn(async move {
+            if let Err(cause) = serve.await {
+                debug!(%cause, "a connection of listen.http failed");
+            }
+        });
+    }
 }

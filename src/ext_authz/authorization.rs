@@ -18,7 +18,7 @@ use crate::{
     domain::{Reason, event::DecisionId},
     engine::{Decision, Denial, Engine},
     events::{self, Event, Events},
-    net::caller::Callers,
+    net::{caller::Callers, meter::Trust},
     settings::{LiveSettings, Settings},
     telemetry::metrics::CheckMetrics,
 };
@@ -42,12 +42,21 @@ pub struct Authorization {
 }
 
 impl Authorization {
-    pub(super) async fn check(&self, frame: impl Future<Output = Option<Bytes>>, call: Call) -> CheckResponse {
+    pub(super) async fn check(
+        &self,
+        frame: impl Future<Output = Option<Bytes>>,
+        call: Call,
+        trust: &Trust,
+    ) -> CheckResponse {
         let now = Instant::now();
         let guard = self.metrics.begin(now);
         let settings = self.settings.load();
         let deadline = deadline(now, settings.check_deadline, call.timeout());
-        let context = self.read(frame, &call, &settings, deadline).await;
+        let is_from_envoy = call.is_from(&self.callers);
+        if is_from_envoy {
+            trust.earn();
+        }
+        let context = self.read(frame, &call, is_from_envoy, &settings, deadline).await;
         let decision = self.engine.decide(&settings, &context.request, now, deadline).await;
         let (ip, decision_id) = (context.request.ip, context.request.decision_id);
         let denial = |reason, key_id| events::Denial { reason, key_id, ip, decision_id };
@@ -72,12 +81,13 @@ impl Authorization {
         &'a self,
         frame: impl Future<Output = Option<Bytes>>,
         call: &Call,
+        is_from_envoy: bool,
         settings: &'a Settings,
         deadline: Instant,
     ) -> CheckContext<'a> {
         let decision_id = DecisionId(rand::random());
         let reader = Reader { client_ip: &self.client_ip, credentials: &self.credentials, settings };
-        if !call.is_from(&self.callers) {
+        if !is_from_envoy {
             // Not read: the audit must not record an address from an untrusted caller.
             return reader.unread(Reason::CallerRejected, decision_id);
         }

@@ -7,6 +7,9 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
+    future::pending,
+    iter::successors,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -23,6 +26,7 @@ use tonic::{
 };
 
 use super::{authorization::Authorization, call::Call};
+use crate::net::meter::Trust;
 
 /// The longest Check message that is read, in bytes. Envoy limits request headers to 60 KiB by default and 8 MiB at
 /// most (`max_request_headers_kb`); a longer message contains a request body, which this service does not read.
@@ -33,14 +37,17 @@ pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
-/// The gRPC service.
+/// The gRPC service of one connection.
 #[derive(Clone)]
-pub struct Server(Arc<Authorization>);
+pub struct Server {
+    authorization: Arc<Authorization>,
+    trust: Trust,
+}
 
 impl Server {
-    /// Serves `authorization`.
-    pub fn new(authorization: Arc<Authorization>) -> Self {
-        Self(authorization)
+    /// Serves `authorization` on a connection that earns `trust`.
+    pub fn new(authorization: Arc<Authorization>, trust: Trust) -> Self {
+        Self { authorization, trust }
     }
 }
 
@@ -58,7 +65,7 @@ impl tower::Service<http::Request<Body>> for Server {
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let authorization = Arc::clone(&self.0);
+        let check = Check(self.clone());
         Box::pin(async move {
             if request.uri().path() != CHECK {
                 return Ok(Status::unimplemented("this service has only the method Check").into_http());
@@ -67,29 +74,43 @@ impl tower::Service<http::Request<Body>> for Server {
             // that it cannot decode, and denies.
             request.headers_mut().remove("grpc-encoding");
             let mut grpc = Grpc::new(FrameCodec).apply_max_message_size_config(Some(MAX_MESSAGE), None);
-            Ok(grpc.client_streaming(Check(authorization), request).await)
+            Ok(grpc.client_streaming(check, request).await)
         })
     }
 }
 
-struct Check(Arc<Authorization>);
+struct Check(Server);
 
 impl ClientStreamingService<Bytes> for Check {
     type Response = CheckResponse;
     type Future = BoxFuture<'static, Result<Response<CheckResponse>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        let authorization = Arc::clone(&self.0);
+        let Server { authorization, trust } = self.0.clone();
         Box::pin(async move {
             let (metadata, _, mut messages) = request.into_parts();
             // `None` for no message, an invalid frame, a too long one, and a second message.
             let frame = async move {
-                let frame = messages.message().await.ok().flatten()?;
-                matches!(messages.message().await, Ok(None)).then_some(frame)
+                let frame = next(&mut messages).await.ok()??;
+                matches!(next(&mut messages).await, Ok(None)).then_some(frame)
             };
-            Ok(Response::new(authorization.check(frame, Call::new(metadata)).await))
+            Ok(Response::new(authorization.check(frame, Call::new(metadata), &trust).await))
         })
     }
+}
+
+/// Returns the next message, and never returns if the caller reset the call: hyper then drops the call's future, which
+/// counts as cancelled. An answer would reach nobody, and the call would count as malformed.
+async fn next(messages: &mut Streaming<Bytes>) -> Result<Option<Bytes>, Status> {
+    match messages.message().await {
+        Err(fault) if is_from_transport(&fault) => pending().await,
+        message => message,
+    }
+}
+
+/// Whether the connection failed, not the framing of gRPC.
+fn is_from_transport(fault: &Status) -> bool {
+    successors(fault.source(), |cause| (*cause).source()).any(|cause| cause.is::<hyper::Error>())
 }
 
 /// Bytes in, `CheckResponse` out.

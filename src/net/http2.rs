@@ -3,7 +3,7 @@
 //! hyper itself, not the server of tonic: tonic answers a call whose `grpc-timeout` has passed with a gRPC status,
 //! which Envoy treats as a failure of Sentinel, and no option turns that off.
 
-use std::{error::Error, io, time::Duration};
+use std::{collections::VecDeque, error::Error, time::Duration};
 
 use http::{Request, Response};
 use hyper::{
@@ -16,78 +16,98 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    task::JoinSet,
-    time::sleep,
+    task::{AbortHandle, JoinSet},
+    time::Instant,
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::listen::Listener;
+use super::{
+    accept::Acceptor,
+    caller::Callers,
+    meter::{Metered, Trust},
+};
 
 /// Envoy has one connection per worker and resets the calls of clients that disconnect. The limits of hyper (20 resets
 /// not yet accepted, 200 streams) are made for untrusted peers: here, many disconnecting clients would cost Envoy the
-/// connection, and with it the checks of all other clients.
+/// connection, and with it the checks of all other clients. Callers that are not known yet have [`Metered`]'s limits.
 const MAX_RESETS: usize = 65_536;
 
-/// Pause after a failed accept: while the file limit of the process is reached, an immediate retry would spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A connection without traffic for this long is asked for a sign of life (PING), and closed without one, so that a
+/// silent connection does not keep its file indefinitely.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// How long the answer to that PING may take.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections that have not shown the caller's token, at a time.
+const MOST_UNKNOWN: usize = 1_024;
 
 type Fault = Box<dyn Error + Send + Sync>;
 
 /// Serves until `stop` resolves, then sends GOAWAY and waits for the last call. Dropping the future closes open
-/// connections.
-pub async fn serve<S, B>(service: S, listener: Listener, stop: impl Future<Output = ()>)
-where
+/// connections. `service` makes the service of a connection, which earns its trust by calls from `callers`.
+pub async fn serve<S, B>(
+    service: impl Fn(Trust) -> S,
+    callers: Callers,
+    acceptor: Acceptor,
+    stop: impl Future<Output = ()>,
+) where
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Fault>, Future: Send> + Clone + Send + 'static,
     S::Future: 'static,
     B: Body<Data: Send, Error: Into<Fault>> + Send + 'static,
 {
     let mut connections = JoinSet::new();
+    let mut unknown = Unknown { most: (acceptor.slots() / 2).min(MOST_UNKNOWN), connections: VecDeque::new() };
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener) => accepted,
+            accepted = acceptor.accept() => accepted,
         };
-        match accepted {
-            Ok(stream) => {
-                let connection = http2::Builder::new(TokioExecutor::new())
-                    .timer(TokioTimer::new())
-                    .auto_date_header(false)
-                    .max_concurrent_streams(None)
-                    .max_pending_accept_reset_streams(MAX_RESETS)
-                    .serve_connection(TokioIo::new(stream), service.clone());
-                let connection = graceful.watch(connection);
-                connections.spawn(async move {
-                    if let Err(cause) = connection.await {
-                        debug!(%cause, "a connection failed");
-                    }
-                });
+        let trust = Trust::of(&callers);
+        let stream = Metered::new(accepted, trust.clone(), Instant::now());
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            .keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .max_concurrent_streams(None)
+            .max_pending_accept_reset_streams(MAX_RESETS)
+            .serve_connection(TokioIo::new(stream), service(trust.clone()));
+        let connection = graceful.watch(connection);
+        let task = connections.spawn(async move {
+            if let Err(cause) = connection.await {
+                debug!(%cause, "a connection failed");
             }
-            Err(cause) => {
-                warn!(%cause, "cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        });
+        unknown.add(task, trust);
     }
-    drop(listener);
+    drop(acceptor);
     graceful.shutdown().await;
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// The connections that have not shown the caller's token. The oldest is closed for a new one beyond `most`: Envoy shows
+/// the token with its first call, so callers without it cannot keep Envoy out.
+struct Unknown {
+    most: usize,
+    connections: VecDeque<(AbortHandle, Trust)>,
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-async fn accept(listener: &Listener) -> io::Result<Box<dyn Stream>> {
-    match listener {
-        Listener::Tcp(tcp) => {
-            let (stream, _) = tcp.accept().await?;
-            // An answer is one small write, which Nagle's algorithm would delay.
-            stream.set_nodelay(true)?;
-            Ok(Box::new(stream))
+impl Unknown {
+    fn add(&mut self, connection: AbortHandle, trust: Trust) {
+        if trust.is_given() {
+            return;
         }
-        Listener::Unix(unix) => Ok(Box::new(unix.accept().await?.0)),
+        self.connections.push_back((connection, trust));
+        if self.connections.len() > self.most {
+            self.connections.retain(|(connection, trust)| !trust.is_given() && !connection.is_finished());
+        }
+        if self.connections.len() > self.most
+            && let Some((oldest, _)) = self.connections.pop_front()
+        {
+            oldest.abort();
+        }
     }
 }

@@ -11,6 +11,7 @@ use key_ip_sentinel::{
     engine::Engine,
     events::{Events, Options},
     ext_authz::{Authorization, Server},
+    net::meter::Trust,
     settings::{ClaimLimits, LiveSettings},
     store::{Changes, HistoryId, ReplicaState, Revision, rekey},
     telemetry::metrics::Metrics,
@@ -234,6 +235,7 @@ impl Stage {
         settings.stale_grace = Duration::from_secs(86_400);
         // The budgets have tests of their own; here they would end every batch.
         settings.claims = ClaimLimits::default();
+        let trust = Trust::of(&config.listen.callers);
         let authorization = Authorization {
             callers: config.listen.callers.clone(),
             client_ip: config.client_ip.clone(),
@@ -243,7 +245,7 @@ impl Stage {
             events,
             metrics: metrics.checks.clone(),
         };
-        Self { server: Server::new(Arc::new(authorization)), ring, metrics, _stop: stop, _dir: dir }
+        Self { server: Server::new(Arc::new(authorization), trust), ring, metrics, _stop: stop, _dir: dir }
     }
 
     /// The name that this canonical key has in answers.

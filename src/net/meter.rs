@@ -1,0 +1,222 @@
+//! Limits what a caller can send before it has shown the caller's token, and how long it may be silent at first.
+//!
+//! The limits of HTTP/2 itself are wide, because Envoy multiplexes the requests of all its clients over one connection,
+//! and are fixed at the handshake. So the frames of a connection are counted until one of its calls was authenticated.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::caller::Callers;
+
+/// The client connection preface (RFC 9113, section 3.4).
+const PREFACE: usize = 24;
+
+/// The header of a frame (RFC 9113, section 4.1).
+const HEADER: usize = 9;
+
+/// Frames at once. A new connection of Envoy may send many calls of two frames each before the first is answered.
+const BURST: u32 = 4_096;
+
+/// Frames in a second after that: health checks, and an Envoy whose token is wrong.
+const PER_SECOND: f64 = 100.0;
+
+/// How long a new connection may take for its preface and its first frame. Envoy sends them at once.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Whether a call of a connection was authenticated; `None` if no token is required.
+#[derive(Clone, Debug)]
+pub struct Trust(Option<Arc<AtomicBool>>);
+
+impl Trust {
+    /// The trust in a new connection.
+    pub fn of(callers: &Callers) -> Self {
+        match callers {
+            Callers::ByToken(_) => Self(Some(Arc::default())),
+            Callers::Local | Callers::Unauthenticated => Self(None),
+        }
+    }
+
+    /// Records that a call was authenticated.
+    pub fn earn(&self) {
+        if let Some(trust) = &self.0 {
+            trust.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the connection is trusted.
+    pub(super) fn is_given(&self) -> bool {
+        self.0.as_ref().is_none_or(|trust| trust.load(Ordering::Relaxed))
+    }
+}
+
+/// A connection whose frames are counted while it is not trusted.
+#[derive(Debug)]
+pub(super) struct Metered<S> {
+    stream: S,
+    trust: Trust,
+    /// Until the first frame.
+    handshake: Option<Pin<Box<Sleep>>>,
+    frames: Frames,
+    budget: f64,
+    counted_at: Instant,
+}
+
+impl<S> Metered<S> {
+    pub(super) fn new(stream: S, trust: Trust, now: Instant) -> Self {
+        let handshake = Some(Box::pin(sleep_until(now + HANDSHAKE)));
+        Self { stream, trust, handshake, frames: Frames::default(), budget: BURST.into(), counted_at: now }
+    }
+
+    /// Charges the frames in `bytes`.
+    fn charge(&mut self, bytes: &[u8], now: Instant) -> io::Result<()> {
+        let elapsed = now.saturating_duration_since(std::mem::replace(&mut self.counted_at, now));
+        let refilled = (self.budget + elapsed.as_secs_f64() * PER_SECOND).min(BURST.into());
+        let frames = self.frames.count(bytes);
+        if frames > 0 {
+            self.handshake = None;
+        }
+        self.budget = refilled - f64::from(frames);
+        if self.budget < 0.0 && !self.trust.is_given() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "too many frames without the caller's token"));
+        }
+        Ok(())
+    }
+}
+
+/// Finds the frames in a stream of bytes.
+#[derive(Debug)]
+struct Frames {
+    /// Bytes until the next frame's header.
+    skip: usize,
+    /// The bytes of a header that is not complete.
+    header: Vec<u8>,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self { skip: PREFACE, header: Vec::with_capacity(HEADER) }
+    }
+}
+
+impl Frames {
+    /// The number of frames whose header ends in `bytes`.
+    fn count(&mut self, mut bytes: &[u8]) -> u32 {
+        let mut frames = 0;
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+            let missing = HEADER - self.header.len();
+            let (part, rest) = bytes.split_at(missing.min(bytes.len()));
+            self.header.extend_from_slice(part);
+            bytes = rest;
+            let [high, middle, low, _, _, _, _, _, _] = self.header[..] else { return frames };
+            self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+            self.header.clear();
+            frames += 1;
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.stream).poll_read(cx, buffer)? {
+            Poll::Ready(()) if this.trust.is_given() && this.handshake.is_none() => Poll::Ready(Ok(())),
+            Poll::Ready(()) => Poll::Ready(this.charge(&buffer.filled()[before..], Instant::now())),
+            Poll::Pending => {
+                let Some(handshake) = &mut this.handshake else { return Poll::Pending };
+                ready!(handshake.as_mut().poll(cx));
+                Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "no HTTP/2 frame after the connection's start",
+                )))
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::caller::CallerToken;
+
+    fn frame(length: usize) -> Vec<u8> {
+        let [_, high, middle, low] = u32::try_from(length).unwrap().to_be_bytes();
+        [&[high, middle, low, 1, 0, 0, 0, 0, 1][..], &vec![9; length]].concat()
+    }
+
+    #[test]
+    fn frames_are_found_however_the_bytes_are_cut() {
+        let stream: Vec<u8> = [vec![7; PREFACE], frame(0), frame(70_000), frame(3), frame(1)].concat();
+        for size in [1, 8, 9, 10, 33, 1_000, stream.len()] {
+            let mut frames = Frames::default();
+            assert_eq!(stream.chunks(size).map(|part| frames.count(part)).sum::<u32>(), 4, "{size}");
+        }
+    }
+
+    fn awaited() -> Trust {
+        Trust::of(&Callers::ByToken(CallerToken::new(&[b'x'; 32]).unwrap()))
+    }
+
+    #[tokio::test]
+    async fn only_a_trusted_connection_sends_more_than_its_budget() {
+        let now = Instant::now();
+        let flood = [vec![7; PREFACE], frame(0).repeat(BURST as usize)].concat();
+        let mut unknown = Metered::new((), awaited(), now);
+        unknown.charge(&flood, now).unwrap();
+        unknown.charge(&frame(0), now).unwrap_err();
+
+        let mut patient = Metered::new((), awaited(), now);
+        patient.charge(&flood, now).unwrap();
+        for second in 1..10 {
+            patient.charge(&frame(0).repeat(100), now + Duration::from_secs(second)).unwrap();
+        }
+        assert!(Trust::of(&Callers::Local).is_given());
+        let trust = awaited();
+        trust.earn();
+        let mut envoy = Metered::new((), trust, now);
+        envoy.charge(&flood, now).unwrap();
+        envoy.charge(&flood, now).unwrap();
+    }
+}
