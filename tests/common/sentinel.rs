@@ -271,6 +271,10 @@ impl Sentinel {
         &self.grpc
     }
 
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.http
+    }
+
     /// Status and text of a page of the HTTP listener.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let reply = Call::get(self.http, path).send().await;

@@ -8,6 +8,7 @@ mod client_ip;
 #[path = "../common/mod.rs"]
 mod common;
 mod drain;
+mod floods;
 mod leaks;
 mod life;
 mod race;
