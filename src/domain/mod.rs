@@ -13,6 +13,7 @@ mod nat64;
 pub mod reason;
 mod ring;
 mod rules;
+pub mod running;
 pub mod shape;
 pub mod text;
 mod time;

@@ -7,6 +7,7 @@ use tracing::{debug, info};
 
 use super::in_steps;
 use crate::{
+    domain::{Timestamp, running},
     events::{Event, Events},
     settings::{LiveSettings, Settings},
     store::{ReplicaState, Revision, StoreError, Upkeep},
@@ -14,6 +15,9 @@ use crate::{
 
 /// Bindings in one transaction; each has several rows.
 const BATCH: u32 = 200;
+
+/// Bindings in one run, so that a mistake in the times is noticed before every key is without an owner.
+const MOST: u64 = 10_000;
 
 /// The job.
 pub struct Archive {
@@ -28,21 +32,16 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Archives bindings that were neither used nor denied for `archive_after` plus `stale_grace`, because a replica
-    /// that is cut off may use its cached facts for `stale_grace`. Runs once a minute; bindings that a stop leaves over
-    /// are archived by a later run.
+    /// Archives bindings that were neither used nor denied while the fleet ran for `archive_after` plus `stale_grace`,
+    /// because a replica that is cut off may use its cached facts for `stale_grace`. Runs once a minute; bindings that a
+    /// stop leaves over are archived by a later run.
     pub async fn run(self) -> Infallible {
         let mut minute = interval(Duration::from_secs(60));
         minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             minute.tick().await;
             self.state.has_applied(Revision::default()).await;
-            let Settings { archive_after, stale_grace, .. } = *self.settings.load();
-            if archive_after.is_zero() {
-                continue;
-            }
-            let unused_for = archive_after.saturating_add(stale_grace);
-            let (archived, done) = in_steps(BATCH, |limit| self.archive_some(unused_for, limit)).await;
+            let (archived, done) = self.run_once().await;
             if let Err(cause) = done {
                 debug!(%cause, "not all unused bindings were archived; the next run tries again");
             }
@@ -52,9 +51,23 @@ impl Archive {
         }
     }
 
-    async fn archive_some(&self, unused_for: Duration, limit: u32) -> Result<u64, StoreError> {
-        let Some(now) = self.state.time(Instant::now()) else { return Ok(0) };
-        let records = self.store.archive(now.before(unused_for), limit, now).await?;
+    async fn run_once(&self) -> (u64, Result<(), StoreError>) {
+        let Some(now) = self.state.time(Instant::now()) else { return (0, Ok(())) };
+        // Also while nothing is archived: a later `archive_after` must know when the fleet ran.
+        let pauses = match self.store.tick(now).await {
+            Ok(pauses) => pauses,
+            Err(cause) => return (0, Err(cause)),
+        };
+        let Settings { archive_after, stale_grace, .. } = *self.settings.load();
+        if archive_after.is_zero() {
+            return (0, Ok(()));
+        }
+        let unused_since = running::began(now, archive_after.saturating_add(stale_grace), &pauses);
+        in_steps(BATCH, MOST, |limit| self.archive_some(unused_since, limit, now)).await
+    }
+
+    async fn archive_some(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<u64, StoreError> {
+        let records = self.store.archive(unused_since, limit, now).await?;
         records.iter().for_each(|record| self.events.publish(Event::Stored(record)));
         Ok(records.len() as u64)
     }

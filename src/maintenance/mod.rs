@@ -15,8 +15,9 @@ use crate::store::StoreError;
 /// Pause between two transactions, so that requests that wait for one can proceed.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Repeats `step`, a transaction of at most `batch` rows, until one finds fewer. Returns the number of rows.
-async fn in_steps<S>(batch: u32, step: impl Fn(u32) -> S) -> (u64, Result<(), StoreError>)
+/// Repeats `step`, a transaction of at most `batch` rows, until one finds fewer or `most` rows are done. Returns the number
+/// of rows.
+async fn in_steps<S>(batch: u32, most: u64, step: impl Fn(u32) -> S) -> (u64, Result<(), StoreError>)
 where
     S: Future<Output = Result<u64, StoreError>>,
 {
@@ -25,7 +26,7 @@ where
         match step(batch).await {
             Ok(rows) => {
                 done += rows;
-                if rows < u64::from(batch) {
+                if rows < u64::from(batch) || done >= most {
                     return (done, Ok(()));
                 }
             }

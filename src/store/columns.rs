@@ -1,7 +1,7 @@
 //! Reads the columns of a row, whichever driver returned it, and makes values of them: both backends select the same
 //! columns.
 
-use std::{fmt::Display, mem::discriminant, str::FromStr};
+use std::{fmt::Display, mem::discriminant, str::FromStr, time::Duration};
 
 use super::{
     ArchivedBinding, Counts, CrowdedNetwork, DenialCount, PepperUsage, RecordId, RefusedNetwork, StoreError,
@@ -12,6 +12,7 @@ use super::{
 use crate::domain::{
     Ban, Binding, Fingerprint, Hint, KeyDigest, KeyId, Network, PepperId, Timestamp,
     event::{Part, Record},
+    running::Pause,
 };
 
 /// A row of a driver. Every method reads the column with the index `at`; `name` is its table and column, for errors. A
@@ -191,6 +192,12 @@ pub(super) fn refused(row: &impl Columns) -> Result<RefusedNetwork, StoreError> 
 }
 
 /// `learned`, `pinned`, `reserved`, `banned`, `provisional`, `observed`.
+/// `ended_at, lasted_ms`.
+pub(super) fn pause(row: &impl Columns) -> Result<Pause, StoreError> {
+    let lasted = Duration::from_millis(row.count(1, "pauses.lasted_ms")?);
+    Ok(Pause { ended_at: row.moment(0, "pauses.ended_at")?, lasted })
+}
+
 pub(super) fn counts(row: &impl Columns) -> Result<Counts, StoreError> {
     Ok(Counts {
         learned: row.count(0, "bindings.state")?,

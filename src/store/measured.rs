@@ -12,7 +12,7 @@ use super::{
     Rotated, Rotation, Store, StoreError, StoredRecord, Target, Upkeep, Use,
 };
 use crate::{
-    domain::{KeyDigests, KeyId, Timestamp, event::Record},
+    domain::{KeyDigests, KeyId, Timestamp, event::Record, running::Pause},
     telemetry::metrics::{ClaimOutcome, Operation, StoreMetrics},
 };
 
@@ -117,6 +117,7 @@ timed!(Upkeep {
     NoteUses: note_uses(uses: Vec<Use>) -> Result<u64, StoreError>;
     AppendAudit: deliver(batch: BatchId, records: Vec<Record>) -> Result<u64, StoreError>;
     PruneAudit: prune_audit(before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+    Archive: tick(now: Timestamp) -> Result<Vec<Pause>, StoreError>;
     Archive: archive(unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError>;
     Expire: expire(before: Timestamp, limit: u32) -> Result<u64, StoreError>;
     Rekey: rekey(moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError>;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{BatchId, ExportedKey, Imported, KnownPepper, Rekey, StoreError, Use};
-use crate::domain::{Timestamp, event::Record};
+use crate::domain::{Timestamp, event::Record, running::Pause};
 
 /// The batch operations of jobs. Each call is one transaction (except that whole days of the audit are dropped
 /// separately), durable (covered by an fdatasync or its equivalent) before its `Ok`. First uses wait for it, so batches
@@ -34,6 +34,9 @@ pub trait Upkeep: Send + Sync + 'static {
     /// number of deleted records: at most `limit`, not counting the whole days that a store drops at once; fewer than
     /// `limit` means that there are no more, or that another replica is deleting them.
     async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+
+    /// Records that a replica runs at `now`, and returns the pauses, in no order.
+    async fn tick(&self, now: Timestamp) -> Result<Vec<Pause>, StoreError>;
 
     /// Archives at most `limit` learned bindings that were created before `unused_since` and neither used nor denied
     /// since, the longest unused first; the statement that archives a binding checks this again. Its ban stays; its

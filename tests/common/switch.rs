@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use key_ip_sentinel::{
-    domain::{KeyDigests, KeyId, Timestamp, event::Record},
+    domain::{KeyDigests, KeyId, Timestamp, event::Record, running::Pause},
     store::{
         Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, CrowdedNetwork, Decisions,
         DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey,
@@ -194,6 +194,10 @@ impl Upkeep for Switch {
 
     async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.store.prune_audit(before, limit).await
+    }
+
+    async fn tick(&self, now: Timestamp) -> Result<Vec<Pause>, StoreError> {
+        self.store.tick(now).await
     }
 
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {

@@ -7,6 +7,7 @@ use key_ip_sentinel::{
     domain::{
         Binding, Candidate, KeyDigest, KeyDigests, KeyFacts, State, Timestamp,
         event::{EventKind, Record},
+        running::Pause,
     },
     store::{
         BatchId, Changes, Claim, Claimed, Decisions, ExportedKey, Imported, KnownPepper, MAX_CANDIDATES, Purpose,
@@ -91,6 +92,10 @@ impl Upkeep for Memory {
     }
 
     async fn prune_audit(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
+        unused()
+    }
+
+    async fn tick(&self, _: Timestamp) -> Result<Vec<Pause>, StoreError> {
         unused()
     }
 

@@ -6,6 +6,7 @@ use key_ip_sentinel::{
     domain::{
         Fingerprint, KeyFacts, Timestamp,
         event::{EventKind, Record},
+        running::Pause,
     },
     store::{
         Action, ArchivedBinding, AuditQuery, BindingDetails, Change, Claimed, RecordId, Revision, Store, Target, Use,
@@ -181,4 +182,24 @@ pub(crate) async fn what_has_ended_is_deleted_in_steps_and_nothing_else(place: &
     let owned = store.lookup(&owner.digest.into()).await.unwrap().facts;
     assert!(owned.ban.is_none() && owned.binding.is_some(), "a ban takes no binding with it");
     assert_eq!(revision(&*store).await, before, "no cached fact is wrong for it");
+}
+
+pub(crate) async fn a_silence_is_a_pause_until_the_clock_is_set_back(place: &impl Backend) {
+    let store = place.open().await;
+    let tick = async |now: Timestamp| {
+        let mut pauses = store.tick(now).await.unwrap();
+        pauses.sort_unstable();
+        pauses
+    };
+    let pause = |ended: u64, lasted: u64| Pause { ended_at: at(hours(ended)), lasted: hours(lasted) };
+    assert_eq!(tick(at(hours(1))).await, [], "a new store has run never");
+    assert_eq!(tick(at(hours(1) + 60 * SECOND)).await, []);
+    assert_eq!(tick(at(hours(1))).await, [], "another replica's clock may be a little behind");
+    assert_eq!(tick(at(hours(1) + 60 * SECOND)).await, []);
+    let stopped = Pause { ended_at: at(hours(5)), lasted: hours(4) - 60 * SECOND };
+    assert_eq!(tick(at(hours(5))).await, [stopped]);
+    assert_eq!(tick(at(hours(2_000))).await, [stopped, pause(2_000, 1_995)], "the clock is set forward");
+    assert_eq!(tick(at(hours(2_000) + SECOND)).await, [stopped, pause(2_000, 1_995)]);
+    assert_eq!(tick(at(hours(5) + SECOND)).await, [stopped], "and back");
+    assert_eq!(tick(at(hours(6))).await, [stopped, Pause { ended_at: at(hours(6)), lasted: hours(1) - SECOND }]);
 }

@@ -70,6 +70,7 @@ macro_rules! suite {
                 the_archive_goes_in_steps_the_longest_unused_first,
                 an_archiving_can_be_undone,
                 what_has_ended_is_deleted_in_steps_and_nothing_else,
+                a_silence_is_a_pause_until_the_clock_is_set_back,
             },
             undo::{
                 every_change_can_be_undone_and_the_undoing_too,

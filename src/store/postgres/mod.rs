@@ -24,6 +24,7 @@ mod partitions;
 mod pepper;
 mod revision;
 mod rows;
+mod running;
 mod server;
 mod session;
 mod store;

@@ -14,11 +14,11 @@ use tokio::time::timeout;
 use super::{
     audit, change, claim,
     connect::{Options, TlsFault},
-    exported, facts, last_use, listing, partitions, pepper, revision,
+    exported, facts, last_use, listing, partitions, pepper, revision, running,
     session::{Lane, Session},
 };
 use crate::{
-    domain::{KeyDigests, KeyId, Timestamp, event::Record},
+    domain::{KeyDigests, KeyId, Timestamp, event::Record, running::Pause},
     store::{
         Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, CrowdedNetwork, Decisions,
         DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey,
@@ -162,6 +162,10 @@ impl Upkeep for PostgresStore {
 
     async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         run!(self.upkeep, partitions::prune, before, limit)
+    }
+
+    async fn tick(&self, now: Timestamp) -> Result<Vec<Pause>, StoreError> {
+        run!(self.upkeep, running::tick, now)
     }
 
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {

@@ -18,6 +18,7 @@ mod open;
 mod pepper;
 mod revision;
 mod rows;
+mod running;
 mod store;
 mod worker;
 mod writes;

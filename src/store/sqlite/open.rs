@@ -29,6 +29,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/sqlite/0004_peppers.sql"),
     include_str!("../migrations/sqlite/0005_activations.sql"),
     include_str!("../migrations/sqlite/0006_expiry.sql"),
+    include_str!("../migrations/sqlite/0007_running.sql"),
 ];
 
 /// How long a statement waits for a lock that a backup or a `sqlite3` shell holds. Well below the deadline of a check,

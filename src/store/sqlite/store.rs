@@ -9,11 +9,11 @@ use tokio::sync::watch;
 use super::{
     audit, change, claim, exported, facts, last_use, listing,
     lock::OwnerLock,
-    pepper, revision,
+    pepper, revision, running,
     worker::{Role, Worker},
 };
 use crate::{
-    domain::{KeyDigests, KeyId, Timestamp, event::Record},
+    domain::{KeyDigests, KeyId, Timestamp, event::Record, running::Pause},
     store::{
         Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, CrowdedNetwork, Decisions,
         DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey,
@@ -145,6 +145,10 @@ impl Upkeep for SqliteStore {
 
     async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.writer.call(move |conn| audit::prune(conn, before, limit)).await
+    }
+
+    async fn tick(&self, now: Timestamp) -> Result<Vec<Pause>, StoreError> {
+        self.writer.call(move |conn| running::tick(conn, now)).await
     }
 
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {

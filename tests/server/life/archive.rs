@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{KEY, reason};
-use crate::common::{Home, eventually, sentinel};
+use crate::common::{Home, Sentinel, eventually, sentinel};
 
 const OWNER: &str = "203.0.113.7";
 const OTHER: &str = "198.51.100.9";
@@ -85,6 +85,55 @@ async fn what_was_not_used_for_long_is_archived_and_its_next_first_use_wins() {
     let records = sentinel.admin().await.audit("first_use").await.unwrap().records;
     assert!(records[0].detail.contains("owned by 203.0.113.7/32"), "{:?}", records[0]);
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "ip_mismatch");
+}
+
+/// As if the clock were set `days` ahead, or back: every time in the store is that much older, or newer.
+async fn set_clock(home: &Home, sign: &str, days: u64) {
+    let days = home.store().span(Duration::from_hours(24 * days));
+    let set = |at: &str| format!("{at} = {at} {sign} {days}");
+    let bindings = ["created_at", "used_at", "refused_at"].map(set).join(", ");
+    home.store().query(&format!("UPDATE bindings SET {bindings}")).await;
+    home.store().query(&format!("UPDATE running SET {}", set("ran_at"))).await;
+    home.store().query(&format!("UPDATE pauses SET {}", set("ended_at"))).await;
+}
+
+/// Waits until the job has looked for unused bindings, and returns the number of pauses.
+async fn job_ran(sentinel: &Sentinel) -> usize {
+    let runs = r#"sentinel_store_request_duration_seconds_count{operation="archive",outcome="ok"} "#;
+    eventually("the job has run", async || {
+        let page = sentinel.get("/metrics").await.1;
+        let runs: u64 = page.lines().find_map(|line| line.strip_prefix(runs)?.parse().ok()).unwrap_or(0);
+        (runs >= 2).then_some(())
+    })
+    .await;
+    sentinel.home().store().query("SELECT ended_at FROM pauses").await.len()
+}
+
+/// 500 of 500 idle keys went to the next caller after a start with a clock that was 91 days ahead for 3 s. A restored
+/// snapshot that is 91 days old looks the same.
+#[tokio::test]
+async fn a_clock_that_is_ahead_and_an_old_snapshot_give_no_key_away() {
+    let sentinel = sentinel().start().await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+    assert_eq!(job_ran(&sentinel).await, 0);
+    let home = sentinel.stop().await;
+    set_clock(&home, "-", 91).await;
+    let sentinel = home.start().await;
+    assert_eq!(job_ran(&sentinel).await, 1);
+    assert_eq!(reason(&sentinel, KEY, OTHER).await, "ip_mismatch", "the idle key has its owner");
+    let home = sentinel.stop().await;
+    set_clock(&home, "+", 91).await;
+    let sentinel = home.start().await;
+    assert_eq!(job_ran(&sentinel).await, 0, "the pause was none");
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "bound");
+    // The refusal and the use count from now on; what is unused for 90 days of running is archived as ever.
+    let home = sentinel.stop().await;
+    age(&home, 91).await;
+    let sentinel = home.start().await;
+    eventually("the job has archived it", async || {
+        (sentinel.admin().await.audit("archived").await.unwrap().records.len() == 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,0 +1,104 @@
+//! How long the fleet has run. A key counts as unused only for time in which its uses would have been recorded, so that
+//! neither a clock that was set forward, nor a long stop, nor an old snapshot, makes idle keys ownerless at once.
+
+use std::time::Duration;
+
+use super::Timestamp;
+
+/// Replicas tell the store every minute that they run; a longer silence than this is a [`Pause`].
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// Replicas estimate the store's clock, and differ by some milliseconds. A clock that is further back than this was set
+/// back.
+const DIFFERENCE: Duration = Duration::from_secs(60);
+
+/// A time in which no replica ran: a stop, a suspend, the age of a restored snapshot, or a clock that was set forward,
+/// which looks the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pause {
+    /// When the first replica ran again.
+    pub ended_at: Timestamp,
+    /// How long none ran.
+    pub lasted: Duration,
+}
+
+impl Pause {
+    /// How long it lasted, in milliseconds, as a store writes it.
+    pub fn lasted_millis(&self) -> i64 {
+        i64::try_from(self.lasted.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// What the store records when a replica runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tick {
+    /// The last time at which a replica ran.
+    pub ran_at: Timestamp,
+    /// The pause that ends with this tick.
+    pub pause: Option<Pause>,
+    /// The clock was set back: pauses that ended later were seen by a clock that was ahead, and are deleted.
+    pub forget_after: Option<Timestamp>,
+}
+
+impl Tick {
+    /// The tick at `now`, after one at `last`.
+    pub fn new(last: Timestamp, now: Timestamp) -> Self {
+        if now.after(DIFFERENCE) < last {
+            return Self { ran_at: now, pause: None, forget_after: Some(now) };
+        }
+        let silence = now.since(last);
+        let pause = (silence > SILENCE).then_some(Pause { ended_at: now, lasted: silence });
+        Self { ran_at: now.max(last), pause, forget_after: None }
+    }
+}
+
+/// The moment since which the fleet ran for `running`, by the clock `now`.
+pub fn began(now: Timestamp, running: Duration, pauses: &[Pause]) -> Timestamp {
+    let mut newest_first = pauses.to_vec();
+    newest_first.sort_unstable_by(|a, b| b.cmp(a));
+    newest_first.into_iter().fold(now.before(running), |began, pause| {
+        if pause.ended_at > began { began.before(pause.lasted) } else { began }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn day(days: u32) -> Timestamp {
+        Timestamp::from_millis(0).after(DAY * days)
+    }
+
+    fn pause(ended: u32, lasted: u32) -> Pause {
+        Pause { ended_at: day(ended), lasted: DAY * lasted }
+    }
+
+    #[test]
+    fn only_time_in_which_the_fleet_ran_counts() {
+        for (pauses, expected) in [
+            (&[][..], day(910)),
+            (&[pause(950, 30)], day(880)),
+            // Before the time that counts.
+            (&[pause(910, 30), pause(900, 5)], day(910)),
+            // The first pause moves the beginning before the end of the second.
+            (&[pause(900, 5), pause(950, 30)], day(875)),
+            (&[pause(1_000, 91)], day(819)),
+        ] {
+            assert_eq!(began(day(1_000), DAY * 90, pauses), expected, "{pauses:?}");
+        }
+    }
+
+    #[test]
+    fn a_silence_is_a_pause_and_a_clock_that_is_set_back_forgets_what_it_saw_ahead() {
+        let minute = Duration::from_secs(60);
+        let tick = |last, now| Tick::new(last, now);
+        assert_eq!(tick(day(1), day(1).after(minute)).pause, None);
+        assert_eq!(tick(day(1), day(1).after(SILENCE)).pause, None);
+        assert_eq!(tick(day(1), day(92)).pause, Some(pause(92, 91)));
+        let nearly_equal = tick(day(1), day(1).before(Duration::from_millis(5)));
+        assert_eq!(nearly_equal, Tick { ran_at: day(1), pause: None, forget_after: None });
+        assert_eq!(tick(day(92), day(1)), Tick { ran_at: day(1), pause: None, forget_after: Some(day(1)) });
+    }
+}
