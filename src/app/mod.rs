@@ -199,6 +199,8 @@ impl Core {
         let store: Arc<dyn Store> = Arc::new(Measured::new(store, metrics.store.clone()));
         let started = Instant::now();
         let replica_state = Arc::new(ReplicaState::new(started));
+        // No ban ends before the store knows whether its clock can be believed.
+        replica_state.settle(Duration::MAX);
         let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
         let Replicas { notifier, shared, background } =
             replicas::connect(config, &ring, &replica_state, &metrics.store);

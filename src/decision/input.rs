@@ -26,6 +26,8 @@ pub struct Context<'a> {
     pub address: policy::Verdict,
     /// The current time on the store's clock; `None` if the store was not reached yet.
     pub time: Option<Timestamp>,
+    /// How far that clock may be ahead: a ban does not end by it.
+    pub unsettled: Duration,
     /// Whether the store was polled within `store.stale_grace`.
     pub is_fresh: bool,
 }

@@ -44,7 +44,7 @@ impl Keyed<'_> {
         if let policy::Verdict::Deny(reason) = policy {
             return Some(deny(reason, Some(self.key_id(facts))));
         }
-        if let Some(ban) = facts.ban.as_ref().filter(|ban| ban.in_force(self.time)) {
+        if let Some(ban) = facts.ban.as_ref().filter(|ban| ban.in_force(self.time.before(self.context.unsettled))) {
             return Some(deny(Reason::KeyBanned, Some(ban.id)));
         }
         let Some(binding) = facts.binding_at(self.time) else { return self.observed(facts) };

@@ -20,6 +20,7 @@ struct Case {
     address: policy::Verdict,
     by_key: policy::Verdict,
     time: Option<Timestamp>,
+    unsettled: Duration,
     is_fresh: bool,
     facts: KeyFacts,
 }
@@ -35,6 +36,7 @@ fn case() -> Case {
         address: policy::Verdict::Pass,
         by_key: policy::Verdict::Pass,
         time: Some(NOW),
+        unsettled: Duration::ZERO,
         is_fresh: true,
         facts: KeyFacts::default(),
     }
@@ -51,6 +53,7 @@ impl Case {
             key: self.key,
             address: self.address,
             time: self.time,
+            unsettled: self.unsettled,
             is_fresh: self.is_fresh,
         };
         judge(&context, evidence(Known { facts: &self.facts, policy: self.by_key }))
@@ -202,4 +205,16 @@ fn an_owner_is_allowed_only_if_the_store_was_polled_recently() {
 fn a_step_without_a_verdict_is_a_denial() {
     assert!(!Step::LookUp.or_denial().allowed);
     assert!(!Step::MayClaim(network("203.0.113.7/32")).or_denial().allowed);
+}
+
+#[test]
+fn a_ban_does_not_end_by_a_clock_that_may_be_ahead() {
+    let minute = Duration::from_secs(60);
+    let ban = Ban { until: Some(NOW.before(minute)), ..ban() };
+    let facts = KeyFacts { ban: Some(ban), binding: Some(binding(&["203.0.113.7/32"])), ..KeyFacts::default() };
+    let ended = Case { facts, ..case() };
+    assert_eq!(ended.reason(), Reason::Bound);
+    assert_eq!(Case { unsettled: minute, ..ended.clone() }.reason(), Reason::Bound);
+    assert_eq!(Case { unsettled: 2 * minute, ..ended.clone() }.reason(), Reason::KeyBanned);
+    assert_eq!(Case { unsettled: Duration::MAX, ..ended }.reason(), Reason::KeyBanned);
 }

@@ -12,6 +12,9 @@ const SILENCE: Duration = Duration::from_secs(600);
 /// back.
 const DIFFERENCE: Duration = Duration::from_secs(60);
 
+/// How long the fleet runs after a pause before its clock is believed.
+const SETTLED: Duration = Duration::from_secs(3_600);
+
 /// A time in which no replica ran: a stop, a suspend, the age of a restored snapshot, or a clock that was set forward,
 /// which looks the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +64,16 @@ pub fn began(now: Timestamp, running: Duration, pauses: &[Pause]) -> Timestamp {
     })
 }
 
+/// How far the clock `now` may be ahead: the pauses that ended a short time ago may have been a clock that was set forward.
+pub fn unsettled(now: Timestamp, pauses: &[Pause]) -> Duration {
+    pauses.iter().filter(|pause| now.since(pause.ended_at) < SETTLED).map(|pause| pause.lasted).sum()
+}
+
+/// Whether a clock that gained `ahead` on the monotonic clock was set forward.
+pub fn is_jump(ahead: Duration) -> bool {
+    ahead > SILENCE
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +101,14 @@ mod tests {
         ] {
             assert_eq!(began(day(1_000), DAY * 90, pauses), expected, "{pauses:?}");
         }
+    }
+
+    #[test]
+    fn a_clock_is_believed_an_hour_after_a_pause() {
+        let pauses = [pause(10, 3), pause(100, 91)];
+        assert_eq!(unsettled(day(100), &pauses), DAY * 91);
+        assert_eq!(unsettled(day(100).after(SETTLED), &pauses), Duration::ZERO);
+        assert_eq!(unsettled(day(10).after(SETTLED / 2), &pauses[..1]), DAY * 3);
     }
 
     #[test]

@@ -74,6 +74,7 @@ impl<'a> Check<'a> {
             key: request.key.as_ref().map(digest).map_err(|reason| *reason),
             address: request.ip.map(|ip| settings.policy.address(ip)).unwrap_or_default(),
             time: parts.state.time(now),
+            unsettled: parts.state.unsettled(),
             is_fresh: parts.state.is_fresh(now, settings.stale_grace),
         };
         Self { parts, settings, request, now, deadline, effects, context }

@@ -58,6 +58,7 @@ impl Archive {
             Ok(pauses) => pauses,
             Err(cause) => return (0, Err(cause)),
         };
+        self.state.settle(running::unsettled(now, &pauses));
         let Settings { archive_after, stale_grace, .. } = *self.settings.load();
         if archive_after.is_zero() {
             return (0, Ok(()));

@@ -1,14 +1,14 @@
 //! The clock of the store, and how far this process is behind the store.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
     time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
 
 use super::{Changes, Revision};
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, running};
 
 /// The last known clock of the store, advanced by the monotonic clock of this process; the time of the last successful
 /// poll; and the last applied revision.
@@ -22,6 +22,8 @@ pub struct ReplicaState {
     offset: AtomicI64,
     /// Monotonic milliseconds of the last successful poll, or [`NEVER`].
     polled: AtomicI64,
+    /// How far the store's clock may be ahead, in milliseconds.
+    unsettled: AtomicU64,
     /// `None` before the first successful poll.
     applied: watch::Sender<Option<Revision>>,
 }
@@ -35,6 +37,7 @@ impl ReplicaState {
             origin: now,
             offset: AtomicI64::new(NEVER),
             polled: AtomicI64::new(NEVER),
+            unsettled: AtomicU64::new(0),
             applied: watch::Sender::new(None),
         }
     }
@@ -45,6 +48,16 @@ impl ReplicaState {
             NEVER => None,
             offset => Some(Timestamp::from_millis(offset.saturating_add(self.monotonic(at)))),
         }
+    }
+
+    /// How far the store's clock may be ahead: no ban ends by that much of it.
+    pub fn unsettled(&self) -> Duration {
+        Duration::from_millis(self.unsettled.load(Ordering::Relaxed))
+    }
+
+    /// Replaces how far the store's clock may be ahead.
+    pub fn settle(&self, unsettled: Duration) {
+        self.unsettled.store(u64::try_from(unsettled.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// How long before `at` the last successful poll was; `None` before the first.
@@ -74,7 +87,13 @@ impl ReplicaState {
     /// Records a successful poll that was answered at `at`, after the caches have applied its changes.
     pub fn polled(&self, changes: &Changes, at: Instant) {
         let at = self.monotonic(at);
-        self.offset.store(changes.now.as_millis().saturating_sub(at), Ordering::Relaxed);
+        let offset = changes.now.as_millis().saturating_sub(at);
+        let before = self.offset.swap(offset, Ordering::Relaxed);
+        let ahead = Duration::from_millis(u64::try_from(offset.saturating_sub(before)).unwrap_or(0));
+        if before != NEVER && running::is_jump(ahead) {
+            // Until the next tick of the store, which records a pause.
+            self.settle(self.unsettled().saturating_add(ahead));
+        }
         self.polled.store(at, Ordering::Relaxed);
         // Not the maximum: a restored store goes back, and its next changes take revisions that were used before.
         let revision = Some(changes.revision);

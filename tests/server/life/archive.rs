@@ -93,6 +93,7 @@ async fn set_clock(home: &Home, sign: &str, days: u64) {
     let set = |at: &str| format!("{at} = {at} {sign} {days}");
     let bindings = ["created_at", "used_at", "refused_at"].map(set).join(", ");
     home.store().query(&format!("UPDATE bindings SET {bindings}")).await;
+    home.store().query(&format!("UPDATE bans SET {}, {}", set("created_at"), set("until"))).await;
     home.store().query(&format!("UPDATE running SET {}", set("ran_at"))).await;
     home.store().query(&format!("UPDATE pauses SET {}", set("ended_at"))).await;
 }
@@ -134,6 +135,23 @@ async fn a_clock_that_is_ahead_and_an_old_snapshot_give_no_key_away() {
         (sentinel.admin().await.audit("archived").await.unwrap().records.len() == 1).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_ends_no_ban() {
+    let mut sentinel = sentinel().start().await;
+    assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
+    let id = sentinel.admin().await.keys().await.unwrap().keys[0].key_id.clone();
+    assert!(sentinel.cli(&["ban", &id, "--for", "30days"]).status.success());
+    assert_eq!(job_ran(&sentinel).await, 0);
+    for (sign, pauses) in [("-", 1), ("+", 0)] {
+        let home = sentinel.stop().await;
+        set_clock(&home, sign, 91).await;
+        sentinel = home.start().await;
+        assert_eq!(reason(&sentinel, KEY, OWNER).await, "key_banned");
+        assert_eq!(job_ran(&sentinel).await, pauses);
+        assert_eq!(reason(&sentinel, KEY, OWNER).await, "key_banned");
+    }
 }
 
 #[tokio::test]
