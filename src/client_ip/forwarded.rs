@@ -2,10 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{
-    contain,
-    found::{Found, Origin, Unknown},
-};
+use super::found::{Found, Origin, Unknown};
 use crate::domain::{ClientIp, Network};
 
 /// The client behind the trusted proxy `peer`: from the right, the first address that is not in `trusted_hops`.
@@ -24,7 +21,7 @@ pub(super) fn walk<'a>(
         let client = address(written).ok_or(Unknown::Hop(hop))?;
         // With `use_remote_address: true`, Envoy appends the peer to the chain.
         let is_appended_peer = hop == 1 && client == peer;
-        if !is_appended_peer && !contain(trusted_hops, client) {
+        if !is_appended_peer && !Network::any_contains(trusted_hops, client) {
             return Ok(Found { client, written, origin: Origin::Hop(hop) });
         }
     }

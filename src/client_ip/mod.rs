@@ -164,7 +164,7 @@ impl Resolver {
     }
 
     fn trusts(&self, ip: ClientIp) -> bool {
-        contain(&self.trusted_proxies, ip)
+        Network::any_contains(&self.trusted_proxies, ip)
     }
 
     /// An address as proxies write it, folded.
@@ -182,10 +182,6 @@ impl Resolver {
             None => Some(folded),
         }
     }
-}
-
-fn contain(networks: &[Network], ip: ClientIp) -> bool {
-    networks.iter().any(|network| network.contains(ip))
 }
 
 #[cfg(test)]

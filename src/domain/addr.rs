@@ -116,6 +116,11 @@ impl Network {
             .any(|(network, bits)| IpNet::new(network, bits).is_ok_and(|net| self.overlaps(Self(net))))
     }
 
+    /// Whether one of `networks` contains `ip`.
+    pub fn any_contains(networks: &[Self], ip: ClientIp) -> bool {
+        networks.iter().any(|network| network.contains(ip))
+    }
+
     /// The share of the IPv4 addresses, and of the IPv6 addresses, that are in `networks`.
     pub fn shares(networks: &[Self]) -> [(&'static str, f64); 2] {
         let disjoint = IpNet::aggregate(&networks.iter().map(|network| network.0).collect());

@@ -18,7 +18,7 @@ use crate::{
     domain::{Reason, event::DecisionId},
     engine::{Decision, Denial, Engine},
     events::{self, Event, Events},
-    net::{caller::Callers, meter::Trust},
+    net::caller::{Callers, Trust},
     settings::{LiveSettings, Settings},
     telemetry::metrics::CheckMetrics,
 };

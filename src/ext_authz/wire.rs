@@ -26,7 +26,7 @@ use tonic::{
 };
 
 use super::{authorization::Authorization, call::Call};
-use crate::net::meter::Trust;
+use crate::net::caller::Trust;
 
 /// The longest Check message that is read, in bytes. Envoy limits request headers to 60 KiB by default and 8 MiB at
 /// most (`max_request_headers_kb`); a longer message contains a request body, which this service does not read.

@@ -1,6 +1,12 @@
 //! Authenticates callers: any host that reaches the ext_authz port can claim any client address, so it must be Envoy.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -24,6 +30,32 @@ impl Callers {
             Self::ByToken(_) => "token",
             Self::Unauthenticated => "anyone",
         }
+    }
+}
+
+/// Whether a call of a connection was authenticated; `None` if no token is required.
+#[derive(Clone, Debug)]
+pub struct Trust(Option<Arc<AtomicBool>>);
+
+impl Trust {
+    /// The trust in a new connection.
+    pub fn of(callers: &Callers) -> Self {
+        match callers {
+            Callers::ByToken(_) => Self(Some(Arc::default())),
+            Callers::Local | Callers::Unauthenticated => Self(None),
+        }
+    }
+
+    /// Records that a call was authenticated.
+    pub fn earn(&self) {
+        if let Some(trust) = &self.0 {
+            trust.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the connection is trusted.
+    pub(super) fn is_given(&self) -> bool {
+        self.0.as_ref().is_none_or(|trust| trust.load(Ordering::Relaxed))
     }
 }
 

@@ -23,8 +23,8 @@ use tracing::debug;
 
 use super::{
     accept::Acceptor,
-    caller::Callers,
-    meter::{Metered, Trust},
+    caller::{Callers, Trust},
+    meter::Metered,
 };
 
 /// Envoy has one connection per worker and resets the calls of clients that disconnect. The limits of hyper (20 resets

@@ -6,10 +6,6 @@
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -19,7 +15,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::caller::Callers;
+use super::caller::Trust;
 
 /// The client connection preface (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
@@ -35,32 +31,6 @@ const PER_SECOND: f64 = 100.0;
 
 /// How long a new connection may take for its preface and its first frame. Envoy sends them at once.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// Whether a call of a connection was authenticated; `None` if no token is required.
-#[derive(Clone, Debug)]
-pub struct Trust(Option<Arc<AtomicBool>>);
-
-impl Trust {
-    /// The trust in a new connection.
-    pub fn of(callers: &Callers) -> Self {
-        match callers {
-            Callers::ByToken(_) => Self(Some(Arc::default())),
-            Callers::Local | Callers::Unauthenticated => Self(None),
-        }
-    }
-
-    /// Records that a call was authenticated.
-    pub fn earn(&self) {
-        if let Some(trust) = &self.0 {
-            trust.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether the connection is trusted.
-    pub(super) fn is_given(&self) -> bool {
-        self.0.as_ref().is_none_or(|trust| trust.load(Ordering::Relaxed))
-    }
-}
 
 /// A connection whose frames are counted while it is not trusted.
 #[derive(Debug)]
@@ -179,7 +149,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::caller::CallerToken;
+    use crate::net::caller::{CallerToken, Callers};
 
     fn frame(length: usize) -> Vec<u8> {
         let [_, high, middle, low] = u32::try_from(length).unwrap().to_be_bytes();

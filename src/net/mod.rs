@@ -5,5 +5,5 @@ pub(crate) mod backoff;
 pub mod caller;
 pub mod http2;
 pub mod listen;
-pub mod meter;
+mod meter;
 pub mod redis_link;

@@ -42,6 +42,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("store::rekey store::sqlite", "store domain"),
     // `files` for certificates.
     ("store::postgres", "store files domain"),
+    ("net", "net::caller"),
     ("telemetry", "telemetry::health telemetry::metrics"),
     ("store client_ip credential policy net net::caller telemetry telemetry::health telemetry::metrics", "domain"),
     ("admin domain files", ""),

@@ -11,7 +11,7 @@ use key_ip_sentinel::{
     engine::Engine,
     events::{Events, Options},
     ext_authz::{Authorization, Server},
-    net::meter::Trust,
+    net::caller::Trust,
     settings::{ClaimLimits, LiveSettings},
     store::{Changes, HistoryId, ReplicaState, Revision, rekey},
     telemetry::metrics::Metrics,

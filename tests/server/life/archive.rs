@@ -142,7 +142,7 @@ async fn a_clock_that_is_ahead_ends_no_ban() {
     let mut sentinel = sentinel().start().await;
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
     let id = sentinel.admin().await.keys().await.unwrap().keys[0].key_id.clone();
-    assert!(sentinel.cli(&["ban", &id, "--for", "30days"]).status.success());
+    assert!(sentinel.home().cli(&["ban", &id, "--for", "30days"]).status.success());
     assert_eq!(job_ran(&sentinel).await, 0);
     for (sign, pauses) in [("-", 1), ("+", 0)] {
         let home = sentinel.stop().await;
