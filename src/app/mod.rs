@@ -72,8 +72,8 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
     let log = Arc::new(logs::init(config.log_level));
     // Before any file or socket is created: only this user can open them until their mode is set.
     umask(Mode::from_bits_truncate(0o077));
-    preflight::make_data_dir(&config.data_dir)?;
-    let opened = store::open(&config)?;
+    preflight::make_data_dir(&config, false)?;
+    let opened = store::open(&config, false)?;
     let listeners = Listeners::bind(&config).await?;
     listeners.announce()?;
     if config.listen.callers == Callers::Unauthenticated {
@@ -85,12 +85,13 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
     run(config, opened, listeners, Signals::new()?, (source, Arc::clone(&log))).await
 }
 
-/// Brings the store's schema up to date. Returns the URL of the store without secrets.
-pub async fn migrate(config: &Config) -> Result<String, Fatal> {
+/// Brings the store's schema up to date; with `init`, creates the store if it is missing or empty. Returns the URL
+/// of the store without secrets.
+pub async fn migrate(config: &Config, init: bool) -> Result<String, Fatal> {
     if let config::Store::Sqlite(_) = config.store {
-        preflight::make_data_dir(&config.data_dir)?;
+        preflight::make_data_dir(config, init)?;
     }
-    store::migrate(config).await
+    store::migrate(config, init).await
 }
 
 /// The bound sockets.

@@ -30,16 +30,21 @@ pub fn faults(config: &Config) -> Vec<String> {
             faults.extend(listen::check_directory(&path).err().map(|fault| format!("{setting}: {fault}")));
         }
     }
+    faults.extend(super::store::missing(config).err());
     if let Store::Postgres(options) = &config.store {
         faults.extend(super::store::postgres(config, options).err());
     }
     faults
 }
 
-/// Creates the data directory. Only the server's user may use it: it holds the pepper, the database and the admin
-/// socket.
-pub(super) fn make_data_dir(path: &Path) -> Result<(), String> {
+/// Creates the data directory, unless a store is lost with it and `create` is not set. Only the server's user may use it:
+/// it holds the pepper, the database and the admin socket.
+pub(super) fn make_data_dir(config: &Config, create: bool) -> Result<(), String> {
+    let path = &config.data_dir;
     let at = |cause| format!("data_dir {}: {cause}", path.display());
+    if !create && !path.exists() {
+        super::store::missing(config)?;
+    }
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
     let found = fs::metadata(path).map_err(at)?;
     check_owner(path, &found)?;

@@ -60,8 +60,9 @@ async fn a_store_that_is_away_is_waited_for_and_redis_is_not_believed_meanwhile(
 async fn a_store_that_hangs_at_the_start_is_logged_and_waited_for() {
     let mut postgres = Postgres::start().await;
     let url = postgres.database().await;
+    let home = replica(&url).set("store.failsafe", "\"open\"").initialised().await;
     postgres.pause();
-    let sentinel = replica(&url).set("store.failsafe", "\"open\"").listen().await;
+    let sentinel = home.listen().await;
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "store_unavailable");
     let line = ["WARN", "cannot connect to the store yet", "no answer in time"];
     eventually("it is logged", async || (log_lines(&sentinel, &line).len() == 1).then_some(())).await;
@@ -77,8 +78,9 @@ async fn a_store_that_hangs_at_the_start_is_logged_and_waited_for() {
 async fn a_store_without_a_connection_for_us_is_logged_and_waited_for() {
     let postgres = Postgres::start().await;
     let url = postgres.database().await;
+    let home = replica(&url).initialised().await;
     postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT 1").await;
-    let sentinel = replica(&url).listen().await;
+    let sentinel = home.listen().await;
     let line = ["WARN", "cannot connect to the store yet", "too many connections for role"];
     eventually("it is logged", async || (log_lines(&sentinel, &line).len() == 1).then_some(())).await;
     let refusals = async || postgres.log().matches("FATAL:  too many connections for role").count();

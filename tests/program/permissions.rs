@@ -71,7 +71,7 @@ async fn the_grpc_socket_has_the_configured_mode_and_group() {
 
 #[tokio::test]
 async fn a_group_that_does_not_exist_ends_the_start() {
-    let home = sentinel().on_unix_socket().set("listen.grpc_group", "\"no-such-group\"");
+    let home = sentinel().on_unix_socket().initialised().await.set("listen.grpc_group", "\"no-such-group\"");
     let error = start_error(&home).await;
     assert!(error.contains("listen.grpc_group: there is no group \"no-such-group\""), "{error}");
 }

@@ -51,6 +51,25 @@ impl Database {
     /// Locks the database at `path` for this process, creates it if it is missing, and brings its schema up to date.
     /// Its directory must exist. Only the owner can read its files.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_as(path, migrate)
+    }
+
+    /// Like [`Self::open`], but creates nothing: [`Unusable::Missing`] or [`Unusable::Empty`] if no store was ever started
+    /// in the file.
+    pub fn open_existing(path: &Path) -> Result<Self, OpenError> {
+        Self::check_exists(path)?;
+        Self::open_as(path, |conn| match has_store(conn)? {
+            true => migrate(conn),
+            false => Err(Unusable::Empty),
+        })
+    }
+
+    /// Checks that the file exists and has content. Creates nothing, not even the lock.
+    pub fn check_exists(path: &Path) -> Result<(), OpenError> {
+        check_exists(path).map_err(OpenError::at(path))
+    }
+
+    fn open_as(path: &Path, migrate: impl Fn(&Connection) -> Result<(), Unusable>) -> Result<Self, OpenError> {
         // Two links to one database must use the same lock.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         check_path(&path).map_err(OpenError::at(&path))?;
@@ -58,6 +77,7 @@ impl Database {
         // SQLite creates its -wal and -shm files with the permissions of the database.
         make_private(&path).map_err(OpenError::at(&path))?;
         let conn = prepare(&path).map_err(OpenError::at(&path))?;
+        migrate(&conn).map_err(OpenError::at(&path))?;
         Ok(Self { conn, path, lock })
     }
 
@@ -122,6 +142,25 @@ fn check_path(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+fn check_exists(path: &Path) -> Result<(), Unusable> {
+    match path.metadata() {
+        Ok(found) if found.is_file() && found.len() == 0 => Err(Unusable::Empty),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Unusable::Missing),
+        // Any other fault is found where it matters.
+        _ => Ok(()),
+    }
+}
+
+/// Whether a store was ever started in the database. A foreign or newer database has tables, and is rejected later.
+fn has_store(conn: &Connection) -> Result<bool, Unusable> {
+    let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if !(1..=STEPS.len() as i64).contains(&version) {
+        return Ok(has_tables(conn)?);
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM peppers) OR EXISTS (SELECT 1 FROM known_keys)";
+    Ok(conn.query_row(sql, [], |row| row.get(0))?)
+}
+
 fn make_private(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     match file.metadata()?.permissions().mode() & 0o077 {
@@ -130,7 +169,7 @@ fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens the connection of the writer to a migrated database.
+/// Opens the connection of the writer.
 fn prepare(path: &Path) -> Result<Connection, Unusable> {
     let conn = Connection::open_with_flags(path, flags())?;
     conn.busy_timeout(START_TIMEOUT)?;
@@ -143,7 +182,6 @@ fn prepare(path: &Path) -> Result<Connection, Unusable> {
     // FULL: a commit in the write-ahead log is synced before it is acknowledged. With NORMAL, a power failure would
     // lose it.
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
-    migrate(&conn)?;
     Ok(conn)
 }
 
