@@ -1,5 +1,6 @@
 //! The only wiring: [`Config`] → store → engine → servers, and the shutdown.
 
+mod data_dir;
 pub mod pepper;
 mod preflight;
 mod reload;

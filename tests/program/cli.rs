@@ -229,15 +229,15 @@ fn check_config_reports_what_would_stop_serve() {
     let directory = tempfile::tempdir().unwrap();
     let (file, data, open) =
         (directory.path().join("c.toml"), directory.path().join("data"), directory.path().join("open"));
-    for (path, mode) in [(&data, 0o755), (&open, 0o777)] {
+    for (path, mode) in [(&data, 0o757), (&open, 0o777)] {
         fs::create_dir(path).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
     let text = format!("data_dir = {data:?}\nlisten.grpc = 'unix:{}'", open.join("s").display());
     fs::write(&file, text).unwrap();
     let Seen { code, out, err } = run(&["check-config", "--config", file.to_str().unwrap()], b"");
-    assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 3), "{err}");
-    assert!(err.contains("has mode 0755; it must be 0700") && err.contains("listen.grpc: "));
+    assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 4), "{err}");
+    assert!(err.contains("has mode 0757; it must be 0700") && err.contains("listen.grpc: "));
     assert!(err.contains("open is world-writable"), "{err}");
     assert!(fs::read_dir(&data).unwrap().chain(fs::read_dir(&open).unwrap()).next().is_none(), "a check makes nothing");
 }

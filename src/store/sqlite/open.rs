@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions, Permissions},
     io::{self, Read},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -163,10 +163,14 @@ fn has_store(conn: &Connection) -> Result<bool, Unusable> {
 
 fn make_private(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    match file.metadata()?.permissions().mode() & 0o077 {
-        0 => Ok(()),
-        _ => file.set_permissions(Permissions::from_mode(0o600)),
+    let (mode, owner) = (file.metadata()?.mode() & 0o7777, file.metadata()?.uid());
+    if mode & 0o077 == 0 {
+        return Ok(());
     }
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(|cause| {
+        let fix = format!("it belongs to uid {owner}; chown it to the user of the server");
+        io::Error::new(cause.kind(), format!("its mode is {mode:04o}, and cannot be changed to 0600: {cause}; {fix}"))
+    })
 }
 
 /// Opens the connection of the writer.
