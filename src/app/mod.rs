@@ -73,6 +73,10 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
     let log = Arc::new(logs::init(config.log_level));
     // Before any file or socket is created: only this user can open them until their mode is set.
     umask(Mode::from_bits_truncate(0o077));
+    let faults = preflight::own_faults(&config);
+    if !faults.is_empty() {
+        return Err(faults.join("\n").into());
+    }
     preflight::make_data_dir(&config, false)?;
     let opened = store::open(&config, false)?;
     let listeners = Listeners::bind(&config).await?;
@@ -104,12 +108,15 @@ pub struct Listeners {
 
 impl Listeners {
     /// Binds all listeners before any of them serves.
-    async fn bind(config: &Config) -> Result<Self, Fatal> {
+    async fn bind(config: &Config) -> Result<Self, String> {
         let private = Access { mode: 0o600, group: None };
+        let bind = async |setting: &str, address: &Address, access: &Access| {
+            Listener::bind(address, access).await.map_err(|fault| format!("{setting}: {fault}"))
+        };
         Ok(Self {
-            admin: Listener::bind(&Address::Unix(config.listen.admin.clone()), &private).await?,
-            grpc: Listener::bind(&config.listen.grpc, &config.listen.grpc_access).await?,
-            http: Listener::bind(&config.listen.http, &private).await?,
+            admin: bind("listen.admin", &Address::Unix(config.listen.admin.clone()), &private).await?,
+            grpc: bind("listen.grpc", &config.listen.grpc, &config.listen.grpc_access).await?,
+            http: bind("listen.http", &config.listen.http, &private).await?,
         })
     }
 

@@ -64,7 +64,11 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     let load = || {
         config::load(cli.config.as_deref(), std::env::vars_os()).map_err(|faults| Failure::Config(faults.to_string()))
     };
-    let socket = || cli.admin.clone().map_or_else(|| load().map(|config| config.listen.admin), Ok);
+    let configured = || {
+        config::admin_socket(cli.config.as_deref(), std::env::vars_os())
+            .map_err(|faults| Failure::Config(faults.to_string()))
+    };
+    let socket = || cli.admin.clone().map_or_else(configured, Ok);
     let session = |socket| Session { socket, output: cli.output, screen: Screen::stdout(cli.color) };
     match cli.command {
         Command::Serve => serve(load()?, cli.config.clone()),

@@ -6,8 +6,6 @@ mod common;
 mod e2e_envoy;
 mod e2e_hostile;
 mod frames;
-#[path = "../admin/run.rs"]
-mod run;
 mod sdk;
 mod shipped;
 mod xff_oracle;

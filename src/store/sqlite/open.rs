@@ -69,6 +69,11 @@ impl Database {
         check_exists(path).map_err(OpenError::at(path))
     }
 
+    /// Checks that the file is missing, empty or a SQLite database, in a directory that only its owner can write.
+    pub fn check_place(path: &Path) -> Result<(), OpenError> {
+        check_place(path).map_err(OpenError::at(path))
+    }
+
     fn open_as(path: &Path, migrate: impl Fn(&Connection) -> Result<(), Unusable>) -> Result<Self, OpenError> {
         // Two links to one database must use the same lock.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -125,7 +130,10 @@ impl Database {
 /// device if run as root, and a symlink in a directory that others can write to could lead anywhere.
 fn check_path(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if directory.metadata()?.permissions().mode() & 0o002 != 0 {
+    let found = directory
+        .metadata()
+        .map_err(|cause| io::Error::new(cause.kind(), format!("its directory {}: {cause}", directory.display())))?;
+    if found.permissions().mode() & 0o002 != 0 {
         return Err(io::Error::other("its directory is world-writable; use a directory that only its owner can write"));
     }
     match path.metadata() {
