@@ -92,3 +92,29 @@ async fn a_store_without_a_connection_for_us_is_logged_and_waited_for() {
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
     sentinel.stop().await;
 }
+
+/// Both forms of libpq.
+#[tokio::test]
+async fn a_store_at_an_ipv6_address_is_reached() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("this machine has no ::1");
+        return;
+    }
+    let postgres = Postgres::shared().await;
+    let url = postgres.database().await;
+    let (place, name) = url.rsplit_once('/').unwrap();
+    let (login, _) = place.rsplit_once('@').unwrap();
+    let port = postgres.address().port();
+    for (url, reason_of_key) in [
+        (format!("{login}@[::1]:{port}/{name}"), "first_use"),
+        (format!("{login}@/{name}?host=::1&port={port}"), "bound"),
+    ] {
+        let sentinel = replica(&url).start().await;
+        assert_eq!(reason(&sentinel, KEY, OWNER).await, reason_of_key, "{url}");
+        let sessions = "SELECT DISTINCT client_addr FROM pg_stat_activity WHERE usename = 'sentinel' AND datname = ";
+        assert_eq!(postgres.query(&url, &format!("{sessions}'{name}'")).await, [["::1"]]);
+        let status = sentinel.home().cli(&["status"]);
+        assert!(String::from_utf8_lossy(&status.stdout).contains(&format!("[::1]:{port}/{name}")), "{status:?}");
+        sentinel.stop().await;
+    }
+}
