@@ -1,5 +1,6 @@
 //! The only wiring: [`Config`] → store → engine → servers, and the shutdown.
 
+mod data_dir;
 pub mod pepper;
 mod preflight;
 mod reload;
@@ -72,8 +73,12 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
     let log = Arc::new(logs::init(config.log_level));
     // Before any file or socket is created: only this user can open them until their mode is set.
     umask(Mode::from_bits_truncate(0o077));
-    preflight::make_data_dir(&config.data_dir)?;
-    let opened = store::open(&config)?;
+    let faults = preflight::own_faults(&config);
+    if !faults.is_empty() {
+        return Err(faults.join("\n").into());
+    }
+    preflight::make_data_dir(&config, false)?;
+    let opened = store::open(&config, false)?;
     let listeners = Listeners::bind(&config).await?;
     listeners.announce()?;
     if config.listen.callers == Callers::Unauthenticated {
@@ -85,12 +90,13 @@ pub async fn serve(config: Config, source: Source) -> Result<(), Fatal> {
     run(config, opened, listeners, Signals::new()?, (source, Arc::clone(&log))).await
 }
 
-/// Brings the store's schema up to date. Returns the URL of the store without secrets.
-pub async fn migrate(config: &Config) -> Result<String, Fatal> {
+/// Brings the store's schema up to date; with `init`, creates the store if it is missing or empty. Returns the URL
+/// of the store without secrets.
+pub async fn migrate(config: &Config, init: bool) -> Result<String, Fatal> {
     if let config::Store::Sqlite(_) = config.store {
-        preflight::make_data_dir(&config.data_dir)?;
+        preflight::make_data_dir(config, init)?;
     }
-    store::migrate(config).await
+    store::migrate(config, init).await
 }
 
 /// The bound sockets.
@@ -102,12 +108,15 @@ pub struct Listeners {
 
 impl Listeners {
     /// Binds all listeners before any of them serves.
-    async fn bind(config: &Config) -> Result<Self, Fatal> {
+    async fn bind(config: &Config) -> Result<Self, String> {
         let private = Access { mode: 0o600, group: None };
+        let bind = async |setting: &str, address: &Address, access: &Access| {
+            Listener::bind(address, access).await.map_err(|fault| format!("{setting}: {fault}"))
+        };
         Ok(Self {
-            admin: Listener::bind(&Address::Unix(config.listen.admin.clone()), &private).await?,
-            grpc: Listener::bind(&config.listen.grpc, &config.listen.grpc_access).await?,
-            http: Listener::bind(&config.listen.http, &private).await?,
+            admin: bind("listen.admin", &Address::Unix(config.listen.admin.clone()), &private).await?,
+            grpc: bind("listen.grpc", &config.listen.grpc, &config.listen.grpc_access).await?,
+            http: bind("listen.http", &config.listen.http, &private).await?,
         })
     }
 

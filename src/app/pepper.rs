@@ -49,6 +49,22 @@ pub fn file(data_dir: &Path) -> PathBuf {
     data_dir.join("pepper")
 }
 
+/// The peppers of this process.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The configured ones, then the one in the data directory.
+    pub peppers: Peppers,
+    /// The pepper was just generated.
+    generated: Option<Generated>,
+}
+
+/// A generated pepper, whose file is complete and durable but does not have its name yet.
+#[derive(Debug)]
+struct Generated {
+    id: PepperId,
+    file: PathBuf,
+}
+
 /// Returns the configured peppers and the one in `data_dir`, which is the last of them: an operator who started with
 /// the generated pepper configures another one and rotates. Generates a pepper if there is none and the store has none
 /// `recorded`.
@@ -56,55 +72,107 @@ pub fn resolve(
     configured: Option<Peppers>,
     recorded: Option<PepperId>,
     data_dir: &Path,
-) -> Result<Peppers, PepperFileError> {
+) -> Result<Resolved, PepperFileError> {
     let file = file(data_dir);
-    let read = || Pepper::checked(files::read(&file, files::SECRET)?.trim_ascii_end()).map_err(io::Error::other);
-    let found = match read() {
-        Ok(pepper) => Some(pepper),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
-        Err(cause) => return Err(PepperFileError::File { file, cause }),
+    let peppers = match (configured, read(&file)?, recorded) {
+        (Some(listed), Some(found), _) => listed.with(found).map_err(|cause| PepperFileError::List { file, cause })?,
+        (Some(listed), None, _) => listed,
+        (None, Some(found), _) => found.into(),
+        (None, None, Some(recorded)) => match read(&unfinished(&file))? {
+            // The first start was interrupted between the store and the name of the file.
+            Some(found) if found.id() == recorded => {
+                let generated = Some(Generated { id: recorded, file });
+                return Ok(Resolved { peppers: found.into(), generated });
+            }
+            _ => return Err(PepperFileError::Missing { recorded, file }),
+        },
+        (None, None, None) => {
+            let pepper = generate(&file).map_err(|cause| PepperFileError::File { file: file.clone(), cause })?;
+            let generated = Some(Generated { id: pepper.id(), file });
+            return Ok(Resolved { peppers: pepper.into(), generated });
+        }
     };
-    match (configured, found, recorded) {
-        (Some(listed), Some(found), _) => listed.with(found).map_err(|cause| PepperFileError::List { file, cause }),
-        (Some(listed), None, _) => Ok(listed),
-        (None, Some(found), _) => Ok(found.into()),
-        (None, None, Some(recorded)) => Err(PepperFileError::Missing { recorded, file }),
-        (None, None, None) => generate(file).map(Peppers::from),
+    Ok(Resolved { peppers, generated: None })
+}
+
+impl Resolved {
+    /// Gives a generated pepper's file its name, once the store has recorded the pepper: from then on a pepper without a
+    /// store, and a store without a pepper, mean that the other one is lost.
+    pub fn keep(&self) -> Result<(), PepperFileError> {
+        let Some(Generated { id, file }) = &self.generated else { return Ok(()) };
+        let name = || {
+            fs::rename(unfinished(file), file)?;
+            File::open(directory(file))?.sync_all()
+        };
+        name().map_err(|cause| PepperFileError::File { file: file.clone(), cause })?;
+        warn!(
+            file = %file.display(), pepper = %id,
+            "generated a pepper; back it up: without it no stored key can be found"
+        );
+        Ok(())
     }
 }
 
+fn read(file: &Path) -> Result<Option<Pepper>, PepperFileError> {
+    let read = || Pepper::checked(files::read(file, files::SECRET)?.trim_ascii_end()).map_err(io::Error::other);
+    match read() {
+        Ok(pepper) => Ok(Some(pepper)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(PepperFileError::File { file: file.to_owned(), cause }),
+    }
+}
+
+fn unfinished(file: &Path) -> PathBuf {
+    file.with_extension("new")
+}
+
+fn directory(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new("."))
+}
+
 /// Durable before the store records its check value: keys hashed with a pepper that a power failure deletes are lost.
-fn generate(file: PathBuf) -> Result<Pepper, PepperFileError> {
+fn generate(file: &Path) -> io::Result<Pepper> {
     let text = encode_pepper(rand::random());
-    let write = || {
-        // Renamed when complete, because an incomplete file would fail every later start.
-        let unfinished = file.with_extension("new");
-        let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        out.write_all(text.as_bytes())?;
-        out.write_all(b"\n")?;
-        out.sync_all()?;
-        fs::rename(&unfinished, &file)?;
-        File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()?;
-        Pepper::new(text.as_bytes()).map_err(io::Error::other)
-    };
-    let pepper = write().map_err(|cause| PepperFileError::File { file: file.clone(), cause })?;
-    warn!(
-        file = %file.display(), pepper = %pepper.id(),
-        "generated a pepper; back it up: without it no stored key can be found"
-    );
-    Ok(pepper)
+    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(unfinished(file))?;
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")?;
+    out.sync_all()?;
+    File::open(directory(file))?.sync_all()?;
+    Pepper::new(text.as_bytes()).map_err(io::Error::other)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn generated(data_dir: &Path) -> Peppers {
+        let resolved = resolve(None, None, data_dir).unwrap();
+        resolved.keep().unwrap();
+        resolved.peppers
+    }
+
+    /// Until the store has recorded the pepper, the next start generates another one; from then on it keeps this one.
+    #[test]
+    fn a_first_start_that_was_interrupted_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let interrupted = resolve(None, None, directory.path()).unwrap();
+        assert!(!file(directory.path()).exists());
+        let other = resolve(None, None, directory.path()).unwrap();
+        assert_ne!(interrupted.peppers.names(), other.peppers.names());
+        let recorded = other.peppers.iter().next().map(Pepper::id);
+        let again = resolve(None, recorded.clone(), directory.path()).unwrap();
+        again.keep().unwrap();
+        let found = resolve(None, recorded, directory.path()).unwrap();
+        assert_eq!(found.peppers.names(), other.peppers.names());
+        assert!(!directory.path().join("pepper.new").exists());
+    }
+
     #[test]
     fn a_pepper_is_generated_once_and_never_for_a_filled_store() {
         let directory = tempfile::tempdir().unwrap();
-        let first = resolve(None, None, directory.path()).unwrap();
+        let first = generated(directory.path());
         let id = first.iter().next().map(Pepper::id);
-        let again = resolve(None, id.clone(), directory.path()).unwrap();
+        let again = resolve(None, id.clone(), directory.path()).unwrap().peppers;
         assert_eq!(first.names(), again.names());
         fs::remove_file(directory.path().join("pepper")).unwrap();
         let error = resolve(None, id, directory.path()).unwrap_err();
@@ -115,16 +183,16 @@ mod tests {
     #[test]
     fn the_generated_pepper_is_listed_after_the_configured_ones() {
         let directory = tempfile::tempdir().unwrap();
-        let generated = resolve(None, None, directory.path()).unwrap();
+        let generated = generated(directory.path());
         let listed =
             |bytes: &[u8]| Peppers::new(bytes.iter().map(|byte| Pepper::new(&[*byte; 32]).unwrap()).collect()).unwrap();
-        let both = resolve(Some(listed(&[1])), None, directory.path()).unwrap();
+        let both = resolve(Some(listed(&[1])), None, directory.path()).unwrap().peppers;
         assert_eq!(both.names(), format!("{}, {}", listed(&[1]).names(), generated.names()));
         let error = resolve(Some(listed(&[1, 2, 3])), None, directory.path()).unwrap_err();
         assert!(error.to_string().contains("4 peppers are listed"), "{error}");
         let text = fs::read_to_string(directory.path().join("pepper")).unwrap();
         let copied = Peppers::from(Pepper::new(text.trim_end().as_bytes()).unwrap());
-        assert_eq!(resolve(Some(copied), None, directory.path()).unwrap().names(), generated.names());
+        assert_eq!(resolve(Some(copied), None, directory.path()).unwrap().peppers.names(), generated.names());
     }
 
     #[test]

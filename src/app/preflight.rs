@@ -1,70 +1,63 @@
 //! Checks before anything is opened or created.
 
-use std::{
-    fs::{self, DirBuilder, Metadata},
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
-    path::Path,
-};
+use std::path::Path;
 
 use nix::unistd::Uid;
 
 use crate::{
     config::{Config, Store},
     net::listen::{self, Address},
+    store::sqlite::Database,
 };
 
-/// The faults that would keep `serve` from starting, as far as they can be found without a change to the system.
+/// The faults that would keep `serve` from starting, as far as they can be found without a change to the system. Root may
+/// check the configuration of a server that runs as another user.
 pub fn faults(config: &Config) -> Vec<String> {
+    check(config, Uid::effective().is_root())
+}
+
+/// The same for this process itself.
+pub(super) fn own_faults(config: &Config) -> Vec<String> {
+    check(config, false)
+}
+
+fn check(config: &Config, of_any_owner: bool) -> Vec<String> {
     let mut faults = Vec::new();
-    if let Ok(found) = fs::metadata(&config.data_dir) {
-        // Root may check the configuration of a server that runs as another user.
-        let owner = if Uid::effective().is_root() { Ok(()) } else { check_owner(&config.data_dir, &found) };
-        faults.extend([owner, check_mode(&config.data_dir, &found)].into_iter().filter_map(Result::err));
-    }
-    let sockets =
-        [("listen.admin", Address::Unix(config.listen.admin.clone())), ("listen.grpc", config.listen.grpc.clone())];
-    for (setting, address) in sockets {
-        if let Address::Unix(path) = address
-            && listen::directory(&path).exists()
-        {
-            faults.extend(listen::check_directory(&path).err().map(|fault| format!("{setting}: {fault}")));
+    faults.extend(super::data_dir::check(&config.data_dir, of_any_owner).err());
+    // `serve` creates this directory, with nothing in it, before it opens the rest; and one fault of it is enough.
+    let is_new = !config.data_dir.exists() || !faults.is_empty();
+    let is_settled = |path: &Path| is_new && listen::directory(path) == config.data_dir;
+    let mut check_socket = |setting, path: &Path| {
+        if !is_settled(path) {
+            faults.extend(listen::check_socket(path).err().map(|fault| format!("{setting}: {fault}")));
         }
+    };
+    check_socket("listen.admin", &config.listen.admin);
+    if let Address::Unix(path) = &config.listen.grpc {
+        check_socket("listen.grpc", path);
+        let group = config.listen.grpc_access.group.as_deref().map(listen::find_group);
+        faults.extend(group.and_then(Result::err).map(|fault| format!("listen.grpc_group: {fault}")));
     }
-    if let Store::Postgres(options) = &config.store {
-        faults.extend(super::store::postgres(config, options).err());
+    match &config.store {
+        // The directory may be new because the store is lost with it.
+        Store::Sqlite(path) if is_settled(path) => {
+            if !config.data_dir.exists() {
+                faults.extend(super::store::missing(config).err());
+            }
+        }
+        Store::Sqlite(path) => {
+            let place = Database::check_place(path).map_err(|fault| format!("store.url: {fault}"));
+            faults.extend(place.and_then(|()| super::store::missing(config)).err());
+        }
+        Store::Postgres(options) => faults.extend(super::store::postgres(config, options).err()),
     }
     faults
 }
 
-/// Creates the data directory. Only the server's user may use it: it holds the pepper, the database and the admin
-/// socket.
-pub(super) fn make_data_dir(path: &Path) -> Result<(), String> {
-    let at = |cause| format!("data_dir {}: {cause}", path.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
-    let found = fs::metadata(path).map_err(at)?;
-    check_owner(path, &found)?;
-    check_mode(path, &found)
-}
-
-fn check_owner(path: &Path, found: &Metadata) -> Result<(), String> {
-    let (owner, own) = (found.uid(), Uid::effective());
-    if owner != own.as_raw() {
-        let path = path.display();
-        return Err(format!(
-            "data_dir {path} belongs to uid {owner}, but this process runs as uid {own}; run it as uid {owner}, or chown the \
-             directory"
-        ));
+/// Creates the data directory, unless a store is lost with it and `create` is not set.
+pub(super) fn make_data_dir(config: &Config, create: bool) -> Result<(), String> {
+    if !create && !config.data_dir.exists() {
+        super::store::missing(config)?;
     }
-    Ok(())
-}
-
-fn check_mode(path: &Path, found: &Metadata) -> Result<(), String> {
-    if !found.is_dir() {
-        return Err(format!("data_dir {} is not a directory", path.display()));
-    }
-    let mode = found.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(format!("data_dir {} has mode {:04o}; it must be 0700", path.display(), mode & 0o7777));
-    }
-    Ok(())
+    super::data_dir::make(&config.data_dir)
 }

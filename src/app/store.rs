@@ -13,8 +13,8 @@ use crate::{
     net::backoff::Backoff,
     store::{
         Store,
-        postgres::{OpenError, Options, PostgresStore},
-        sqlite::Database,
+        postgres::{OpenError, Options, PostgresStore, Unusable},
+        sqlite::{self, Database},
     },
 };
 
@@ -36,19 +36,24 @@ pub(super) enum Background {
     Postgres(Arc<PostgresStore>, Peppers),
 }
 
-pub(super) fn open(config: &Config) -> Result<Opened, Fatal> {
+/// `create` allows a new store in any case: an operator asked for it.
+pub(super) fn open(config: &Config, create: bool) -> Result<Opened, Fatal> {
     match &config.store {
         Choice::Sqlite(path) => {
-            let database = Database::open(path)?;
+            let database = match evidence(config).filter(|_| !create) {
+                None => Database::open(path)?,
+                Some(evidence) => Database::open_existing(path).map_err(|fault| lost(fault, &evidence))?,
+            };
             let recorded = database.recorded_pepper()?.map(|recorded| recorded.id);
-            let peppers = pepper::resolve(config.peppers.clone(), recorded, &config.data_dir)?;
-            let store = database.start(&peppers)?;
+            let resolved = pepper::resolve(config.peppers.clone(), recorded, &config.data_dir)?;
+            let store = database.start(&resolved.peppers)?;
+            resolved.keep()?;
             let background = Background::Sqlite(Box::pin(store.closed()));
             let store_url = format!("sqlite:{}", path.display());
-            Ok(Opened { store: Arc::new(store), peppers, store_url, background })
+            Ok(Opened { store: Arc::new(store), peppers: resolved.peppers, store_url, background })
         }
         Choice::Postgres(options) => {
-            let peppers = pepper::resolve(config.peppers.clone(), None, &config.data_dir)?;
+            let peppers = pepper::resolve(config.peppers.clone(), None, &config.data_dir)?.peppers;
             let store = Arc::new(postgres(config, options)?);
             let background = Background::Postgres(Arc::clone(&store), peppers.clone());
             Ok(Opened { store, peppers, store_url: format!("postgres://{options}"), background })
@@ -56,17 +61,57 @@ pub(super) fn open(config: &Config) -> Result<Opened, Fatal> {
     }
 }
 
+/// What shows that the store existed before. With evidence, a missing or empty store is a lost one: in an empty store no
+/// key has an owner, so that the next network that uses a key would own it.
+fn evidence(config: &Config) -> Option<String> {
+    let generated = pepper::file(&config.data_dir);
+    match config.peppers {
+        Some(_) => Some(CONFIGURED.to_owned()),
+        None if generated.exists() => Some(format!("the pepper {} exists", generated.display())),
+        None => None,
+    }
+}
+
+const CONFIGURED: &str = "a pepper is configured";
+
+/// The fault of a store that is lost, as far as it can be found without a change to the system.
+pub(super) fn missing(config: &Config) -> Result<(), String> {
+    match (&config.store, evidence(config)) {
+        (Choice::Sqlite(path), Some(evidence)) => {
+            Database::check_exists(path).map_err(|fault| lost(fault, &evidence).to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Adds the fix to the fault of a store that is lost.
+fn lost(fault: sqlite::OpenError, evidence: &str) -> Fatal {
+    match fault {
+        sqlite::OpenError::File { fault: sqlite::Unusable::Missing | sqlite::Unusable::Empty, .. } => {
+            format!("store.url: {fault}, but {evidence}; {FIX}").into()
+        }
+        fault => fault.into(),
+    }
+}
+
+const FIX: &str = "keys that had an owner would have none. Mount the volume or restore the backup of the store; only for a \
+    new store, run `sentinel migrate --init`";
+
 /// A store that is not connected yet.
 pub(super) fn postgres(config: &Config, options: &Options) -> Result<PostgresStore, String> {
     let options = options.clone().with_patience(config.settings.check_deadline);
     PostgresStore::new(&options).map_err(|fault| format!("store.url: {fault}"))
 }
 
-/// Brings the schema up to date. Returns the URL of the store without secrets.
-pub(super) async fn migrate(config: &Config) -> Result<String, Fatal> {
-    let Opened { store_url, background, .. } = open(config)?;
+/// Brings the schema up to date; with `init`, creates the store if it is missing or empty. Returns its URL without secrets.
+pub(super) async fn migrate(config: &Config, init: bool) -> Result<String, Fatal> {
+    let Opened { store_url, background, .. } = open(config, init)?;
     if let Background::Postgres(store, peppers) = background {
-        store.prepare(&peppers).await.map_err(by_setting)?;
+        let prepared = match init {
+            true => store.prepare(&peppers).await,
+            false => store.prepare_existing(&peppers).await,
+        };
+        prepared.map_err(by_setting)?;
     }
     Ok(store_url)
 }
@@ -94,6 +139,7 @@ impl Background {
 fn by_setting(fault: OpenError) -> Fatal {
     match fault {
         OpenError::Pepper(_) => format!("pepper.secrets: {fault}").into(),
+        OpenError::Database(_, Unusable::Empty) => format!("store.url: {fault}, but {CONFIGURED}; {FIX}").into(),
         _ => format!("store.url: {fault}").into(),
     }
 }
@@ -101,7 +147,7 @@ fn by_setting(fault: OpenError) -> Fatal {
 async fn prepare(store: &PostgresStore, peppers: &Peppers) -> Result<(), OpenError> {
     let (mut backoff, mut warned) = (Backoff::default(), false);
     loop {
-        match store.prepare(peppers).await {
+        match store.prepare_existing(peppers).await {
             Ok(()) => {
                 if warned {
                     info!("connected to the store");

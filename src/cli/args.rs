@@ -76,8 +76,10 @@ Examples:
   sentinel serve --config /etc/sentinel.toml
   SENTINEL_LISTEN__GRPC=unix:/run/sentinel/grpc.sock sentinel serve
 
-Changes: creates data_dir, its database and, for an empty database, a pepper. SIGTERM or SIGINT
-starts a drain that loses no request, then the server exits. A second signal exits at once.")]
+Changes: creates data_dir and, if no pepper is configured or found there, a pepper and a database.
+Where a pepper exists, a missing or empty store stops the start: see `sentinel migrate --init`.
+SIGTERM or SIGINT starts a drain that loses no request, then the server exits. A second signal
+exits at once.")]
     Serve,
 
     /// Check the configuration as `serve` would, and list every fault
@@ -91,12 +93,19 @@ Changes: nothing, on disk or in a running server. Exit code 2 if there is a faul
     /// Bring the schema of the store up to date, as `serve` does at start, and exit
     #[command(after_help = "\
 Examples:
-  sentinel migrate --config /etc/sentinel.toml    # a separate step before the first new replica
+  sentinel migrate --init --config /etc/sentinel.toml    # once, before the first start
+  sentinel migrate --config /etc/sentinel.toml           # before the first replica of a new version
 
-Changes: the schema, under a lock; replicas of the previous version keep running. An empty store
-is initialised with the first pepper of pepper.secrets. A SQLite file must not be in use. Exit
-code 1 if the store does not answer or was not made by Sentinel.")]
-    Migrate,
+Changes: the schema, under a lock; replicas of the previous version keep running. With --init, a
+missing or empty store is created with the first pepper of pepper.secrets. Do not run --init at
+each start: a lost store would be replaced by an empty one, in which no key has an owner. A SQLite
+file must not be in use. Exit code 1 if the store is missing, does not answer or was not made by
+Sentinel.")]
+    Migrate {
+        /// Create the store if it is missing or empty; an existing one is only brought up to date
+        #[arg(long)]
+        init: bool,
+    },
 
     /// Check the installation and print fixes: addresses, permissions, Envoy's files
     #[command(after_help = manual::DOCTOR)]

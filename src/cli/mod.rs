@@ -64,7 +64,11 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     let load = || {
         config::load(cli.config.as_deref(), std::env::vars_os()).map_err(|faults| Failure::Config(faults.to_string()))
     };
-    let socket = || cli.admin.clone().map_or_else(|| load().map(|config| config.listen.admin), Ok);
+    let configured = || {
+        config::admin_socket(cli.config.as_deref(), std::env::vars_os())
+            .map_err(|faults| Failure::Config(faults.to_string()))
+    };
+    let socket = || cli.admin.clone().map_or_else(configured, Ok);
     let session = |socket| Session { socket, output: cli.output, screen: Screen::stdout(cli.color) };
     match cli.command {
         Command::Serve => serve(load()?, cli.config.clone()),
@@ -75,7 +79,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             }
             print("The configuration is valid.\n")
         }
-        Command::Migrate => migrate(&load()?),
+        Command::Migrate { init } => migrate(&load()?, init),
         Command::Pepper(PepperCommand::New) => new_pepper(),
         Command::Completions { shell } => completions(shell),
         Command::Man { command } => man(&command),
@@ -99,9 +103,9 @@ fn serve(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
         .map_err(|error| Failure::Rejected(error.to_string()))
 }
 
-fn migrate(config: &Config) -> Result<(), Failure> {
+fn migrate(config: &Config, init: bool) -> Result<(), Failure> {
     let runtime = build_runtime(&mut tokio::runtime::Builder::new_current_thread())?;
-    let store = runtime.block_on(app::migrate(config)).map_err(|error| Failure::Rejected(error.to_string()))?;
+    let store = runtime.block_on(app::migrate(config, init)).map_err(|error| Failure::Rejected(error.to_string()))?;
     print(&format!("{store} is up to date.\n"))
 }
 

@@ -38,16 +38,20 @@ pub(super) fn take(source: &mut Source, data_dir: &Path) -> Option<Listen> {
         Address::Tcp(address) => Ok(Address::Tcp(address)),
         Address::Unix(_) => Err("must be IP:PORT; health probes and metrics scrapes use TCP".into()),
     });
-    let admin =
-        source.take("listen.admin", |text| match text.replace("DATA_DIR", &data_dir.to_string_lossy()).parse()? {
-            Address::Unix(path) => Ok(path),
-            Address::Tcp(_) => Err("must be unix:/path; only the mode of the socket protects the admin API".into()),
-        });
+    let admin = admin(source, data_dir);
     if let (Some(grpc), Some(http), Some(admin)) = (&grpc, &http, &admin) {
         consistency::listeners(&mut source.faults, grpc, http, admin);
     }
     let grpc_access = Access { mode: mode?, group: group? };
     Some(Listen { grpc: grpc?, grpc_access, callers: callers?, http: http?, admin: admin? })
+}
+
+/// Reads `listen.admin`, in which `DATA_DIR` stands for `data_dir`.
+pub(super) fn admin(source: &mut Source, data_dir: &Path) -> Option<PathBuf> {
+    source.take("listen.admin", |text| match text.replace("DATA_DIR", &data_dir.to_string_lossy()).parse()? {
+        Address::Unix(path) => Ok(path),
+        Address::Tcp(_) => Err("must be unix:/path; only the mode of the socket protects the admin API".into()),
+    })
 }
 
 fn file_mode(text: &str) -> Result<u32, String> {

@@ -15,6 +15,7 @@ mod redis;
 mod settings;
 mod source;
 mod store;
+mod suggest;
 mod values;
 
 use std::{
@@ -79,6 +80,22 @@ pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsStri
     let written = source.fingerprints();
     let config = resolve(&mut source).map(|config| Config { written, ..config });
     source.faults.or(config)
+}
+
+/// Reads only what an operator's command needs, the path of the admin socket: the faults of other settings, and secrets
+/// that only the server's environment has, do not keep an operator from a running server.
+pub fn admin_socket(
+    file: Option<&Path>,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<PathBuf, Faults> {
+    let needed = ["data_dir", "listen.admin"];
+    let variables = needed.map(env_name);
+    let env = env.into_iter().filter(|(name, _)| variables.iter().any(|variable| name == variable.as_str()));
+    let mut source = Source::read(file, env);
+    source.ignore_others(&needed);
+    let data_dir = source.take("data_dir", path);
+    let admin = listen::admin(&mut source, &data_dir.clone().unwrap_or_default());
+    source.faults.or(data_dir.and(admin))
 }
 
 /// Takes every setting before it returns `None`, so that all faults are found.

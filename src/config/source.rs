@@ -8,8 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use toml::de::DeTable;
+use zeroize::Zeroizing;
+
 use super::{
     settings::{Setting, env_name},
+    suggest::unknown,
     values::secret,
 };
 use crate::files;
@@ -82,6 +86,8 @@ pub(super) struct Source {
     pub(super) hmac_secret: Vec<(&'static str, String)>,
     pub(super) secret_files: Vec<SecretFile>,
     pub(super) faults: Faults,
+    /// How many of the faults, the first ones, are about settings in the file.
+    file_faults: usize,
 }
 
 /// A file that holds a secret, and the setting or variable that names it.
@@ -102,8 +108,6 @@ pub(super) const HMAC_SECRET_FILE: &str = "SENTINEL_HMAC_SECRET_FILE";
 /// The configuration file, which the command line reads.
 const CONFIG: &str = "SENTINEL_CONFIG";
 
-const UNKNOWN: &str = "unknown setting; docs/configuration.md lists the settings";
-
 impl Source {
     /// Reads `file`, then `env`, which overrides it.
     pub(super) fn read(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
@@ -112,9 +116,16 @@ impl Source {
             hmac_secret: Vec::new(),
             secret_files: Vec::new(),
             faults: Faults::default(),
+            file_faults: 0,
         };
         if let Some(file) = file {
-            source.read_file(file);
+            match read_file(file) {
+                Ok(text) => {
+                    source.flatten(&text, String::new(), text.table.clone());
+                    source.file_faults = source.faults.0.len();
+                }
+                Err(fault) => source.faults.push(fault),
+            }
         }
         for (name, value) in env {
             let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
@@ -133,31 +144,20 @@ impl Source {
         Written(self.written.iter().map(|(key, entry)| (key.clone(), hasher.hash_one(&entry.text))).collect())
     }
 
-    fn read_file(&mut self, file: &Path) {
-        let origin = file.display().to_string();
-        let text = match files::read(file, files::CONFIG) {
-            Ok(text) => text,
-            Err(cause) => return self.faults.push(format!("{origin}: {cause}")),
-        };
-        let Ok(text) = std::str::from_utf8(&text) else { return self.faults.push(format!("{origin}: is not UTF-8")) };
-        match text.parse::<toml::Table>() {
-            Ok(table) => self.flatten(&origin, String::new(), table),
-            // Without the parser's full message: it quotes the line, which may hold a secret.
-            Err(cause) => {
-                let before = |start: usize| &text.as_bytes()[..start.min(text.len())];
-                let line_of = |start| before(start).iter().filter(|byte| **byte == b'\n').count() + 1;
-                let line = cause.span().map_or(1, |span| line_of(span.start));
-                self.faults.push(format!("{origin}: line {line}: {}", cause.message()));
-            }
-        }
+    /// Drops the faults so far of all settings in the file but these.
+    pub(super) fn ignore_others(&mut self, needed: &[&str]) {
+        let mut place = 0..;
+        let is_needed = |fault: &String| needed.iter().any(|key| fault.contains(&format!(": {key}: ")));
+        self.faults.0.retain(|fault| place.next() >= Some(self.file_faults) || is_needed(fault));
     }
 
-    fn flatten(&mut self, origin: &str, prefix: String, table: toml::Table) {
+    fn flatten(&mut self, file: &File, prefix: String, table: toml::Table) {
+        let origin = &file.origin;
         for (name, value) in table {
             let key = format!("{prefix}{name}");
             let text = match value {
                 toml::Value::Table(inner) => {
-                    self.flatten(origin, format!("{key}."), inner);
+                    self.flatten(file, format!("{key}."), inner);
                     continue;
                 }
                 toml::Value::Array(items) => {
@@ -168,12 +168,15 @@ impl Source {
             };
             match (Setting::find(&key), text) {
                 (Some(_), Some(text)) => {
-                    self.written.insert(key, Entry { origin: origin.to_owned(), text });
+                    self.written.insert(key, Entry { origin: origin.clone(), text });
                 }
                 (Some(_), None) => self
                     .faults
                     .push(format!("{origin}: {key}: must be a string, a number, a boolean or a list of these")),
-                (None, _) => self.faults.push(format!("{origin}: {key}: {UNKNOWN}")),
+                (None, _) => {
+                    let line = file.line(&key).map(|line| format!("line {line}: ")).unwrap_or_default();
+                    self.faults.push(format!("{origin}: {line}{key}: {}", unknown(&key, str::to_owned)));
+                }
             }
         }
     }
@@ -186,7 +189,7 @@ impl Source {
         } else if let Some(name) = [HMAC_SECRET, HMAC_SECRET_FILE].into_iter().find(|known| *known == name) {
             self.hmac_secret.push((name, value.to_owned()));
         } else if name != CONFIG && !is_service_link(name) {
-            self.faults.push(format!("{name}: {UNKNOWN}"));
+            self.faults.push(format!("{name}: {}", unknown(&key, env_name)));
         }
     }
 
@@ -265,6 +268,48 @@ impl Source {
     ) -> Option<T> {
         parse(text).map_err(|fault| self.faults.push(format!("{origin}: {key}: {fault}"))).ok()
     }
+}
+
+/// A configuration file.
+struct File {
+    /// Its path.
+    origin: String,
+    text: Zeroizing<String>,
+    table: toml::Table,
+}
+
+fn read_file(file: &Path) -> Result<File, String> {
+    let origin = file.display().to_string();
+    let bytes = files::read(file, files::CONFIG).map_err(|cause| format!("{origin}: {cause}"))?;
+    let Ok(text) = std::str::from_utf8(&bytes) else { return Err(format!("{origin}: is not UTF-8")) };
+    match text.parse::<toml::Table>() {
+        Ok(table) => Ok(File { origin, text: text.to_owned().into(), table }),
+        // Without the parser's full message: it quotes the line, which may hold a secret.
+        Err(cause) => {
+            let line = cause.span().map_or(1, |span| line_of(text, span.start));
+            Err(format!("{origin}: line {line}: {}", cause.message()))
+        }
+    }
+}
+
+impl File {
+    /// The line of the last name of `key`. Not known for a quoted name that contains a dot.
+    fn line(&self, key: &str) -> Option<usize> {
+        let table = DeTable::parse(&self.text).ok()?;
+        let (mut table, mut names) = (table.get_ref(), key.split('.').peekable());
+        loop {
+            let name = names.next()?;
+            let (found, value) = table.iter().find(|(known, _)| known.get_ref() == name)?;
+            if names.peek().is_none() {
+                return Some(line_of(&self.text, found.span().start));
+            }
+            table = value.get_ref().as_table()?;
+        }
+    }
+}
+
+fn line_of(text: &str, start: usize) -> usize {
+    text.as_bytes()[..start.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 fn redacted<'a>(key: &str, text: &'a str) -> &'a str {

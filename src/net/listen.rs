@@ -9,7 +9,7 @@ use std::{
     str::FromStr,
 };
 
-use nix::unistd::Group;
+use nix::unistd::{Gid, Group, Uid, getgroups};
 use tokio::net::{TcpListener, UnixListener};
 
 /// `HOST:PORT` or `unix:/path`.
@@ -72,7 +72,12 @@ impl Listener {
     /// Binds `address`; `access` applies to unix sockets.
     pub async fn bind(address: &Address, access: &Access) -> Result<Self, ListenError> {
         let bound = match address {
-            Address::Tcp(tcp) => TcpListener::bind(tcp).await.map(Self::Tcp).map_err(|cause| cause.to_string()),
+            Address::Tcp(tcp) => TcpListener::bind(tcp).await.map(Self::Tcp).map_err(|cause| match cause.kind() {
+                io::ErrorKind::AddrInUse => {
+                    format!("{cause}; stop the process that listens there, or use another port")
+                }
+                _ => cause.to_string(),
+            }),
             Address::Unix(path) => bind_unix(path, access).map(Self::Unix),
         };
         bound.map_err(|cause| ListenError { address: address.clone(), cause })
@@ -92,13 +97,12 @@ impl Listener {
 
 /// The umask of the process (0077, set at start) keeps other users out between `bind` and `chmod`.
 fn bind_unix(path: &Path, access: &Access) -> Result<UnixListener, String> {
-    check_directory(path)?;
+    check_socket(path)?;
     remove_if_stale(path)?;
     let listener = UnixListener::bind(path).map_err(|cause| cause.to_string())?;
     if let Some(name) = &access.group {
-        let group = Group::from_name(name).map_err(|cause| cause.to_string())?;
-        let group = group.ok_or_else(|| format!("listen.grpc_group: there is no group {name:?}"))?;
-        chown(path, None, Some(group.gid.as_raw())).map_err(|cause| format!("listen.grpc_group {name:?}: {cause}"))?;
+        let group = find_group(name).map_err(|fault| format!("listen.grpc_group: {fault}"))?;
+        chown(path, None, Some(group.as_raw())).map_err(|cause| format!("listen.grpc_group {name:?}: {cause}"))?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(access.mode)).map_err(|cause| cause.to_string())?;
     Ok(listener)
@@ -109,11 +113,49 @@ pub fn directory(path: &Path) -> &Path {
     path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// The longest path of a unix socket on Linux, in bytes.
+const LONGEST: usize = 107;
+
+/// Checks that a socket can be bound at `path`, as far as it can be found without a change to the system, whether or not
+/// a process listens there now.
+pub fn check_socket(path: &Path) -> Result<(), String> {
+    check_directory(path)?;
+    let length = path.as_os_str().len();
+    if length > LONGEST {
+        return Err(format!("the path has {length} bytes; the path of a unix socket has at most {LONGEST}"));
+    }
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            Err(format!("{} exists and is not a socket; remove it, or use another path", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Finds a group, and checks that this process can give a file to it.
+pub fn find_group(name: &str) -> Result<Gid, String> {
+    let group = Group::from_name(name).map_err(|cause| format!("{name:?}: {cause}"))?;
+    let group =
+        group.ok_or_else(|| format!("there is no group {name:?} on this machine; create it, or name another one"))?;
+    let (user, groups) = (Uid::effective(), getgroups().unwrap_or_default());
+    if !user.is_root() && group.gid != Gid::effective() && !groups.contains(&group.gid) {
+        return Err(format!(
+            "uid {user} is not a member of the group {name:?}, so it cannot give the socket to it; add the user to the group"
+        ));
+    }
+    Ok(group.gid)
+}
+
 /// Checks that no other user can replace the socket at `path`.
 pub fn check_directory(path: &Path) -> Result<(), String> {
     let directory = directory(path);
-    let mode =
-        fs::metadata(directory).map_err(|cause| format!("{}: {cause}", directory.display()))?.permissions().mode();
+    let found = fs::metadata(directory).map_err(|cause| match cause.kind() {
+        io::ErrorKind::NotFound => {
+            format!("the directory {} of the socket does not exist; create it", directory.display())
+        }
+        _ => format!("{}: {cause}", directory.display()),
+    })?;
+    let mode = found.permissions().mode();
     if mode & 0o002 != 0 {
         return Err(format!(
             "{} is world-writable, so any user could replace the socket; use a directory that only its owner can write",

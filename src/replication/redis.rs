@@ -15,7 +15,7 @@ use super::{ChangeTransport, PollSignal};
 use crate::{
     net::{
         backoff::Backoff,
-        redis_link::{Link, loggable},
+        redis_link::{Link, Need, loggable},
     },
     store::Revision,
 };
@@ -54,7 +54,7 @@ impl RedisTransport {
             let revision = published.borrow_and_update().0;
             let mut command = redis::cmd("PUBLISH");
             command.arg(&self.channel).arg(revision);
-            self.link.run_in_background(async |to| command.query_async::<redis::Value>(to).await).await;
+            self.link.run_in_background(Need::Publish, async |to| command.query_async::<redis::Value>(to).await).await;
         }
     }
 
@@ -64,12 +64,13 @@ impl RedisTransport {
             match timeout(PATIENCE, self.link.options().subscribe(&self.channel)).await {
                 Ok(Ok(connection)) => {
                     backoff = Backoff::default();
+                    self.link.subscribed(Ok(()));
                     signal.wake();
                     let lost = forward(connection, signal).await.map_err(|cause| loggable(&cause));
                     debug!(?lost, "the connection for Redis notifications was lost");
                 }
-                Ok(Err(cause)) => debug!(cause = loggable(&cause), "cannot receive Redis notifications"),
-                Err(_) => debug!("cannot receive Redis notifications: no answer in time"),
+                Ok(Err(cause)) => self.link.subscribed(Err(Some(&cause))),
+                Err(_) => self.link.subscribed(Err(None)),
             }
             backoff.pause().await;
         }

@@ -53,7 +53,9 @@ impl Postgres {
     async fn with(certificates: Option<Certificates>, daemon: Daemon) -> Self {
         initialise(&daemon);
         let host = if certificates.is_some() { "hostssl" } else { "host" };
-        let rules = format!("local all,replication all trust\n{host} all all 127.0.0.1/32 scram-sha-256\n");
+        let rules = format!(
+            "local all,replication all trust\n{host} all all 127.0.0.1/32 scram-sha-256\n{host} all all ::1/128 scram-sha-256\n"
+        );
         fs::write(daemon.path().join("data/pg_hba.conf"), rules).unwrap();
         let mut postgres = Self { daemon, port: free_port(), certificates, databases: AtomicU32::new(0) };
         postgres.start_again().await;
@@ -172,7 +174,8 @@ impl Postgres {
         let folder = self.daemon.path();
         postgres.arg("-D").arg(folder.join("data")).args(["-p", &self.port.to_string(), "-k"]).arg(folder);
         let settings = [
-            "listen_addresses=127.0.0.1",
+            // Where there is no ::1, PostgreSQL only warns.
+            "listen_addresses=127.0.0.1,::1",
             "max_connections=1000",
             "shared_buffers=16MB",
             // In the server's folder instead of /dev/shm, where a killed server would leave it.

@@ -1,12 +1,13 @@
 //! The real `sentinel`, in its own folder, on ports that the kernel chose.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, DirBuilder},
     net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
+    sync::Mutex,
 };
 
 use key_ip_sentinel::{domain::Peppers, store::Store};
@@ -158,7 +159,7 @@ impl Home {
 
     /// Starts the server and waits until it listens; its store may be away.
     pub(crate) async fn listen(self) -> Sentinel {
-        let home = self.with_store().await;
+        let home = self.with_store().await.initialised().await;
         let mut process = home.spawn();
         let listening = eventually("sentinel says where it listens", async || {
             let log = process.stderr();
@@ -173,6 +174,26 @@ impl Home {
         let grpc = Target::parse(address("grpc"));
         let http: SocketAddr = address("http").parse().unwrap();
         Sentinel { process, grpc, http, channel: OnceCell::new(), home }
+    }
+
+    /// Creates the store as an operator does before the first start, where a pepper is configured. Once for each store:
+    /// one that is lost later stays lost.
+    pub(crate) async fn initialised(self) -> Self {
+        static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+        let home = self.with_store().await;
+        let store = home.store();
+        let is_new = KNOWN.lock().unwrap().insert(store.url());
+        let exists = matches!(&store, Database::Sqlite(file) if file.exists());
+        // Another version than this one may not know `--init`.
+        let is_this = home.binary == Path::new(env!("CARGO_BIN_EXE_sentinel"));
+        if is_new && !exists && is_this && home.settings.keys().any(|key| key.starts_with("pepper.")) {
+            let mut command = Command::new(&home.binary);
+            command.env_clear().args(["migrate", "--init", "--config"]).arg(home.config()).stdin(Stdio::null());
+            // Not on this thread, which may serve a proxy between Sentinel and its store.
+            let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+            assert!(output.status.success(), "migrate --init: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        home
     }
 
     /// With the store that tests run on, unless this one says otherwise.

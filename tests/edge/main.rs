@@ -8,8 +8,6 @@ mod e2e_hostile;
 mod escaped;
 mod frames;
 mod local_answers;
-#[path = "../admin/run.rs"]
-mod run;
 mod sdk;
 mod shipped;
 mod xff_oracle;

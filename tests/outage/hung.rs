@@ -177,3 +177,25 @@ async fn a_server_without_a_free_connection_is_503_for_what_needs_one() {
     ready(&sentinel, true).await;
     sentinel.stop().await;
 }
+
+/// Each of 64 promotions at a time waited for one of two connections, the last for longer than the 10 s after which the
+/// store counts as lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promotion_goes_on_while_every_change_takes_long() {
+    const KEYS: usize = 70;
+    let postgres = Postgres::shared().await;
+    let url = postgres.database().await;
+    let sentinel = replica(&url).set("mode", "\"observe\"").start().await;
+    for nth in 0..KEYS {
+        assert_eq!(reason(&sentinel, &format!("sk-observed-{nth}-0123456789"), OWNER).await, "first_use");
+    }
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep(0.4); RETURN NEW; END $$;
+        CREATE TRIGGER slow BEFORE INSERT ON audit FOR EACH ROW WHEN (NEW.kind = 'promote') EXECUTE FUNCTION slow()";
+    client.batch_execute(slow).await.unwrap();
+    let promoted = sentinel.home().cli(&["bindings", "promote", "--yes", "--output", "json"]);
+    let [out, err] = [&promoted.stdout, &promoted.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(promoted.status.success() && out.contains(&format!("\"bound\": {KEYS},")), "{out}{err}");
+}

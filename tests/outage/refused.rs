@@ -1,7 +1,7 @@
 //! A store that only an operator can mend ends the start with one error, which names the setting and no password.
 
 use crate::{
-    common::{Home, PEPPER, postgres::PASSWORD, postgres::Postgres, within},
+    common::{Home, PEPPER, eventually, postgres::PASSWORD, postgres::Postgres, within},
     replica,
 };
 
@@ -24,6 +24,68 @@ async fn assert_refused(home: &Home, setting: &str, why: &[&str]) {
     for words in why {
         assert!(line.contains(words), "{words}: {line}");
     }
+}
+
+/// Exit code and output of `sentinel migrate`.
+fn migrate(home: &Home, options: &[&str]) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sentinel"));
+    let output = command.env_clear().arg("migrate").args(options).arg("--config").arg(home.config()).output().unwrap();
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+/// Without its bindings, every key would belong to the next network that uses it. Sabotage: `prepare` in place of
+/// `prepare_existing` in src/app/store.rs.
+#[tokio::test]
+async fn a_lost_store_until_an_operator_creates_a_new_one() {
+    let postgres = Postgres::shared().await;
+    let why =
+        ["has no store of Sentinel, but a pepper is configured", "restore the backup", "`sentinel migrate --init`"];
+    for lose in [
+        "",
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION sentinel",
+        "DO $$ DECLARE name text; BEGIN
+             FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+                 AND relname <> 'refinery_schema_history'
+             LOOP EXECUTE format('TRUNCATE %I CASCADE', name); END LOOP; END $$",
+    ] {
+        let url = postgres.database().await;
+        if !lose.is_empty() {
+            let sentinel = replica(&url).start().await;
+            assert_eq!(sentinel.check().key("sk-0123456789").send().await.reason(), "first_use");
+            sentinel.stop().await;
+            postgres.query(&url, lose).await;
+        }
+        let tables = async || postgres.query(&url, "SELECT count(*) FROM pg_class").await;
+        let before = tables().await;
+        assert_refused(&replica(&url), "store.url", &why).await;
+        let (code, said) = migrate(&replica(&url), &[]);
+        assert!(code == Some(1) && why.iter().all(|words| said.contains(words)), "{said}");
+        assert_eq!(tables().await, before, "nothing is created");
+        if lose.starts_with("DO") {
+            postgres.query(&url, "INSERT INTO revision (value, floor) VALUES (0, 0)").await;
+        }
+        let created = migrate(&replica(&url), &["--init"]);
+        assert!(created.0 == Some(0) && created.1.ends_with(" is up to date.\n"), "{}", created.1);
+        let (again, sentinel) = (migrate(&replica(&url), &["--init"]), replica(&url).start().await);
+        assert_eq!((again, sentinel.check().key("sk-0123456789").send().await.reason()), (created, "first_use"));
+        sentinel.stop().await;
+    }
+}
+
+/// The same for a store that is empty when it answers at last.
+#[tokio::test]
+async fn a_store_that_is_empty_when_it_comes_back() {
+    let mut postgres = Postgres::start().await;
+    let url = postgres.database().await;
+    postgres.stop().await;
+    let home = replica(&url);
+    let mut process = home.spawn();
+    let waits = async || process.stderr().contains("cannot connect to the store yet").then_some(());
+    eventually("it waits for the store", waits).await;
+    postgres.start_again().await;
+    assert_eq!(within("sentinel ends", process.wait()).await.code(), Some(1));
+    let log = process.stderr();
+    assert!(log.lines().last().unwrap().contains("has no store of Sentinel, but a pepper is configured"), "{log}");
 }
 
 #[tokio::test]
@@ -73,7 +135,9 @@ async fn a_database_where_nothing_may_be_made() {
     let postgres = Postgres::shared().await;
     let url = postgres.database().await;
     postgres.query(&url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC; ALTER SCHEMA public OWNER TO postgres").await;
-    assert_refused(&replica(&url), "store.url", &["permission denied for schema public"]).await;
+    let (code, said) = migrate(&replica(&url), &["--init"]);
+    assert!(said.starts_with("error: store.url: ") && said.contains("permission denied for schema public"), "{said}");
+    assert_eq!(code, Some(1));
 }
 
 #[tokio::test]

@@ -60,8 +60,9 @@ async fn a_store_that_is_away_is_waited_for_and_redis_is_not_believed_meanwhile(
 async fn a_store_that_hangs_at_the_start_is_logged_and_waited_for() {
     let mut postgres = Postgres::start().await;
     let url = postgres.database().await;
+    let home = replica(&url).set("store.failsafe", "\"open\"").initialised().await;
     postgres.pause();
-    let sentinel = replica(&url).set("store.failsafe", "\"open\"").listen().await;
+    let sentinel = home.listen().await;
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "store_unavailable");
     let line = ["WARN", "cannot connect to the store yet", "no answer in time"];
     eventually("it is logged", async || (log_lines(&sentinel, &line).len() == 1).then_some(())).await;
@@ -77,8 +78,9 @@ async fn a_store_that_hangs_at_the_start_is_logged_and_waited_for() {
 async fn a_store_without_a_connection_for_us_is_logged_and_waited_for() {
     let postgres = Postgres::start().await;
     let url = postgres.database().await;
+    let home = replica(&url).initialised().await;
     postgres.query(&url, "ALTER ROLE sentinel CONNECTION LIMIT 1").await;
-    let sentinel = replica(&url).listen().await;
+    let sentinel = home.listen().await;
     let line = ["WARN", "cannot connect to the store yet", "too many connections for role"];
     eventually("it is logged", async || (log_lines(&sentinel, &line).len() == 1).then_some(())).await;
     let refusals = async || postgres.log().matches("FATAL:  too many connections for role").count();
@@ -89,4 +91,30 @@ async fn a_store_without_a_connection_for_us_is_logged_and_waited_for() {
     ready(&sentinel, true).await;
     assert_eq!(reason(&sentinel, KEY, OWNER).await, "first_use");
     sentinel.stop().await;
+}
+
+/// Both forms of libpq.
+#[tokio::test]
+async fn a_store_at_an_ipv6_address_is_reached() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("this machine has no ::1");
+        return;
+    }
+    let postgres = Postgres::shared().await;
+    let url = postgres.database().await;
+    let (place, name) = url.rsplit_once('/').unwrap();
+    let (login, _) = place.rsplit_once('@').unwrap();
+    let port = postgres.address().port();
+    for (url, reason_of_key) in [
+        (format!("{login}@[::1]:{port}/{name}"), "first_use"),
+        (format!("{login}@/{name}?host=::1&port={port}"), "bound"),
+    ] {
+        let sentinel = replica(&url).start().await;
+        assert_eq!(reason(&sentinel, KEY, OWNER).await, reason_of_key, "{url}");
+        let sessions = "SELECT DISTINCT client_addr FROM pg_stat_activity WHERE usename = 'sentinel' AND datname = ";
+        assert_eq!(postgres.query(&url, &format!("{sessions}'{name}'")).await, [["::1"]]);
+        let status = sentinel.home().cli(&["status"]);
+        assert!(String::from_utf8_lossy(&status.stdout).contains(&format!("[::1]:{port}/{name}")), "{status:?}");
+        sentinel.stop().await;
+    }
 }

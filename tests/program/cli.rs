@@ -229,7 +229,7 @@ fn check_config_reports_what_would_stop_serve() {
     let directory = tempfile::tempdir().unwrap();
     let (file, data, open) =
         (directory.path().join("c.toml"), directory.path().join("data"), directory.path().join("open"));
-    for (path, mode) in [(&data, 0o755), (&open, 0o777)] {
+    for (path, mode) in [(&data, 0o757), (&open, 0o777)] {
         fs::create_dir(path).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -237,9 +237,92 @@ fn check_config_reports_what_would_stop_serve() {
     fs::write(&file, text).unwrap();
     let Seen { code, out, err } = run(&["check-config", "--config", file.to_str().unwrap()], b"");
     assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 3), "{err}");
-    assert!(err.contains("has mode 0755; it must be 0700") && err.contains("listen.grpc: "));
+    assert!(err.contains("has mode 0757; it must be 0700") && err.contains("listen.grpc: "));
     assert!(err.contains("open is world-writable"), "{err}");
     assert!(fs::read_dir(&data).unwrap().chain(fs::read_dir(&open).unwrap()).next().is_none(), "a check makes nothing");
+}
+
+/// Each of these passed `check-config`, and `serve` failed.
+#[tokio::test]
+async fn serve_fails_on_what_check_config_reports() {
+    let here = tempfile::tempdir().unwrap();
+    let path = |name: &str| here.path().join(name).display().to_string();
+    fs::write(path("file"), "no database, and no socket").unwrap();
+    let missing = path("missing");
+    for (setting, value, fault) in [
+        (
+            "listen.grpc",
+            format!("unix:{missing}/x.sock"),
+            format!("the directory {missing} of the socket does not exist"),
+        ),
+        ("listen.admin", format!("unix:{missing}/x.sock"), "does not exist; create it".to_owned()),
+        ("listen.grpc", format!("unix:{}", path("file")), "exists and is not a socket".to_owned()),
+        (
+            "listen.grpc",
+            format!("unix:{}", path(&"x".repeat(110))),
+            "the path of a unix socket has at most 107".to_owned(),
+        ),
+        ("listen.grpc_group", "no-such-group".to_owned(), "there is no group \"no-such-group\"".to_owned()),
+        ("store.url", format!("sqlite:{}", path("file")), "it is not a SQLite database".to_owned()),
+        ("store.url", format!("sqlite:{missing}/a.db"), format!("its directory {missing}: No such file")),
+        ("data_dir", path("file"), "is not a directory".to_owned()),
+        ("data_dir", path("file/data"), "Not a directory".to_owned()),
+    ] {
+        let home = sentinel().on_sqlite().unset("pepper.secrets").on_unix_socket().set(setting, &format!("{value:?}"));
+        let home = if setting == "data_dir" { home.unset("store.url") } else { home };
+        let config = home.config();
+        let Seen { code, err, .. } = run(&["check-config", "--config", config.to_str().unwrap()], b"");
+        let line = err.lines().find(|line| line.contains(&fault)).unwrap_or_else(|| panic!("{setting} {value}: {err}"));
+        assert!(code == 2 && line.starts_with(setting), "{setting} {value}: {err}");
+        let mut server = home.spawn();
+        assert_eq!(server.wait().await.code(), Some(1));
+        let faults = err.replacen("error: the configuration is not valid:\n", "error: ", 1);
+        assert!(server.stderr().ends_with(&faults), "{setting} {value}: {}\nnot: {faults}", server.stderr());
+        assert!(!home.data_dir().exists(), "a refused start makes nothing");
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_use_names_its_setting() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for setting in ["listen.grpc", "listen.http"] {
+        let home = sentinel().on_sqlite().unset("pepper.secrets").set(setting, &format!("\"{address}\""));
+        let mut server = home.spawn();
+        assert_eq!(server.wait().await.code(), Some(1));
+        let error = server.stderr().lines().last().unwrap().to_owned();
+        let expected = format!("error: {setting}: cannot listen on {address}: Address already in use");
+        assert!(error.starts_with(&expected) && error.ends_with("or use another port"), "{error}");
+    }
+}
+
+/// The service has the pepper in its environment, and the file may have faults: an operator still reaches the server.
+#[tokio::test]
+async fn a_command_needs_only_the_settings_that_lead_to_the_socket() {
+    let sentinel = sentinel().start().await;
+    let file = sentinel.home().path().join("operator.toml");
+    let socket = sentinel.home().admin_socket();
+    for rest in [
+        "mode = \"no-such\"",
+        "no_such = 1",
+        "store.url = \"postgres://u@db/s\"",
+        "pepper.secrets_file = [\"/nonexistent\"]",
+        "credentials.profile = \"no-such\"",
+    ] {
+        fs::write(&file, format!("listen.admin = \"unix:{}\"\n{rest}\n", socket.display())).unwrap();
+        let with_file = |command: &[&str]| run(&[command, &["--config", file.to_str().unwrap()]].concat(), b"");
+        for command in [&["bindings", "list"][..], &["status"], &["audit", "list"], &["pepper", "list"]] {
+            let Seen { code, err, .. } = with_file(command);
+            assert_eq!((code, err.as_str()), (0, ""), "{rest} {command:?}");
+        }
+        assert_eq!(with_file(&["check-config"]).code, 2, "{rest}");
+    }
+    for rest in ["listen.admin = \"127.0.0.1:1\"", "listen.admin = 1 = 2", "data_dir = []", "data_dir = 1.5"] {
+        fs::write(&file, rest).unwrap();
+        let Seen { code, err, .. } = run(&["bindings", "list", "--config", file.to_str().unwrap()], b"");
+        assert!(code == 2 && err.contains("operator.toml: "), "{rest}: {err}");
+    }
+    sentinel.stop().await;
 }
 
 #[test]
@@ -259,12 +342,16 @@ fn check_config_reports_a_missing_certificate_authority_of_the_store() {
 fn a_variable_that_is_not_utf_8_is_named_and_not_shown() {
     let directory = tempfile::tempdir().unwrap();
     for variable in ["SENTINEL_HMAC_SECRET", "SENTINEL_PEPPER__SECRETS", "SENTINEL_DATA_DIR", "SENTINEL_NO_SUCH"] {
-        // check-config first: if it finds no fault, `serve` would not end.
-        for arguments in [&["check-config"][..], &["status"], &["serve"]] {
+        // check-config first: if it finds no fault, `serve` would not end. `status` reads only what leads to the socket.
+        let commands: &[&[&str]] = match variable {
+            "SENTINEL_DATA_DIR" => &[&["check-config"], &["status"], &["serve"]],
+            _ => &[&["check-config"], &["serve"]],
+        };
+        for arguments in commands {
             let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel"));
             command.env_clear().env(variable, OsStr::from_bytes(b"SeCrEt-0123456789-0123456789-0123456789\xff"));
             // A variable of another program is ignored.
-            command.env("LC_ALL", OsStr::from_bytes(b"\xff")).args(arguments).current_dir(&directory);
+            command.env("LC_ALL", OsStr::from_bytes(b"\xff")).args(*arguments).current_dir(&directory);
             let output = command.stdin(Stdio::null()).output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(2), true), "{variable}: {said}");

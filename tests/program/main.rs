@@ -4,6 +4,7 @@
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
+mod lost_store;
 mod manual;
 mod permissions;
 #[path = "../admin/run.rs"]

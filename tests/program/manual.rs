@@ -133,8 +133,9 @@ fn sentinel_accepts_every_toml_example() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sentinel.toml");
         fs::write(&path, &text).unwrap();
-        let seen = crate::run::run(&["check-config", "--config", path.to_str().unwrap()], b"");
-        assert_eq!(seen.code, 0, "{}:\n{text}{}", page.display(), seen.err);
+        // Not `check-config`, which also looks at this machine.
+        let loaded = key_ip_sentinel::config::load(Some(&path), []);
+        assert!(loaded.is_ok(), "{}:\n{text}{}", page.display(), loaded.unwrap_err());
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::common::{Home, sentinel};
+use crate::common::{Home, eventually, sentinel};
 use nix::unistd::{Gid, Group, Uid};
 
 /// Starts a program with umask 000.
@@ -71,7 +71,7 @@ async fn the_grpc_socket_has_the_configured_mode_and_group() {
 
 #[tokio::test]
 async fn a_group_that_does_not_exist_ends_the_start() {
-    let home = sentinel().on_unix_socket().set("listen.grpc_group", "\"no-such-group\"");
+    let home = sentinel().on_unix_socket().initialised().await.set("listen.grpc_group", "\"no-such-group\"");
     let error = start_error(&home).await;
     assert!(error.contains("listen.grpc_group: there is no group \"no-such-group\""), "{error}");
 }
@@ -83,19 +83,108 @@ async fn start_error(home: &Home) -> String {
     server.stderr().lines().last().unwrap().to_owned()
 }
 
+/// systemd creates a `StateDirectory` with 0755, and a remount with an fsGroup adds the group's access and the setgid bit to
+/// everything, at each start. Sabotage: without `directory.set_permissions` in src/app/data_dir.rs.
 #[tokio::test]
-async fn a_data_directory_with_a_wrong_mode_is_rejected_and_not_changed() {
+async fn what_systemd_or_kubernetes_opened_is_closed_again_and_logged() {
+    let home = sentinel().on_sqlite().unset("pepper.secrets").start().await;
+    assert_eq!(home.check().key("sk-0123456789").send().await.reason(), "first_use");
+    let mut home = home.stop().await;
+    let data = home.data_dir();
+    let files = ["pepper", "sentinel.db", "sentinel.db.lock"];
+    for (directory, file) in [(0o755, 0o644), (0o2770, 0o660), (0o2775, 0o664), (0o750, 0o640), (0o701, 0o604)] {
+        for name in files {
+            fs::set_permissions(data.join(name), fs::Permissions::from_mode(file)).unwrap();
+        }
+        fs::set_permissions(data.join("audit"), fs::Permissions::from_mode(directory)).unwrap();
+        fs::set_permissions(&data, fs::Permissions::from_mode(directory)).unwrap();
+        let config = home.config();
+        let checked = crate::run::run(&["check-config", "--config", config.to_str().unwrap()], b"");
+        assert_eq!((checked.code, mode(&data)), (0, directory), "{checked:?}");
+        let sentinel = home.start().await;
+        assert_eq!(sentinel.check().key("sk-0123456789").send().await.reason(), "bound");
+        assert_eq!((mode(&data), mode(&data.join("audit"))), (0o700, 0o700));
+        for name in files {
+            assert_eq!(mode(&data.join(name)), 0o600, "{name}");
+        }
+        let warned = async || {
+            let log = sentinel.log();
+            let line = log.lines().find(|line| line.contains("its mode is now 0700"))?;
+            assert!(line.contains("WARN") && line.contains(&format!("{directory:04o}")), "{line}");
+            assert!(line.contains("StateDirectoryMode=0700") && line.contains("fsGroupChangePolicy: OnRootMismatch"));
+            log.contains(data.join("pepper").to_str().unwrap()).then_some(())
+        };
+        eventually("it is logged", warned).await;
+        home = sentinel.stop().await;
+    }
+    let sentinel = home.start().await;
+    assert_eq!(sentinel.check().key("sk-0123456789").send().await.reason(), "bound");
+    assert!(!sentinel.log().contains("could access"), "{}", sentinel.log());
+    sentinel.stop().await;
+}
+
+#[tokio::test]
+async fn a_data_directory_that_any_user_can_fill_is_rejected_and_not_changed() {
     let home = sentinel();
     let data = home.data_dir();
     fs::create_dir(&data).unwrap();
-    for looser in [0o755, 0o750, 0o701, 0o770, 0o710, 0o740, 0o777] {
+    for looser in [0o777, 0o1777, 0o702] {
         fs::set_permissions(&data, fs::Permissions::from_mode(looser)).unwrap();
         let error = start_error(&home).await;
-        assert_eq!(error, format!("error: data_dir {} has mode {looser:04o}; it must be 0700", data.display()));
+        let expected = format!("error: data_dir {} has mode {looser:04o}; it must be 0700. Any user", data.display());
+        assert!(error.starts_with(&expected) && error.ends_with("then chmod 0700"), "{error}");
         assert_eq!((mode(&data), fs::read_dir(&data).unwrap().count()), (looser, 0));
     }
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
     home.start().await.stop().await;
+}
+
+/// A volume of Kubernetes: its root belongs to root and the fsGroup, and the process runs as another user. Only root can
+/// act this out; `a_data_directory_of_another_user_is_rejected_and_not_changed` has a part of it for every user.
+#[tokio::test]
+async fn the_root_of_a_volume_is_named_with_its_fix() {
+    if !Uid::effective().is_root() {
+        return;
+    }
+    const GROUP: u32 = 65_534;
+    const USER: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    let home = sentinel().unset("pepper.secrets").unset("listen.admin").under(&USER);
+    let home = home.set("store.url", "\"sqlite:DATA_DIR/sentinel.db\"");
+    let volume = home.data_dir();
+    fs::create_dir(&volume).unwrap();
+    for path in [home.path(), &volume] {
+        chown(path, None, Some(GROUP)).unwrap();
+    }
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&volume, fs::Permissions::from_mode(0o2775)).unwrap();
+    let error = start_error(&home).await;
+    let sub = volume.join("sentinel");
+    assert!(error.contains("belongs to uid 0, but this process runs as uid 65534"), "{error}");
+    assert!(error.ends_with(&format!("use a sub folder: data_dir = {sub:?}")), "{error}");
+
+    // As the error says. The admin socket is in the folder.
+    let home = home.set("data_dir", &format!("{sub:?}")).set("listen.grpc", "\"127.0.0.1:0\"");
+    let sentinel = home.start().await;
+    assert_eq!(sentinel.check().key("sk-0123456789").send().await.reason(), "first_use");
+    assert_eq!(mode(&sub) & 0o777, 0o700);
+    let home = sentinel.stop().await;
+
+    // Without fsGroup, the process cannot create it.
+    fs::set_permissions(&volume, fs::Permissions::from_mode(0o755)).unwrap();
+    let other = volume.join("other");
+    let home = home.set("data_dir", &format!("{other:?}"));
+    let error = start_error(&home).await;
+    assert!(error.contains(&format!("cannot be created in {}: Permission denied", volume.display())), "{error}");
+    assert!(error.contains("for uid 65534") && error.contains("set fsGroup"), "{error}");
+
+    // A file of another user, which only the group may write.
+    let database = sub.join("sentinel.db");
+    chown(&database, Some(0), Some(GROUP)).unwrap();
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o660)).unwrap();
+    let error = start_error(&home.set("data_dir", &format!("{sub:?}"))).await;
+    let expected = "its mode is 0660, and cannot be changed to 0600: Operation not permitted (os error 1); it belongs to uid 0; \
+                    chown it to the user of the server";
+    assert!(error.ends_with(expected), "{error}");
 }
 
 #[tokio::test]

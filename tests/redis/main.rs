@@ -7,5 +7,6 @@ mod cost;
 mod feed;
 mod model;
 mod reach;
+mod refused;
 mod replica;
 mod sound;

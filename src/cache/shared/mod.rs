@@ -18,7 +18,7 @@ use tokio::{
 use super::entry::{Entry, Source};
 use crate::{
     domain::{KeyDigest, KeyDigests, KeyFacts, KeyRing, Timestamp},
-    net::redis_link::Link,
+    net::redis_link::{Link, Need},
     store::{HistoryId, Reading, ReplicaState, StoreError},
     telemetry::metrics::{SharedOutcome, StoreMetrics},
 };
@@ -108,7 +108,7 @@ impl Shared {
             }
         };
         let history = history.filter(|_| self.replica_state.is_fresh(Instant::now(), self.grace));
-        let asked = history.and_then(|history| Some((history, self.link.connection()?)));
+        let asked = history.and_then(|history| Some((history, self.link.connection(Need::Read)?)));
         let Some((history, connection)) = asked else {
             count(SharedOutcome::Away);
             return store.await.map(Entry::from_store);
@@ -143,7 +143,7 @@ impl Shared {
 
     /// Queues `entry` to be written, if there is room.
     pub(super) fn offer(&self, history: HistoryId, entry: &Arc<Entry>) {
-        if entry.source == Source::Store && self.link.is_up() {
+        if entry.source == Source::Store && self.link.is_up(Need::Write) {
             let _ = self.writes.try_send(Write { history, entry: Arc::clone(entry) });
         }
     }
@@ -229,7 +229,7 @@ impl Writer {
                 }
             }
             if !commands.is_empty() {
-                self.link.run_in_background(async |to| commands.query_async::<()>(to).await).await;
+                self.link.run_in_background(Need::Write, async |to| commands.query_async::<()>(to).await).await;
             }
         }
     }

@@ -18,7 +18,10 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Options, loggable};
+use super::{
+    Options, loggable,
+    needs::{Need, Needs},
+};
 
 /// A shared connection that may be absent. A caller that finds none proceeds without Redis: only [`Link::run`]
 /// connects.
@@ -30,9 +33,11 @@ pub struct Link {
     connection: ArcSwapOption<MultiplexedConnection>,
     /// In a row.
     faults: AtomicU32,
-    broken: Notify,
-    /// 1 while there is a connection.
-    up: Gauge,
+    /// Failed connections of the subscription, in a row.
+    unsubscribed: AtomicU32,
+    /// The connection is broken, or a command was refused on it.
+    disturbed: Notify,
+    needs: Needs,
 }
 
 /// Faults in a row that open the breaker: a single one may be caused by the network or this machine.
@@ -41,11 +46,16 @@ const FAULTS: u32 = 5;
 /// The timeout of work that no request waits for: connecting, a batch of writes, publishing a change.
 const BACKGROUND: Duration = Duration::from_secs(1);
 
+/// The most causes of one outage to log.
+const CAUSES: usize = 8;
+
 impl Link {
-    /// Creates a link, which has no connection until [`Link::run`] runs; `up` is 1 while it is connected.
+    /// Creates a link, which has no connection until [`Link::run`] runs; `up` is 1 while it is connected and Redis refuses
+    /// nothing that Sentinel needs.
     pub fn new(options: Options, up: Gauge) -> Arc<Self> {
-        let (connection, faults, broken) = (ArcSwapOption::empty(), AtomicU32::new(0), Notify::new());
-        Arc::new(Self { options, connection, faults, broken, up })
+        let (connection, faults, disturbed) = (ArcSwapOption::empty(), AtomicU32::new(0), Notify::new());
+        let (unsubscribed, needs) = (AtomicU32::new(0), Needs::new(up));
+        Arc::new(Self { options, connection, faults, unsubscribed, disturbed, needs })
     }
 
     /// Returns the options.
@@ -58,15 +68,29 @@ impl Link {
         self.options.patience
     }
 
-    /// Returns the connection, if Redis answers. The caller must report the result of its request with
-    /// [`Link::answered`] or [`Link::failed`].
-    pub(crate) fn connection(&self) -> Option<MultiplexedConnection> {
-        self.connection.load().as_deref().cloned()
+    /// Returns the connection, if Redis answers and does not refuse this. The caller must report the result of its request
+    /// with [`Link::answered`] or [`Link::failed`].
+    pub(crate) fn connection(&self, need: Need) -> Option<MultiplexedConnection> {
+        self.connection.load().as_deref().filter(|_| self.needs.is_met(need)).cloned()
     }
 
-    /// Whether there is a connection.
-    pub(crate) fn is_up(&self) -> bool {
-        self.connection.load().is_some()
+    /// Whether there is a connection, on which this is not refused.
+    pub(crate) fn is_up(&self, need: Need) -> bool {
+        self.connection.load().is_some() && self.needs.is_met(need)
+    }
+
+    /// The subscription, which has a connection of its own, works or does not, and why (`None`: no answer). A failed
+    /// connection is logged here only if the shared connection keeps working.
+    pub(crate) fn subscribed(&self, result: Result<(), Option<&redis::RedisError>>) {
+        let Err(cause) = result else {
+            self.unsubscribed.store(0, Ordering::Relaxed);
+            return self.needs.met(Need::Subscribe);
+        };
+        let text = cause.map_or_else(|| "no answer in time".to_owned(), loggable);
+        let is_ours = cause.is_some_and(is_refusal)
+            || self.unsubscribed.fetch_add(1, Ordering::Relaxed) + 1 >= FAULTS && self.connection.load().is_some();
+        self.needs.unmet(Need::Subscribe, is_ours.then_some(text));
+        self.disturbed.notify_one();
     }
 
     /// A request was answered in time.
@@ -76,21 +100,26 @@ impl Link {
         }
     }
 
-    /// A request was not answered in time, or was answered with an error.
+    /// A request was not answered in time, or was answered with an error. A refusal is an answer: [`Link::run`] finds out
+    /// what is refused.
     pub(crate) fn failed(&self, cause: Option<&redis::RedisError>) {
+        if cause.is_some_and(is_refusal) {
+            return self.disturbed.notify_one();
+        }
         let faults = self.faults.fetch_add(1, Ordering::Relaxed) + 1;
         if faults == FAULTS || cause.is_some_and(redis::RedisError::is_connection_dropped) {
             self.connection.store(None);
-            self.broken.notify_one();
+            self.disturbed.notify_one();
         }
     }
 
     /// Runs `work`, which no request waits for, if Redis answers, and reports its result to the breaker.
     pub(crate) async fn run_in_background<T>(
         &self,
+        need: Need,
         work: impl AsyncFnOnce(&mut MultiplexedConnection) -> redis::RedisResult<T>,
     ) {
-        let Some(mut connection) = self.connection() else { return };
+        let Some(mut connection) = self.connection(need) else { return };
         match timeout(BACKGROUND, work(&mut connection)).await {
             Ok(Ok(_)) => self.answered(),
             Ok(Err(cause)) => self.failed(Some(&cause)),
@@ -100,30 +129,67 @@ impl Link {
 
     /// Keeps the connection open, indefinitely. Cancel it by dropping it.
     pub async fn run(&self) -> Infallible {
-        let mut lost = false;
+        // The causes that were logged since the connection was lost.
+        let mut lost: Vec<String> = Vec::new();
         loop {
             match timeout(BACKGROUND, self.connect()).await.unwrap_or(Err("no answer in time".to_owned())) {
                 Ok(connection) => {
-                    if std::mem::take(&mut lost) {
+                    if !std::mem::take(&mut lost).is_empty() {
                         info!("Redis answers again");
                     }
                     self.faults.store(0, Ordering::Relaxed);
-                    self.connection.store(Some(Arc::new(connection)));
-                    self.up.set(1.0);
-                    self.broken.notified().await;
-                    // Removed here too: a late fault of the previous connection may have caused the notification.
+                    self.connection.store(Some(Arc::new(connection.clone())));
+                    self.needs.connected(true);
+                    self.watch(connection).await;
                     self.connection.store(None);
-                    self.up.set(0.0);
+                    self.needs.connected(false);
                 }
                 Err(cause) => {
-                    if !std::mem::replace(&mut lost, true) {
+                    if lost.len() < CAUSES && !lost.contains(&cause) {
                         warn!(cause, "Redis does not answer; lookups go to the store");
+                        lost.push(cause);
                     }
                 }
             }
             // Jitter, so that replicas do not reconnect at the same moment.
             sleep(self.options.pause.mul_f64(rand::random_range(1.0..1.2))).await;
         }
+    }
+
+    /// Returns when the connection is broken. Checks what Redis refuses on it after every refusal, and while something is
+    /// refused.
+    async fn watch(&self, mut connection: MultiplexedConnection) {
+        loop {
+            match self.needs.must_check() {
+                false => self.disturbed.notified().await,
+                true => drop(timeout(self.options.pause, self.disturbed.notified()).await),
+            }
+            if self.connection.load().is_none() {
+                return;
+            }
+            if !matches!(timeout(BACKGROUND, self.check(&mut connection)).await, Ok(Ok(()))) {
+                return;
+            }
+            // Requests may be refused faster than they need a check.
+            sleep(self.options.pause).await;
+        }
+    }
+
+    /// Finds out what Redis refuses, by commands that change nothing. A signal without a change costs one poll.
+    async fn check(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
+        let prefix = self.options.prefix();
+        let (key, channel) = (format!("{prefix}:v1:check"), format!("{prefix}:changes"));
+        let read = redis::cmd("MGET").arg(&key).to_owned();
+        let write = redis::cmd("SET").arg(&key).arg("").arg("XX").arg("EX").arg(1).to_owned();
+        let publish = redis::cmd("PUBLISH").arg(&channel).arg(0).to_owned();
+        for (need, command) in [(Need::Read, read), (Need::Write, write), (Need::Publish, publish)] {
+            match command.query_async::<redis::Value>(connection).await {
+                Ok(_) => self.needs.met(need),
+                Err(cause) if is_refusal(&cause) => self.needs.unmet(need, Some(loggable(&cause))),
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(())
     }
 
     /// Returns a connection on which a probe was answered as fast as a request must be.
@@ -136,9 +202,16 @@ impl Link {
         let probe = redis::cmd("PING");
         let probe = probe.query_async::<redis::Value>(&mut connection);
         match timeout(self.patience(), probe).await {
-            Ok(Ok(_)) => Ok(connection),
-            Ok(Err(cause)) => Err(loggable(&cause)),
-            Err(_) => Err(format!("a probe took longer than {:?}", self.patience())),
+            Ok(Ok(_)) => {}
+            Ok(Err(cause)) => return Err(loggable(&cause)),
+            Err(_) => return Err(format!("a probe took longer than {:?}", self.patience())),
         }
+        self.check(&mut connection).await.map_err(|cause| loggable(&cause))?;
+        Ok(connection)
     }
+}
+
+/// Whether Redis answered, with an error.
+fn is_refusal(cause: &redis::RedisError) -> bool {
+    !cause.is_io_error() && !cause.is_timeout() && !cause.is_connection_dropped()
 }

@@ -3,6 +3,7 @@
 //! A slow or unreachable Redis must not delay a request, and nothing depends on Redis.
 
 mod link;
+mod needs;
 
 use std::{fmt, time::Duration};
 
@@ -10,6 +11,7 @@ use redis::{Client, TlsCertificates, aio::PubSub};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 pub use link::Link;
+pub(crate) use needs::Need;
 
 /// How to reach Redis. `Debug` does not show the password.
 #[derive(Clone)]

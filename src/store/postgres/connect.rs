@@ -150,11 +150,13 @@ impl Options {
 
 /// Checks that the URL names the host, the user and the database.
 fn check(config: &tokio_postgres::Config) -> Result<(), UrlFault> {
-    let odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains(['@', ':', '/']));
+    let odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains(['@', ':', '/']) && !is_ipv6(name));
     if config.get_hosts().iter().any(odd) {
         // The host may be the end of a password, so it is not repeated.
         return Err(UrlFault::Malformed(
-            "the host is not valid (in a password write @ as %40, : as %3A, / as %2F)".to_owned(),
+            "the host is not valid (in a password write @ as %40, : as %3A, / as %2F; an IPv6 address is in brackets, but not \
+             in ?host=)"
+                .to_owned(),
         ));
     }
     if !config.get_hostaddrs().is_empty() {
@@ -236,6 +238,10 @@ fn tls_of(mode: Option<&str>, roots: Option<PathBuf>, hosts: &[Host]) -> Result<
     }
 }
 
+fn is_ipv6(name: &str) -> bool {
+    name.parse::<std::net::Ipv6Addr>().is_ok()
+}
+
 fn is_local(host: &Host) -> bool {
     match host {
         Host::Unix(_) => true,
@@ -278,6 +284,7 @@ impl fmt::Display for Options {
         for (place, host) in self.config.get_hosts().iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
             match host {
+                Host::Tcp(name) if is_ipv6(name) => write!(f, "{comma}[{name}]")?,
                 Host::Tcp(name) => write!(f, "{comma}{name}")?,
                 Host::Unix(path) => write!(f, "{comma}{}", path.display())?,
             }
@@ -331,6 +338,29 @@ mod tests {
         ] {
             let url = format!("postgres://u@h/d?{parameters}");
             assert_eq!(Options::parse(&url, 8).unwrap_err(), fault, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_a_host() {
+        for (url, shown, local) in [
+            ("postgres://u:p@[2001:db8::10]:5432/d", "[2001:db8::10]:5432/d", false),
+            ("postgres://u:p@[2001:db8::10]/d", "[2001:db8::10]:5432/d", false),
+            ("postgres://u:p@[::1]:6432/d", "[::1]:6432/d", true),
+            ("postgres://u:p@[::1],[2001:db8::10]:6432/d", "[::1]:5432,[2001:db8::10]:6432/d", false),
+            ("postgres://u:p@/d?host=::1&port=6432", "[::1]:6432/d", true),
+            ("postgres://u:p@/d?host=2001:db8::10", "[2001:db8::10]/d", false),
+        ] {
+            let options = Options::parse(url, 8).unwrap();
+            assert_eq!(options.to_string(), shown, "{url}");
+            // Over a network, the certificate of the server is verified, as for a name.
+            assert_eq!(matches!(options.tls, Tls::Off), local, "{url}");
+        }
+        for url in
+            ["postgres://u:s3cret@2001:db8::10/d", "postgres://u:s3cret@/d?host=[::1]", "postgres://u:s3cret@[::1/d"]
+        {
+            let fault = Options::parse(url, 8).unwrap_err().to_string();
+            assert!(fault.starts_with("is not a valid postgres://") && !fault.contains("s3cret"), "{fault}");
         }
     }
 

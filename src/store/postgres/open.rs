@@ -52,6 +52,9 @@ pub enum Unusable {
     /// The schema could not be migrated, with the error of PostgreSQL or of the migration.
     #[error("{0}")]
     Migration(String),
+    /// No store was ever started in it, and none must be created.
+    #[error("has no store of Sentinel")]
+    Empty,
     /// It is read-only, and why.
     #[error("is read-only ({0}); the primary is required")]
     ReadOnly(&'static str),
@@ -76,14 +79,30 @@ impl OpenError {
     }
 }
 
+/// What happens to a database in which no store was ever started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WhenEmpty {
+    Create,
+    Refuse,
+}
+
 impl PostgresStore {
     /// Brings the schema up to date and checks the peppers; before it has succeeded, every operation is
     /// [`StoreError::Unavailable`]. The first of `peppers` becomes the active one of a new database; for any other,
     /// `peppers` must include the active one and all that keys are under. Replicas that start together run it one after
     /// the other.
     pub async fn prepare(&self, peppers: &Peppers) -> Result<(), OpenError> {
+        self.prepare_as(peppers, WhenEmpty::Create).await
+    }
+
+    /// Like [`Self::prepare`], but creates nothing: [`Unusable::Empty`] if no store was ever started in the database.
+    pub async fn prepare_existing(&self, peppers: &Peppers) -> Result<(), OpenError> {
+        self.prepare_as(peppers, WhenEmpty::Refuse).await
+    }
+
+    async fn prepare_as(&self, peppers: &Peppers, when_empty: WhenEmpty) -> Result<(), OpenError> {
         let at = |fault| OpenError::Database(self.database.clone(), fault);
-        let (mut session, active, known) = self.bring_up(peppers).await.map_err(at)?;
+        let (mut session, active, known) = self.bring_up(peppers, when_empty).await.map_err(at)?;
         rotation::may_start(&active, &known, peppers)?;
         partitions::make(&mut session).await.map_err(|lost| at(lost.into()))?;
         self.prepared.store(true, Ordering::Release);
@@ -91,10 +110,14 @@ impl PostgresStore {
     }
 
     /// Returns a session, the active pepper, and all known peppers.
-    async fn bring_up(&self, peppers: &Peppers) -> Result<(Session, KnownPepper, Vec<PepperRow>), Unusable> {
+    async fn bring_up(
+        &self,
+        peppers: &Peppers,
+        when_empty: WhenEmpty,
+    ) -> Result<(Session, KnownPepper, Vec<PepperRow>), Unusable> {
         let client = self.lanes.changes.connection().await.ok_or_else(|| unavailable("no answer in time"))??;
         in_time(PATIENCE, check_server(&client)).await??;
-        migrate(client).await?;
+        migrate(client, when_empty).await?;
         // Opens the connection of the poll now, which keeps it: a server without a free connection for it is not
         // usable.
         drop(Session::take(&self.lanes.polls).await?);
@@ -170,13 +193,24 @@ impl From<refinery::Error> for Unusable {
 
 /// Runs in one process at a time; refinery itself takes no lock. It is a session lock, because the migrations are
 /// several transactions, and is released with the session.
-async fn migrate(client: Object) -> Result<(), Unusable> {
+async fn migrate(client: Object, when_empty: WhenEmpty) -> Result<(), Unusable> {
     let mut client = Object::take(client);
     client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
     let (ours, migration) = Lock::Migration.numbers();
     client.execute("SELECT pg_advisory_lock($1, $2)", &[&ours, &migration]).await?;
+    if when_empty == WhenEmpty::Refuse && !has_store(&client).await? {
+        return Err(Unusable::Empty);
+    }
     steps::migrations::runner().run_async(&mut *client).await?;
     Ok(())
+}
+
+/// Whether a store was ever started in the database. Every key refers to a pepper, so no pepper means no key.
+async fn has_store(client: &Client) -> Result<bool, Unusable> {
+    if !client.query_one("SELECT to_regclass('peppers') IS NOT NULL", &[]).await?.try_get::<_, bool>(0)? {
+        return Ok(false);
+    }
+    Ok(client.query_one("SELECT EXISTS (SELECT FROM peppers)", &[]).await?.try_get(0)?)
 }
 
 /// Records the first pepper, only in a database without keys: keys under another pepper would be orphaned, and any

@@ -48,6 +48,12 @@ pub enum Unusable {
         /// The newest schema version that this binary knows.
         known: i64,
     },
+    /// It is missing, and must not be created.
+    #[error(" does not exist")]
+    Missing,
+    /// It has no store, and none must be created in it.
+    #[error(" is empty")]
+    Empty,
     /// Another program created it.
     #[error("is a SQLite database, but was not made by Sentinel")]
     Foreign,

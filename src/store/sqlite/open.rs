@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions, Permissions},
     io::{self, Read},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -51,6 +51,30 @@ impl Database {
     /// Locks the database at `path` for this process, creates it if it is missing, and brings its schema up to date.
     /// Its directory must exist. Only the owner can read its files.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_as(path, migrate)
+    }
+
+    /// Like [`Self::open`], but creates nothing: [`Unusable::Missing`] or [`Unusable::Empty`] if no store was ever started
+    /// in the file.
+    pub fn open_existing(path: &Path) -> Result<Self, OpenError> {
+        Self::check_exists(path)?;
+        Self::open_as(path, |conn| match has_store(conn)? {
+            true => migrate(conn),
+            false => Err(Unusable::Empty),
+        })
+    }
+
+    /// Checks that the file exists and has content. Creates nothing, not even the lock.
+    pub fn check_exists(path: &Path) -> Result<(), OpenError> {
+        check_exists(path).map_err(OpenError::at(path))
+    }
+
+    /// Checks that the file is missing, empty or a SQLite database, in a directory that only its owner can write.
+    pub fn check_place(path: &Path) -> Result<(), OpenError> {
+        check_place(path).map_err(OpenError::at(path))
+    }
+
+    fn open_as(path: &Path, migrate: impl Fn(&Connection) -> Result<(), Unusable>) -> Result<Self, OpenError> {
         // Two links to one database must use the same lock.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         check_path(&path).map_err(OpenError::at(&path))?;
@@ -58,6 +82,7 @@ impl Database {
         // SQLite creates its -wal and -shm files with the permissions of the database.
         make_private(&path).map_err(OpenError::at(&path))?;
         let conn = prepare(&path).map_err(OpenError::at(&path))?;
+        migrate(&conn).map_err(OpenError::at(&path))?;
         Ok(Self { conn, path, lock })
     }
 
@@ -105,7 +130,10 @@ impl Database {
 /// device if run as root, and a symlink in a directory that others can write to could lead anywhere.
 fn check_path(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if directory.metadata()?.permissions().mode() & 0o002 != 0 {
+    let found = directory
+        .metadata()
+        .map_err(|cause| io::Error::new(cause.kind(), format!("its directory {}: {cause}", directory.display())))?;
+    if found.permissions().mode() & 0o002 != 0 {
         return Err(io::Error::other("its directory is world-writable; use a directory that only its owner can write"));
     }
     match path.metadata() {
@@ -122,15 +150,38 @@ fn check_path(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn make_private(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    match file.metadata()?.permissions().mode() & 0o077 {
-        0 => Ok(()),
-        _ => file.set_permissions(Permissions::from_mode(0o600)),
+fn check_exists(path: &Path) -> Result<(), Unusable> {
+    match path.metadata() {
+        Ok(found) if found.is_file() && found.len() == 0 => Err(Unusable::Empty),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Unusable::Missing),
+        // Any other fault is found where it matters.
+        _ => Ok(()),
     }
 }
 
-/// Opens the connection of the writer to a migrated database.
+/// Whether a store was ever started in the database. A foreign or newer database has tables, and is rejected later.
+fn has_store(conn: &Connection) -> Result<bool, Unusable> {
+    let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if !(1..=STEPS.len() as i64).contains(&version) {
+        return Ok(has_tables(conn)?);
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM peppers) OR EXISTS (SELECT 1 FROM known_keys)";
+    Ok(conn.query_row(sql, [], |row| row.get(0))?)
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let (mode, owner) = (file.metadata()?.mode() & 0o7777, file.metadata()?.uid());
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(|cause| {
+        let fix = format!("it belongs to uid {owner}; chown it to the user of the server");
+        io::Error::new(cause.kind(), format!("its mode is {mode:04o}, and cannot be changed to 0600: {cause}; {fix}"))
+    })
+}
+
+/// Opens the connection of the writer.
 fn prepare(path: &Path) -> Result<Connection, Unusable> {
     let conn = Connection::open_with_flags(path, flags())?;
     conn.busy_timeout(START_TIMEOUT)?;
@@ -143,7 +194,6 @@ fn prepare(path: &Path) -> Result<Connection, Unusable> {
     // FULL: a commit in the write-ahead log is synced before it is acknowledged. With NORMAL, a power failure would
     // lose it.
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
-    migrate(&conn)?;
     Ok(conn)
 }
 

@@ -54,7 +54,7 @@ fn describe_requests() {
     );
     describe_gauge!(
         REDIS_UP,
-        "1 while Redis answers in time; 0 if none is configured. Alert at 0 if one is configured: its look-ups go to the store."
+        "1 while Redis answers in time and refuses no command; 0 if none is configured. Alert at 0 if one is configured: the store does its work."
     );
     describe_histogram!(
         STORE_DURATION,

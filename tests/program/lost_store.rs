@@ -1,0 +1,164 @@
+//! A store that is lost is not an empty one: without its bindings, every key would belong to the next network that uses it.
+//! `tests/outage/refused.rs` has the same for PostgreSQL.
+
+use std::{fs, path::Path};
+
+use crate::{
+    common::{Home, sentinel, within},
+    run::{Seen, run},
+};
+
+const KEY: &str = "sk-0123456789";
+const OWNER: &str = "203.0.113.7";
+const ATTACKER: &str = "198.51.100.9";
+
+async fn reason(home: Home, from: &str) -> (String, Home) {
+    let sentinel = home.start().await;
+    let reason = sentinel.check().key(KEY).from(from).send().await.reason().to_owned();
+    (reason, sentinel.stop().await)
+}
+
+/// A server that has had a key, and is stopped.
+async fn used(home: Home) -> Home {
+    let (first, home) = reason(home, OWNER).await;
+    assert_eq!(first, "first_use");
+    home
+}
+
+fn command(home: &Home, words: &[&str]) -> Seen {
+    let config = home.config();
+    run(&[words, &["--config", config.to_str().unwrap()]].concat(), b"")
+}
+
+/// `serve`, `check-config` and `migrate` say the same, and create nothing.
+async fn assert_lost(home: &Home, cause: &str) {
+    let fix = "keys that had an owner would have none. Mount the volume or restore the backup of the store; only for a new \
+               store, run `sentinel migrate --init`";
+    let fault = format!("store.url: {cause}; {fix}");
+    let before = tree(home.path());
+    let mut server = home.spawn();
+    assert_eq!(within("the start fails", server.wait()).await.code(), Some(1), "{}", server.stderr());
+    assert_eq!(server.stderr().lines().last(), Some(&*format!("error: {fault}")));
+    let Seen { code, err, .. } = command(home, &["migrate"]);
+    assert_eq!((code, err), (1, format!("error: {fault}\n")));
+    assert_eq!(tree(home.path()), before, "nothing is created");
+}
+
+/// The files below `directory` but those of this harness and the lock, with their sizes.
+fn tree(directory: &Path) -> Vec<(String, u64)> {
+    let mut found: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    let is_ours = |path: &Path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        !["sentinel.out", "sentinel.err", "sentinel.toml"].contains(&name)
+            && ![".lock", "-wal", "-shm"].iter().any(|end| name.ends_with(end))
+    };
+    let entries = found.into_iter().filter(|path| is_ours(path));
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => [vec![(path.display().to_string(), 0)], tree(&path)].concat(),
+            false => vec![(path.display().to_string(), path.metadata().unwrap().len())],
+        })
+        .collect()
+}
+
+/// Sabotage: `None => Database::open(path)?` for every `evidence` in src/app/store.rs.
+#[tokio::test]
+async fn with_a_configured_pepper_a_lost_store_ends_the_start() {
+    let home = used(sentinel().on_sqlite()).await;
+    let (data, database) = (home.data_dir(), home.database());
+    let copy = home.path().join("copy.db");
+    fs::copy(&database, &copy).unwrap();
+    let missing = format!("{} does not exist, but a pepper is configured", database.display());
+    let empty = format!("{} is empty, but a pepper is configured", database.display());
+
+    // The volume is not mounted, mounted elsewhere, emptied, or another one.
+    fs::rename(&data, home.path().join("elsewhere")).unwrap();
+    assert_lost(&home, &missing).await;
+    assert!(command(&home, &["check-config"]).err.contains(&format!("\nstore.url: {missing}; ")));
+    assert!(!data.exists(), "not even the directory is created");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    assert_lost(&home, &missing).await;
+    fs::write(&database, "").unwrap();
+    assert_lost(&home, &empty).await;
+    assert!(command(&home, &["check-config"]).err.contains(&format!("\nstore.url: {empty}; ")));
+    // An empty database, as sqlite3 makes it from a file that does not exist; and one without its rows.
+    let sqlite = rusqlite::Connection::open(&database).unwrap();
+    sqlite.execute_batch("VACUUM").unwrap();
+    drop(sqlite);
+    assert_lost(&home, &empty).await;
+    fs::copy(&copy, &database).unwrap();
+    let sqlite = rusqlite::Connection::open(&database).unwrap();
+    sqlite.execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM bindings; DELETE FROM peppers").unwrap();
+    drop(sqlite);
+    assert_lost(&home, &empty).await;
+
+    // Restored, it is as before; an operator may also begin anew, and repeat the command.
+    fs::copy(&copy, &database).unwrap();
+    let (restored, home) = reason(home, ATTACKER).await;
+    assert_eq!(restored, "ip_mismatch");
+    fs::remove_dir_all(&data).unwrap();
+    for _ in 0..2 {
+        let Seen { code, out, err } = command(&home, &["migrate", "--init"]);
+        assert_eq!((code, out), (0, format!("sqlite:{} is up to date.\n", database.display())), "{err}");
+    }
+    let (begun, home) = reason(home, ATTACKER).await;
+    assert_eq!(begun, "first_use");
+    let Seen { code, .. } = command(&home, &["migrate", "--init"]);
+    let (kept, _) = reason(home, OWNER).await;
+    assert_eq!((code, kept.as_str()), (0, "ip_mismatch"), "it never empties a store");
+}
+
+#[tokio::test]
+async fn a_generated_pepper_and_its_store_are_lost_one_by_one() {
+    let home = used(sentinel().on_sqlite().unset("pepper.secrets")).await;
+    let (pepper, database) = (home.data_dir().join("pepper"), home.database());
+    let aside = home.path().join("aside");
+    let cause = format!("{} does not exist, but the pepper {} exists", database.display(), pepper.display());
+
+    fs::rename(&database, &aside).unwrap();
+    assert_lost(&home, &cause).await;
+    assert!(command(&home, &["check-config"]).err.contains(&cause));
+    fs::rename(&aside, &database).unwrap();
+
+    fs::rename(&pepper, &aside).unwrap();
+    let mut server = home.spawn();
+    assert_eq!(within("the start fails", server.wait()).await.code(), Some(1));
+    let error = server.stderr().lines().last().unwrap().to_owned();
+    assert!(error.starts_with("error: the store was filled with pepper ") && error.contains("backup"), "{error}");
+    assert!(!pepper.exists());
+    fs::rename(&aside, &pepper).unwrap();
+
+    let (kept, home) = reason(home, ATTACKER).await;
+    assert_eq!(kept, "ip_mismatch");
+    // Nothing in the folder is a first start, by itself.
+    fs::remove_dir_all(home.data_dir()).unwrap();
+    let (first, home) = reason(home, ATTACKER).await;
+    assert_eq!(first, "first_use");
+    // As at a move to another pepper: the generated one was copied before the first start.
+    fs::remove_file(home.database()).unwrap();
+    assert_eq!(command(&home, &["migrate", "--init"]).code, 0);
+    let (begun, _) = reason(home, OWNER).await;
+    assert_eq!(begun, "first_use");
+}
+
+/// The first start of all was cut off at any of its steps: the next one completes it.
+#[tokio::test]
+async fn an_interrupted_first_start_is_completed_by_the_next() {
+    let home = used(sentinel().on_sqlite().unset("pepper.secrets")).await;
+    let (data, pepper) = (home.data_dir(), home.data_dir().join("pepper"));
+    // After the store, before the name of the pepper.
+    fs::rename(&pepper, data.join("pepper.new")).unwrap();
+    let (kept, home) = reason(home, ATTACKER).await;
+    assert_eq!(kept, "ip_mismatch");
+    assert!(pepper.exists() && !data.join("pepper.new").exists());
+    // After the schema, before the pepper is recorded.
+    fs::rename(&pepper, data.join("pepper.new")).unwrap();
+    let sqlite = home.open_database();
+    sqlite.execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM bindings; DELETE FROM peppers").unwrap();
+    drop(sqlite);
+    let (first, home) = reason(home, ATTACKER).await;
+    assert_eq!(first, "first_use");
+    assert!(pepper.exists(), "{}", home.path().display());
+}
