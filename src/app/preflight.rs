@@ -46,8 +46,8 @@ fn check(config: &Config, of_any_owner: bool) -> Vec<String> {
             }
         }
         Store::Sqlite(path) => {
-            let place = Database::check_place(path).map_err(|fault| format!("store.url: {fault}"));
-            faults.extend(place.and_then(|()| super::store::missing(config)).err());
+            let checked = Database::check_path(path).map_err(|fault| format!("store.url: {fault}"));
+            faults.extend(checked.and_then(|()| super::store::missing(config)).err());
         }
         Store::Postgres(options) => faults.extend(super::store::postgres(config, options).err()),
     }

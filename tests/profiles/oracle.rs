@@ -268,8 +268,7 @@ fn foreign(allowed: &Allowed, name: &str, target: &[u8]) -> Vec<&'static str> {
         Some(start) => path.starts_with(start) && path.len() > start.len(),
         None => path == *pattern,
     };
-    let entries =
-        allowed.foreign.iter().filter(|(carrier, _, paths)| *carrier == name && paths.iter().any(|it| names(it)));
+    let entries = allowed.foreign.iter().filter(|(carrier, _, paths)| *carrier == name && paths.iter().any(names));
     entries.map(|(_, own, _)| *own).collect()
 }
 

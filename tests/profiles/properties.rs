@@ -105,7 +105,10 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
     ]
 }
 
-fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8>)>, Vec<u8>)> {
+/// Headers and a path.
+type Request = (Vec<(String, Vec<u8>)>, Vec<u8>);
+
+fn requests(realm: &'static Realm) -> impl Strategy<Value = Request> {
     let names = [
         "x_api_key",
         "x.api.key",
@@ -155,7 +158,7 @@ fn requests(realm: &'static Realm) -> impl Strategy<Value = (Vec<(String, Vec<u8
 }
 
 /// Requests that often have the own carrier and a foreign one, on a path near the listed ones.
-fn foreign() -> impl Strategy<Value = (&'static Realm, (Vec<(String, Vec<u8>)>, Vec<u8>), String)> {
+fn foreign() -> impl Strategy<Value = (&'static Realm, Request, String)> {
     let paths = [
         "/vertex_ai/x",
         "/vertex_ai/x?a=1",

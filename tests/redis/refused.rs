@@ -194,7 +194,10 @@ async fn a_password_that_is_not_valid_any_more_is_logged_once() {
     some_tries().await;
     text += &log.taken();
     assert!(
-        text.lines().filter(|line| line.contains("Redis does not answer") && line.contains("authentication failed")).count() == 1,
+        text.lines()
+            .filter(|line| line.contains("Redis does not answer") && line.contains("authentication failed"))
+            .count()
+            == 1,
         "{text}"
     );
     assert!(

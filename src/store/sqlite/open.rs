@@ -70,8 +70,8 @@ impl Database {
     }
 
     /// Checks that the file is missing, empty or a SQLite database, in a directory that only its owner can write.
-    pub fn check_place(path: &Path) -> Result<(), OpenError> {
-        check_place(path).map_err(OpenError::at(path))
+    pub fn check_path(path: &Path) -> Result<(), OpenError> {
+        check_path(path).map_err(OpenError::at(path))
     }
 
     fn open_as(path: &Path, migrate: impl Fn(&Connection) -> Result<(), Unusable>) -> Result<Self, OpenError> {
