@@ -185,7 +185,10 @@ async fn the_address_says_where_it_was_found_or_why_it_is_unknown() {
 
 #[tokio::test]
 async fn a_hop_is_counted_from_the_right() {
-    let home = sentinel().set("client_ip.source", "\"xff\"").set("client_ip.trusted_proxies", "[\"10.0.0.0/24\"]");
+    let home = sentinel()
+        .set("client_ip.source", "\"xff\"")
+        .set("client_ip.trusted_proxies", "[\"10.0.0.0/24\"]")
+        .set("client_ip.trusted_hops", "[\"10.0.0.0/24\"]");
     let sentinel = home.start().await;
     let ask = |peer: &str, chain: &str| -> Value {
         let head = format!("GET / HTTP/1.1\nx-forwarded-for: {chain}\nauthorization: Bearer {KEY}\n");

@@ -143,11 +143,9 @@ async fn a_data_directory_that_any_user_can_fill_is_rejected_and_not_changed() {
 /// act this out; `a_data_directory_of_another_user_is_rejected_and_not_changed` has a part of it for every user.
 #[tokio::test]
 async fn the_root_of_a_volume_is_named_with_its_fix() {
-    if !Uid::effective().is_root() {
-        return;
-    }
     const GROUP: u32 = 65_534;
     const USER: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    assert!(Uid::effective().is_root(), "run as root, or without this test: --skip the_root_of_a_volume");
     let home = sentinel().unset("pepper.secrets").unset("listen.admin").under(&USER);
     let home = home.set("store.url", "\"sqlite:DATA_DIR/sentinel.db\"");
     let volume = home.data_dir();
