@@ -19,7 +19,7 @@ pub(super) fn check(path: &Path, of_any_owner: bool) -> Result<(), String> {
             }
             check_mode(path, &found)
         }
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => check_parent(path),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => check_link(path).and_then(|()| check_parent(path)),
         Err(cause) => Err(format!("data_dir {}: {cause}", path.display())),
     }
 }
@@ -28,6 +28,7 @@ pub(super) fn check(path: &Path, of_any_owner: bool) -> Result<(), String> {
 pub(super) fn make(path: &Path) -> Result<(), String> {
     let at = |cause: io::Error| format!("data_dir {}: {cause}", path.display());
     if !path.exists() {
+        check_link(path)?;
         check_parent(path)?;
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
     }
@@ -49,16 +50,29 @@ pub(super) fn make(path: &Path) -> Result<(), String> {
              Kubernetes use a sub folder of the volume, and fsGroupChangePolicy: OnRootMismatch"
         );
     }
-    tighten(path);
-    tighten(&path.join("audit"));
+    tighten(path, |name| OWN_FILES.iter().any(|own| name.starts_with(own)));
+    let audit = path.join(AUDIT);
+    if audit.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        tighten(&audit, |_| true);
+    }
     Ok(())
 }
 
-/// Takes what this user owns in `directory` from group and others. Nothing is changed through a link, or at a socket,
-/// whose mode is set when it is bound. A file that stays open to others is protected by the directory alone.
-fn tighten(directory: &Path) {
+/// Sentinel's own files in the data directory, with what SQLite and an interrupted start append to their names. An
+/// operator may have chosen a directory with other files.
+const OWN_FILES: [&str; 3] = ["pepper", "sentinel.db", AUDIT];
+/// The directory of audit records that are not in the store yet.
+const AUDIT: &str = "audit";
+
+/// Takes what this user owns in `directory` from group and others, if it has one of these names. Nothing is changed
+/// through a link, or at a socket, whose mode is set when it is bound. A file that stays open to others is protected by
+/// the directory alone.
+fn tighten(directory: &Path, is_own: impl Fn(&str) -> bool) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let Ok(found) = entry.metadata() else { continue };
+        if !entry.file_name().to_str().is_some_and(&is_own) {
+            continue;
+        }
         let path = entry.path();
         let mode = found.mode() & 0o7777;
         let is_ours = found.uid() == Uid::effective().as_raw() && (found.is_file() || found.is_dir());
@@ -72,6 +86,16 @@ fn tighten(directory: &Path) {
             }
             Err(cause) => warn!(%file, %cause, "group or others may access this file, and its mode cannot be changed"),
         }
+    }
+}
+
+/// Rejects a link to nothing, where no directory can be created.
+fn check_link(path: &Path) -> Result<(), String> {
+    match path.read_link() {
+        Ok(target) => {
+            Err(format!("data_dir {} is a symbolic link to {}, which does not exist", path.display(), target.display()))
+        }
+        Err(_) => Ok(()),
     }
 }
 
@@ -100,15 +124,16 @@ fn check_owner(path: &Path, found: &Metadata) -> Result<(), String> {
     if owner == own.as_raw() {
         return Ok(());
     }
+    let may_write = access(path, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
     let path = path.display();
-    let volume = match owner {
-        0 => format!(". If it is the root of a volume, use a sub folder: data_dir = \"{path}/sentinel\""),
-        _ => String::new(),
+    let fix = match owner {
+        0 if may_write => format!(
+            "chown -R {own} {path}; or, as it may be the root of a volume, use a sub folder: data_dir = \"{path}/sentinel\""
+        ),
+        0 => format!("chown -R {own} {path}"),
+        _ => format!("run it as uid {owner}, or chown -R {own} {path}"),
     };
-    Err(format!(
-        "data_dir {path} belongs to uid {owner}, but this process runs as uid {own}; run it as uid {owner}, or chown the \
-         directory{volume}"
-    ))
+    Err(format!("data_dir {path} belongs to uid {owner}, but this process runs as uid {own}; {fix}"))
 }
 
 fn check_mode(path: &Path, found: &Metadata) -> Result<(), String> {

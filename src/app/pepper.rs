@@ -27,7 +27,7 @@ pub enum PepperFileError {
         file: PathBuf,
     },
     /// The file cannot be read or written, or its pepper is not valid.
-    #[error("pepper file {}: {cause}", .file.display())]
+    #[error("pepper file {}: {cause}; if a store was filled with it, restore it from a backup", .file.display())]
     File {
         /// Which.
         file: PathBuf,

@@ -41,12 +41,12 @@ pub(super) fn open(config: &Config, create: bool) -> Result<Opened, Fatal> {
     match &config.store {
         Choice::Sqlite(path) => {
             let database = match evidence(config).filter(|_| !create) {
-                None => Database::open(path)?,
+                None => Database::open(path).map_err(file_fault)?,
                 Some(evidence) => Database::open_existing(path).map_err(|fault| lost(fault, &evidence))?,
             };
-            let recorded = database.recorded_pepper()?.map(|recorded| recorded.id);
+            let recorded = database.recorded_pepper().map_err(file_fault)?.map(|recorded| recorded.id);
             let resolved = pepper::resolve(config.peppers.clone(), recorded, &config.data_dir)?;
-            let store = database.start(&resolved.peppers)?;
+            let store = database.start(&resolved.peppers).map_err(file_fault)?;
             resolved.keep()?;
             let background = Background::Sqlite(Box::pin(store.closed()));
             let store_url = format!("sqlite:{}", path.display());
@@ -88,14 +88,24 @@ pub(super) fn missing(config: &Config) -> Result<(), String> {
 fn lost(fault: sqlite::OpenError, evidence: &str) -> Fatal {
     match fault {
         sqlite::OpenError::File { fault: sqlite::Unusable::Missing | sqlite::Unusable::Empty, .. } => {
-            format!("store.url: {fault}, but {evidence}; {FIX}").into()
+            format!("store.url: {fault}, but {evidence}; {NO_OWNERS}. Mount the volume or restore the backup; {INIT}")
+                .into()
         }
-        fault => fault.into(),
+        fault => file_fault(fault),
     }
 }
 
-const FIX: &str = "keys that had an owner would have none. Mount the volume or restore the backup of the store; only for a \
-    new store, run `sentinel migrate --init`";
+const NO_OWNERS: &str = "keys that had an owner would have none";
+const INIT: &str =
+    "only for a new store, run `sentinel migrate --init` with this configuration, as the user of the server";
+
+/// Names the setting to fix.
+fn file_fault(fault: sqlite::OpenError) -> Fatal {
+    match fault {
+        sqlite::OpenError::Pepper(_) => format!("pepper.secrets: {fault}").into(),
+        _ => format!("store.url: {fault}").into(),
+    }
+}
 
 /// A store that is not connected yet.
 pub(super) fn postgres(config: &Config, options: &Options) -> Result<PostgresStore, String> {
@@ -139,7 +149,10 @@ impl Background {
 fn by_setting(fault: OpenError) -> Fatal {
     match fault {
         OpenError::Pepper(_) => format!("pepper.secrets: {fault}").into(),
-        OpenError::Database(_, Unusable::Empty) => format!("store.url: {fault}, but {CONFIGURED}; {FIX}").into(),
+        OpenError::Database(_, Unusable::Empty) => {
+            let fix = format!("{NO_OWNERS}. Check the name of the database, or restore the backup; {INIT}");
+            format!("store.url: {fault}, but {CONFIGURED}; {fix}").into()
+        }
         _ => format!("store.url: {fault}").into(),
     }
 }

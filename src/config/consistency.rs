@@ -60,7 +60,7 @@ pub(super) fn replicas(
     }
     if let (Some(Store::Postgres(_)), Some(None)) = (store, peppers) {
         faults.push(
-            "pepper.secrets: a postgres:// store needs a configured pepper, the same on every replica; create one with \
+            "pepper.secrets_file: a postgres:// store needs a configured pepper, the same on every replica; create one with \
              `sentinel pepper new`"
                 .to_owned(),
         );

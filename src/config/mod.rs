@@ -76,7 +76,7 @@ pub struct Config {
 
 /// Reads the settings from `file` and `env`. Variables of other programs are ignored.
 pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Config, Faults> {
-    let mut source = Source::read(file, env);
+    let mut source = Source::read(&[], file, env);
     let written = source.fingerprints();
     let config = resolve(&mut source).map(|config| Config { written, ..config });
     source.faults.or(config)
@@ -88,11 +88,10 @@ pub fn admin_socket(
     file: Option<&Path>,
     env: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<PathBuf, Faults> {
-    let needed = ["data_dir", "listen.admin"];
-    let variables = needed.map(env_name);
+    const NEEDED: &[&str] = &["data_dir", "listen.admin"];
+    let variables: Vec<_> = NEEDED.iter().map(|key| env_name(key)).collect();
     let env = env.into_iter().filter(|(name, _)| variables.iter().any(|variable| name == variable.as_str()));
-    let mut source = Source::read(file, env);
-    source.ignore_others(&needed);
+    let mut source = Source::read(NEEDED, file, env);
     let data_dir = source.take("data_dir", path);
     let admin = listen::admin(&mut source, &data_dir.clone().unwrap_or_default());
     source.faults.or(data_dir.and(admin))

@@ -31,7 +31,7 @@ pub(super) fn take(source: &mut Source) -> Option<Option<Peppers>> {
         Ok(peppers) => Some(peppers),
         Err(PepperListError::Empty) => None,
         Err(fault) => {
-            source.faults.push(format!("pepper.secrets: {fault} (with pepper.secrets_file and SENTINEL_HMAC_SECRET)"));
+            source.faults.push(format!("pepper.secrets and pepper.secrets_file (with SENTINEL_HMAC_SECRET): {fault}"));
             None
         }
     };

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{
     settings::{Setting, env_name},
-    suggest::unknown,
+    suggest::{nearest, unknown},
     values::secret,
 };
 use crate::files;
@@ -86,8 +86,8 @@ pub(super) struct Source {
     pub(super) hmac_secret: Vec<(&'static str, String)>,
     pub(super) secret_files: Vec<SecretFile>,
     pub(super) faults: Faults,
-    /// How many of the faults, the first ones, are about settings in the file.
-    file_faults: usize,
+    /// If not empty, the only settings whose faults matter.
+    only: &'static [&'static str],
 }
 
 /// A file that holds a secret, and the setting or variable that names it.
@@ -109,21 +109,22 @@ pub(super) const HMAC_SECRET_FILE: &str = "SENTINEL_HMAC_SECRET_FILE";
 const CONFIG: &str = "SENTINEL_CONFIG";
 
 impl Source {
-    /// Reads `file`, then `env`, which overrides it.
-    pub(super) fn read(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+    /// Reads `file`, then `env`, which overrides it. If `only` is not empty, the faults of other settings are ignored.
+    pub(super) fn read(
+        only: &'static [&'static str],
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Self {
         let mut source = Self {
             written: BTreeMap::new(),
             hmac_secret: Vec::new(),
             secret_files: Vec::new(),
             faults: Faults::default(),
-            file_faults: 0,
+            only,
         };
         if let Some(file) = file {
             match read_file(file) {
-                Ok(text) => {
-                    source.flatten(&text, String::new(), text.table.clone());
-                    source.file_faults = source.faults.0.len();
-                }
+                Ok(text) => source.flatten(&text, String::new(), text.table.clone()),
                 Err(fault) => source.faults.push(fault),
             }
         }
@@ -144,11 +145,9 @@ impl Source {
         Written(self.written.iter().map(|(key, entry)| (key.clone(), hasher.hash_one(&entry.text))).collect())
     }
 
-    /// Drops the faults so far of all settings in the file but these.
-    pub(super) fn ignore_others(&mut self, needed: &[&str]) {
-        let mut place = 0..;
-        let is_needed = |fault: &String| needed.iter().any(|key| fault.contains(&format!(": {key}: ")));
-        self.faults.0.retain(|fault| place.next() >= Some(self.file_faults) || is_needed(fault));
+    /// Whether a fault of this setting matters.
+    fn matters(&self, key: &str) -> bool {
+        self.only.is_empty() || self.only.contains(&key)
     }
 
     fn flatten(&mut self, file: &File, prefix: String, table: toml::Table) {
@@ -170,13 +169,15 @@ impl Source {
                 (Some(_), Some(text)) => {
                     self.written.insert(key, Entry { origin: origin.clone(), text });
                 }
-                (Some(_), None) => self
+                (Some(_), None) if self.matters(&key) => self
                     .faults
-                    .push(format!("{origin}: {key}: must be a string, a number, a boolean or a list of these")),
-                (None, _) => {
+                    .push(format!("{origin}: {key}: must be a string, a whole number, a boolean or a list of these")),
+                // A misspelt name of a setting that matters leaves that setting at its default.
+                (None, _) if self.only.is_empty() || nearest(&key).is_some_and(|known| self.matters(&known)) => {
                     let line = file.line(&key).map(|line| format!("line {line}: ")).unwrap_or_default();
                     self.faults.push(format!("{origin}: {line}{key}: {}", unknown(&key, str::to_owned)));
                 }
+                _ => {}
             }
         }
     }
@@ -246,7 +247,11 @@ impl Source {
         let texts = match text {
             Text::Many(texts) => texts,
             Text::One(text) if !origin.starts_with(PREFIX) => {
-                self.faults.push(format!("{origin}: {key}: must be a list, such as [\"{}\"]", redacted(key, &text)));
+                let fix = match parse(&text) {
+                    Ok(_) => format!("must be a list: [\"{}\"]", redacted(key, &text)),
+                    Err(fault) => format!("must be a list in brackets, and {fault}"),
+                };
+                self.faults.push(format!("{origin}: {key}: {fix}"));
                 return Vec::new();
             }
             Text::One(text) => {
@@ -313,7 +318,7 @@ fn line_of(text: &str, start: usize) -> usize {
 }
 
 fn redacted<'a>(key: &str, text: &'a str) -> &'a str {
-    if key.starts_with("pepper.") { "…" } else { text }
+    if key == "pepper.secrets" { "…" } else { text }
 }
 
 fn default(key: &str) -> &'static str {

@@ -40,10 +40,14 @@ fn parse(text: &str, connections: usize) -> Result<Store, String> {
             .map_err(|fault| fault.to_string());
     }
     match text.strip_prefix("sqlite:") {
+        // In other programs, `sqlite://x.db` names a file in the working directory; as a path it is in the root directory.
+        Some(path) if path.starts_with("//") => {
+            Err("write sqlite:/DIRECTORY/FILE, or sqlite:FILE for a file in the working directory".into())
+        }
         Some(path) if !path.is_empty() && !path.starts_with(':') && !path.contains(['?', '\0']) => {
             Ok(Store::Sqlite(path.into()))
         }
-        Some(_) => Err("sqlite: must be followed by the path of a file".into()),
+        Some(_) => Err("sqlite: must be followed by the path of a file, without ? and what follows it".into()),
         None => Err("must be sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
     }
 }
@@ -80,6 +84,9 @@ mod tests {
             ("postgres://u:s3cret@h/d?sslmode=prefer", "sslmode=prefer is not supported"),
             ("postgres://u:s3cret@h", "the URL has no database"),
             ("mysql://u:s3cret@h/d", "must be sqlite:PATH or postgres://"),
+            ("sqlite://s3cret.db", "write sqlite:/DIRECTORY/FILE, or sqlite:FILE"),
+            ("sqlite:///s3cret.db", "write sqlite:/DIRECTORY/FILE, or sqlite:FILE"),
+            ("sqlite:s3cret.db?mode=ro", "sqlite: must be followed by the path of a file, without ?"),
         ] {
             let faults = load_text(&format!("[store]\nurl = '{url}'{PEPPER}"), &[]).unwrap_err();
             assert!(faults.starts_with(&format!("FILE: store.url: {fault}")), "{faults}");

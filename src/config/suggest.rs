@@ -6,6 +6,11 @@ use super::settings::SETTINGS;
 /// place.
 pub(super) fn unknown(key: &str, write: impl Fn(&str) -> String) -> String {
     const ALL: &str = "docs/configuration.md lists the settings";
+    let section =
+        SETTINGS.iter().find(|setting| setting.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')));
+    if let Some(setting) = section {
+        return format!("is a section of settings, such as {}; {ALL}", write(setting.key));
+    }
     match nearest(key) {
         Some(known) => format!("unknown setting; did you mean {}? {ALL}", write(&known)),
         None => format!("unknown setting; {ALL}"),
@@ -13,7 +18,7 @@ pub(super) fn unknown(key: &str, write: impl Fn(&str) -> String) -> String {
 }
 
 /// Returns the setting with the fewest differences; failing that, the only one with this last name in another section.
-fn nearest(key: &str) -> Option<String> {
+pub(super) fn nearest(key: &str) -> Option<String> {
     let known = || SETTINGS.iter().map(|setting| with_name(setting.key, key));
     let close = known().map(|known| (strsim::damerau_levenshtein(key, &known), known)).min();
     let most = (key.len() / 4).clamp(1, 3);
@@ -68,6 +73,8 @@ mod tests {
             unknown("listen_grpc", env_name),
             "unknown setting; did you mean SENTINEL_LISTEN__GRPC? docs/configuration.md lists the settings"
         );
+        let section = unknown("listen", str::to_owned);
+        assert!(section.starts_with("is a section of settings, such as listen.grpc; "), "{section}");
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 use std::{
     fmt::Display,
+    io,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
+
+use nix::unistd::Uid;
 
 use crate::files;
 
@@ -53,7 +56,12 @@ pub(super) fn number(text: &str, range: RangeInclusive<u16>) -> Result<u16, Stri
 }
 
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() { Err("must be a path".into()) } else { Ok(text.into()) }
+    match text {
+        "" => Err("must be a path".into()),
+        // Only a shell expands it; the directory would be named `~`.
+        _ if text.starts_with('~') => Err(format!("{text:?}: write the whole path in place of ~")),
+        _ => Ok(text.into()),
+    }
 }
 
 pub(super) fn name(text: &str) -> Result<String, String> {
@@ -63,7 +71,13 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 
 /// Parses the secret in `file`.
 pub(super) fn secret<T, E: Display>(file: &str, parse: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, String> {
-    let secret = files::read(Path::new(file), files::SECRET).map_err(|cause| format!("{file}: {cause}"))?;
+    let secret = files::read(Path::new(file), files::SECRET).map_err(|cause| match cause.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let own = Uid::effective();
+            format!("{file}: {cause}; this process runs as uid {own}: chown {own} {file}, and chmod 0400")
+        }
+        _ => format!("{file}: {cause}"),
+    })?;
     parse(secret.trim_ascii_end()).map_err(|fault| format!("{file}: {fault}"))
 }
 

@@ -109,7 +109,8 @@ impl Host {
         }
         if found.mode & 0o077 != 0 {
             let seen = format!("{label} has mode {:04o}; it holds pepper, database and admin socket", found.mode);
-            report.error(code, format!("{seen}, and `serve` does not start"), format!("chmod 0700 {path}"));
+            let start = if found.mode & 0o002 == 0 { "" } else { ", and `serve` does not start" };
+            report.error(code, format!("{seen}{start}"), format!("chmod 0700 {path}"));
         }
         // Root may check the files of a server that runs as another user.
         if self.uid != 0 && found.uid != self.uid {

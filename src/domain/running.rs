@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Timestamp;
 
-/// Replicas tell the store every minute that they run; a longer silence than this is a [`Pause`].
+/// Replicas report to the store every minute that they run; a longer silence than this is a [`Pause`].
 const SILENCE: Duration = Duration::from_secs(600);
 
 /// Replicas estimate the store's clock, and differ by some milliseconds. A clock that is further back than this was set

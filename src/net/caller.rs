@@ -70,7 +70,7 @@ pub struct CallerToken([u8; 32]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallerTokenError {
     /// Too short to resist guessing.
-    #[error("a caller token needs at least 32 bytes, this one has {0}")]
+    #[error("a caller token needs at least 32 bytes, this one has {0}; create one with `sentinel pepper new`")]
     Short(usize),
     /// Envoy cannot send it unchanged.
     #[error("a caller token must be visible ASCII without spaces, in one line")]

@@ -191,13 +191,13 @@ pub(super) fn refused(row: &impl Columns) -> Result<RefusedNetwork, StoreError> 
     })
 }
 
-/// `learned`, `pinned`, `reserved`, `banned`, `provisional`, `observed`.
-/// `ended_at, lasted_ms`.
+/// `ended_at`, `lasted_ms`.
 pub(super) fn pause(row: &impl Columns) -> Result<Pause, StoreError> {
     let lasted = Duration::from_millis(row.count(1, "pauses.lasted_ms")?);
     Ok(Pause { ended_at: row.moment(0, "pauses.ended_at")?, lasted })
 }
 
+/// `learned`, `pinned`, `reserved`, `banned`, `provisional`, `observed`.
 pub(super) fn counts(row: &impl Columns) -> Result<Counts, StoreError> {
     Ok(Counts {
         learned: row.count(0, "bindings.state")?,

@@ -107,8 +107,7 @@ pub enum PepperMismatch {
     /// The active pepper is not listed.
     #[error(
         "the active pepper of this store is {recorded}, but only {given} is listed: every known key would look new. \
-         List pepper {recorded} too (to replace it, list both and run `sentinel pepper activate`), or start with an \
-         empty store"
+         List pepper {recorded} too (to replace it, list both and run `sentinel pepper activate`)"
     )]
     Wrong {
         /// The active pepper of the store.

@@ -390,7 +390,7 @@ async fn a_second_server_on_the_same_data_names_the_first_and_exits() {
     let log = second.stderr();
     let error = log.lines().find(|line| line.starts_with("error: ")).unwrap_or(&log);
     let database = first.home().database();
-    let named = format!("error: {}: is in use by process {}, started ", database.display(), first.pid());
+    let named = format!("error: store.url: {}: is in use by process {}, started ", database.display(), first.pid());
     assert!(error.starts_with(&named), "{error}");
     assert_eq!(first.check().key("sk-0123456789").send().await.reason(), "bound");
     assert!(first.home().cli(&["status"]).status.success());

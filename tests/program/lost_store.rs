@@ -62,15 +62,15 @@ fn tree(directory: &Path) -> Vec<(String, u64)> {
         .collect()
 }
 
-/// Sabotage: `None => Database::open(path)?` for every `evidence` in src/app/store.rs.
+/// Sabotage: `None => Database::open(path).map_err(file_fault)?` for every `evidence` in src/app/store.rs.
 #[tokio::test]
 async fn with_a_configured_pepper_a_lost_store_ends_the_start() {
     let home = used(sentinel().on_sqlite()).await;
     let (data, database) = (home.data_dir(), home.database());
     let copy = home.path().join("copy.db");
     fs::copy(&database, &copy).unwrap();
-    let missing = format!("{} does not exist, but a pepper is configured", database.display());
-    let empty = format!("{} is empty, but a pepper is configured", database.display());
+    let missing = format!("{}: does not exist, but a pepper is configured", database.display());
+    let empty = format!("{}: is empty, but a pepper is configured", database.display());
 
     // The volume is not mounted, mounted elsewhere, emptied, or another one.
     fs::rename(&data, home.path().join("elsewhere")).unwrap();
@@ -115,7 +115,7 @@ async fn a_generated_pepper_and_its_store_are_lost_one_by_one() {
     let home = used(sentinel().on_sqlite().unset("pepper.secrets")).await;
     let (pepper, database) = (home.data_dir().join("pepper"), home.database());
     let aside = home.path().join("aside");
-    let cause = format!("{} does not exist, but the pepper {} exists", database.display(), pepper.display());
+    let cause = format!("{}: does not exist, but the pepper {} exists", database.display(), pepper.display());
 
     fs::rename(&database, &aside).unwrap();
     assert_lost(&home, &cause).await;

@@ -32,7 +32,10 @@ pub enum Fault {
     #[error("must end with the database; ? and # are not allowed (in a password write %3F and %23)")]
     Extras,
     /// It is not a URL, or has no host.
-    #[error("is not a URL with a host and a numeric database (in a password write : / @ as %3A %2F %40)")]
+    #[error(
+        "is not a URL with a host, a port up to 65535 and a numeric database (in a password write : / @ as %3A %2F %40; an \
+         IPv6 address is in brackets)"
+    )]
     Url,
     /// A CA file implies that TLS is expected.
     #[error("is used only with rediss://")]

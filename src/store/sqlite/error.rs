@@ -30,7 +30,7 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     /// Another process has it open: `process 1234, started 2026-11-21T08:30:00.000Z`.
-    #[error("is in use by {0}")]
+    #[error("is in use by {0}; stop it, or give this server a data_dir and a database of its own")]
     Owned(String),
     /// It cannot be created, read or locked.
     #[error(transparent)]
@@ -49,13 +49,13 @@ pub enum Unusable {
         known: i64,
     },
     /// It is missing, and must not be created.
-    #[error(" does not exist")]
+    #[error("does not exist")]
     Missing,
     /// It has no store, and none must be created in it.
-    #[error(" is empty")]
+    #[error("is empty")]
     Empty,
     /// Another program created it.
-    #[error("is a SQLite database, but was not made by Sentinel")]
+    #[error("is a SQLite database, but was not made by Sentinel; use another path")]
     Foreign,
 }
 
