@@ -110,7 +110,7 @@ Sentinel.")]
     /// Check the installation and print fixes: addresses, permissions, Envoy's files
     #[command(after_help = manual::DOCTOR)]
     Doctor {
-        /// An Envoy file, YAML or JSON: bootstrap, xDS resources, or an Istio EnvoyFilter; repeatable
+        /// A file of Envoy's, YAML or JSON: bootstrap, xDS resources, /config_dump, or an Istio EnvoyFilter; repeatable, and all are read together
         #[arg(long, value_name = "FILE")]
         envoy: Vec<PathBuf>,
     },
