@@ -110,7 +110,7 @@ Sentinel.")]
     /// Check the installation and print fixes: addresses, permissions, Envoy's files
     #[command(after_help = manual::DOCTOR)]
     Doctor {
-        /// A file of Envoy's, YAML or JSON: bootstrap, xDS resources, /config_dump, or an Istio EnvoyFilter; repeatable, and all are read together
+        /// Envoy's files, YAML or JSON: bootstrap, xDS, config_dump or Istio EnvoyFilter; repeatable, read together
         #[arg(long, value_name = "FILE")]
         envoy: Vec<PathBuf>,
     },

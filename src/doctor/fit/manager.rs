@@ -30,16 +30,9 @@ impl<'a> Manager<'a> {
         Self { manager, table, on, off }
     }
 
-    /// Adds the findings about its routes.
-    pub(super) fn check(&self, report: &mut Report) {
-        if self.some_route_is_checked(report) {
-            self.escaped_slashes(report);
-        }
-    }
-
     /// Reports the routes on which no disabled filter is enabled. False if no route is checked: to report more about
     /// each route would only repeat it.
-    fn some_route_is_checked(&self, report: &mut Report) -> bool {
+    pub(super) fn some_route_is_checked(&self, report: &mut Report) -> bool {
         let (Some(table), Some(first)) = (self.table, self.off.first()) else { return true };
         let code = Code::EnvoyNotEnforced;
         let forwarding: Vec<_> = routes(table.node).filter(|(_, route)| forwards(route)).collect();

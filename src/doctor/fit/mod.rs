@@ -5,6 +5,7 @@
 
 mod address;
 mod case;
+mod file;
 mod filter;
 mod headers;
 mod manager;
@@ -16,24 +17,13 @@ mod walk;
 
 use std::collections::HashSet;
 
-use super::{Code, Fault, Report, Setup, yaml};
+use super::{Code, Report, Setup, yaml};
 use case::{FilterCheck, Order};
+pub use file::EnvoyFile;
 use manager::Manager;
 use walk::{Context, FoundFilter, Located, Parts};
 
-/// A bootstrap file, xDS resources, a `config_dump` or an Istio EnvoyFilter, as YAML or JSON.
-#[derive(Clone, Debug)]
-pub struct EnvoyFile {
-    name: String,
-    documents: Vec<yaml::Node>,
-}
-
 impl EnvoyFile {
-    /// Parses `text`. Findings call the file `name`.
-    pub fn parse(name: String, text: &str) -> Result<Self, Fault> {
-        Ok(Self { name, documents: yaml::parse(text)? })
-    }
-
     /// Adds the findings about the files to `report`. They are read as one configuration: a control plane keeps routes
     /// and listeners apart.
     pub fn check(files: &[Self], setup: &Setup, report: &mut Report) {
@@ -76,7 +66,10 @@ impl<'a> Parts<'a> {
         };
         let manager = Located { file, node: manager };
         self.unread_routes(manager, report);
-        Manager::new(manager, self.table_of(manager), filters).check(report);
+        let manager = Manager::new(manager, self.table_of(manager), filters);
+        if manager.some_route_is_checked(report) {
+            manager.escaped_slashes(report);
+        }
     }
 
     fn missing(&self, files: &[EnvoyFile], report: &mut Report) {

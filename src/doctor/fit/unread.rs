@@ -2,7 +2,7 @@
 //! findings about it does not look like a confirmation.
 
 use super::{
-    EnvoyFile,
+    file::EnvoyFile,
     manager::{MAX_NAMED, has_other_routes, printable},
     walk::{Located, Parts, rds_name},
 };

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::EnvoyFile;
+use super::file::EnvoyFile;
 use crate::doctor::yaml::Node;
 
 const EXT_AUTHZ: &str = "http.ext_authz.v3.ExtAuthz";
