@@ -110,7 +110,7 @@ Sentinel.")]
     /// Check the installation and print fixes: addresses, permissions, Envoy's files
     #[command(after_help = manual::DOCTOR)]
     Doctor {
-        /// An Envoy file, YAML or JSON: bootstrap, xDS resources, or an Istio EnvoyFilter; repeatable
+        /// Envoy's files, YAML or JSON: bootstrap, xDS, config_dump or Istio EnvoyFilter; repeatable, read together
         #[arg(long, value_name = "FILE")]
         envoy: Vec<PathBuf>,
     },

@@ -37,6 +37,8 @@ pub enum Code {
     CallerRejected,
     /// no denials because Envoy's message is malformed
     MalformedRequest,
+    /// Envoy's files hold all parts that decide which requests are checked
+    EnvoyNotRead,
     /// every connection manager calls Sentinel
     EnvoyExtAuthzMissing,
     /// every request is checked, and the decision enforced

@@ -243,6 +243,11 @@ impl Envoy {
         value.map_or(0, |value| value.parse().unwrap())
     }
 
+    /// The whole configuration, as the admin address shows it. Needs `/config_dump` in `allow_paths`.
+    pub(crate) async fn config_dump(&self) -> String {
+        Call::get(self.admin, "/config_dump").send().await.text()
+    }
+
     /// Ends Envoy, so that its logs are complete.
     pub(crate) async fn stop(mut self) -> (String, String) {
         self.process.terminate().await;

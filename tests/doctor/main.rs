@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod control_plane;
 mod envoy;
 mod host;
 mod routes;

@@ -36,7 +36,7 @@ pub(super) fn run(config: Config, socket: &Path, envoy: &[PathBuf], output: Outp
     let runtime = build_runtime(&mut tokio::runtime::Builder::new_current_thread())?;
     let answer = runtime.block_on(ask(socket, async |api| api.get_diagnosis(GetDiagnosisRequest {}).await));
     let server = answer.map(|answer| diagnosis(answer).check(&setup, &mut report));
-    files.iter().for_each(|file| file.check(&setup, &mut report));
+    EnvoyFile::check(&files, &setup, &mut report);
     // Printed even if the server did not answer: the local findings may be the reason.
     emit(output, || show::report(&report, server.is_ok()), || json::report(&report), String::new)?;
     server?;

@@ -8,7 +8,6 @@ use crate::doctor::{Code, Report, Setup, yaml};
 
 /// The checks of one ext_authz filter.
 pub(super) struct FilterCheck<'a> {
-    pub(super) file: &'a str,
     pub(super) filter: &'a yaml::Node,
     pub(super) context: Context<'a>,
     pub(super) order: Order<'a>,
@@ -26,7 +25,7 @@ pub(super) struct Order<'a> {
 impl FilterCheck<'_> {
     /// The file and line of a node.
     pub(super) fn at(&self, node: &yaml::Node) -> String {
-        format!("{}:{}", self.file, node.line)
+        format!("{}:{}", self.context.file, node.line)
     }
 
     /// The file and line of a field, or of the filter if the field is absent.

@@ -16,14 +16,6 @@ impl FilterCheck<'_> {
             let seen = format!("{}: shadow_mode is true: Envoy calls Sentinel but allows every request", self.at(node));
             report.error(code, seen, "remove shadow_mode");
         }
-        if let Some(node) = self.context.entry.and_then(|entry| entry.get("disabled")).filter(|node| node.is_true()) {
-            let seen = format!("{}: the filter is disabled on every route that does not enable it", self.at(node));
-            report.error(
-                code,
-                seen,
-                "remove `disabled: true`, and disable the filter with ExtAuthzPerRoute on the public routes only",
-            );
-        }
         if let Some(node) = self.filter.get("filter_enabled").filter(|node| !is_all(node)) {
             let seen = format!(
                 "{}: filter_enabled is not 100 percent: Envoy allows the other requests unchecked",

@@ -1,97 +1,79 @@
 //! Routes that an upstream may find by another path than Envoy, because the upstream unescapes `%2F` and Envoy does not.
 
-use super::{
-    case::FilterCheck,
-    walk::{inside, is},
-};
+use super::manager::{Manager, forwards, per_route, routes};
 use crate::doctor::{Code, Report, yaml::Node};
 
 const REJECT: &str = "path_with_escaped_slashes_action: REJECT_REQUEST";
 
-impl FilterCheck<'_> {
-    pub(super) fn routes(&self, report: &mut Report) {
-        let Some(manager) = self.context.manager else { return };
-        let Some(table) = manager.get("route_config").filter(|_| !self.context.partial) else { return };
+impl Manager<'_> {
+    pub(super) fn escaped_slashes(&self, report: &mut Report) {
+        let Some(table) = self.table else { return };
         report.mark_checked(Code::EnvoyEscapedSlashes);
         // Proto enums have names and numbers.
-        let action = manager.text_of("path_with_escaped_slashes_action");
+        let action = self.manager.node.text_of("path_with_escaped_slashes_action");
         if action
             .is_some_and(|action| !["KEEP_UNCHANGED", "1", "IMPLEMENTATION_SPECIFIC_DEFAULT", "0"].contains(&action))
         {
             return;
         }
-        for host in table.items("virtual_hosts") {
-            for route in host.items("routes") {
-                let overridden = route.get("typed_per_filter_config").is_some();
-                match self.is_public(route) || !overridden && self.is_public(host) {
-                    true => self.public_route(route, report),
-                    false => self.special_route(route, report),
-                }
+        for (host, route) in routes(table.node) {
+            let at = table.at_node(route);
+            match self.is_checked(host, route) {
+                true => special_route(&at, route, report),
+                false => public_route(&at, route, report),
             }
         }
     }
+}
 
-    /// Whether the ext_authz filter is disabled here.
-    fn is_public(&self, place: &Node) -> bool {
-        let Some(configs) = place.get("typed_per_filter_config") else { return false };
-        let name = self.context.entry.and_then(|entry| entry.text_of("name"));
-        let by_name = name.and_then(|name| configs.get(name)).filter(|config| is(config, "route.v3.FilterConfig"));
-        let mut own = configs.children().filter(|config| is(config, "ext_authz.v3.ExtAuthzPerRoute")).chain(by_name);
-        own.any(|config| inside(config).has_true("disabled"))
+/// A route without a check must not match a path that the upstream may read as one with a check.
+fn public_route(at: &str, route: &Node, report: &mut Report) {
+    let (Some(matched), true) = (route.get("match"), forwards(route)) else { return };
+    if matched.get("path").is_some() {
+        return;
     }
-
-    /// A route without a check must not match a path that the upstream may read as one with a check.
-    fn public_route(&self, route: &Node, report: &mut Report) {
-        let (Some(matched), true) = (route.get("match"), route.get("route").is_some()) else { return };
-        if matched.get("path").is_some() {
-            return;
-        }
-        let code = Code::EnvoyEscapedSlashes;
-        let fix = format!("safe_regex: {{ regex: \"/public/[A-Za-z0-9._~/-]*\" }}, or {REJECT}");
-        let at = self.at(route);
-        match matched.get("safe_regex").and_then(|regex| regex.text_of("regex")) {
-            Some(regex) if is_plain(regex) => {}
-            Some(_) => {
-                let seen =
-                    format!("{at}: requests of this route are not checked, and its regular expression may match");
-                report.warning(
-                    code,
-                    format!("{seen} escaped paths, such as /public/..%2fv1, which an upstream may read as /v1"),
-                    fix,
-                );
-            }
-            None => {
-                let seen =
-                    format!("{at}: requests of this route are not checked, and it matches escaped paths: an upstream");
-                report.error(code, format!("{seen} that unescapes reads /public/..%2fv1 as /v1"), fix);
-            }
-        }
-    }
-
-    /// A route that blocks or that has its own profile must also match the spelling that the upstream reads as its path.
-    fn special_route(&self, route: &Node, report: &mut Report) {
-        let blocks = route.get("direct_response").and_then(|answer| answer.text_of("status"));
-        let blocks = blocks.and_then(|status| status.parse::<u16>().ok()).is_some_and(|status| status >= 400);
-        let configs = route.get("typed_per_filter_config").map(Node::children).into_iter().flatten();
-        let mut extensions = configs.filter_map(|config| {
-            inside(config).get("check_settings").and_then(|settings| settings.get("context_extensions"))
-        });
-        let profile = extensions.any(|extensions| extensions.get("sentinel.profile").is_some());
-        let Some(matched) = route.get("match").filter(|_| blocks || profile) else { return };
-        let inner = |text: &str| text.trim_start_matches('/').contains('/');
-        let evaded = ["path", "prefix"].iter().any(|field| matched.text_of(field).is_some_and(inner))
-            || matched.get("path_separated_prefix").is_some();
-        if evaded {
-            let what = if profile { "without its sentinel.profile" } else { "and is not blocked" };
-            let seen = format!("{}: a path with %2F in place of a slash does not match this route", self.at(route));
-            let seen =
-                format!("{seen}, so the request is checked {what}; an upstream that unescapes reads the route's path");
+    let code = Code::EnvoyEscapedSlashes;
+    let fix = format!("safe_regex: {{ regex: \"/public/[A-Za-z0-9._~/-]*\" }}, or {REJECT}");
+    match matched.get("safe_regex").and_then(|regex| regex.text_of("regex")) {
+        Some(regex) if is_plain(regex) => {}
+        Some(_) => {
+            let seen = format!("{at}: requests of this route are not checked, and its regular expression may match");
             report.warning(
-                Code::EnvoyEscapedSlashes,
-                seen,
-                format!("safe_regex with (/|%2[fF]) for each slash, or {REJECT}"),
+                code,
+                format!("{seen} escaped paths, such as /public/..%2fv1, which an upstream may read as /v1"),
+                fix,
             );
         }
+        None => {
+            let seen =
+                format!("{at}: requests of this route are not checked, and it matches escaped paths: an upstream");
+            report.error(code, format!("{seen} that unescapes reads /public/..%2fv1 as /v1"), fix);
+        }
+    }
+}
+
+/// A route that blocks or that has its own profile must also match the spelling that the upstream reads as its path.
+fn special_route(at: &str, route: &Node, report: &mut Report) {
+    let blocks = route.get("direct_response").and_then(|answer| answer.text_of("status"));
+    let blocks = blocks.and_then(|status| status.parse::<u16>().ok()).is_some_and(|status| status >= 400);
+    let configs = route.get("typed_per_filter_config").map(Node::children).into_iter().flatten();
+    let mut extensions =
+        configs.filter_map(|config| per_route(config)?.get("check_settings")?.get("context_extensions"));
+    let profile = extensions.any(|extensions| extensions.get("sentinel.profile").is_some());
+    let Some(matched) = route.get("match").filter(|_| blocks || profile) else { return };
+    let inner = |text: &str| text.trim_start_matches('/').contains('/');
+    let evaded = ["path", "prefix"].iter().any(|field| matched.text_of(field).is_some_and(inner))
+        || matched.get("path_separated_prefix").is_some();
+    if evaded {
+        let what = if profile { "without its sentinel.profile" } else { "and is not blocked" };
+        let seen = format!("{at}: a path with %2F in place of a slash does not match this route");
+        let seen =
+            format!("{seen}, so the request is checked {what}; an upstream that unescapes reads the route's path");
+        report.warning(
+            Code::EnvoyEscapedSlashes,
+            seen,
+            format!("safe_regex with (/|%2[fF]) for each slash, or {REJECT}"),
+        );
     }
 }
 
