@@ -152,7 +152,12 @@ impl<'a> Check<'a> {
             }
         };
         if self.effects == Effects::None {
-            // Dropping the charge refunds it.
+            // Dropping the charge refunds it. A claim that the store would not accept is not assumed to succeed.
+            match self.before_deadline(self.try_claim(key, network)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(behind)) => return Err(behind),
+                Err(loss) => return Ok(self.lost(loss, Some(&entry.facts), Some(Arc::clone(&entry)))),
+            }
             let step = judge(&self.context(), Evidence::AssumedClaim(known, network));
             let outcome = Outcome::by(step, Some(Arc::clone(&entry)));
             let would_own = outcome.verdict.allowed.then_some(network);
@@ -175,7 +180,14 @@ impl<'a> Check<'a> {
         }
     }
 
-    async fn claim(&self, key: &ApiKey, network: Network, charge: Charge) -> Result<Result<Step, Behind>, StoreError> {
+    async fn try_claim(&self, key: &ApiKey, network: Network) -> Result<Result<(), Behind>, StoreError> {
+        match self.parts.cached.try_claim(self.claim_of(key, network)?).await {
+            Err(StoreError::Behind(active)) => Ok(Err(Behind(active))),
+            tried => tried.map(Ok),
+        }
+    }
+
+    fn claim_of(&self, key: &ApiKey, network: Network) -> Result<Claim, StoreError> {
         let Some(now) = self.context.time else { return Err(StoreError::Unavailable("never reached".to_owned())) };
         let (shape, decision_id) = (&self.settings.binding.shape, self.request.decision_id.to_string());
         let purpose = match self.request.mode {
@@ -184,7 +196,11 @@ impl<'a> Check<'a> {
                 Purpose::Own(Slots { networks: shape.max_networks, window: shape.learn_window })
             }
         };
-        let claim = Claim { key: self.parts.ring.fingerprint(key), network, purpose, now, decision_id };
+        Ok(Claim { key: self.parts.ring.fingerprint(key), network, purpose, now, decision_id })
+    }
+
+    async fn claim(&self, key: &ApiKey, network: Network, charge: Charge) -> Result<Result<Step, Behind>, StoreError> {
+        let claim = self.claim_of(key, network)?;
         let answer = self.parts.cached.claim(claim, |facts| self.decides(facts), move || charge.keep()).await;
         let answer = match answer {
             Err(StoreError::Behind(active)) => return Ok(Err(Behind(active))),

@@ -12,7 +12,7 @@ use super::{
 use crate::domain::{
     Ban, Binding, Fingerprint, Hint, KeyDigest, KeyId, Network, PepperId, Timestamp,
     event::{Part, Record},
-    running::Pause,
+    running::{Pause, Replica},
 };
 
 /// A row of a driver. Every method reads the column with the index `at`; `name` is its table and column, for errors. A
@@ -191,13 +191,22 @@ pub(super) fn refused(row: &impl Columns) -> Result<RefusedNetwork, StoreError> 
     })
 }
 
-/// `learned`, `pinned`, `reserved`, `banned`, `provisional`, `observed`.
+/// `name, uses_written_at, seen_at`.
+pub(super) fn replica(row: &impl Columns) -> Result<Replica, StoreError> {
+    Ok(Replica {
+        name: row.text(0, "replicas.name")?.to_owned(),
+        uses_written_at: row.moment(1, "replicas.uses_written_at")?,
+        seen_at: row.moment(2, "replicas.seen_at")?,
+    })
+}
+
 /// `ended_at, lasted_ms`.
 pub(super) fn pause(row: &impl Columns) -> Result<Pause, StoreError> {
     let lasted = Duration::from_millis(row.count(1, "pauses.lasted_ms")?);
     Ok(Pause { ended_at: row.moment(0, "pauses.ended_at")?, lasted })
 }
 
+/// `learned`, `pinned`, `reserved`, `banned`, `provisional`, `observed`.
 pub(super) fn counts(row: &impl Columns) -> Result<Counts, StoreError> {
     Ok(Counts {
         learned: row.count(0, "bindings.state")?,

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{Changes, Revision};
+use super::{Changes, Revision, WriteState};
 use crate::domain::{Timestamp, running};
 
 /// The last known clock of the store, advanced by the monotonic clock of this process; the time of the last successful
@@ -26,6 +26,7 @@ pub struct ReplicaState {
     unsettled: AtomicU64,
     /// `None` before the first successful poll.
     applied: watch::Sender<Option<Revision>>,
+    writes: WriteState,
 }
 
 const NEVER: i64 = i64::MIN;
@@ -39,7 +40,13 @@ impl ReplicaState {
             polled: AtomicI64::new(NEVER),
             unsettled: AtomicU64::new(0),
             applied: watch::Sender::new(None),
+            writes: WriteState::default(),
         }
+    }
+
+    /// Whether the store accepts writes.
+    pub fn writes(&self) -> &WriteState {
+        &self.writes
     }
 
     /// The moment `at` on the clock of the store; `None` before the first successful poll.

@@ -9,6 +9,7 @@ mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod failover;
+mod full;
 mod hung;
 mod matrix;
 mod measure;
