@@ -125,7 +125,9 @@ mod tests {
     fn a_replica_that_reads_and_does_not_write_may_know_of_uses() {
         let replica =
             |written, seen| Replica { name: String::new(), uses_written_at: day(written), seen_at: day(seen) };
-        for (written, seen, waits) in [(100, 100, false), (1, 100, true), (1, 40, true), (1, 39, false), (99, 98, false)] {
+        for (written, seen, waits) in
+            [(100, 100, false), (1, 100, true), (1, 40, true), (1, 39, false), (99, 98, false)]
+        {
             assert_eq!(unwritten(&[replica(written, seen)], day(40)).is_some(), waits, "{written} {seen}");
         }
         let short = Replica { seen_at: day(100).after(SILENCE), ..replica(100, 100) };

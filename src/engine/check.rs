@@ -13,7 +13,7 @@ use crate::{
     decision::{Claimed, Context, Evidence, Exhausted, Known, Step, StoreLoss, Verdict, judge},
     domain::{ApiKey, KeyDigest, KeyFacts, KeyRing, Mode, Network, PepperId, event::EventKind},
     settings::Settings,
-    store::{self, Claim, Purpose, Rekey, ReplicaState, Slots, StoreError, rekey},
+    store::{self, Claim, Moment, Purpose, Rekey, ReplicaState, Slots, StoreError, rekey},
 };
 
 /// What the engine's decisions share.
@@ -65,6 +65,7 @@ impl<'a> Check<'a> {
     ) -> Self {
         let is_decided = request.mode != Mode::Off;
         let digest = |key: &Option<ApiKey>| key.as_ref().filter(|_| is_decided).map(|key| parts.ring.digest(key));
+        let Moment { time, unsettled, is_fresh, .. } = parts.state.moment(now, settings.stale_grace);
         let context = Context {
             mode: request.mode,
             missing: request.missing,
@@ -73,9 +74,9 @@ impl<'a> Check<'a> {
             ip: request.ip,
             key: request.key.as_ref().map(digest).map_err(|reason| *reason),
             address: request.ip.map(|ip| settings.policy.address(ip)).unwrap_or_default(),
-            time: parts.state.time(now),
-            unsettled: parts.state.unsettled(),
-            is_fresh: parts.state.is_fresh(now, settings.stale_grace),
+            time,
+            unsettled,
+            is_fresh,
         };
         Self { parts, settings, request, now, deadline, effects, context }
     }

@@ -8,8 +8,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, CrowdedNetwork, Decisions,
-    DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey, ReplicaState, Revision,
-    Rotated, Rotation, Store, StoreError, StoredRecord, Target, Upkeep, Use,
+    DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey,
+    ReplicaState, Revision, Rotated, Rotation, Store, StoreError, StoredRecord, Target, Upkeep, Use,
 };
 use crate::{
     domain::{

@@ -36,7 +36,7 @@ pub use listing::{
 };
 pub use operators::Operators;
 pub use records::{BatchId, RecordId, SpoolId, StoredRecord};
-pub use replica_state::ReplicaState;
+pub use replica_state::{Moment, ReplicaState};
 pub use revision::{Changes, HistoryId, Reading, Revision};
 pub use rotation::{FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, Rekey, Rotated, Rotation};
 pub use upkeep::Upkeep;

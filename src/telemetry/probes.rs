@@ -60,7 +60,9 @@ async fn readyz(State(health): State<Arc<Health>>) -> impl IntoResponse {
     let body = match health.unwritable() {
         _ if !health.is_serving() => "not serving\n".to_owned(),
         Some(why) => {
-            format!("ok, but degraded: the store cannot be written: {why}; known keys are decided, new keys are denied\n")
+            format!(
+                "ok, but degraded: the store cannot be written: {why}; known keys are decided, new keys are denied\n"
+            )
         }
         None => "ok\n".to_owned(),
     };

@@ -89,10 +89,8 @@ const WRITABLE: &str = "sentinel_store_writable";
 async fn on_a_small_disk() -> (Sentinel, PathBuf) {
     let home = sentinel().on_sqlite().unset("pepper.secrets");
     DirBuilder::new().mode(0o700).create(home.data_dir()).unwrap();
-    let mount = format!(
-        "mount -t tmpfs -o size=2m,mode=0700 tmpfs {} && exec \"$0\" \"$@\"",
-        home.data_dir().display()
-    );
+    let mount =
+        format!("mount -t tmpfs -o size=2m,mode=0700 tmpfs {} && exec \"$0\" \"$@\"", home.data_dir().display());
     // A user other than root has a mount namespace only inside a user namespace.
     let flags = if nix::unistd::Uid::effective().is_root() { "-m" } else { "-rm" };
     let sentinel = home.under(&["unshare", flags, "/bin/sh", "-c", &mount]).start().await;

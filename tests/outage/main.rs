@@ -16,6 +16,7 @@ mod measure;
 mod reads;
 mod refused;
 mod starting;
+mod suspend;
 mod table;
 mod under_load;
 

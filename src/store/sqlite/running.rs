@@ -29,7 +29,8 @@ pub(super) fn tick(conn: &Connection, now: Timestamp) -> Result<Vec<Pause>, Stor
 }
 
 pub(super) fn uses_written(conn: &Connection, name: &str, until: Timestamp) -> Result<(), StoreError> {
-    let sql = "INSERT INTO replicas VALUES (?1, ?2, ?2) ON CONFLICT (name) DO UPDATE SET uses_written_at = ?2, seen_at = ?2";
+    let sql =
+        "INSERT INTO replicas VALUES (?1, ?2, ?2) ON CONFLICT (name) DO UPDATE SET uses_written_at = ?2, seen_at = ?2";
     execute(conn, sql, params![name, until.as_millis()]).map(drop)
 }
 
