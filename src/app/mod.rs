@@ -28,7 +28,7 @@ use crate::{
     engine::Engine,
     events::{self, Event, Events, JsonLog},
     ext_authz::{Authorization, SERVICE, Server},
-    maintenance::{archive::Archive, counts, last_seen, rekey as rekey_job, retention},
+    maintenance::{archive::Archive, counts, last_seen, rekey as rekey_job, retention, write_check},
     net::{
         accept::{Acceptor, Slots},
         caller::Callers,
@@ -37,7 +37,7 @@ use crate::{
     },
     replication::{ChangeNotifier, Follower},
     settings::LiveSettings,
-    store::{ReplicaState, Revision, Store, measured::Measured, rekey},
+    store::{ReplicaState, Revision, Store, WriteObstacle, measured::Measured, rekey},
     telemetry::{
         health::{Health, LastPoll},
         logs::{self, Log},
@@ -141,7 +141,9 @@ async fn run(
     let (core, rekeys, pipeline) = Core::new(store, peppers, store_url, &config, &mut tasks, events_stopped)?;
     let (stop_last_seen, last_seen_stopped) = oneshot::channel();
     let cached = Arc::clone(&core.cached);
-    let last_seen = tokio::spawn(last_seen::write(core.store.clone(), move || cached.take_uses(), last_seen_stopped));
+    let state = Arc::clone(&core.replica_state);
+    let write = last_seen::write(core.store.clone(), state, move || cached.take_uses(), last_seen_stopped);
+    let last_seen = tokio::spawn(write);
 
     let poll = core.notifier.signal().clone();
     tasks.spawn(async move { Err(background.run(move || poll.wake()).await) });
@@ -205,9 +207,9 @@ impl Core {
         stop_events: oneshot::Receiver<()>,
     ) -> Result<(Self, rekey::Batches, JoinHandle<()>), Fatal> {
         let metrics = Metrics::new()?;
-        let store: Arc<dyn Store> = Arc::new(Measured::new(store, metrics.store.clone()));
         let started = Instant::now();
         let replica_state = Arc::new(ReplicaState::new(started));
+        let store: Arc<dyn Store> = Arc::new(Measured::new(store, metrics.store.clone(), Arc::clone(&replica_state)));
         // No ban ends before the store knows whether its clock can be believed.
         replica_state.settle(Duration::MAX);
         let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
@@ -260,12 +262,14 @@ impl Core {
             state: Arc::clone(&self.replica_state),
             events: self.events.clone(),
             settings: Arc::clone(&self.settings),
+            metrics: self.metrics.store.clone(),
         };
         let state = || Arc::clone(&self.replica_state);
         let count = counts::run(self.store.clone(), state(), self.metrics.bindings.clone());
         let rekey = rekey_job::run(rekeys, self.store.clone(), state());
         let upkeep = metrics::drain_histograms(self.metrics.exposition.clone());
-        tasks.spawn(async move { match tokio::join!(count, upkeep, archive.run(), rekey) {} });
+        let writes = write_check::run(self.store.clone(), state(), Arc::clone(&self.ring));
+        tasks.spawn(async move { match tokio::join!(count, upkeep, archive.run(), rekey, writes) {} });
         let prune = retention::run(self.store.clone(), state(), config.audit.retention);
         tasks.spawn(async move { match prune.await {} });
     }
@@ -335,5 +339,6 @@ fn health(state: Arc<ReplicaState>, stale_grace: Duration) -> Health {
         since: state.since_poll(now),
         fresh: state.is_fresh(now, stale_grace),
         applied_revision: state.applied().0,
+        unwritable: state.writes().obstacle().map(WriteObstacle::cause),
     })
 }

@@ -9,6 +9,11 @@ use crate::{
 };
 
 impl Cached {
+    /// Whether a claim would be written now; see [`Decisions::try_claim`](crate::store::Decisions::try_claim).
+    pub async fn try_claim(&self, claim: Claim) -> Result<(), StoreError> {
+        self.in_time(self.store.try_claim(claim)).await
+    }
+
     /// Claims, and caches the answer of the store. `written` is called if the claim was written, even if the caller no
     /// longer waits; otherwise it is dropped.
     ///

@@ -40,6 +40,7 @@ impl RecentFailures {
             StoreError::Behind(_) => return false,
             // One outage has many network errors, which count as one cause; a server that answers has a code for each.
             StoreError::Unavailable(cause) => cause.rsplit_once('(').map_or("", |(_, code)| code),
+            StoreError::NotWritten(obstacle, _) => obstacle.cause(),
             StoreError::Late => "late",
             StoreError::Corrupt(cause) => cause,
         };

@@ -32,6 +32,24 @@ impl Pause {
     }
 }
 
+/// A replica, as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// Its name, which no other process has.
+    pub name: String,
+    /// All uses of keys that it has decided up to then are recorded. The epoch if it has never recorded any.
+    pub uses_written_at: Timestamp,
+    /// When it last read from the store.
+    pub seen_at: Timestamp,
+}
+
+/// The replica that may have decided uses of keys since `unused_since` that are not recorded: it kept reading from the
+/// store after its last write. What it decided in a shorter time than a pause is lost with a process that is killed,
+/// and too little to matter.
+pub fn unwritten(replicas: &[Replica], unused_since: Timestamp) -> Option<&Replica> {
+    replicas.iter().find(|it| it.seen_at >= unused_since && it.seen_at.since(it.uses_written_at) > SILENCE)
+}
+
 /// What the store records when a replica runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tick {
@@ -101,6 +119,19 @@ mod tests {
         ] {
             assert_eq!(began(day(1_000), DAY * 90, pauses), expected, "{pauses:?}");
         }
+    }
+
+    #[test]
+    fn a_replica_that_reads_and_does_not_write_may_know_of_uses() {
+        let replica =
+            |written, seen| Replica { name: String::new(), uses_written_at: day(written), seen_at: day(seen) };
+        for (written, seen, waits) in
+            [(100, 100, false), (1, 100, true), (1, 40, true), (1, 39, false), (99, 98, false)]
+        {
+            assert_eq!(unwritten(&[replica(written, seen)], day(40)).is_some(), waits, "{written} {seen}");
+        }
+        let short = Replica { seen_at: day(100).after(SILENCE), ..replica(100, 100) };
+        assert_eq!(unwritten(&[short], day(40)), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     decision::{Claimed, Context, Evidence, Exhausted, Known, Step, StoreLoss, Verdict, judge},
     domain::{ApiKey, KeyDigest, KeyFacts, KeyRing, Mode, Network, PepperId, event::EventKind},
     settings::Settings,
-    store::{self, Claim, Purpose, Rekey, ReplicaState, Slots, StoreError, rekey},
+    store::{self, Claim, Moment, Purpose, Rekey, ReplicaState, Slots, StoreError, rekey},
 };
 
 /// What the engine's decisions share.
@@ -65,6 +65,7 @@ impl<'a> Check<'a> {
     ) -> Self {
         let is_decided = request.mode != Mode::Off;
         let digest = |key: &Option<ApiKey>| key.as_ref().filter(|_| is_decided).map(|key| parts.ring.digest(key));
+        let Moment { time, unsettled, is_fresh, .. } = parts.state.moment(now, settings.stale_grace);
         let context = Context {
             mode: request.mode,
             missing: request.missing,
@@ -73,9 +74,9 @@ impl<'a> Check<'a> {
             ip: request.ip,
             key: request.key.as_ref().map(digest).map_err(|reason| *reason),
             address: request.ip.map(|ip| settings.policy.address(ip)).unwrap_or_default(),
-            time: parts.state.time(now),
-            unsettled: parts.state.unsettled(),
-            is_fresh: parts.state.is_fresh(now, settings.stale_grace),
+            time,
+            unsettled,
+            is_fresh,
         };
         Self { parts, settings, request, now, deadline, effects, context }
     }
@@ -152,7 +153,12 @@ impl<'a> Check<'a> {
             }
         };
         if self.effects == Effects::None {
-            // Dropping the charge refunds it.
+            // Dropping the charge refunds it. A claim that the store would not accept is not assumed to succeed.
+            match self.before_deadline(self.try_claim(key, network)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(behind)) => return Err(behind),
+                Err(loss) => return Ok(self.lost(loss, Some(&entry.facts), Some(Arc::clone(&entry)))),
+            }
             let step = judge(&self.context(), Evidence::AssumedClaim(known, network));
             let outcome = Outcome::by(step, Some(Arc::clone(&entry)));
             let would_own = outcome.verdict.allowed.then_some(network);
@@ -175,7 +181,14 @@ impl<'a> Check<'a> {
         }
     }
 
-    async fn claim(&self, key: &ApiKey, network: Network, charge: Charge) -> Result<Result<Step, Behind>, StoreError> {
+    async fn try_claim(&self, key: &ApiKey, network: Network) -> Result<Result<(), Behind>, StoreError> {
+        match self.parts.cached.try_claim(self.claim_of(key, network)?).await {
+            Err(StoreError::Behind(active)) => Ok(Err(Behind(active))),
+            tried => tried.map(Ok),
+        }
+    }
+
+    fn claim_of(&self, key: &ApiKey, network: Network) -> Result<Claim, StoreError> {
         let Some(now) = self.context.time else { return Err(StoreError::Unavailable("never reached".to_owned())) };
         let (shape, decision_id) = (&self.settings.binding.shape, self.request.decision_id.to_string());
         let purpose = match self.request.mode {
@@ -184,7 +197,11 @@ impl<'a> Check<'a> {
                 Purpose::Own(Slots { networks: shape.max_networks, window: shape.learn_window })
             }
         };
-        let claim = Claim { key: self.parts.ring.fingerprint(key), network, purpose, now, decision_id };
+        Ok(Claim { key: self.parts.ring.fingerprint(key), network, purpose, now, decision_id })
+    }
+
+    async fn claim(&self, key: &ApiKey, network: Network, charge: Charge) -> Result<Result<Step, Behind>, StoreError> {
+        let claim = self.claim_of(key, network)?;
         let answer = self.parts.cached.claim(claim, |facts| self.decides(facts), move || charge.keep()).await;
         let answer = match answer {
             Err(StoreError::Behind(active)) => return Ok(Err(Behind(active))),

@@ -3,14 +3,18 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::in_steps;
 use crate::{
-    domain::{Timestamp, running},
+    domain::{
+        Timestamp,
+        running::{self, Replica},
+    },
     events::{Event, Events},
     settings::{LiveSettings, Settings},
     store::{ReplicaState, Revision, StoreError, Upkeep},
+    telemetry::metrics::StoreMetrics,
 };
 
 /// Bindings in one transaction; each has several rows.
@@ -29,6 +33,8 @@ pub struct Archive {
     pub events: Events,
     /// `binding.archive_after`, where zero means never, and `store.stale_grace`.
     pub settings: Arc<LiveSettings>,
+    /// Receives whether the job waits.
+    pub metrics: StoreMetrics,
 }
 
 impl Archive {
@@ -61,10 +67,47 @@ impl Archive {
         self.state.settle(running::unsettled(now, &pauses));
         let Settings { archive_after, stale_grace, .. } = *self.settings.load();
         if archive_after.is_zero() {
+            self.waits(None);
             return (0, Ok(()));
         }
         let unused_since = running::began(now, archive_after.saturating_add(stale_grace), &pauses);
+        let replicas = match self.store.replicas(now, unused_since).await {
+            Ok(replicas) => replicas,
+            Err(cause) => return (0, Err(cause)),
+        };
+        let waits = self.unwritten(&replicas, unused_since);
+        let is_waiting = waits.is_some();
+        self.waits(waits);
+        if is_waiting {
+            return (0, Ok(()));
+        }
         in_steps(BATCH, MOST, |limit| self.archive_some(unused_since, limit, now)).await
+    }
+
+    /// Which times of last use may be missing from the store: a key that is in use there would look unused.
+    fn unwritten(&self, replicas: &[Replica], unused_since: Timestamp) -> Option<String> {
+        if self.state.writes().are_uses_unwritten() {
+            return Some("this server cannot write its times of last use".to_owned());
+        }
+        let Replica { name, uses_written_at, seen_at } = running::unwritten(replicas, unused_since)?;
+        let since = match uses_written_at.as_millis() {
+            0 => "has never written its times of last use".to_owned(),
+            _ => format!("has not written its times of last use since {uses_written_at}"),
+        };
+        Some(format!(
+            "replica {name} {since}, and read from the store at {seen_at}: keys in use there look unused. Let it write; if \
+             it is gone and its keys do not matter, delete its row from the table replicas"
+        ))
+    }
+
+    fn waits(&self, why: Option<String>) {
+        self.metrics.archive_waits(why.is_some());
+        let cause = why.clone();
+        match (self.state.writes().note_archive_waits(why), cause) {
+            (true, Some(cause)) => warn!(cause, "no binding is archived for now"),
+            (true, None) => info!("bindings are archived again"),
+            (false, _) => {}
+        }
     }
 
     async fn archive_some(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<u64, StoreError> {

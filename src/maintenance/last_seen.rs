@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::oneshot,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tracing::{info, warn};
 
-use crate::store::{Upkeep, Use};
+use crate::store::{ReplicaState, Revision, StoreError, Upkeep, Use};
 
 /// How often the times are written. A killed process loses those of this interval.
 const BATCH_EVERY: Duration = Duration::from_secs(5);
@@ -20,44 +20,71 @@ const BATCH: usize = 500;
 /// long ago.
 const MAX_WAITING: usize = 1_000_000;
 
+/// How often the store is told that all times are written.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
 /// Writes what `take` returns until `stop` is sent or dropped, then writes the rest once.
-pub async fn write(store: Arc<dyn Upkeep>, take: impl Fn() -> Vec<Use>, mut stop: oneshot::Receiver<()>) {
+pub async fn write(
+    store: Arc<dyn Upkeep>,
+    state: Arc<ReplicaState>,
+    take: impl Fn() -> Vec<Use>,
+    mut stop: oneshot::Receiver<()>,
+) {
     let mut tick = interval(BATCH_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut waiting, mut failing) = (Vec::new(), false);
+    let (mut waiting, mut failing, mut said_at) = (Vec::new(), false, None::<Instant>);
+    // At once after the first poll: to the other replicas, one that has written nothing may know of uses.
+    let stopped = tokio::select! {
+        _ = &mut stop => true,
+        () = state.has_applied(Revision::default()) => false,
+    };
     loop {
-        let last = tokio::select! {
-            _ = &mut stop => true,
-            _ = tick.tick() => false,
-        };
+        let last = stopped
+            || tokio::select! {
+                _ = &mut stop => true,
+                _ = tick.tick() => false,
+            };
+        // Before they are taken: a use that is marked meanwhile is written later.
+        let (began, until) = (Instant::now(), state.time(Instant::now()));
         waiting.extend(take());
         if waiting.len() > MAX_WAITING {
             warn!(keys = waiting.len(), "the store does not accept times of last use; they are dropped");
             waiting.clear();
         }
-        waiting = store_all(&*store, waiting, &mut failing).await;
+        let mut written;
+        (waiting, written) = store_all(&*store, waiting).await;
+        let is_due = said_at.is_none_or(|at| began.saturating_duration_since(at) >= SAY_EVERY);
+        if let (Ok(()), Some(until)) = (&written, until.filter(|_| is_due || failing)) {
+            written = store.uses_written(until).await;
+            said_at = Some(began).filter(|_| written.is_ok());
+        }
+        report(&written, &mut failing);
+        state.writes().note_uses_unwritten(failing);
         if last {
             return;
         }
     }
 }
 
-/// Writes `uses`, and returns those that the store did not accept. `failing` says whether the last call failed.
-async fn store_all(store: &dyn Upkeep, mut uses: Vec<Use>, failing: &mut bool) -> Vec<Use> {
+/// Writes `uses`, and returns those that the store did not accept.
+async fn store_all(store: &dyn Upkeep, mut uses: Vec<Use>) -> (Vec<Use>, Result<(), StoreError>) {
     while !uses.is_empty() {
         let batch = uses.split_off(uses.len().saturating_sub(BATCH));
         if let Err(cause) = store.note_uses(batch.clone()).await {
-            // Logged once per outage: it is retried every few seconds. The replica that archives by these times may be
-            // another one.
-            if !std::mem::replace(failing, true) {
-                warn!(%cause, "cannot write times of last use; binding.archive_after may archive keys that are in use");
-            }
             uses.extend(batch);
-            return uses;
+            return (uses, Err(cause));
         }
     }
-    if std::mem::take(failing) {
-        info!("times of last use are written again");
+    (uses, Ok(()))
+}
+
+/// Logs once per outage, because a failed write is retried every few seconds. `failing` says whether the last one failed.
+fn report(written: &Result<(), StoreError>, failing: &mut bool) {
+    match written {
+        Err(cause) if !std::mem::replace(failing, true) => {
+            warn!(%cause, "cannot write times of last use; binding.archive_after archives nothing until they are written");
+        }
+        Ok(()) if std::mem::take(failing) => info!("times of last use are written again"),
+        _ => {}
     }
-    uses
 }

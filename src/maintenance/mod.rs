@@ -5,6 +5,7 @@ pub mod counts;
 pub mod last_seen;
 pub mod rekey;
 pub mod retention;
+pub mod write_check;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use super::{
 use crate::domain::{
     Ban, Binding, Fingerprint, Hint, KeyDigest, KeyId, Network, PepperId, Timestamp,
     event::{Part, Record},
-    running::Pause,
+    running::{Pause, Replica},
 };
 
 /// A row of a driver. Every method reads the column with the index `at`; `name` is its table and column, for errors. A
@@ -188,6 +188,15 @@ pub(super) fn refused(row: &impl Columns) -> Result<RefusedNetwork, StoreError> 
         count: row.count(1, "audit.count")?,
         would_deny: row.count(2, "audit.count")?,
         last_at: row.moment(3, "audit.last_at")?,
+    })
+}
+
+/// `name`, `uses_written_at`, `seen_at`.
+pub(super) fn replica(row: &impl Columns) -> Result<Replica, StoreError> {
+    Ok(Replica {
+        name: row.text(0, "replicas.name")?.to_owned(),
+        uses_written_at: row.moment(1, "replicas.uses_written_at")?,
+        seen_at: row.moment(2, "replicas.seen_at")?,
     })
 }
 

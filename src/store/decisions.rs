@@ -36,10 +36,16 @@ pub trait Decisions: Send + Sync + 'static {
     /// advisory lock.) The row of a key that is found under another of its digests is re-keyed by the claim.
     ///
     /// Errors: [`Unavailable`](StoreError::Unavailable), it is not known whether the claim was written, and the next
-    /// [`lookup`](Self::lookup) shows it; [`Corrupt`](StoreError::Corrupt), nothing was written;
+    /// [`lookup`](Self::lookup) shows it; [`NotWritten`](StoreError::NotWritten), nothing was; [`Corrupt`](StoreError::Corrupt), nothing was written;
     /// [`Behind`](StoreError::Behind), nothing was written because `claim.key` is not under the active pepper: compute
     /// the digests with the pepper that the error names, and claim again.
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError>;
+
+    /// Writes as [`claim`](Self::claim) does, and keeps nothing of it: whether a claim would be written now. On success
+    /// it says nothing about who would win.
+    ///
+    /// Errors: those of [`claim`](Self::claim).
+    async fn try_claim(&self, claim: Claim) -> Result<(), StoreError>;
 
     /// Returns the keys changed after `applied`, oldest first, with the clock and the current revision of the store;
     /// all read in one snapshot. If the log does not reach back to `applied`, or the store (restored from a backup) has

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{PepperUsage, RecordId};
+use super::{PepperUsage, RecordId, WriteObstacle};
 use crate::domain::{KeyId, PepperId};
 
 /// Why the store failed. The text has details of the driver for the log; callers match on the variant alone.
@@ -11,6 +11,10 @@ pub enum StoreError {
     /// A retry may succeed: busy, disk full, connection lost, shutting down. For a decision, the store is lost.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// Nothing was written, for certain: the store answered with an error before the commit, or was never asked. A retry
+    /// may succeed. For a decision, the store is lost.
+    #[error("nothing was written: {1}")]
+    NotWritten(WriteObstacle, String),
     /// The store did not answer within the caller's timeout. A decision treats it as its own deadline.
     #[error("the store does not answer in time")]
     Late,
@@ -28,8 +32,22 @@ impl StoreError {
     pub(super) fn of(self, row: impl fmt::Display) -> Self {
         match self {
             Self::Corrupt(cause) => Self::Corrupt(format!("{row}: {cause}")),
-            Self::Unavailable(_) | Self::Late | Self::Behind(_) => self,
+            Self::Unavailable(_) | Self::NotWritten(..) | Self::Late | Self::Behind(_) => self,
         }
+    }
+}
+
+/// Adds to an error of an operation that it is known to have written nothing, and what kept it from it.
+pub(super) fn not_written<E>(error: E, obstacle: Option<WriteObstacle>) -> E
+where
+    E: From<StoreError> + Into<ChangeError> + Clone,
+{
+    match (error.clone().into(), obstacle) {
+        (ChangeError::Store(StoreError::Unavailable(why)), obstacle) => {
+            StoreError::NotWritten(obstacle.unwrap_or(WriteObstacle::Passing), why).into()
+        }
+        (ChangeError::Store(StoreError::Corrupt(why)), Some(obstacle)) => StoreError::NotWritten(obstacle, why).into(),
+        _ => error,
     }
 }
 
@@ -39,7 +57,8 @@ pub enum ChangeError {
     /// The state of the store forbids it; nothing was changed.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The store did not answer; whether the change was made is not known.
+    /// The store failed. Whether the change was made is not known, except for [`StoreError::NotWritten`] and
+    /// [`StoreError::Behind`].
     #[error(transparent)]
     Store(#[from] StoreError),
 }

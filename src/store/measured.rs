@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use super::{
     Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, CrowdedNetwork, Decisions,
-    DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey, Revision,
-    Rotated, Rotation, Store, StoreError, StoredRecord, Target, Upkeep, Use,
+    DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey,
+    ReplicaState, Revision, Rotated, Rotation, Store, StoreError, StoredRecord, Target, Upkeep, Use,
 };
 use crate::{
-    domain::{KeyDigests, KeyId, Timestamp, event::Record, running::Pause},
+    domain::{
+        KeyDigests, KeyId, Timestamp,
+        event::Record,
+        running::{Pause, Replica},
+    },
     telemetry::metrics::{ClaimOutcome, Operation, StoreMetrics},
 };
 
@@ -20,12 +24,41 @@ use crate::{
 pub struct Measured {
     store: Arc<dyn Store>,
     metrics: StoreMetrics,
+    state: Arc<ReplicaState>,
 }
 
 impl Measured {
-    /// Measures `store`.
-    pub fn new(store: Arc<dyn Store>, metrics: StoreMetrics) -> Self {
-        Self { store, metrics }
+    /// Measures `store`, and records in `state` whether it accepts writes.
+    pub fn new(store: Arc<dyn Store>, metrics: StoreMetrics, state: Arc<ReplicaState>) -> Self {
+        metrics.writable(true);
+        Self { store, metrics, state }
+    }
+
+    /// Records whether claims are written, by one that was or was not. A failure that passes by itself says nothing.
+    fn note_claim(&self, cause: Option<&StoreError>) {
+        let obstacle = match cause {
+            None => None,
+            Some(StoreError::NotWritten(obstacle, _)) if obstacle.lasts() => Some(*obstacle),
+            Some(_) => return,
+        };
+        if !self.state.writes().record(obstacle) {
+            return;
+        }
+        self.metrics.writable(obstacle.is_none());
+        match (obstacle, cause) {
+            (Some(obstacle), Some(error)) => {
+                let (cause, fix) = (obstacle.cause(), obstacle.fix());
+                warn!(cause, fix, %error, "the store cannot be written: no key can be claimed and nothing can be changed");
+            }
+            _ => info!("the store can be written again"),
+        }
+    }
+
+    /// Any refused write is a reason to find out whether a claim would be refused too.
+    fn suspect(&self, cause: &ChangeError) {
+        if matches!(cause, ChangeError::Store(StoreError::NotWritten(obstacle, _)) if obstacle.lasts()) {
+            self.state.writes().suspect();
+        }
     }
 
     /// Only a failure of the store counts as an error. A call whose caller left counts as one too.
@@ -40,6 +73,7 @@ impl Measured {
         if let Some(cause) = &cause {
             // The Follower logs an outage once; this line is for finding a single request.
             debug!(?operation, %cause, "a store operation failed");
+            self.suspect(cause);
         }
         timer.ok = !cause.is_some_and(|cause| is_failure(&cause));
         answer
@@ -74,12 +108,22 @@ impl Decisions for Measured {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        let claimed = self.timed(Operation::Claim, self.store.claim(claim)).await?;
+        let claimed = self.timed(Operation::Claim, self.store.claim(claim)).await;
+        if !matches!(claimed, Ok(Claimed::Held(_))) {
+            self.note_claim(claimed.as_ref().err());
+        }
+        let claimed = claimed?;
         self.metrics.claimed(match claimed {
             Claimed::Won { .. } | Claimed::Noted(_) => ClaimOutcome::Won,
             Claimed::Held(_) => ClaimOutcome::Held,
         });
         Ok(claimed)
+    }
+
+    async fn try_claim(&self, claim: Claim) -> Result<(), StoreError> {
+        let tried = self.timed(Operation::TryClaim, self.store.try_claim(claim)).await;
+        self.note_claim(tried.as_ref().err());
+        tried
     }
 
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
@@ -118,6 +162,8 @@ timed!(Upkeep {
     AppendAudit: deliver(batch: BatchId, records: Vec<Record>) -> Result<u64, StoreError>;
     PruneAudit: prune_audit(before: Timestamp, limit: u32) -> Result<u64, StoreError>;
     Archive: tick(now: Timestamp) -> Result<Vec<Pause>, StoreError>;
+    NoteUses: uses_written(until: Timestamp) -> Result<(), StoreError>;
+    Replicas: replicas(now: Timestamp, forget_before: Timestamp) -> Result<Vec<Replica>, StoreError>;
     Archive: archive(unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError>;
     Expire: expire(before: Timestamp, limit: u32) -> Result<u64, StoreError>;
     Rekey: rekey(moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError>;

@@ -23,6 +23,7 @@ mod selection;
 pub(crate) mod snapshot;
 pub mod sqlite;
 mod upkeep;
+mod writes;
 
 pub use change::{Action, Applied, Change, RefusedNetwork, Target};
 pub use claim::{Claim, Claimed, MAX_CANDIDATES, Purpose, Slots, Use};
@@ -35,10 +36,11 @@ pub use listing::{
 };
 pub use operators::Operators;
 pub use records::{BatchId, RecordId, SpoolId, StoredRecord};
-pub use replica_state::ReplicaState;
+pub use replica_state::{Moment, ReplicaState};
 pub use revision::{Changes, HistoryId, Reading, Revision};
 pub use rotation::{FORGOTTEN_AT_ONCE, PepperRow, PepperUsage, Rekey, Rotated, Rotation};
 pub use upkeep::Upkeep;
+pub use writes::{WriteObstacle, WriteState};
 
 /// All operations of a store, for the wiring and tests.
 pub trait Store: Decisions + Operators + Upkeep {}

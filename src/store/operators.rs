@@ -14,7 +14,8 @@ use crate::domain::{KeyId, Timestamp};
 /// which. A change is durable (covered by an fdatasync or its equivalent) before its `Ok`. Queries may scan; a decision
 /// never waits for them.
 ///
-/// Every method may fail with [`StoreError::Unavailable`]: a retry may succeed. Or with [`StoreError::Corrupt`]: a
+/// Every method may fail with [`StoreError::Unavailable`]: a retry may succeed. A change may fail with
+/// [`StoreError::NotWritten`]: nothing was written, and a retry may succeed. Or with [`StoreError::Corrupt`]: a
 /// retry fails, and the error names the row that cannot be read and must be repaired. No backend returns
 /// [`StoreError::Late`]. Each method documents its other errors.
 #[async_trait]

@@ -3,7 +3,11 @@
 use async_trait::async_trait;
 
 use super::{BatchId, ExportedKey, Imported, KnownPepper, Rekey, StoreError, Use};
-use crate::domain::{Timestamp, event::Record, running::Pause};
+use crate::domain::{
+    Timestamp,
+    event::Record,
+    running::{Pause, Replica},
+};
 
 /// The batch operations of jobs. Each call is one transaction (except that whole days of the audit are dropped
 /// separately), durable (covered by an fdatasync or its equivalent) before its `Ok`. First uses wait for it, so batches
@@ -12,7 +16,7 @@ use crate::domain::{Timestamp, event::Record, running::Pause};
 /// Every method may be cancelled at any await: the batch was then written or not. Repeating a call is safe.
 ///
 /// Every method may fail with [`StoreError::Unavailable`]: it is not known whether the batch was written, and the
-/// caller retries later. Or with [`StoreError::Corrupt`]: nothing was written, and nothing will be until the row that
+/// caller retries later. Or with [`StoreError::NotWritten`]: nothing was, and the caller retries later. Or with [`StoreError::Corrupt`]: nothing was written, and nothing will be until the row that
 /// it names is repaired. No backend returns [`StoreError::Late`] or [`StoreError::Behind`].
 #[async_trait]
 pub trait Upkeep: Send + Sync + 'static {
@@ -37,6 +41,14 @@ pub trait Upkeep: Send + Sync + 'static {
 
     /// Records that a replica runs at `now`, and returns the pauses, in no order.
     async fn tick(&self, now: Timestamp) -> Result<Vec<Pause>, StoreError>;
+
+    /// Records that this replica has written all times of last use up to `until`, on the clock of the store.
+    async fn uses_written(&self, until: Timestamp) -> Result<(), StoreError>;
+
+    /// Records which replicas read from the store at `now`, forgets those that did not since `forget_before`, and returns
+    /// the others, in no order. A replica that reads and cannot write is among them, even if it never could; to itself this
+    /// one is only once it has written.
+    async fn replicas(&self, now: Timestamp, forget_before: Timestamp) -> Result<Vec<Replica>, StoreError>;
 
     /// Archives at most `limit` learned bindings that were created before `unused_since` and neither used nor denied
     /// since, the longest unused first; the statement that archives a binding checks this again. Its ban stays; its

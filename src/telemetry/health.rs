@@ -17,6 +17,9 @@ pub struct LastPoll {
     pub fresh: bool,
     /// The last revision that is in effect in this process.
     pub applied_revision: i64,
+    /// Why the store accepts no writes, if it accepts none. Known keys are still decided, so this does not affect
+    /// [`Health::is_serving`].
+    pub unwritable: Option<&'static str>,
 }
 
 /// SERVING while the last successful poll of the store is at most `store.stale_grace` old; not before the first one, and
@@ -59,9 +62,14 @@ impl Health {
         self.serving.subscribe()
     }
 
+    /// Why the store accepts no writes, if it accepts none.
+    pub(super) fn unwritable(&self) -> Option<&'static str> {
+        (self.last_poll)(Instant::now()).unwritable
+    }
+
     /// The content of `/healthz`.
     pub(super) fn detail(&self) -> Value {
-        let LastPoll { since, fresh, applied_revision } = (self.last_poll)(Instant::now());
+        let LastPoll { since, fresh, applied_revision, unwritable } = (self.last_poll)(Instant::now());
         json!({
             "serving": self.is_serving(),
             "draining": self.draining.load(Ordering::Relaxed),
@@ -69,6 +77,8 @@ impl Health {
                 "fresh": fresh,
                 "since_poll_ms": since.map(|since| since.as_millis() as u64),
                 "applied_revision": applied_revision,
+                "writable": unwritable.is_none(),
+                "unwritable": unwritable,
             },
         })
     }

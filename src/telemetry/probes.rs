@@ -57,7 +57,16 @@ fn status(health: &Health) -> StatusCode {
 }
 
 async fn readyz(State(health): State<Arc<Health>>) -> impl IntoResponse {
-    (status(&health), if health.is_serving() { "ok\n" } else { "not serving\n" })
+    let body = match health.unwritable() {
+        _ if !health.is_serving() => "not serving\n".to_owned(),
+        Some(why) => {
+            format!(
+                "ok, but degraded: the store cannot be written: {why}; known keys are decided, new keys are denied\n"
+            )
+        }
+        None => "ok\n".to_owned(),
+    };
+    (status(&health), body)
 }
 
 async fn healthz(State(health): State<Arc<Health>>) -> impl IntoResponse {

@@ -368,6 +368,7 @@ async fn status_tells_the_process_and_how_full_the_store_is() {
         "version": env!("CARGO_PKG_VERSION"), "pid": pid, "uptime_ms": null, "serving": true, "mode": "enforce",
         "store": store, "applied_revision": 2, "since_poll_ms": null, "pepper_id": pepper.as_str(),
         "realm": "default", "learned": 1, "pinned": 0, "reserved": 1, "banned": 1, "provisional": 0, "observed": 0,
+        "unwritable": null, "archive_waits": null,
     });
     assert_eq!(document, expected);
 

@@ -7,7 +7,11 @@ use std::sync::{
 
 use async_trait::async_trait;
 use key_ip_sentinel::{
-    domain::{KeyDigests, KeyId, Timestamp, event::Record, running::Pause},
+    domain::{
+        KeyDigests, KeyId, Timestamp,
+        event::Record,
+        running::{Pause, Replica},
+    },
     store::{
         Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, CrowdedNetwork, Decisions,
         DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey,
@@ -121,6 +125,11 @@ impl Decisions for Switch {
         claimed
     }
 
+    async fn try_claim(&self, claim: Claim) -> Result<(), StoreError> {
+        self.check()?;
+        self.store.try_claim(claim).await
+    }
+
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
         self.check()?;
         self.store.changes_after(applied).await
@@ -198,6 +207,15 @@ impl Upkeep for Switch {
 
     async fn tick(&self, now: Timestamp) -> Result<Vec<Pause>, StoreError> {
         self.store.tick(now).await
+    }
+
+    async fn uses_written(&self, until: Timestamp) -> Result<(), StoreError> {
+        self.check()?;
+        self.store.uses_written(until).await
+    }
+
+    async fn replicas(&self, now: Timestamp, forget_before: Timestamp) -> Result<Vec<Replica>, StoreError> {
+        self.store.replicas(now, forget_before).await
     }
 
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {

@@ -120,13 +120,14 @@ impl Process {
         patience: Duration,
     ) -> Self {
         let metrics = Metrics::new().unwrap();
-        let observed = Arc::new(Measured::new(Arc::clone(&store) as _, metrics.store.clone()));
+        let started = Instant::now();
+        let replica_state = Arc::new(ReplicaState::new(started));
+        let observed =
+            Arc::new(Measured::new(Arc::clone(&store) as _, metrics.store.clone(), Arc::clone(&replica_state)));
         let record_first_use =
             |record: &Record| FIRST_USES.with_borrow_mut(|first_uses| first_uses.push(record.clone()));
         let cached =
             Arc::new(Cached::new(observed, 1000, metrics.store.clone(), record_first_use).with_patience(patience));
-        let started = Instant::now();
-        let replica_state = Arc::new(ReplicaState::new(started));
         let ring = Arc::new(KeyRing::new(peppers, "default", true));
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&replica_state));
         let engine = Arc::new(Engine::new(peppers, rekey::Queue::new().0, keys, clock));

@@ -7,7 +7,7 @@ use key_ip_sentinel::{
     domain::{
         Binding, Candidate, KeyDigest, KeyDigests, KeyFacts, State, Timestamp,
         event::{EventKind, Record},
-        running::Pause,
+        running::{Pause, Replica},
     },
     store::{
         BatchId, Changes, Claim, Claimed, Decisions, ExportedKey, Imported, KnownPepper, MAX_CANDIDATES, Purpose,
@@ -76,6 +76,10 @@ impl Decisions for Memory {
         Ok(Claimed::Won { reading: reading(claim.key.digest, facts), record })
     }
 
+    async fn try_claim(&self, _: Claim) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn changes_after(&self, _: Revision) -> Result<Changes, StoreError> {
         unused()
     }
@@ -96,6 +100,14 @@ impl Upkeep for Memory {
     }
 
     async fn tick(&self, _: Timestamp) -> Result<Vec<Pause>, StoreError> {
+        unused()
+    }
+
+    async fn uses_written(&self, _: Timestamp) -> Result<(), StoreError> {
+        unused()
+    }
+
+    async fn replicas(&self, _: Timestamp, _: Timestamp) -> Result<Vec<Replica>, StoreError> {
         unused()
     }
 

@@ -23,9 +23,9 @@ async fn a_command_that_changes_nothing_does_not_speak_of_a_change() {
     ] {
         assert_eq!(outcome(arguments), lost, "{arguments:?}");
     }
-    let unsure =
-        "error: the store did not answer; whether the change was made is not known; the server's log says why\n";
-    assert_eq!(outcome(&["unban", "k_0123456789abcdef"]), unsure);
+    let unchanged =
+        "error: the store did not answer in time; nothing was changed; try again (the server's log says why)\n";
+    assert_eq!(outcome(&["unban", "k_0123456789abcdef"]), unchanged, "no COMMIT was sent");
     sentinel.stop().await;
 }
 

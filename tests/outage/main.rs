@@ -9,12 +9,14 @@ mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod failover;
+mod full;
 mod hung;
 mod matrix;
 mod measure;
 mod reads;
 mod refused;
 mod starting;
+mod suspend;
 mod table;
 mod under_load;
 

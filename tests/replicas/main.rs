@@ -13,6 +13,7 @@ mod common;
 mod fleet;
 mod one_key;
 mod partition;
+mod unwritten;
 mod upgrade;
 mod work;
 

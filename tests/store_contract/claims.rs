@@ -172,3 +172,17 @@ pub(crate) async fn a_claim_dropped_at_any_moment_is_won_or_not(place: &impl Bac
     }
     assert_eq!(revision(&*store).await, Revision(0));
 }
+
+pub(crate) async fn a_tried_claim_leaves_nothing(place: &impl Backend) {
+    let store = place.open().await;
+    let (free, owned) = (key("free"), key("owned"));
+    bind(&*store, &owned, "203.0.113.7").await;
+    let before = audit(&*store, WHOLE_AUDIT).await;
+    for key in [&free, &owned, &free] {
+        store.try_claim(claim(key, "198.51.100.9", START)).await.unwrap();
+    }
+    assert!(store.lookup(&free.digests()).await.unwrap().facts.is_empty());
+    assert_eq!(binding(&*store, &owned).await.unwrap().networks, [network("203.0.113.7")]);
+    assert_eq!((audit(&*store, WHOLE_AUDIT).await, revision(&*store).await), (before, Revision(0)));
+    bind(&*store, &free, "203.0.113.7").await;
+}

@@ -203,3 +203,27 @@ pub(crate) async fn a_silence_is_a_pause_until_the_clock_is_set_back(place: &imp
     assert_eq!(tick(at(hours(5) + SECOND)).await, [stopped], "and back");
     assert_eq!(tick(at(hours(6))).await, [stopped, Pause { ended_at: at(hours(6)), lasted: hours(1) - SECOND }]);
 }
+
+/// One that reads is seen, whether or not it writes; what it has written counts up to then, and not beyond now.
+pub(crate) async fn a_replica_is_known_by_what_it_reads_and_by_what_it_has_written(place: &impl Backend) {
+    let store = place.open().await;
+    let known = async |now, forget| {
+        let replicas = store.replicas(at(hours(now)), at(hours(forget))).await.unwrap();
+        replicas.iter().map(|it| (it.uses_written_at, it.seen_at)).collect::<Vec<_>>()
+    };
+    assert_eq!(known(9, 0).await, [], "it knows itself whether it has written anything");
+    store.uses_written(at(hours(10))).await.unwrap();
+    assert_eq!(known(20, 0).await, [(at(hours(10)), at(hours(20)))], "it reads, and has written nothing since");
+    store.uses_written(at(hours(19))).await.unwrap();
+    assert_eq!(known(21, 0).await, [(at(hours(19)), at(hours(21)))]);
+    assert_eq!(known(5, 0).await, [(at(hours(5)), at(hours(5)))], "the clock was set back");
+    drop(store);
+    let next = place.open().await;
+    next.uses_written(at(hours(30))).await.unwrap();
+    let mut replicas = next.replicas(at(hours(30)), at(hours(5))).await.unwrap();
+    replicas.sort_by_key(|it| it.uses_written_at);
+    // The sessions of a store that was just dropped may be seen once more, so when it was seen is not known.
+    assert_eq!(replicas.len(), 2, "an earlier process is another replica: {replicas:?}");
+    assert_eq!((replicas[0].uses_written_at, replicas[1].uses_written_at), (at(hours(5)), at(hours(30))));
+    assert_ne!(replicas[0].name, replicas[1].name);
+}

@@ -36,6 +36,7 @@ macro_rules! suite {
                 a_ban_ends_exclusively,
                 a_first_use_is_audited_once,
                 a_claim_takes_no_revision,
+                a_tried_claim_leaves_nothing,
                 a_claim_dropped_at_any_moment_is_won_or_not,
             },
             learning::{
@@ -71,6 +72,7 @@ macro_rules! suite {
                 an_archiving_can_be_undone,
                 what_has_ended_is_deleted_in_steps_and_nothing_else,
                 a_silence_is_a_pause_until_the_clock_is_set_back,
+                a_replica_is_known_by_what_it_reads_and_by_what_it_has_written,
             },
             undo::{
                 every_change_can_be_undone_and_the_undoing_too,

@@ -13,7 +13,7 @@ use key_ip_sentinel::{
     domain::{Fingerprint, Pepper, PepperId, Peppers, Timestamp},
     store::{
         Action, Change, ChangeError, Claim, Claimed, Decisions, KeyQuery, Operators, PepperMismatch, Revision,
-        Rotation, Store, StoreError, Target, Upkeep,
+        Rotation, Store, StoreError, Target, Upkeep, WriteObstacle,
         sqlite::{Database, OpenError, SqliteStore, Unusable},
     },
 };
@@ -87,7 +87,7 @@ fn a_database_has_one_owner_and_says_who() {
 fn an_error_names_the_file() {
     let place = File::new();
     let missing = place.folder.path().join("missing/sentinel.db");
-    assert!(open_error(&missing).contains("missing/sentinel.db: No such file"), "{}", open_error(&missing));
+    assert!(open_error(&missing).contains("missing/sentinel.db: its directory "), "{}", open_error(&missing));
     std::fs::write(place.path(), "not a database, but long enough for the header of one".repeat(10)).unwrap();
     let error = open_error(&place.path());
     assert!(error.contains("sentinel.db: it is not a SQLite database"), "{error}");
@@ -287,10 +287,11 @@ async fn a_strangers_lock_makes_writes_unavailable_until_it_is_gone() {
     let shell = place.shell();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
     let claimed = store.claim(claim(&key, "203.0.113.7", START)).await;
-    assert!(matches!(claimed, Err(StoreError::Unavailable(_))), "{claimed:?}");
+    assert!(matches!(claimed, Err(StoreError::NotWritten(WriteObstacle::Passing, _))), "{claimed:?}");
     let target = Target::Key(key.clone());
     let applied = store.apply(Change::Key { target, action: FOREVER }, ADMIN, START).await;
-    assert!(matches!(applied, Err(ChangeError::Store(StoreError::Unavailable(_)))), "{applied:?}");
+    let unwritten = matches!(applied, Err(ChangeError::Store(StoreError::NotWritten(WriteObstacle::Passing, _))));
+    assert!(unwritten, "{applied:?}");
     assert!(store.lookup(&key.digest.into()).await.unwrap().facts.is_empty(), "readers do not wait for writers");
     shell.execute_batch("ROLLBACK").unwrap();
     bind(&store, &key, "203.0.113.7").await;

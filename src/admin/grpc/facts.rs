@@ -60,6 +60,8 @@ impl From<Status> for api::GetStatusResponse {
             banned: counts.map(|counts| counts.banned),
             provisional: counts.map(|counts| counts.provisional),
             observed: counts.map(|counts| counts.observed),
+            unwritable: status.unwritable.unwrap_or_default(),
+            archive_waits: status.archive_waits.unwrap_or_default(),
         }
     }
 }

@@ -56,7 +56,7 @@ impl Service {
                 Err(ChangeError::Store(StoreError::Behind(_))) => this.notifier.signal().wake(),
                 Err(_) => {}
             }
-            let applied = applied.map_err(Error::change_failed)?;
+            let applied = applied.map_err(|error| Error::change_failed(error, &this.store_url))?;
             this.events.publish(Event::Stored(&applied.record));
             Ok(applied)
         })

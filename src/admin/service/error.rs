@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use crate::{
     domain::PepperId,
-    store::{ChangeError, Refusal, StoreError},
+    store::{ChangeError, Refusal, StoreError, WriteObstacle},
 };
 
 /// An invalid field of a command. Never repeats the field's value, because an operator may put a key into the wrong
@@ -52,6 +52,25 @@ pub(crate) enum Error {
     /// The store did not answer a change.
     #[error("the store did not answer; whether the change was made is not known; the server's log says why")]
     OutcomeUnknown,
+    /// The store did not make a change, for certain.
+    #[error("the store did not answer in time; nothing was changed; try again (the server's log says why)")]
+    NotChanged,
+    /// The store accepts no writes until an operator acts.
+    #[error(
+        "nothing was changed: the store {store} cannot be written: {cause}; {fix}, then repeat the command (no restart is \
+         needed)",
+        cause = .obstacle.cause(),
+        fix = .obstacle.fix()
+    )]
+    Unwritable {
+        /// What keeps it from writing.
+        obstacle: WriteObstacle,
+        /// The URL of the store without secrets.
+        store: String,
+    },
+    /// An import ended in the middle; the keys before this line were imported.
+    #[error("{cause}. The keys in earlier parts of the file were imported; import the whole file again", cause = .0)]
+    ImportEnded(Box<Error>),
     /// The store holds data that this version cannot read.
     #[error("the store holds data that this version cannot read; the server's log says which")]
     Corrupt,
@@ -107,7 +126,10 @@ impl Error {
             Self::Refused(Refusal::NotFound | Refusal::UnknownPepper(_)) => Code::NotFound,
             Self::Refused(_) | Self::UnlistedPepper(_) | Self::UnlistedInFile(..) => Code::FailedPrecondition,
             Self::AnotherSecretInFile(_) | Self::NoHeader | Self::FileTruncated(_) => Code::FailedPrecondition,
-            Self::NotReady | Self::StoreUnavailable | Self::OutcomeUnknown | Self::Behind => Code::Unavailable,
+            Self::NotReady | Self::StoreUnavailable | Self::OutcomeUnknown | Self::NotChanged => Code::Unavailable,
+            Self::Behind => Code::Unavailable,
+            Self::Unwritable { .. } => Code::FailedPrecondition,
+            Self::ImportEnded(cause) => cause.code(),
             Self::Corrupt => Code::Corrupt,
         }
     }
@@ -116,7 +138,7 @@ impl Error {
     pub(super) fn read_failed(error: StoreError) -> Self {
         tracing::warn!(%error, "the store failed an admin request");
         match error {
-            StoreError::Unavailable(_) | StoreError::Late => Self::StoreUnavailable,
+            StoreError::Unavailable(_) | StoreError::NotWritten(..) | StoreError::Late => Self::StoreUnavailable,
             StoreError::Behind(_) => Self::Behind,
             StoreError::Corrupt(_) => Self::Corrupt,
         }
@@ -130,11 +152,20 @@ impl Error {
         }
     }
 
-    /// A change was not made, or its outcome is not known.
-    pub(super) fn change_failed(error: impl Into<ChangeError>) -> Self {
-        match Self::find_failed(error.into()) {
-            Self::StoreUnavailable => Self::OutcomeUnknown,
-            error => error,
+    /// A change of `store` was not made, or its outcome is not known.
+    pub(super) fn change_failed(error: impl Into<ChangeError>, store: &str) -> Self {
+        let error = error.into();
+        let obstacle = match &error {
+            ChangeError::Store(StoreError::NotWritten(obstacle, _)) => Some(*obstacle),
+            _ => None,
+        };
+        match (Self::find_failed(error), obstacle) {
+            (Self::StoreUnavailable, Some(obstacle)) if obstacle.lasts() => {
+                Self::Unwritable { obstacle, store: store.to_owned() }
+            }
+            (Self::StoreUnavailable, Some(_)) => Self::NotChanged,
+            (Self::StoreUnavailable, None) => Self::OutcomeUnknown,
+            (error, _) => error,
         }
     }
 }

@@ -180,8 +180,11 @@ impl Import {
         let (count, realm) = (keys.len() as u64, self.service.ring.realm());
         let other_realm = keys.iter().filter(|key| key.key.realm != realm).count() as u64;
         let now = self.service.now()?;
-        let imported =
-            self.service.upkeep.import(keys, peppers, &self.actor, now).await.map_err(Error::change_failed)?;
+        let imported = self.service.upkeep.import(keys, peppers, &self.actor, now).await;
+        let imported = imported.map_err(|error| match Error::change_failed(error, &self.service.store_url) {
+            error if self.progress.keys > 0 => Error::ImportEnded(Box::new(error)),
+            error => error,
+        })?;
         imported.record.iter().for_each(|record| self.service.events.publish(Event::Stored(record)));
         // An import has no revision to notify with; the other replicas learn of it by their next poll at the latest.
         self.service.notifier.signal().wake();

@@ -83,7 +83,8 @@ impl Service {
         let now = self.now()?;
         let (this, actor) = (Arc::clone(self), by.to_string());
         run_to_completion(async move {
-            let rotated = this.store.rotate(step, &actor, now).await.map_err(Error::change_failed)?;
+            let rotated = this.store.rotate(step, &actor, now).await;
+            let rotated = rotated.map_err(|error| Error::change_failed(error, &this.store_url))?;
             rotated.records.iter().for_each(|record| this.events.publish(Event::Stored(record)));
             this.notifier.notify(rotated.revision);
             let in_effect = this.takes_effect(rotated.revision).await;

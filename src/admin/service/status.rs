@@ -29,6 +29,10 @@ pub(crate) struct Status {
     pub(crate) realm: String,
     /// `None` if the store did not answer. Not an error, because operators need the status most then.
     pub(crate) counts: Option<Counts>,
+    /// Why the store accepts no writes, and the fix, if it accepts none.
+    pub(crate) unwritable: Option<String>,
+    /// Why no binding is archived at present.
+    pub(crate) archive_waits: Option<String>,
 }
 
 impl Service {
@@ -36,7 +40,7 @@ impl Service {
     pub(crate) async fn status(&self, by: &Principal) -> Result<Status, Error> {
         by.authorise(Operation::Read)?;
         let counts = self.store.counts().await.map_err(Error::read_failed).ok();
-        let now = Instant::now();
+        let (now, writes) = (Instant::now(), self.replica_state.writes());
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
@@ -49,6 +53,8 @@ impl Service {
             pepper: self.ring.active(),
             realm: self.ring.realm().to_owned(),
             counts,
+            unwritable: writes.obstacle().map(|it| format!("{}; {}", it.cause(), it.fix())),
+            archive_waits: writes.archive_waits(),
         })
     }
 }

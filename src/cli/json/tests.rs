@@ -149,6 +149,8 @@ fn server() -> [(&'static str, Vec<Value>); 5] {
         banned: count,
         provisional: count,
         observed: count,
+        unwritable: text("its disk is full; free space on the disk that holds it"),
+        archive_waits: text("the times of last use of this server are not written"),
     };
     let left = Some(PepperRows { bindings: 1, bans: 2, observed: 3, archived: 4 });
     let full_pepper =
@@ -166,6 +168,8 @@ fn server() -> [(&'static str, Vec<Value>); 5] {
         banned: None,
         provisional: None,
         observed: None,
+        unwritable: String::new(),
+        archive_waits: String::new(),
         ..full_status.clone()
     };
     [

@@ -10,7 +10,9 @@ pub(in crate::cli) fn status(status: &GetStatusResponse) -> String {
         Some(millis) => time::ago(millis),
         None => "never".to_owned(),
     };
-    vertical(&[
+    let faults = [("cannot write", &status.unwritable), ("archive waits", &status.archive_waits)];
+    let faults = faults.into_iter().filter(|(_, why)| !why.is_empty()).map(|(name, why)| (name, why.clone()));
+    let mut rows = vec![
         ("serving", if status.serving { "yes" } else { "no" }.to_owned()),
         ("version", status.version.clone()),
         ("process", format!("{}, up {}", status.pid, time::span(status.uptime_ms))),
@@ -26,5 +28,7 @@ pub(in crate::cli) fn status(status: &GetStatusResponse) -> String {
         ("pinned", count(status.pinned)),
         ("reserved", count(status.reserved)),
         ("banned", count(status.banned)),
-    ])
+    ];
+    rows.splice(7..7, faults);
+    vertical(&rows)
 }

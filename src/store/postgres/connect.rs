@@ -118,6 +118,16 @@ impl Options {
         Ok(Self { config, tls, connections: connections.max(1), patience: Duration::ZERO })
     }
 
+    /// Adds the name of this replica to the `application_name`, where other replicas see that it is connected.
+    pub(super) fn named(mut self, replica: &str) -> Self {
+        // PostgreSQL truncates a longer name, and with it the end.
+        const ROOM: usize = 63 - " kis-0123456789abcdef".len();
+        let given = self.config.get_application_name().unwrap_or_default();
+        let given: String = given.chars().filter(char::is_ascii).take(ROOM).collect();
+        self.config.application_name(format!("{given} kis-{replica}"));
+        self
+    }
+
     /// Sets how long a decision may wait.
     pub fn with_patience(self, longest: Duration) -> Self {
         Self { patience: longest, ..self }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
-        running::{Pause, Tick},
+        running::{Pause, Replica, Tick},
     },
     store::{
         StoreError,
@@ -33,4 +33,38 @@ pub(super) async fn tick(session: &mut Session, now: Timestamp) -> Result<Vec<Pa
     steps.push(step!("SELECT ended_at, lasted_ms FROM pauses"));
     let rows = session.send(steps).await?.pop().unwrap_or_default();
     rows.iter().map(columns::pause).collect()
+}
+
+pub(super) async fn uses_written(session: &mut Session, name: &str, until: Timestamp) -> Result<(), StoreError> {
+    let sql = "INSERT INTO replicas VALUES ($1, $2, $2)
+        ON CONFLICT (name) DO UPDATE SET uses_written_at = excluded.uses_written_at, seen_at = excluded.seen_at";
+    session.rows(step!(sql, name.to_owned(), time(until))).await.map(drop)
+}
+
+/// A replica that polls has a session that was active in the last seconds, under its name, also if it cannot write. The
+/// sessions of a host that crashed stay for hours, but are idle. The state of a session of another role is hidden unless
+/// this one may see it (`pg_read_all_stats`); it counts as active. A replica that has no row has never written one, and
+/// nobody else knows since when it decides. A clock that was set back takes the times with it.
+pub(super) async fn replicas(
+    session: &mut Session,
+    name: &str,
+    now: Timestamp,
+    forget_before: Timestamp,
+) -> Result<Vec<Replica>, StoreError> {
+    let seen = "INSERT INTO replicas (name, uses_written_at, seen_at)
+        SELECT name, 'epoch'::timestamptz, $1::timestamptz
+        FROM (SELECT DISTINCT substring(application_name FROM ' kis-([0-9a-f]{16})$') AS name FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name ~ ' kis-[0-9a-f]{16}$'
+                AND coalesce(state_change, clock_timestamp()) > clock_timestamp() - interval '1 minute') AS active
+        WHERE name <> $2 OR name IN (SELECT name FROM replicas)
+        ORDER BY name
+        ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at,
+            uses_written_at = least(replicas.uses_written_at, excluded.seen_at)";
+    let steps = vec![
+        step!(seen, time(now), name.to_owned()),
+        step!("DELETE FROM replicas WHERE seen_at < $1", time(forget_before)),
+        step!("SELECT name, uses_written_at, seen_at FROM replicas"),
+    ];
+    let rows = session.begin(steps).await?.pop().unwrap_or_default();
+    rows.iter().map(columns::replica).collect()
 }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use super::rows::{Step, step};
-use crate::store::StoreError;
+use crate::store::{ChangeError, StoreError, WriteObstacle, error::not_written};
 
 /// The connections of one kind of operation.
 #[derive(Debug)]
@@ -46,6 +46,22 @@ pub(super) struct Session {
     patience: Duration,
     clean: bool,
     in_transaction: bool,
+    writes: Writes,
+    /// Whether the last failure, if there was one, has certainly written nothing.
+    certain: bool,
+    /// What the server said keeps it from writing.
+    obstacle: Option<WriteObstacle>,
+}
+
+/// How an operation writes, and so when it may have written although it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writes {
+    /// Not at all.
+    Nothing,
+    /// In a transaction: by its commit alone.
+    InTransaction,
+    /// Perhaps by single statements.
+    Anywhere,
 }
 
 /// How long to wait for a new connection: a hung server accepts it and does not answer.
@@ -59,7 +75,16 @@ impl Session {
     /// Takes a connection of `lane`, outside of a transaction.
     pub(super) async fn take(lane: &Lane) -> Result<Self, StoreError> {
         let client = lane.connection().await.ok_or_else(|| unavailable("no connection became free in time"))??;
-        Ok(Self { client: Some(client), patience: lane.patience + PATIENCE, clean: true, in_transaction: false })
+        let (patience, writes) = (lane.patience + PATIENCE, Writes::Nothing);
+        let client = Some(client);
+        Ok(Self { client, patience, clean: true, in_transaction: false, writes, certain: true, obstacle: None })
+    }
+
+    /// As [`take`](Self::take), for an operation that writes.
+    pub(super) async fn take_to_write(lane: &Lane, writes: Writes) -> Result<Self, StoreError> {
+        let mut taken = Self::take(lane).await.map_err(|fault| not_written(fault, None))?;
+        taken.writes = writes;
+        Ok(taken)
     }
 
     fn client(&self) -> Result<&Object, StoreError> {
@@ -110,14 +135,31 @@ impl Session {
         steps: Vec<Step>,
         commit: bool,
     ) -> Result<Vec<Vec<Row>>, StoreError> {
-        self.clean = false;
+        self.sending(commit);
         let answers = in_time(self.patience, answered(self.client()?, begin, steps, commit)).await?;
-        self.settle(answers)
+        match answers {
+            Err(Unanswered::Commit(error)) => {
+                self.clean = leaves_a_connection(&error);
+                Err(error.into())
+            }
+            Err(Unanswered::Statement(error)) => self.settle(Err(error)),
+            Ok(answers) => self.settle(Ok(answers)),
+        }
     }
 
-    /// Records that the answer has arrived. An error is an answer too; only some errors make the connection unusable.
+    /// Until the answer arrives, the connection is in an unknown state, and perhaps the store too.
+    fn sending(&mut self, commit: bool) {
+        self.clean = false;
+        self.certain = !commit && self.writes != Writes::Anywhere;
+    }
+
+    /// Records that the answer has arrived. An error is an answer too; only some errors make the connection unusable. A
+    /// statement that ends in an error of the server has written nothing, and neither does the COMMIT after it.
     fn settle<T>(&mut self, answer: Result<T, tokio_postgres::Error>) -> Result<T, StoreError> {
         self.clean = answer.as_ref().err().is_none_or(leaves_a_connection);
+        if let Some(answered) = answer.as_ref().err().and_then(tokio_postgres::Error::as_db_error) {
+            (self.certain, self.obstacle) = (true, obstacle(answered.code()));
+        }
         Ok(answer?)
     }
 
@@ -133,28 +175,31 @@ impl Session {
 
     /// Returns the rows of a statement that is built at run time.
     pub(super) async fn query(&mut self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        self.clean = false;
+        self.sending(false);
         let rows = in_time(self.patience, self.client()?.query(sql, values)).await?;
         self.settle(rows)
     }
 
     /// Runs statements without values or rows.
     pub(super) async fn script(&mut self, sql: &str) -> Result<(), StoreError> {
-        self.clean = false;
+        self.sending(false);
         let done = in_time(self.patience, self.client()?.batch_execute(sql)).await?;
         self.settle(done)
     }
 
     /// Ends the transaction, if one is open: commits it if the result is `Ok`, else rolls it back.
-    pub(super) async fn end<T, E: From<StoreError>>(mut self, result: Result<T, E>) -> Result<T, E> {
-        match &result {
-            Ok(_) if self.in_transaction => drop(self.commit(Vec::new()).await?),
-            Ok(_) => {}
-            Err(_) => {
-                self.roll_back().await;
-            }
-        }
-        result
+    pub(super) async fn end<T, E>(mut self, result: Result<T, E>) -> Result<T, E>
+    where
+        E: From<StoreError> + Into<ChangeError> + Clone,
+    {
+        let result = match result {
+            Ok(value) if self.in_transaction => self.commit(Vec::new()).await.map(|_| value).map_err(E::from),
+            result => result,
+        };
+        let Err(error) = result else { return result };
+        self.roll_back().await;
+        let says_so = self.writes != Writes::Nothing && self.certain;
+        Err(if says_so { not_written(error, self.obstacle) } else { error })
     }
 
     /// Rolls back the transaction, if there is one, and returns whether the connection can be reused. An unusable
@@ -184,7 +229,7 @@ async fn answered(
     begin: bool,
     steps: Vec<Step>,
     commit: bool,
-) -> Result<Vec<Vec<Row>>, tokio_postgres::Error> {
+) -> Result<Vec<Vec<Row>>, Unanswered> {
     // All statements are prepared before the first is sent: preparing waits, and would break the order of sending.
     let mut prepared = Vec::with_capacity(steps.len());
     for step in &steps {
@@ -210,8 +255,32 @@ async fn answered(
     let (begun, answers, committed) = tokio::join!(biased; begun, asked, committed);
     begun?;
     let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
-    committed?;
+    committed.map_err(Unanswered::Commit)?;
     Ok(answers)
+}
+
+/// What failed: a COMMIT may have been carried out nevertheless.
+enum Unanswered {
+    Statement(tokio_postgres::Error),
+    Commit(tokio_postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for Unanswered {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Statement(error)
+    }
+}
+
+/// What keeps a server that answers so from writing.
+fn obstacle(code: &SqlState) -> Option<WriteObstacle> {
+    Some(match code.code() {
+        "53100" => WriteObstacle::DiskFull,
+        "53200" => WriteObstacle::OutOfMemory,
+        "25006" => WriteObstacle::ReadOnly,
+        "42501" => WriteObstacle::NotPermitted,
+        "58030" => WriteObstacle::DiskFault,
+        _ => return None,
+    })
 }
 
 /// Limits the wait for a hung server.

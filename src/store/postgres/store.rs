@@ -15,14 +15,19 @@ use super::{
     audit, change, claim,
     connect::{Options, TlsFault},
     exported, facts, last_use, listing, partitions, pepper, revision, running,
-    session::{Lane, Session},
+    session::{Lane, Session, Writes},
 };
 use crate::{
-    domain::{KeyDigests, KeyId, Timestamp, event::Record, running::Pause},
+    domain::{
+        KeyDigests, KeyId, Timestamp,
+        event::Record,
+        running::{Pause, Replica},
+    },
     store::{
         Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, CrowdedNetwork, Decisions,
         DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey,
-        Revision, Rotated, Rotation, StoreError, StoredRecord, Target, Upkeep, Use, rules::DENIALS_WINDOW,
+        Revision, Rotated, Rotation, StoreError, StoredRecord, Target, Upkeep, Use,
+        rules::{DENIALS_WINDOW, replica_name},
     },
 };
 
@@ -39,6 +44,8 @@ pub struct PostgresStore {
     pub(super) lanes: Lanes,
     /// Its hosts and its name.
     pub(super) database: String,
+    /// The name of this replica.
+    replica: String,
     /// Set by `prepare`: no operation runs before the schema and the pepper are checked.
     pub(super) prepared: AtomicBool,
 }
@@ -55,7 +62,8 @@ pub(super) struct Lanes {
 impl PostgresStore {
     /// Creates a store for `options`; does not connect yet.
     pub fn new(options: &Options) -> Result<Self, TlsFault> {
-        let server = Arc::default();
+        let (server, replica) = (Arc::default(), replica_name());
+        let options = options.clone().named(&replica);
         let lane = |size, patience| options.pool(size, patience, &server).map(|pool| Lane::new(pool, patience));
         let lanes = Lanes {
             decisions: lane(options.connections, options.patience.max(DECISION))?,
@@ -64,21 +72,26 @@ impl PostgresStore {
             upkeep: lane(2, CHANGE)?,
             scans: lane(2, SCAN)?,
         };
-        Ok(Self { lanes, database: options.to_string(), prepared: AtomicBool::new(false) })
+        Ok(Self { lanes, database: options.to_string(), replica, prepared: AtomicBool::new(false) })
     }
 
-    async fn session(&self, lane: &Lane) -> Result<Session, StoreError> {
+    async fn session(&self, lane: &Lane, writes: Writes) -> Result<Session, StoreError> {
         match self.prepared.load(Ordering::Acquire) {
-            true => Session::take(lane).await,
+            true if writes == Writes::Nothing => Session::take(lane).await,
+            true => Session::take_to_write(lane, writes).await,
             false => Err(StoreError::Unavailable(format!("{} has not been reached yet", self.database))),
         }
     }
 }
 
 /// `run!(self.lane, operation, value, …)` runs the operation on a connection of the lane, and ends its transaction.
+/// `run!(InTransaction self.lane, …)` runs one that writes so.
 macro_rules! run {
-    ($store:ident.$lane:ident, $operation:path $(, $value:expr)*) => {{
-        let mut session = $store.session(&$store.lanes.$lane).await?;
+    ($store:ident.$lane:ident, $operation:path $(, $value:expr)*) => {
+        run!(Nothing $store.$lane, $operation $(, $value)*)
+    };
+    ($writes:ident $store:ident.$lane:ident, $operation:path $(, $value:expr)*) => {{
+        let mut session = $store.session(&$store.lanes.$lane, Writes::$writes).await?;
         let done = $operation(&mut session $(, $value)*).await;
         session.end(done).await
     }};
@@ -91,7 +104,11 @@ impl Decisions for PostgresStore {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        run!(self.decisions, claim::claim, &claim)
+        run!(InTransaction self.decisions, claim::claim, &claim)
+    }
+
+    async fn try_claim(&self, claim: Claim) -> Result<(), StoreError> {
+        run!(InTransaction self.decisions, claim::try_claim, &claim)
     }
 
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
@@ -102,7 +119,7 @@ impl Decisions for PostgresStore {
 #[async_trait]
 impl Operators for PostgresStore {
     async fn apply(&self, change: Change, actor: &str, now: Timestamp) -> Result<Applied, ChangeError> {
-        let applied = run!(self.changes, change::apply, &change, actor, now)?;
+        let applied = run!(InTransaction self.changes, change::apply, &change, actor, now)?;
         // The change is made whether or not this succeeds, and its answer must not wait for a long listing.
         let refused = async { run!(self.scans, audit::refused, applied.key_id, now.before(DENIALS_WINDOW)) };
         let refused = timeout(REFUSED_TIMEOUT, refused).await.unwrap_or(Ok(Vec::new())).unwrap_or_default();
@@ -110,7 +127,7 @@ impl Operators for PostgresStore {
     }
 
     async fn rotate(&self, step: Rotation, actor: &str, now: Timestamp) -> Result<Rotated, ChangeError> {
-        run!(self.changes, pepper::rotate, &step, actor, now)
+        run!(InTransaction self.changes, pepper::rotate, &step, actor, now)
     }
 
     async fn find(&self, target: Target) -> Result<KeyRow, ChangeError> {
@@ -153,31 +170,39 @@ impl Operators for PostgresStore {
 #[async_trait]
 impl Upkeep for PostgresStore {
     async fn note_uses(&self, uses: Vec<Use>) -> Result<u64, StoreError> {
-        run!(self.upkeep, last_use::note_uses, uses)
+        run!(Anywhere self.upkeep, last_use::note_uses, uses)
     }
 
     async fn deliver(&self, batch: BatchId, records: Vec<Record>) -> Result<u64, StoreError> {
-        run!(self.upkeep, audit::deliver, batch, &records)
+        run!(Anywhere self.upkeep, audit::deliver, batch, &records)
     }
 
     async fn prune_audit(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        run!(self.upkeep, partitions::prune, before, limit)
+        run!(Anywhere self.upkeep, partitions::prune, before, limit)
     }
 
     async fn tick(&self, now: Timestamp) -> Result<Vec<Pause>, StoreError> {
-        run!(self.upkeep, running::tick, now)
+        run!(Anywhere self.upkeep, running::tick, now)
+    }
+
+    async fn uses_written(&self, until: Timestamp) -> Result<(), StoreError> {
+        run!(Anywhere self.upkeep, running::uses_written, &self.replica, until)
+    }
+
+    async fn replicas(&self, now: Timestamp, forget_before: Timestamp) -> Result<Vec<Replica>, StoreError> {
+        run!(Anywhere self.upkeep, running::replicas, &self.replica, now, forget_before)
     }
 
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {
-        run!(self.upkeep, last_use::archive, unused_since, limit, now)
+        run!(Anywhere self.upkeep, last_use::archive, unused_since, limit, now)
     }
 
     async fn expire(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        run!(self.upkeep, last_use::expire, before, limit)
+        run!(Anywhere self.upkeep, last_use::expire, before, limit)
     }
 
     async fn rekey(&self, moves: Vec<Rekey>, now: Timestamp) -> Result<u64, StoreError> {
-        run!(self.upkeep, pepper::rekey, &moves, now)
+        run!(Anywhere self.upkeep, pepper::rekey, &moves, now)
     }
 
     async fn import(
@@ -187,6 +212,6 @@ impl Upkeep for PostgresStore {
         actor: &str,
         now: Timestamp,
     ) -> Result<Imported, StoreError> {
-        run!(self.upkeep, exported::import, &keys, &peppers, actor, now)
+        run!(InTransaction self.upkeep, exported::import, &keys, &peppers, actor, now)
     }
 }

@@ -25,6 +25,12 @@ pub(super) const MAX_CHANGES: usize = 100_000;
 /// How far back denials are reported.
 pub(super) const DENIALS_WINDOW: Duration = Duration::from_hours(24);
 
+/// The name of this replica among those of the store: new for each process, because what an earlier one has not written
+/// is lost with it.
+pub(super) fn replica_name() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
 /// The most denied networks that a change reports.
 pub(super) const MAX_DENIED_NETWORKS: usize = 20;
 

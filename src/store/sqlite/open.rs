@@ -30,6 +30,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/sqlite/0005_activations.sql"),
     include_str!("../migrations/sqlite/0006_expiry.sql"),
     include_str!("../migrations/sqlite/0007_running.sql"),
+    include_str!("../migrations/sqlite/0008_writes.sql"),
 ];
 
 /// How long a statement waits for a lock that a backup or a `sqlite3` shell holds. Well below the deadline of a check,

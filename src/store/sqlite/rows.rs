@@ -5,7 +5,7 @@ use rusqlite::{Connection, ErrorCode, Params, Row, ToSql, params_from_iter, type
 use crate::{
     domain::{Network, Timestamp},
     store::{
-        StoreError,
+        StoreError, WriteObstacle,
         columns::{Columns, unreadable},
         selection::Dialect,
     },
@@ -27,8 +27,23 @@ impl From<rusqlite::Error> for StoreError {
             ) => Self::Corrupt(error.to_string()),
             // Any other error means that a value does not have the type of its column.
             None => Self::Corrupt(error.to_string()),
-            Some(_) => Self::Unavailable(error.to_string()),
+            Some(_) => match obstacle(&error) {
+                Some(obstacle) => Self::NotWritten(obstacle, error.to_string()),
+                None => Self::Unavailable(error.to_string()),
+            },
         }
+    }
+}
+
+/// What kept SQLite from writing. After any of these errors, also of a COMMIT, nothing of the transaction is in the
+/// write-ahead log that a later open would read. That does not hold for a failed sync, whose transaction may be there.
+pub(super) fn obstacle(error: &rusqlite::Error) -> Option<WriteObstacle> {
+    match error.sqlite_error()? {
+        error if error.code == ErrorCode::DiskFull => Some(WriteObstacle::DiskFull),
+        error if error.code == ErrorCode::ReadOnly => Some(WriteObstacle::ReadOnly),
+        error if error.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE => Some(WriteObstacle::DiskFault),
+        error if error.code == ErrorCode::DatabaseBusy => Some(WriteObstacle::Passing),
+        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@ use super::rows::{all, execute, first};
 use crate::{
     domain::{
         Timestamp,
-        running::{Pause, Tick},
+        running::{Pause, Replica, Tick},
     },
     store::{
         StoreError,
@@ -26,4 +26,23 @@ pub(super) fn tick(conn: &Connection, now: Timestamp) -> Result<Vec<Pause>, Stor
         execute(conn, "INSERT OR REPLACE INTO pauses VALUES (?1, ?2)", values)?;
     }
     all(conn, "SELECT ended_at, lasted_ms FROM pauses", [], |row| columns::pause(row))
+}
+
+pub(super) fn uses_written(conn: &Connection, name: &str, until: Timestamp) -> Result<(), StoreError> {
+    let sql =
+        "INSERT INTO replicas VALUES (?1, ?2, ?2) ON CONFLICT (name) DO UPDATE SET uses_written_at = ?2, seen_at = ?2";
+    execute(conn, sql, params![name, until.as_millis()]).map(drop)
+}
+
+/// The file has one process, which reads it: this one. A clock that was set back takes the times with it.
+pub(super) fn replicas(
+    conn: &Connection,
+    name: &str,
+    now: Timestamp,
+    forget_before: Timestamp,
+) -> Result<Vec<Replica>, StoreError> {
+    let sql = "UPDATE replicas SET uses_written_at = min(uses_written_at, ?2), seen_at = ?2 WHERE name = ?1";
+    execute(conn, sql, params![name, now.as_millis()])?;
+    execute(conn, "DELETE FROM replicas WHERE seen_at < ?1", [forget_before.as_millis()])?;
+    all(conn, "SELECT name, uses_written_at, seen_at FROM replicas", [], |row| columns::replica(row))
 }

@@ -13,19 +13,24 @@ use super::{
     worker::{Role, Worker},
 };
 use crate::{
-    domain::{KeyDigests, KeyId, Timestamp, event::Record, running::Pause},
+    domain::{
+        KeyDigests, KeyId, Timestamp,
+        event::Record,
+        running::{Pause, Replica},
+    },
     store::{
         Applied, AuditQuery, BatchId, Change, ChangeError, Changes, Claim, Claimed, Counts, CrowdedNetwork, Decisions,
         DenialCount, ExportedKey, Imported, KeyQuery, KeyRow, KnownPepper, Operators, PepperRow, Reading, Rekey,
-        Revision, Rotated, Rotation, StoreError, StoredRecord, Target, Upkeep, Use, rules::DENIALS_WINDOW,
+        Revision, Rotated, Rotation, StoreError, StoredRecord, Target, Upkeep, Use,
+        rules::{DENIALS_WINDOW, replica_name},
     },
 };
 
 /// IMMEDIATE: a transaction that begins with a read could fail to become a writer, and would lose what it read.
-const WRITER: Role = Role { name: "store-writer", begin: "BEGIN IMMEDIATE", batch: 512 };
-const LOOKUP: Role = Role { name: "store-lookup", begin: "BEGIN", batch: 512 };
+const WRITER: Role = Role { name: "store-writer", begin: "BEGIN IMMEDIATE", batch: 512, writes: true };
+const LOOKUP: Role = Role { name: "store-lookup", begin: "BEGIN", batch: 512, writes: false };
 /// One call per transaction: an old snapshot keeps the write-ahead log from being reused.
-const SCAN: Role = Role { name: "store-scan", begin: "BEGIN", batch: 1 };
+const SCAN: Role = Role { name: "store-scan", begin: "BEGIN", batch: 1, writes: false };
 
 /// A running SQLite store. Dropping it finishes the queued calls, joins its threads and releases the file, and blocks
 /// for as long as a commit may take.
@@ -36,6 +41,8 @@ pub struct SqliteStore {
     lookup: Worker,
     scan: Worker,
     writer: Worker,
+    /// The name of this replica.
+    replica: String,
     ended: watch::Receiver<Option<&'static str>>,
     _lock: OwnerLock,
 }
@@ -47,6 +54,7 @@ impl SqliteStore {
             lookup: Worker::start(LOOKUP, lookup, notice.clone())?,
             scan: Worker::start(SCAN, scan, notice.clone())?,
             writer: Worker::start(WRITER, writer, notice)?,
+            replica: replica_name(),
             ended,
             _lock: lock,
         })
@@ -72,6 +80,10 @@ impl Decisions for SqliteStore {
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         self.writer.call(move |conn| claim::claim(conn, &claim)).await
+    }
+
+    async fn try_claim(&self, claim: Claim) -> Result<(), StoreError> {
+        self.writer.call(move |conn| claim::try_claim(conn, &claim)).await
     }
 
     async fn changes_after(&self, applied: Revision) -> Result<Changes, StoreError> {
@@ -149,6 +161,16 @@ impl Upkeep for SqliteStore {
 
     async fn tick(&self, now: Timestamp) -> Result<Vec<Pause>, StoreError> {
         self.writer.call(move |conn| running::tick(conn, now)).await
+    }
+
+    async fn uses_written(&self, until: Timestamp) -> Result<(), StoreError> {
+        let name = self.replica.clone();
+        self.writer.call(move |conn| running::uses_written(conn, &name, until)).await
+    }
+
+    async fn replicas(&self, now: Timestamp, forget_before: Timestamp) -> Result<Vec<Replica>, StoreError> {
+        let name = self.replica.clone();
+        self.writer.call(move |conn| running::replicas(conn, &name, now, forget_before)).await
     }
 
     async fn archive(&self, unused_since: Timestamp, limit: u32, now: Timestamp) -> Result<Vec<Record>, StoreError> {

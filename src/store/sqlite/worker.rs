@@ -8,7 +8,8 @@ use std::{io, thread};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::store::StoreError;
+use super::rows::obstacle;
+use crate::store::{ChangeError, StoreError, WriteObstacle, error::not_written};
 
 /// The most queued calls; further callers wait for space. One second of work: a longer queue would only hold calls
 /// whose deadline has passed.
@@ -23,6 +24,8 @@ pub(super) struct Role {
     pub(super) begin: &'static str,
     /// The most calls in one transaction.
     pub(super) batch: usize,
+    /// Whether it writes, so that it matters to a caller whether a failed call has written.
+    pub(super) writes: bool,
 }
 
 /// A running thread. Dropping it processes the queue and joins the thread.
@@ -51,7 +54,7 @@ impl Worker {
     where
         F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: From<StoreError> + Into<ChangeError> + Clone + Send + 'static,
     {
         let gone = || E::from(StoreError::Unavailable(format!("the {} thread of the store has ended", self.name)));
         let (reply, answer) = oneshot::channel();
@@ -85,7 +88,8 @@ impl Drop for EndNotice {
 
 /// A queued call.
 trait Job: Send {
-    fn run(&mut self, conn: &Connection);
+    /// Returns why it failed, if the store did. The failure has written nothing.
+    fn run(&mut self, role: Role, conn: &Connection) -> Option<StoreError>;
 
     /// Answers the caller, once it is known whether the transaction was committed.
     fn answer(self: Box<Self>, committed: &Result<(), StoreError>);
@@ -101,13 +105,20 @@ impl<F, T, E> Job for Call<F, T, E>
 where
     F: FnOnce(&Connection) -> Result<T, E> + Send,
     T: Send,
-    E: From<StoreError> + Send,
+    E: From<StoreError> + Into<ChangeError> + Clone + Send,
 {
-    fn run(&mut self, conn: &Connection) {
+    fn run(&mut self, role: Role, conn: &Connection) -> Option<StoreError> {
         if self.reply.is_closed() {
-            return;
+            return None;
         }
-        self.result = self.work.take().map(|work| in_savepoint(conn, work));
+        let done = in_savepoint(conn, self.work.take()?);
+        let done = if role.writes { done.map_err(|fault| not_written(fault, None)) } else { done };
+        let fault = done.as_ref().err().cloned().map(E::into);
+        self.result = Some(done);
+        match fault {
+            Some(ChangeError::Store(fault)) => Some(fault),
+            _ => None,
+        }
     }
 
     fn answer(self: Box<Self>, committed: &Result<(), StoreError>) {
@@ -133,6 +144,10 @@ fn in_savepoint<T, E: From<StoreError>>(
     };
     step("SAVEPOINT call")?;
     let result = work(conn);
+    if result.is_err() && conn.is_autocommit() {
+        // SQLite rolled back the whole transaction, and the savepoint with it.
+        return result;
+    }
     if result.is_err() {
         step("ROLLBACK TO call")?;
     }
@@ -155,13 +170,18 @@ fn serve(role: Role, conn: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) 
 }
 
 fn transact(role: Role, conn: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-    let lost = |error: rusqlite::Error| StoreError::Unavailable(error.to_string());
-    conn.execute_batch(role.begin).map_err(lost)?;
+    let lost = |error: rusqlite::Error| match obstacle(&error).filter(|_| role.writes) {
+        Some(obstacle) => StoreError::NotWritten(obstacle, error.to_string()),
+        None => StoreError::Unavailable(error.to_string()),
+    };
+    let begun = conn.execute_batch(role.begin).map_err(lost);
+    begun.map_err(|fault| if role.writes { not_written(fault, None) } else { fault })?;
     for job in batch {
-        job.run(conn);
+        let fault = job.run(role, conn);
         // A full disk and some other errors make SQLite roll back the whole transaction, not only the statement.
         if conn.is_autocommit() {
-            return Err(StoreError::Unavailable("SQLite rolled back the transaction".to_owned()));
+            let rolled_back = "SQLite rolled back the transaction".to_owned();
+            return Err(fault.unwrap_or(StoreError::NotWritten(WriteObstacle::Passing, rolled_back)));
         }
     }
     conn.execute_batch("COMMIT").map_err(lost)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use strum::{Display, EnumString, VariantArray, VariantNames};
 
-use super::table::{APPLIED, CACHE, CLAIMS, CUT_OFF, REDIS_UP, STORE_DURATION};
+use super::table::{APPLIED, ARCHIVE_WAITS, CACHE, CLAIMS, CUT_OFF, REDIS_UP, STORE_DURATION, STORE_WRITABLE};
 use crate::domain::words;
 
 words!(Operation, ClaimOutcome, SharedOutcome);
@@ -17,6 +17,7 @@ words!(Operation, ClaimOutcome, SharedOutcome);
 pub enum Operation {
     Lookup,
     Claim,
+    TryClaim,
     Apply,
     Poll,
     Keys,
@@ -29,6 +30,7 @@ pub enum Operation {
     Archive,
     Counts,
     Rekey,
+    Replicas,
     Import,
     Peppers,
     Rotate,
@@ -59,6 +61,8 @@ pub struct StoreMetrics {
     pub redis_up: Gauge,
     applied: Gauge,
     cut_off: Gauge,
+    writable: Gauge,
+    archive_waits: Gauge,
 }
 
 /// How a look-up in Redis ended, as a label.
@@ -97,12 +101,24 @@ impl StoreMetrics {
             redis_up: gauge!(REDIS_UP),
             applied: gauge!(APPLIED),
             cut_off: gauge!(CUT_OFF),
+            writable: gauge!(STORE_WRITABLE),
+            archive_waits: gauge!(ARCHIVE_WAITS),
         }
     }
 
     /// Counts a claim.
     pub fn claimed(&self, outcome: ClaimOutcome) {
         self.claims[outcome as usize].increment(1);
+    }
+
+    /// Records whether the store accepts claims.
+    pub fn writable(&self, is: bool) {
+        self.writable.set(f64::from(u8::from(is)));
+    }
+
+    /// Records whether the archive waits for times of last use.
+    pub fn archive_waits(&self, waits: bool) {
+        self.archive_waits.set(f64::from(u8::from(waits)));
     }
 
     /// Counts a look-up in Redis.

@@ -13,6 +13,8 @@ pub(super) const AUDIT: &str = "sentinel_audit_events_total";
 pub(super) const SPILLED: &str = "sentinel_audit_spill_bytes";
 pub(super) const APPLIED: &str = "sentinel_applied_revision";
 pub(super) const CUT_OFF: &str = "sentinel_store_cut_off_seconds";
+pub(super) const STORE_WRITABLE: &str = "sentinel_store_writable";
+pub(super) const ARCHIVE_WAITS: &str = "sentinel_archive_waits";
 pub(super) const BINDINGS: &str = "sentinel_bindings";
 
 pub(super) const RELOADS: &str = "sentinel_config_reloads_total";
@@ -58,7 +60,7 @@ fn describe_requests() {
     );
     describe_histogram!(
         STORE_DURATION,
-        "Duration of store operations, in seconds. Alert when the p99 of claim is above two thirds of check_deadline, and when note_uses fails for an hour: keys in use may be archived."
+        "Duration of store operations, in seconds. Alert when the p99 of claim is above two thirds of check_deadline, and when note_uses fails for an hour: nothing is archived meanwhile."
     );
 }
 
@@ -79,6 +81,14 @@ fn describe_state() {
     describe_gauge!(
         CUT_OFF,
         "Seconds since the store last answered a poll; 0 while it answers. Alert above 5; beyond store.stale_grace known keys are denied too (failsafe closed)."
+    );
+    describe_gauge!(
+        STORE_WRITABLE,
+        "1 while the store accepts claims and changes; 0 while its disk is full, or it is read-only. Alert at 0: no new key can be used, and no key can be banned."
+    );
+    describe_gauge!(
+        ARCHIVE_WAITS,
+        "1 while no binding is archived because a replica cannot write its times of last use. Alert above 0 for a day: unused keys keep their owners."
     );
     describe_counter!(
         RELOADS,

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 
 use super::*;
 
-const ROLE: Role = Role { name: "tested", begin: "BEGIN IMMEDIATE", batch: 8 };
+const ROLE: Role = Role { name: "tested", begin: "BEGIN IMMEDIATE", batch: 8, writes: true };
 
 type Pending<'a> = Pin<Box<dyn Future<Output = Result<i64, StoreError>> + 'a>>;
 
