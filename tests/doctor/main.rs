@@ -6,6 +6,7 @@
 mod common;
 mod envoy;
 mod host;
+mod login_routes;
 mod routes;
 #[path = "../admin/run.rs"]
 mod run;

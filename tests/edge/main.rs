@@ -8,6 +8,7 @@ mod e2e_hostile;
 mod escaped;
 mod frames;
 mod local_answers;
+mod login_routes;
 mod sdk;
 mod shipped;
 mod xff_oracle;

@@ -7,6 +7,7 @@ mod address;
 mod case;
 mod filter;
 mod headers;
+mod login;
 mod matcher;
 mod metadata;
 mod routes;
@@ -45,6 +46,7 @@ impl EnvoyFile {
             if is_first {
                 check.trusted_proxies(report);
                 check.routes(report);
+                check.login_routes(report);
             }
             check.enforced(report);
             check.failure_mode(report);

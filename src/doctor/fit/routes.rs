@@ -13,11 +13,7 @@ impl FilterCheck<'_> {
         let Some(manager) = self.context.manager else { return };
         let Some(table) = manager.get("route_config").filter(|_| !self.context.partial) else { return };
         report.mark_checked(Code::EnvoyEscapedSlashes);
-        // Proto enums have names and numbers.
-        let action = manager.text_of("path_with_escaped_slashes_action");
-        if action
-            .is_some_and(|action| !["KEEP_UNCHANGED", "1", "IMPLEMENTATION_SPECIFIC_DEFAULT", "0"].contains(&action))
-        {
+        if !keeps_escaped_slashes(manager) {
             return;
         }
         for host in table.items("virtual_hosts") {
@@ -93,6 +89,13 @@ impl FilterCheck<'_> {
             );
         }
     }
+}
+
+/// Whether Envoy forwards `%2F` in a path.
+pub(super) fn keeps_escaped_slashes(manager: &Node) -> bool {
+    // Proto enums have names and numbers.
+    let action = manager.text_of("path_with_escaped_slashes_action");
+    action.is_none_or(|action| ["KEEP_UNCHANGED", "1", "IMPLEMENTATION_SPECIFIC_DEFAULT", "0"].contains(&action))
 }
 
 /// Whether a regular expression matches only paths of letters, digits and `-._~/`. Conservative: false for what it does
