@@ -76,13 +76,8 @@ fn a_block_must_be_whole_and_first() {
     with("anthropic", &[&whole("safe_regex: { regex: 'oauth' }")]).assert_only(code, "error", 1);
     // The escaped spelling, which is a finding about the route as well.
     let plain = with("anthropic", &[&whole("path: /v1/oauth/token")]);
-    assert_eq!(
-        plain.findings,
-        [("envoy_escaped_slashes", "warning"), ("envoy_login_routes", "error")]
-            .map(|(code, severity)| (code.to_owned(), severity.to_owned())),
-        "{}",
-        plain.texts
-    );
+    let codes: BTreeSet<_> = plain.findings.iter().map(|(code, _)| code.as_str()).collect();
+    assert_eq!(codes, BTreeSet::from(["envoy_escaped_slashes", "envoy_login_routes"]), "{}", plain.texts);
     plain.says("/v1%2Foauth%2Ftoken");
     let action = "path_with_escaped_slashes_action";
     let text = without_blocks(EDGE).replace(&format!("{action}: KEEP_UNCHANGED"), &format!("{action}: REJECT_REQUEST"));

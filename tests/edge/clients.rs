@@ -83,15 +83,13 @@ impl Client {
             "{what}"
         );
         // The client's network owns the key that the client was given, and no other text.
-        let plain = format!("/plain/{profile}/{}", self.line);
-        for (from, status) in [("127.0.0.1", 200), ("127.0.0.2", 403)] {
-            let call = plainly(edge.envoy.get(&plain).from(from), profile, &key);
-            assert_eq!(call.send().await.status, status, "{what} from {from}");
+        for (from, status, reason) in [("127.0.0.1", 200, "bound"), ("127.0.0.2", 403, "ip_mismatch")] {
+            let plain = format!("/plain/{profile}/{}/{from}", self.line);
+            let reply = plainly(edge.envoy.get(&plain).from(from), profile, &key).send().await;
+            assert_eq!(reply.status, status, "{what}: {}", reply.text());
+            assert_eq!(edge.envoy.entry(&plain).await["reason"], reason, "{what}");
         }
         edge.upstream.take();
-        let entries = edge.envoy.entries();
-        let of_plain = || entries.iter().filter(|entry| entry["path"] == plain.as_str());
-        assert!(of_plain().all(|entry| entry["reason"] != "first_use"), "{what} claimed another key");
         // WebSockets are HTTP/1.1's.
         let is_upgrade = self.headers.iter().any(|(name, _)| *name == "upgrade");
         for version in Version::BOTH.into_iter().filter(|version| !is_upgrade || *version == Version::Http1) {
