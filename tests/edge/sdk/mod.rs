@@ -124,7 +124,7 @@ const IN_TIME: &str = "The API key could not be checked in time.";
 async fn outcomes(client: Client) -> Vec<(Json, u16, &'static str, &'static str)> {
     let edge = client.edge().await;
     let calls = [
-        call("not-a-key", ATTACKER),
+        call("wrong-text", ATTACKER),
         call(client.key, ATTACKER),
         with(call(client.key, ATTACKER), "stream", true),
         with(call(client.key, ATTACKER), "second_key", client.other),
