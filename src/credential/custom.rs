@@ -35,7 +35,7 @@ pub struct Custom {
 const SOURCE: &str = "the configuration";
 
 /// Headers that cannot carry a key, because Envoy, HTTP or this crate gives them another meaning.
-const NO_CARRIERS: [&str; 12] = [
+const NO_CARRIERS: [&str; 14] = [
     "host",
     "cookie",
     "sec-websocket-protocol",
@@ -48,6 +48,8 @@ const NO_CARRIERS: [&str; 12] = [
     "content-type",
     "x-forwarded-for",
     "x-request-id",
+    "x-original-url",
+    "x-rewrite-url",
 ];
 
 impl Carrier {

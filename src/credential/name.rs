@@ -81,6 +81,9 @@ fn is_parameter(found: &[u8], name: &str, case: fn(&u8) -> u8) -> bool {
 
 /// Whether an upstream may read the header `name` as `carrier`: to CGI and its successors `x_api_key`, `x.api.key` and
 /// `x!api!key` are `HTTP_X_API_KEY`, as `x-api-key` is.
+///
+/// They replace character by character, so a name with one character more is another variable: `authorization_` is
+/// `HTTP_AUTHORIZATION_`, which no upstream reads as `Authorization`.
 pub const fn same_name(name: &str, carrier: &str) -> bool {
     const fn plain(byte: u8) -> u8 {
         if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }

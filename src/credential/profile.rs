@@ -3,6 +3,7 @@
 use super::{
     carrier::{Carrier, Form, Header, Place},
     grammar::Grammar,
+    login::LoginRoutes,
     name::{self, Names, same_name},
     passthrough::{self, Ignored},
     placeholder::Placeholder,
@@ -42,6 +43,8 @@ pub struct Profile {
     pub unread: Unread,
     /// The carriers that `credentials.passthrough` may name.
     pub ignored: &'static [Ignored],
+    /// The routes on which the upstream accepts a credential that this profile does not read. Envoy must not forward them.
+    pub login_routes: LoginRoutes,
     /// How the upstream reads `+` in a query.
     pub plus: Plus,
     /// How the upstream reads the names of parameters.
@@ -54,8 +57,8 @@ pub struct Profile {
 pub const MAX_CARRIERS: usize = 12;
 
 impl Profile {
-    /// A profile with the usual values: `+` is a space, the names of parameters are read as written, and the upstream
-    /// never ignores a carrier.
+    /// A profile with the usual values: `+` is a space, the names of parameters are read as written; the upstream
+    /// never ignores a carrier and has no login routes.
     pub(super) const fn new(
         name: &'static str,
         dialect: Dialect,
@@ -63,7 +66,8 @@ impl Profile {
         grammar: Grammar,
     ) -> Self {
         let (unread, plus, names) = (Unread::without(carriers), Plus::Space, Names::InAnyCase);
-        Self { name, dialect, carriers, unread, ignored: &[], plus, names, grammar }
+        let login_routes = LoginRoutes::NONE;
+        Self { name, dialect, carriers, unread, ignored: &[], login_routes, plus, names, grammar }
     }
 
     /// The names in `headers` that an upstream may read as one of [`Profile::unread`], such as `x_api_key` and

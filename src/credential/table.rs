@@ -11,7 +11,8 @@
 //! commit.
 
 use super::{
-    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Profile, Unmarked, passthrough::Ignored,
+    Alphabet, Canonicalisation, Carrier, Dialect, Form, Format, Grammar, Place, Profile, Unmarked, login,
+    passthrough::Ignored,
 };
 use crate::domain::MAX_KEY;
 
@@ -174,12 +175,15 @@ pub const PROFILES: [Profile; 8] = [
             OPENAI_KEY,
         ),
     ),
-    Profile::new(
-        "anthropic",
-        Dialect::Anthropic,
-        &[header("x-api-key", Form::Bare, ANTHROPIC), header("authorization", Form::Bearer, ANTHROPIC), PROTOCOL],
-        grammar(&[format("sk-ant-", Alphabet::BASE64URL, 20, MAX_KEY)], ANTHROPIC_KEY),
-    ),
+    Profile {
+        login_routes: login::ANTHROPIC,
+        ..Profile::new(
+            "anthropic",
+            Dialect::Anthropic,
+            &[header("x-api-key", Form::Bare, ANTHROPIC), header("authorization", Form::Bearer, ANTHROPIC), PROTOCOL],
+            grammar(&[format("sk-ant-", Alphabet::BASE64URL, 20, MAX_KEY)], ANTHROPIC_KEY),
+        )
+    },
     Profile {
         // Keys never have the shape of a token, and API Management judges the subscription key first.
         ignored: &[Ignored {
@@ -209,33 +213,42 @@ pub const PROFILES: [Profile; 8] = [
             },
         )
     },
-    Profile::new(
-        "gemini",
-        Dialect::Google,
-        &[
-            header("x-goog-api-key", Form::Bare, GEMINI),
-            header("authorization", Form::Bearer, GEMINI_BEARER),
-            query("key", GEMINI_QUERY),
-            query("$key", GEMINI_QUERY),
-            query("access_token", GEMINI_QUERY),
-            query("oauth_token", GEMINI_QUERY),
-            Carrier { form: Form::Never, ..query("bearer_token", GEMINI_TOKEN) },
-            Carrier { form: Form::Never, ..query("$httpHeaders", GEMINI_CORS) },
-            Carrier { form: Form::Never, ..query("$httpMethod", GEMINI_CORS) },
-            header("x-http-method-override", Form::Never, GEMINI_OVERRIDE),
-            PROTOCOL,
-        ],
-        grammar(
-            &[format("AIza", Alphabet::BASE64URL, 39, 39), format("AQ.", Alphabet::BASE64URL.and(b"."), 20, MAX_KEY)],
-            GEMINI_KEY,
-        ),
-    ),
-    Profile::new(
-        "one-api",
-        Dialect::OpenAi,
-        &[header("authorization", Form::BearerOrBare, ONE_API), PROTOCOL],
-        Grammar { canonical: ONE_API_CANONICAL, ..grammar(ALNUM_48, ONE_API_KEY) },
-    ),
+    Profile {
+        login_routes: login::GEMINI,
+        ..Profile::new(
+            "gemini",
+            Dialect::Google,
+            &[
+                header("x-goog-api-key", Form::Bare, GEMINI),
+                header("authorization", Form::Bearer, GEMINI_BEARER),
+                query("key", GEMINI_QUERY),
+                query("$key", GEMINI_QUERY),
+                query("access_token", GEMINI_QUERY),
+                query("oauth_token", GEMINI_QUERY),
+                Carrier { form: Form::Never, ..query("bearer_token", GEMINI_TOKEN) },
+                Carrier { form: Form::Never, ..query("$httpHeaders", GEMINI_CORS) },
+                Carrier { form: Form::Never, ..query("$httpMethod", GEMINI_CORS) },
+                header("x-http-method-override", Form::Never, GEMINI_OVERRIDE),
+                PROTOCOL,
+            ],
+            grammar(
+                &[
+                    format("AIza", Alphabet::BASE64URL, 39, 39),
+                    format("AQ.", Alphabet::BASE64URL.and(b"."), 20, MAX_KEY),
+                ],
+                GEMINI_KEY,
+            ),
+        )
+    },
+    Profile {
+        login_routes: login::ONE_API,
+        ..Profile::new(
+            "one-api",
+            Dialect::OpenAi,
+            &[header("authorization", Form::BearerOrBare, ONE_API), PROTOCOL],
+            Grammar { canonical: ONE_API_CANONICAL, ..grammar(ALNUM_48, ONE_API_KEY) },
+        )
+    },
     Profile {
         ignored: &[ignored(
             "authorization",
@@ -244,6 +257,7 @@ pub const PROFILES: [Profile; 8] = [
             "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth: where the path has /v1/messages, a \
              x-api-key that is not empty overwrites Authorization",
         )],
+        login_routes: login::NEW_API,
         ..Profile::new(
             "new-api",
             Dialect::OpenAi,
@@ -279,6 +293,7 @@ pub const PROFILES: [Profile; 8] = [
                 ..named("authorization", &["x-litellm-api-key"], &["/mcp", "/mcp/*", "/*/mcp"], LITELLM_MCP)
             },
         ],
+        login_routes: login::LITELLM,
         ..Profile::new(
             "litellm",
             Dialect::OpenAi,

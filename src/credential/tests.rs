@@ -186,6 +186,18 @@ fn lookalikes_of_removed_headers_are_removed() {
     );
 }
 
+/// To CGI and WSGI these are other variables than `HTTP_AUTHORIZATION`, so a second key there reaches no upstream as one.
+#[test]
+fn a_name_with_one_character_more_is_no_lookalike() {
+    for name in ["authorization_", "_authorization", "authorization-", "authorization.", "x--api-key", "x-api-key_"] {
+        assert_eq!(read(&[("authorization", K.as_bytes()), (name, b"sk-9876543210")]), key(K), "{name}");
+        for profile in PROFILES {
+            let lookalikes = profile.lookalikes([Header { name, value: b"" }].into_iter());
+            assert!(lookalikes.is_empty(), "{name}: {lookalikes:?}");
+        }
+    }
+}
+
 #[test]
 fn strip_through_removes_one_separator() {
     let canonical = Canonicalisation { strip_through: Some(':'), strip: "k_", ..Canonicalisation::IDENTITY };

@@ -65,6 +65,8 @@ pub enum Code {
     EnvoyTimeout,
     /// no unchecked route matches an escaped path, and %2F evades no route
     EnvoyEscapedSlashes,
+    /// no route accepts a credential that Sentinel does not judge
+    EnvoyLoginRoutes,
     /// CORS preflights are answered before ext_authz
     EnvoyCorsOrder,
     /// an unreachable Sentinel gives 503, not 403

@@ -15,8 +15,10 @@ use crate::{
     settings::Settings,
 };
 
-/// Request headers that only Sentinel may set. This version does not set them, and removes a client's.
-pub(super) const OWNED: [&str; 1] = ["x-sentinel-key-id"];
+/// Request headers that every allow removes: the one that only Sentinel may set, which this version does not, and those
+/// from which some upstreams take another path and query than the judged ones (modules of IIS; Symfony and Zend until
+/// CVE-2018-14773).
+pub(super) const REMOVED: [&str; 3] = ["x-sentinel-key-id", "x-original-url", "x-rewrite-url"];
 
 /// A check: the engine's request, and what the response needs in addition.
 #[derive(Debug)]
@@ -84,8 +86,8 @@ impl<'a> Reader<'a> {
         let (missing, mode) = (missing.unwrap_or(self.settings.missing), mode.unwrap_or(self.settings.mode));
         let request = Request { ip, key, missing, mode, decision_id };
         let mut lookalikes = profile.lookalikes(headers.iter());
-        let is_owned = |name: &&str| OWNED.iter().any(|owned| same_name(name, owned) && name != owned);
-        lookalikes.extend(headers.iter().map(|header| header.name).filter(is_owned).map(str::to_owned));
+        let resembles = |name: &&str| REMOVED.iter().any(|removed| same_name(name, removed) && name != removed);
+        lookalikes.extend(headers.iter().map(|header| header.name).filter(resembles).map(str::to_owned));
         Some(CheckContext { request, profile, lookalikes, kept, placeholder })
     }
 

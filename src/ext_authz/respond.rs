@@ -16,7 +16,7 @@ use envoy_types::pb::{
 };
 
 use super::{
-    context::{CheckContext, OWNED},
+    context::{CheckContext, REMOVED},
     problem::{DenialStatus, Problem},
 };
 use crate::{
@@ -44,7 +44,7 @@ fn allowed(permit: &Permit, context: &CheckContext<'_>) -> CheckResponse {
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
             headers_to_remove: unread
                 .chain(context.lookalikes.iter().cloned())
-                .chain(OWNED.map(str::to_owned))
+                .chain(REMOVED.map(str::to_owned))
                 .collect(),
             ..OkHttpResponse::default()
         })),

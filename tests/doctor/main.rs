@@ -7,6 +7,7 @@ mod common;
 mod control_plane;
 mod envoy;
 mod host;
+mod login_routes;
 mod routes;
 #[path = "../admin/run.rs"]
 mod run;

@@ -266,12 +266,15 @@ impl Seen {
         }
     }
 
-    /// Credential headers of docs/keys-and-profiles.md that the profile does not read, however they are spelled.
+    /// Credential headers of docs/keys-and-profiles.md that the profile does not read, and those that name another path,
+    /// however they are spelled.
     fn removed(&self, profile: &str) -> Vec<String> {
+        const PATHS: [&str; 2] = ["x-original-url", "x-rewrite-url"];
         let read = keys::header_names(profile);
         let listed = |name: &str| keys::CREDENTIAL_HEADERS.iter().any(|it| keys::dashes(it) == keys::dashes(name));
+        let unread = |name: &str| listed(name) && !read.contains(&keys::dashes(name).as_str());
         let names = self.lines.iter().map(|(name, _)| name.clone());
-        names.filter(|name| listed(name) && !read.contains(&keys::dashes(name).as_str())).collect()
+        names.filter(|name| unread(name) || PATHS.contains(&keys::dashes(name).as_str())).collect()
     }
 }
 

@@ -8,6 +8,7 @@ mod case;
 mod file;
 mod filter;
 mod headers;
+mod login;
 mod manager;
 mod matcher;
 mod metadata;
@@ -37,7 +38,7 @@ impl EnvoyFile {
             let Some(first) = filters.first() else { continue };
             let order = Order::of(first.context.manager, setup.client_ip.header());
             FilterCheck { filter: first.filter, context: first.context, order, setup }.trusted_proxies(report);
-            parts.routes(filters, first.context, report);
+            parts.routes(filters, first.context, setup, report);
             for &FoundFilter { filter, context } in filters {
                 let check = FilterCheck { filter, context, order, setup };
                 check.enforced(report);
@@ -57,7 +58,7 @@ impl EnvoyFile {
 
 impl<'a> Parts<'a> {
     /// Checks the routes of the connection manager of these filters.
-    fn routes(&self, filters: &[FoundFilter<'a>], context: Context<'a>, report: &mut Report) {
+    fn routes(&self, filters: &[FoundFilter<'a>], context: Context<'a>, setup: &Setup, report: &mut Report) {
         let Context { file, manager, partial, .. } = context;
         let Some(manager) = manager.filter(|_| !partial) else {
             let entries = filters.iter().filter_map(|found| Some((found.context.file, found.context.entry?)));
@@ -69,6 +70,7 @@ impl<'a> Parts<'a> {
         let manager = Manager::new(manager, self.table_of(manager), filters);
         if manager.some_route_is_checked(report) {
             manager.escaped_slashes(report);
+            manager.login_routes(&setup.credentials, report);
         }
     }
 

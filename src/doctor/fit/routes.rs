@@ -9,11 +9,7 @@ impl Manager<'_> {
     pub(super) fn escaped_slashes(&self, report: &mut Report) {
         let Some(table) = self.table else { return };
         report.mark_checked(Code::EnvoyEscapedSlashes);
-        // Proto enums have names and numbers.
-        let action = self.manager.node.text_of("path_with_escaped_slashes_action");
-        if action
-            .is_some_and(|action| !["KEEP_UNCHANGED", "1", "IMPLEMENTATION_SPECIFIC_DEFAULT", "0"].contains(&action))
-        {
+        if !keeps_escaped_slashes(self.manager.node) {
             return;
         }
         for (host, route) in routes(table.node) {
@@ -75,6 +71,13 @@ fn special_route(at: &str, route: &Node, report: &mut Report) {
             format!("safe_regex with (/|%2[fF]) for each slash, or {REJECT}"),
         );
     }
+}
+
+/// Whether Envoy forwards `%2F` in a path.
+pub(super) fn keeps_escaped_slashes(manager: &Node) -> bool {
+    // Proto enums have names and numbers.
+    let action = manager.text_of("path_with_escaped_slashes_action");
+    action.is_none_or(|action| ["KEEP_UNCHANGED", "1", "IMPLEMENTATION_SPECIFIC_DEFAULT", "0"].contains(&action))
 }
 
 /// Whether a regular expression matches only paths of letters, digits and `-._~/`. Conservative: false for what it does

@@ -267,6 +267,8 @@ async fn credentials_that_this_profile_does_not_read_are_removed_on_every_allow(
             "x-litellm-api-key",
             "mj-api-secret",
             "x-sentinel-key-id",
+            "x-original-url",
+            "x-rewrite-url",
         ] {
             assert!(removed.iter().any(|it| it == name), "{}: {name} not in {removed:?}", answer.reason());
         }
