@@ -211,7 +211,7 @@ impl Core {
         let replica_state = Arc::new(ReplicaState::new(started));
         let store: Arc<dyn Store> = Arc::new(Measured::new(store, metrics.store.clone(), Arc::clone(&replica_state)));
         // No ban ends before the store knows whether its clock can be believed.
-        replica_state.settle(Duration::MAX);
+        replica_state.set_unsettled(Duration::MAX);
         let ring = Arc::new(KeyRing::new(peppers, &config.realm, config.hint));
         let Replicas { notifier, shared, background } =
             replicas::connect(config, &ring, &replica_state, &metrics.store);

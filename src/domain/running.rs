@@ -57,19 +57,24 @@ pub struct Tick {
     pub ran_at: Timestamp,
     /// The pause that ends with this tick.
     pub pause: Option<Pause>,
-    /// The clock was set back: pauses that ended later were seen by a clock that was ahead, and are deleted.
+    /// The clock was set back: pauses that ended later were seen by a clock that was ahead, and are deleted. What is true
+    /// of one, the time until now, is the new pause.
     pub forget_after: Option<Timestamp>,
 }
 
 impl Tick {
-    /// The tick at `now`, after one at `last`.
-    pub fn new(last: Timestamp, now: Timestamp) -> Self {
+    /// The tick at `now`, after one at `last` and these pauses.
+    pub fn new(last: Timestamp, now: Timestamp, pauses: &[Pause]) -> Self {
+        let silence_since = |began| {
+            let lasted = now.since(began);
+            (lasted > SILENCE).then_some(Pause { ended_at: now, lasted })
+        };
         if now.after(DIFFERENCE) < last {
-            return Self { ran_at: now, pause: None, forget_after: Some(now) };
+            let later = pauses.iter().filter(|pause| pause.ended_at > now);
+            let pause = later.map(|pause| pause.ended_at.before(pause.lasted)).min().and_then(silence_since);
+            return Self { ran_at: now, pause, forget_after: Some(now) };
         }
-        let silence = now.since(last);
-        let pause = (silence > SILENCE).then_some(Pause { ended_at: now, lasted: silence });
-        Self { ran_at: now.max(last), pause, forget_after: None }
+        Self { ran_at: now.max(last), pause: silence_since(last), forget_after: None }
     }
 }
 
@@ -145,12 +150,15 @@ mod tests {
     #[test]
     fn a_silence_is_a_pause_and_a_clock_that_is_set_back_forgets_what_it_saw_ahead() {
         let minute = Duration::from_secs(60);
-        let tick = |last, now| Tick::new(last, now);
+        let tick = |last, now| Tick::new(last, now, &[]);
         assert_eq!(tick(day(1), day(1).after(minute)).pause, None);
         assert_eq!(tick(day(1), day(1).after(SILENCE)).pause, None);
         assert_eq!(tick(day(1), day(92)).pause, Some(pause(92, 91)));
         let nearly_equal = tick(day(1), day(1).before(Duration::from_millis(5)));
         assert_eq!(nearly_equal, Tick { ran_at: day(1), pause: None, forget_after: None });
         assert_eq!(tick(day(92), day(1)), Tick { ran_at: day(1), pause: None, forget_after: Some(day(1)) });
+        assert_eq!(Tick::new(day(92), day(1), &[pause(92, 91)]).pause, None, "nothing of it was true");
+        let ahead_by_a_day = Tick::new(day(32), day(31), &[pause(5, 1), pause(32, 31)]);
+        assert_eq!(ahead_by_a_day.pause, Some(pause(31, 30)), "what was true of it stays");
     }
 }

@@ -13,20 +13,24 @@ use crate::{
     },
     events::{Event, Events},
     settings::{LiveSettings, Settings},
-    store::{ReplicaState, Revision, StoreError, Upkeep},
+    store::{ReplicaState, Revision, Store, StoreError},
     telemetry::metrics::StoreMetrics,
 };
 
-/// Bindings in one transaction; each has several rows.
+/// Bindings in one transaction; each has several rows. One run archives at least so many.
 const BATCH: u32 = 200;
 
-/// Bindings in one run, so that a mistake in the times is noticed before every key is without an owner.
+/// A run archives at most the tenth part of the learned bindings, so that a mistake in the times is noticed before every
+/// key is without an owner.
+const SHARE: u64 = 10;
+
+/// Bindings in one run, so that it ends before the next one.
 const MOST: u64 = 10_000;
 
 /// The job.
 pub struct Archive {
     /// The store of the bindings.
-    pub store: Arc<dyn Upkeep>,
+    pub store: Arc<dyn Store>,
     /// The store's clock.
     pub state: Arc<ReplicaState>,
     /// Where each archived binding is published.
@@ -44,12 +48,18 @@ impl Archive {
     pub async fn run(self) -> Infallible {
         let mut minute = interval(Duration::from_secs(60));
         minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failed = false;
         loop {
             minute.tick().await;
             self.state.has_applied(Revision::default()).await;
             let (archived, done) = self.run_once().await;
-            if let Err(cause) = done {
-                debug!(%cause, "not all unused bindings were archived; the next run tries again");
+            match done {
+                Ok(()) => failed = false,
+                // Until a run succeeds, no ban ends at a server that was just started.
+                Err(cause) if !std::mem::replace(&mut failed, true) => {
+                    warn!(%cause, "not all unused bindings were archived; the next run tries again");
+                }
+                Err(cause) => debug!(%cause, "not all unused bindings were archived; the next run tries again"),
             }
             if archived > 0 {
                 info!(archived, "unused bindings were archived");
@@ -59,12 +69,15 @@ impl Archive {
 
     async fn run_once(&self) -> (u64, Result<(), StoreError>) {
         let Some(now) = self.state.time(Instant::now()) else { return (0, Ok(())) };
+        let jumps = self.state.jumps();
         // Also while nothing is archived: a later `archive_after` must know when the fleet ran.
         let pauses = match self.store.tick(now).await {
             Ok(pauses) => pauses,
             Err(cause) => return (0, Err(cause)),
         };
-        self.state.settle(running::unsettled(now, &pauses));
+        if self.state.jumps() == jumps {
+            self.state.set_unsettled(running::unsettled(now, &pauses));
+        }
         let Settings { archive_after, stale_grace, .. } = *self.settings.load();
         if archive_after.is_zero() {
             self.waits(None);
@@ -81,7 +94,20 @@ impl Archive {
         if is_waiting {
             return (0, Ok(()));
         }
-        in_steps(BATCH, MOST, |limit| self.archive_some(unused_since, limit, now)).await
+        let archived = match self.archive_some(unused_since, BATCH, now).await {
+            Ok(archived) if archived == u64::from(BATCH) => archived,
+            Ok(archived) => return (archived, Ok(())),
+            Err(cause) => return (0, Err(cause)),
+        };
+        let share = match self.store.counts().await {
+            Ok(counts) => (counts.learned / SHARE).min(MOST),
+            Err(cause) => return (archived, Err(cause)),
+        };
+        if share <= archived {
+            return (archived, Ok(()));
+        }
+        let (more, done) = in_steps(BATCH, share - archived, |limit| self.archive_some(unused_since, limit, now)).await;
+        (archived + more, done)
     }
 
     /// Which times of last use may be missing from the store: a key that is in use there would look unused.

@@ -29,6 +29,8 @@ pub struct ReplicaState {
     suspended_at_poll: AtomicU64,
     /// How far the store's clock may be ahead, in milliseconds.
     unsettled: AtomicU64,
+    /// How often that clock was seen to be set forward.
+    jumps: AtomicU64,
     /// `None` before the first successful poll.
     applied: watch::Sender<Option<Revision>>,
     writes: WriteState,
@@ -64,6 +66,7 @@ impl ReplicaState {
             offset: AtomicI64::new(NEVER),
             polled: AtomicI64::new(NEVER),
             unsettled: AtomicU64::new(0),
+            jumps: AtomicU64::new(0),
             applied: watch::Sender::new(None),
             writes: WriteState::default(),
         }
@@ -77,7 +80,7 @@ impl ReplicaState {
     /// The state at `at`, which is what a decision needs; the clocks are read once.
     pub fn moment(&self, at: Instant, grace: Duration) -> Moment {
         let slept = self.slept();
-        let time = match self.offset.load(Ordering::Relaxed) {
+        let time = match self.offset.load(Ordering::Acquire) {
             NEVER => None,
             offset => Some(Timestamp::from_millis(offset.saturating_add(self.monotonic(at))).after(slept)),
         };
@@ -103,9 +106,15 @@ impl ReplicaState {
         self.moment(self.origin, Duration::ZERO).unsettled
     }
 
-    /// Replaces how far the store's clock may be ahead.
-    pub fn settle(&self, unsettled: Duration) {
+    /// Sets how far the store's clock may be ahead.
+    pub fn set_unsettled(&self, unsettled: Duration) {
         self.unsettled.store(u64::try_from(unsettled.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How often the store's clock was seen to be set forward. What was read from the store before a jump says nothing
+    /// about the clock after it.
+    pub fn jumps(&self) -> u64 {
+        self.jumps.load(Ordering::Relaxed)
     }
 
     /// How long before `at` the last successful poll was; `None` before the first.
@@ -133,13 +142,16 @@ impl ReplicaState {
     pub fn polled(&self, changes: &Changes, at: Instant) {
         let at = self.monotonic(at);
         let offset = changes.now.as_millis().saturating_sub(at);
-        let before = self.offset.swap(offset, Ordering::Relaxed);
+        // Only the poll writes it.
+        let before = self.offset.load(Ordering::Relaxed);
         let ahead = Duration::from_millis(u64::try_from(offset.saturating_sub(before)).unwrap_or(0));
         if before != NEVER && running::is_jump(ahead) {
-            // Until the next tick of the store, which records a pause.
+            // Until the next tick of the store, which records a pause. Before the clock itself, with which bans would end.
             let unsettled = Duration::from_millis(self.unsettled.load(Ordering::Relaxed));
-            self.settle(unsettled.saturating_add(ahead));
+            self.jumps.fetch_add(1, Ordering::Relaxed);
+            self.set_unsettled(unsettled.saturating_add(ahead));
         }
+        self.offset.store(offset, Ordering::Release);
         self.polled.store(at, Ordering::Relaxed);
         self.suspended_at_poll.store((self.suspended)().as_secs(), Ordering::Relaxed);
         // Not the maximum: a restored store goes back, and its next changes take revisions that were used before.
@@ -197,6 +209,20 @@ mod tests {
         assert!(state.is_fresh(start, grace));
         assert_eq!(state.time(start), Some(clock.after(HOUR)));
         assert_eq!(state.unsettled(), HOUR, "until the store has recorded the pause");
+    }
+
+    /// Sabotage: without the block of `is_jump` in `polled`.
+    #[test]
+    fn a_clock_that_is_set_forward_under_way_ends_no_ban() {
+        const DAYS: Duration = Duration::from_hours(24 * 91);
+        let (start, clock) = (Instant::now(), Timestamp::from_millis(1_767_225_600_000));
+        let state = ReplicaState::with_suspend(start, || Duration::ZERO);
+        state.polled(&changes(clock), start);
+        assert_eq!((state.jumps(), state.unsettled()), (0, Duration::ZERO));
+        state.polled(&changes(clock.after(DAYS)), start);
+        assert_eq!((state.jumps(), state.unsettled()), (1, DAYS));
+        state.polled(&changes(clock), start);
+        assert_eq!((state.jumps(), state.unsettled()), (1, DAYS), "until the store has seen it");
     }
 
     #[test]

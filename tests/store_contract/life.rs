@@ -201,7 +201,13 @@ pub(crate) async fn a_silence_is_a_pause_until_the_clock_is_set_back(place: &imp
     assert_eq!(tick(at(hours(2_000))).await, [stopped, pause(2_000, 1_995)], "the clock is set forward");
     assert_eq!(tick(at(hours(2_000) + SECOND)).await, [stopped, pause(2_000, 1_995)]);
     assert_eq!(tick(at(hours(5) + SECOND)).await, [stopped], "and back");
-    assert_eq!(tick(at(hours(6))).await, [stopped, Pause { ended_at: at(hours(6)), lasted: hours(1) - SECOND }]);
+    let second = Pause { ended_at: at(hours(6)), lasted: hours(1) - SECOND };
+    assert_eq!(tick(at(hours(6))).await, [stopped, second]);
+    // A stop of 30 hours, whose end is seen by a clock that is two hours ahead.
+    let seen = Pause { ended_at: at(hours(38)), lasted: hours(32) };
+    assert_eq!(tick(at(hours(38))).await, [stopped, second, seen]);
+    let kept = Pause { ended_at: at(hours(36)), lasted: hours(30) };
+    assert_eq!(tick(at(hours(36))).await, [stopped, second, kept], "what is true of a pause stays");
 }
 
 /// One that reads is seen, whether or not it writes; what it has written counts up to then, and not beyond now.

@@ -17,10 +17,13 @@ use crate::{
 
 /// The row is locked, so that two replicas cannot both end one pause.
 pub(super) async fn tick(session: &mut Session, now: Timestamp) -> Result<Vec<Pause>, StoreError> {
+    const PAUSES: &str = "SELECT ended_at, lasted_ms FROM pauses";
     let new = step!("INSERT INTO running (ran_at) VALUES ($1) ON CONFLICT DO NOTHING", time(now));
-    let answers = session.begin(vec![new, step!("SELECT ran_at FROM running FOR UPDATE")]).await?;
-    let last = answers.get(1).and_then(|rows| rows.first()).map(|row| row.moment(0, "running.ran_at")).transpose()?;
-    let Tick { ran_at, pause, forget_after } = Tick::new(last.unwrap_or(now), now);
+    let answers = session.begin(vec![new, step!("SELECT ran_at FROM running FOR UPDATE"), step!(PAUSES)]).await?;
+    let rows = |place: usize| answers.get(place).map(Vec::as_slice).unwrap_or_default();
+    let last = rows(1).first().map(|row| row.moment(0, "running.ran_at")).transpose()?;
+    let pauses: Vec<_> = rows(2).iter().map(columns::pause).collect::<Result<_, _>>()?;
+    let Tick { ran_at, pause, forget_after } = Tick::new(last.unwrap_or(now), now, &pauses);
     let mut steps = vec![step!("UPDATE running SET ran_at = $1", time(ran_at))];
     if let Some(after) = forget_after {
         steps.push(step!("DELETE FROM pauses WHERE ended_at > $1", time(after)));
@@ -30,7 +33,7 @@ pub(super) async fn tick(session: &mut Session, now: Timestamp) -> Result<Vec<Pa
             "INSERT INTO pauses VALUES ($1, $2) ON CONFLICT (ended_at) DO UPDATE SET lasted_ms = excluded.lasted_ms";
         steps.push(step!(sql, time(pause.ended_at), pause.lasted_millis()));
     }
-    steps.push(step!("SELECT ended_at, lasted_ms FROM pauses"));
+    steps.push(step!(PAUSES));
     let rows = session.send(steps).await?.pop().unwrap_or_default();
     rows.iter().map(columns::pause).collect()
 }
