@@ -188,6 +188,9 @@ async fn every_command_of_the_manual_is_one() {
         ("key.txt", "sk-key-0123456789abcdef\n"),
         ("keys.jsonl", ""),
         ("envoy.yaml", "{}\n"),
+        ("listeners.yaml", "{}\n"),
+        ("routes.yaml", "{}\n"),
+        ("dump.json", "{}\n"),
     ] {
         fs::write(directory.path().join(name), text).unwrap();
     }
