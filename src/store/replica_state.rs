@@ -188,7 +188,6 @@ mod tests {
     static SUSPENDED: AtomicU64 = AtomicU64::new(0);
 
     /// The monotonic clock stands still while a virtual machine is suspended, so facts that were hours old looked fresh.
-    /// Sabotage: `Duration::ZERO` in `slept`.
     #[test]
     fn a_suspend_makes_what_is_known_stale_and_is_a_pause() {
         const HOUR: Duration = Duration::from_secs(3_600);

@@ -98,8 +98,8 @@ async fn on_a_small_disk() -> (Sentinel, PathBuf) {
     (sentinel, path.into())
 }
 
-/// Sabotage: `Some(_) => return` for every error in `Measured::note_claim`; `Unavailable` for a full disk in
-/// src/store/sqlite/worker.rs.
+/// Sabotage: `Unavailable` for a failed COMMIT in src/store/sqlite/worker.rs. For the others: `53100` without an obstacle in
+/// src/store/postgres/session.rs.
 #[tokio::test]
 async fn a_full_disk_under_sqlite() {
     let (sentinel, disk) = on_a_small_disk().await;

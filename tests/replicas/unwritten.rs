@@ -48,7 +48,7 @@ const FAIL: &str = "
     CREATE TRIGGER no_uses BEFORE UPDATE ON bindings EXECUTE FUNCTION no_uses()";
 
 /// A key that is in use at one replica went to the next caller once another replica archived it. Sabotage: `None` in
-/// `running::unwritten`; `$1` for `'epoch'` in src/store/postgres/running.rs (the second round alone).
+/// `running::unwritten`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_archived_while_a_replica_reads_and_cannot_write_its_uses() {
     let postgres = Postgres::shared().await;
