@@ -74,7 +74,7 @@ mod tests {
         assert!(both.contains("store.url_file: store.url is set as well"), "{both}");
 
         let none = load_text(&format!("[store]\nurl = '{url}'"), &[]).unwrap_err();
-        assert!(none.starts_with("pepper.secrets: ") && none.lines().count() == 1, "{none}");
+        assert!(none.starts_with("pepper.secrets_file: ") && none.lines().count() == 1, "{none}");
     }
 
     #[test]

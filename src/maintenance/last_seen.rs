@@ -20,7 +20,7 @@ const BATCH: usize = 500;
 /// long ago.
 const MAX_WAITING: usize = 1_000_000;
 
-/// How often the store is told that all times are written.
+/// How often the store records that all times are written.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// Writes what `take` returns until `stop` is sent or dropped, then writes the rest once.

@@ -24,7 +24,7 @@ pub async fn run(store: Arc<dyn Decisions>, state: Arc<ReplicaState>, ring: Arc<
             sleep(WHILE_REFUSED).await;
         }
         let Some(now) = state.time(Instant::now()) else { continue };
-        // The poll tells the ring which pepper is active.
+        // The poll sets the ring's active pepper, but another replica may have changed it since.
         let tried = store.try_claim(claim(&ring, now)).await;
         if let Err(StoreError::Behind(active)) = tried {
             ring.activate(&active);

@@ -138,7 +138,7 @@ fn a_key_file_holds_one_key_and_nothing_else() {
         assert_eq!(ask(text.as_bytes()), 2, "{text:?}");
     }
     assert_eq!(ask(b"sk-\xff"), 2);
-    assert_eq!(ask(&[b'k'; 20_000]), 2);
+    assert_eq!(ask(&[b'k'; 70_000]), 2);
     // These are valid, so the error is about the socket.
     for text in ["sk-SeCrEt", "sk-SeCrEt\n", "sk-SeCrEt\r\n"] {
         assert_eq!(ask(text.as_bytes()), 3, "{text:?}");
@@ -368,7 +368,7 @@ async fn a_pepper_other_than_the_stores_ends_the_start() {
     let mut server = home.spawn();
     assert_eq!(server.wait().await.code(), Some(1));
     let error = server.stderr().lines().last().unwrap().to_owned();
-    assert!(error.starts_with("error: the active pepper of this store is "), "{error}");
+    assert!(error.starts_with("error: pepper.secrets: the active pepper of this store is "), "{error}");
     assert!(!error.contains("another-pepper"), "{error}");
 
     // No pepper is generated for a store in use.

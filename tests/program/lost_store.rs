@@ -32,8 +32,8 @@ fn command(home: &Home, words: &[&str]) -> Seen {
 
 /// `serve`, `check-config` and `migrate` say the same, and create nothing.
 async fn assert_lost(home: &Home, cause: &str) {
-    let fix = "keys that had an owner would have none. Mount the volume or restore the backup of the store; only for a new \
-               store, run `sentinel migrate --init`";
+    let fix = "keys that had an owner would have none. Mount the volume or restore the backup; only for a new store, run \
+               `sentinel migrate --init` with this configuration, as the user of the server";
     let fault = format!("store.url: {cause}; {fix}");
     let before = tree(home.path());
     let mut server = home.spawn();

@@ -25,8 +25,8 @@ fn peppers_from_all_of_their_places() {
     let two = load_text(&format!("[pepper]\nsecrets_file = ['{file}']"), &[("SENTINEL_HMAC_SECRET", other)]).unwrap();
     assert_eq!(two.peppers.unwrap().names(), format!("{id}, {}", Pepper::new(other.as_bytes()).unwrap().id()));
     for (listed, fault) in [
-        (vec![SECRET, other, SECRET], format!("pepper.secrets: pepper {id} is listed twice")),
-        (vec![SECRET, other, &*"xy".repeat(16), &*"yz".repeat(16)], "pepper.secrets: 4 peppers are listed".to_owned()),
+        (vec![SECRET, other, SECRET], format!("pepper {id} is listed twice")),
+        (vec![SECRET, other, &*"xy".repeat(16), &*"yz".repeat(16)], "4 peppers are listed".to_owned()),
     ] {
         let faults = load_text(&format!("[pepper]\nsecrets = {listed:?}"), &[]).unwrap_err();
         assert!(faults.contains(&fault) && !faults.contains(SECRET), "{faults}");
