@@ -306,6 +306,9 @@ impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         let text = message(&error);
         match error.code().map(SqlState::code) {
+            Some("42501") => {
+                Self::Corrupt(format!("{text}; GRANT the role of store.url all rights on Sentinel's tables"))
+            }
             // Data exception, constraint violation, syntax error or missing object: the table was altered by hand.
             Some(code) if ["22", "23", "42"].contains(&&code[..2]) => Self::Corrupt(text),
             // The type of a column was altered, and the driver rejected the value before it sent the statement.
