@@ -114,9 +114,12 @@ impl Carrier {
 
     /// The kind of placeholder in a value that does not have the carrier's form: `Bearer null` in a bare carrier, `null`
     /// in one for `Bearer`.
+    ///
+    /// Only the name of a scheme may precede it. Any other word may be a key to the upstream, which may ignore what
+    /// follows: New API reads `K-1- null` as `K`, and LiteLLM `AWS4-HMAC-SHA256;Credential=K null`.
     pub(super) fn stray_placeholder(value: &[u8]) -> Option<Placeholder> {
         let text = std::str::from_utf8(trim(value)).ok()?;
-        placeholder::find(text).or_else(|| placeholder::find(text.split_once(' ')?.1))
+        placeholder::find(text).or_else(|| placeholder::find(after_scheme(text, &SCHEMES)?))
     }
 
     /// Decodes the value and removes what the form adds to the key; the grammar must still accept the result. `None` is
@@ -169,6 +172,10 @@ fn is_signature(value: &[u8]) -> bool {
 fn after_scheme<'a>(text: &'a str, names: &[&str]) -> Option<&'a str> {
     let (scheme, rest) = text.split_once(' ')?;
     names.iter().any(|name| scheme.eq_ignore_ascii_case(name)).then_some(rest)
+/// The schemes that clients write before a placeholder where the carrier's form has none, or another. A carrier's own
+/// schemes are removed with its form.
+const SCHEMES: [&str; 5] = ["Bearer", "Basic", "Token", "ApiKey", "Key"];
+
 }
 
 /// Reads one `Cookie` line (RFC 6265 §5.4). A comma may hide a second cookie, because Envoy joins the lines of HTTP/1.1

@@ -395,7 +395,11 @@ fn show(
 
 /// What a carrier shows that has this text, and this text around it.
 fn judge(profile: &str, text: Option<&str>, whole: &str, jwt: bool) -> Shown {
-    let behind = whole.split_once(' ').map_or("", |(_, rest)| rest);
+    // Only these words are not part of the text: behind anything else, the upstream may see a key.
+    let behind = match whole.split_once(' ') {
+        Some((scheme, rest)) if is_word(scheme, &["bearer", "basic", "token", "apikey", "key"]) => rest,
+        _ => "",
+    };
     let texts = [text.unwrap_or(""), &text.map_or(String::new(), |text| bared(profile, text)), whole, behind];
     match text.and_then(|text| canonical_with(profile, text, jwt)) {
         Some(key) => Shown::Key(key),
