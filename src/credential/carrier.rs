@@ -124,7 +124,13 @@ impl Carrier {
 
     /// Decodes the value and removes what the form adds to the key; the grammar must still accept the result. `None` is
     /// malformed.
-    pub(super) fn text<'a>(&self, value: &'a [u8], plus: Plus, grammar: &Grammar) -> Option<Text<'a>> {
+    pub(super) fn text<'a>(
+        &self,
+        value: &'a [u8],
+        plus: Plus,
+        grammar: &Grammar,
+        opaque_jwt: bool,
+    ) -> Option<Text<'a>> {
         let text = match self.place {
             Place::Query(_) => decode(value, plus)?,
             // Rack decodes cookies like forms: it reads `K+` as `K `.
@@ -133,13 +139,16 @@ impl Carrier {
             Place::Protocol(_) => Text::Borrowed(std::str::from_utf8(value).ok()?),
             Place::Header(_) | Place::Cookie(_) => Text::Borrowed(std::str::from_utf8(trim(value)).ok()?),
         };
+        // The other part of Basic credentials.
+        let may_hold_a_key =
+            |other: &str| grammar.may_be_in(other.as_bytes()) || grammar.resembles_key(other.as_bytes(), opaque_jwt);
         match self.form {
             Form::Basic(part) => {
                 let credentials = after_scheme(text.as_str(), &["Basic"])?;
-                basic::read(credentials, part, grammar).map(Text::Decoded)
+                basic::read(credentials, part, may_hold_a_key).map(Text::Decoded)
             }
             Form::LiteLlm => match text {
-                Text::Borrowed(text) => litellm::read(text, grammar),
+                Text::Borrowed(text) => litellm::read(text, may_hold_a_key),
                 // Only parameters are decoded.
                 Text::Decoded(_) => None,
             },
@@ -163,6 +172,10 @@ impl Form {
     }
 }
 
+/// The schemes that clients write before a placeholder where the carrier's form has none, or another. A carrier's own
+/// schemes are removed with its form.
+const SCHEMES: [&str; 5] = ["Bearer", "Basic", "Token", "ApiKey", "Key"];
+
 /// Whether the commas in the value are those of one signature, and not those of joined lines.
 fn is_signature(value: &[u8]) -> bool {
     std::str::from_utf8(trim(value)).is_ok_and(|text| litellm::in_signature(text).is_some())
@@ -172,10 +185,6 @@ fn is_signature(value: &[u8]) -> bool {
 fn after_scheme<'a>(text: &'a str, names: &[&str]) -> Option<&'a str> {
     let (scheme, rest) = text.split_once(' ')?;
     names.iter().any(|name| scheme.eq_ignore_ascii_case(name)).then_some(rest)
-/// The schemes that clients write before a placeholder where the carrier's form has none, or another. A carrier's own
-/// schemes are removed with its form.
-const SCHEMES: [&str; 5] = ["Bearer", "Basic", "Token", "ApiKey", "Key"];
-
 }
 
 /// Reads one `Cookie` line (RFC 6265 §5.4). A comma may hide a second cookie, because Envoy joins the lines of HTTP/1.1

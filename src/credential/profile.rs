@@ -155,7 +155,7 @@ impl Profile {
             Slot::Lookalike(value) if matches!(carrier.place, Place::Header(_)) => value,
             Slot::Lookalike(_) | Slot::Malformed => return Reading::Malformed,
         };
-        let (key, placeholder) = match carrier.text(value, self.plus, &self.grammar) {
+        let (key, placeholder) = match carrier.text(value, self.plus, &self.grammar, opaque_jwt) {
             Some(text) if carrier.placeholders.contains(&text.as_str()) => return Reading::Placeholder,
             Some(text) => match self.grammar.key(text.as_str(), opaque_jwt) {
                 None => (None, self.grammar.placeholder(text.as_str()).or_else(|| Carrier::stray_placeholder(value))),

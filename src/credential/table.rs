@@ -43,6 +43,8 @@ const ANTHROPIC: &str = "anthropics/anthropic-sdk-python@00dcf92 src/anthropic/_
 const ANTHROPIC_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/anthropic.go: `sk-ant-api03-…`, \
     `sk-ant-admin01-…`; BerriAI/litellm#21039: `sk-ant-oat…` as Bearer";
 const AZURE: &str = "openai/openai-python@0117738 src/openai/lib/azure.py _prepare_options";
+const FOUNDRY: &str = "microsoft/Generative-AI-for-beginners-dotnet@2ab8846 samples/CoreSamples/BasicChat-11FoundryClaude/\
+    README.md: Claude in Microsoft Foundry, …services.ai.azure.com/anthropic/v1/messages, authenticates by `x-api-key`";
 const AZURE_SOCKET: &str = "MicrosoftDocs/azure-ai-docs@021e720 articles/ai-foundry/openai/how-to/\
     realtime-audio-websockets.md: an `api-key` header, or an `api-key` query parameter";
 const APIM: &str = "MicrosoftDocs/azure-docs@0521fdd articles/api-management/api-management-subscriptions.md: the \
@@ -170,6 +172,11 @@ pub const PROFILES: [Profile; 8] = [
         Dialect::OpenAi,
         &[header("authorization", Form::Bearer, OPENAI), PROTOCOL],
         grammar(
+const ONE_API_RELAY: &str = "songquanpeng/one-api@204f2ae router/relay.go: TokenAuth authenticates /v1/*, by Authorization \
+    only";
+const NEW_API_RELAY: &str = "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth, which authenticates /v1/*: reads \
+    Authorization, x-api-key, x-goog-api-key, mj-api-secret, ?key and Sec-WebSocket-Protocol only";
+
             &[format("sk-", Alphabet::BASE64URL, 20, MAX_KEY), format("ek_", Alphabet::BASE64URL, 20, MAX_KEY)],
             OPENAI_KEY,
         ),
@@ -210,6 +217,7 @@ pub const PROFILES: [Profile; 8] = [
         )
     },
     Profile::new(
+                header("x-api-key", Form::Bare, FOUNDRY),
         "gemini",
         Dialect::Google,
         &[
@@ -230,20 +238,30 @@ pub const PROFILES: [Profile; 8] = [
             GEMINI_KEY,
         ),
     ),
-    Profile::new(
-        "one-api",
-        Dialect::OpenAi,
-        &[header("authorization", Form::BearerOrBare, ONE_API), PROTOCOL],
-        Grammar { canonical: ONE_API_CANONICAL, ..grammar(ALNUM_48, ONE_API_KEY) },
-    ),
     Profile {
-        ignored: &[ignored(
-            "authorization",
-            &["x-api-key"],
-            &["/v1/messages"],
-            "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth: where the path has /v1/messages, a \
-             x-api-key that is not empty overwrites Authorization",
-        )],
+        ignored: &[
+            named("x-api-key", &["authorization"], &["/v1/*"], ONE_API_RELAY),
+            named("api-key", &["authorization"], &["/v1/*"], ONE_API_RELAY),
+            named("x-goog-api-key", &["authorization"], &["/v1/*"], ONE_API_RELAY),
+        ],
+        ..Profile::new(
+            "one-api",
+            Dialect::OpenAi,
+            &[header("authorization", Form::BearerOrBare, ONE_API), PROTOCOL],
+            Grammar { canonical: ONE_API_CANONICAL, ..grammar(ALNUM_48, ONE_API_KEY) },
+        )
+    },
+    Profile {
+        ignored: &[
+            ignored(
+                "authorization",
+                &["x-api-key"],
+                &["/v1/messages"],
+                "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth: where the path has /v1/messages, a \
+                 x-api-key that is not empty overwrites Authorization",
+            ),
+            named("api-key", &["authorization", "x-api-key"], &["/v1/*"], NEW_API_RELAY),
+        ],
         ..Profile::new(
             "new-api",
             Dialect::OpenAi,
