@@ -2,7 +2,7 @@
 
 use super::{
     carrier::{Carrier, Form, Header, Place},
-    grammar::Grammar,
+    grammar::{Grammar, starts_ignoring_case},
     name::{self, Names, same_name},
     passthrough::{self, Ignored},
     placeholder::Placeholder,
@@ -40,6 +40,9 @@ pub struct Profile {
     /// The [`CREDENTIAL_HEADERS`](super::CREDENTIAL_HEADERS) that this profile does not read. They are removed from
     /// every allowed request, because an upstream that reads them would see an unchecked key.
     pub unread: Unread,
+    /// How the names of other headers begin that are removed too, because the upstream reads such a header like the one
+    /// with this name, and the source that says so.
+    pub removed_starts: &'static [(&'static str, &'static str)],
     /// The carriers that `credentials.passthrough` may name.
     pub ignored: &'static [Ignored],
     /// How the upstream reads `+` in a query.
@@ -63,19 +66,24 @@ impl Profile {
         grammar: Grammar,
     ) -> Self {
         let (unread, plus, names) = (Unread::without(carriers), Plus::Space, Names::InAnyCase);
-        Self { name, dialect, carriers, unread, ignored: &[], plus, names, grammar }
+        Self { name, dialect, carriers, unread, removed_starts: &[], ignored: &[], plus, names, grammar }
     }
 
     /// The names in `headers` that an upstream may read as one of [`Profile::unread`], such as `x_api_key` and
-    /// `x.api.key`, or `litellm-user-api-key` for the name that has underscores itself.
+    /// `x.api.key`, or `litellm-user-api-key` for the name that has underscores itself; and those of
+    /// [`Profile::removed_starts`].
     ///
     /// An allow always removes the names of [`Profile::unread`]; it removes lookalikes only if they are present,
     /// because there are dozens of possible ones.
     pub fn lookalikes<'a>(&self, headers: impl Iterator<Item = Header<'a>>) -> Vec<String> {
-        let lookalikes = headers
-            .map(|header| header.name)
-            .filter(|name| !self.unread.contains(name) && self.unread.iter().any(|unread| same_name(name, unread)));
+        let lookalikes = headers.map(|header| header.name).filter(|name| !self.unread.contains(name)).filter(|name| {
+            self.unread.iter().any(|unread| same_name(name, unread)) || self.begins_like_a_removed(name)
+        });
         lookalikes.map(str::to_owned).collect()
+    }
+
+    fn begins_like_a_removed(&self, name: &str) -> bool {
+        self.removed_starts.iter().any(|(start, _)| name.len() > start.len() && starts_ignoring_case(name, start))
     }
 }
 

@@ -104,14 +104,23 @@ const LITELLM_ANTHROPIC: &str = "BerriAI/litellm@b791384 litellm/proxy/pass_thro
     (@0009d07) takes x-litellm-api-key first";
 const LITELLM_VERTEX: &str = "BerriAI/litellm@00cb4ba litellm/proxy/pass_through_endpoints/llm_passthrough_endpoints.py \
     _base_vertex_proxy_route: user_api_key_auth with get_litellm_virtual_key, which is x-litellm-api-key unless empty \
-    (@13ac068 common_utils.py)";
+    (@13ac068 common_utils.py); 1.110.2 _authenticate_vertex_caller: the same order, for /vertex-ai/ and /vertex_ai/";
+const LITELLM_CODEX: &str = "litellm 1.110.2 litellm/proxy/pass_through_endpoints/codex_passthrough_endpoints.py: \
+    user_api_key_auth, which takes x-litellm-api-key first; Authorization is the ChatGPT subscription's, and the two must \
+    differ";
+const LITELLM_MCP_OAUTH: &str = "litellm 1.110.2 litellm/proxy/mcp_server/auth/user_api_key_auth_mcp.py \
+    get_oauth2_headers_from_headers: every header whose name begins with `authorization` becomes Authorization";
 const LITELLM_MCP: &str = "BerriAI/litellm@001064b litellm/proxy/_experimental/mcp_server/auth/user_api_key_auth_mcp.py \
     process_mcp_request: an explicit x-litellm-api-key is always a LiteLLM credential and is validated; \
     _extract_target_server_names_from_path: /mcp/{server} and /{server}/mcp";
-/// BerriAI/litellm litellm/proxy/_types.py mapped_pass_through_routes: these belong to other functions, of which
+/// litellm 1.110.2 litellm/proxy/_types.py mapped_pass_through_routes: these belong to other functions, of which
 /// /langfuse/* authenticates by Authorization.
 const LITELLM_PROVIDERS: &[&str] = &[
+    "backend-api",
     "bedrock",
+    "comprehendmedical",
+    "azure_speech",
+    "transcribe",
     "vertex-ai",
     "vertex_ai",
     "cohere",
@@ -125,9 +134,19 @@ const LITELLM_PROVIDERS: &[&str] = &[
     "openai_passthrough",
     "assemblyai",
     "eu.assemblyai",
+    "tinyfish",
     "vllm",
     "mistral",
+    "typesafe",
+    "laya",
+    "bespoke",
+    "openrouter",
     "milvus",
+    "gigachat",
+    "watsonx",
+    "nvidia_nim",
+    "deepgram",
+    "fal_ai",
 ];
 const APIM_TOKEN: &str = "MicrosoftDocs/azure-docs@0521fdd articles/api-management/api-management-subscriptions.md: a \
     request with a subscription key is allowed if that key is valid, else denied with 401; learn.microsoft.com/azure/\
@@ -153,6 +172,11 @@ const fn named(
     Ignored { by_label: false, ..ignored(carrier, overridden_by, paths, source) }
 }
 
+const ONE_API_RELAY: &str = "songquanpeng/one-api@204f2ae router/relay.go: TokenAuth authenticates /v1/*, by Authorization \
+    only";
+const NEW_API_RELAY: &str = "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth, which authenticates /v1/*: reads \
+    Authorization, x-api-key, x-goog-api-key, mj-api-secret, ?key and Sec-WebSocket-Protocol only";
+
 /// The built-in profiles.
 pub const PROFILES: [Profile; 8] = [
     Profile::new(
@@ -172,11 +196,6 @@ pub const PROFILES: [Profile; 8] = [
         Dialect::OpenAi,
         &[header("authorization", Form::Bearer, OPENAI), PROTOCOL],
         grammar(
-const ONE_API_RELAY: &str = "songquanpeng/one-api@204f2ae router/relay.go: TokenAuth authenticates /v1/*, by Authorization \
-    only";
-const NEW_API_RELAY: &str = "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth, which authenticates /v1/*: reads \
-    Authorization, x-api-key, x-goog-api-key, mj-api-secret, ?key and Sec-WebSocket-Protocol only";
-
             &[format("sk-", Alphabet::BASE64URL, 20, MAX_KEY), format("ek_", Alphabet::BASE64URL, 20, MAX_KEY)],
             OPENAI_KEY,
         ),
@@ -198,6 +217,7 @@ const NEW_API_RELAY: &str = "QuantumNous/new-api@040b46a middleware/auth.go Toke
             Dialect::OpenAi,
             &[
                 header("api-key", Form::Bare, AZURE),
+                header("x-api-key", Form::Bare, FOUNDRY),
                 // Entra tokens, which are JSON Web Tokens.
                 header("authorization", Form::Bearer, AZURE),
                 header("ocp-apim-subscription-key", Form::Bare, APIM),
@@ -217,7 +237,6 @@ const NEW_API_RELAY: &str = "QuantumNous/new-api@040b46a middleware/auth.go Toke
         )
     },
     Profile::new(
-                header("x-api-key", Form::Bare, FOUNDRY),
         "gemini",
         Dialect::Google,
         &[
@@ -291,12 +310,14 @@ const NEW_API_RELAY: &str = "QuantumNous/new-api@040b46a middleware/auth.go Toke
             // The credential of the server behind LiteLLM, which LiteLLM forwards.
             named("authorization", &["x-litellm-api-key"], &["/anthropic/*"], LITELLM_ANTHROPIC),
             named("x-api-key", &["x-litellm-api-key"], &["/anthropic/*"], LITELLM_ANTHROPIC),
-            named("authorization", &["x-litellm-api-key"], &["/vertex_ai/*"], LITELLM_VERTEX),
+            named("authorization", &["x-litellm-api-key"], &["/vertex_ai/*", "/vertex-ai/*"], LITELLM_VERTEX),
+            named("authorization", &["x-litellm-api-key"], &["/backend-api/codex/*"], LITELLM_CODEX),
             Ignored {
                 except: LITELLM_PROVIDERS,
                 ..named("authorization", &["x-litellm-api-key"], &["/mcp", "/mcp/*", "/*/mcp"], LITELLM_MCP)
             },
         ],
+        removed_starts: &[("authorization", LITELLM_MCP_OAUTH)],
         ..Profile::new(
             "litellm",
             Dialect::OpenAi,

@@ -187,6 +187,81 @@ fn lookalikes_of_removed_headers_are_removed() {
     );
 }
 
+/// LiteLLM takes any header whose name begins so for `authorization`, which this profile reads itself.
+#[test]
+fn headers_that_litellm_takes_for_authorization_are_removed() {
+    let lookalikes = |profile: &str| {
+        let names = ["authorization", "authorization-x", "Authorization2", "authorizatio", "x-authorization"];
+        Profile::by_name(profile).unwrap().lookalikes(names.iter().map(|name| Header { name, value: b"" }))
+    };
+    assert_eq!(lookalikes("litellm"), ["authorization-x", "Authorization2"]);
+    assert_eq!(lookalikes("generic"), [""; 0]);
+}
+
+/// Its keys have no prefix, but no other text has their length by chance.
+#[test]
+fn a_kept_header_holds_no_key_of_the_realm() {
+    let own = "Ab0Cd1Ef2Gh3Ij4Kl5Mn6Op7Qr8St9Uv0Wx1Yz2A";
+    let custom = Custom {
+        name: "vault".to_owned(),
+        carriers: vec![Carrier::parse("header x-vault-key bare").unwrap()],
+        strip_through: None,
+        strip: "v-".to_owned(),
+        fold: false,
+        prefixes: Vec::new(),
+        alphabet: Alphabet::TOKEN,
+        length: (40, 64),
+        plus: Plus::Space,
+        dialect: Dialect::Generic,
+    };
+    let profile = custom.build().unwrap();
+    let entries = ["authorization", "x-api-key"].map(|name| {
+        let mut entry = Foreign::parse(&format!("{name} beside x-vault-key on /* source its manual")).unwrap();
+        entry.allow(&profile, false).unwrap();
+        entry
+    });
+    let options = Options { foreign: entries.to_vec(), ..Options::default() };
+    let credentials = Credentials { profile, route_profiles: Vec::new(), options };
+    let kept = |name: &str, value: &str| {
+        let headers = [("x-vault-key", own), (name, value)];
+        let headers = headers.iter().map(|(name, value)| Header { name, value: value.as_bytes() });
+        credentials.kept(&profile, headers, b"/a")
+    };
+    let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLXNpZ25hdHVyZQ";
+    for (name, value) in
+        [("authorization", format!("Bearer {token}")), ("authorization", "bearer ya29.a0Af".to_owned())]
+            .into_iter()
+            .chain(["ghp_0123456789", "short key", ""].map(|value| ("x-api-key", value.to_owned())))
+    {
+        assert_eq!(kept(name, &value), [name], "{value}");
+    }
+    for value in [own.to_lowercase(), format!("v-{own}"), format!("Key {own}"), format!("a\t{own} b")] {
+        assert_eq!(kept("x-api-key", &value), [""; 0], "{value}");
+    }
+    for value in ["Basic YTpi", "Bearer a b", "Bearer ", "ya29.a0Af", "Token a", "Bearer a;b", "Bearer  a", ""] {
+        assert_eq!(kept("authorization", value), [""; 0], "{value}");
+    }
+    assert_eq!(kept("x-other", "a"), [""; 0], "a header that the Check does not have is removed");
+}
+
+#[test]
+fn explain_names_a_scheme_only_where_one_is() {
+    for (profile, name, value, form) in [
+        ("generic", "authorization", "bearer sk-0123456789", "bearer"),
+        ("generic", "authorization", "sk-0123456789 null", "bare"),
+        ("openai", "authorization", "null", "bare"),
+        ("litellm", "authorization", "Bearer null", "bearer"),
+        ("litellm", "authorization", "AWS4-HMAC-SHA256;Credential=sk-0123456789 null", "bare"),
+        ("litellm", "authorization", "Basic x", "basic"),
+        ("litellm", "x-litellm-api-key", "a b", "bare"),
+    ] {
+        let credentials = credentials(profile);
+        let headers = [Header { name, value: value.as_bytes() }];
+        let (_, carriers) = credentials.explain(&credentials.profile, headers.into_iter(), b"/");
+        assert_eq!(carriers[0].form, form, "{profile} {name}: {value}");
+    }
+}
+
 #[test]
 fn strip_through_removes_one_separator() {
     let canonical = Canonicalisation { strip_through: Some(':'), strip: "k_", ..Canonicalisation::IDENTITY };

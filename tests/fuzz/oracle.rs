@@ -271,7 +271,12 @@ impl Seen {
         let read = keys::header_names(profile);
         let listed = |name: &str| keys::CREDENTIAL_HEADERS.iter().any(|it| keys::dashes(it) == keys::dashes(name));
         let names = self.lines.iter().map(|(name, _)| name.clone());
-        names.filter(|name| listed(name) && !read.contains(&keys::dashes(name).as_str())).collect()
+        // LiteLLM takes them for Authorization.
+        let longer = |name: &str| {
+            profile == "litellm" && name.len() > 13 && name.to_ascii_lowercase().starts_with("authorization")
+        };
+        let is_removed = |name: &String| listed(name) && !read.contains(&keys::dashes(name).as_str()) || longer(name);
+        names.filter(is_removed).collect()
     }
 }
 
