@@ -5,7 +5,9 @@ use super::{
     values::{flag, number, word},
 };
 use crate::{
-    credential::{Alphabet, Carrier, Credentials, Custom, Dialect, Foreign, Options, Plus, Profile},
+    credential::{
+        Alphabet, Carrier, Credentials, Custom, Dialect, Foreign, NO_CARRIER, Options, PROFILES, Plus, Profile,
+    },
     domain::MAX_KEY,
 };
 
@@ -42,14 +44,11 @@ pub(super) fn take(source: &mut Source) -> Option<Credentials> {
             let nowhere = profile.is_some() && refusals.len() > route_profiles.len();
             return if nowhere { Err(refusals.join("; ")) } else { Ok(Entry::Foreign(entry)) };
         }
-        let ignored = profile.iter().chain(&route_profiles).flat_map(|profile| profile.ignored);
-        let mut carriers: Vec<_> = ignored.filter(|row| row.by_label).map(|row| row.carrier).collect();
-        if carriers.contains(&text) || profile.is_none() {
+        let configured: Vec<&Profile> = profile.iter().chain(&route_profiles).collect();
+        if profile.is_none() || configured.iter().any(|profile| labels(profile).any(|label| label == text)) {
             return Ok(Entry::Label(text.to_owned()));
         }
-        carriers.dedup();
-        let allowed = if carriers.is_empty() { "none".to_owned() } else { carriers.join(", ") };
-        Err(format!("{text:?} cannot be exempted for the configured profiles; carriers that can: {allowed}"))
+        Err(no_label(text, &configured))
     });
     let mut options = Options { opaque_jwt: opaque_jwt?, ..Options::default() };
     for entry in entries {
@@ -67,10 +66,33 @@ enum Entry {
     Foreign(Foreign),
 }
 
+/// The carriers that `credentials.passthrough` exempts by their labels alone.
+fn labels(profile: &Profile) -> impl Iterator<Item = &'static str> + use<> {
+    profile.ignored.iter().filter(|row| row.by_label).map(|row| row.carrier)
+}
+
+/// Why the label `text` alone exempts no carrier.
+fn no_label(text: &str, configured: &[&Profile]) -> String {
+    let lower = text.to_ascii_lowercase();
+    if configured.iter().any(|profile| labels(profile).any(|label| label == lower)) {
+        return format!("{text:?} must be in lower case: {lower:?}");
+    }
+    let names: Vec<_> = configured.iter().map(|profile| profile.name).collect();
+    let able = PROFILES.iter().filter(|profile| labels(profile).next().is_some());
+    let able: Vec<_> =
+        able.map(|profile| format!("{}: {}", profile.name, labels(profile).collect::<Vec<_>>().join(", "))).collect();
+    format!(
+        "{text:?} alone cannot be exempted for {}; carriers that can, by profile, are {}; any other needs its paths, as in \
+         \"CARRIER beside OWN-CARRIER on PATH … source TEXT\"",
+        names.join(", "),
+        able.join("; ")
+    )
+}
+
 fn by_name(customs: &Customs, text: &str) -> Result<Option<Profile>, String> {
     let custom = customs.iter().find(|(name, _)| name == text).map(|(_, profile)| *profile);
     custom.or_else(|| Profile::by_name(text).map(Some)).ok_or_else(|| {
-        let built_in = crate::credential::PROFILES.iter().map(|profile| profile.name);
+        let built_in = PROFILES.iter().map(|profile| profile.name);
         let all: Vec<_> = built_in.chain(customs.iter().map(|(name, _)| name.as_str())).collect();
         format!("unknown profile {text:?}; the profiles are {}", all.join(", "))
     })
@@ -92,7 +114,7 @@ fn custom(source: &mut Source, name: String) -> Option<Profile> {
     let key = |field: &str| format!("credentials.custom.{name}.{field}");
     let length = |text: &str| number(text, 8..=MAX_KEY as u16).map(usize::from);
     let before = source.faults.clone();
-    let carriers = source.take_list(&key("carriers"), Carrier::parse);
+    let carriers = source.take_list_or(&key("carriers"), NO_CARRIER, Carrier::parse);
     let prefixes = source.take_list(&key("prefixes"), |text| Ok(text.to_owned()));
     let strip_through = source.take(&key("strip_through"), separator);
     let strip = source.take(&key("strip"), |text| Ok(text.to_owned()));

@@ -243,6 +243,16 @@ impl Source {
     /// Takes a list; empty if it is not written. A list that is written but empty is a fault: it looks like "nothing",
     /// but would mean "no restriction".
     pub(super) fn take_list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        self.take_list_or(key, "the list is empty; remove the setting instead", parse)
+    }
+
+    /// The same, with the fault of an empty list, for one that cannot be left out.
+    pub(super) fn take_list_or<T>(
+        &mut self,
+        key: &str,
+        if_empty: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
         let Some(Entry { origin, text }) = self.written.remove(key) else { return Vec::new() };
         let texts = match text {
             Text::Many(texts) => texts,
@@ -259,7 +269,7 @@ impl Source {
             }
         };
         if texts.is_empty() {
-            self.faults.push(format!("{origin}: {key}: the list is empty; remove the setting instead"));
+            self.faults.push(format!("{origin}: {key}: {if_empty}"));
         }
         texts.iter().filter_map(|text| self.parsed(&origin, key, text, &parse)).collect()
     }

@@ -296,14 +296,17 @@ fn only_carriers_that_the_upstream_ignores_can_be_exempted() {
     assert_eq!(with("litellm", "'authorization', '?key'").unwrap().credentials.options.passthrough.len(), 2);
     assert!(with("new-api", "'authorization'").is_ok());
     let listed = with("litellm", "'key'").unwrap_err();
-    assert!(listed.contains("carriers that can: ") && listed.contains("authorization"), "{listed}");
-    assert!(with("generic", "'key'").unwrap_err().ends_with("carriers that can: none"));
+    let able = "new-api: authorization; litellm: authorization, x-api-key, ?key; any other needs its paths";
+    assert!(listed.contains("\"key\" alone cannot be exempted for litellm") && listed.contains(able), "{listed}");
+    let generic = with("generic", "'key'").unwrap_err();
+    assert!(generic.contains("cannot be exempted for generic") && generic.contains(able), "{generic}");
+    let capitals = with("litellm", "'Authorization'").unwrap_err();
+    assert!(capitals.contains("\"Authorization\" must be in lower case: \"authorization\""), "{capitals}");
     for (profile, list) in [
         ("generic", "'authorization'"),
         ("new-api", "'x-api-key'"),
         ("litellm", "'x-litellm-api-key'"),
         ("litellm", "'key'"),
-        ("litellm", "'Authorization'"),
         ("one-api", "'cookie session'"),
     ] {
         let faults = with(profile, list).unwrap_err();
@@ -322,7 +325,12 @@ fn a_credential_of_another_realm_is_exempt_only_where_the_upstream_cannot_authen
         ("litellm", "x-api-key beside x-litellm-api-key on /anthropic/* source docs.litellm.ai"),
         ("azure-openai", "authorization beside ocp-apim-subscription-key on /* source learn.microsoft.com"),
         ("new-api", "authorization beside x-api-key on /v1/messages source the table"),
+        (
+            "litellm",
+            "authorization beside x-litellm-api-key on /vertex-ai/* /backend-api/codex/* source docs.litellm.ai",
+        ),
         ("one-api", "x-api-key beside authorization on /v1/* source one-api reads Authorization only"),
+        ("new-api", "api-key beside x-api-key on /v1/chat/completions source its TokenAuth does not read it"),
         ("acme", "authorization beside x-acme-key on /* source our own service"),
         ("acme", "x-api-key beside ?token on /a source our own service"),
     ] {
@@ -353,7 +361,32 @@ fn a_credential_of_another_realm_is_exempt_only_where_the_upstream_cannot_authen
         ("sanctum", "authorization beside x-api-key on /a source s.example", "reads no key in"),
         ("acme", "x-acme-key beside ?token on /a source s.example", "could authenticate by"),
         ("acme", "x-other beside x-acme-key on /a source s.example", "neither reads nor removes"),
-        ("acme", "X-API-Key beside x-acme-key on /a source s.example", "neither reads nor removes"),
+        (
+            "acme",
+            "X-API-Key beside x-acme-key on /a source s.example",
+            "nothing to exempt; write headers in lower case",
+        ),
+        ("acme", "x-api-key beside X-Acme-Key on /a source s.example", "write headers in lower case"),
+        // No row of the table says that these upstreams do not read them.
+        ("azure-openai", "x-api-key beside api-key on /* source some text", "could authenticate by"),
+        ("azure-openai", "x-goog-api-key beside api-key on /a source s.example", "could authenticate by"),
+        ("generic", "x-goog-api-key beside x-api-key on /a source s.example", "could authenticate by"),
+        ("openai", "x-api-key beside authorization on /v1/* source s.example", "could authenticate by"),
+        ("anthropic", "api-key beside x-api-key on /v1/* source s.example", "could authenticate by"),
+        ("gemini", "x-api-key beside x-goog-api-key on /v1/* source s.example", "could authenticate by"),
+        ("litellm", "mj-api-secret beside x-litellm-api-key on /v1/* source s.example", "could authenticate by"),
+        ("one-api", "x-api-key beside authorization on /* source s.example", "could authenticate by"),
+        ("one-api", "mj-api-secret beside authorization on /v1/* source s.example", "could authenticate by"),
+        (
+            "new-api",
+            "ocp-apim-subscription-key beside authorization on /v1/* source s.example",
+            "could authenticate by",
+        ),
+        (
+            "litellm",
+            "authorization beside x-litellm-api-key on /openrouter/mcp source s.example",
+            "could authenticate by",
+        ),
         ("acme", "authorization beside x-acme-key on /a/../b source s.example", "is not a path"),
         ("acme", "authorization beside x-acme-key on /a/*/b source s.example", "is not a path"),
         ("acme", "authorization beside x-acme-key on /a%2f source s.example", "is not a path"),
@@ -380,7 +413,8 @@ fn every_fault_of_a_custom_profile_is_reported_at_once() {
     assert_eq!(faults.len(), 13, "{faults:#?}");
     assert!(faults.iter().all(|fault| fault.contains("credentials.custom.acme.")), "{faults:#?}");
     for (table, expected) in [
-        ("[credentials.custom.acme]\nalphabet = 'hex'", "acme: carriers: name at least one"),
+        ("[credentials.custom.acme]\nalphabet = 'hex'", "acme: carriers: needs at least one carrier, such as"),
+        ("[credentials.custom.acme]\ncarriers = []", "acme.carriers: needs at least one carrier, such as"),
         ("[credentials.custom.litellm]\ncarriers = ['query a']", "litellm: a built-in profile has this name"),
         ("[credentials.custom.Acme]\ncarriers = ['query a']", "Acme: the name of a profile must be 1 to 32"),
         ("[credentials.custom.a]\ncarriers = ['query k', 'query K']", "a: carriers: ?K appears twice"),

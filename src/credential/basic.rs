@@ -2,8 +2,6 @@
 
 use zeroize::Zeroizing;
 
-use super::grammar::Grammar;
-
 /// The part of the credentials that is the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BasicPart {
@@ -16,9 +14,13 @@ pub enum BasicPart {
 /// The key in `credentials`, the text after `Basic `.
 ///
 /// `None` for a second colon, because RFC 7617 splits at the first one and some upstreams at the last; and if the other
-/// part may contain a key too, because some upstreams accept the key in either part (GitHub: `KEY:x-oauth-basic` and
-/// `x-access-token:KEY`).
-pub(super) fn read(credentials: &str, part: BasicPart, grammar: &Grammar) -> Option<Zeroizing<String>> {
+/// part may contain a key too, as `may_hold_a_key` has it, because some upstreams accept the key in either part (GitHub:
+/// `KEY:x-oauth-basic` and `x-access-token:KEY`).
+pub(super) fn read(
+    credentials: &str,
+    part: BasicPart,
+    may_hold_a_key: impl Fn(&str) -> bool,
+) -> Option<Zeroizing<String>> {
     let decoded = decode(credentials.as_bytes())?;
     let text = std::str::from_utf8(&decoded).ok()?;
     let (user, password) = text.split_once(':')?;
@@ -29,7 +31,7 @@ pub(super) fn read(credentials: &str, part: BasicPart, grammar: &Grammar) -> Opt
         BasicPart::User => (user, password),
         BasicPart::Password => (password, user),
     };
-    (!grammar.may_be_in(other.as_bytes())).then(|| Zeroizing::new(key.to_owned()))
+    (!may_hold_a_key(other)).then(|| Zeroizing::new(key.to_owned()))
 }
 
 /// Decodes the one canonical spelling (RFC 4648 §4): the standard alphabet, with padding, unused bits zero. Lenient

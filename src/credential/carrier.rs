@@ -114,14 +114,23 @@ impl Carrier {
 
     /// The kind of placeholder in a value that does not have the carrier's form: `Bearer null` in a bare carrier, `null`
     /// in one for `Bearer`.
+    ///
+    /// Only the name of a scheme may precede it. Any other word may be a key to the upstream, which may ignore what
+    /// follows: New API reads `K-1- null` as `K`, and LiteLLM `AWS4-HMAC-SHA256;Credential=K null`.
     pub(super) fn stray_placeholder(value: &[u8]) -> Option<Placeholder> {
         let text = std::str::from_utf8(trim(value)).ok()?;
-        placeholder::find(text).or_else(|| placeholder::find(text.split_once(' ')?.1))
+        placeholder::find(text).or_else(|| placeholder::find(after_scheme(text, &SCHEMES)?))
     }
 
     /// Decodes the value and removes what the form adds to the key; the grammar must still accept the result. `None` is
     /// malformed.
-    pub(super) fn text<'a>(&self, value: &'a [u8], plus: Plus, grammar: &Grammar) -> Option<Text<'a>> {
+    pub(super) fn text<'a>(
+        &self,
+        value: &'a [u8],
+        plus: Plus,
+        grammar: &Grammar,
+        opaque_jwt: bool,
+    ) -> Option<Text<'a>> {
         let text = match self.place {
             Place::Query(_) => decode(value, plus)?,
             // Rack decodes cookies like forms: it reads `K+` as `K `.
@@ -130,13 +139,16 @@ impl Carrier {
             Place::Protocol(_) => Text::Borrowed(std::str::from_utf8(value).ok()?),
             Place::Header(_) | Place::Cookie(_) => Text::Borrowed(std::str::from_utf8(trim(value)).ok()?),
         };
+        // The other part of Basic credentials.
+        let may_hold_a_key =
+            |other: &str| grammar.may_be_in(other.as_bytes()) || grammar.resembles_key(other.as_bytes(), opaque_jwt);
         match self.form {
             Form::Basic(part) => {
                 let credentials = after_scheme(text.as_str(), &["Basic"])?;
-                basic::read(credentials, part, grammar).map(Text::Decoded)
+                basic::read(credentials, part, may_hold_a_key).map(Text::Decoded)
             }
             Form::LiteLlm => match text {
-                Text::Borrowed(text) => litellm::read(text, grammar),
+                Text::Borrowed(text) => litellm::read(text, may_hold_a_key),
                 // Only parameters are decoded.
                 Text::Decoded(_) => None,
             },
@@ -159,6 +171,10 @@ impl Form {
         }
     }
 }
+
+/// The schemes that clients write before a placeholder where the carrier's form has none, or another. A carrier's own
+/// schemes are removed with its form.
+const SCHEMES: [&str; 5] = ["Bearer", "Basic", "Token", "ApiKey", "Key"];
 
 /// Whether the commas in the value are those of one signature, and not those of joined lines.
 fn is_signature(value: &[u8]) -> bool {

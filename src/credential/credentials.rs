@@ -8,7 +8,7 @@ use super::{
     jwt::looks_like_jwt,
     passthrough::{Ignored, plain_path},
     profile::{Profile, Reading, Slots},
-    slot::Slot,
+    slot::{Slot, trim},
 };
 use crate::domain::{ApiKey, Reason};
 
@@ -97,9 +97,7 @@ impl Credentials {
             carriers.extend(ExplainedCarrier::new(carrier, slot, holds));
         });
         if matches!(key, Ok(Some(_))) {
-            let kept = self.kept(profile, headers.clone(), path).into_iter();
-            let present = kept.filter(|name| headers.clone().any(|header| header.name == *name));
-            carriers.extend(present.map(ExplainedCarrier::exempt));
+            carriers.extend(self.kept(profile, headers, path).into_iter().map(ExplainedCarrier::exempt));
         }
         (key, carriers)
     }
@@ -116,7 +114,7 @@ impl Credentials {
         let plain = if exempts && !prevented { plain_path(path) } else { None };
         let mut found = Found::default();
         for (carrier, slot) in profile.carriers.iter().zip(&slots) {
-            if plain.is_some_and(|path| self.is_exempt(profile, carrier, &slots, path)) {
+            if plain.is_some_and(|path| self.is_exempt(profile, carrier, slot, &slots, path)) {
                 explain(carrier, slot, Holds::Exempt);
             } else if let Some(holds) = found.add(profile.read(carrier, slot, self.options.opaque_jwt)) {
                 explain(carrier, slot, holds);
@@ -126,7 +124,7 @@ impl Credentials {
     }
 
     /// Whether the upstream ignores `carrier` in this request and the operator exempts it.
-    fn is_exempt(&self, profile: &Profile, carrier: &Carrier, slots: &Slots, path: &[u8]) -> bool {
+    fn is_exempt(&self, profile: &Profile, carrier: &Carrier, slot: &Slot, slots: &Slots, path: &[u8]) -> bool {
         let by_label = |ignored: &&Ignored| {
             ignored.by_label
                 && carrier.has_label(ignored.carrier)
@@ -134,7 +132,7 @@ impl Credentials {
                 && ignored.holds_for(path)
         };
         let by_entry = |entry: &&Foreign| match entry.holds_for(profile, |label| carrier.has_label(label), path) {
-            Some(true) => holds_token(profile, carrier, slots),
+            Some(true) => holds_token(profile, carrier, slot),
             Some(false) => true,
             None => false,
         };
@@ -149,12 +147,12 @@ impl Credentials {
         profile.carriers.iter().zip(slots).filter(|(carrier, _)| carrier.has_label(label)).any(|(carrier, slot)| {
             matches!(slot, Slot::One(_))
                 && matches!(profile.read(carrier, slot, self.options.opaque_jwt), Reading::Key(_))
-                && !self.is_exempt(profile, carrier, slots, path)
+                && !self.is_exempt(profile, carrier, slot, slots, path)
         })
     }
 
-    /// The headers of [`Profile::unread`] that reach the upstream all the same, because `credentials.passthrough` names
-    /// them and the own key is beside them. For a request that has exactly one key.
+    /// The request's headers of [`Profile::unread`] that reach the upstream all the same, because `credentials.passthrough`
+    /// names them and the own key is beside them. For a request that has exactly one key.
     pub fn kept<'a>(
         &self,
         profile: &Profile,
@@ -167,13 +165,15 @@ impl Credentials {
         if prevented {
             return Vec::new();
         }
-        let own = |value: &[u8]| profile.grammar.resembles_key(value, self.options.opaque_jwt);
         let is_kept = |name: &&'static str| {
             let mut entries = self.options.foreign.iter();
+            let mut lines = headers.clone().filter(|header| header.name == *name).peekable();
             entries.any(|entry| {
                 entry.holds_for(profile, |label| label == *name, path).is_some()
                     && self.is_checked(profile, entry.beside(), &slots, path)
-            }) && !headers.clone().any(|header| header.name == *name && own(header.value))
+                // A header that is not in the Check, but perhaps in the request, is removed: nobody has seen its value.
+            }) && lines.peek().is_some()
+                && lines.all(|line| is_harmless(profile, &line, self.options.opaque_jwt))
         };
         profile.unread.iter().copied().filter(is_kept).collect()
     }
@@ -243,13 +243,21 @@ impl Found {
 }
 
 /// Whether the carrier holds one JSON Web Token, in its form.
-fn holds_token(profile: &Profile, carrier: &Carrier, slots: &Slots) -> bool {
-    let slot = profile.carriers.iter().zip(slots).find(|(other, _)| other.place == carrier.place).map(|(_, slot)| slot);
-    match slot {
-        Some(Slot::One(value)) => {
-            let text = carrier.text(value, profile.plus, &profile.grammar);
-            text.is_some_and(|text| Alphabet::TOKEN.holds(text.as_str()) && looks_like_jwt(text.as_str()))
-        }
-        _ => false,
-    }
+fn holds_token(profile: &Profile, carrier: &Carrier, slot: &Slot) -> bool {
+    let Slot::One(value) = slot else { return false };
+    // Only Basic credentials depend on whether tokens are keys.
+    let text = carrier.text(value, profile.plus, &profile.grammar, false);
+    text.is_some_and(|text| Alphabet::TOKEN.holds(text.as_str()) && looks_like_jwt(text.as_str()))
+}
+
+/// Whether a header that the profile does not read may reach the upstream: it has no key of this realm, and
+/// `authorization` has nothing but `Bearer` and a token, because any other scheme may hide a key in Base64 or parameters.
+fn is_harmless(profile: &Profile, header: &Header, opaque_jwt: bool) -> bool {
+    let is_plain = || {
+        let text = std::str::from_utf8(trim(header.value)).ok();
+        let token =
+            text.and_then(|text| text.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"));
+        token.is_some_and(|(_, token)| !token.is_empty() && Alphabet::TOKEN.holds(token))
+    };
+    !profile.grammar.resembles_key(header.value, opaque_jwt) && (header.name != "authorization" || is_plain())
 }

@@ -34,6 +34,9 @@ pub struct Custom {
 
 const SOURCE: &str = "the configuration";
 
+/// The fault of a profile without carriers.
+pub const NO_CARRIER: &str = "needs at least one carrier, such as \"header x-api-key bare\"";
+
 /// Headers that cannot carry a key, because Envoy, HTTP or this crate gives them another meaning.
 const NO_CARRIERS: [&str; 14] = [
     "host",
@@ -225,7 +228,7 @@ impl Custom {
             faults.push("a built-in profile has this name; choose another".to_owned());
         }
         if self.carriers.is_empty() {
-            faults.push("carriers: name at least one".to_owned());
+            faults.push(format!("carriers: {NO_CARRIER}"));
         }
         // `build` adds the list of WebSocket protocols, which every profile reads.
         if self.carriers.len() >= MAX_CARRIERS {

@@ -4,7 +4,7 @@ use strum::{Display, EnumString, VariantArray, VariantNames};
 
 use super::{
     carrier::{Carrier, Form, Place},
-    slot::Slot,
+    slot::{Slot, trim},
 };
 use crate::domain::words;
 
@@ -33,8 +33,8 @@ pub enum Holds {
 pub struct ExplainedCarrier {
     /// [`Carrier::label`].
     pub carrier: String,
-    /// `bare`, `bearer`, `scheme`, `basic` or `signature`; `disguised` if the name is a lookalike; empty if the carrier does not have exactly one
-    /// value.
+    /// `bare`, `bearer`, `scheme`, `basic` or `signature`; `disguised` if the name is a lookalike; empty if the carrier
+    /// does not have exactly one value.
     pub form: &'static str,
     /// What it holds.
     pub holds: Holds,
@@ -53,16 +53,19 @@ impl ExplainedCarrier {
             Slot::Repeated | Slot::Malformed => "",
             Slot::Lookalike(_) => "disguised",
             Slot::One(value) => match (carrier.place, carrier.form) {
-                (Place::Header(_), Form::Bearer) => "bearer",
                 (Place::Header(_), Form::Scheme(_)) => "scheme",
                 (Place::Header(_), Form::Basic(_)) => "basic",
-                (Place::Header(_), Form::LiteLlm) if value.starts_with(b"Basic") => "basic",
-                (Place::Header(_), Form::LiteLlm) if value.starts_with(b"AWS4") => "signature",
-                (Place::Header(_), Form::LiteLlm) => "bearer",
-                (Place::Header(_), Form::BearerOrBare) if value.contains(&b' ') => "bearer",
+                (Place::Header(_), Form::LiteLlm) if begins(value, b"Basic ") => "basic",
+                (Place::Header(_), Form::LiteLlm) if begins(value, b"AWS4-HMAC-SHA256 ") => "signature",
+                (Place::Header(_), _) if begins(value, b"Bearer ") => "bearer",
                 _ => "bare",
             },
         };
         Some(Self { carrier: carrier.label(), form, holds })
     }
+}
+
+/// Whether the value begins with this scheme and a space. Any other word in front of a space is part of the text.
+fn begins(value: &[u8], scheme: &[u8]) -> bool {
+    trim(value).get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme))
 }

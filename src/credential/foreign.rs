@@ -11,14 +11,13 @@ pub struct Foreign {
     carrier: String,
     beside: String,
     paths: Vec<String>,
-    /// Where the operator read that the upstream ignores it.
-    source: String,
     /// The profiles for which it holds, and whether only with a JSON Web Token.
     profiles: Vec<(&'static str, bool)>,
 }
 
 impl Foreign {
-    /// Parses `CARRIER beside OWN on PATH … source TEXT`.
+    /// Parses `CARRIER beside OWN on PATH … source TEXT`. The source is where the operator read that the upstream ignores
+    /// the carrier; it is for the people who read the configuration.
     pub fn parse(text: &str) -> Result<Self, String> {
         let form = || {
             format!(
@@ -42,31 +41,29 @@ impl Foreign {
                 ));
             }
         }
-        let [carrier, beside, source] = [carrier, beside, source].map(|text| text.trim().to_owned());
-        Ok(Self { carrier, beside, paths, source, profiles: Vec::new() })
-    }
-
-    /// The operator's source.
-    pub fn source(&self) -> &str {
-        &self.source
+        let [carrier, beside] = [carrier, beside].map(|text| text.trim().to_owned());
+        Ok(Self { carrier, beside, paths, profiles: Vec::new() })
     }
 
     /// Lets the entry hold for `profile`. Refuses it if the profile's upstream could authenticate by the carrier on one of
-    /// the paths.
+    /// the paths: what no row of a built-in profile says that its upstream ignores, it may read. Of a custom profile's
+    /// upstream, only the operator knows which headers it ignores.
     pub fn allow(&mut self, profile: &Profile, opaque_jwt: bool) -> Result<(), String> {
         let Self { carrier, beside, paths, .. } = self;
         let own = profile.carriers.iter().find(|it| it.has_label(beside) && it.may_stand_alone());
         if own.is_none() || carrier == beside {
-            return Err(format!("{} reads no key in {beside:?}", profile.name));
+            return Err(format!("{} reads no key in {beside:?}{}", profile.name, in_lower_case(beside)));
         }
-        if profile.unread.iter().any(|name| name == carrier) {
+        let is_unread = profile.unread.iter().any(|name| name == carrier);
+        if is_unread && Profile::by_name(profile.name).is_none() {
             self.profiles.push((profile.name, false));
             return Ok(());
         }
-        if !profile.carriers.iter().any(|it| it.has_label(carrier)) {
+        if !is_unread && !profile.carriers.iter().any(|it| it.has_label(carrier)) {
             return Err(format!(
-                "{} neither reads nor removes {carrier:?}, so there is nothing to exempt",
-                profile.name
+                "{} neither reads nor removes {carrier:?}, so there is nothing to exempt{}",
+                profile.name,
+                in_lower_case(carrier)
             ));
         }
         let mut only_jwt = false;
@@ -107,4 +104,9 @@ impl Foreign {
     pub(super) fn beside(&self) -> &str {
         &self.beside
     }
+}
+
+/// A hint for a label in capitals: `X-API-Key` is the header, but not the label.
+fn in_lower_case(label: &str) -> &'static str {
+    if label.bytes().any(|byte| byte.is_ascii_uppercase()) { "; write headers in lower case" } else { "" }
 }

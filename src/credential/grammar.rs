@@ -161,18 +161,23 @@ impl Grammar {
     /// Whether `text` may contain a key. Uses only formats that another text is unlikely to have by chance: those with
     /// a prefix, and long ones.
     pub(super) fn may_be_in(&self, text: &[u8]) -> bool {
-        const LONG: usize = 32;
-        let is_distinctive = |format: &&Format| !format.prefix.is_empty() || format.length.0 >= LONG;
         self.formats.iter().filter(is_distinctive).any(|format| may_be_in(format, text))
     }
 
-    /// Whether `text` may hold a key of this realm: one with the prefix of a format, or a JSON Web Token where such tokens
-    /// are keys.
+    /// Whether `text` may hold a key of this realm: one with the prefix of a format, a word that is a key of a distinctive
+    /// format, or a JSON Web Token where such tokens are keys. Long formats without a prefix must be a whole word, because
+    /// the segments of a token have them too.
     pub(super) fn resembles_key(&self, text: &[u8], opaque_jwt: bool) -> bool {
         let is_token = |word: &[u8]| std::str::from_utf8(word).is_ok_and(jwt::looks_like_jwt);
         let has_token = || text.split(|byte| !Alphabet::TOKEN.has(*byte)).any(is_token);
         let has_prefix = |format: &&Format| !format.prefix.is_empty();
+        let is_key = |word: &[u8]| {
+            let key = std::str::from_utf8(word).ok().and_then(|word| self.reduce(word));
+            let mut formats = self.formats.iter().filter(is_distinctive);
+            key.is_some_and(|key| !jwt::looks_like_jwt(key) && formats.any(|format| self.has_format(key, format)))
+        };
         self.formats.iter().filter(has_prefix).any(|format| may_be_in(format, text))
+            || text.split(|byte| matches!(byte, b' ' | b'\t')).any(is_key)
             || opaque_jwt && self.may_be_jwt && has_token()
     }
 
@@ -180,6 +185,12 @@ impl Grammar {
         let begins = if self.canonical.fold { starts_ignoring_case(key, prefix) } else { key.starts_with(prefix) };
         begins && (*min..=*max).contains(&key.len()) && alphabet.holds(key)
     }
+}
+
+/// Whether another text is unlikely to have this format by chance.
+fn is_distinctive(format: &&Format) -> bool {
+    const LONG: usize = 32;
+    !format.prefix.is_empty() || format.length.0 >= LONG
 }
 
 fn may_be_in(Format { prefix, alphabet, length: (min, _) }: &Format, text: &[u8]) -> bool {

@@ -4,7 +4,6 @@
 
 use super::{
     basic::{self, BasicPart},
-    grammar::Grammar,
     text::Text,
 };
 
@@ -16,11 +15,13 @@ const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=Bearer ";
 ///   the whole text as Base64, leniently: there `BEARER sk-…` may contain another key than the one that it shows. `Bearer`
 ///   and `bearer` do not decode to UTF-8, whatever follows them.
 /// - `Basic`, as Langfuse's clients send it on /langfuse/*: the key is the password. Elsewhere LiteLLM takes the Base64
-///   itself for the key, which has no `-` and so is none.
+///   itself for the key, which has no `-` and so is none. With `custom_auth_parser: langfuse` it takes the user name: the
+///   master key is any text that begins with `sk-`, however short, so a user name that contains it is refused.
 /// - The signature of LangChain's Bedrock client, with the key in place of the access key.
-pub(super) fn read<'a>(text: &'a str, grammar: &Grammar) -> Option<Text<'a>> {
+pub(super) fn read(text: &str, may_hold_a_key: impl Fn(&str) -> bool) -> Option<Text<'_>> {
     if let Some(credentials) = text.strip_prefix("Basic ") {
-        return basic::read(credentials, BasicPart::Password, grammar).map(Text::Decoded);
+        let is_refused = |user: &str| user.to_ascii_lowercase().contains("sk-") || may_hold_a_key(user);
+        return basic::read(credentials, BasicPart::Password, is_refused).map(Text::Decoded);
     }
     let bearer = ["Bearer ", "bearer "].iter().find_map(|scheme| text.strip_prefix(scheme));
     bearer.or_else(|| in_signature(text)).map(Text::Borrowed)

@@ -29,7 +29,7 @@ mod unread;
 pub use basic::BasicPart;
 pub use carrier::{Carrier, Form, Header, Place};
 pub use credentials::{Credentials, Fault, Options};
-pub use custom::Custom;
+pub use custom::{Custom, NO_CARRIER};
 pub use explained::{ExplainedCarrier, Holds};
 pub use foreign::Foreign;
 pub use grammar::{Alphabet, Canonicalisation, Format, Grammar};

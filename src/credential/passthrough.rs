@@ -8,7 +8,8 @@
 
 use super::name::same_name;
 
-/// When an upstream ignores a carrier that its profile reads.
+/// When an upstream ignores a carrier that its profile reads, or does not read a header that the profile removes. What no
+/// row says, the upstream may authenticate by.
 #[derive(Clone, Copy, Debug)]
 pub struct Ignored {
     /// The carrier's label.

@@ -2,7 +2,7 @@
 
 use super::{
     carrier::{Carrier, Form, Header, Place},
-    grammar::Grammar,
+    grammar::{Grammar, starts_ignoring_case},
     login::LoginRoutes,
     name::{self, Names, same_name},
     passthrough::{self, Ignored},
@@ -41,6 +41,9 @@ pub struct Profile {
     /// The [`CREDENTIAL_HEADERS`](super::CREDENTIAL_HEADERS) that this profile does not read. They are removed from
     /// every allowed request, because an upstream that reads them would see an unchecked key.
     pub unread: Unread,
+    /// How the names of other headers begin that are removed too, because the upstream reads such a header like the one
+    /// with this name, and the source that says so.
+    pub removed_starts: &'static [(&'static str, &'static str)],
     /// The carriers that `credentials.passthrough` may name.
     pub ignored: &'static [Ignored],
     /// The routes on which the upstream accepts a credential that this profile does not read. Envoy must not forward them.
@@ -67,19 +70,24 @@ impl Profile {
     ) -> Self {
         let (unread, plus, names) = (Unread::without(carriers), Plus::Space, Names::InAnyCase);
         let login_routes = LoginRoutes::NONE;
-        Self { name, dialect, carriers, unread, ignored: &[], login_routes, plus, names, grammar }
+        Self { name, dialect, carriers, unread, removed_starts: &[], ignored: &[], login_routes, plus, names, grammar }
     }
 
     /// The names in `headers` that an upstream may read as one of [`Profile::unread`], such as `x_api_key` and
-    /// `x.api.key`, or `litellm-user-api-key` for the name that has underscores itself.
+    /// `x.api.key`, or `litellm-user-api-key` for the name that has underscores itself; and those of
+    /// [`Profile::removed_starts`].
     ///
     /// An allow always removes the names of [`Profile::unread`]; it removes lookalikes only if they are present,
     /// because there are dozens of possible ones.
     pub fn lookalikes<'a>(&self, headers: impl Iterator<Item = Header<'a>>) -> Vec<String> {
-        let lookalikes = headers
-            .map(|header| header.name)
-            .filter(|name| !self.unread.contains(name) && self.unread.iter().any(|unread| same_name(name, unread)));
+        let lookalikes = headers.map(|header| header.name).filter(|name| !self.unread.contains(name)).filter(|name| {
+            self.unread.iter().any(|unread| same_name(name, unread)) || self.begins_like_a_removed(name)
+        });
         lookalikes.map(str::to_owned).collect()
+    }
+
+    fn begins_like_a_removed(&self, name: &str) -> bool {
+        self.removed_starts.iter().any(|(start, _)| name.len() > start.len() && starts_ignoring_case(name, start))
     }
 }
 
@@ -159,7 +167,7 @@ impl Profile {
             Slot::Lookalike(value) if matches!(carrier.place, Place::Header(_)) => value,
             Slot::Lookalike(_) | Slot::Malformed => return Reading::Malformed,
         };
-        let (key, placeholder) = match carrier.text(value, self.plus, &self.grammar) {
+        let (key, placeholder) = match carrier.text(value, self.plus, &self.grammar, opaque_jwt) {
             Some(text) if carrier.placeholders.contains(&text.as_str()) => return Reading::Placeholder,
             Some(text) => match self.grammar.key(text.as_str(), opaque_jwt) {
                 None => (None, self.grammar.placeholder(text.as_str()).or_else(|| Carrier::stray_placeholder(value))),

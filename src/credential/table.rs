@@ -44,6 +44,8 @@ const ANTHROPIC: &str = "anthropics/anthropic-sdk-python@00dcf92 src/anthropic/_
 const ANTHROPIC_KEY: &str = "gitleaks/gitleaks@b58d3f1 cmd/generate/config/rules/anthropic.go: `sk-ant-api03-…`, \
     `sk-ant-admin01-…`; BerriAI/litellm#21039: `sk-ant-oat…` as Bearer";
 const AZURE: &str = "openai/openai-python@0117738 src/openai/lib/azure.py _prepare_options";
+const FOUNDRY: &str = "microsoft/Generative-AI-for-beginners-dotnet@2ab8846 samples/CoreSamples/BasicChat-11FoundryClaude/\
+    README.md: Claude in Microsoft Foundry, …services.ai.azure.com/anthropic/v1/messages, authenticates by `x-api-key`";
 const AZURE_SOCKET: &str = "MicrosoftDocs/azure-ai-docs@021e720 articles/ai-foundry/openai/how-to/\
     realtime-audio-websockets.md: an `api-key` header, or an `api-key` query parameter";
 const APIM: &str = "MicrosoftDocs/azure-docs@0521fdd articles/api-management/api-management-subscriptions.md: the \
@@ -103,14 +105,23 @@ const LITELLM_ANTHROPIC: &str = "BerriAI/litellm@b791384 litellm/proxy/pass_thro
     (@0009d07) takes x-litellm-api-key first";
 const LITELLM_VERTEX: &str = "BerriAI/litellm@00cb4ba litellm/proxy/pass_through_endpoints/llm_passthrough_endpoints.py \
     _base_vertex_proxy_route: user_api_key_auth with get_litellm_virtual_key, which is x-litellm-api-key unless empty \
-    (@13ac068 common_utils.py)";
+    (@13ac068 common_utils.py); 1.110.2 _authenticate_vertex_caller: the same order, for /vertex-ai/ and /vertex_ai/";
+const LITELLM_CODEX: &str = "litellm 1.110.2 litellm/proxy/pass_through_endpoints/codex_passthrough_endpoints.py: \
+    user_api_key_auth, which takes x-litellm-api-key first; Authorization is the ChatGPT subscription's, and the two must \
+    differ";
+const LITELLM_MCP_OAUTH: &str = "litellm 1.110.2 litellm/proxy/mcp_server/auth/user_api_key_auth_mcp.py \
+    get_oauth2_headers_from_headers: every header whose name begins with `authorization` becomes Authorization";
 const LITELLM_MCP: &str = "BerriAI/litellm@001064b litellm/proxy/_experimental/mcp_server/auth/user_api_key_auth_mcp.py \
     process_mcp_request: an explicit x-litellm-api-key is always a LiteLLM credential and is validated; \
     _extract_target_server_names_from_path: /mcp/{server} and /{server}/mcp";
-/// BerriAI/litellm litellm/proxy/_types.py mapped_pass_through_routes: these belong to other functions, of which
+/// litellm 1.110.2 litellm/proxy/_types.py mapped_pass_through_routes: these belong to other functions, of which
 /// /langfuse/* authenticates by Authorization.
 const LITELLM_PROVIDERS: &[&str] = &[
+    "backend-api",
     "bedrock",
+    "comprehendmedical",
+    "azure_speech",
+    "transcribe",
     "vertex-ai",
     "vertex_ai",
     "cohere",
@@ -124,9 +135,19 @@ const LITELLM_PROVIDERS: &[&str] = &[
     "openai_passthrough",
     "assemblyai",
     "eu.assemblyai",
+    "tinyfish",
     "vllm",
     "mistral",
+    "typesafe",
+    "laya",
+    "bespoke",
+    "openrouter",
     "milvus",
+    "gigachat",
+    "watsonx",
+    "nvidia_nim",
+    "deepgram",
+    "fal_ai",
 ];
 const APIM_TOKEN: &str = "MicrosoftDocs/azure-docs@0521fdd articles/api-management/api-management-subscriptions.md: a \
     request with a subscription key is allowed if that key is valid, else denied with 401; learn.microsoft.com/azure/\
@@ -151,6 +172,11 @@ const fn named(
 ) -> Ignored {
     Ignored { by_label: false, ..ignored(carrier, overridden_by, paths, source) }
 }
+
+const ONE_API_RELAY: &str = "songquanpeng/one-api@204f2ae router/relay.go: TokenAuth authenticates /v1/*, by Authorization \
+    only";
+const NEW_API_RELAY: &str = "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth, which authenticates /v1/*: reads \
+    Authorization, x-api-key, x-goog-api-key, mj-api-secret, ?key and Sec-WebSocket-Protocol only";
 
 /// The built-in profiles.
 pub const PROFILES: [Profile; 8] = [
@@ -195,6 +221,7 @@ pub const PROFILES: [Profile; 8] = [
             Dialect::OpenAi,
             &[
                 header("api-key", Form::Bare, AZURE),
+                header("x-api-key", Form::Bare, FOUNDRY),
                 // Entra tokens, which are JSON Web Tokens.
                 header("authorization", Form::Bearer, AZURE),
                 header("ocp-apim-subscription-key", Form::Bare, APIM),
@@ -241,6 +268,11 @@ pub const PROFILES: [Profile; 8] = [
         )
     },
     Profile {
+        ignored: &[
+            named("x-api-key", &["authorization"], &["/v1/*"], ONE_API_RELAY),
+            named("api-key", &["authorization"], &["/v1/*"], ONE_API_RELAY),
+            named("x-goog-api-key", &["authorization"], &["/v1/*"], ONE_API_RELAY),
+        ],
         login_routes: login::ONE_API,
         ..Profile::new(
             "one-api",
@@ -250,13 +282,16 @@ pub const PROFILES: [Profile; 8] = [
         )
     },
     Profile {
-        ignored: &[ignored(
-            "authorization",
-            &["x-api-key"],
-            &["/v1/messages"],
-            "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth: where the path has /v1/messages, a \
-             x-api-key that is not empty overwrites Authorization",
-        )],
+        ignored: &[
+            ignored(
+                "authorization",
+                &["x-api-key"],
+                &["/v1/messages"],
+                "QuantumNous/new-api@040b46a middleware/auth.go TokenAuth: where the path has /v1/messages, a \
+                 x-api-key that is not empty overwrites Authorization",
+            ),
+            named("api-key", &["authorization", "x-api-key"], &["/v1/*"], NEW_API_RELAY),
+        ],
         login_routes: login::NEW_API,
         ..Profile::new(
             "new-api",
@@ -287,13 +322,15 @@ pub const PROFILES: [Profile; 8] = [
             // The credential of the server behind LiteLLM, which LiteLLM forwards.
             named("authorization", &["x-litellm-api-key"], &["/anthropic/*"], LITELLM_ANTHROPIC),
             named("x-api-key", &["x-litellm-api-key"], &["/anthropic/*"], LITELLM_ANTHROPIC),
-            named("authorization", &["x-litellm-api-key"], &["/vertex_ai/*"], LITELLM_VERTEX),
+            named("authorization", &["x-litellm-api-key"], &["/vertex_ai/*", "/vertex-ai/*"], LITELLM_VERTEX),
+            named("authorization", &["x-litellm-api-key"], &["/backend-api/codex/*"], LITELLM_CODEX),
             Ignored {
                 except: LITELLM_PROVIDERS,
                 ..named("authorization", &["x-litellm-api-key"], &["/mcp", "/mcp/*", "/*/mcp"], LITELLM_MCP)
             },
         ],
         login_routes: login::LITELLM,
+        removed_starts: &[("authorization", LITELLM_MCP_OAUTH)],
         ..Profile::new(
             "litellm",
             Dialect::OpenAi,

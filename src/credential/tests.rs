@@ -151,9 +151,10 @@ fn every_profile_reads_or_removes_each_credential_header() {
 fn the_passthrough_table_names_carriers_of_its_profile() {
     for profile in PROFILES {
         for ignored in profile.ignored {
-            for label in ignored.overridden_by.iter().chain([&ignored.carrier]) {
-                assert!(profile.carriers.iter().any(|it| it.has_label(label)), "{}: {label}", profile.name);
-            }
+            let reads = |label: &str| profile.carriers.iter().any(|it| it.has_label(label));
+            assert!(ignored.overridden_by.iter().all(|label| reads(label)), "{}: {ignored:?}", profile.name);
+            let is_unread = profile.unread.contains(&ignored.carrier);
+            assert!(reads(ignored.carrier) || is_unread && !ignored.by_label, "{}: {ignored:?}", profile.name);
             let in_turn = profile.ignored.iter().filter(|other| ignored.overridden_by.contains(&other.carrier));
             assert!(
                 in_turn.flat_map(|other| other.overridden_by).all(|label| *label != ignored.carrier),
@@ -195,6 +196,81 @@ fn a_name_with_one_character_more_is_no_lookalike() {
             let lookalikes = profile.lookalikes([Header { name, value: b"" }].into_iter());
             assert!(lookalikes.is_empty(), "{name}: {lookalikes:?}");
         }
+    }
+}
+
+/// LiteLLM takes any header whose name begins so for `authorization`, which this profile reads itself.
+#[test]
+fn headers_that_litellm_takes_for_authorization_are_removed() {
+    let lookalikes = |profile: &str| {
+        let names = ["authorization", "authorization-x", "Authorization2", "authorizatio", "x-authorization"];
+        Profile::by_name(profile).unwrap().lookalikes(names.iter().map(|name| Header { name, value: b"" }))
+    };
+    assert_eq!(lookalikes("litellm"), ["authorization-x", "Authorization2"]);
+    assert_eq!(lookalikes("generic"), [""; 0]);
+}
+
+/// Its keys have no prefix, but no other text has their length by chance.
+#[test]
+fn a_kept_header_holds_no_key_of_the_realm() {
+    let own = "Ab0Cd1Ef2Gh3Ij4Kl5Mn6Op7Qr8St9Uv0Wx1Yz2A";
+    let custom = Custom {
+        name: "vault".to_owned(),
+        carriers: vec![Carrier::parse("header x-vault-key bare").unwrap()],
+        strip_through: None,
+        strip: "v-".to_owned(),
+        fold: false,
+        prefixes: Vec::new(),
+        alphabet: Alphabet::TOKEN,
+        length: (40, 64),
+        plus: Plus::Space,
+        dialect: Dialect::Generic,
+    };
+    let profile = custom.build().unwrap();
+    let entries = ["authorization", "x-api-key"].map(|name| {
+        let mut entry = Foreign::parse(&format!("{name} beside x-vault-key on /* source its manual")).unwrap();
+        entry.allow(&profile, false).unwrap();
+        entry
+    });
+    let options = Options { foreign: entries.to_vec(), ..Options::default() };
+    let credentials = Credentials { profile, route_profiles: Vec::new(), options };
+    let kept = |name: &str, value: &str| {
+        let headers = [("x-vault-key", own), (name, value)];
+        let headers = headers.iter().map(|(name, value)| Header { name, value: value.as_bytes() });
+        credentials.kept(&profile, headers, b"/a")
+    };
+    let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLXNpZ25hdHVyZQ";
+    for (name, value) in
+        [("authorization", format!("Bearer {token}")), ("authorization", "bearer ya29.a0Af".to_owned())]
+            .into_iter()
+            .chain(["ghp_0123456789", "short key", ""].map(|value| ("x-api-key", value.to_owned())))
+    {
+        assert_eq!(kept(name, &value), [name], "{value}");
+    }
+    for value in [own.to_lowercase(), format!("v-{own}"), format!("Key {own}"), format!("a\t{own} b")] {
+        assert_eq!(kept("x-api-key", &value), [""; 0], "{value}");
+    }
+    for value in ["Basic YTpi", "Bearer a b", "Bearer ", "ya29.a0Af", "Token a", "Bearer a;b", "Bearer  a", ""] {
+        assert_eq!(kept("authorization", value), [""; 0], "{value}");
+    }
+    assert_eq!(kept("x-other", "a"), [""; 0], "a header that the Check does not have is removed");
+}
+
+#[test]
+fn explain_names_a_scheme_only_where_one_is() {
+    for (profile, name, value, form) in [
+        ("generic", "authorization", "bearer sk-0123456789", "bearer"),
+        ("generic", "authorization", "sk-0123456789 null", "bare"),
+        ("openai", "authorization", "null", "bare"),
+        ("litellm", "authorization", "Bearer null", "bearer"),
+        ("litellm", "authorization", "AWS4-HMAC-SHA256;Credential=sk-0123456789 null", "bare"),
+        ("litellm", "authorization", "Basic x", "basic"),
+        ("litellm", "x-litellm-api-key", "a b", "bare"),
+    ] {
+        let credentials = credentials(profile);
+        let headers = [Header { name, value: value.as_bytes() }];
+        let (_, carriers) = credentials.explain(&credentials.profile, headers.into_iter(), b"/");
+        assert_eq!(carriers[0].form, form, "{profile} {name}: {value}");
     }
 }
 

@@ -274,7 +274,11 @@ impl Seen {
         let listed = |name: &str| keys::CREDENTIAL_HEADERS.iter().any(|it| keys::dashes(it) == keys::dashes(name));
         let unread = |name: &str| listed(name) && !read.contains(&keys::dashes(name).as_str());
         let names = self.lines.iter().map(|(name, _)| name.clone());
-        names.filter(|name| unread(name) || PATHS.contains(&keys::dashes(name).as_str())).collect()
+        // LiteLLM takes them for Authorization.
+        let longer = |name: &str| {
+            profile == "litellm" && name.len() > 13 && name.to_ascii_lowercase().starts_with("authorization")
+        };
+        names.filter(|name| unread(name) || PATHS.contains(&keys::dashes(name).as_str()) || longer(name)).collect()
     }
 }
 

@@ -189,7 +189,7 @@ pub(crate) const SCENES: &[Scene] = &[
     Scene {
         rules: Rules { profile: "supa", foreign: keys::SUPA_FOREIGN, ..RULES },
         settings: "credentials.profile = 'supa'\n\
-                   credentials.custom.supa.carriers = ['header apikey bare']\n\
+                   credentials.custom.supa.carriers = ['header apikey bare', 'query apikey']\n\
                    credentials.custom.supa.prefixes = ['sb_']\n\
                    credentials.custom.supa.alphabet = 'base64url'\n\
                    credentials.custom.supa.min_length = 20\n\

@@ -8,6 +8,7 @@ mod paths;
 mod properties;
 mod realms;
 mod routes;
+mod upstreams;
 mod vectors;
 mod wire;
 

@@ -13,6 +13,7 @@ fn places(profile: &str) -> Vec<Place> {
         "anthropic" => vec![('h', "x-api-key", "bare"), ('h', "authorization", "bearer")],
         "azure-openai" => vec![
             ('h', "api-key", "bare"),
+            ('h', "x-api-key", "bare"),
             ('h', "ocp-apim-subscription-key", "bare"),
             ('h', "authorization", "bearer"),
             ('q', "api-key", "bare"),
@@ -57,7 +58,7 @@ fn places(profile: &str) -> Vec<Place> {
         ],
         "sanctum" => vec![('h', "authorization", "bearer"), ('h', "x-api-key", "bare"), ('q', "token", "bare")],
         "php" => vec![('q', "api_key", "bare"), ('c', "php.key", "bare")],
-        "supa" => vec![('h', "apikey", "bare")],
+        "supa" => vec![('h', "apikey", "bare"), ('q', "apikey", "bare")],
         "desk" => vec![
             ('h', "authorization", "token or apikey"),
             ('h', "x-desk-login", "basic password"),
@@ -114,6 +115,11 @@ pub(crate) fn canonical(profile: &str, text: &str) -> Option<String> {
     canonical_with(profile, text, false)
 }
 
+/// A character of a token of RFC 9110, or of one that real generators use.
+fn is_token_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-._~+/=:@$*".contains(c)
+}
+
 /// Three or five segments, the first of them Base64 of something that begins with a brace.
 fn is_jwt(text: &str) -> bool {
     const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -156,7 +162,7 @@ fn canonical_of(profile: &str, text: &str, jwt: bool) -> Option<String> {
     }
     if is_jwt(text) {
         let reads = matches!(profile, "generic" | "azure-openai" | "litellm");
-        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=:@$*".contains(c));
+        let plain = text.chars().all(is_token_character);
         let key = if profile == "azure-openai" { text.to_ascii_lowercase() } else { text.to_owned() };
         let lower = key.to_ascii_lowercase();
         let bearer = lower.starts_with("bearer") || lower.ends_with("bearer");
@@ -286,7 +292,7 @@ fn holds_token(headers: &[(String, Vec<u8>)], name: &str) -> bool {
     let [line] = &lines(headers, name)[..] else { return false };
     let text = String::from_utf8_lossy(line).into_owned();
     let (scheme, token) = text.trim_matches([' ', '\t']).split_once(' ').unwrap_or(("", ""));
-    let plain = token.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=:@$*".contains(c));
+    let plain = token.chars().all(is_token_character);
     exact && is_word(scheme, &["bearer"]) && plain && is_jwt(token)
 }
 
@@ -304,9 +310,17 @@ pub(crate) fn kept(profile: &str, headers: &[(String, Vec<u8>)], path: &[u8], al
                     rest.starts_with("sb_") && rest.chars().take_while(inside).count() >= 20
                 })
         };
+        let bearer = |value: &str| match value.trim_matches([' ', '\t']).split_once(' ') {
+            Some((scheme, rest)) => {
+                is_word(scheme, &["bearer"]) && !rest.is_empty() && rest.chars().all(is_token_character)
+            }
+            None => false,
+        };
+        let values: Vec<_> = values.collect();
         !is_prevented(headers)
             && foreign(allowed, name, path).iter().any(|own| is_own(profile, own, headers, path, allowed))
-            && !values.into_iter().any(|value| own(&value))
+            && !values.is_empty()
+            && values.iter().all(|value| !own(value) && (*name != "authorization" || bearer(value)))
     };
     unread.filter(is_kept).collect()
 }
@@ -369,7 +383,7 @@ fn show(
         "bare" => Some(text.as_str()),
         "never" => None,
         "litellm" if text.starts_with("Basic ") => {
-            let part = basic(profile, &text, false);
+            let part = basic(profile, &text, false, jwt);
             return Some(judge(profile, part.as_deref(), &text, jwt));
         }
         "litellm" if text.starts_with("Bearer ") || text.starts_with("bearer ") => Some(&text[7..]),
@@ -379,7 +393,7 @@ fn show(
             text.split_once(' ').filter(|(scheme, _)| is_word(scheme, &["token", "apikey"])).map(|it| it.1)
         }
         "basic password" | "basic user" => {
-            let part = basic(profile, &text, form == "basic user");
+            let part = basic(profile, &text, form == "basic user", jwt);
             return Some(judge(profile, part.as_deref(), &text, jwt));
         }
         _ => Some(if is_bearer { &text[7..] } else { text.as_str() }),
@@ -395,7 +409,11 @@ fn show(
 
 /// What a carrier shows that has this text, and this text around it.
 fn judge(profile: &str, text: Option<&str>, whole: &str, jwt: bool) -> Shown {
-    let behind = whole.split_once(' ').map_or("", |(_, rest)| rest);
+    // Only these words are not part of the text: behind anything else, the upstream may see a key.
+    let behind = match whole.split_once(' ') {
+        Some((scheme, rest)) if is_word(scheme, &["bearer", "basic", "token", "apikey", "key"]) => rest,
+        _ => "",
+    };
     let texts = [text.unwrap_or(""), &text.map_or(String::new(), |text| bared(profile, text)), whole, behind];
     match text.and_then(|text| canonical_with(profile, text, jwt)) {
         Some(key) => Shown::Key(key),
@@ -482,7 +500,7 @@ fn is_word(found: &str, words: &[&str]) -> bool {
 }
 
 /// The user name or the password of `Basic` credentials that have one spelling, one colon, and a key at most there.
-fn basic(profile: &str, text: &str, wants_user: bool) -> Option<String> {
+fn basic(profile: &str, text: &str, wants_user: bool, jwt: bool) -> Option<String> {
     let (_, encoded) = text.split_once(' ').filter(|(scheme, _)| is_word(scheme, &["basic"]))?;
     let mut bits = String::new();
     for c in encoded.trim_end_matches('=').chars() {
@@ -494,7 +512,10 @@ fn basic(profile: &str, text: &str, wants_user: bool) -> Option<String> {
     let parts: Vec<&str> = plain.split(':').collect();
     let &[user, password] = &parts[..] else { return None };
     let (key, other) = if wants_user { (user, password) } else { (password, user) };
-    (!plain.chars().any(char::is_control) && !holds_key(profile, other)).then(|| key.to_owned())
+    let master = profile == "litellm" && other.to_lowercase().contains("sk-");
+    let token = jwt && other.split(|c: char| !is_token_character(c)).any(is_jwt);
+    let taken = master || token || holds_key(profile, other);
+    (!plain.chars().any(char::is_control) && !taken).then(|| key.to_owned())
 }
 
 const BASE64: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -25,7 +25,7 @@ const PLAIN: [&str; 12] = [
 ];
 
 /// Texts that are nearly keys: pieces of what gateways cut, around the realm's own keys.
-fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
+pub(crate) fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
     let pieces = [
         "Bearer ",
         "bearer ",
@@ -63,6 +63,10 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         "apikey",
         "OnVzZXI6",
         "undefined",
+        " undefined",
+        " null",
+        " none",
+        "null ",
         "not-needed",
         "YOUR_API_KEY",
         "sk-no-key-required",
@@ -70,6 +74,8 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
         "AWS4-HMAC-SHA256 Credential=Bearer ",
         "/20260101/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         "$OPENAI_API_KEY",
+        "Credential=",
+        "AWS4-HMAC-SHA256",
         "${",
         "<",
         "openai-insecure-api-key.",
@@ -106,7 +112,7 @@ fn texts(realm: &'static Realm) -> impl Strategy<Value = String> {
 }
 
 /// Headers and a path.
-type Request = (Vec<(String, Vec<u8>)>, Vec<u8>);
+pub(crate) type Request = (Vec<(String, Vec<u8>)>, Vec<u8>);
 
 fn requests(realm: &'static Realm) -> impl Strategy<Value = Request> {
     let names = [

@@ -81,7 +81,7 @@ realms! {
     ];
     supa "supa" ("sb_publishable_Ab0Cd1Ef2Gh3", "sb_secret_Zy9Xw8Vu7Ts6Rq5"), &[
         ("credentials.profile", "\"supa\""),
-        ("credentials.custom.supa.carriers", "[\"header apikey bare\"]"),
+        ("credentials.custom.supa.carriers", "[\"header apikey bare\", \"query apikey\"]"),
         ("credentials.custom.supa.prefixes", "[\"sb_\"]"),
         ("credentials.custom.supa.alphabet", "\"base64url\""),
         ("credentials.custom.supa.min_length", "20"),
@@ -124,6 +124,17 @@ realms! {
             "credentials.custom.desk.carriers",
             "[\"header authorization scheme:Token|ApiKey\", \"header x-desk-login scheme:Basic password\", \
              \"header x-desk-user scheme:basic user\", \"query token\"]",
+        ),
+        ("credentials.custom.desk.alphabet", "\"base64url\""),
+        ("credentials.custom.desk.min_length", "32"),
+        ("credentials.custom.desk.max_length", "128"),
+    ];
+    desk_jwt "desk+jwt" SANCTUM, &[
+        ("credentials.profile", "\"desk\""),
+        ("credentials.jwt", "\"opaque\""),
+        (
+            "credentials.custom.desk.carriers",
+            "[\"header x-desk-login scheme:Basic password\", \"header x-desk-user scheme:Basic user\"]",
         ),
         ("credentials.custom.desk.alphabet", "\"base64url\""),
         ("credentials.custom.desk.min_length", "32"),

@@ -122,7 +122,9 @@ impl Edge<'_> {
             let lines = head.lines(name);
             if kept.contains(&name.as_str()) {
                 assert_eq!(lines, [trim(value)], "{what}: {name} is not what was sent");
-            } else if profile.unread.iter().any(|unread| same_name(name, unread)) {
+            } else if profile.unread.iter().any(|unread| same_name(name, unread))
+                || profile.name == "litellm" && name.len() > "authorization".len() && name.starts_with("authorization")
+            {
                 assert!(lines.is_empty(), "{what}: {name} was forwarded");
             } else {
                 let value = trim(value);
