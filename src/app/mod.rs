@@ -150,7 +150,7 @@ async fn run(
     core.spawn_background(&config, rekeys, &mut tasks);
     let (hangup, reload) = (signal(SignalKind::hangup())?, core.reload(&config, source, log));
     tasks.spawn(async move { match reload.run(hangup).await {} });
-    let slots = Slots::of_process()?;
+    let slots = Slots::raise_and_divide_file_limit()?;
     tasks.spawn(servers::admin(core.service(&config), Acceptor::new(listeners.admin, slots.admin)));
     let probes_and_metrics = probes::http(Arc::clone(&core.health), core.metrics.exposition.clone());
     tasks.spawn(servers::http(probes_and_metrics, Acceptor::new(listeners.http, slots.http)));

@@ -26,7 +26,10 @@ use super::shutdown::Fatal;
 use crate::{
     admin,
     ext_authz::Server,
-    net::accept::{Acceptor, Connection},
+    net::{
+        accept::{Acceptor, Connection},
+        caller::Trust,
+    },
 };
 
 /// How long a client of `listen.http` may take for the headers of its first and of each later request.
@@ -58,11 +61,13 @@ impl<H: Health> hyper::service::Service<http::Request<Incoming>> for ChecksAndHe
     }
 }
 
-/// `listen.admin`.
-pub(super) async fn admin(service: Arc<admin::service::Service>, acceptor: Acceptor) -> Result<(), Fatal> {
+/// `listen.admin`. If no slot is free, the oldest connection is closed for a new one: a command that is stopped or silent
+/// must not keep a ban out. It is not asked for a sign of life, because a pager may stop an export for any time.
+pub(super) async fn admin(service: Arc<admin::service::Service>, mut acceptor: Acceptor) -> Result<(), Fatal> {
+    let every = Trust::unknown();
     let connections = stream! {
         loop {
-            yield Ok::<_, io::Error>(acceptor.accept().await);
+            yield Ok::<_, io::Error>(acceptor.accept(&every).await);
         }
     };
     transport::Server::builder().add_service(admin::grpc::server(service)).serve_with_incoming(connections).await?;
@@ -77,14 +82,13 @@ impl Connected for Connection {
     }
 }
 
-/// `listen.http`.
-pub(super) async fn http(router: Router, acceptor: Acceptor) -> Result<(), Fatal> {
-    let mut connections = JoinSet::new();
+/// `listen.http`. If no slot is free, the oldest connection is closed for a new one: hyper has no timer for a client that
+/// does not read its answers, and any number of slow requests would pass each timer.
+pub(super) async fn http(router: Router, mut acceptor: Acceptor) -> Result<(), Fatal> {
+    let (mut connections, every) = (JoinSet::new(), Trust::unknown());
     loop {
-        let connection = tokio::select! {
-            Some(_) = connections.join_next() => continue,
-            connection = acceptor.accept() => connection,
-        };
+        let connection = acceptor.accept(&every).await;
+        while connections.try_join_next().is_some() {}
         let serve = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADERS)

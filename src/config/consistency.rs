@@ -28,7 +28,8 @@ pub(super) fn listeners(faults: &mut Faults, grpc: &Address, http: &Address, adm
 
 fn clash(a: &SocketAddr, b: &SocketAddr) -> bool {
     // Port 0 is a different free port each time.
-    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+    let (host, other) = (a.ip().to_canonical(), b.ip().to_canonical());
+    a.port() == b.port() && a.port() != 0 && (host == other || host.is_unspecified() || other.is_unspecified())
 }
 
 /// A pepper must not be the callers' token too: Envoy, and any reader of its configuration, would know the pepper.
@@ -91,6 +92,7 @@ mod tests {
     fn listeners_with_one_address_are_a_fault() {
         for (text, expected) in [
             ("http = '127.0.0.1:9191'", "listen.http: 127.0.0.1:9191 is the address of listen.grpc"),
+            ("http = '[::ffff:127.0.0.1]:9191'", "listen.http: [::ffff:127.0.0.1]:9191 is the address of listen.grpc"),
             ("http = '0.0.0.0:9191'", "listen.http: 0.0.0.0:9191 is the address of listen.grpc"),
             ("grpc = 'unix:/run/s/a.sock'\nadmin = 'unix:/run/s/a.sock'", "listen.admin: /run/s/a.sock is the address"),
         ] {

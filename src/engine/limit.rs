@@ -21,13 +21,13 @@ use crate::{
     settings::{ClaimLimits, Rate},
 };
 
-/// The most networks with a bucket; the least used are evicted. An attacker with more networks than this has a full
-/// budget in each of them anyway.
+/// The most networks with a bucket; the least used are evicted, and have a full budget again. A claim that a wider network
+/// refuses makes no bucket for a narrower one, so no network evicts more buckets than it may claim keys.
 const NETWORKS: usize = 65_536;
 
 /// How many `/64` budgets a wider IPv6 network has. Without it, a customer's `/48` would have 65,536 budgets. A customer
 /// gets a `/56` or a `/48` (RFC 6177), a provider a `/32`.
-const WIDER_IPV6: [(u8, u32); 2] = [(48, 4), (32, 64)];
+const WIDER_IPV6: [(u8, u32); 2] = [(32, 64), (48, 4)];
 
 /// The claim budgets of this process.
 pub(super) struct Limiter {
@@ -59,11 +59,11 @@ impl Limiter {
         }
         let now = nanos(now.saturating_duration_since(self.origin));
         if let Some(rate) = limits.per_network {
-            charge.add(self.bucket(Network::owning(ip)), rate, now)?;
             for (prefix, budgets) in WIDER_IPV6.into_iter().filter(|_| ip.ip().is_ipv6()) {
                 let rate = Rate { claims: rate.claims.saturating_mul(budgets), ..rate };
                 charge.add(self.bucket(Network::with_prefix(ip, prefix)), rate, now)?;
             }
+            charge.add(self.bucket(Network::owning(ip)), rate, now)?;
         }
         if let Some(rate) = limits.global {
             charge.add(Arc::clone(&self.global), rate, now)?;
@@ -204,7 +204,7 @@ mod tests {
         let mut networks = (0..4_000).map(|net| format!("2001:db8:{net:x}::1"));
         assert_eq!(claims(&limiter, &mut networks), 64 * 30);
         assert_eq!(claims(&limiter, &mut (0..5).map(|net| format!("2001:db9:{net:x}::1"))), 5);
-        // A claim that the wider budget refused was refunded to the /64.
+        // A claim that the wider budget refused was not charged to the /64.
         let later = start + Duration::from_secs(1);
         assert!(limiter.charge(&per_minute(30), ip("2001:db8:f000::1"), later).is_ok());
     }
@@ -232,6 +232,16 @@ mod tests {
             limiter.charge(&exempt, ip("203.0.113.7"), start).unwrap().keep();
             limiter.charge(&ClaimLimits::default(), ip("198.51.100.9"), start).unwrap().keep();
         }
+    }
+
+    /// Otherwise one customer's /48 would evict the budgets of all other networks, which would be full again.
+    #[test]
+    fn a_claim_that_a_wider_network_refuses_makes_no_bucket() {
+        let start = Instant::now();
+        let (limiter, options) = (Limiter::new(start), per_minute(30));
+        let claim = |net: u32| limiter.charge(&options, ip(&format!("2001:db8:1:{net:x}::1")), start).map(Charge::keep);
+        assert_eq!((0..5_000).filter(|net| claim(*net).is_ok()).count(), 4 * 30);
+        assert_eq!(limiter.networks.len(), 4 * 30 + 2);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
     domain::{Reason, event::DecisionId},
     engine::{Decision, Denial, Engine},
     events::{self, Event, Events},
-    net::caller::{Callers, Trust},
+    net::caller::Callers,
     settings::{LiveSettings, Settings},
     telemetry::metrics::CheckMetrics,
 };
@@ -42,20 +42,12 @@ pub struct Authorization {
 }
 
 impl Authorization {
-    pub(super) async fn check(
-        &self,
-        frame: impl Future<Output = Option<Bytes>>,
-        call: Call,
-        trust: &Trust,
-    ) -> CheckResponse {
+    pub(super) async fn check(&self, frame: impl Future<Output = Option<Bytes>>, call: Call) -> CheckResponse {
         let now = Instant::now();
         let guard = self.metrics.begin(now);
         let settings = self.settings.load();
         let deadline = deadline(now, settings.check_deadline, call.timeout());
         let is_from_envoy = call.is_from(&self.callers);
-        if is_from_envoy {
-            trust.earn();
-        }
         let context = self.read(frame, &call, is_from_envoy, &settings, deadline).await;
         let decision = self.engine.decide(&settings, &context.request, now, deadline).await;
         let (ip, decision_id) = (context.request.ip, context.request.decision_id);

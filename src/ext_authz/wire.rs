@@ -7,9 +7,6 @@
 
 use std::{
     convert::Infallible,
-    error::Error,
-    future::pending,
-    iter::successors,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -18,10 +15,12 @@ use bytes::{Buf, Bytes};
 use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
 use futures_util::future::BoxFuture;
 use prost::Message;
+use tokio::task::yield_now;
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    metadata::MetadataMap,
     server::{ClientStreamingService, Grpc, NamedService},
 };
 
@@ -45,9 +44,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `authorization` on a connection that earns `trust`.
+    /// Serves `authorization` on a connection, whose `trust` it grants to the accepted caller.
     pub fn new(authorization: Arc<Authorization>, trust: Trust) -> Self {
         Self { authorization, trust }
+    }
+
+    /// Grants the connection's trust to the accepted caller. Not in the call's own task: until that runs, the many first
+    /// calls of a new connection of Envoy would be those of an unknown caller.
+    fn meet(&self, request: &http::Request<Body>) {
+        let call = || Call::new(MetadataMap::from_headers(request.headers().clone()));
+        if !self.trust.is_granted() && call().is_from(&self.authorization.callers) {
+            self.trust.grant();
+        }
     }
 }
 
@@ -65,7 +73,8 @@ impl tower::Service<http::Request<Body>> for Server {
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let check = Check(self.clone());
+        self.meet(&request);
+        let check = Check(Arc::clone(&self.authorization));
         Box::pin(async move {
             if request.uri().path() != CHECK {
                 return Ok(Status::unimplemented("this service has only the method Check").into_http());
@@ -79,38 +88,34 @@ impl tower::Service<http::Request<Body>> for Server {
     }
 }
 
-struct Check(Server);
+struct Check(Arc<Authorization>);
 
 impl ClientStreamingService<Bytes> for Check {
     type Response = CheckResponse;
     type Future = BoxFuture<'static, Result<Response<CheckResponse>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        let Server { authorization, trust } = self.0.clone();
+        let authorization = Arc::clone(&self.0);
         Box::pin(async move {
             let (metadata, _, mut messages) = request.into_parts();
-            // `None` for no message, an invalid frame, a too long one, and a second message.
             let frame = async move {
-                let frame = next(&mut messages).await.ok()??;
-                matches!(next(&mut messages).await, Ok(None)).then_some(frame)
+                let frame = only(&mut messages).await;
+                if frame.is_none() {
+                    // If the caller reset the call, hyper reports an error or (CANCEL) the end of the body. It drops the
+                    // call, which then counts as cancelled, only when the call waits.
+                    yield_now().await;
+                }
+                frame
             };
-            Ok(Response::new(authorization.check(frame, Call::new(metadata), &trust).await))
+            Ok(Response::new(authorization.check(frame, Call::new(metadata)).await))
         })
     }
 }
 
-/// Returns the next message, and never returns if the caller reset the call: hyper then drops the call's future, which
-/// counts as cancelled. An answer would reach nobody, and the call would count as malformed.
-async fn next(messages: &mut Streaming<Bytes>) -> Result<Option<Bytes>, Status> {
-    match messages.message().await {
-        Err(fault) if is_from_transport(&fault) => pending().await,
-        message => message,
-    }
-}
-
-/// Whether the connection failed, not the framing of gRPC.
-fn is_from_transport(fault: &Status) -> bool {
-    successors(fault.source(), |cause| (*cause).source()).any(|cause| cause.is::<hyper::Error>())
+/// The only message: `None` for no message, an invalid frame, a too long one, and a second message.
+async fn only(messages: &mut Streaming<Bytes>) -> Option<Bytes> {
+    let message = messages.message().await.ok()??;
+    matches!(messages.message().await, Ok(None)).then_some(message)
 }
 
 /// Bytes in, `CheckResponse` out.

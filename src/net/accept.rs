@@ -1,13 +1,19 @@
 //! Accepts connections, at most as many as a listener has slots, so that no listener can use up the files of another.
+//! Where none is free, a connection that has not shown who it is makes room for a newer one.
 
 use std::{
+    collections::VecDeque,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
+use futures_util::task::AtomicWaker;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -17,7 +23,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::listen::Listener;
+use super::{caller::Trust, listen::Listener};
 
 /// Pause after a failed accept: while the file limit of the process is reached, an immediate retry would spin.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -37,7 +43,7 @@ impl Slots {
     /// Raises the process's soft limit of open files to its hard limit, and divides it: half for `listen.grpc` (at most
     /// 8,192, which bounds its memory), a sixteenth for each of the others (at most 256), the rest for the store, Redis
     /// and files.
-    pub fn of_process() -> io::Result<Self> {
+    pub fn raise_and_divide_file_limit() -> io::Result<Self> {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
         let files = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_or(soft, |()| hard);
         Ok(Self::of(usize::try_from(files).unwrap_or(usize::MAX)))
@@ -49,30 +55,74 @@ impl Slots {
     }
 }
 
-/// A listener and its free slots.
+/// A listener, its free slots, and the connections that make room for newer ones.
 pub struct Acceptor {
     listener: Listener,
     slots: Arc<Semaphore>,
     most: usize,
+    most_unknown: usize,
+    /// The oldest first.
+    unknown: VecDeque<(Weak<Eviction>, Trust)>,
+    /// It was logged that no slot is free.
+    is_full: bool,
 }
 
 impl Acceptor {
     /// Accepts from `listener`, at most `slots` connections at a time.
     pub fn new(listener: Listener, slots: usize) -> Self {
-        Self { listener, slots: Arc::new(Semaphore::new(slots)), most: slots }
+        let (slots, most) = (Arc::new(Semaphore::new(slots)), slots);
+        Self { listener, slots, most, most_unknown: most, unknown: VecDeque::new(), is_full: false }
     }
 
-    /// The most connections at a time.
-    pub(super) fn slots(&self) -> usize {
-        self.most
+    /// Gives connections that are not trusted at most half of the slots, and at most `most`.
+    pub(super) fn with_unknown(self, most: usize) -> Self {
+        Self { most_unknown: most.min(self.most / 2), ..self }
     }
 
-    /// The next connection. Without a free slot, new connections wait in the socket's backlog.
-    pub async fn accept(&self) -> Connection {
+    /// The next connection. Until `trust` in it is granted, it is closed if it is the oldest such connection when there
+    /// is no room for a newer one.
+    pub async fn accept(&mut self, trust: &Trust) -> Connection {
+        let socket = self.next().await;
+        self.make_room();
+        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { std::future::pending().await };
+        let eviction = Arc::new(Eviction::default());
+        if !trust.is_granted() {
+            self.unknown.push_back((Arc::downgrade(&eviction), trust.clone()));
+        }
+        Connection { socket, eviction, _slot: slot }
+    }
+
+    /// Asks the oldest connection that is not trusted to end, if there is no room for one more. Its slot becomes free when
+    /// it has ended.
+    fn make_room(&mut self) {
+        let free = self.slots.available_permits();
+        if free > self.most / 4 {
+            self.is_full = false;
+        }
+        self.unknown.retain(|(connection, trust)| !trust.is_granted() && connection.strong_count() > 0);
+        if free > 0 && self.unknown.len() < self.most_unknown {
+            return;
+        }
+        match self.unknown.pop_front() {
+            Some((oldest, _)) => oldest.upgrade().iter().for_each(|connection| connection.order()),
+            None if self.is_full => {}
+            None => {
+                self.is_full = true;
+                let listener = self.listener.address().map(|address| address.to_string()).unwrap_or_default();
+                warn!(
+                    listener,
+                    connections = self.most,
+                    "a listener has as many connections as it may have; further ones wait. Raise the limit of open \
+                     files (LimitNOFILE)"
+                );
+            }
+        }
+    }
+
+    async fn next(&self) -> Socket {
         loop {
-            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { std::future::pending().await };
             match self.socket().await {
-                Ok(socket) => return Connection { socket, _slot: slot },
+                Ok(socket) => return socket,
                 Err(cause) => {
                     warn!(%cause, "cannot accept a connection");
                     sleep(PAUSE).await;
@@ -98,7 +148,30 @@ impl Acceptor {
 #[derive(Debug)]
 pub struct Connection {
     socket: Socket,
+    eviction: Arc<Eviction>,
     _slot: OwnedSemaphorePermit,
+}
+
+/// The order to end a connection. It makes reads and writes fail, so it also ends a task that waits for either.
+#[derive(Debug, Default)]
+struct Eviction {
+    is_ordered: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Eviction {
+    fn order(&self) {
+        self.is_ordered.store(true, Ordering::Release);
+        self.task.wake();
+    }
+
+    fn check(&self, cx: &Context<'_>) -> io::Result<()> {
+        self.task.register(cx.waker());
+        match self.is_ordered.load(Ordering::Acquire) {
+            true => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "closed for a newer connection")),
+            false => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -118,12 +191,14 @@ impl Connection {
 }
 
 macro_rules! delegate {
-    ($connection:expr, $call:ident($($argument:expr),*)) => {
-        match &mut $connection.get_mut().socket {
-            Socket::Tcp(stream) => Pin::new(stream).$call($($argument),*),
-            Socket::Unix(stream) => Pin::new(stream).$call($($argument),*),
+    ($connection:expr, $call:ident($cx:expr $(, $argument:expr)*)) => {{
+        let connection = $connection.get_mut();
+        connection.eviction.check($cx)?;
+        match &mut connection.socket {
+            Socket::Tcp(stream) => Pin::new(stream).$call($cx $(, $argument)*),
+            Socket::Unix(stream) => Pin::new(stream).$call($cx $(, $argument)*),
         }
-    };
+    }};
 }
 
 impl AsyncRead for Connection {

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -35,27 +35,65 @@ impl Callers {
 
 /// Whether a call of a connection was authenticated; `None` if no token is required.
 #[derive(Clone, Debug)]
-pub struct Trust(Option<Arc<AtomicBool>>);
+pub struct Trust(Option<Arc<Unknown>>);
+
+/// A connection that may not have shown the token.
+#[derive(Debug, Default)]
+struct Unknown {
+    is_granted: AtomicBool,
+    open_calls: AtomicU32,
+}
+
+/// Calls at a time of a connection that has not shown the token. Health checks need one or two.
+const OPEN_CALLS: u32 = 100;
 
 impl Trust {
     /// The trust in a new connection.
     pub fn of(callers: &Callers) -> Self {
         match callers {
-            Callers::ByToken(_) => Self(Some(Arc::default())),
+            Callers::ByToken(_) => Self::unknown(),
             Callers::Local | Callers::Unauthenticated => Self(None),
         }
     }
 
+    /// The trust in a connection that has shown nothing.
+    pub fn unknown() -> Self {
+        Self(Some(Arc::default()))
+    }
+
     /// Records that a call was authenticated.
-    pub fn earn(&self) {
-        if let Some(trust) = &self.0 {
-            trust.store(true, Ordering::Relaxed);
+    pub fn grant(&self) {
+        if let Some(unknown) = &self.0 {
+            unknown.is_granted.store(true, Ordering::Relaxed);
         }
     }
 
     /// Whether the connection is trusted.
-    pub(super) fn is_given(&self) -> bool {
-        self.0.as_ref().is_none_or(|trust| trust.load(Ordering::Relaxed))
+    pub fn is_granted(&self) -> bool {
+        self.0.as_ref().is_none_or(|unknown| unknown.is_granted.load(Ordering::Relaxed))
+    }
+
+    /// Counts a call until the result is dropped. The calls of a trusted connection are not counted.
+    pub(super) fn open_call(&self) -> Option<OpenCall> {
+        let unknown = self.0.as_ref().filter(|_| !self.is_granted())?;
+        unknown.open_calls.fetch_add(1, Ordering::Relaxed);
+        Some(OpenCall(Arc::clone(unknown)))
+    }
+
+    /// Whether the connection has more open calls than it may have.
+    pub(super) fn is_overdrawn(&self) -> bool {
+        !self.is_granted()
+            && self.0.as_ref().is_some_and(|unknown| unknown.open_calls.load(Ordering::Relaxed) > OPEN_CALLS)
+    }
+}
+
+/// A call whose answer may not be sent yet.
+#[derive(Debug)]
+pub(super) struct OpenCall(Arc<Unknown>);
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.0.open_calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

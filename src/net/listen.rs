@@ -72,12 +72,10 @@ impl Listener {
     /// Binds `address`; `access` applies to unix sockets.
     pub async fn bind(address: &Address, access: &Access) -> Result<Self, ListenError> {
         let bound = match address {
-            Address::Tcp(tcp) => TcpListener::bind(tcp).await.map(Self::Tcp).map_err(|cause| match cause.kind() {
-                io::ErrorKind::AddrInUse => {
-                    format!("{cause}; stop the process that listens there, or use another port")
-                }
-                _ => cause.to_string(),
-            }),
+            Address::Tcp(tcp) => TcpListener::bind(tcp)
+                .await
+                .map(Self::Tcp)
+                .map_err(|cause| format!("{cause}{}", fix(tcp, cause.kind()))),
             Address::Unix(path) => bind_unix(path, access).map(Self::Unix),
         };
         bound.map_err(|cause| ListenError { address: address.clone(), cause })
@@ -95,17 +93,42 @@ impl Listener {
     }
 }
 
+/// What to do about a TCP address that cannot be bound.
+fn fix(address: &SocketAddr, cause: io::ErrorKind) -> &'static str {
+    match cause {
+        io::ErrorKind::AddrInUse => "; stop the process that listens there, or use another port",
+        io::ErrorKind::AddrNotAvailable => {
+            "; no interface of this machine has the address: use one of those that `ip address` lists, or 0.0.0.0"
+        }
+        io::ErrorKind::PermissionDenied if address.port() < 1_024 => {
+            "; a port below 1024 needs the capability CAP_NET_BIND_SERVICE: grant it, or use a higher port"
+        }
+        _ => "",
+    }
+}
+
 /// The umask of the process (0077, set at start) keeps other users out between `bind` and `chmod`.
 fn bind_unix(path: &Path, access: &Access) -> Result<UnixListener, String> {
     check_socket(path)?;
     remove_if_stale(path)?;
-    let listener = UnixListener::bind(path).map_err(|cause| cause.to_string())?;
+    let listener = UnixListener::bind(path).map_err(|cause| unwritable(path, &cause))?;
     if let Some(name) = &access.group {
         let group = find_group(name).map_err(|fault| format!("listen.grpc_group: {fault}"))?;
         chown(path, None, Some(group.as_raw())).map_err(|cause| format!("listen.grpc_group {name:?}: {cause}"))?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(access.mode)).map_err(|cause| cause.to_string())?;
     Ok(listener)
+}
+
+fn unwritable(path: &Path, cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => format!(
+            "{cause}; uid {} cannot write to the directory {}: give the directory to it, or use another path",
+            Uid::effective(),
+            directory(path).display()
+        ),
+        _ => cause.to_string(),
+    }
 }
 
 /// The directory that holds the socket at `path`.
@@ -176,7 +199,7 @@ fn remove_if_stale(path: &Path) -> Result<(), String> {
         return Err("a file that is not a socket exists at this path; remove it".into());
     }
     match UnixStream::connect(path) {
-        Ok(_) => Err("another process listens on this socket".into()),
+        Ok(_) => Err("another process listens on this socket; stop it, or use another path".into()),
         Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|cause| cause.to_string())
         }
@@ -200,7 +223,7 @@ mod tests {
         let path = directory.path().join("s.sock");
         let first = bind(&path).await.unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        assert!(bind(&path).await.unwrap_err().contains("another process listens on this socket"));
+        assert!(bind(&path).await.unwrap_err().ends_with("; stop it, or use another path"));
         drop(first);
         bind(&path).await.unwrap();
     }
@@ -219,6 +242,22 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o1777)).unwrap();
         assert!(bind(&directory.path().join("s.sock")).await.unwrap_err().contains("world-writable"));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_cannot_be_bound_has_a_fix() {
+        // TEST-NET-1 (RFC 5737).
+        let absent = Listener::bind(&"192.0.2.1:9191".parse().unwrap(), &ACCESS).await.unwrap_err().to_string();
+        assert!(absent.ends_with("or 0.0.0.0") && absent.contains("no interface"), "{absent}");
+        for (port, kind, text) in [
+            (443, io::ErrorKind::PermissionDenied, "CAP_NET_BIND_SERVICE"),
+            (9191, io::ErrorKind::AddrInUse, "another port"),
+        ] {
+            assert!(fix(&([127, 0, 0, 1], port).into(), kind).contains(text), "{kind}");
+        }
+        assert_eq!(fix(&([127, 0, 0, 1], 9191).into(), io::ErrorKind::PermissionDenied), "");
+        let unwritable = unwritable(Path::new("/run/sentinel/s.sock"), &io::ErrorKind::PermissionDenied.into());
+        assert!(unwritable.contains("cannot write to the directory /run/sentinel: "), "{unwritable}");
     }
 
     #[test]

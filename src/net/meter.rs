@@ -1,7 +1,8 @@
-//! Limits what a caller can send before it has shown the caller's token, and how long it may be silent at first.
+//! Limits what a caller can use up before it has shown the caller's token, and how long it may be silent at first.
 //!
 //! The limits of HTTP/2 itself are wide, because Envoy multiplexes the requests of all its clients over one connection,
-//! and are fixed at the handshake. So the frames of a connection are counted until one of its calls was authenticated.
+//! and are fixed at the handshake. So until one call of a connection was authenticated, its frames are counted, and its
+//! calls ([`Trust`]), and it must read: answers that it does not read would otherwise collect in memory.
 
 use std::{
     io,
@@ -23,8 +24,9 @@ const PREFACE: usize = 24;
 /// The header of a frame (RFC 9113, section 4.1).
 const HEADER: usize = 9;
 
-/// Frames at once. A new connection of Envoy may send many calls of two frames each before the first is answered.
-const BURST: u32 = 4_096;
+/// Frames at once. A new connection of Envoy is trusted as soon as its first call is read, so this need not allow for the
+/// many calls that may follow at once.
+const BURST: u32 = 1_024;
 
 /// Frames in a second after that: health checks, and an Envoy whose token is wrong.
 const PER_SECOND: f64 = 100.0;
@@ -39,6 +41,10 @@ pub(super) struct Metered<S> {
     trust: Trust,
     /// Until the first frame.
     handshake: Option<Pin<Box<Sleep>>>,
+    /// The caller does not read what was written last.
+    is_stalled: bool,
+    /// What was read last must be served before more is read: it may contain the token.
+    must_yield: bool,
     frames: Frames,
     budget: f64,
     counted_at: Instant,
@@ -47,7 +53,32 @@ pub(super) struct Metered<S> {
 impl<S> Metered<S> {
     pub(super) fn new(stream: S, trust: Trust, now: Instant) -> Self {
         let handshake = Some(Box::pin(sleep_until(now + HANDSHAKE)));
-        Self { stream, trust, handshake, frames: Frames::default(), budget: BURST.into(), counted_at: now }
+        let (frames, budget) = (Frames::default(), BURST.into());
+        Self { stream, trust, handshake, is_stalled: false, must_yield: false, frames, budget, counted_at: now }
+    }
+
+    /// Whether nothing more may be read now. The task is woken when it may.
+    fn must_wait(&mut self, cx: &Context<'_>) -> io::Result<bool> {
+        if self.trust.is_granted() {
+            return Ok(false);
+        }
+        if self.trust.is_overdrawn() {
+            return Err(refusal("too many open calls without the caller's token"));
+        }
+        let must_yield = std::mem::take(&mut self.must_yield);
+        if must_yield {
+            cx.waker().wake_by_ref();
+        }
+        Ok(must_yield || self.is_stalled)
+    }
+
+    /// Records whether the caller reads.
+    fn written<T>(&mut self, cx: &Context<'_>, written: Poll<T>) -> Poll<T> {
+        // The wait of [`Metered::must_wait`] ends here.
+        if std::mem::replace(&mut self.is_stalled, written.is_pending()) && written.is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        written
     }
 
     /// Charges the frames in `bytes`.
@@ -59,11 +90,15 @@ impl<S> Metered<S> {
             self.handshake = None;
         }
         self.budget = refilled - f64::from(frames);
-        if self.budget < 0.0 && !self.trust.is_given() {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "too many frames without the caller's token"));
+        if self.budget < 0.0 && !self.trust.is_granted() {
+            return Err(refusal("too many frames without the caller's token"));
         }
         Ok(())
     }
+}
+
+fn refusal(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, text)
 }
 
 /// Finds the frames in a stream of bytes.
@@ -104,10 +139,16 @@ impl Frames {
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.must_wait(cx)? {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buffer)? {
-            Poll::Ready(()) if this.trust.is_given() && this.handshake.is_none() => Poll::Ready(Ok(())),
-            Poll::Ready(()) => Poll::Ready(this.charge(&buffer.filled()[before..], Instant::now())),
+            Poll::Ready(()) if this.trust.is_granted() && this.handshake.is_none() => Poll::Ready(Ok(())),
+            Poll::Ready(()) => {
+                this.must_yield = true;
+                Poll::Ready(this.charge(&buffer.filled()[before..], Instant::now()))
+            }
             Poll::Pending => {
                 let Some(handshake) = &mut this.handshake else { return Poll::Pending };
                 ready!(handshake.as_mut().poll(cx));
@@ -122,7 +163,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.written(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -138,7 +181,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, buffers)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, buffers);
+        this.written(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -182,11 +227,35 @@ mod tests {
         for second in 1..10 {
             patient.charge(&frame(0).repeat(100), now + Duration::from_secs(second)).unwrap();
         }
-        assert!(Trust::of(&Callers::Local).is_given());
+        assert!(Trust::of(&Callers::Local).is_granted());
         let trust = awaited();
-        trust.earn();
+        trust.grant();
         let mut envoy = Metered::new((), trust, now);
         envoy.charge(&flood, now).unwrap();
         envoy.charge(&flood, now).unwrap();
+    }
+
+    /// With open windows but a full socket, answers would collect in memory without a call that counts as open.
+    #[tokio::test]
+    async fn a_caller_that_does_not_read_is_not_read_from() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+        let (mut caller, server) = duplex(64);
+        let trust = awaited();
+        let mut server = Metered::new(server, trust.clone(), Instant::now());
+        caller.write_all(&[7; 40]).await.unwrap();
+        assert!(futures_util::poll!(std::pin::pin!(server.write_all(&[0; 100]))).is_pending());
+        let mut read = [0; 10];
+        assert!(futures_util::poll!(std::pin::pin!(server.read(&mut read))).is_pending());
+        caller.read_exact(&mut [0; 64]).await.unwrap();
+        server.write_all(&[0; 1]).await.unwrap();
+        server.read_exact(&mut read).await.unwrap();
+        // After a portion that was read, the task's other work comes first.
+        assert!(futures_util::poll!(std::pin::pin!(server.read(&mut read))).is_pending());
+        server.read_exact(&mut read).await.unwrap();
+
+        trust.grant();
+        assert!(futures_util::poll!(std::pin::pin!(server.write_all(&[0; 100]))).is_pending());
+        server.read_exact(&mut read).await.unwrap();
     }
 }

@@ -6,4 +6,5 @@ pub mod caller;
 pub mod http2;
 pub mod listen;
 mod meter;
+mod open_calls;
 pub mod redis_link;

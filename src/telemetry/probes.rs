@@ -12,6 +12,10 @@ use tonic_health::{
 
 use super::health::Health;
 
+/// The longest message of a health check, in bytes: the name of a service. Any caller may send one, and memory is kept for
+/// a message that has not arrived completely.
+const HEALTH_MESSAGE: usize = 1_024;
+
 /// `grpc.health.v1`, for the whole server (`""`) and for the service `service`, and the future that keeps its status up
 /// to date.
 pub async fn grpc(
@@ -19,6 +23,7 @@ pub async fn grpc(
     service: &'static str,
 ) -> (HealthServer<impl GrpcHealth>, impl Future<Output = ()> + Send) {
     let (reporter, server) = tonic_health::server::health_reporter();
+    let server = server.max_decoding_message_size(HEALTH_MESSAGE);
     let mut serving = health.subscribe();
     report(&reporter, service, health.is_serving()).await;
     let keep = async move {

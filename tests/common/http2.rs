@@ -10,7 +10,7 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RESET: u8 = 3;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
-const SETTINGS: u8 = 4;
+pub(crate) const SETTINGS: u8 = 4;
 
 /// Flags: of PING and SETTINGS, of DATA, of HEADERS.
 pub(crate) const ACK: u8 = 0x1;
@@ -31,12 +31,21 @@ pub(crate) fn put(out: &mut BytesMut, kind: u8, flags: u8, stream: u32, payload:
     out.put_slice(payload);
 }
 
-/// The headers of a Check. HPACK (RFC 7541): POST, http, then :path, :authority and content-type as literals.
+/// The headers of a Check.
 pub(crate) fn put_call(out: &mut BytesMut, stream: u32) {
+    put_call_with(out, stream, &[]);
+}
+
+/// The headers of a Check with metadata. HPACK (RFC 7541): POST, http, then :path, :authority and content-type as literals.
+pub(crate) fn put_call_with(out: &mut BytesMut, stream: u32, metadata: &[(&str, &str)]) {
     let literal = |name: &[u8], value: &str| [name, &[value.len() as u8], value.as_bytes()].concat();
     let [path, authority] = [literal(&[0x04], CHECK), literal(&[0x01], "sentinel")];
     let content_type = literal(&[0x0f, 0x10], "application/grpc");
-    put(out, HEADERS, END_HEADERS, stream, &[vec![0x83, 0x86], path, authority, content_type].concat());
+    let metadata = metadata
+        .iter()
+        .flat_map(|(name, value)| literal(&[&[0x00, name.len() as u8], name.as_bytes()].concat(), value));
+    let headers = [vec![0x83, 0x86], path, authority, content_type].concat().into_iter().chain(metadata);
+    put(out, HEADERS, END_HEADERS, stream, &headers.collect::<Vec<_>>());
 }
 
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use super::{
     Options, loggable,
-    needs::{Need, Needs},
+    needs::{Cause, Need, Needs},
 };
 
 /// A shared connection that may be absent. A caller that finds none proceeds without Redis: only [`Link::run`]
@@ -87,9 +87,14 @@ impl Link {
             return self.needs.met(Need::Subscribe);
         };
         let text = cause.map_or_else(|| "no answer in time".to_owned(), loggable);
-        let is_ours = cause.is_some_and(is_refusal)
-            || self.unsubscribed.fetch_add(1, Ordering::Relaxed) + 1 >= FAULTS && self.connection.load().is_some();
-        self.needs.unmet(Need::Subscribe, is_ours.then_some(text));
+        let cause = match cause.is_some_and(is_refusal) {
+            true => Some(Cause::Refused(text)),
+            false => {
+                let failed = self.unsubscribed.fetch_add(1, Ordering::Relaxed) + 1;
+                (failed >= FAULTS && self.connection.load().is_some()).then_some(Cause::Failed(text))
+            }
+        };
+        self.needs.unmet(Need::Subscribe, cause);
         self.disturbed.notify_one();
     }
 
@@ -122,7 +127,13 @@ impl Link {
         let Some(mut connection) = self.connection(need) else { return };
         match timeout(BACKGROUND, work(&mut connection)).await {
             Ok(Ok(_)) => self.answered(),
-            Ok(Err(cause)) => self.failed(Some(&cause)),
+            Ok(Err(cause)) => {
+                // Only the refusal itself leads to a probe of this need, which every replica receives.
+                if need == Need::Publish && is_refusal(&cause) {
+                    self.needs.unmet(need, Some(Cause::Refused(loggable(&cause))));
+                }
+                self.failed(Some(&cause));
+            }
             Err(_) => self.failed(None),
         }
     }
@@ -146,7 +157,8 @@ impl Link {
                 }
                 Err(cause) => {
                     if lost.len() < CAUSES && !lost.contains(&cause) {
-                        warn!(cause, "Redis does not answer; lookups go to the store");
+                        let (setting, address) = ("redis.url", self.options.address());
+                        warn!(setting, address, cause, "Redis does not answer; lookups go to the store");
                         lost.push(cause);
                     }
                 }
@@ -167,7 +179,7 @@ impl Link {
             if self.connection.load().is_none() {
                 return;
             }
-            if !matches!(timeout(BACKGROUND, self.check(&mut connection)).await, Ok(Ok(()))) {
+            if !matches!(timeout(BACKGROUND, self.check(&mut connection, false)).await, Ok(Ok(()))) {
                 return;
             }
             // Requests may be refused faster than they need a check.
@@ -175,17 +187,19 @@ impl Link {
         }
     }
 
-    /// Finds out what Redis refuses, by commands that change nothing. A signal without a change costs one poll.
-    async fn check(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
+    /// Finds out what Redis refuses, by commands that change nothing. A signal without a change costs each replica a poll,
+    /// so it is sent only on a new connection and while it is refused.
+    async fn check(&self, connection: &mut MultiplexedConnection, is_new: bool) -> redis::RedisResult<()> {
         let prefix = self.options.prefix();
         let (key, channel) = (format!("{prefix}:v1:check"), format!("{prefix}:changes"));
         let read = redis::cmd("MGET").arg(&key).to_owned();
         let write = redis::cmd("SET").arg(&key).arg("").arg("XX").arg("EX").arg(1).to_owned();
         let publish = redis::cmd("PUBLISH").arg(&channel).arg(0).to_owned();
-        for (need, command) in [(Need::Read, read), (Need::Write, write), (Need::Publish, publish)] {
+        let publish = (is_new || !self.needs.is_met(Need::Publish)).then_some((Need::Publish, publish));
+        for (need, command) in [(Need::Read, read), (Need::Write, write)].into_iter().chain(publish) {
             match command.query_async::<redis::Value>(connection).await {
                 Ok(_) => self.needs.met(need),
-                Err(cause) if is_refusal(&cause) => self.needs.unmet(need, Some(loggable(&cause))),
+                Err(cause) if is_refusal(&cause) => self.needs.unmet(need, Some(Cause::Refused(loggable(&cause)))),
                 Err(cause) => return Err(cause),
             }
         }
@@ -206,7 +220,7 @@ impl Link {
             Ok(Err(cause)) => return Err(loggable(&cause)),
             Err(_) => return Err(format!("a probe took longer than {:?}", self.patience())),
         }
-        self.check(&mut connection).await.map_err(|cause| loggable(&cause))?;
+        self.check(&mut connection, true).await.map_err(|cause| loggable(&cause))?;
         Ok(connection)
     }
 }

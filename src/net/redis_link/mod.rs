@@ -96,6 +96,11 @@ impl Options {
         &self.prefix
     }
 
+    /// The server's address, without the user and the password.
+    fn address(&self) -> String {
+        self.client.get_connection_info().addr().to_string()
+    }
+
     /// Opens a connection for a subscriber.
     pub(crate) async fn subscribe(&self, channel: &str) -> redis::RedisResult<PubSub> {
         let mut connection = self.client.get_async_pubsub().await?;
@@ -106,7 +111,7 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Redis({}, {:?})", self.client.get_connection_info().addr(), self.prefix)
+        write!(f, "Redis({}, {:?})", self.address(), self.prefix)
     }
 }
 

@@ -42,6 +42,14 @@ impl Need {
     }
 }
 
+/// Why a need is not met.
+pub(super) enum Cause {
+    /// Redis answers, with an error.
+    Refused(String),
+    /// Redis does not answer on a connection of its own, but on another one.
+    Failed(String),
+}
+
 /// The needs that are met, and the gauge that is 1 while all are.
 pub(super) struct Needs {
     /// One bit for each need that is not met, for readers without a lock.
@@ -98,8 +106,8 @@ impl Needs {
         self.show(&state);
     }
 
-    /// Without a `cause`, the connection failed, which is logged as such.
-    pub(super) fn unmet(&self, need: Need, cause: Option<String>) {
+    /// Without a `cause`, the shared connection failed too, which is logged as such.
+    pub(super) fn unmet(&self, need: Need, cause: Option<Cause>) {
         let mut state = self.state();
         self.unmet.fetch_or(need.bit(), Ordering::Relaxed);
         if let Some(cause) = cause {
@@ -119,17 +127,26 @@ impl Needs {
 }
 
 impl State {
-    fn log(&mut self, need: Need, cause: String) {
-        let (now, id) = (Instant::now(), (need, cause));
+    fn log(&mut self, need: Need, cause: Cause) {
+        let (is_refusal, text) = match cause {
+            Cause::Refused(text) => (true, text),
+            Cause::Failed(text) => (false, text),
+        };
+        let (now, id) = (Instant::now(), (need, text));
         if self.logged.get(&id).is_some_and(|logged| now.duration_since(*logged) < REPEAT) {
             return;
         }
         self.open |= need.bit();
-        warn!(
-            command = need.command(),
-            cause = id.1,
-            "Redis refuses a command that Sentinel needs; the store does its work. docs/replicas.md lists the rights"
-        );
+        let (command, cause) = (need.command(), &id.1);
+        if is_refusal {
+            warn!(
+                command,
+                cause,
+                "Redis refuses a command that Sentinel needs; the store does its work. docs/replicas.md lists the rights"
+            );
+        } else {
+            warn!(command, cause, "a connection to Redis fails again and again, although another one works");
+        }
         if self.logged.len() >= CAUSES {
             self.logged.clear();
         }
