@@ -1,13 +1,13 @@
 //! The real `sentinel`, in its own folder, on ports that the kernel chose.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::{self, DirBuilder},
     net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output, Stdio},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use key_ip_sentinel::{domain::Peppers, store::Store};
@@ -177,23 +177,27 @@ impl Home {
     }
 
     /// Creates the store as an operator does before the first start, where a pepper is configured. Once for each store:
-    /// one that is lost later stays lost.
+    /// one that is lost later stays lost. Replicas that start together wait for it.
     pub(crate) async fn initialised(self) -> Self {
-        static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+        static KNOWN: Mutex<BTreeMap<String, Arc<OnceCell<()>>>> = Mutex::new(BTreeMap::new());
         let home = self.with_store().await;
-        let store = home.store();
-        let is_new = KNOWN.lock().unwrap().insert(store.url());
-        let exists = matches!(&store, Database::Sqlite(file) if file.exists());
-        // Another version than this one may not know `--init`.
-        let is_this = home.binary == Path::new(env!("CARGO_BIN_EXE_sentinel"));
-        if is_new && !exists && is_this && home.settings.keys().any(|key| key.starts_with("pepper.")) {
-            let mut command = Command::new(&home.binary);
-            command.env_clear().args(["migrate", "--init", "--config"]).arg(home.config()).stdin(Stdio::null());
-            // Not on this thread, which may serve a proxy between Sentinel and its store.
-            let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-            assert!(output.status.success(), "migrate --init: {}", String::from_utf8_lossy(&output.stderr));
-        }
+        let known = Arc::clone(KNOWN.lock().unwrap().entry(home.store().url()).or_default());
+        known.get_or_init(|| home.init()).await;
         home
+    }
+
+    async fn init(&self) {
+        let exists = matches!(self.store(), Database::Sqlite(file) if file.exists());
+        // Another version than this one may not know `--init`.
+        let is_this = self.binary == Path::new(env!("CARGO_BIN_EXE_sentinel"));
+        if exists || !is_this || !self.settings.keys().any(|key| key.starts_with("pepper.")) {
+            return;
+        }
+        let mut command = Command::new(&self.binary);
+        command.env_clear().args(["migrate", "--init", "--config"]).arg(self.config()).stdin(Stdio::null());
+        // Not on this thread, which may serve a proxy between Sentinel and its store.
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "migrate --init: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// With the store that tests run on, unless this one says otherwise.

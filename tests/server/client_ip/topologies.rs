@@ -16,7 +16,8 @@ const DETECTION: &str = "envoy.extensions.http.original_ip_detection";
 pub(crate) fn edge() -> EnvoyConfig {
     // Without its removal of x-envoy-*, as on an Istio gateway, where a reader would use that header.
     let config = EnvoyConfig::shipped().patient().with_metadata(&METADATA);
-    config.replace("key_matcher: { prefix: x-envoy- }", "key_matcher: { prefix: x-envoy-none- }")
+    let config = config.replace("key_matcher: { prefix: x-envoy- }", "key_matcher: { prefix: x-envoy-none- }");
+    config.replace("x[^a-z0-9]envoy[^a-z0-9].*", "x[^-a-z0-9]envoy[^a-z0-9].*")
 }
 
 /// `use_remote_address: true` behind this many proxies, by count.
