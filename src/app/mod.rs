@@ -140,8 +140,7 @@ async fn run(
     let (stop_events, events_stopped) = oneshot::channel();
     let (core, rekeys, pipeline) = Core::new(store, peppers, store_url, &config, &mut tasks, events_stopped)?;
     let (stop_last_seen, last_seen_stopped) = oneshot::channel();
-    let cached = Arc::clone(&core.cached);
-    let state = Arc::clone(&core.replica_state);
+    let (cached, state) = (Arc::clone(&core.cached), Arc::clone(&core.replica_state));
     let write = last_seen::write(core.store.clone(), state, move || cached.take_uses(), last_seen_stopped);
     let last_seen = tokio::spawn(write);
 

@@ -194,7 +194,8 @@ fn a_name_with_one_character_more_is_no_lookalike() {
         assert_eq!(read(&[("authorization", K.as_bytes()), (name, b"sk-9876543210")]), key(K), "{name}");
         for profile in PROFILES {
             let lookalikes = profile.lookalikes([Header { name, value: b"" }].into_iter());
-            assert!(lookalikes.is_empty(), "{name}: {lookalikes:?}");
+            let is_removed = profile.name == "litellm" && name.starts_with("authorization");
+            assert_eq!(!lookalikes.is_empty(), is_removed, "{name}: {lookalikes:?}");
         }
     }
 }

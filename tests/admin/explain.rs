@@ -132,7 +132,7 @@ async fn the_carriers_explain_a_request_without_exactly_one_key() {
         ),
         (format!("x-api-key: {k}\nx-api-key: {k}"), &[], "conflicting_keys", &["x-api-key - repeated"]),
         (format!("x_api_key: {k}"), &[], "first_use", &["x-api-key disguised key"]),
-        (format!("Authorization: Basic {k}"), &[], "malformed_key", &["authorization bearer malformed"]),
+        (format!("Authorization: Basic {k}"), &[], "malformed_key", &["authorization bare malformed"]),
         (
             "Authorization: Bearer midjourney-proxy".to_owned(),
             &[],
