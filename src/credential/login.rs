@@ -33,6 +33,7 @@ pub(super) const LITELLM: LoginRoutes = LoginRoutes {
         "/sso/*",
         "/onboarding/*",
         "/oauth/*",
+        "/claude_code_gateway/oauth/*",
         "/token",
         "/*/token",
         "/v1/mcp/oauth/*",

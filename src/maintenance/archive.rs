@@ -79,15 +79,15 @@ impl Archive {
             self.state.set_unsettled(running::unsettled(now, &pauses));
         }
         let Settings { archive_after, stale_grace, .. } = *self.settings.load();
-        if archive_after.is_zero() {
-            self.waits(None);
-            return (0, Ok(()));
-        }
         let unused_since = running::began(now, archive_after.saturating_add(stale_grace), &pauses);
         let replicas = match self.store.replicas(now, unused_since).await {
             Ok(replicas) => replicas,
             Err(cause) => return (0, Err(cause)),
         };
+        if archive_after.is_zero() {
+            self.waits(None);
+            return (0, Ok(()));
+        }
         let waits = self.unwritten(&replicas, unused_since);
         let is_waiting = waits.is_some();
         self.waits(waits);

@@ -16,8 +16,8 @@ const BATCH_EVERY: Duration = Duration::from_secs(5);
 /// Keys in one transaction. First uses wait for that transaction.
 const BATCH: usize = 500;
 
-/// The most keys that wait for a store that does not answer. A key that is dropped is either used again, or was used
-/// long ago.
+/// The most uses that wait for a store that does not answer. Once some are dropped, this process never again says that all
+/// its uses are written, so that nothing is archived until it is restarted.
 const MAX_WAITING: usize = 1_000_000;
 
 /// How often the store records that all times are written.
@@ -32,7 +32,7 @@ pub async fn write(
 ) {
     let mut tick = interval(BATCH_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut waiting, mut failing, mut said_at) = (Vec::new(), false, None::<Instant>);
+    let (mut waiting, mut failing, mut dropped, mut said_at) = (Vec::new(), false, false, None::<Instant>);
     // At once after the first poll: to the other replicas, one that has written nothing may know of uses.
     let stopped = tokio::select! {
         _ = &mut stop => true,
@@ -48,18 +48,23 @@ pub async fn write(
         let (began, until) = (Instant::now(), state.time(Instant::now()));
         waiting.extend(take());
         if waiting.len() > MAX_WAITING {
-            warn!(keys = waiting.len(), "the store does not accept times of last use; they are dropped");
+            warn!(
+                uses = waiting.len(),
+                "the store does not accept times of last use; they are dropped, and nothing is archived until this server is \
+                 restarted"
+            );
             waiting.clear();
+            dropped = true;
         }
         let mut written;
         (waiting, written) = store_all(&*store, waiting).await;
         let is_due = said_at.is_none_or(|at| began.saturating_duration_since(at) >= SAY_EVERY);
-        if let (Ok(()), Some(until)) = (&written, until.filter(|_| is_due || failing)) {
+        if let (Ok(()), Some(until)) = (&written, until.filter(|_| !dropped && (is_due || failing))) {
             written = store.uses_written(until).await;
             said_at = Some(began).filter(|_| written.is_ok());
         }
         report(&written, &mut failing);
-        state.writes().note_uses_unwritten(failing);
+        state.writes().note_uses_unwritten(failing || dropped);
         if last {
             return;
         }

@@ -61,7 +61,7 @@ fn a_block_must_be_whole_and_first() {
     let whole = |matched: &str| format!("{{ match: {{ {matched} }}, {ANSWER} }}");
     let code = Code::EnvoyLoginRoutes;
     // Anthropic has one.
-    let regex = whole("safe_regex: { regex: '/v1(/|%2[fF])oauth(/|%2[fF])token' }");
+    let regex = whole("safe_regex: { regex: '/v1(/|%2[fF])oauth(/|%2[fF])token(%0[aA])?' }");
     with("anthropic", &[&regex]).assert_nothing();
     with("anthropic", &[&whole("prefix: /v1")]).assert_nothing();
     // Only some requests of the path, or behind a route that forwards it.
@@ -78,10 +78,10 @@ fn a_block_must_be_whole_and_first() {
     let plain = with("anthropic", &[&whole("path: /v1/oauth/token")]);
     let codes: BTreeSet<_> = plain.findings.iter().map(|(code, _)| code.as_str()).collect();
     assert_eq!(codes, BTreeSet::from(["envoy_escaped_slashes", "envoy_login_routes"]), "{}", plain.texts);
-    plain.says("/v1%2Foauth%2Ftoken");
+    plain.says("/v1/oauth/token%0A");
     let action = "path_with_escaped_slashes_action";
     let text = without_blocks(EDGE).replace(&format!("{action}: KEEP_UNCHANGED"), &format!("{action}: REJECT_REQUEST"));
-    let route = format!("              - {}\n{LAST}", whole("path: /v1/oauth/token"));
+    let route = format!("              - {}\n{LAST}", whole("prefix: /v1/oauth/token"));
     fits_text(&home(EDGE, "anthropic"), &text.replace(LAST, &route)).assert_nothing();
 }
 

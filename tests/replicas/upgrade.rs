@@ -62,7 +62,7 @@ async fn processes_that_run_do_not_notice_a_newer_schema_and_one_that_starts_say
     let last = stderr.lines().last().unwrap();
     assert_eq!(status.code(), Some(1), "{stderr}");
     assert!(
-        last.contains("has schema version 2, but this version of Sentinel supports versions up to 1; use a newer"),
+        last.contains("has schema version 4, but this version of Sentinel supports versions up to 3; use a newer"),
         "{last}"
     );
     for replica in &replicas {

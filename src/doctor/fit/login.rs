@@ -43,13 +43,15 @@ impl Manager<'_> {
     }
 }
 
-/// The path's spellings that the upstream reads as it, with a segment in place of `*`.
+/// The path's spellings that the upstream reads as it, with a segment in place of `*`. Starlette's `^/login$` matches a line
+/// feed at the end, too.
 fn spellings(pattern: &str, escapes: bool) -> Vec<String> {
     let path = pattern.replace('*', "x");
     let inner = path.trim_start_matches('/');
     let escaped = ["%2F", "%2f"].map(|slash| format!("/{}", inner.replace('/', slash)));
     let escaped = escaped.into_iter().filter(|it| escapes && *it != path);
-    std::iter::once(path.clone()).chain(escaped).collect()
+    let with_line_feed = ["%0A", "%0a"].map(|end| format!("{path}{end}"));
+    std::iter::once(path.clone()).chain(with_line_feed).chain(escaped).collect()
 }
 
 /// The route that forwards some requests of `path` to an upstream.

@@ -33,7 +33,7 @@ impl<'a> Manager<'a> {
     /// Reports the routes on which no disabled filter is enabled. False if no route is checked: to report more about
     /// each route would only repeat it.
     pub(super) fn some_route_is_checked(&self, report: &mut Report) -> bool {
-        let (Some(table), Some(first)) = (self.table, self.off.first()) else { return true };
+        let (Some(table), Some(first), []) = (self.table, self.off.first(), &self.on[..]) else { return true };
         let code = Code::EnvoyNotEnforced;
         let forwarding: Vec<_> = routes(table.node).filter(|(_, route)| forwards(route)).collect();
         let unchecked = forwarding.iter().filter(|(host, route)| !self.any_is_enabled(host, route));
@@ -47,7 +47,7 @@ impl<'a> Manager<'a> {
             let fix = "remove `disabled: true`, and disable the filter with ExtAuthzPerRoute on the public routes only; with a \
                        control plane, attach its policy to the routes";
             report.error(code, format!("{seen}: Envoy never calls Sentinel"), fix);
-            return !self.on.is_empty();
+            return false;
         }
         let named = unchecked.iter().take(MAX_NAMED).map(|route| format!("{}{}", table.at_node(route), name(route)));
         let named = named.collect::<Vec<_>>().join(", ");

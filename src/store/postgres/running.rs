@@ -46,7 +46,8 @@ pub(super) async fn uses_written(session: &mut Session, name: &str, until: Times
 
 /// A replica that polls has a session that was active in the last seconds, under its name, also if it cannot write. The
 /// sessions of a host that crashed stay for hours, but are idle. The state of a session of another role is hidden unless
-/// this one may see it (`pg_read_all_stats`); it counts as active. A replica that has no row has never written one, and
+/// this one may see it (`pg_read_all_stats`); it counts as active. A session of the last seconds does not count: a start that
+/// fails, and `sentinel migrate`, decide nothing. A replica that has no row has never written one, and
 /// nobody else knows since when it decides. A clock that was set back takes the times with it.
 pub(super) async fn replicas(
     session: &mut Session,
@@ -56,10 +57,13 @@ pub(super) async fn replicas(
 ) -> Result<Vec<Replica>, StoreError> {
     let seen = "INSERT INTO replicas (name, uses_written_at, seen_at)
         SELECT name, 'epoch'::timestamptz, $1::timestamptz
-        FROM (SELECT DISTINCT substring(application_name FROM ' kis-([0-9a-f]{16})$') AS name FROM pg_stat_activity
+        FROM (SELECT substring(application_name FROM ' kis-([0-9a-f]{16})$') AS name,
+                min(coalesce(backend_start, '-infinity')) < clock_timestamp() - interval '10 seconds' AS is_old
+            FROM pg_stat_activity
             WHERE datname = current_database() AND application_name ~ ' kis-[0-9a-f]{16}$'
-                AND coalesce(state_change, clock_timestamp()) > clock_timestamp() - interval '1 minute') AS active
-        WHERE name <> $2 OR name IN (SELECT name FROM replicas)
+                AND coalesce(state_change, clock_timestamp()) > clock_timestamp() - interval '1 minute'
+            GROUP BY 1) AS active
+        WHERE name <> $2 AND is_old OR name IN (SELECT name FROM replicas)
         ORDER BY name
         ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at,
             uses_written_at = least(replicas.uses_written_at, excluded.seen_at)";
