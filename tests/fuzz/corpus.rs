@@ -100,9 +100,9 @@ fn requests(profile: &str, [k, l]: [&str; 2]) -> Vec<(String, Vec<(&'static str,
             ("/acme", vec![bare("x-acme-key"), ("x-acme-auth", format!("Bearer acme_{k}"))]),
         ],
         "sanctum" => vec![
-            ("/api/user", vec![("authorization", format!("Bearer 12|{k}"))]),
-            ("/api/user?token=12|{k}", vec![]),
-            ("/api/user", vec![("x-api-key", format!("12|{k}")), ("authorization", format!("Bearer {k}"))]),
+            ("/api/self", vec![("authorization", format!("Bearer 12|{k}"))]),
+            ("/api/self?token=12|{k}", vec![]),
+            ("/api/self", vec![("x-api-key", format!("12|{k}")), ("authorization", format!("Bearer {k}"))]),
         ],
         "supa" => vec![
             ("/rest/v1/todos?select=*", vec![bare("apikey"), token.clone()]),
