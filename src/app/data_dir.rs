@@ -92,9 +92,11 @@ fn tighten(directory: &Path, is_own: impl Fn(&str) -> bool) {
 /// Rejects a link to nothing, where no directory can be created.
 fn check_link(path: &Path) -> Result<(), String> {
     match path.read_link() {
-        Ok(target) => {
-            Err(format!("data_dir {} is a symbolic link to {}, which does not exist", path.display(), target.display()))
-        }
+        Ok(target) => Err(format!(
+            "data_dir {} is a symbolic link to {}, which does not exist; create it, or mount the volume",
+            path.display(),
+            target.display()
+        )),
         Err(_) => Ok(()),
     }
 }

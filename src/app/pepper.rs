@@ -27,7 +27,7 @@ pub enum PepperFileError {
         file: PathBuf,
     },
     /// The file cannot be read or written, or its pepper is not valid.
-    #[error("pepper file {}: {cause}; if a store was filled with it, restore it from a backup", .file.display())]
+    #[error("pepper file {}: if a store was filled with it, restore it from a backup: {cause}", .file.display())]
     File {
         /// Which.
         file: PathBuf,
@@ -111,6 +111,11 @@ impl Resolved {
         );
         Ok(())
     }
+}
+
+/// Checks the file of a generated pepper, if there is one.
+pub(super) fn check(data_dir: &Path) -> Result<(), PepperFileError> {
+    read(&file(data_dir)).map(drop)
 }
 
 fn read(file: &Path) -> Result<Option<Pepper>, PepperFileError> {

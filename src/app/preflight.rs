@@ -38,6 +38,7 @@ fn check(config: &Config, of_any_owner: bool) -> Vec<String> {
         let group = config.listen.grpc_access.group.as_deref().map(listen::find_group);
         faults.extend(group.and_then(Result::err).map(|fault| format!("listen.grpc_group: {fault}")));
     }
+    faults.extend(super::pepper::check(&config.data_dir).err().map(|fault| fault.to_string()));
     match &config.store {
         // The directory may be new because the store is lost with it.
         Store::Sqlite(path) if is_settled(path) => {

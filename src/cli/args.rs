@@ -87,6 +87,7 @@ exits at once.")]
 Examples:
   sentinel check-config --config /etc/sentinel.toml && systemctl restart sentinel
 
+Not tried: to listen on a port, to connect to the store and to Redis, and what is in the store.
 Changes: nothing, on disk or in a running server. Exit code 2 if there is a fault.")]
     CheckConfig,
 

@@ -130,6 +130,12 @@ async fn a_generated_pepper_and_its_store_are_lost_one_by_one() {
     assert!(!pepper.exists());
     fs::rename(&aside, &pepper).unwrap();
 
+    let content = fs::read(&pepper).unwrap();
+    fs::write(&pepper, "").unwrap();
+    let damaged = command(&home, &["check-config"]).err;
+    assert!(damaged.contains("if a store was filled with it, restore it from a backup"), "{damaged}");
+    fs::write(&pepper, content).unwrap();
+
     let (kept, home) = reason(home, ATTACKER).await;
     assert_eq!(kept, "ip_mismatch");
     // Nothing in the folder is a first start, by itself.

@@ -146,7 +146,7 @@ fn check_path(path: &Path) -> io::Result<()> {
     let mut magic = Vec::new();
     File::open(path)?.take(16).read_to_end(&mut magic)?;
     if !magic.is_empty() && magic != b"SQLite format 3\0" {
-        return Err(io::Error::other("it is not a SQLite database"));
+        return Err(io::Error::other("it is not a SQLite database; restore it from a backup, or use another path"));
     }
     Ok(())
 }
