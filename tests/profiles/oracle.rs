@@ -1,5 +1,5 @@
 //! A second implementation of the rules, written from the manual and not from the code: slow, with a copy of
-//! everything.
+//! everything. Longer than 500 lines in one file, because it is compared with one page of the manual from top to bottom.
 
 use key_ip_sentinel::credential::Fault;
 
