@@ -46,7 +46,7 @@ use crate::{
     },
 };
 
-pub use preflight::faults as preflight_faults;
+pub use preflight::{Preflight, check_config};
 use reload::Reload;
 pub use reload::Source;
 use replicas::Replicas;

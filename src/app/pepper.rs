@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum PepperFileError {
     /// The store was filled with a pepper that is not given. Its keys cannot be found without it.
-    #[error("the store was filled with pepper {recorded}, but neither pepper.secrets nor {} has a pepper; restore it from a backup", .file.display())]
+    #[error("the store was filled with pepper {recorded}, but pepper.secrets, pepper.secrets_file and {} have no pepper; restore it from a backup", .file.display())]
     Missing {
         /// The store's pepper.
         recorded: PepperId,
@@ -73,6 +73,21 @@ pub fn resolve(
     recorded: Option<PepperId>,
     data_dir: &Path,
 ) -> Result<Resolved, PepperFileError> {
+    if let Some(found) = find(configured, recorded, data_dir)? {
+        return Ok(found);
+    }
+    let file = file(data_dir);
+    let pepper = generate(&file).map_err(|cause| PepperFileError::File { file: file.clone(), cause })?;
+    let generated = Some(Generated { id: pepper.id(), file });
+    Ok(Resolved { peppers: pepper.into(), generated })
+}
+
+/// Like [`resolve`], but `None` where it would generate a pepper.
+pub(super) fn find(
+    configured: Option<Peppers>,
+    recorded: Option<PepperId>,
+    data_dir: &Path,
+) -> Result<Option<Resolved>, PepperFileError> {
     let file = file(data_dir);
     let peppers = match (configured, read(&file)?, recorded) {
         (Some(listed), Some(found), _) => listed.with(found).map_err(|cause| PepperFileError::List { file, cause })?,
@@ -82,17 +97,13 @@ pub fn resolve(
             // The first start was interrupted between the store and the name of the file.
             Some(found) if found.id() == recorded => {
                 let generated = Some(Generated { id: recorded, file });
-                return Ok(Resolved { peppers: found.into(), generated });
+                return Ok(Some(Resolved { peppers: found.into(), generated }));
             }
             _ => return Err(PepperFileError::Missing { recorded, file }),
         },
-        (None, None, None) => {
-            let pepper = generate(&file).map_err(|cause| PepperFileError::File { file: file.clone(), cause })?;
-            let generated = Some(Generated { id: pepper.id(), file });
-            return Ok(Resolved { peppers: pepper.into(), generated });
-        }
+        (None, None, None) => return Ok(None),
     };
-    Ok(Resolved { peppers, generated: None })
+    Ok(Some(Resolved { peppers, generated: None }))
 }
 
 impl Resolved {
@@ -111,11 +122,6 @@ impl Resolved {
         );
         Ok(())
     }
-}
-
-/// Checks the file of a generated pepper, if there is one.
-pub(super) fn check(data_dir: &Path) -> Result<(), PepperFileError> {
-    read(&file(data_dir)).map(drop)
 }
 
 fn read(file: &Path) -> Result<Option<Pepper>, PepperFileError> {

@@ -14,7 +14,7 @@ use crate::{
     store::{
         Store,
         postgres::{OpenError, Options, PostgresStore, Unusable},
-        sqlite::{self, Database},
+        sqlite::{self, Database, Inspection},
     },
 };
 
@@ -74,7 +74,32 @@ fn evidence(config: &Config) -> Option<String> {
 
 const CONFIGURED: &str = "a pepper is configured";
 
-/// The fault of a store that is lost, as far as it can be found without a change to the system.
+/// The fault that [`open`] would find in the store or its peppers. Changes nothing, and does not connect to a server.
+pub(super) fn check(config: &Config) -> Result<(), Fatal> {
+    let find = |recorded| pepper::find(config.peppers.clone(), recorded, &config.data_dir);
+    match &config.store {
+        Choice::Sqlite(path) => {
+            Database::check_path(path).map_err(file_fault)?;
+            let store = match (Inspection::open(path), evidence(config)) {
+                (Ok(store), _) => store,
+                (Err(fault), None) if fault.is_new_store() => return Ok(find(None).map(drop)?),
+                (Err(fault), Some(evidence)) => return Err(lost(fault, &evidence)),
+                (Err(fault), None) => return Err(file_fault(fault)),
+            };
+            let recorded = store.recorded_pepper().map_err(file_fault)?;
+            match find(recorded.map(|recorded| recorded.id))? {
+                Some(found) => store.may_start(&found.peppers).map_err(file_fault),
+                None => Ok(()),
+            }
+        }
+        Choice::Postgres(options) => {
+            find(None)?;
+            postgres(config, options).map(drop).map_err(Fatal::from)
+        }
+    }
+}
+
+/// The fault of a store that is lost, as far as the file system shows it.
 pub(super) fn missing(config: &Config) -> Result<(), String> {
     match (&config.store, evidence(config)) {
         (Choice::Sqlite(path), Some(evidence)) => {
@@ -84,14 +109,22 @@ pub(super) fn missing(config: &Config) -> Result<(), String> {
     }
 }
 
+/// The fault of a database that another process has open.
+pub(super) fn check_unowned(config: &Config) -> Result<(), String> {
+    match &config.store {
+        Choice::Sqlite(path) => sqlite::check_unowned(path).map_err(|fault| file_fault(fault).to_string()),
+        Choice::Postgres(_) => Ok(()),
+    }
+}
+
 /// Adds the fix to the fault of a store that is lost.
 fn lost(fault: sqlite::OpenError, evidence: &str) -> Fatal {
-    match fault {
-        sqlite::OpenError::File { fault: sqlite::Unusable::Missing | sqlite::Unusable::Empty, .. } => {
+    match fault.is_new_store() {
+        true => {
             format!("store.url: {fault}, but {evidence}; {NO_OWNERS}. Mount the volume or restore the backup; {INIT}")
                 .into()
         }
-        fault => file_fault(fault),
+        false => file_fault(fault),
     }
 }
 
@@ -99,10 +132,13 @@ const NO_OWNERS: &str = "keys that had an owner would have none";
 const INIT: &str =
     "only for a new store, run `sentinel migrate --init` with this configuration, as the user of the server";
 
+/// The settings that list peppers, and the variable of earlier versions.
+const PEPPERS: &str = "pepper.secrets or pepper.secrets_file";
+
 /// Names the setting to fix.
 fn file_fault(fault: sqlite::OpenError) -> Fatal {
     match fault {
-        sqlite::OpenError::Pepper(_) => format!("pepper.secrets: {fault}").into(),
+        sqlite::OpenError::Pepper(_) => format!("{PEPPERS}: {fault}").into(),
         _ => format!("store.url: {fault}").into(),
     }
 }
@@ -148,7 +184,7 @@ impl Background {
 /// Names the setting to fix.
 fn by_setting(fault: OpenError) -> Fatal {
     match fault {
-        OpenError::Pepper(_) => format!("pepper.secrets: {fault}").into(),
+        OpenError::Pepper(_) => format!("{PEPPERS}: {fault}").into(),
         OpenError::Database(_, Unusable::Empty) => {
             let fix = format!("{NO_OWNERS}. Check the name of the database, or restore the backup; {INIT}");
             format!("store.url: {fault}, but {CONFIGURED}; {fix}").into()

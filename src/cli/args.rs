@@ -87,7 +87,8 @@ exits at once.")]
 Examples:
   sentinel check-config --config /etc/sentinel.toml && systemctl restart sentinel
 
-Not tried: to listen on a port, to connect to the store and to Redis, and what is in the store.
+Run it as the user of the server. Not tried: to connect to PostgreSQL and Redis; and, beside a
+running server, whether the addresses and the database are free.
 Changes: nothing, on disk or in a running server. Exit code 2 if there is a fault.")]
     CheckConfig,
 

@@ -73,7 +73,10 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve => serve(load()?, cli.config.clone()),
         Command::CheckConfig => {
-            let faults = app::preflight_faults(&load()?);
+            let app::Preflight { faults, notes } = app::check_config(&load()?);
+            for note in notes {
+                say(format_args!("note: {note}"));
+            }
             if !faults.is_empty() {
                 return Err(Failure::Config(faults.join("\n")));
             }

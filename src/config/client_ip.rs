@@ -12,8 +12,8 @@ pub(super) fn take(settings: &mut Settings) -> Option<(Resolver, Vec<Network>)> 
     let words = ["peer", "metadata", "xff", "header"].map(|word| (word, word));
     let word = settings.take("client_ip.source", word(&words));
     let header = settings.take_if_written("client_ip.header", header_name);
-    let trusted_proxies = settings.take_list("client_ip.trusted_proxies", network);
-    let trusted_hops = settings.take_list("client_ip.trusted_hops", network);
+    let trusted_proxies = settings.take_list("client_ip.trusted_proxies", proxy);
+    let trusted_hops = settings.take_list("client_ip.trusted_hops", proxy);
     let unclaimable = settings.take_list("client_ip.unclaimable", network);
     let nat64 = settings.take_list("client_ip.nat64", str::parse::<Nat64>);
     for (key, networks) in
@@ -88,6 +88,16 @@ fn contain_clients(settings: &mut Settings, key: &str, networks: &[Network]) {
 
 fn network(text: &str) -> Result<Network, String> {
     text.parse::<Network>().map_err(|fault| fault.to_string())
+}
+
+/// Other proxies and frameworks count hops where this lists addresses.
+fn proxy(text: &str) -> Result<Network, String> {
+    match text.parse::<i64>() {
+        Ok(_) => Err(format!(
+            "{text} looks like a number of proxies; list their addresses instead, such as [\"10.0.0.1\", \"10.1.0.0/24\"]"
+        )),
+        Err(_) => network(text),
+    }
 }
 
 /// In lower case, as Envoy sends it.

@@ -47,18 +47,8 @@ pub(super) fn secrets(faults: &mut Faults, files: &[SecretFile]) {
     }
 }
 
-/// Redis needs a store for several replicas, and such a store needs a shared pepper.
-pub(super) fn replicas(
-    faults: &mut Faults,
-    store: Option<&Store>,
-    redis: Option<&Option<redis_link::Options>>,
-    peppers: Option<&Option<Peppers>>,
-) {
-    if let (Some(Store::Sqlite(_)), Some(Some(_))) = (store, redis) {
-        faults.push(
-            "redis.url: needs a postgres:// store; a sqlite: store has one process, which needs no Redis".to_owned(),
-        );
-    }
+/// A store for several replicas needs a shared pepper.
+pub(super) fn replicas(faults: &mut Faults, store: Option<&Store>, peppers: Option<&Option<Peppers>>) {
     if let (Some(Store::Postgres(_)), Some(None)) = (store, peppers) {
         faults.push(
             "pepper.secrets_file: a postgres:// store needs a configured pepper, the same on every replica; create one with \

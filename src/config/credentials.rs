@@ -34,17 +34,19 @@ pub(super) fn take(source: &mut Source) -> Option<Credentials> {
         source.faults.push(fault.to_owned());
     }
     let entries = source.take_list("credentials.passthrough", |text| {
+        let configured: Vec<&Profile> = profile.iter().chain(&route_profiles).collect();
         if text.contains(' ') && !text.starts_with("cookie ") || text.contains(" beside ") {
-            let mut entry = Foreign::parse(text)?;
-            let profiles = profile.iter().chain(&route_profiles);
-            let refusals: Vec<String> =
-                profiles.filter_map(|profile| entry.allow(profile, opaque_jwt == Some(true)).err()).collect();
+            let mut entry = Foreign::parse(text).map_err(|fault| format!("{fault}; {}", possible(&configured)))?;
+            let allow = |profile: &&Profile| entry.allow(profile, opaque_jwt == Some(true)).err();
+            let refusals: Vec<String> = configured.iter().filter_map(allow).collect();
             // An entry for one of several profiles is not used for the others. Without a valid profile there is nothing
             // to check against.
             let nowhere = profile.is_some() && refusals.len() > route_profiles.len();
-            return if nowhere { Err(refusals.join("; ")) } else { Ok(Entry::Foreign(entry)) };
+            return match nowhere {
+                true => Err(format!("{}; {}", refusals.join("; "), possible(&configured))),
+                false => Ok(Entry::Foreign(entry)),
+            };
         }
-        let configured: Vec<&Profile> = profile.iter().chain(&route_profiles).collect();
         if profile.is_none() || configured.iter().any(|profile| labels(profile).any(|label| label == text)) {
             return Ok(Entry::Label(text.to_owned()));
         }
@@ -77,16 +79,30 @@ fn no_label(text: &str, configured: &[&Profile]) -> String {
     if configured.iter().any(|profile| labels(profile).any(|label| label == lower)) {
         return format!("{text:?} must be in lower case: {lower:?}");
     }
-    let names: Vec<_> = configured.iter().map(|profile| profile.name).collect();
-    let able = PROFILES.iter().filter(|profile| labels(profile).next().is_some());
-    let able: Vec<_> =
-        able.map(|profile| format!("{}: {}", profile.name, labels(profile).collect::<Vec<_>>().join(", "))).collect();
-    format!(
-        "{text:?} alone cannot be exempted for {}; carriers that can, by profile, are {}; any other needs its paths, as in \
-         \"CARRIER beside OWN-CARRIER on PATH … source TEXT\"",
-        names.join(", "),
-        able.join("; ")
-    )
+    if text.starts_with('/') {
+        return format!(
+            "{text:?} is a path, but the list takes carriers of a second credential; to serve a path without a key, disable \
+             ext_authz on its route in Envoy: docs/deploy.md"
+        );
+    }
+    format!("{text:?} alone exempts no carrier; {}", possible(configured))
+}
+
+/// The entries of `credentials.passthrough` that these profiles allow.
+fn possible(configured: &[&Profile]) -> String {
+    let of = |profile: &&Profile| {
+        let by_label = labels(profile).map(|label| format!("{label:?}"));
+        let by_path = profile.ignored.iter().filter(|row| !row.by_label).map(|row| format!("{:?}", row.example()));
+        let mut entries: Vec<String> = by_label.chain(by_path).collect();
+        if Profile::by_name(profile.name).is_none() {
+            let form =
+                "\"HEADER beside OWN-CARRIER on PATH … source TEXT\" for a header that the profile does not read";
+            entries.push(form.to_owned());
+        }
+        let entries = if entries.is_empty() { "none".to_owned() } else { entries.join(", ") };
+        format!("possible with {}: {entries}", profile.name)
+    };
+    configured.iter().map(of).collect::<Vec<_>>().join("; ")
 }
 
 fn by_name(customs: &Customs, text: &str) -> Result<Option<Profile>, String> {

@@ -103,10 +103,10 @@ fn resolve(source: &mut Source) -> Option<Config> {
     let directory = data_dir.clone().unwrap_or_default();
     let listen = listen::take(source, &directory);
     let store = store::take(source, &directory);
-    let redis = redis::take(source);
+    let redis = redis::take(source, store.as_ref());
     let peppers = peppers::take(source);
     consistency::secrets(&mut source.faults, &source.secret_files);
-    consistency::replicas(&mut source.faults, store.as_ref(), redis.as_ref(), peppers.as_ref());
+    consistency::replicas(&mut source.faults, store.as_ref(), peppers.as_ref());
     let (client_ip, unclaimable) = client_ip::take(source).unzip();
     let proxies = client_ip.as_ref().map(Resolver::proxies);
     let credentials = credentials::take(source);

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::{
+    Store,
     source::Source,
     values::{name, utf8},
 };
 use crate::{files, net::redis_link::Options};
 
 /// `Some(None)` without Redis.
-pub(super) fn take(source: &mut Source) -> Option<Option<Options>> {
+pub(super) fn take(source: &mut Source, store: Option<&Store>) -> Option<Option<Options>> {
     let both = source.is_written("redis.url") && source.is_written("redis.url_file");
     let needs_url = source.is_written("redis.ca_file") || source.is_written("redis.prefix");
     let url = source.take_if_written("redis.url", |text| Ok(text.to_owned()));
@@ -28,6 +29,10 @@ pub(super) fn take(source: &mut Source) -> Option<Option<Options>> {
         }
         return Some(None);
     };
+    if let Some(Store::Sqlite(_)) = store {
+        let fault = "redis.url: needs a postgres:// store; a sqlite: store has one process, which needs no Redis";
+        source.faults.push(fault.to_owned());
+    }
     match Options::new(&url, ca.as_ref().map(|pem| pem.as_slice()), &prefix) {
         Ok(options) => Some(Some(options)),
         Err(fault) => {
@@ -57,8 +62,8 @@ mod tests {
         for (redis, fault) in [
             ("url = 'http://:s3cret@h'", "redis.url: redis://"),
             ("url = 'redis://:s3cret@h'\nca_file = '/etc/hostname'", "redis.ca_file: is used only with rediss://"),
-            ("ca_file = '/nonexistent'\nurl = 'rediss://h'", "FILE: redis.ca_file: /nonexistent: "),
-            ("prefix = 'a b'\nurl = 'redis://h'", "FILE: redis.prefix: "),
+            ("ca_file = '/nonexistent'\nurl = 'rediss://h'", "FILE: line 6: redis.ca_file: /nonexistent: "),
+            ("prefix = 'a b'\nurl = 'redis://h'", "FILE: line 6: redis.prefix: "),
             ("prefix = 'a'", "redis.ca_file and redis.prefix need redis.url"),
         ] {
             let faults = load_text(&format!("{STORE}[redis]\n{redis}"), &[]).unwrap_err();
@@ -66,5 +71,10 @@ mod tests {
         }
         let faults = load_text("[redis]\nurl = 'redis://h'", &[]).unwrap_err();
         assert!(faults.starts_with("redis.url: needs a postgres:// store"), "{faults}");
+        let both = load_text("[redis]\nurl = 'h:6379'", &[]).unwrap_err();
+        assert!(
+            both.contains("redis.url: needs a postgres:// store") && both.contains("redis.url: redis://"),
+            "{both}"
+        );
     }
 }

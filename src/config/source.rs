@@ -68,7 +68,7 @@ impl Written {
 
 /// A written setting.
 struct Entry {
-    /// The file or the variable, for a fault.
+    /// The file and the line, or the variable, for a fault.
     origin: String,
     text: Text,
 }
@@ -151,9 +151,10 @@ impl Source {
     }
 
     fn flatten(&mut self, file: &File, prefix: String, table: toml::Table) {
-        let origin = &file.origin;
         for (name, value) in table {
             let key = format!("{prefix}{name}");
+            let origin = file.place(&key);
+            let kind = value.type_str();
             let text = match value {
                 toml::Value::Table(inner) => {
                     self.flatten(file, format!("{key}."), inner);
@@ -167,15 +168,15 @@ impl Source {
             };
             match (Setting::find(&key), text) {
                 (Some(_), Some(text)) => {
-                    self.written.insert(key, Entry { origin: origin.clone(), text });
+                    self.written.insert(key, Entry { origin, text });
                 }
-                (Some(_), None) if self.matters(&key) => self
-                    .faults
-                    .push(format!("{origin}: {key}: must be a string, a whole number, a boolean or a list of these")),
+                (Some(_), None) if self.matters(&key) => self.faults.push(format!(
+                    "{origin}: {key}: is {}, but must be a string, a whole number, true, false or a list of these",
+                    described(kind)
+                )),
                 // A misspelt name of a setting that matters leaves that setting at its default.
                 (None, _) if self.only.is_empty() || nearest(&key).is_some_and(|known| self.matters(&known)) => {
-                    let line = file.line(&key).map(|line| format!("line {line}: ")).unwrap_or_default();
-                    self.faults.push(format!("{origin}: {line}{key}: {}", unknown(&key, str::to_owned)));
+                    self.faults.push(format!("{origin}: {key}: {}", unknown(&key, str::to_owned)));
                 }
                 _ => {}
             }
@@ -308,6 +309,14 @@ fn read_file(file: &Path) -> Result<File, String> {
 }
 
 impl File {
+    /// The file and the line of a setting.
+    fn place(&self, key: &str) -> String {
+        match self.line(key) {
+            Some(line) => format!("{}: line {line}", self.origin),
+            None => self.origin.clone(),
+        }
+    }
+
     /// The line of the last name of `key`. Not known for a quoted name that contains a dot.
     fn line(&self, key: &str) -> Option<usize> {
         let table = DeTable::parse(&self.text).ok()?;
@@ -329,6 +338,15 @@ fn line_of(text: &str, start: usize) -> usize {
 
 fn redacted<'a>(key: &str, text: &'a str) -> &'a str {
     if key == "pepper.secrets" { "…" } else { text }
+}
+
+/// A kind of TOML that no setting takes.
+fn described(kind: &str) -> &'static str {
+    match kind {
+        "float" => "a fraction",
+        "datetime" => "a date without quotes",
+        _ => "a list with other lists or fractions in it",
+    }
 }
 
 fn default(key: &str) -> &'static str {

@@ -89,7 +89,7 @@ mod tests {
             ("sqlite:s3cret.db?mode=ro", "sqlite: must be followed by the path of a file, without ?"),
         ] {
             let faults = load_text(&format!("[store]\nurl = '{url}'{PEPPER}"), &[]).unwrap_err();
-            assert!(faults.starts_with(&format!("FILE: store.url: {fault}")), "{faults}");
+            assert!(faults.starts_with(&format!("FILE: line 2: store.url: {fault}")), "{faults}");
             assert!(!faults.contains("s3cret"), "{faults}");
         }
         for connections in ["0", "501", "many"] {

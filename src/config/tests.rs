@@ -54,17 +54,17 @@ fn every_fault_is_listed_at_once_with_its_place() {
     )
     .unwrap_err();
     for expected in [
-        "FILE: mode: \"no-such\" is not one of: enforce",
-        "FILE: check_deadline: \"150\" is not a duration such as 150ms, 2s or 10m",
+        "FILE: line 1: mode: \"no-such\" is not one of: enforce",
+        "FILE: line 2: check_deadline: \"150\" is not a duration such as 150ms, 2s or 10m",
         "FILE: line 3: unknown: unknown setting; docs/configuration.md lists the settings",
         "FILE: line 15: binding.confirm: unknown setting",
         "listen.grpc: 0.0.0.0:9191 is not loopback",
-        "FILE: listen.grpc_mode: 0666 lets every user",
-        "FILE: client_ip.source: \"dns\" is not one of: peer, metadata, xff, header",
-        "FILE: client_ip.unclaimable: 10.0.0.1/8 has host bits set; did you mean 10.0.0.0/8?",
-        "FILE: client_ip.unclaimable: \"x\" is not an IP address or CIDR",
-        "FILE: store.url: must be sqlite:PATH or postgres://",
-        "FILE: pepper.secrets: a pepper has at least 32 bytes, this one has 8",
+        "FILE: line 6: listen.grpc_mode: 0666 lets every user",
+        "FILE: line 8: client_ip.source: \"dns\" is not one of: peer, metadata, xff, header",
+        "FILE: line 9: client_ip.unclaimable: 10.0.0.1/8 has host bits set; did you mean 10.0.0.0/8?",
+        "FILE: line 9: client_ip.unclaimable: \"x\" is not an IP address or CIDR",
+        "FILE: line 11: store.url: must be sqlite:PATH or postgres://",
+        "FILE: line 13: pepper.secrets: a pepper has at least 32 bytes, this one has 8",
         "SENTINEL_MODES: unknown setting; did you mean SENTINEL_MODE?",
         "SENTINEL_CREDENTIALS__PROFILE: credentials.profile: unknown profile \"open-ai\"",
     ] {
@@ -128,7 +128,9 @@ fn a_sqlite_url_must_name_a_file() {
     ] {
         let faults = load_text(&format!("[store]\nurl = \"{url}\""), &[]).unwrap_err();
         assert!(
-            faults.starts_with("FILE: store.url: ") && faults.contains("sqlite:") && faults.lines().count() == 1,
+            faults.starts_with("FILE: line 2: store.url: ")
+                && faults.contains("sqlite:")
+                && faults.lines().count() == 1,
             "{url}: {faults}"
         );
     }
@@ -186,7 +188,7 @@ fn the_help_of_denials_is_validated() {
         let written = toml::Value::String(value.clone());
         let faults = load_text(&format!("answers.help.{key} = {written}"), &[]).unwrap_err();
         assert!(
-            faults.contains(&format!("FILE: answers.help.{key}: ")) && faults.contains(fault),
+            faults.contains(&format!("FILE: line 1: answers.help.{key}: ")) && faults.contains(fault),
             "{value:?}: {faults}"
         );
         assert!(!faults.contains("hunter2"), "{faults}");
@@ -222,6 +224,19 @@ fn binding_settings_are_read_and_contradictions_are_faults() {
         ("binding.learn_window = '1m'", "binding.learn_window: has no effect with binding.max_networks = 1"),
         ("binding.max_networks = 0", "\"0\" is not a number from 1 to 64"),
         ("binding.prefix_v4 = 33", "\"33\" is not a prefix length from 8 to 32"),
+        (
+            "binding.prefix_v4 = 24.5",
+            "FILE: line 1: binding.prefix_v4: is a fraction, but must be a string, a whole number",
+        ),
+        ("mode = 2026-12-01", "FILE: line 1: mode: is a date without quotes, but"),
+        (
+            "client_ip.trusted_hops = -1",
+            "must be a list in brackets, and -1 looks like a number of proxies; list their",
+        ),
+        (
+            "client_ip.trusted_proxies = [2]",
+            "FILE: line 1: client_ip.trusted_proxies: 2 looks like a number of proxies",
+        ),
         ("binding.prefix_v6 = 8", "\"8\" is not a prefix length from 16 to 128"),
         ("binding.prefix_overrides = ['2001:db8::/32']", "is not CIDR=BITS"),
         ("binding.prefix_overrides = ['2001:db8::/32=16']", "/16 is wider than 2001:db8::/32; use at least /32"),

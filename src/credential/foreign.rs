@@ -19,12 +19,7 @@ impl Foreign {
     /// Parses `CARRIER beside OWN on PATH … source TEXT`. The source is where the operator read that the upstream ignores
     /// the carrier; it is for the people who read the configuration.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let form = || {
-            format!(
-                "{text:?} is not \"CARRIER beside OWN-CARRIER on PATH … source TEXT\", such as \"authorization beside \
-                 x-litellm-api-key on /github_mcp/mcp source docs.litellm.ai/docs/mcp\""
-            )
-        };
+        let form = || format!("{text:?} is not \"CARRIER beside OWN-CARRIER on PATH … source TEXT\"");
         let (carrier, rest) = text.split_once(" beside ").ok_or_else(form)?;
         let (beside, rest) = rest.split_once(" on ").ok_or_else(form)?;
         let (paths, source) = rest.split_once(" source ").ok_or_else(form)?;

@@ -29,6 +29,12 @@ pub struct Ignored {
 }
 
 impl Ignored {
+    /// An entry of `credentials.passthrough` that this row allows.
+    pub fn example(&self) -> String {
+        let Self { carrier, overridden_by, paths, .. } = self;
+        format!("{carrier} beside {} on {} source URL-OF-ITS-DOCUMENTATION", overridden_by[0], paths[0])
+    }
+
     pub(super) fn holds_for(&self, path: &[u8]) -> bool {
         let first = path.split(|byte| *byte == b'/').nth(1).unwrap_or_default();
         !self.except.iter().any(|name| name.as_bytes() == first)

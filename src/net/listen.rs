@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::unistd::{Gid, Group, Uid, getgroups};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 /// `HOST:PORT` or `unix:/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,14 +68,28 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
+/// Checks that no process listens on `address`, and that this one may. Never listens: no client connects by mistake.
+pub fn check_free(address: &Address) -> Result<(), ListenError> {
+    let free = match address {
+        Address::Tcp(tcp) => {
+            let bind = || {
+                let socket = if tcp.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+                // As `TcpListener::bind` does: connections of the previous process may still end.
+                socket.set_reuseaddr(true)?;
+                socket.bind(*tcp)
+            };
+            bind().map_err(|cause| unbindable(tcp, &cause))
+        }
+        Address::Unix(path) => check_unused(path).map(drop),
+    };
+    free.map_err(|cause| ListenError { address: address.clone(), cause })
+}
+
 impl Listener {
     /// Binds `address`; `access` applies to unix sockets.
     pub async fn bind(address: &Address, access: &Access) -> Result<Self, ListenError> {
         let bound = match address {
-            Address::Tcp(tcp) => TcpListener::bind(tcp)
-                .await
-                .map(Self::Tcp)
-                .map_err(|cause| format!("{cause}{}", fix(tcp, cause.kind()))),
+            Address::Tcp(tcp) => TcpListener::bind(tcp).await.map(Self::Tcp).map_err(|cause| unbindable(tcp, &cause)),
             Address::Unix(path) => bind_unix(path, access).map(Self::Unix),
         };
         bound.map_err(|cause| ListenError { address: address.clone(), cause })
@@ -91,6 +105,10 @@ impl Listener {
             }
         }
     }
+}
+
+fn unbindable(address: &SocketAddr, cause: &io::Error) -> String {
+    format!("{cause}{}", fix(address, cause.kind()))
 }
 
 /// What to do about a TCP address that cannot be bound.
@@ -190,9 +208,17 @@ pub fn check_directory(path: &Path) -> Result<(), String> {
 
 /// Removes a socket that no process listens on, and nothing else.
 fn remove_if_stale(path: &Path) -> Result<(), String> {
+    if check_unused(path)? {
+        fs::remove_file(path).map_err(|cause| cause.to_string())?;
+    }
+    Ok(())
+}
+
+/// Checks that no process listens on the socket at `path`. Returns whether a stale one is there.
+fn check_unused(path: &Path) -> Result<bool, String> {
     let file_type = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(cause) => return Err(cause.to_string()),
     };
     if !file_type.is_socket() {
@@ -200,9 +226,7 @@ fn remove_if_stale(path: &Path) -> Result<(), String> {
     }
     match UnixStream::connect(path) {
         Ok(_) => Err("another process listens on this socket; stop it, or use another path".into()),
-        Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|cause| cause.to_string())
-        }
+        Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
         Err(cause) => Err(format!("a socket exists at this path and may be in use: {cause}")),
     }
 }

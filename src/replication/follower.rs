@@ -36,7 +36,9 @@ pub struct Follower {
 #[derive(Debug, thiserror::Error)]
 pub enum WrongPepper {
     /// The active pepper, under which new rows are written.
-    #[error("pepper.secrets: the store's active pepper is {active}, but this process lists {ours}")]
+    #[error(
+        "pepper.secrets or pepper.secrets_file: the store's active pepper is {active}, but this process lists {ours}"
+    )]
     Active {
         /// The active pepper of the store.
         active: PepperId,
@@ -45,7 +47,7 @@ pub enum WrongPepper {
     },
     /// A former pepper, or one of an import.
     #[error(
-        "pepper.secrets: keys of the store are under pepper {0}, which this process does not list; list it on every replica"
+        "pepper.secrets or pepper.secrets_file: keys of the store are under pepper {0}, which this process does not list; list it on every replica"
     )]
     InUse(PepperId),
 }

@@ -58,7 +58,9 @@ async fn the_follower_of_a_store_with_another_pepper_ends() {
     rotate_pepper(process.database()).await;
     let wrong = within("the follower ends", process.follower().run(|_| {})).await.to_string();
     assert!(
-        wrong.starts_with("pepper.secrets: the store's active pepper is another, but this process lists "),
+        wrong.starts_with(
+            "pepper.secrets or pepper.secrets_file: the store's active pepper is another, but this process lists "
+        ),
         "{wrong}"
     );
     assert_eq!(
@@ -79,7 +81,9 @@ async fn a_server_whose_store_gets_another_pepper_stops_and_says_why() {
     let last = log.lines().last().unwrap();
     assert_eq!(
         last,
-        format!("error: pepper.secrets: the store's active pepper is another, but this process lists {own}")
+        format!(
+            "error: pepper.secrets or pepper.secrets_file: the store's active pepper is another, but this process lists {own}"
+        )
     );
 }
 
@@ -103,5 +107,8 @@ async fn a_server_that_does_not_list_a_pepper_with_keys_under_it_stops_and_says_
     let (status, log, _) = sentinel.ended().await;
     assert_eq!(status.code(), Some(1), "{log}");
     let last = log.lines().last().unwrap();
-    assert!(last.starts_with("error: pepper.secrets: keys of the store are under pepper 01234567"), "{last}");
+    assert!(
+        last.starts_with("error: pepper.secrets or pepper.secrets_file: keys of the store are under pepper 01234567"),
+        "{last}"
+    );
 }

@@ -13,7 +13,7 @@ use crate::{
     common::{Sentinel, eventually, postgres::Postgres, within},
     is_ready, log_lines,
     measure::keys,
-    ready, reason, replica, wait_for_log, wins_a_key,
+    metric, ready, reason, replica, wait_for_log, wins_a_key,
 };
 
 const KEY: &str = "sk-known-0123456789";
@@ -77,14 +77,16 @@ async fn decisions_that_all_wait_do_not_keep_the_poll_from_the_store() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_hangs_costs_no_flood_of_lines_connections_or_memory() {
     const SECONDS: u64 = 8;
+    const FIRST_USES: &str = r#"sentinel_checks_total{decision="allow",reason="first_use",mode="enforce"}"#;
     let mut postgres = Postgres::start().await;
     let url = postgres.database().await;
     let sentinel = replica(&url).set("check_deadline", "\"2s\"").start().await;
     answers(&sentinel, KEY, OWNER, "bound").await;
+    let first_uses = async || metric(&sentinel, FIRST_USES).await;
     let warm = async || {
         tokio::select! {
             () = flood(&sentinel, "before", 50, "190m") => {}
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = eventually("many first uses", async || (first_uses().await > 500.0).then_some(())) => {}
         }
     };
     warm().await;

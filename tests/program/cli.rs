@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt, net::UnixListener},
+    os::unix::{ffi::OsStrExt, net::UnixListener},
     process::{Command, Stdio},
 };
 
@@ -224,78 +224,6 @@ fn migrate_makes_the_same_store_as_serve_and_can_be_repeated() {
     );
 }
 
-#[test]
-fn check_config_reports_what_would_stop_serve() {
-    let directory = tempfile::tempdir().unwrap();
-    let (file, data, open) =
-        (directory.path().join("c.toml"), directory.path().join("data"), directory.path().join("open"));
-    for (path, mode) in [(&data, 0o757), (&open, 0o777)] {
-        fs::create_dir(path).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    }
-    let text = format!("data_dir = {data:?}\nlisten.grpc = 'unix:{}'", open.join("s").display());
-    fs::write(&file, text).unwrap();
-    let Seen { code, out, err } = run(&["check-config", "--config", file.to_str().unwrap()], b"");
-    assert_eq!((code, out.as_str(), err.lines().count()), (2, "", 3), "{err}");
-    assert!(err.contains("has mode 0757; it must be 0700") && err.contains("listen.grpc: "));
-    assert!(err.contains("open is world-writable"), "{err}");
-    assert!(fs::read_dir(&data).unwrap().chain(fs::read_dir(&open).unwrap()).next().is_none(), "a check makes nothing");
-}
-
-/// Each of these passed `check-config`, and `serve` failed.
-#[tokio::test]
-async fn serve_fails_on_what_check_config_reports() {
-    let here = tempfile::tempdir().unwrap();
-    let path = |name: &str| here.path().join(name).display().to_string();
-    fs::write(path("file"), "no database, and no socket").unwrap();
-    let missing = path("missing");
-    for (setting, value, fault) in [
-        (
-            "listen.grpc",
-            format!("unix:{missing}/x.sock"),
-            format!("the directory {missing} of the socket does not exist"),
-        ),
-        ("listen.admin", format!("unix:{missing}/x.sock"), "does not exist; create it".to_owned()),
-        ("listen.grpc", format!("unix:{}", path("file")), "exists and is not a socket".to_owned()),
-        (
-            "listen.grpc",
-            format!("unix:{}", path(&"x".repeat(110))),
-            "the path of a unix socket has at most 107".to_owned(),
-        ),
-        ("listen.grpc_group", "no-such-group".to_owned(), "there is no group \"no-such-group\"".to_owned()),
-        ("store.url", format!("sqlite:{}", path("file")), "it is not a SQLite database".to_owned()),
-        ("store.url", format!("sqlite:{missing}/a.db"), format!("its directory {missing}: No such file")),
-        ("data_dir", path("file"), "is not a directory".to_owned()),
-        ("data_dir", path("file/data"), "Not a directory".to_owned()),
-    ] {
-        let home = sentinel().on_sqlite().unset("pepper.secrets").on_unix_socket().set(setting, &format!("{value:?}"));
-        let home = if setting == "data_dir" { home.unset("store.url") } else { home };
-        let config = home.config();
-        let Seen { code, err, .. } = run(&["check-config", "--config", config.to_str().unwrap()], b"");
-        let line = err.lines().find(|line| line.contains(&fault)).unwrap_or_else(|| panic!("{setting} {value}: {err}"));
-        assert!(code == 2 && line.starts_with(setting), "{setting} {value}: {err}");
-        let mut server = home.spawn();
-        assert_eq!(server.wait().await.code(), Some(1));
-        let faults = err.replacen("error: the configuration is not valid:\n", "error: ", 1);
-        assert!(server.stderr().ends_with(&faults), "{setting} {value}: {}\nnot: {faults}", server.stderr());
-        assert!(!home.data_dir().exists(), "a refused start makes nothing");
-    }
-}
-
-#[tokio::test]
-async fn an_address_in_use_names_its_setting() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
-    for setting in ["listen.grpc", "listen.http"] {
-        let home = sentinel().on_sqlite().unset("pepper.secrets").set(setting, &format!("\"{address}\""));
-        let mut server = home.spawn();
-        assert_eq!(server.wait().await.code(), Some(1));
-        let error = server.stderr().lines().last().unwrap().to_owned();
-        let expected = format!("error: {setting}: cannot listen on {address}: Address already in use");
-        assert!(error.starts_with(&expected) && error.ends_with("or use another port"), "{error}");
-    }
-}
-
 /// The service has the pepper in its environment, and the file may have faults: an operator still reaches the server.
 #[tokio::test]
 async fn a_command_needs_only_the_settings_that_lead_to_the_socket() {
@@ -326,19 +254,6 @@ async fn a_command_needs_only_the_settings_that_lead_to_the_socket() {
 }
 
 #[test]
-fn check_config_reports_a_missing_certificate_authority_of_the_store() {
-    let directory = tempfile::tempdir().unwrap();
-    let (file, data) = (directory.path().join("sentinel.toml"), directory.path().join("data"));
-    let url = "postgres://u:SeCrEt@db.example/s?sslrootcert=/nonexistent.pem";
-    let pepper = "0123456789abcdef0123456789abcdef";
-    fs::write(&file, format!("data_dir = {data:?}\nstore.url = \"{url}\"\npepper.secrets = [\"{pepper}\"]\n")).unwrap();
-    let Seen { code, out, err } = run(&["check-config", "--config", file.to_str().unwrap()], b"");
-    assert_eq!((code, out.as_str()), (2, ""), "{err}");
-    assert!(err.contains("\nstore.url: sslrootcert /nonexistent.pem: No such file"), "{err}");
-    assert!(!err.contains("SeCrEt") && !data.exists(), "{err}");
-}
-
-#[test]
 fn a_variable_that_is_not_utf_8_is_named_and_not_shown() {
     let directory = tempfile::tempdir().unwrap();
     for variable in ["SENTINEL_HMAC_SECRET", "SENTINEL_PEPPER__SECRETS", "SENTINEL_DATA_DIR", "SENTINEL_NO_SUCH"] {
@@ -359,41 +274,6 @@ fn a_variable_that_is_not_utf_8_is_named_and_not_shown() {
         }
     }
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "nothing was made");
-}
-
-#[tokio::test]
-async fn a_pepper_other_than_the_stores_ends_the_start() {
-    let home = sentinel().start().await.stop().await;
-    let home = home.set("pepper.secrets", "[\"another-pepper-for-tests-0123456789-abcd\"]");
-    let mut server = home.spawn();
-    assert_eq!(server.wait().await.code(), Some(1));
-    let error = server.stderr().lines().last().unwrap().to_owned();
-    assert!(error.starts_with("error: pepper.secrets: the active pepper of this store is "), "{error}");
-    assert!(!error.contains("another-pepper"), "{error}");
-
-    // No pepper is generated for a store in use.
-    let home = home.unset("pepper.secrets");
-    let mut server = home.spawn();
-    assert_eq!(server.wait().await.code(), Some(1));
-    let error = server.stderr().lines().last().unwrap().to_owned();
-    assert!(error.starts_with("error: the store was filled with pepper "), "{error}");
-    assert!(!home.data_dir().join("pepper").exists());
-}
-
-#[tokio::test]
-async fn a_second_server_on_the_same_data_names_the_first_and_exits() {
-    let first = sentinel().start().await;
-    assert_eq!(first.check().key("sk-0123456789").send().await.reason(), "first_use");
-    let mut second = first.home().spawn();
-    assert_eq!(second.wait().await.code(), Some(1));
-    // The first writes into the same file.
-    let log = second.stderr();
-    let error = log.lines().find(|line| line.starts_with("error: ")).unwrap_or(&log);
-    let database = first.home().database();
-    let named = format!("error: store.url: {}: is in use by process {}, started ", database.display(), first.pid());
-    assert!(error.starts_with(&named), "{error}");
-    assert_eq!(first.check().key("sk-0123456789").send().await.reason(), "bound");
-    assert!(first.home().cli(&["status"]).status.success());
 }
 
 #[test]

@@ -66,9 +66,14 @@ fn lines(log: &str, level: &str, command: &str) -> usize {
     log.lines().filter(|line| line.contains(level) && line.contains(&command)).count()
 }
 
-/// Long enough for many tries.
-async fn some_tries() {
-    tokio::time::sleep(Duration::from_millis(500)).await;
+/// Waits for several more tries of this command, so that a line for each of them would be logged. `provoke` makes one.
+async fn some_tries(redis: &Redis, command: &str, mut provoke: impl AsyncFnMut()) {
+    let before = asked(redis, command).await;
+    eventually(&format!("more of {command}"), async || {
+        provoke().await;
+        (asked(redis, command).await >= before + 5).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -81,7 +86,13 @@ async fn the_rights_of_the_manual_are_enough() {
     written(&redis, "sentinel", KEY, one.applied()).await;
     assert_eq!((two.ask(KEY, OWNER).await, two.shared("hit")), (Reason::Bound, 1));
     feed.up(true).await;
-    some_tries().await;
+    some_tries(&redis, "publish", async || feed.notifier.notify(Revision(1))).await;
+    let mut number = 0;
+    some_tries(&redis, "mget", async || {
+        number += 1;
+        assert_eq!(one.ask(&format!("sk-another-{number}-0123456789"), OWNER).await, Reason::FirstUse);
+    })
+    .await;
     assert!(feed.is_up() && one.metric("sentinel_redis_up") == "1");
     assert!(!log.taken().contains("WARN"));
     let mut denied: Vec<HashMap<String, redis::Value>> = redis.command(&["ACL", "LOG"]).await;
@@ -110,13 +121,13 @@ async fn a_refused_subscription_or_publication_is_shown_and_logged_once() {
         })
         .await;
         feed.up(false).await;
-        some_tries().await;
+        some_tries(&redis, &command.to_lowercase(), async || feed.notifier.notify(Revision(1))).await;
         text += &log.taken();
         assert!(!feed.is_up() && lines(&text, "WARN", command) == 1, "{without:?}: {text}");
         assert!(text.contains("NOPERM") && !text.contains("PASSWORD"), "{text}");
         alter(&redis, with).await;
         feed.up(true).await;
-        some_tries().await;
+        some_tries(&redis, "publish", async || feed.notifier.notify(Revision(1))).await;
         text += &log.taken();
         assert_eq!((lines(&text, "WARN", command), lines(&text, "INFO", command)), (1, 1), "{without:?}: {text}");
         feed.notifier.notify(Revision(1));
@@ -190,7 +201,16 @@ async fn a_redis_that_refuses_to_read_or_write_is_shown_and_decisions_stay_right
         })
         .await;
         replica.connected(false).await;
-        some_tries().await;
+        let (tried, ask) = (command.to_lowercase(), async || {
+            asked += 1;
+            // One network may claim only so many keys.
+            assert_eq!(
+                replica.ask(&key(asked), &format!("2001:db8:{asked:x}::1")).await,
+                Reason::FirstUse,
+                "{refuse:?}"
+            );
+        });
+        some_tries(&redis, &tried, ask).await;
         assert_eq!(replica.ask(&key(0), OWNER).await, Reason::Bound);
         text += &log.taken();
         assert!(lines(&text, "WARN", command) == 1 && text.contains(cause), "{refuse:?}: {text}");
@@ -201,7 +221,16 @@ async fn a_redis_that_refuses_to_read_or_write_is_shown_and_decisions_stay_right
         asked += 1;
         assert_eq!(replica.ask(&key(asked), OWNER).await, Reason::FirstUse);
         written(&redis, "sentinel", &key(asked), replica.applied()).await;
-        some_tries().await;
+        let ask = async || {
+            asked += 1;
+            // One network may claim only so many keys.
+            assert_eq!(
+                replica.ask(&key(asked), &format!("2001:db8:{asked:x}::1")).await,
+                Reason::FirstUse,
+                "{refuse:?}"
+            );
+        };
+        some_tries(&redis, &tried, ask).await;
         text += &log.taken();
         assert_eq!((lines(&text, "WARN", command), lines(&text, "INFO", command)), (1, 1), "{refuse:?}: {text}");
         assert!(!place_of("sentinel", &key(0)).contains("sk-refused"));
@@ -225,7 +254,8 @@ async fn a_password_that_is_not_valid_any_more_is_logged_once() {
         text.contains("authentication failed").then_some(())
     })
     .await;
-    some_tries().await;
+    // What a connection begins with.
+    some_tries(&redis, "auth", async || ()).await;
     text += &log.taken();
     assert!(
         text.lines()

@@ -1,7 +1,5 @@
 //! A replica that reads and cannot write its times of last use: to the others, the keys in use there look unused.
 
-use std::time::Duration;
-
 use crate::{
     common::{Sentinel, eventually, postgres::Postgres},
     fleet::replica,
@@ -107,7 +105,9 @@ async fn a_replica_that_was_killed_keeps_nobody_from_archiving() {
     let seen = async || (postgres.query(&url, "SELECT name FROM replicas").await.len() == 1).then_some(());
     eventually("it is known", seen).await;
     first.kill();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let gone = async || postgres.query(&url, others).await.is_empty().then_some(());
+    eventually("its connections are gone", gone).await;
     postgres.query(&url, "UPDATE bindings SET created_at = created_at - interval '100 days'").await;
     let second = replica(&url, None).start().await;
     eventually("the unused key is archived", async || (archived(&second).await == 1).then_some(())).await;

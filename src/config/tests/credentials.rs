@@ -5,7 +5,8 @@ use crate::credential::{Alphabet, BasicPart, CREDENTIAL_HEADERS, Dialect, Form, 
 
 fn credential_faults(text: &str) -> Vec<String> {
     let faults = load_text(text, &[]).unwrap_err();
-    faults.lines().map(|line| line.trim_start_matches("FILE: ").to_owned()).collect()
+    let place = |line: &str| line.find(": credentials.").map_or(0, |at| at + 2);
+    faults.lines().map(|line| line[place(line)..].to_owned()).collect()
 }
 
 const ACME: &str = "[credentials.custom.acme]\ncarriers = ['header x-acme-key bare', 'query token', 'cookie acme']\n\
@@ -86,7 +87,7 @@ fn one_realm_has_one_canonicalisation() {
     ] {
         let faults = load(main, &format!("'{other}'")).unwrap_err();
         let expected = format!(
-            "FILE: credentials.route_profiles: {other} and credentials.profile = {main} have different canonical keys, so \
+            "FILE: line 2: credentials.route_profiles: {other} and credentials.profile = {main} have different canonical keys, so \
              one key would have two owners"
         );
         assert!(faults.starts_with(&expected) && faults.lines().count() == 1, "{faults}");
@@ -106,10 +107,13 @@ fn only_carriers_that_the_upstream_ignores_can_be_exempted() {
     assert_eq!(with("litellm", "'authorization', '?key'").unwrap().credentials.options.passthrough.len(), 2);
     assert!(with("new-api", "'authorization'").is_ok());
     let listed = with("litellm", "'key'").unwrap_err();
-    let able = "new-api: authorization; litellm: authorization, x-api-key, ?key; any other needs its paths";
-    assert!(listed.contains("\"key\" alone cannot be exempted for litellm") && listed.contains(able), "{listed}");
+    let able = "possible with litellm: \"authorization\", \"x-api-key\", \"?key\", \"authorization beside x-litellm-api-key on \
+                /anthropic/* source ";
+    assert!(listed.contains("\"key\" alone exempts no carrier; ") && listed.contains(able), "{listed}");
     let generic = with("generic", "'key'").unwrap_err();
-    assert!(generic.contains("cannot be exempted for generic") && generic.contains(able), "{generic}");
+    assert!(generic.ends_with("possible with generic: none"), "{generic}");
+    let path = with("generic", "'/healthz'").unwrap_err();
+    assert!(path.contains("\"/healthz\" is a path, ") && path.contains("docs/deploy.md"), "{path}");
     let capitals = with("litellm", "'Authorization'").unwrap_err();
     assert!(capitals.contains("\"Authorization\" must be in lower case: \"authorization\""), "{capitals}");
     for (profile, list) in [
@@ -120,7 +124,24 @@ fn only_carriers_that_the_upstream_ignores_can_be_exempted() {
         ("one-api", "'cookie session'"),
     ] {
         let faults = with(profile, list).unwrap_err();
-        assert!(faults.contains("credentials.passthrough: ") && faults.contains("cannot be exempted"), "{faults}");
+        assert!(faults.contains("credentials.passthrough: ") && faults.contains("exempts no carrier"), "{faults}");
+    }
+}
+
+#[test]
+fn every_entry_that_a_fault_proposes_is_accepted() {
+    for profile in PROFILES {
+        let with = |entry: &str| {
+            load_text(&format!("credentials.profile = '{}'\ncredentials.passthrough = ['{entry}']", profile.name), &[])
+        };
+        for refused in ["key", "authorization beside x-nothing", "x-nothing beside x-none on /a source text"] {
+            let fault = with(refused).unwrap_err();
+            let (_, proposed) = fault.split_once(&format!("possible with {}: ", profile.name)).unwrap();
+            for entry in proposed.split('"').skip(1).step_by(2) {
+                with(entry).unwrap();
+            }
+            assert_eq!(proposed == "none", profile.ignored.is_empty(), "{fault}");
+        }
     }
 }
 

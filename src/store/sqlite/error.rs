@@ -66,6 +66,11 @@ impl From<rusqlite::Error> for Unusable {
 }
 
 impl OpenError {
+    /// Whether a store would have to be created.
+    pub fn is_new_store(&self) -> bool {
+        matches!(self, Self::File { fault: Unusable::Missing | Unusable::Empty, .. })
+    }
+
     /// Makes the error for the file at `path`.
     pub(super) fn at<E: Into<Unusable>>(path: &Path) -> impl Fn(E) -> Self {
         |fault| Self::File { path: path.to_owned(), fault: fault.into() }

@@ -42,6 +42,21 @@ impl OwnerLock {
     }
 }
 
+/// Describes the process that has the database open, if there is one. Creates nothing, and does not keep the lock.
+pub(super) fn owner_of(database: &Path) -> io::Result<Option<String>> {
+    let path = database.with_added_extension("lock");
+    let mut file = match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW).open(path) {
+        Ok(file) => file,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(cause),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(owner(&mut file))),
+        Err(TryLockError::Error(cause)) => Err(cause),
+    }
+}
+
 /// Describes the process that wrote the lock file.
 fn owner(file: &mut File) -> String {
     let mut text = String::new();

@@ -10,6 +10,7 @@ mod claim;
 mod error;
 mod exported;
 mod facts;
+mod inspect;
 mod keys;
 mod last_use;
 mod listing;
@@ -24,5 +25,6 @@ mod worker;
 mod writes;
 
 pub use error::{OpenError, Unusable};
+pub use inspect::{Inspection, check_unowned};
 pub use open::Database;
 pub use store::SqliteStore;

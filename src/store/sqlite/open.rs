@@ -1,13 +1,14 @@
 //! Opens a database and starts the store, in two steps, because the pepper may have to be generated in between.
 
 use std::{
-    fs::{File, OpenOptions, Permissions},
+    fs::{OpenOptions, Permissions},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use nix::unistd::{AccessFlags, access};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// All schema migrations, oldest first. `PRAGMA user_version` is the number of applied migrations.
-const STEPS: &[&str] = &[
+pub(super) const STEPS: &[&str] = &[
     include_str!("../migrations/sqlite/0001_first.sql"),
     include_str!("../migrations/sqlite/0002_life.sql"),
     include_str!("../migrations/sqlite/0003_audit.sql"),
@@ -38,7 +39,7 @@ const STEPS: &[&str] = &[
 const BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The same during the start, when no decision waits.
-const START_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An open, migrated database that this process owns, not in use yet.
 #[derive(Debug)]
@@ -89,12 +90,7 @@ impl Database {
 
     /// Returns the active pepper of this database; `None` if it is new.
     pub fn recorded_pepper(&self) -> Result<Option<KnownPepper>, OpenError> {
-        let sql = "SELECT id, check_value FROM peppers WHERE active = 1";
-        let found = self.conn.query_row(sql, [], |row| {
-            let id = row.pepper_id(0, "peppers.id");
-            Ok(id.and_then(|id| Ok(KnownPepper { id, check_value: row.array(1, "peppers.check_value")? })))
-        });
-        Ok(found.optional().map_err(OpenError::at(&self.path))?.transpose()?)
+        recorded_pepper(&self.conn).map_err(OpenError::at(&self.path))?.transpose().map_err(OpenError::from)
     }
 
     /// Starts the store. The first of `peppers` becomes the active one of a new database; for any other, `peppers` must
@@ -127,6 +123,15 @@ impl Database {
     }
 }
 
+pub(super) fn recorded_pepper(conn: &Connection) -> rusqlite::Result<Option<Result<KnownPepper, StoreError>>> {
+    let sql = "SELECT id, check_value FROM peppers WHERE active = 1";
+    let found = conn.query_row(sql, [], |row| {
+        let id = row.pepper_id(0, "peppers.id");
+        Ok(id.and_then(|id| Ok(KnownPepper { id, check_value: row.array(1, "peppers.check_value")? })))
+    });
+    found.optional()
+}
+
 /// Checks that the file is missing, empty or a SQLite database before anything is written: `store.url` could name a
 /// device if run as root, and a symlink in a directory that others can write to could lead anywhere.
 fn check_path(path: &Path) -> io::Result<()> {
@@ -137,6 +142,9 @@ fn check_path(path: &Path) -> io::Result<()> {
     if found.permissions().mode() & 0o002 != 0 {
         return Err(io::Error::other("its directory is world-writable; use a directory that only its owner can write"));
     }
+    access(directory, AccessFlags::W_OK | AccessFlags::X_OK).map_err(io::Error::from).map_err(|cause| {
+        io::Error::new(cause.kind(), format!("its directory {} cannot be written: {cause}", directory.display()))
+    })?;
     match path.metadata() {
         Ok(found) if !found.is_file() => return Err(io::Error::other("it is not a regular file")),
         Ok(_) => {}
@@ -144,14 +152,14 @@ fn check_path(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     }
     let mut magic = Vec::new();
-    File::open(path)?.take(16).read_to_end(&mut magic)?;
+    OpenOptions::new().read(true).write(true).open(path)?.take(16).read_to_end(&mut magic)?;
     if !magic.is_empty() && magic != b"SQLite format 3\0" {
         return Err(io::Error::other("it is not a SQLite database; restore it from a backup, or use another path"));
     }
     Ok(())
 }
 
-fn check_exists(path: &Path) -> Result<(), Unusable> {
+pub(super) fn check_exists(path: &Path) -> Result<(), Unusable> {
     match path.metadata() {
         Ok(found) if found.is_file() && found.len() == 0 => Err(Unusable::Empty),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Unusable::Missing),
@@ -160,11 +168,10 @@ fn check_exists(path: &Path) -> Result<(), Unusable> {
     }
 }
 
-/// Whether a store was ever started in the database. A foreign or newer database has tables, and is rejected later.
-fn has_store(conn: &Connection) -> Result<bool, Unusable> {
-    let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if !(1..=STEPS.len() as i64).contains(&version) {
-        return Ok(has_tables(conn)?);
+/// Whether a store was ever started in the database.
+pub(super) fn has_store(conn: &Connection) -> Result<bool, Unusable> {
+    if schema_version(conn)? == 0 {
+        return Ok(false);
     }
     let sql = "SELECT EXISTS (SELECT 1 FROM peppers) OR EXISTS (SELECT 1 FROM known_keys)";
     Ok(conn.query_row(sql, [], |row| row.get(0))?)
@@ -201,19 +208,20 @@ fn prepare(path: &Path) -> Result<Connection, Unusable> {
 /// Migrates the schema; each migration is one transaction. Changes nothing in a database that a newer version or
 /// another program made.
 fn migrate(conn: &Connection) -> Result<(), Unusable> {
-    let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let known = STEPS.len() as i64;
-    let done = match usize::try_from(found) {
-        Ok(done) if done <= STEPS.len() => done,
-        _ => return Err(Unusable::Schema { found, known }),
-    };
-    if done == 0 && has_tables(conn)? {
-        return Err(Unusable::Foreign);
-    }
-    for (step, version) in STEPS.iter().zip(1..).skip(done) {
+    for (step, version) in STEPS.iter().zip(1..).skip(schema_version(conn)?) {
         conn.execute_batch(&format!("BEGIN IMMEDIATE; {step}; PRAGMA user_version = {version}; COMMIT;"))?;
     }
     Ok(())
+}
+
+/// Returns the number of applied migrations. Fails for a database that a newer version or another program made.
+pub(super) fn schema_version(conn: &Connection) -> Result<usize, Unusable> {
+    let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match usize::try_from(found) {
+        Ok(0) if has_tables(conn)? => Err(Unusable::Foreign),
+        Ok(done) if done <= STEPS.len() => Ok(done),
+        _ => Err(Unusable::Schema { found, known: STEPS.len() as i64 }),
+    }
 }
 
 fn has_tables(conn: &Connection) -> rusqlite::Result<bool> {
