@@ -88,7 +88,7 @@ impl Archive {
             self.waits(None);
             return (0, Ok(()));
         }
-        let waits = self.unwritten(&replicas, unused_since);
+        let waits = self.reason_to_wait(&replicas, unused_since);
         let is_waiting = waits.is_some();
         self.waits(waits);
         if is_waiting {
@@ -111,7 +111,7 @@ impl Archive {
     }
 
     /// Which times of last use may be missing from the store: a key that is in use there would look unused.
-    fn unwritten(&self, replicas: &[Replica], unused_since: Timestamp) -> Option<String> {
+    fn reason_to_wait(&self, replicas: &[Replica], unused_since: Timestamp) -> Option<String> {
         if self.state.writes().are_uses_unwritten() {
             return Some("this server cannot write its times of last use".to_owned());
         }

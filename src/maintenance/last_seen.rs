@@ -21,7 +21,7 @@ const BATCH: usize = 500;
 const MAX_WAITING: usize = 1_000_000;
 
 /// How often the store records that all times are written.
-const SAY_EVERY: Duration = Duration::from_secs(60);
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Writes what `take` returns until `stop` is sent or dropped, then writes the rest once.
 pub async fn write(
@@ -58,7 +58,7 @@ pub async fn write(
         }
         let mut written;
         (waiting, written) = store_all(&*store, waiting).await;
-        let is_due = said_at.is_none_or(|at| began.saturating_duration_since(at) >= SAY_EVERY);
+        let is_due = said_at.is_none_or(|at| began.saturating_duration_since(at) >= LOG_EVERY);
         if let (Ok(()), Some(until)) = (&written, until.filter(|_| !dropped && (is_due || failing))) {
             written = store.uses_written(until).await;
             said_at = Some(began).filter(|_| written.is_ok());

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How often a store that accepts writes is asked.
-const USUALLY: Duration = Duration::from_secs(60);
+const WHILE_ACCEPTED: Duration = Duration::from_secs(60);
 
 /// How often one that does not is asked, so that its recovery is noticed; and the least time between two tries.
 const WHILE_REFUSED: Duration = Duration::from_secs(2);
@@ -19,7 +19,7 @@ const WHILE_REFUSED: Duration = Duration::from_secs(2);
 /// the result.
 pub async fn run(store: Arc<dyn Decisions>, state: Arc<ReplicaState>, ring: Arc<KeyRing>) -> Infallible {
     loop {
-        let wait = if state.writes().obstacle().is_some() { WHILE_REFUSED } else { USUALLY };
+        let wait = if state.writes().obstacle().is_some() { WHILE_REFUSED } else { WHILE_ACCEPTED };
         if timeout(wait, state.writes().suspected()).await.is_ok() {
             sleep(WHILE_REFUSED).await;
         }
