@@ -20,8 +20,8 @@ use crate::{
 /// Bindings in one transaction; each has several rows. One run archives at least so many.
 const BATCH: u32 = 200;
 
-/// A run archives at most the tenth part of the learned bindings, so that a mistake in the times is noticed before every
-/// key is without an owner.
+/// All replicas together archive at most this part of the learned bindings a minute, or one batch each, so that a mistake in
+/// the times is noticed before every key is without an owner.
 const SHARE: u64 = 10;
 
 /// Bindings in one run, so that it ends before the next one.
@@ -100,7 +100,7 @@ impl Archive {
             Err(cause) => return (0, Err(cause)),
         };
         let share = match self.store.counts().await {
-            Ok(counts) => (counts.learned / SHARE).min(MOST),
+            Ok(counts) => (counts.learned / SHARE / replicas.len().max(1) as u64).min(MOST),
             Err(cause) => return (archived, Err(cause)),
         };
         if share <= archived {

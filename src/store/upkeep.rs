@@ -16,8 +16,9 @@ use crate::domain::{
 /// Every method may be cancelled at any await: the batch was then written or not. Repeating a call is safe.
 ///
 /// Every method may fail with [`StoreError::Unavailable`]: it is not known whether the batch was written, and the
-/// caller retries later. Or with [`StoreError::NotWritten`]: nothing was, and the caller retries later. Or with [`StoreError::Corrupt`]: nothing was written, and nothing will be until the row that
-/// it names is repaired. No backend returns [`StoreError::Late`] or [`StoreError::Behind`].
+/// caller retries later. Or with [`StoreError::NotWritten`]: nothing was, and the caller retries later. Or with
+/// [`StoreError::Corrupt`]: nothing was written, and nothing will be until the row that it names is repaired. No backend
+/// returns [`StoreError::Late`] or [`StoreError::Behind`].
 #[async_trait]
 pub trait Upkeep: Send + Sync + 'static {
     /// Records when keys were last used and denied; never moves a time backwards, never creates a row. Returns the
@@ -45,9 +46,9 @@ pub trait Upkeep: Send + Sync + 'static {
     /// Records that this replica has written all times of last use up to `until`, on the clock of the store.
     async fn uses_written(&self, until: Timestamp) -> Result<(), StoreError>;
 
-    /// Records which replicas read from the store at `now`, forgets those that did not since `forget_before`, and returns
-    /// the others, in no order. A replica that reads and cannot write is among them, even if it never could; to itself this
-    /// one is only once it has written.
+    /// Records which replicas read from the store at `now`, forgets those that have not since `forget_before`, and returns
+    /// the rest, in no order. A replica that reads and has never written is included, except the one that asks: that one is
+    /// included once it has written.
     async fn replicas(&self, now: Timestamp, forget_before: Timestamp) -> Result<Vec<Replica>, StoreError>;
 
     /// Archives at most `limit` learned bindings that were created before `unused_since` and neither used nor denied

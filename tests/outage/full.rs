@@ -134,6 +134,10 @@ async fn degraded_postgres(fail: &[&str], mend: &[&str], words: [&str; 2]) {
         if statements.iter().any(|sql| sql.contains("ALTER DATABASE")) {
             // A setting of the database is that of new sessions.
             postgres.end_sessions(&url).await;
+            let sessions =
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            let connects = async || (!postgres.query(&url, sessions).await.is_empty()).then_some(());
+            eventually("it connects again", connects).await;
             let polls = async || (metric(&sentinel, "sentinel_store_cut_off_seconds").await == 0.0).then_some(());
             eventually("it polls again", polls).await;
         }
@@ -170,8 +174,9 @@ async fn a_read_only_database() {
 async fn a_role_without_rights() {
     let words =
         ["its role has no right to write", "grant the role of store.url INSERT, UPDATE and DELETE on all tables"];
-    let tables = "bindings, bans, audit";
-    let (revoke, grant) =
-        (format!("REVOKE INSERT ON {tables} FROM sentinel"), format!("GRANT INSERT ON {tables} TO sentinel"));
-    degraded_postgres(&[&revoke], &[&grant], words).await;
+    for tables in ["bindings, bans, audit", "audit"] {
+        let (revoke, grant) =
+            (format!("REVOKE INSERT ON {tables} FROM sentinel"), format!("GRANT INSERT ON {tables} TO sentinel"));
+        degraded_postgres(&[&revoke], &[&grant], words).await;
+    }
 }

@@ -93,7 +93,12 @@ async fn another_pepper() {
     let url = Postgres::shared().await.database().await;
     replica(&url).start().await.stop().await;
     let home = replica(&url).set("pepper.secrets", "[\"another-pepper-for-tests-0123456789-abc\"]");
-    assert_refused(&home, "pepper.secrets or pepper.secrets_file", &["the active pepper of this store is ", "List pepper "]).await;
+    assert_refused(
+        &home,
+        "pepper.secrets or pepper.secrets_file",
+        &["the active pepper of this store is ", "List pepper "],
+    )
+    .await;
 }
 
 #[tokio::test]

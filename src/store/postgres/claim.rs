@@ -34,10 +34,10 @@ pub(super) async fn claim(session: &mut Session, claim: &Claim) -> Result<Claime
     Ok(claimed)
 }
 
-/// A server that extends a table for a row does it before the commit, and so fails without one. The record is left out:
-/// its number would be missing from the audit.
+/// A server that extends a table for a row does it before the commit, and so fails without one.
 pub(super) async fn try_claim(session: &mut Session, claim: &Claim) -> Result<(), StoreError> {
-    let (steps, ..) = plan(session, claim).await?;
+    let (mut steps, ..) = plan(session, claim).await?;
+    steps.push(audit::try_append(claim.now));
     session.send(steps).await?;
     session.roll_back().await;
     Ok(())
