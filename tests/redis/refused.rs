@@ -1,6 +1,6 @@
 //! A Redis that answers and refuses: decisions stay right, the gauge is 0, and each cause is logged once.
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{cell::Cell, collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use key_ip_sentinel::{
     domain::Reason,
@@ -191,26 +191,27 @@ async fn a_redis_that_refuses_to_read_or_write_is_shown_and_decisions_stay_right
         assert_eq!(replica.ask(&key(0), OWNER).await, Reason::FirstUse);
         log.taken();
         redis.command::<()>(&refuse).await;
-        let (mut text, mut asked) = (String::new(), 0);
+        let (mut text, asked) = (String::new(), Cell::new(0));
+        let next = || {
+            asked.set(asked.get() + 1);
+            key(asked.get())
+        };
+        let ask = async || {
+            // One network may claim only so many keys.
+            let (key, from) = (next(), format!("2001:db8:{:x}::1", asked.get()));
+            assert_eq!(replica.ask(&key, &from).await, Reason::FirstUse, "{refuse:?}");
+        };
         eventually("it is logged", async || {
-            asked += 1;
-            assert_eq!(replica.ask(&key(asked), OWNER).await, Reason::FirstUse, "{refuse:?}");
-            assert_eq!(replica.ask(&key(asked), ATTACKER).await, Reason::IpMismatch);
+            let key = next();
+            assert_eq!(replica.ask(&key, OWNER).await, Reason::FirstUse, "{refuse:?}");
+            assert_eq!(replica.ask(&key, ATTACKER).await, Reason::IpMismatch);
             text += &log.taken();
             (lines(&text, "WARN", command) > 0).then_some(())
         })
         .await;
         replica.connected(false).await;
-        let (tried, ask) = (command.to_lowercase(), async || {
-            asked += 1;
-            // One network may claim only so many keys.
-            assert_eq!(
-                replica.ask(&key(asked), &format!("2001:db8:{asked:x}::1")).await,
-                Reason::FirstUse,
-                "{refuse:?}"
-            );
-        });
-        some_tries(&redis, &tried, ask).await;
+        let tried = command.to_lowercase();
+        some_tries(&redis, &tried, &ask).await;
         assert_eq!(replica.ask(&key(0), OWNER).await, Reason::Bound);
         text += &log.taken();
         assert!(lines(&text, "WARN", command) == 1 && text.contains(cause), "{refuse:?}: {text}");
@@ -218,19 +219,10 @@ async fn a_redis_that_refuses_to_read_or_write_is_shown_and_decisions_stay_right
 
         redis.command::<()>(&accept).await;
         replica.connected(true).await;
-        asked += 1;
-        assert_eq!(replica.ask(&key(asked), OWNER).await, Reason::FirstUse);
-        written(&redis, "sentinel", &key(asked), replica.applied()).await;
-        let ask = async || {
-            asked += 1;
-            // One network may claim only so many keys.
-            assert_eq!(
-                replica.ask(&key(asked), &format!("2001:db8:{asked:x}::1")).await,
-                Reason::FirstUse,
-                "{refuse:?}"
-            );
-        };
-        some_tries(&redis, &tried, ask).await;
+        let known = next();
+        assert_eq!(replica.ask(&known, OWNER).await, Reason::FirstUse);
+        written(&redis, "sentinel", &known, replica.applied()).await;
+        some_tries(&redis, &tried, &ask).await;
         text += &log.taken();
         assert_eq!((lines(&text, "WARN", command), lines(&text, "INFO", command)), (1, 1), "{refuse:?}: {text}");
         assert!(!place_of("sentinel", &key(0)).contains("sk-refused"));
