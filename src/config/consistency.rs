@@ -10,7 +10,7 @@ use crate::{
     client_ip::{Resolver, Source},
     credential::{CREDENTIAL_HEADERS, Credentials, Place, same_name},
     domain::Peppers,
-    net::{listen::Address, redis_link},
+    net::listen::Address,
 };
 
 /// Two listeners cannot have the same address.
