@@ -132,8 +132,8 @@ const NO_OWNERS: &str = "keys that had an owner would have none";
 const INIT: &str =
     "only for a new store, run `sentinel migrate --init` with this configuration, as the user of the server";
 
-/// The settings that list peppers, and the variable of earlier versions.
-const PEPPERS: &str = "pepper.secrets or pepper.secrets_file";
+/// Where peppers are listed.
+const PEPPERS: &str = "pepper.secrets, pepper.secrets_file or DATA_DIR/pepper";
 
 /// Names the setting to fix.
 fn file_fault(fault: sqlite::OpenError) -> Fatal {

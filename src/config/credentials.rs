@@ -99,7 +99,7 @@ fn possible(configured: &[&Profile]) -> String {
                 "\"HEADER beside OWN-CARRIER on PATH … source TEXT\" for a header that the profile does not read";
             entries.push(form.to_owned());
         }
-        let entries = if entries.is_empty() { "none".to_owned() } else { entries.join(", ") };
+        let entries = if entries.is_empty() { "none, so remove the entry".to_owned() } else { entries.join(", ") };
         format!("possible with {}: {entries}", profile.name)
     };
     configured.iter().map(of).collect::<Vec<_>>().join("; ")

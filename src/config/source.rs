@@ -170,10 +170,9 @@ impl Source {
                 (Some(_), Some(text)) => {
                     self.written.insert(key, Entry { origin, text });
                 }
-                (Some(_), None) if self.matters(&key) => self.faults.push(format!(
-                    "{origin}: {key}: is {}, but must be a string, a whole number, true, false or a list of these",
-                    described(kind)
-                )),
+                (Some(_), None) if self.matters(&key) => {
+                    self.faults.push(format!("{origin}: {key}: {}", instead_of(kind)));
+                }
                 // A misspelt name of a setting that matters leaves that setting at its default.
                 (None, _) if self.only.is_empty() || nearest(&key).is_some_and(|known| self.matters(&known)) => {
                     self.faults.push(format!("{origin}: {key}: {}", unknown(&key, str::to_owned)));
@@ -340,12 +339,12 @@ fn redacted<'a>(key: &str, text: &'a str) -> &'a str {
     if key == "pepper.secrets" { "…" } else { text }
 }
 
-/// A kind of TOML that no setting takes.
-fn described(kind: &str) -> &'static str {
+/// What to write instead of a kind of TOML that no setting takes.
+fn instead_of(kind: &str) -> &'static str {
     match kind {
-        "float" => "a fraction",
-        "datetime" => "a date without quotes",
-        _ => "a list with other lists or fractions in it",
+        "float" => "is a fraction; write a whole number",
+        "datetime" => "is a date; write a text in quotes",
+        _ => "is a list of lists, fractions or dates; write a list of texts, whole numbers, true or false",
     }
 }
 

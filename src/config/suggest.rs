@@ -12,6 +12,10 @@ pub(super) fn unknown(key: &str, write: impl Fn(&str) -> String) -> String {
         return format!("is a section of settings, such as {}; {ALL}", write(setting.key));
     }
     match nearest(key) {
+        // In TOML, a line below `[client_ip]` is a setting of that section.
+        Some(known) if key.contains('.') && !known.contains('.') && write(&known) == known => {
+            format!("unknown setting; did you mean {known}, which belongs above the first [section]? {ALL}")
+        }
         Some(known) => format!("unknown setting; did you mean {}? {ALL}", write(&known)),
         None => format!("unknown setting; {ALL}"),
     }
@@ -73,6 +77,8 @@ mod tests {
             unknown("listen_grpc", env_name),
             "unknown setting; did you mean SENTINEL_LISTEN__GRPC? docs/configuration.md lists the settings"
         );
+        let misplaced = unknown("client_ip.mode", str::to_owned);
+        assert!(misplaced.contains("did you mean mode, which belongs above the first [section]?"), "{misplaced}");
         let section = unknown("listen", str::to_owned);
         assert!(section.starts_with("is a section of settings, such as listen.grpc; "), "{section}");
     }

@@ -224,11 +224,10 @@ fn binding_settings_are_read_and_contradictions_are_faults() {
         ("binding.learn_window = '1m'", "binding.learn_window: has no effect with binding.max_networks = 1"),
         ("binding.max_networks = 0", "\"0\" is not a number from 1 to 64"),
         ("binding.prefix_v4 = 33", "\"33\" is not a prefix length from 8 to 32"),
-        (
-            "binding.prefix_v4 = 24.5",
-            "FILE: line 1: binding.prefix_v4: is a fraction, but must be a string, a whole number",
-        ),
-        ("mode = 2026-12-01", "FILE: line 1: mode: is a date without quotes, but"),
+        ("binding.prefix_v4 = 24.5", "FILE: line 1: binding.prefix_v4: is a fraction; write a whole number"),
+        ("listen.grpc = '/run/a.sock'", "write unix: before the path of a socket: unix:/run/a.sock"),
+        ("listen.grpc = 'localhost:9191'", "\"localhost:9191\" is neither IP:PORT nor unix:/path"),
+        ("mode = 2026-12-01", "FILE: line 1: mode: is a date; write a text in quotes"),
         (
             "client_ip.trusted_hops = -1",
             "must be a list in brackets, and -1 looks like a number of proxies; list their",

@@ -28,6 +28,7 @@ impl FromStr for Address {
         match text.strip_prefix("unix:") {
             Some("") => Err("unix: needs a path, such as unix:/run/sentinel/ext_authz.sock".into()),
             Some(path) => Ok(Self::Unix(path.into())),
+            None if text.starts_with('/') => Err(format!("write unix: before the path of a socket: unix:{text}")),
             None => text.parse().map(Self::Tcp).map_err(|_| format!("{text:?} is neither IP:PORT nor unix:/path")),
         }
     }

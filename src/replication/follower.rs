@@ -37,7 +37,7 @@ pub struct Follower {
 pub enum WrongPepper {
     /// The active pepper, under which new rows are written.
     #[error(
-        "pepper.secrets or pepper.secrets_file: the store's active pepper is {active}, but this process lists {ours}"
+        "pepper.secrets, pepper.secrets_file or DATA_DIR/pepper: the store's active pepper is {active}, but this process lists {ours}"
     )]
     Active {
         /// The active pepper of the store.
@@ -47,7 +47,7 @@ pub enum WrongPepper {
     },
     /// A former pepper, or one of an import.
     #[error(
-        "pepper.secrets or pepper.secrets_file: keys of the store are under pepper {0}, which this process does not list; list it on every replica"
+        "pepper.secrets, pepper.secrets_file or DATA_DIR/pepper: keys of the store are under pepper {0}, which this process does not list; list it on every replica"
     )]
     InUse(PepperId),
 }

@@ -126,7 +126,8 @@ pub enum PepperMismatch {
     /// The active pepper is not listed.
     #[error(
         "the active pepper of this store is {recorded}, but only {given} is listed: every known key would look new. \
-         List pepper {recorded} too (to replace it, list both and run `sentinel pepper activate`)"
+         List pepper {recorded} too, or restore its file from a backup (to replace it, list both and run \
+         `sentinel pepper activate`)"
     )]
     Wrong {
         /// The active pepper of the store.

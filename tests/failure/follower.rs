@@ -59,7 +59,7 @@ async fn the_follower_of_a_store_with_another_pepper_ends() {
     let wrong = within("the follower ends", process.follower().run(|_| {})).await.to_string();
     assert!(
         wrong.starts_with(
-            "pepper.secrets or pepper.secrets_file: the store's active pepper is another, but this process lists "
+            "pepper.secrets, pepper.secrets_file or DATA_DIR/pepper: the store's active pepper is another, but this process lists "
         ),
         "{wrong}"
     );
@@ -82,7 +82,7 @@ async fn a_server_whose_store_gets_another_pepper_stops_and_says_why() {
     assert_eq!(
         last,
         format!(
-            "error: pepper.secrets or pepper.secrets_file: the store's active pepper is another, but this process lists {own}"
+            "error: pepper.secrets, pepper.secrets_file or DATA_DIR/pepper: the store's active pepper is another, but this process lists {own}"
         )
     );
 }
@@ -108,7 +108,9 @@ async fn a_server_that_does_not_list_a_pepper_with_keys_under_it_stops_and_says_
     assert_eq!(status.code(), Some(1), "{log}");
     let last = log.lines().last().unwrap();
     assert!(
-        last.starts_with("error: pepper.secrets or pepper.secrets_file: keys of the store are under pepper 01234567"),
+        last.starts_with(
+            "error: pepper.secrets, pepper.secrets_file or DATA_DIR/pepper: keys of the store are under pepper 01234567"
+        ),
         "{last}"
     );
 }

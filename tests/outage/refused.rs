@@ -95,7 +95,7 @@ async fn another_pepper() {
     let home = replica(&url).set("pepper.secrets", "[\"another-pepper-for-tests-0123456789-abc\"]");
     assert_refused(
         &home,
-        "pepper.secrets or pepper.secrets_file",
+        "pepper.secrets, pepper.secrets_file or DATA_DIR/pepper",
         &["the active pepper of this store is ", "List pepper "],
     )
     .await;

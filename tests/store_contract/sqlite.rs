@@ -105,7 +105,7 @@ fn a_file_that_is_not_a_database_is_left_unchanged() {
     assert!(open_error(&file.path()).contains("it is not a SQLite database"));
     let folder = file.folder.path().join("folder");
     std::fs::create_dir(&folder).unwrap();
-    assert!(open_error(&folder).ends_with("it is not a regular file"));
+    assert!(open_error(&folder).ends_with("it is not a regular file; use another path"));
     std::fs::remove_dir(&folder).unwrap();
     assert_eq!(std::fs::metadata(&notes).unwrap().permissions().mode() & 0o777, 0o644);
     assert_eq!(std::fs::read_to_string(&notes).unwrap(), "some notes, longer than a header");

@@ -111,7 +111,7 @@ fn only_carriers_that_the_upstream_ignores_can_be_exempted() {
                 /anthropic/* source ";
     assert!(listed.contains("\"key\" alone exempts no carrier; ") && listed.contains(able), "{listed}");
     let generic = with("generic", "'key'").unwrap_err();
-    assert!(generic.ends_with("possible with generic: none"), "{generic}");
+    assert!(generic.ends_with("possible with generic: none, so remove the entry"), "{generic}");
     let path = with("generic", "'/healthz'").unwrap_err();
     assert!(path.contains("\"/healthz\" is a path, ") && path.contains("docs/deploy.md"), "{path}");
     let capitals = with("litellm", "'Authorization'").unwrap_err();
@@ -140,7 +140,7 @@ fn every_entry_that_a_fault_proposes_is_accepted() {
             for entry in proposed.split('"').skip(1).step_by(2) {
                 with(entry).unwrap();
             }
-            assert_eq!(proposed == "none", profile.ignored.is_empty(), "{fault}");
+            assert_eq!(proposed == "none, so remove the entry", profile.ignored.is_empty(), "{fault}");
         }
     }
 }

@@ -136,9 +136,12 @@ pub(super) fn recorded_pepper(conn: &Connection) -> rusqlite::Result<Option<Resu
 /// device if run as root, and a symlink in a directory that others can write to could lead anywhere.
 fn check_path(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let found = directory
-        .metadata()
-        .map_err(|cause| io::Error::new(cause.kind(), format!("its directory {}: {cause}", directory.display())))?;
+    let found = directory.metadata().map_err(|cause| {
+        io::Error::new(
+            cause.kind(),
+            format!("its directory {}: {cause}; create it, or use another path", directory.display()),
+        )
+    })?;
     if found.permissions().mode() & 0o002 != 0 {
         return Err(io::Error::other("its directory is world-writable; use a directory that only its owner can write"));
     }
@@ -146,7 +149,7 @@ fn check_path(path: &Path) -> io::Result<()> {
         io::Error::new(cause.kind(), format!("its directory {} cannot be written: {cause}", directory.display()))
     })?;
     match path.metadata() {
-        Ok(found) if !found.is_file() => return Err(io::Error::other("it is not a regular file")),
+        Ok(found) if !found.is_file() => return Err(io::Error::other("it is not a regular file; use another path")),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
