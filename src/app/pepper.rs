@@ -125,7 +125,9 @@ impl Resolved {
 }
 
 fn read(file: &Path) -> Result<Option<Pepper>, PepperFileError> {
-    let read = || Pepper::checked(files::read(file, files::SECRET)?.trim_ascii_end()).map_err(io::Error::other);
+    // Not the cause of `Pepper::checked`, which advises to create one: for a store in use only the lost one helps.
+    let damaged = |_| io::Error::other("it does not hold a pepper of 32 random bytes or more");
+    let read = || Pepper::checked(files::read(file, files::SECRET)?.trim_ascii_end()).map_err(damaged);
     match read() {
         Ok(pepper) => Ok(Some(pepper)),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -213,7 +215,7 @@ mod tests {
         for text in ["short\n".to_owned(), "a".repeat(64)] {
             fs::write(&file, text).unwrap();
             let error = resolve(None, None, directory.path()).unwrap_err().to_string();
-            assert!(error.starts_with("pepper file ") && error.contains(": a pepper "), "{error}");
+            assert!(error.starts_with("pepper file ") && error.contains(": it does not hold a pepper "), "{error}");
         }
         fs::remove_file(&file).unwrap();
         nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();

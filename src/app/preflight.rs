@@ -28,29 +28,32 @@ pub fn check_config(config: &Config) -> Preflight {
     let owner = config.data_dir.metadata().map(|found| found.uid()).ok().filter(|owner| *owner != own.as_raw());
     let mut notes = Vec::new();
     notes.extend(owner.map(|owner| format!("data_dir belongs to uid {owner}: only this user can run `serve`")));
-    if is_served(config) {
+    let is_served = UnixStream::connect(&config.listen.admin).is_ok();
+    if is_served {
         let note = "a server listens on listen.admin: whether the addresses and the database are free was not tried";
         notes.push(note.to_owned());
     }
-    Preflight { faults: faults(config, own.is_root()), notes }
+    Preflight { faults: faults(config, own.is_root(), is_served), notes }
 }
 
 /// The same for this process itself.
 pub(super) fn own_faults(config: &Config) -> Vec<String> {
-    faults(config, false)
+    faults(config, false, false)
 }
 
-fn faults(config: &Config, of_any_owner: bool) -> Vec<String> {
+/// A configuration is also checked beside the server that it is for: `is_served`.
+fn faults(config: &Config, of_any_owner: bool, is_served: bool) -> Vec<String> {
     let mut faults = Vec::new();
     faults.extend(super::data_dir::check(&config.data_dir, of_any_owner).err());
     // `serve` creates this directory, with nothing in it, before it opens the rest; and one fault of it is enough.
     let is_new = !config.data_dir.exists() || !faults.is_empty();
     let is_settled = |path: &Path| is_new && listen::directory(path) == config.data_dir;
-    // A configuration is also checked beside the server that it is for.
-    let is_served = is_served(config);
     let mut check_listener = |setting, address: &Address| {
         let fault = match address {
-            Address::Unix(path) if is_settled(path) => return,
+            Address::Unix(path) if is_settled(path) => {
+                faults.extend(listen::check_length(path).err().map(|fault| format!("{setting}: {fault}")));
+                return;
+            }
             Address::Unix(path) => listen::check_socket(path).err(),
             Address::Tcp(_) => None,
         };
@@ -71,17 +74,9 @@ fn faults(config: &Config, of_any_owner: bool) -> Vec<String> {
                 faults.extend(super::store::missing(config).err());
             }
         }
-        _ => faults.extend(super::store::check(config).err().map(|fault| fault.to_string())),
-    }
-    if !is_served {
-        faults.extend(super::store::check_unowned(config).err());
+        _ => faults.extend(super::store::check(config, is_served)),
     }
     faults
-}
-
-/// Whether a server runs with this configuration.
-fn is_served(config: &Config) -> bool {
-    UnixStream::connect(&config.listen.admin).is_ok()
 }
 
 /// Creates the data directory, unless a store is lost with it and `create` is not set.

@@ -1,7 +1,7 @@
 //! Opens the store of `store.url`. SQLite is opened before the server starts; PostgreSQL may be unavailable at the
 //! start, and is retried.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use tracing::{info, warn};
 
@@ -12,7 +12,7 @@ use crate::{
     domain::Peppers,
     net::backoff::Backoff,
     store::{
-        Store,
+        PEPPER_SOURCES, Store,
         postgres::{OpenError, Options, PostgresStore, Unusable},
         sqlite::{self, Database, Inspection},
     },
@@ -74,28 +74,35 @@ fn evidence(config: &Config) -> Option<String> {
 
 const CONFIGURED: &str = "a pepper is configured";
 
-/// The fault that [`open`] would find in the store or its peppers. Changes nothing, and does not connect to a server.
-pub(super) fn check(config: &Config) -> Result<(), Fatal> {
-    let find = |recorded| pepper::find(config.peppers.clone(), recorded, &config.data_dir);
-    match &config.store {
-        Choice::Sqlite(path) => {
-            Database::check_path(path).map_err(file_fault)?;
-            let store = match (Inspection::open(path), evidence(config)) {
-                (Ok(store), _) => store,
-                (Err(fault), None) if fault.is_new_store() => return Ok(find(None).map(drop)?),
-                (Err(fault), Some(evidence)) => return Err(lost(fault, &evidence)),
-                (Err(fault), None) => return Err(file_fault(fault)),
-            };
-            let recorded = store.recorded_pepper().map_err(file_fault)?;
-            match find(recorded.map(|recorded| recorded.id))? {
-                Some(found) => store.may_start(&found.peppers).map_err(file_fault),
-                None => Ok(()),
-            }
-        }
+/// The faults that [`open`] would find in the store and its peppers. Changes nothing, and does not connect to a server.
+/// Beside the server that the configuration is for, `is_served`, its database is in use.
+pub(super) fn check(config: &Config, is_served: bool) -> Vec<String> {
+    let faults = match &config.store {
+        Choice::Sqlite(path) => [check_sqlite(config, path, is_served).err(), None],
         Choice::Postgres(options) => {
-            find(None)?;
-            postgres(config, options).map(drop).map_err(Fatal::from)
+            let peppers = pepper::find(config.peppers.clone(), None, &config.data_dir);
+            [peppers.err().map(Fatal::from), postgres(config, options).err().map(Fatal::from)]
         }
+    };
+    faults.into_iter().flatten().map(|fault| fault.to_string()).collect()
+}
+
+fn check_sqlite(config: &Config, path: &Path, is_served: bool) -> Result<(), Fatal> {
+    let find = |recorded| pepper::find(config.peppers.clone(), recorded, &config.data_dir);
+    Database::check_path(path).map_err(file_fault)?;
+    if !is_served {
+        sqlite::check_unowned(path).map_err(file_fault)?;
+    }
+    let store = match (Inspection::open(path), evidence(config)) {
+        (Ok(store), _) => store,
+        (Err(fault), None) if fault.is_new_store() => return Ok(find(None).map(drop)?),
+        (Err(fault), Some(evidence)) => return Err(lost(fault, &evidence)),
+        (Err(fault), None) => return Err(file_fault(fault)),
+    };
+    let recorded = store.recorded_pepper().map_err(file_fault)?;
+    match find(Some(recorded.id))? {
+        Some(found) => store.may_start(&found.peppers).map_err(file_fault),
+        None => Ok(()),
     }
 }
 
@@ -106,14 +113,6 @@ pub(super) fn missing(config: &Config) -> Result<(), String> {
             Database::check_exists(path).map_err(|fault| lost(fault, &evidence).to_string())
         }
         _ => Ok(()),
-    }
-}
-
-/// The fault of a database that another process has open.
-pub(super) fn check_unowned(config: &Config) -> Result<(), String> {
-    match &config.store {
-        Choice::Sqlite(path) => sqlite::check_unowned(path).map_err(|fault| file_fault(fault).to_string()),
-        Choice::Postgres(_) => Ok(()),
     }
 }
 
@@ -132,13 +131,10 @@ const NO_OWNERS: &str = "keys that had an owner would have none";
 const INIT: &str =
     "only for a new store, run `sentinel migrate --init` with this configuration, as the user of the server";
 
-/// Where peppers are listed.
-const PEPPERS: &str = "pepper.secrets, pepper.secrets_file or DATA_DIR/pepper";
-
 /// Names the setting to fix.
 fn file_fault(fault: sqlite::OpenError) -> Fatal {
     match fault {
-        sqlite::OpenError::Pepper(_) => format!("{PEPPERS}: {fault}").into(),
+        sqlite::OpenError::Pepper(_) => format!("{PEPPER_SOURCES}: {fault}").into(),
         _ => format!("store.url: {fault}").into(),
     }
 }
@@ -184,7 +180,7 @@ impl Background {
 /// Names the setting to fix.
 fn by_setting(fault: OpenError) -> Fatal {
     match fault {
-        OpenError::Pepper(_) => format!("{PEPPERS}: {fault}").into(),
+        OpenError::Pepper(_) => format!("{PEPPER_SOURCES}: {fault}").into(),
         OpenError::Database(_, Unusable::Empty) => {
             let fix = format!("{NO_OWNERS}. Check the name of the database, or restore the backup; {INIT}");
             format!("store.url: {fault}, but {CONFIGURED}; {fix}").into()

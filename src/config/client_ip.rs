@@ -94,7 +94,7 @@ fn network(text: &str) -> Result<Network, String> {
 fn proxy(text: &str) -> Result<Network, String> {
     match text.parse::<i64>() {
         Ok(_) => Err(format!(
-            "{text} looks like a number of proxies; list their addresses instead, such as [\"10.0.0.1\", \"10.1.0.0/24\"]"
+            "{text} looks like a number of proxies; list their addresses instead, such as 10.0.0.1 and 10.1.0.0/24"
         )),
         Err(_) => network(text),
     }

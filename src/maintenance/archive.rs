@@ -20,9 +20,12 @@ use crate::{
 /// Bindings in one transaction; each has several rows. One run archives at least so many.
 const BATCH: u32 = 200;
 
-/// All replicas together archive at most this part of the learned bindings a minute, or one batch each, so that a mistake in
+/// All replicas together archive at most a tenth of the learned bindings a minute, or one batch each, so that a mistake in
 /// the times is noticed before every key is without an owner.
 const SHARE: u64 = 10;
+
+/// A replica that read from the store within this time is running. Rows of ended ones are kept for `archive_after`.
+const RUNNING: Duration = Duration::from_secs(180);
 
 /// Bindings in one run, so that it ends before the next one.
 const MOST: u64 = 10_000;
@@ -100,7 +103,7 @@ impl Archive {
             Err(cause) => return (0, Err(cause)),
         };
         let share = match self.store.counts().await {
-            Ok(counts) => (counts.learned / SHARE / replicas.len().max(1) as u64).min(MOST),
+            Ok(counts) => share(counts.learned, &replicas, now),
             Err(cause) => return (archived, Err(cause)),
         };
         if share <= archived {
@@ -140,5 +143,31 @@ impl Archive {
         let records = self.store.archive(unused_since, limit, now).await?;
         records.iter().for_each(|record| self.events.publish(Event::Stored(record)));
         Ok(records.len() as u64)
+    }
+}
+
+/// The bindings that one run of this server may archive.
+fn share(learned: u64, replicas: &[Replica], now: Timestamp) -> u64 {
+    let running = replicas.iter().filter(|replica| now.since(replica.seen_at) < RUNNING).count().max(1);
+    (learned / SHARE / running as u64).min(MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each start leaves the row of its process for `archive_after`.
+    #[test]
+    fn only_running_replicas_share_what_may_be_archived() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let seen = |ago: u64| {
+            let seen_at = now.before(Duration::from_secs(ago));
+            Replica { name: ago.to_string(), uses_written_at: seen_at, seen_at }
+        };
+        let ended: Vec<_> = (1..50).map(|days| seen(days * 86_400)).collect();
+        assert_eq!(share(30_000, &[&ended[..], &[seen(60)]].concat(), now), 3_000);
+        assert_eq!(share(30_000, &[&ended[..], &[seen(0), seen(60), seen(100)]].concat(), now), 1_000);
+        assert_eq!(share(30_000, &ended, now), 3_000);
+        assert_eq!(share(1_000_000, &[], now), MOST);
     }
 }

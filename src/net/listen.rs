@@ -9,7 +9,7 @@ use std::{
     str::FromStr,
 };
 
-use nix::unistd::{Gid, Group, Uid, getgroups};
+use nix::unistd::{self, AccessFlags, Gid, Group, Uid, getgroups};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 /// `HOST:PORT` or `unix:/path`.
@@ -161,14 +161,24 @@ const LONGEST: usize = 107;
 /// Checks that a socket can be bound at `path`, as far as it can be found without a change to the system, whether or not
 /// a process listens there now.
 pub fn check_socket(path: &Path) -> Result<(), String> {
+    check_length(path)?;
     check_directory(path)?;
-    let length = path.as_os_str().len();
-    if length > LONGEST {
-        return Err(format!("the path has {length} bytes; the path of a unix socket has at most {LONGEST}"));
-    }
+    let directory = directory(path);
+    unistd::access(directory, AccessFlags::W_OK | AccessFlags::X_OK)
+        .map_err(|cause| unwritable(path, &cause.into()))?;
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             Err(format!("{} exists and is not a socket; remove it, or use another path", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks that the path is not too long for a socket.
+pub fn check_length(path: &Path) -> Result<(), String> {
+    match path.as_os_str().len() {
+        length if length > LONGEST => {
+            Err(format!("the path has {length} bytes; the path of a unix socket has at most {LONGEST}"))
         }
         _ => Ok(()),
     }

@@ -9,7 +9,7 @@ use super::PollSignal;
 use crate::{
     cache::Cached,
     domain::{KeyRing, PepperId},
-    store::{Decisions, ReplicaState, StoreError},
+    store::{Decisions, PEPPER_SOURCES, ReplicaState, StoreError},
     telemetry::metrics::StoreMetrics,
 };
 
@@ -36,9 +36,7 @@ pub struct Follower {
 #[derive(Debug, thiserror::Error)]
 pub enum WrongPepper {
     /// The active pepper, under which new rows are written.
-    #[error(
-        "pepper.secrets, pepper.secrets_file or DATA_DIR/pepper: the store's active pepper is {active}, but this process lists {ours}"
-    )]
+    #[error("{PEPPER_SOURCES}: the store's active pepper is {active}, but this process lists {ours}")]
     Active {
         /// The active pepper of the store.
         active: PepperId,
@@ -47,7 +45,7 @@ pub enum WrongPepper {
     },
     /// A former pepper, or one of an import.
     #[error(
-        "pepper.secrets, pepper.secrets_file or DATA_DIR/pepper: keys of the store are under pepper {0}, which this process does not list; list it on every replica"
+        "{PEPPER_SOURCES}: keys of the store are under pepper {0}, which this process does not list; list it on every replica"
     )]
     InUse(PepperId),
 }

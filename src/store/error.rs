@@ -120,6 +120,9 @@ pub enum Refusal {
     StillInUse(PepperId, PepperUsage),
 }
 
+/// Where peppers are listed, for messages.
+pub const PEPPER_SOURCES: &str = "pepper.secrets, pepper.secrets_file or DATA_DIR/pepper";
+
 /// How the listed peppers do not match the store. Waiting does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PepperMismatch {

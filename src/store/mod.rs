@@ -28,7 +28,7 @@ mod writes;
 pub use change::{Action, Applied, Change, RefusedNetwork, Target};
 pub use claim::{Claim, Claimed, MAX_CANDIDATES, Purpose, Slots, Use};
 pub use decisions::Decisions;
-pub use error::{ChangeError, PepperMismatch, Refusal, StoreError};
+pub use error::{ChangeError, PEPPER_SOURCES, PepperMismatch, Refusal, StoreError};
 pub use exported::{ArchivedBinding, ExportedKey, Imported, KnownPepper};
 pub use listing::{
     AuditOrder, AuditQuery, BindingDetails, Counts, CrowdedNetwork, DenialCount, KeyFilter, KeyQuery, KeyRow, Order,

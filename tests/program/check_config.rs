@@ -4,6 +4,7 @@ use std::{
     fs,
     net::TcpListener,
     os::unix::{fs::PermissionsExt, net::UnixListener},
+    path::Path,
 };
 
 use crate::{
@@ -88,6 +89,12 @@ async fn serve_fails_on_what_check_config_reports() {
         assert_refused(&home, setting, &fault).await;
         assert!(!home.data_dir().exists(), "a refused start makes nothing");
     }
+    // The admin socket is in the data directory.
+    let data_dir = path(&"x".repeat(110));
+    let home = sentinel().on_sqlite().unset("pepper.secrets").unset("listen.admin").unset("store.url");
+    let home = home.set("data_dir", &format!("{data_dir:?}"));
+    assert_refused(&home, "listen.admin", "the path of a unix socket has at most 107").await;
+    assert!(!Path::new(&data_dir).exists());
 }
 
 #[tokio::test]
@@ -118,9 +125,53 @@ async fn a_database_that_another_program_made_is_refused() {
         assert_refused(&home, "store.url", "is a SQLite database, but was not made by Sentinel; use another path")
             .await;
     }
-    foreign.execute_batch("DROP TABLE precious; PRAGMA user_version = 1000").unwrap();
-    drop(foreign);
+    // A number that any program may use for its own versions.
+    for version in [7, 1000] {
+        foreign.execute_batch(&format!("PRAGMA user_version = {version}")).unwrap();
+        assert_refused(&home, "store.url", "but was not made by Sentinel; use another path").await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_or_a_damaged_one_is_refused() {
+    let home = sentinel().on_sqlite().start().await.stop().await;
+    let store = rusqlite::Connection::open(home.database()).unwrap();
+    store.execute_batch("PRAGMA user_version = 1000; PRAGMA journal_mode = DELETE").unwrap();
+    drop(store);
     assert_refused(&home, "store.url", "has schema version 1000, but this version of Sentinel supports").await;
+    fs::OpenOptions::new().write(true).open(home.database()).unwrap().set_len(5_000).unwrap();
+    assert_refused(&home, "store.url", "; restore the database from a backup").await;
+}
+
+/// The link's directory was judged by one, and the database's by the other.
+#[tokio::test]
+async fn the_directory_of_the_database_counts_and_not_that_of_a_link() {
+    let home = sentinel().on_sqlite();
+    let (open, link) = (home.path().join("open"), home.path().join("link.db"));
+    fs::create_dir(&open).unwrap();
+    fs::write(open.join("real.db"), "").unwrap();
+    std::os::unix::fs::symlink(open.join("real.db"), &link).unwrap();
+    let home = home.unset("pepper.secrets").set("store.url", &format!("\"sqlite:{}\"", link.display()));
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_valid(&home, "");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    assert_refused(&home, "store.url", "its directory is world-writable").await;
+}
+
+/// It made a pepper and a database before it found the socket in use.
+#[tokio::test]
+async fn a_start_beside_another_program_on_its_admin_socket_makes_nothing() {
+    let home = sentinel().on_sqlite().unset("pepper.secrets").on_unix_socket();
+    let admin = home.path().join("admin.sock");
+    let home = home.set("listen.admin", &format!("\"unix:{}\"", admin.display()));
+    let _stranger = UnixListener::bind(&admin).unwrap();
+    assert_valid(&home, "note: a server listens on listen.admin: ");
+    let before = files(home.path());
+    let mut server = home.spawn();
+    assert_eq!(server.wait().await.code(), Some(1));
+    let log = server.stderr();
+    assert!(log.contains("listen.admin: cannot listen on ") && log.contains("another process listens"), "{log}");
+    assert_eq!(files(home.path()), before, "a refused start changes nothing");
 }
 
 #[tokio::test]
@@ -129,6 +180,8 @@ async fn a_pepper_other_than_the_stores_is_refused() {
     // Killed, so that all of the store is in the write-ahead log.
     let home = sentinel().on_sqlite().start().await.kill();
     assert!(home.database().with_extension("db-wal").metadata().unwrap().len() > 0);
+    assert_valid(&home, "");
+    fs::remove_file(home.database().with_extension("db-shm")).unwrap();
     assert_valid(&home, "");
     let home = home.set("pepper.secrets", OTHER);
     let fault = assert_refused(&home, "pepper.secrets", "the active pepper of this store is ").await;
@@ -154,13 +207,14 @@ async fn a_database_in_use_names_its_process_and_the_server_goes_on() {
     let other = sentinel().on_unix_socket().set("store.url", &url);
     assert_refused(&other, "store.url", &named).await;
 
-    // Before a restart, the server that the configuration is for still runs.
-    assert_valid(first.home(), "note: a server listens on listen.admin: ");
+    // Before a restart, the server that the configuration is for still runs, and writes.
+    let Seen { code, err, .. } = check_config(first.home());
+    assert!(code == 0 && err.starts_with("note: a server listens on listen.admin: "), "{err}");
     let mut second = first.home().spawn();
     assert_eq!(second.wait().await.code(), Some(1));
     // The first writes into the same file.
     let log = second.stderr();
-    assert!(log.lines().any(|line| line.starts_with(&format!("error: store.url: {named}"))), "{log}");
+    assert!(log.lines().any(|line| line.starts_with(&format!("store.url: {named}"))), "{log}");
     assert_eq!(first.check().key("sk-0123456789").send().await.reason(), "bound");
     assert!(first.home().cli(&["status"]).status.success());
 }

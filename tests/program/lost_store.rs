@@ -1,7 +1,12 @@
 //! A store that is lost is not an empty one: without its bindings, every key would belong to the next network that uses it.
 //! `tests/outage/refused.rs` has the same for PostgreSQL.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    hash::{DefaultHasher, Hasher},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 
 use crate::{
     common::{Home, sentinel, within},
@@ -46,14 +51,25 @@ async fn assert_lost(home: &Home, cause: &str) {
     assert_eq!(tree(home.path()), before, "nothing is created");
 }
 
-/// The files below `directory` but the lock and the files of SQLite, with their sizes.
+/// The files below `directory` but the lock and the files of SQLite, with their sizes. A refused start may set the mode and
+/// the journal of an empty database.
 fn tree(directory: &Path) -> Vec<(String, u64)> {
-    let is_kept = |(path, _): &(String, u64)| ![".lock", "-wal", "-shm"].iter().any(|end| path.ends_with(end));
-    files(directory).into_iter().filter(is_kept).collect()
+    let is_kept = |file: &File| ![".lock", "-wal", "-shm"].iter().any(|end| file.path.ends_with(end));
+    let size = |path: &str| fs::metadata(path).unwrap().len();
+    files(directory).into_iter().filter(is_kept).map(|file| (file.path.clone(), size(&file.path))).collect()
 }
 
-/// The files below `directory` but those of this harness, with their sizes.
-pub(crate) fn files(directory: &Path) -> Vec<(String, u64)> {
+/// What a test sees of a file or a directory.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) path: String,
+    mode: u32,
+    /// A hash; `None` for what is not a file.
+    content: Option<u64>,
+}
+
+/// The files below `directory` but those of this harness.
+pub(crate) fn files(directory: &Path) -> Vec<File> {
     let mut found: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.sort();
     let is_ours = |path: &Path| {
@@ -61,10 +77,21 @@ pub(crate) fn files(directory: &Path) -> Vec<(String, u64)> {
         !["sentinel.out", "sentinel.err", "sentinel.toml"].contains(&name)
     };
     let entries = found.into_iter().filter(|path| is_ours(path));
+    let read = |path: &Path| {
+        path.is_file().then(|| {
+            let mut hash = DefaultHasher::new();
+            hash.write(&fs::read(path).unwrap());
+            hash.finish()
+        })
+    };
     entries
-        .flat_map(|path| match path.is_dir() {
-            true => [vec![(path.display().to_string(), 0)], files(&path)].concat(),
-            false => vec![(path.display().to_string(), path.metadata().unwrap().len())],
+        .flat_map(|path| {
+            let mode = path.metadata().unwrap().permissions().mode();
+            let mut found = vec![File { path: path.display().to_string(), mode, content: read(&path) }];
+            if path.is_dir() {
+                found.extend(files(&path));
+            }
+            found
         })
         .collect()
 }

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rusqlite::ErrorCode;
+
 use crate::store::{PepperMismatch, StoreError};
 
 /// Why a database cannot be used. Waiting does not help; an operator must act.
@@ -61,7 +63,11 @@ pub enum Unusable {
 
 impl From<rusqlite::Error> for Unusable {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error.to_string())
+        let advice = match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "; restore the database from a backup",
+            _ => "",
+        };
+        Self::Sqlite(format!("{error}{advice}"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{
     error::{OpenError, Unusable},
@@ -28,10 +28,11 @@ pub struct Inspection {
 impl Inspection {
     /// Opens the database. [`Unusable::Missing`] or [`Unusable::Empty`] if no store was ever started in the file.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let path = open::canonical(path);
+        let is_owned = lock::owner_of(&path)?.is_some();
         let found = || -> Result<_, Unusable> {
             open::check_exists(&path)?;
-            let conn = read_only(&path)?;
+            let conn = connect(&path, is_owned)?;
             let version = open::schema_version(&conn)?;
             if !open::has_store(&conn)? {
                 return Err(Unusable::Empty);
@@ -42,14 +43,15 @@ impl Inspection {
         Ok(Self { conn, path, is_current })
     }
 
-    /// Returns the active pepper; `None` if the start would record one.
-    pub fn recorded_pepper(&self) -> Result<Option<KnownPepper>, OpenError> {
-        open::recorded_pepper(&self.conn).map_err(OpenError::at(&self.path))?.transpose().map_err(OpenError::from)
+    /// Returns the active pepper.
+    pub fn recorded_pepper(&self) -> Result<KnownPepper, OpenError> {
+        let found = open::recorded_pepper(&self.conn).map_err(OpenError::at(&self.path))?;
+        found.ok_or_else(open::no_active_pepper)?.map_err(OpenError::from)
     }
 
     /// Checks that `peppers` include the active one, and, if the schema is of this version, all that keys are under.
     pub fn may_start(&self, peppers: &Peppers) -> Result<(), OpenError> {
-        let Some(active) = self.recorded_pepper()? else { return Ok(()) };
+        let active = self.recorded_pepper()?;
         let known = if self.is_current { pepper::peppers(&self.conn)? } else { Vec::new() };
         Ok(rotation::may_start(&active, &known, peppers)?)
     }
@@ -57,24 +59,35 @@ impl Inspection {
 
 /// Checks that no process has the database open. Creates nothing, not even the lock.
 pub fn check_unowned(path: &Path) -> Result<(), OpenError> {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    match lock::owner_of(&path).map_err(OpenError::at(&path))? {
+    let path = open::canonical(path);
+    match lock::owner_of(&path)? {
         Some(owner) => Err(OpenError::at(&path)(Unusable::Owned(owner))),
         None => Ok(()),
     }
 }
 
-/// SQLite creates a write-ahead log for a reader too, unless the file is declared immutable; then it does not read the
-/// log, which must be read if a process was killed or is running.
-fn read_only(path: &Path) -> Result<Connection, Unusable> {
+/// Connects without a change to the files. SQLite makes a `-wal` and a `-shm` file for a reader too, unless the database
+/// is declared immutable; but then it does not read the `-wal` file of a server that was killed.
+fn connect(path: &Path, is_owned: bool) -> Result<Connection, Unusable> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    let has_log = Path::new(&log).metadata().is_ok_and(|log| log.len() > 0) || lock::owner_of(path)?.is_some();
+    let open = |flags| match Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX) {
+        Ok(conn) => conn.busy_timeout(open::START_TIMEOUT).map(|()| conn),
+        Err(fault) => Err(fault),
+    };
+    if is_owned {
+        return Ok(open(OpenFlags::SQLITE_OPEN_READ_ONLY)?);
+    }
+    if Path::new(&log).exists() {
+        // In exclusive mode the index is in this process's memory and not in the `-shm` file.
+        let conn = open(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        conn.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        conn.pragma_update(None, "query_only", true)?;
+        return Ok(conn);
+    }
     let name = path.to_str().ok_or_else(|| io::Error::other("the path is not UTF-8"))?;
     let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let uri = format!("file:{name}?immutable={}", u8::from(!has_log));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(uri, flags)?;
-    conn.busy_timeout(open::START_TIMEOUT)?;
-    Ok(conn)
+    Ok(Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?)
 }

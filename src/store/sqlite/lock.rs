@@ -5,7 +5,8 @@ use std::{
     io::{self, Read, Seek, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use nix::libc::O_NOFOLLOW;
@@ -33,7 +34,7 @@ impl OwnerLock {
             .custom_flags(O_NOFOLLOW)
             .open(&path)
             .map_err(OpenError::at(&path))?;
-        file.try_lock().map_err(|cause| match cause {
+        lock(&file).map_err(|cause| match cause {
             TryLockError::WouldBlock => OpenError::at(database)(Unusable::Owned(owner(&mut file))),
             TryLockError::Error(cause) => OpenError::at(&path)(cause),
         })?;
@@ -42,18 +43,31 @@ impl OwnerLock {
     }
 }
 
+/// Waits for a moment: [`owner_of`] holds the lock while it looks.
+fn lock(file: &File) -> Result<(), TryLockError> {
+    let is_taken = |tried: &Result<(), TryLockError>| matches!(tried, Err(TryLockError::WouldBlock));
+    for _ in 0..20 {
+        let tried = file.try_lock();
+        if !is_taken(&tried) {
+            return tried;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    file.try_lock()
+}
+
 /// Describes the process that has the database open, if there is one. Creates nothing, and does not keep the lock.
-pub(super) fn owner_of(database: &Path) -> io::Result<Option<String>> {
+pub(super) fn owner_of(database: &Path) -> Result<Option<String>, OpenError> {
     let path = database.with_added_extension("lock");
-    let mut file = match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW).open(path) {
+    let mut file = match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW).open(&path) {
         Ok(file) => file,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(cause),
+        Err(cause) => return Err(OpenError::at(&path)(cause)),
     };
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Ok(Some(owner(&mut file))),
-        Err(TryLockError::Error(cause)) => Err(cause),
+        Err(TryLockError::Error(cause)) => Err(OpenError::at(&path)(cause)),
     }
 }
 

@@ -73,12 +73,12 @@ impl Database {
 
     /// Checks that the file is missing, empty or a SQLite database, in a directory that only its owner can write.
     pub fn check_path(path: &Path) -> Result<(), OpenError> {
-        check_path(path).map_err(OpenError::at(path))
+        let path = canonical(path);
+        check_path(&path).map_err(OpenError::at(&path))
     }
 
     fn open_as(path: &Path, migrate: impl Fn(&Connection) -> Result<(), Unusable>) -> Result<Self, OpenError> {
-        // Two links to one database must use the same lock.
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let path = canonical(path);
         check_path(&path).map_err(OpenError::at(&path))?;
         let lock = OwnerLock::take(&path)?;
         // SQLite creates its -wal and -shm files with the permissions of the database.
@@ -118,9 +118,19 @@ impl Database {
             .map_err(OpenError::at(&self.path))?;
         match recorded {
             1 => Ok(()),
-            _ => Err(StoreError::Corrupt("peppers: none is active, but the store is not empty".to_owned()).into()),
+            _ => Err(no_active_pepper()),
         }
     }
+}
+
+/// The store has keys, and no pepper under which new ones are written.
+pub(super) fn no_active_pepper() -> OpenError {
+    StoreError::Corrupt("peppers: none is active, but the store is not empty".to_owned()).into()
+}
+
+/// Two links to one database must use the same lock.
+pub(super) fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 pub(super) fn recorded_pepper(conn: &Connection) -> rusqlite::Result<Option<Result<KnownPepper, StoreError>>> {
@@ -220,15 +230,17 @@ fn migrate(conn: &Connection) -> Result<(), Unusable> {
 /// Returns the number of applied migrations. Fails for a database that a newer version or another program made.
 pub(super) fn schema_version(conn: &Connection) -> Result<usize, Unusable> {
     let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let has = |sql| conn.query_row(sql, [], |row| row.get::<_, bool>(0));
+    // Any program may set that number, so the tables of every version must be there.
+    let is_foreign = match found {
+        0 => has("SELECT EXISTS (SELECT 1 FROM sqlite_schema)")?,
+        _ => has("SELECT count(*) < 2 FROM sqlite_schema WHERE name IN ('peppers', 'binding_networks')")?,
+    };
     match usize::try_from(found) {
-        Ok(0) if has_tables(conn)? => Err(Unusable::Foreign),
+        _ if is_foreign => Err(Unusable::Foreign),
         Ok(done) if done <= STEPS.len() => Ok(done),
         _ => Err(Unusable::Schema { found, known: STEPS.len() as i64 }),
     }
-}
-
-fn has_tables(conn: &Connection) -> rusqlite::Result<bool> {
-    conn.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
 }
 
 fn reader(path: &Path) -> rusqlite::Result<Connection> {
