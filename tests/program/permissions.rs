@@ -139,12 +139,30 @@ async fn a_data_directory_that_any_user_can_fill_is_rejected_and_not_changed() {
     home.start().await.stop().await;
 }
 
+/// Another user, as which only root can run the server.
+const USER: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+
+/// The pepper and the database were made before the socket could not be.
+#[tokio::test]
+async fn a_socket_in_a_folder_of_root_is_refused_before_anything_is_made() {
+    assert!(Uid::effective().is_root(), "run as root, or without this test: --skip a_socket_in_a_folder");
+    let home = sentinel().unset("pepper.secrets").unset("listen.admin").under(&USER);
+    let folder = home.path().join("run");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    chown(home.path(), Some(65_534), None).unwrap();
+    let home = home.set("listen.grpc", &format!("\"unix:{}/grpc.sock\"", folder.display()));
+    let error = start_error(&home).await;
+    let expected = format!("uid 65534 cannot write to the directory {}: give the directory to it", folder.display());
+    assert!(error.starts_with("error: listen.grpc: ") && error.contains(&expected), "{error}");
+    assert!(!home.data_dir().exists());
+}
+
 /// A volume of Kubernetes: its root belongs to root and the fsGroup, and the process runs as another user. Only root can
 /// act this out; `a_data_directory_of_another_user_is_rejected_and_not_changed` has a part of it for every user.
 #[tokio::test]
 async fn the_root_of_a_volume_is_named_with_its_fix() {
     const GROUP: u32 = 65_534;
-    const USER: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
     assert!(Uid::effective().is_root(), "run as root, or without this test: --skip the_root_of_a_volume");
     let home = sentinel().unset("pepper.secrets").unset("listen.admin").under(&USER);
     let home = home.set("store.url", "\"sqlite:DATA_DIR/sentinel.db\"");
