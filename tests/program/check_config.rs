@@ -3,7 +3,10 @@
 use std::{
     fs,
     net::TcpListener,
-    os::unix::{fs::PermissionsExt, net::UnixListener},
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        net::UnixListener,
+    },
     path::Path,
 };
 
@@ -143,19 +146,31 @@ async fn a_database_of_a_newer_version_or_a_damaged_one_is_refused() {
     assert_refused(&home, "store.url", "; restore the database from a backup").await;
 }
 
-/// The link's directory was judged by one, and the database's by the other.
+/// One judged the directory of the link, and the other that of the database. Whoever can replace either chooses the owners
+/// of all keys.
 #[tokio::test]
-async fn the_directory_of_the_database_counts_and_not_that_of_a_link() {
-    let home = sentinel().on_sqlite();
-    let (open, link) = (home.path().join("open"), home.path().join("link.db"));
-    fs::create_dir(&open).unwrap();
-    fs::write(open.join("real.db"), "").unwrap();
-    std::os::unix::fs::symlink(open.join("real.db"), &link).unwrap();
-    let home = home.unset("pepper.secrets").set("store.url", &format!("\"sqlite:{}\"", link.display()));
-    fs::set_permissions(&open, fs::Permissions::from_mode(0o700)).unwrap();
+async fn the_directories_of_a_database_and_of_each_link_to_it_are_private() {
+    let home = sentinel().on_sqlite().unset("pepper.secrets");
+    let folders = ["first", "second", "real"].map(|name| home.path().join(name));
+    let chmod = |folder: &Path, mode| fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+    for folder in &folders {
+        fs::create_dir(folder).unwrap();
+        chmod(folder, 0o700);
+    }
+    let [first, second, real] = folders.each_ref().map(|folder| folder.join("a.db"));
+    fs::write(&real, "").unwrap();
+    symlink("../second/a.db", &first).unwrap();
+    symlink(&real, &second).unwrap();
+    let home = home.set("store.url", &format!("\"sqlite:{}\"", first.display()));
     assert_valid(&home, "");
-    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
-    assert_refused(&home, "store.url", "its directory is world-writable").await;
+    for folder in &folders {
+        chmod(folder, 0o777);
+        assert_refused(&home, "store.url", "its directory is world-writable").await;
+        chmod(folder, 0o700);
+    }
+    fs::remove_file(&second).unwrap();
+    symlink(&first, &second).unwrap();
+    assert_refused(&home, "store.url", "it leads through too many symbolic links").await;
 }
 
 /// It made a pepper and a database before it found the socket in use.

@@ -86,7 +86,7 @@ pub(crate) fn files(directory: &Path) -> Vec<File> {
     };
     entries
         .flat_map(|path| {
-            let mode = path.metadata().unwrap().permissions().mode();
+            let mode = path.symlink_metadata().unwrap().permissions().mode();
             let mut found = vec![File { path: path.display().to_string(), mode, content: read(&path) }];
             if path.is_dir() {
                 found.extend(files(&path));

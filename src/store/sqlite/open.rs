@@ -73,13 +73,11 @@ impl Database {
 
     /// Checks that the file is missing, empty or a SQLite database, in a directory that only its owner can write.
     pub fn check_path(path: &Path) -> Result<(), OpenError> {
-        let path = canonical(path);
-        check_path(&path).map_err(OpenError::at(&path))
+        checked(path).map(drop)
     }
 
     fn open_as(path: &Path, migrate: impl Fn(&Connection) -> Result<(), Unusable>) -> Result<Self, OpenError> {
-        let path = canonical(path);
-        check_path(&path).map_err(OpenError::at(&path))?;
+        let path = checked(path)?;
         let lock = OwnerLock::take(&path)?;
         // SQLite creates its -wal and -shm files with the permissions of the database.
         make_private(&path).map_err(OpenError::at(&path))?;
@@ -142,10 +140,36 @@ pub(super) fn recorded_pepper(conn: &Connection) -> rusqlite::Result<Option<Resu
     found.optional()
 }
 
-/// Checks that the file is missing, empty or a SQLite database before anything is written: `store.url` could name a
-/// device if run as root, and a symlink in a directory that others can write to could lead anywhere.
-fn check_path(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+/// Returns the canonical path of a database that may be opened, or created.
+fn checked(path: &Path) -> Result<PathBuf, OpenError> {
+    check_links(path).map_err(OpenError::at(path))?;
+    let path = canonical(path);
+    check_path(&path).map_err(OpenError::at(&path))?;
+    Ok(path)
+}
+
+/// The most symbolic links that Linux follows.
+const MAX_LINKS: usize = 40;
+
+/// Checks the directories of `path` and of the links that it leads through: a link in a directory that others can write to
+/// could lead anywhere, also to a database in which an attacker owns every key.
+fn check_links(path: &Path) -> io::Result<()> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        check_private(directory(&path))?;
+        match path.read_link() {
+            Ok(target) => path = directory(&path).join(target),
+            Err(_) => return Ok(()),
+        }
+    }
+    Err(io::Error::other("it leads through too many symbolic links; use another path"))
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn check_private(directory: &Path) -> io::Result<()> {
     let found = directory.metadata().map_err(|cause| {
         io::Error::new(
             cause.kind(),
@@ -155,6 +179,14 @@ fn check_path(path: &Path) -> io::Result<()> {
     if found.permissions().mode() & 0o002 != 0 {
         return Err(io::Error::other("its directory is world-writable; use a directory that only its owner can write"));
     }
+    Ok(())
+}
+
+/// Checks that the file is missing, empty or a SQLite database before anything is written: `store.url` could name a
+/// device if run as root.
+fn check_path(path: &Path) -> io::Result<()> {
+    let directory = directory(path);
+    check_private(directory)?;
     access(directory, AccessFlags::W_OK | AccessFlags::X_OK).map_err(io::Error::from).map_err(|cause| {
         io::Error::new(cause.kind(), format!("its directory {} cannot be written: {cause}", directory.display()))
     })?;
