@@ -214,7 +214,8 @@ pub(crate) fn path_folders() -> Vec<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH").expect("PATH is set")).collect()
 }
 
-/// Like [`super::eventually`], for what also a `drop` must wait for.
+/// Like [`super::eventually`], for what also a `drop` must wait for: the state of a process that is not a child, of which
+/// the kernel tells only by being asked.
 fn at_last(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {

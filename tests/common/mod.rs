@@ -43,7 +43,8 @@ pub(crate) use sentinel::{CALLER_TOKEN, Home, PEPPER, Sentinel, sentinel};
 /// How long anything may take before a test gives up. Generous: it bounds a hang, it does not measure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Polls until `probe` has a value; panics with `what` when it does not come.
+/// Polls until `probe` has a value; panics with `what` when it does not come. For what sends no signal: another process, a
+/// file, a metric, a row.
 pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

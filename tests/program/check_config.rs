@@ -192,8 +192,10 @@ async fn a_start_beside_another_program_on_its_admin_socket_makes_nothing() {
 #[tokio::test]
 async fn a_pepper_other_than_the_stores_is_refused() {
     const OTHER: &str = "[\"another-pepper-for-tests-0123456789-abcd\"]";
-    // Killed, so that all of the store is in the write-ahead log.
-    let home = sentinel().on_sqlite().start().await.kill();
+    // Killed, so that what it wrote is in the write-ahead log.
+    let killed = sentinel().on_sqlite().start().await;
+    assert_eq!(killed.check().key("sk-0123456789").send().await.reason(), "first_use");
+    let home = killed.kill();
     assert!(home.database().with_extension("db-wal").metadata().unwrap().len() > 0);
     assert_valid(&home, "");
     fs::remove_file(home.database().with_extension("db-shm")).unwrap();

@@ -1,7 +1,8 @@
 //! Hints by Redis, from one process to another.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use futures_util::poll;
 use key_ip_sentinel::{
     net::redis_link::{Link, Options},
     replication::{ChangeNotifier, ChangeTransport, RedisTransport},
@@ -10,7 +11,7 @@ use key_ip_sentinel::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
-use super::common::{cut::Cut, redis::Redis, within};
+use super::common::{cut::Cut, eventually, redis::Redis, within};
 
 /// A process that publishes and receives changes.
 struct Process {
@@ -46,21 +47,17 @@ impl Process {
 async fn a_change_is_heard_of_everywhere() {
     let redis = Redis::start().await;
     let processes = [Process::listening(&redis.url()).await, Process::listening(&redis.url()).await];
-    // What is published before the publisher is connected is lost.
     let all = async {
         processes[1].hinted().await;
         processes[0].hinted().await;
     };
-    let publish = async {
-        loop {
-            processes[0].notifier.notify(Revision(1));
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::select! {
-        () = all => {}
-        () = publish => {}
-    }
+    let mut all = pin!(all);
+    // Again and again: what is published before the publisher is connected is lost.
+    eventually("both hear of it", async || {
+        processes[0].notifier.notify(Revision(1));
+        poll!(&mut all).is_ready().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

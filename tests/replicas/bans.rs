@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, future::join_all, stream};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     common::{Dice, PATIENCE, cut::Cut, eventually, postgres::Postgres, redis::Redis},
@@ -60,6 +60,7 @@ async fn ban_all(replicas: &[Replica], what: &str, keys: usize, at_once: usize) 
     let bans = stream::iter(0..keys).map(|index| {
         let pause = Duration::from_millis(if at_once > 1 { dice.below(1000) as u64 } else { 0 });
         async move {
+            // No wait for something: bans are made at any moment of the poll interval.
             tokio::time::sleep(pause).await;
             ban(replicas, index).await
         }
@@ -165,7 +166,7 @@ async fn hints_that_are_lost_at_random_lose_no_ban() {
     let (done, ended) = watch::channel(());
     let mut dice = Dice::new(seed());
     let troubles = async {
-        let mut troubles = 0;
+        let (mut troubles, mut until) = (0, ended.clone());
         while ended.has_changed().is_ok() {
             let cut = &mut cuts[dice.below(2)];
             match dice.below(3) {
@@ -174,7 +175,7 @@ async fn hints_that_are_lost_at_random_lose_no_ban() {
                 _ => cut.mend().await,
             }
             troubles += 1;
-            tokio::time::sleep(Duration::from_millis(20 + dice.below(300) as u64)).await;
+            let _ = timeout(Duration::from_millis(20 + dice.below(300) as u64), until.changed()).await;
         }
         troubles
     };

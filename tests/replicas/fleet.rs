@@ -55,6 +55,7 @@ impl Replica {
                 return (answer, put_off);
             }
             assert!(Instant::now() < deadline, "{key}: the store does not come back");
+            // As a client does: a crowd that asks again at once keeps the store away.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         unreachable!()

@@ -63,6 +63,7 @@ impl Pair {
             for index in 0..KEYS {
                 assert_eq!(self.replicas[1].reason(&key(index), OWNER).await, "bound", "by what it knows");
             }
+            // The partition's length is the test's input; meanwhile owners ask at this pace.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         last
