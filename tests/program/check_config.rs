@@ -215,6 +215,22 @@ async fn a_pepper_other_than_the_stores_is_refused() {
     assert_refused(&home, "pepper.secrets", "the active pepper of this store is ").await;
 }
 
+/// Litestream reads all the time, also while the server is down.
+#[tokio::test]
+async fn a_backup_program_that_reads_the_database_of_a_killed_server_is_no_obstacle() {
+    let killed = sentinel().on_sqlite().start().await;
+    assert_eq!(killed.check().key("sk-0123456789").send().await.reason(), "first_use");
+    let home = killed.kill();
+    let backup = rusqlite::Connection::open(home.database()).unwrap();
+    backup.execute_batch("BEGIN; SELECT count(*) FROM bindings").unwrap();
+    // Not `assert_valid`: to close a file that this process has read would end the locks of `backup` on it.
+    let Seen { code, err, .. } = check_config(&home);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let sentinel = home.start().await;
+    assert_eq!(sentinel.check().key("sk-0123456789").send().await.reason(), "bound");
+    backup.execute_batch("COMMIT").unwrap();
+}
+
 #[tokio::test]
 async fn a_database_in_use_names_its_process_and_the_server_goes_on() {
     let first = sentinel().on_sqlite().start().await;

@@ -3,9 +3,10 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use super::{
     error::{OpenError, Unusable},
@@ -71,21 +72,33 @@ pub fn check_unowned(path: &Path) -> Result<(), OpenError> {
 fn connect(path: &Path, is_owned: bool) -> Result<Connection, Unusable> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    let open = |flags| match Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX) {
-        Ok(conn) => conn.busy_timeout(open::START_TIMEOUT).map(|()| conn),
-        Err(fault) => Err(fault),
-    };
-    if is_owned {
-        return Ok(open(OpenFlags::SQLITE_OPEN_READ_ONLY)?);
+    if !is_owned && !Path::new(&log).exists() {
+        return immutable(path);
     }
-    if Path::new(&log).exists() {
-        // In exclusive mode the index is in this process's memory and not in the `-shm` file.
-        let conn = open(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        conn.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        conn.pragma_update(None, "query_only", true)?;
+    if !is_owned && let Some(conn) = alone(path)? {
         return Ok(conn);
     }
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(open::START_TIMEOUT)?;
+    Ok(conn)
+}
+
+/// A connection in exclusive mode, whose index of the log is in this process's memory and not in the `-shm` file. `None` if
+/// a server or a backup program has the database open: then that file exists and is theirs.
+fn alone(path: &Path) -> Result<Option<Connection>, Unusable> {
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(Duration::ZERO)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    conn.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    conn.pragma_update(None, "query_only", true)?;
+    match conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
+        Err(fault) if fault.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(None),
+        Err(fault) => Err(fault.into()),
+        Ok(()) => Ok(Some(conn)),
+    }
+}
+
+fn immutable(path: &Path) -> Result<Connection, Unusable> {
     let name = path.to_str().ok_or_else(|| io::Error::other("the path is not UTF-8"))?;
     let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
