@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use serde::Serialize;
 
 use crate::{
@@ -108,8 +108,8 @@ impl LiveSettings {
     }
 
     /// The current snapshot.
-    pub fn load(&self) -> Arc<Settings> {
-        self.0.load_full()
+    pub fn load(&self) -> Guard<Arc<Settings>> {
+        self.0.load()
     }
 
     /// Replaces everything that a reload may change, atomically.

@@ -27,7 +27,7 @@ use crate::{
     domain::{KeyRing, Peppers, event::Record},
     engine::Engine,
     events::{self, Event, Events, JsonLog},
-    ext_authz::{Authorization, SERVICE, Server},
+    ext_authz::{Authorization, Parts, SERVICE, Server},
     maintenance::{archive::Archive, counts, last_seen, rekey as rekey_job, retention, write_check},
     net::{
         accept::{Acceptor, Slots},
@@ -167,7 +167,7 @@ async fn run(
     let checks = http2::serve(services, config.listen.callers, Acceptor::new(listeners.grpc, slots.grpc), async move {
         // An error means that the sender is gone, and then the server must end as well.
         let _ = draining.wait_for(|draining| *draining).await;
-    });
+    })?;
     let drain = Drain { delay: config.drain_delay, deadline: config.drain_deadline, health: core.health, start: drain };
     let ended = drain.serve_until_signal(tokio::spawn(checks), tasks, signals).await;
     let _ = stop_events.send(());
@@ -303,7 +303,7 @@ impl Core {
     }
 
     fn authorization(&self, config: &Config) -> Arc<Authorization> {
-        Arc::new(Authorization {
+        Arc::new(Authorization::new(Parts {
             callers: config.listen.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
@@ -311,7 +311,7 @@ impl Core {
             engine: Arc::clone(&self.engine),
             events: self.events.clone(),
             metrics: self.metrics.checks.clone(),
-        })
+        }))
     }
 }
 

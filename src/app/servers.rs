@@ -4,7 +4,11 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use async_stream::stream;
 use axum::Router;
-use futures_util::future::BoxFuture;
+use futures_util::{
+    TryFutureExt,
+    future::{BoxFuture, Either, MapOk},
+};
+use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -25,7 +29,7 @@ use tracing::debug;
 use super::shutdown::Fatal;
 use crate::{
     admin,
-    ext_authz::Server,
+    ext_authz::{AnswerBody, Check, Server},
     net::{
         accept::{Acceptor, Connection},
         caller::Trust,
@@ -47,17 +51,20 @@ impl<H: Health> Clone for ChecksAndHealth<H> {
     }
 }
 
-impl<H: Health> hyper::service::Service<http::Request<Incoming>> for ChecksAndHealth<H> {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+type Answer = Response<http_body_util::Either<AnswerBody, Body>>;
 
-    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
-        let request = request.map(Body::new);
-        match request.uri().path().starts_with("/grpc.health.v1.Health/") {
-            true => self.health.clone().call(request),
-            false => self.checks.clone().call(request),
+impl<H: Health> hyper::service::Service<Request<Incoming>> for ChecksAndHealth<H> {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Either<MapOk<Check<Incoming>, fn(Response<AnswerBody>) -> Answer>, BoxFuture<'static, Result<Answer, Infallible>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if request.uri().path().starts_with("/grpc.health.v1.Health/") {
+            let health = self.health.clone().call(request.map(Body::new));
+            return Either::Right(Box::pin(health.map_ok(|answer| answer.map(http_body_util::Either::Right))));
         }
+        let check = hyper::service::Service::call(&self.checks, request);
+        Either::Left(check.map_ok(|answer| answer.map(http_body_util::Either::Left)))
     }
 }
 

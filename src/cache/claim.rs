@@ -31,7 +31,7 @@ impl Cached {
             return Ok(Claimed::Held(Reading::clone(&entry)));
         }
         let this = Arc::clone(self);
-        let task = run_detached(async move {
+        let task = run_detached(&self.runtime, async move {
             // Held by the task, not by the caller: if a caller that leaves released its turn, the next caller would
             // only wait in the store for this claim.
             let _turn = turn;

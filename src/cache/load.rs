@@ -61,7 +61,7 @@ impl Cached {
             return ready(Ok(Loaded { entry, generation })).boxed().shared();
         }
         let this = Arc::clone(self);
-        let load = run_detached(async move {
+        let load = run_detached(&self.runtime, async move {
             let _listed = Listed { reads: &this.loading, read: (key.first(), source) };
             let read = this.read(&key, generation, source, is_counted).await;
             let loaded = read.map(|read| Loaded { entry: Arc::new(read), generation });

@@ -35,7 +35,7 @@ use quick_cache::{
     UnitWeighter,
     sync::{Cache, DefaultLifecycle},
 };
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     domain::{KeyDigest, KeyDigests, Timestamp, event::Record},
@@ -67,6 +67,8 @@ pub struct Cached {
     patience: Duration,
     uses: Uses,
     recent_failures: RecentFailures,
+    /// The runtime of the store. Checks have runtimes of their own, which must not wait for work of the store.
+    runtime: Handle,
 }
 
 /// By the first digest and the source of the answer.
@@ -98,7 +100,7 @@ impl Drop for Listed<'_> {
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Cached {
-    /// A cache of at most `capacity` keys in front of `store`; `first_use` is called for every won claim and must not
+    /// A cache of at most `capacity` keys in front of `store`, whose work runs in the current runtime; `first_use` is called for every won claim and must not
     /// block.
     pub fn new(
         store: Arc<dyn Decisions>,
@@ -126,6 +128,7 @@ impl Cached {
             patience: PATIENCE,
             uses: Uses::default(),
             recent_failures: RecentFailures::default(),
+            runtime: Handle::current(),
         }
     }
 
@@ -193,11 +196,12 @@ impl Cached {
     }
 }
 
-/// Runs `work` as a task, which continues if its caller leaves, and waits for it.
-fn run_detached<T: Send + 'static>(
-    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> impl Future<Output = Result<T, StoreError>> {
-    let task = tokio::spawn(work);
+/// Runs `work` as a task of `runtime`, which continues if its caller leaves, and waits for it.
+fn run_detached<T: Send + 'static, W: Future<Output = Result<T, StoreError>> + Send + 'static>(
+    runtime: &Handle,
+    work: W,
+) -> impl Future<Output = Result<T, StoreError>> + use<T, W> {
+    let task = runtime.spawn(work);
     task.map(|ended| ended.unwrap_or_else(|panicked| Err(StoreError::Unavailable(panicked.to_string()))))
 }
 

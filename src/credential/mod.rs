@@ -34,7 +34,7 @@ pub use explained::{ExplainedCarrier, Holds};
 pub use foreign::Foreign;
 pub use grammar::{Alphabet, Canonicalisation, Format, Grammar};
 pub use login::LoginRoutes;
-pub use name::{Names, same_name};
+pub use name::{Names, plain, same_name};
 pub use passthrough::{Ignored, PREVENTING};
 pub use placeholder::Placeholder;
 pub use profile::{Dialect, MAX_CARRIERS, Profile};

@@ -85,15 +85,17 @@ fn is_parameter(found: &[u8], name: &str, case: fn(&u8) -> u8) -> bool {
 /// They replace character by character, so a name with one character more is another variable: `authorization_` is
 /// `HTTP_AUTHORIZATION_`, which no upstream reads as `Authorization`.
 pub const fn same_name(name: &str, carrier: &str) -> bool {
-    const fn plain(byte: u8) -> u8 {
-        if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
-    }
     let (name, carrier) = (name.as_bytes(), carrier.as_bytes());
     let mut at = 0;
     while at < name.len() && at < carrier.len() && plain(name[at]) == plain(carrier[at]) {
         at += 1;
     }
     at == name.len() && at == carrier.len()
+}
+
+/// A byte of a header's name as [`same_name`] compares it.
+pub const fn plain(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
 }
 
 /// How many cookies `name` some parser would find in `part`, which has no `;`: at the beginning, or before a `=` and

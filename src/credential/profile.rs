@@ -7,6 +7,7 @@ use super::{
     name::{self, Names, same_name},
     passthrough::{self, Ignored},
     placeholder::Placeholder,
+    protocol,
     slot::Slot,
     text::Plus,
     unread::Unread,
@@ -104,6 +105,20 @@ impl Profile {
         let mut schemes = self.carriers.iter().filter_map(scheme);
         let first = schemes.clone().next().unwrap_or(BEARER);
         if schemes.any(|scheme| scheme == BEARER) { BEARER } else { first }
+    }
+}
+
+impl Profile {
+    /// The names of all headers that reading or allowing a request depends on. A header whose name no upstream takes for
+    /// one of these, and does not begin like one of [`Profile::removed_starts`], does not matter.
+    pub fn header_names(&self) -> impl Iterator<Item = &'static str> {
+        let carriers = self.carriers.iter().filter_map(|carrier| match carrier.place {
+            Place::Header(name) => Some(name),
+            Place::Cookie(_) => Some("cookie"),
+            Place::Protocol(_) => Some(protocol::HEADER),
+            Place::Query(_) => None,
+        });
+        carriers.chain(self.unread.iter().copied()).chain(passthrough::PREVENTING)
     }
 }
 

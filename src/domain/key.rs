@@ -107,6 +107,17 @@ impl From<KeyDigest> for KeyDigests {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId([u8; 16]);
 
+impl KeyId {
+    /// Its text, which is ASCII, on the stack: for the decision path, where formatting costs more than the rest of the
+    /// answer.
+    pub fn to_text(self) -> [u8; 34] {
+        let mut text = *b"k_00000000000000000000000000000000";
+        // The length is right, so it cannot fail.
+        let _ = hex::encode_to_slice(self.0, &mut text[2..]);
+        text
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "k_{:032x}", u128::from_be_bytes(self.0))

@@ -81,29 +81,32 @@ impl<'a> Check<'a> {
         Self { parts, settings, request, now, deadline, effects, context }
     }
 
-    pub(super) async fn run(mut self) -> Outcome {
-        let outcome = match self.without_store() {
-            Ok(outcome) => outcome,
-            Err(key) => self.with_store(key).await,
+    /// The outcome by the request and the in-process cache; `None` if the store is needed. Synchronous: no I/O, global
+    /// lock or timer.
+    pub(super) fn by_cache(self) -> Option<Outcome> {
+        let step = judge(&self.context, Evidence::None);
+        let outcome = match (step, self.context.key, &self.request.key) {
+            (Step::LookUp, Ok(Some(digest)), Ok(Some(key))) => {
+                let entry = self.cached(digest, key)?;
+                match judge(&self.context, Evidence::Cached(self.known(&entry.facts))) {
+                    Step::LookUp => return None,
+                    step => Outcome::by(step, Some(entry)),
+                }
+            }
+            _ => Outcome::by(step, None),
         };
-        if self.effects == Effects::All {
-            self.record_use(&outcome);
-        }
-        outcome
+        self.record_use(&outcome);
+        Some(outcome)
     }
 
-    /// Decides by the request and the in-process cache, or returns the key to look up. Synchronous: no I/O, global lock
-    /// or timer.
-    fn without_store(&self) -> Result<Outcome, &'a ApiKey> {
-        let step = judge(&self.context, Evidence::None);
-        let (Step::LookUp, Ok(Some(digest)), Ok(Some(key))) = (step, self.context.key, &self.request.key) else {
-            return Ok(Outcome::by(step, None));
+    /// The outcome by the store, of a request with a key.
+    pub(super) async fn by_store(mut self) -> Outcome {
+        let outcome = match &self.request.key {
+            Ok(Some(key)) => self.with_store(key).await,
+            _ => Outcome::by(Step::LookUp, None),
         };
-        let entry = self.cached(digest, key).ok_or(key)?;
-        match judge(&self.context, Evidence::Cached(self.known(&entry.facts))) {
-            Step::LookUp => Err(key),
-            step => Ok(Outcome::by(step, Some(entry))),
-        }
+        self.record_use(&outcome);
+        outcome
     }
 
     fn cached(&self, digest: KeyDigest, key: &ApiKey) -> Option<Arc<Entry>> {
@@ -249,6 +252,9 @@ impl<'a> Check<'a> {
     /// Records when the binding was last used or denied, because a binding with neither for long is archived. Queues a
     /// row that was found under another pepper for re-keying.
     fn record_use(&self, outcome: &Outcome) {
+        if self.effects == Effects::None {
+            return;
+        }
         let (Some(entry), Some(time)) = (&outcome.entry, self.context.time) else { return };
         if entry.facts.binding.is_some() {
             self.parts.cached.mark(entry, outcome.verdict.allowed, time);

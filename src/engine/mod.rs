@@ -31,18 +31,34 @@ impl Engine {
         Self(Parts { ring, rekeys, cached, state, limiter: Limiter::new(Instant::now()) })
     }
 
-    /// Decides `request`, which arrived at `now`, before `deadline`.
-    ///
-    /// A cached key is decided without an await; the deadline's timer starts only if the store is needed.
-    pub async fn decide(&self, settings: &Settings, request: &Request, now: Instant, deadline: Instant) -> Decision {
-        let outcome = Check::new(&self.0, settings, request, (now, deadline), Effects::All).run().await;
+    /// Decides `request`, which arrived at `now`, by the request itself and the in-process cache; `None` if the store is
+    /// needed. Without I/O, global lock or timer.
+    pub fn decide_by_cache(&self, settings: &Settings, request: &Request, now: Instant) -> Option<Decision> {
+        // Only waiting for the store has a deadline.
+        let outcome = Check::new(&self.0, settings, request, (now, now), Effects::All).by_cache()?;
+        Some(answer(outcome.verdict, request.mode))
+    }
+
+    /// Decides a request that [`Engine::decide_by_cache`] did not decide, before `deadline`.
+    pub async fn decide_by_store(
+        &self,
+        settings: &Settings,
+        request: &Request,
+        now: Instant,
+        deadline: Instant,
+    ) -> Decision {
+        let outcome = Check::new(&self.0, settings, request, (now, deadline), Effects::All).by_store().await;
         answer(outcome.verdict, request.mode)
     }
 
-    /// What [`Engine::decide`] would return, by the same steps. Claims nothing, records no use, and does not count as a
+    /// What a request would get, by the same steps. Claims nothing, records no use, and does not count as a
     /// cache request.
     pub async fn explain(&self, settings: &Settings, request: &Request, now: Instant, deadline: Instant) -> Explained {
-        let outcome = Check::new(&self.0, settings, request, (now, deadline), Effects::None).run().await;
+        let check = || Check::new(&self.0, settings, request, (now, deadline), Effects::None);
+        let outcome = match check().by_cache() {
+            Some(outcome) => outcome,
+            None => check().by_store().await,
+        };
         let facts = outcome.entry.map(|entry| entry.facts.clone());
         explained(outcome.verdict, request.mode, facts, outcome.would_own)
     }

@@ -1,16 +1,17 @@
-//! One check, from its frame to its response.
+//! One check, from its message to its answer.
 
-use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
-use futures_util::poll;
-use tokio::time::{Instant, timeout_at};
+use futures_util::future::BoxFuture;
+use http::HeaderMap;
+use tokio::time::Instant;
 
 use super::{
+    answers::Answers,
     call::Call,
     context::{CheckContext, Reader},
-    respond,
+    headers::HeaderFilter,
 };
 use crate::{
     client_ip,
@@ -23,8 +24,8 @@ use crate::{
     telemetry::metrics::CheckMetrics,
 };
 
-/// Answers Checks.
-pub struct Authorization {
+/// What answering checks needs.
+pub struct Parts {
     /// Which callers are accepted.
     pub callers: Callers,
     /// `client_ip.*`.
@@ -41,62 +42,110 @@ pub struct Authorization {
     pub metrics: CheckMetrics,
 }
 
+/// Answers Checks.
+pub struct Authorization {
+    parts: Parts,
+    filter: HeaderFilter,
+    answers: Answers,
+}
+
+/// The answer to a check.
+pub(super) enum Answer {
+    Ready(Bytes),
+    /// The store is needed.
+    Pending(BoxFuture<'static, Bytes>),
+}
+
+/// What arrived of a check.
+pub(super) enum Arrived<'a> {
+    /// The message; `None` if it is not one.
+    Message(Option<&'a [u8]>),
+    /// Nothing, for this reason.
+    Not(Reason),
+}
+
 impl Authorization {
-    pub(super) async fn check(&self, frame: impl Future<Output = Option<Bytes>>, call: Call) -> CheckResponse {
-        let now = Instant::now();
-        let guard = self.metrics.begin(now);
-        let settings = self.settings.load();
-        let deadline = deadline(now, settings.check_deadline, call.timeout());
-        let is_from_envoy = call.is_from(&self.callers);
-        let context = self.read(frame, &call, is_from_envoy, &settings, deadline).await;
-        let decision = self.engine.decide(&settings, &context.request, now, deadline).await;
+    /// Answers checks by `parts`.
+    pub fn new(parts: Parts) -> Self {
+        let filter = HeaderFilter::new(&parts.credentials, &parts.client_ip);
+        Self { parts, filter, answers: Answers::default() }
+    }
+
+    pub(super) fn accepts(&self, metadata: &HeaderMap) -> bool {
+        Call(metadata).is_from(&self.parts.callers)
+    }
+
+    /// Envoy drops the call after `grpc-timeout`, so the answer must be sent before that.
+    pub(super) fn deadline(&self, metadata: &HeaderMap, started: Instant) -> Instant {
+        deadline(started, self.parts.settings.load().check_deadline, Call(metadata).timeout())
+    }
+
+    pub(super) fn cancelled(&self) {
+        self.parts.metrics.cancelled();
+    }
+
+    /// The answer to the call that began at `started` with `metadata`.
+    pub(super) fn check(self: &Arc<Self>, arrived: Arrived<'_>, metadata: &HeaderMap, started: Instant) -> Answer {
+        let settings = self.parts.settings.load();
+        let (reader, decision_id) = (self.reader(&settings), DecisionId(rand::random()));
+        let context = match arrived {
+            Arrived::Message(message) => reader.read(message, Call(metadata), decision_id),
+            Arrived::Not(reason) => reader.unread(reason, decision_id),
+        };
+        match self.parts.engine.decide_by_cache(&settings, &context.request, started) {
+            Some(decision) => Answer::Ready(self.finish(&decision, &context, &settings, started)),
+            None => {
+                let deadline = deadline(started, settings.check_deadline, Call(metadata).timeout());
+                Answer::Pending(self.ask_store(context, &settings, started, deadline))
+            }
+        }
+    }
+
+    /// Continues a check that the cache did not decide.
+    fn ask_store(
+        self: &Arc<Self>,
+        context: CheckContext<'_>,
+        settings: &Arc<Settings>,
+        started: Instant,
+        deadline: Instant,
+    ) -> BoxFuture<'static, Bytes> {
+        let CheckContext { request, profile, lookalikes, kept, placeholder } = context;
+        let (this, settings, profile) = (Arc::clone(self), Arc::clone(settings), *profile);
+        Box::pin(async move {
+            let context = CheckContext { request, profile: &profile, lookalikes, kept, placeholder };
+            let decision = this.parts.engine.decide_by_store(&settings, &context.request, started, deadline).await;
+            this.finish(&decision, &context, &settings, started)
+        })
+    }
+
+    fn reader<'a>(&'a self, settings: &'a Settings) -> Reader<'a> {
+        let Parts { client_ip, credentials, .. } = &self.parts;
+        Reader { client_ip, credentials, filter: &self.filter, settings }
+    }
+
+    /// Publishes and counts the decision, and makes the answer.
+    fn finish(&self, decision: &Decision, context: &CheckContext<'_>, settings: &Settings, started: Instant) -> Bytes {
         let (ip, decision_id) = (context.request.ip, context.request.decision_id);
         let denial = |reason, key_id| events::Denial { reason, key_id, ip, decision_id };
-        let (allowed, reason) = match &decision {
+        let Parts { events, metrics, .. } = &self.parts;
+        let (allowed, reason) = match decision {
             Decision::Allow(permit) => {
                 if permit.would_deny() {
-                    self.events.publish(Event::WouldDeny(denial(permit.reason(), permit.key_id())));
+                    events.publish(Event::WouldDeny(denial(permit.reason(), permit.key_id())));
                 }
                 (true, permit.reason())
             }
             Decision::Deny(Denial { reason, key_id, .. }) => {
-                self.events.publish(Event::Denied(denial(*reason, *key_id)));
+                events.publish(Event::Denied(denial(*reason, *key_id)));
                 (false, *reason)
             }
         };
-        let response = respond::response(&decision, &context, &settings.help);
-        guard.finish(allowed, reason, context.request.mode);
-        response
-    }
-
-    async fn read<'a>(
-        &'a self,
-        frame: impl Future<Output = Option<Bytes>>,
-        call: &Call,
-        is_from_envoy: bool,
-        settings: &'a Settings,
-        deadline: Instant,
-    ) -> CheckContext<'a> {
-        let decision_id = DecisionId(rand::random());
-        let reader = Reader { client_ip: &self.client_ip, credentials: &self.credentials, settings };
-        if !is_from_envoy {
-            // Not read: the audit must not record an address from an untrusted caller.
-            return reader.unread(Reason::CallerRejected, decision_id);
-        }
-        let mut frame = pin!(frame);
-        // Envoy's frame has nearly always arrived already, and a timer costs more than reading it.
-        let frame = match poll!(&mut frame) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => match timeout_at(deadline, frame).await {
-                Ok(frame) => frame,
-                Err(_) => return reader.unread(Reason::DeadlineExceeded, decision_id),
-            },
-        };
-        reader.read(frame.as_deref(), call, decision_id)
+        let answer = self.answers.answer(decision, context, &settings.help);
+        metrics.finished(started, allowed, reason, context.request.mode);
+        answer
     }
 }
 
-/// Envoy drops the call after `grpc-timeout`, so the answer must be sent before that.
 fn deadline(now: Instant, check_deadline: Duration, grpc_timeout: Option<Duration>) -> Instant {
     now + grpc_timeout.map_or(check_deadline, |timeout| check_deadline.min(timeout.mul_f64(0.8)))
 }

@@ -4,21 +4,17 @@
 
 use std::time::Duration;
 
-use tonic::metadata::MetadataMap;
+use http::HeaderMap;
 
 use crate::{client_ip::exactly_one, net::caller::Callers};
 
 /// The metadata of a Check call.
-#[derive(Debug, Default)]
-pub(super) struct Call(MetadataMap);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call<'a>(pub(super) &'a HeaderMap);
 
-impl Call {
-    pub(super) fn new(metadata: MetadataMap) -> Self {
-        Self(metadata)
-    }
-
+impl<'a> Call<'a> {
     /// Whether the caller is accepted. A call with two tokens is not, even if one of them is right.
-    pub(super) fn is_from(&self, callers: &Callers) -> bool {
+    pub(super) fn is_from(self, callers: &Callers) -> bool {
         match callers {
             Callers::Local | Callers::Unauthenticated => true,
             Callers::ByToken(token) => self.entry("x-sentinel-token").is_some_and(|sent| token.is(sent.as_bytes())),
@@ -26,12 +22,12 @@ impl Call {
     }
 
     /// The value of this entry, if the entry appears exactly once.
-    pub(super) fn entry(&self, name: &str) -> Option<&str> {
+    pub(super) fn entry(self, name: &str) -> Option<&'a str> {
         exactly_one(self.0.get_all(name).iter())?.to_str().ok()
     }
 
     /// The caller's `grpc-timeout` (gRPC over HTTP/2: at most 8 digits and a unit).
-    pub(super) fn timeout(&self) -> Option<Duration> {
+    pub(super) fn timeout(self) -> Option<Duration> {
         let text = self.0.get("grpc-timeout")?.to_str().ok()?;
         let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -55,32 +51,35 @@ mod tests {
     use super::*;
     use crate::net::caller::CallerToken;
 
-    fn call(entries: &[(&'static str, &str)]) -> Call {
-        let mut metadata = MetadataMap::new();
+    fn metadata(entries: &[(&'static str, &str)]) -> HeaderMap {
+        let mut metadata = HeaderMap::new();
         for (name, value) in entries {
             metadata.append(*name, value.parse().unwrap());
         }
-        Call::new(metadata)
+        metadata
     }
 
     #[test]
     fn grpc_timeouts() {
-        let parse = |text: &str| call(&[("grpc-timeout", text)]).timeout();
+        let parse = |text: &str| Call(&metadata(&[("grpc-timeout", text)])).timeout();
         assert_eq!(parse("250m"), Some(Duration::from_millis(250)));
         assert_eq!(parse("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
         assert_eq!(parse("1S"), Some(Duration::from_secs(1)));
         for bad in ["", "m", "1", "1x", "-1m", "999999999m", "1.5S"] {
             assert_eq!(parse(bad), None, "{bad}");
         }
-        assert_eq!(Call::default().timeout(), None);
+        assert_eq!(Call(&HeaderMap::new()).timeout(), None);
     }
 
     #[test]
     fn an_entry_must_appear_exactly_once() {
-        assert_eq!(call(&[("x-client-ip", "192.0.2.1")]).entry("x-client-ip"), Some("192.0.2.1"));
-        assert_eq!(call(&[("x-client-ip", "a"), ("x-client-ip", "a")]).entry("x-client-ip"), None);
-        assert_eq!(call(&[("x-client-ip", "caf\u{e9}")]).entry("x-client-ip"), None);
-        assert_eq!(Call::default().entry("x-client-ip"), None);
+        let entry = |entries: &[(&'static str, &str)]| {
+            Call(&metadata(entries)).entry("x-client-ip").map(str::to_owned)
+        };
+        assert_eq!(entry(&[("x-client-ip", "192.0.2.1")]).as_deref(), Some("192.0.2.1"));
+        assert_eq!(entry(&[("x-client-ip", "a"), ("x-client-ip", "a")]), None);
+        assert_eq!(entry(&[("x-client-ip", "caf\u{e9}")]), None);
+        assert_eq!(entry(&[]), None);
     }
 
     #[test]
@@ -88,12 +87,13 @@ mod tests {
         const TOKEN: &str = "0123456789abcdef0123456789abcdef";
         let callers = Callers::ByToken(CallerToken::new(TOKEN.as_bytes()).unwrap());
         let name = "x-sentinel-token";
-        assert!(call(&[(name, TOKEN)]).is_from(&callers));
+        assert!(Call(&metadata(&[(name, TOKEN)])).is_from(&callers));
         for entries in
             [&[][..], &[(name, "")], &[(name, "wrong")], &[(name, TOKEN), (name, TOKEN)], &[("x-token", TOKEN)]]
         {
-            assert!(!call(entries).is_from(&callers), "{entries:?}");
+            assert!(!Call(&metadata(entries)).is_from(&callers), "{entries:?}");
         }
-        assert!(Call::default().is_from(&Callers::Local) && Call::default().is_from(&Callers::Unauthenticated));
+        let nothing = HeaderMap::new();
+        assert!(Call(&nothing).is_from(&Callers::Local) && Call(&nothing).is_from(&Callers::Unauthenticated));
     }
 }

@@ -1,12 +1,6 @@
 //! Reads Envoy's `CheckRequest` into what the engine and the response need.
 
-use envoy_types::pb::envoy::{
-    config::core::v3::{address::Address, socket_address::PortSpecifier},
-    service::auth::v3::{AttributeContext, CheckRequest},
-};
-use prost::Message;
-
-use super::{call::Call, headers::Headers, overrides::Overrides};
+use super::{call::Call, headers::HeaderFilter, message::CheckMessage, overrides::Overrides};
 use crate::{
     client_ip::{AddressInputs, Resolver},
     credential::{Credentials, Fault, Profile, same_name},
@@ -39,6 +33,7 @@ pub(super) struct CheckContext<'a> {
 pub(super) struct Reader<'a> {
     pub(super) client_ip: &'a Resolver,
     pub(super) credentials: &'a Credentials,
+    pub(super) filter: &'a HeaderFilter,
     pub(super) settings: &'a Settings,
 }
 
@@ -55,63 +50,48 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads `frame`; `None` means that the message did not arrive complete.
-    pub(super) fn read(&self, frame: Option<&[u8]>, call: &Call, decision_id: DecisionId) -> CheckContext<'a> {
-        let context = frame.and_then(|frame| self.decode(frame, call, decision_id));
+    /// Reads `message`; `None` means that it did not arrive complete.
+    pub(super) fn read(&self, message: Option<&[u8]>, call: Call<'_>, decision_id: DecisionId) -> CheckContext<'a> {
+        let message = message.and_then(|message| CheckMessage::read(message, self.filter));
+        let context = message.and_then(|message| self.context(&message, call, decision_id));
         context.unwrap_or_else(|| self.unread(Reason::MalformedRequest, decision_id))
     }
 
-    /// `None` if `frame` is not a check that Envoy's HTTP filter sends.
-    fn decode(&self, frame: &[u8], call: &Call, decision_id: DecisionId) -> Option<CheckContext<'a>> {
-        let attributes = CheckRequest::decode(frame).ok()?.attributes?;
-        let http = attributes.request.as_ref()?.http.as_ref()?;
-        let headers = Headers::of(http)?;
-        let path = headers.path(http)?;
-        // Few routes have overrides. Those that do need the frame again, because the decoded map hides duplicates.
-        let Overrides { profile, missing, mode } = match attributes.context_extensions.is_empty() {
-            true => Overrides::none(self.credentials),
-            false => Overrides::read(frame, self.credentials)?,
-        };
-        let ip = self.client(&attributes, &headers, call);
+    /// `None` if an override is invalid.
+    fn context(&self, message: &CheckMessage<'_>, call: Call<'_>, decision_id: DecisionId) -> Option<CheckContext<'a>> {
+        let CheckMessage { headers, path, .. } = message;
+        let headers = || headers.iter().copied();
+        let Overrides { profile, missing, mode } = Overrides::read(&message.extensions, self.credentials)?;
+        let ip = self.client(message, call);
         let key = match ip {
-            Some(_) => self.credentials.key(profile, headers.iter(), path),
+            Some(_) => self.credentials.key(profile, headers(), path),
             None => Ok(None),
         };
         let kept = match key {
-            Ok(Some(_)) => self.credentials.kept(profile, headers.iter(), path),
+            Ok(Some(_)) => self.credentials.kept(profile, headers(), path),
             _ => Vec::new(),
         };
         let placeholder = matches!(key, Err(Fault::Placeholder));
         let key = if ip.is_some() { key.map_err(Fault::reason) } else { Err(Reason::ClientIpUnknown) };
         let (missing, mode) = (missing.unwrap_or(self.settings.missing), mode.unwrap_or(self.settings.mode));
         let request = Request { ip, key, missing, mode, decision_id };
-        let mut lookalikes = profile.lookalikes(headers.iter());
+        let mut lookalikes = profile.lookalikes(headers());
         let resembles = |name: &&str| REMOVED.iter().any(|removed| same_name(name, removed) && name != removed);
-        lookalikes.extend(headers.iter().map(|header| header.name).filter(resembles).map(str::to_owned));
+        lookalikes.extend(headers().map(|header| header.name).filter(resembles).map(str::to_owned));
         Some(CheckContext { request, profile, lookalikes, kept, placeholder })
     }
 
-    fn client(&self, attributes: &AttributeContext, headers: &Headers<'_>, call: &Call) -> Option<ClientIp> {
+    fn client(&self, message: &CheckMessage<'_>, call: Call<'_>) -> Option<ClientIp> {
         // Envoy sends names in lower case, so a name in another case is not from Envoy and is not read.
-        let lines =
-            |name| headers.iter().filter(move |header| header.name == name).map(|header| header.value).collect();
+        let lines = |name| {
+            message.headers.iter().filter(move |header| header.name == name).map(|header| header.value).collect()
+        };
         let lines: Vec<&[u8]> = self.client_ip.header().map(lines).unwrap_or_default();
         self.client_ip.resolve(&AddressInputs {
-            peer: peer(attributes),
+            peer: message.peer,
             resolved: call.entry("x-client-ip"),
             direct_peer: call.entry("x-peer-ip"),
             lines: &lines,
         })
-    }
-}
-
-/// `attributes.source.address.socket_address`; `None` for a pipe, an internal listener or a host name.
-fn peer(attributes: &AttributeContext) -> Option<&str> {
-    let address = attributes.source.as_ref()?.address.as_ref()?.address.as_ref()?;
-    match address {
-        Address::SocketAddress(socket) if !matches!(socket.port_specifier, Some(PortSpecifier::NamedPort(_))) => {
-            Some(&socket.address)
-        }
-        _ => None,
     }
 }

@@ -1,52 +1,59 @@
-//! A request's headers in either of Envoy's two encodings.
+//! Which of a request's headers are read. Most are not, and are skipped where they lie.
 
-use envoy_types::pb::envoy::{config::core::v3::HeaderValue, service::auth::v3::attribute_context::HttpRequest};
+use crate::{
+    client_ip::Resolver,
+    credential::{Credentials, plain, same_name},
+};
 
-use crate::credential::Header;
+use super::context::REMOVED;
 
-/// The request's headers in the encoding that Envoy was configured to send.
-pub(super) enum Headers<'a> {
-    /// `headers`: one entry for each name, repeated lines joined by a comma, bytes that are not UTF-8 replaced by `!`.
-    Joined(&'a HttpRequest),
-    /// `header_map` (`encode_raw_headers`): every line with its raw bytes.
-    Raw(&'a [HeaderValue]),
+/// The names of the headers that any configured profile or the address reads, and those that an upstream may take for
+/// one of them.
+#[derive(Debug)]
+pub(super) struct HeaderFilter {
+    /// By the first byte of a name: the lengths that a wanted name can have, as a set of bits; longer names count as 63
+    /// bytes. Most other headers fail this test.
+    lengths: Box<[u64; 256]>,
+    names: Vec<String>,
+    /// How further names begin.
+    starts: Vec<&'static str>,
 }
 
-impl<'a> Headers<'a> {
-    /// `None` if the message has both encodings, or one header in both. Envoy never sends that; an attacker could, to
-    /// have one value checked and the other one used.
-    pub(super) fn of(http: &'a HttpRequest) -> Option<Self> {
-        let raw = http.header_map.as_ref().map_or(&[][..], |map| &map.headers);
-        match (http.headers.is_empty(), raw.is_empty()) {
-            (_, true) => Some(Self::Joined(http)),
-            (true, false) if raw.iter().all(|header| header.value.is_empty() || header.raw_value.is_empty()) => {
-                Some(Self::Raw(raw))
-            }
-            _ => None,
+const LONGEST: usize = 63;
+
+impl HeaderFilter {
+    pub(super) fn new(credentials: &Credentials, client_ip: &Resolver) -> Self {
+        let profiles = || credentials.profiles();
+        let mut names: Vec<String> = profiles().flat_map(|profile| profile.header_names()).map(str::to_owned).collect();
+        names.extend([":path"].into_iter().chain(REMOVED).chain(client_ip.header()).map(str::to_owned));
+        names.sort();
+        names.dedup();
+        let mut starts: Vec<&str> =
+            profiles().flat_map(|profile| profile.removed_starts).map(|(start, _)| *start).collect();
+        starts.dedup();
+        let mut filter = Self { lengths: Box::new([0; 256]), names, starts };
+        for byte in 0..=u8::MAX {
+            filter.lengths[usize::from(byte)] = filter.lengths_of(byte);
         }
+        filter
     }
 
-    /// The request target with its query, as raw bytes if Envoy sends them: elsewhere, Envoy replaces bytes that are
-    /// not UTF-8 by `!`. `None` if there are two.
-    pub(super) fn path(&self, http: &'a HttpRequest) -> Option<&'a [u8]> {
-        let mut paths = self.iter().filter(|header| header.name == ":path");
-        match (self, paths.next(), paths.next()) {
-            (Self::Raw(_), Some(path), None) => Some(path.value),
-            (Self::Raw(_), Some(_), Some(_)) => None,
-            // Envoy sets this field even if `allowed_headers` removes the pseudo-header.
-            _ => Some(http.path.as_bytes()),
-        }
+    fn lengths_of(&self, first: u8) -> u64 {
+        let begins = |name: &str| name.bytes().next().map(plain) == Some(plain(first));
+        let names = self.names.iter().filter(|name| begins(name)).map(|name| 1 << name.len().min(LONGEST));
+        let starts = self.starts.iter().filter(|start| begins(start)).map(|start| u64::MAX << start.len().min(LONGEST));
+        names.chain(starts).fold(0, |set, lengths| set | lengths)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Header<'a>> + Clone {
-        let (joined, raw) = match self {
-            Self::Joined(http) => (Some(&http.headers), &[][..]),
-            Self::Raw(raw) => (None, *raw),
-        };
-        let joined = joined.into_iter().flatten().map(|(name, value)| Header { name, value: value.as_bytes() });
-        joined.chain(raw.iter().map(|header| Header {
-            name: &header.key,
-            value: if header.raw_value.is_empty() { header.value.as_bytes() } else { &header.raw_value },
-        }))
+    /// Whether the header `name` is read.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let Some(first) = name.as_bytes().first() else { return false };
+        let lengths = self.lengths[usize::from(*first)];
+        lengths >> name.len().min(LONGEST) & 1 == 1 && self.has_exactly(name)
+    }
+
+    fn has_exactly(&self, name: &str) -> bool {
+        let begins = |start: &&str| name.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
+        self.names.iter().any(|wanted| same_name(name, wanted)) || self.starts.iter().any(begins)
     }
 }

@@ -1,7 +1,5 @@
 //! A route's overrides: the `context_extensions` whose names begin with `sentinel.`.
 
-use prost::{Message, bytes::Bytes};
-
 use crate::{
     credential::{Credentials, Profile},
     domain::{Missing, Mode},
@@ -18,25 +16,19 @@ pub(super) struct Overrides<'a> {
 }
 
 /// The prefix of all overrides. An unknown name with it may be an override of a later version, so the check is denied.
-const PREFIX: &[u8] = b"sentinel.";
+const PREFIX: &str = "sentinel.";
 
 impl<'a> Overrides<'a> {
-    /// The overrides of a route that has none.
-    pub(super) fn none(credentials: &'a Credentials) -> Self {
-        Self { profile: &credentials.profile, missing: None, mode: None }
-    }
-
-    /// Reads the overrides of `frame`, a `CheckRequest`; `None` if one is unknown or repeated, or names a profile that
-    /// is not configured.
-    pub(super) fn read(frame: &[u8], credentials: &'a Credentials) -> Option<Self> {
+    /// Reads the overrides in `extensions`; `None` if one is unknown or repeated, or names a profile that is not
+    /// configured.
+    pub(super) fn read(extensions: &[(&str, &str)], credentials: &'a Credentials) -> Option<Self> {
         let (mut profile, mut missing, mut mode) = (None, None, None);
-        let entries = Frame::decode(frame).ok()?.attributes.unwrap_or_default().context_extensions;
-        for Entry { key, value } in entries.iter().filter(|entry| entry.key.starts_with(PREFIX)) {
-            let value = std::str::from_utf8(value).ok()?;
-            let repeated = match &key[PREFIX.len()..] {
-                b"profile" => profile.replace(credentials.for_route(value)?).is_some(),
-                b"missing" => missing.replace(Missing::from_word(value)?).is_some(),
-                b"mode" => mode.replace(Mode::from_word(value)?).is_some(),
+        for (name, value) in extensions {
+            let Some(name) = name.strip_prefix(PREFIX) else { continue };
+            let repeated = match name {
+                "profile" => profile.replace(credentials.for_route(value)?).is_some(),
+                "missing" => missing.replace(Missing::from_word(value)?).is_some(),
+                "mode" => mode.replace(Mode::from_word(value)?).is_some(),
                 _ => return None,
             };
             if repeated {
@@ -45,26 +37,4 @@ impl<'a> Overrides<'a> {
         }
         Some(Self { profile: profile.unwrap_or(&credentials.profile), missing, mode })
     }
-}
-
-/// `CheckRequest` with the entries of `context_extensions` as they are on the wire. A decoded map keeps only the last
-/// of two entries with the same name, which could hide an override.
-#[derive(Clone, PartialEq, Message)]
-struct Frame {
-    #[prost(message, optional, tag = "1")]
-    attributes: Option<Attributes>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Attributes {
-    #[prost(message, repeated, tag = "10")]
-    context_extensions: Vec<Entry>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Entry {
-    #[prost(bytes = "bytes", tag = "1")]
-    key: Bytes,
-    #[prost(bytes = "bytes", tag = "2")]
-    value: Bytes,
 }

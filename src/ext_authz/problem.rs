@@ -13,13 +13,13 @@
 //!
 //! Most SDKs show only the message, so the message also contains the reason, the address and the decision id.
 
-use std::{fmt::Write, net::IpAddr};
+use std::fmt::Write;
 
 use serde::Serialize;
 
 use crate::{
     credential::Dialect,
-    domain::{Reason, event::DecisionId},
+    domain::Reason,
     settings::Help,
 };
 
@@ -74,8 +74,8 @@ pub(super) struct Problem<'a> {
     pub(super) reason: Reason,
     /// One or two sentences for the client.
     pub(super) detail: &'a str,
-    pub(super) decision_id: DecisionId,
-    pub(super) client_ip: Option<IpAddr>,
+    pub(super) decision_id: &'a str,
+    pub(super) client_ip: Option<&'a str>,
     pub(super) help: &'a Help,
 }
 
@@ -116,7 +116,7 @@ impl Problem<'_> {
 
     fn google(&self) -> Google<'_> {
         let Facts { code, decision_id, client_ip, help } = self.facts();
-        let metadata = Metadata { code, decision_id: decision_id.clone(), client_ip };
+        let metadata = Metadata { code, decision_id, client_ip };
         // AIP-193: upper case, unique within the domain.
         let reason = code.to_ascii_uppercase();
         let details = [
@@ -139,7 +139,7 @@ impl Problem<'_> {
     fn facts(&self) -> Facts<'_> {
         Facts {
             code: self.reason.as_str(),
-            decision_id: self.decision_id.to_string(),
+            decision_id: self.decision_id,
             client_ip: self.client_ip,
             help: self.help.as_option(),
         }
@@ -167,9 +167,9 @@ impl Problem<'_> {
 #[derive(Serialize)]
 struct Facts<'a> {
     code: &'static str,
-    decision_id: String,
+    decision_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_ip: Option<IpAddr>,
+    client_ip: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<&'a Help>,
 }
@@ -204,7 +204,7 @@ struct OpenAiError<'a> {
 struct Anthropic<'a> {
     r#type: &'static str,
     error: AnthropicError<'a>,
-    request_id: String,
+    request_id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -218,7 +218,7 @@ struct AnthropicError<'a> {
 struct AnthropicDetails<'a> {
     error_code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_ip: Option<IpAddr>,
+    client_ip: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<&'a Help>,
 }
@@ -241,9 +241,9 @@ struct GoogleError<'a> {
 #[serde(tag = "@type", rename_all_fields = "camelCase")]
 enum GoogleDetail<'a> {
     #[serde(rename = "type.googleapis.com/google.rpc.ErrorInfo")]
-    ErrorInfo { reason: String, domain: &'static str, metadata: Metadata },
+    ErrorInfo { reason: String, domain: &'static str, metadata: Metadata<'a> },
     #[serde(rename = "type.googleapis.com/google.rpc.RequestInfo")]
-    RequestInfo { request_id: String },
+    RequestInfo { request_id: &'a str },
     #[serde(rename = "type.googleapis.com/google.rpc.RetryInfo")]
     RetryInfo { retry_delay: String },
     #[serde(rename = "type.googleapis.com/google.rpc.Help")]
@@ -252,11 +252,11 @@ enum GoogleDetail<'a> {
 
 /// `google.rpc.ErrorInfo.metadata`, a map of texts.
 #[derive(Serialize)]
-struct Metadata {
+struct Metadata<'a> {
     code: &'static str,
-    decision_id: String,
+    decision_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_ip: Option<IpAddr>,
+    client_ip: Option<&'a str>,
 }
 
 #[derive(Serialize)]

@@ -10,10 +10,11 @@ use envoy_types::pb::{
         r#type::v3::HttpStatus,
     },
     google::{
-        protobuf::{BoolValue, Struct, Value, value::Kind},
+        protobuf::{BoolValue, Value, value::Kind},
         rpc::Status,
     },
 };
+use prost::Message;
 
 use super::{
     context::{CheckContext, REMOVED},
@@ -21,26 +22,44 @@ use super::{
 };
 use crate::{
     credential::{Dialect, Profile},
-    domain::{ClientIp, KeyId, Reason},
-    engine::{Decision, Denial, Permit},
+    domain::Reason,
+    engine::{Decision, Denial},
     settings::Help,
 };
 
-/// The response for `decision`.
-pub(super) fn response(decision: &Decision, context: &CheckContext<'_>, help: &Help) -> CheckResponse {
-    match decision {
-        Decision::Allow(permit) => allowed(permit, context),
-        Decision::Deny(denial) => denied(denial, context, help),
-    }
+/// The texts of a response that differ between requests which are answered alike.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Texts<'a> {
+    pub(super) decision_id: &'a str,
+    pub(super) key_id: Option<&'a str>,
+    pub(super) client_ip: Option<&'a str>,
 }
 
-fn allowed(permit: &Permit, context: &CheckContext<'_>) -> CheckResponse {
+/// The `CheckResponse` for `decision`, encoded.
+pub(super) fn response(decision: &Decision, context: &CheckContext<'_>, help: &Help, texts: &Texts<'_>) -> Vec<u8> {
+    let (response, metadata) = match decision {
+        Decision::Allow(permit) => {
+            let would_deny = permit.would_deny();
+            (allowed(context), metadata("allow", permit.reason(), context, texts, would_deny))
+        }
+        Decision::Deny(denial) => {
+            (denied(denial, context, help, texts), metadata("deny", denial.reason, context, texts, false))
+        }
+    };
+    let mut message = response.encode_to_vec();
+    // The fields of a message may be in any order, and in parts.
+    message.extend(WithMetadata { dynamic_metadata: Some(metadata) }.encode_to_vec());
+    message
+}
+
+/// An allow. Only [`response`] calls it, for a permit.
+fn allowed(context: &CheckContext<'_>) -> CheckResponse {
     // Removed even if the Check does not have them: `allowed_headers` may have removed them from the Check only.
     let unread = context.profile.unread.iter().filter(|name| !context.kept.contains(name));
     let unread = unread.map(|&name| name.to_owned());
     CheckResponse {
         status: Some(Status { code: 0, ..Status::default() }),
-        dynamic_metadata: Some(metadata("allow", permit.reason(), permit.key_id(), context, permit.would_deny())),
+        dynamic_metadata: None,
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
             headers_to_remove: unread
                 .chain(context.lookalikes.iter().cloned())
@@ -51,7 +70,7 @@ fn allowed(permit: &Permit, context: &CheckContext<'_>) -> CheckResponse {
     }
 }
 
-fn denied(denial: &Denial, context: &CheckContext<'_>, help: &Help) -> CheckResponse {
+fn denied(denial: &Denial, context: &CheckContext<'_>, help: &Help, texts: &Texts<'_>) -> CheckResponse {
     let (reason, dialect) = (denial.reason, context.profile.dialect);
     let status = DenialStatus::of(status(reason));
     // Rounded up, because a retry that is a moment too early is denied again.
@@ -62,8 +81,8 @@ fn denied(denial: &Denial, context: &CheckContext<'_>, help: &Help) -> CheckResp
         retry_after,
         reason,
         detail: if context.placeholder && reason == Reason::MalformedKey { PLACEHOLDER } else { detail(reason) },
-        decision_id: context.request.decision_id,
-        client_ip: context.request.ip.map(ClientIp::ip),
+        decision_id: texts.decision_id,
+        client_ip: texts.client_ip,
         help,
     };
     let (body, media_type) = problem.render(dialect);
@@ -76,11 +95,11 @@ fn denied(denial: &Denial, context: &CheckContext<'_>, help: &Help) -> CheckResp
     }
     if dialect == Dialect::Anthropic {
         // Anthropic's SDKs read the request id only from this header.
-        headers.push(header("request-id", &context.request.decision_id.to_string()));
+        headers.push(header("request-id", texts.decision_id));
     }
     CheckResponse {
         status: Some(Status { code: status.grpc_code, message: reason.as_str().to_owned(), details: Vec::new() }),
-        dynamic_metadata: Some(metadata("deny", reason, denial.key_id, context, false)),
+        dynamic_metadata: None,
         http_response: Some(HttpResponse::DeniedResponse(DeniedHttpResponse {
             status: Some(HttpStatus { code: status.status }),
             headers,
@@ -154,24 +173,48 @@ fn detail(reason: Reason) -> &'static str {
     }
 }
 
-/// Dynamic metadata, in the namespace `envoy.filters.http.ext_authz`. Empty fields are absent.
+/// `CheckResponse.dynamic_metadata`, which Envoy puts into the namespace `envoy.filters.http.ext_authz`. A list, as maps
+/// are on the wire: envoy-types' map would have its entries in another order in each response.
+#[derive(Clone, PartialEq, Message)]
+struct WithMetadata {
+    #[prost(message, optional, tag = "4")]
+    dynamic_metadata: Option<Metadata>,
+}
+
+/// `google.protobuf.Struct`.
+#[derive(Clone, PartialEq, Message)]
+struct Metadata {
+    #[prost(message, repeated, tag = "1")]
+    fields: Vec<Field>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Field {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, optional, tag = "2")]
+    value: Option<Value>,
+}
+
+/// Empty fields are absent.
 fn metadata(
     decision: &str,
     reason: Reason,
-    key_id: Option<KeyId>,
     context: &CheckContext<'_>,
+    texts: &Texts<'_>,
     would_deny: bool,
-) -> Struct {
-    let text = |name: &str, text: String| (name.to_owned(), Value { kind: Some(Kind::StringValue(text)) });
-    let key_id = key_id.map(|id| text("key_id", id.to_string()));
+) -> Metadata {
+    let field = |name: &str, kind| Field { name: name.to_owned(), value: Some(Value { kind: Some(kind) }) };
+    let text = |name: &str, text: &str| field(name, Kind::StringValue(text.to_owned()));
     let fields = [
-        text("decision", decision.to_owned()),
-        text("reason", reason.as_str().to_owned()),
-        text("mode", context.request.mode.to_string()),
-        text("decision_id", context.request.decision_id.to_string()),
+        Some(text("decision", decision)),
+        Some(text("reason", reason.as_str())),
+        Some(text("mode", context.request.mode.as_str())),
+        Some(text("decision_id", texts.decision_id)),
+        texts.key_id.map(|id| text("key_id", id)),
+        would_deny.then(|| field("would_deny", Kind::BoolValue(true))),
     ];
-    let would_deny = would_deny.then(|| ("would_deny".to_owned(), Value { kind: Some(Kind::BoolValue(true)) }));
-    Struct { fields: fields.into_iter().chain(key_id).chain(would_deny).collect() }
+    Metadata { fields: fields.into_iter().flatten().collect() }
 }
 
 /// Overwrites an existing header. Envoy 1.40 reads the deprecated `append` in one place and `append_action` in another,
@@ -228,7 +271,9 @@ mod tests {
             (Reason::StoreUnavailable, None, "1"),
         ] {
             let denial = Denial { reason, key_id: None, retry_after: wait };
-            let response = response(&Decision::Deny(denial), &context, &Help::default());
+            let texts = Texts { decision_id: "7", key_id: None, client_ip: None };
+            let response = response(&Decision::Deny(denial), &context, &Help::default(), &texts);
+            let response = CheckResponse::decode(&response[..]).unwrap();
             let Some(HttpResponse::DeniedResponse(denied)) = response.http_response else { panic!("not a denial") };
             let headers = denied.headers.iter().filter_map(|option| option.header.as_ref());
             let retry_after: Vec<_> =

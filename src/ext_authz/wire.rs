@@ -1,40 +1,37 @@
-//! The transport of `envoy.service.auth.v3.Authorization/Check`.
+//! The transport of `envoy.service.auth.v3.Authorization/Check`: gRPC over HTTP/2 (grpc/grpc doc/PROTOCOL-HTTP2.md).
 //!
-//! tonic's generated server decodes before the handler runs, and answers an invalid or too long message with a gRPC
-//! status. Envoy treats that as a failure of this service, which `failure_mode_allow` turns into an allow. So the codec
-//! returns bytes, and the call is served as a client stream: that is the same on the wire as a unary call, but the
-//! handler receives the framing errors and answers them with a `CheckResponse`.
+//! Not tonic's server: it decodes before the handler runs, and answers an invalid or too long message with a gRPC
+//! status. Envoy treats that as a failure of this service, which `failure_mode_allow` turns into an allow. Here every
+//! fault becomes a `CheckResponse`. It also costs more than the decision: boxed futures, and copies of each message.
 
 use std::{
     convert::Infallible,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
-use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use prost::Message;
-use tokio::task::yield_now;
-use tonic::{
-    Request, Response, Status, Streaming,
-    body::Body,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    metadata::MetadataMap,
-    server::{ClientStreamingService, Grpc, NamedService},
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::CONTENT_TYPE};
+use hyper::{
+    body::{Body, Frame},
+    service::Service,
 };
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{authorization::Authorization, call::Call};
-use crate::net::caller::Trust;
-
-/// The longest Check message that is read, in bytes. Envoy limits request headers to 60 KiB by default and 8 MiB at
-/// most (`max_request_headers_kb`); a longer message contains a request body, which this service does not read.
-const MAX_MESSAGE: usize = 8 << 20;
+use super::{
+    authorization::{Answer, Arrived, Authorization},
+    grpc_message::GrpcMessage,
+};
+use crate::{domain::Reason, net::caller::Trust};
 
 /// The full name of the service, also for health checks.
 pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The gRPC service of one connection.
 #[derive(Clone)]
@@ -48,110 +45,176 @@ impl Server {
     pub fn new(authorization: Arc<Authorization>, trust: Trust) -> Self {
         Self { authorization, trust }
     }
+}
 
-    /// Grants the connection's trust to the accepted caller. Not in the call's own task: until that runs, the many first
-    /// calls of a new connection of Envoy would be those of an unknown caller.
-    fn meet(&self, request: &http::Request<Body>) {
-        let call = || Call::new(MetadataMap::from_headers(request.headers().clone()));
-        if !self.trust.is_granted() && call().is_from(&self.authorization.callers) {
+impl<B: Body<Data = Bytes> + Unpin> Service<Request<B>> for Server {
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Check<B>;
+
+    fn call(&self, request: Request<B>) -> Check<B> {
+        let started = Instant::now();
+        let (head, body) = request.into_parts();
+        let authorization = Arc::clone(&self.authorization);
+        let state = if head.uri.path() != CHECK {
+            State::Unknown
+        } else if authorization.accepts(&head.headers) {
+            // Not when the call is polled: until that, the many first calls of a new connection of Envoy would be those
+            // of an unknown caller.
             self.trust.grant();
+            let (metadata, message) = (head.headers, GrpcMessage::default());
+            State::Reading(Reading { metadata, body, message, is_over: false, deadline: None })
+        } else {
+            State::Rejected(head.headers)
+        };
+        Check { authorization, started, state }
+    }
+}
+
+/// A call in progress. Dropped before its end, it counts as cancelled.
+pub struct Check<B> {
+    authorization: Arc<Authorization>,
+    started: Instant,
+    state: State<B>,
+}
+
+enum State<B> {
+    /// Another method.
+    Unknown,
+    /// From a caller that is not accepted. Nothing is read: the audit must not record an address that it sent.
+    Rejected(HeaderMap),
+    Reading(Reading<B>),
+    Deciding(BoxFuture<'static, Bytes>),
+    Answered,
+}
+
+struct Reading<B> {
+    metadata: HeaderMap,
+    body: B,
+    message: GrpcMessage,
+    is_over: bool,
+    /// Envoy's message has nearly always arrived already, and a timer costs more than reading it.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Future for Check<B> {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { authorization, started, state } = self.get_mut();
+        loop {
+            let answer = match state {
+                State::Unknown => {
+                    *state = State::Answered;
+                    return Poll::Ready(Ok(unimplemented()));
+                }
+                State::Rejected(metadata) => {
+                    authorization.check(Arrived::Not(Reason::CallerRejected), metadata, *started)
+                }
+                State::Reading(reading) => {
+                    let deadline = |metadata: &HeaderMap| authorization.deadline(metadata, *started);
+                    let arrived = match ready!(reading.poll(cx, deadline)) {
+                        Ok(()) => Arrived::Message(reading.message.complete()),
+                        Err(reason) => Arrived::Not(reason),
+                    };
+                    authorization.check(arrived, &reading.metadata, *started)
+                }
+                State::Deciding(decision) => Answer::Ready(ready!(decision.as_mut().poll(cx))),
+                State::Answered => return Poll::Pending,
+            };
+            *state = match answer {
+                Answer::Ready(message) => {
+                    *state = State::Answered;
+                    return Poll::Ready(Ok(answered(message)));
+                }
+                Answer::Pending(decision) => State::Deciding(decision),
+            };
         }
     }
 }
 
-impl NamedService for Server {
-    const NAME: &'static str = SERVICE;
+impl<B> Drop for Check<B> {
+    fn drop(&mut self) {
+        if matches!(self.state, State::Reading(_) | State::Deciding(_)) {
+            self.authorization.cancelled();
+        }
+    }
 }
 
-impl tower::Service<http::Request<Body>> for Server {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+impl<B: Body<Data = Bytes> + Unpin> Reading<B> {
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: impl FnOnce(&HeaderMap) -> Instant) -> Poll<Result<(), Reason>> {
+        if !self.is_over && self.receive(cx).is_pending() {
+            let metadata = &self.metadata;
+            let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(deadline(metadata))));
+            ready!(deadline.as_mut().poll(cx));
+            return Poll::Ready(Err(Reason::DeadlineExceeded));
+        }
+        if !self.is_over && self.message.complete().is_none() {
+            // If the caller reset the call, hyper reports an error or (CANCEL) the end of the body. It drops the call,
+            // which then counts as cancelled, only when the call waits.
+            self.is_over = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        self.meet(&request);
-        let check = Check(Arc::clone(&self.authorization));
-        Box::pin(async move {
-            if request.uri().path() != CHECK {
-                return Ok(Status::unimplemented("this service has only the method Check").into_http());
+    /// Receives until the end of the body, or until it cannot be one message any more.
+    fn receive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.body.is_end_stream() && !self.message.is_invalid() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame.into_data().into_iter().for_each(|data| self.message.push(data)),
+                Some(Err(_)) => self.message = GrpcMessage::Invalid,
+                None => break,
             }
-            // tonic would answer a compressed call with a gRPC status. Without the header, the handler receives a frame
-            // that it cannot decode, and denies.
-            request.headers_mut().remove("grpc-encoding");
-            let mut grpc = Grpc::new(FrameCodec).apply_max_message_size_config(Some(MAX_MESSAGE), None);
-            Ok(grpc.client_streaming(check, request).await)
-        })
+        }
+        Poll::Ready(())
     }
 }
 
-struct Check(Arc<Authorization>);
+/// The body of a response: a message and `grpc-status: 0`, or nothing.
+#[derive(Debug)]
+pub struct AnswerBody {
+    message: Option<Bytes>,
+    has_trailers: bool,
+}
 
-impl ClientStreamingService<Bytes> for Check {
-    type Response = CheckResponse;
-    type Future = BoxFuture<'static, Result<Response<CheckResponse>, Status>>;
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Infallible;
 
-    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        let authorization = Arc::clone(&self.0);
-        Box::pin(async move {
-            let (metadata, _, mut messages) = request.into_parts();
-            let frame = async move {
-                let frame = only(&mut messages).await;
-                if frame.is_none() {
-                    // If the caller reset the call, hyper reports an error or (CANCEL) the end of the body. It drops the
-                    // call, which then counts as cancelled, only when the call waits.
-                    yield_now().await;
-                }
-                frame
-            };
-            Ok(Response::new(authorization.check(frame, Call::new(metadata)).await))
-        })
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        if let Some(message) = this.message.take() {
+            return Poll::Ready(Some(Ok(Frame::data(message))));
+        }
+        let trailers = std::mem::take(&mut this.has_trailers).then(|| {
+            let mut trailers = HeaderMap::with_capacity(1);
+            trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
+            Ok(Frame::trailers(trailers))
+        });
+        Poll::Ready(trailers)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.message.is_none() && !self.has_trailers
     }
 }
 
-/// The only message: `None` for no message, an invalid frame, a too long one, and a second message.
-async fn only(messages: &mut Streaming<Bytes>) -> Option<Bytes> {
-    let message = messages.message().await.ok()??;
-    matches!(messages.message().await, Ok(None)).then_some(message)
+fn answered(message: Bytes) -> Response<AnswerBody> {
+    grpc(AnswerBody { message: Some(message), has_trailers: true })
 }
 
-/// Bytes in, `CheckResponse` out.
-#[derive(Clone, Copy, Default)]
-struct FrameCodec;
-
-impl Codec for FrameCodec {
-    type Encode = CheckResponse;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
+fn unimplemented() -> Response<AnswerBody> {
+    let mut response = grpc(AnswerBody { message: None, has_trailers: false });
+    let headers = response.headers_mut();
+    headers.insert(GRPC_STATUS, HeaderValue::from_static("12"));
+    headers.insert("grpc-message", HeaderValue::from_static("this service has only the method Check"));
+    response
 }
 
-impl Encoder for FrameCodec {
-    type Item = CheckResponse;
-    type Error = Status;
-
-    fn encode(&mut self, item: CheckResponse, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.reserve(item.encoded_len());
-        item.encode(buffer).map_err(|cause| Status::internal(cause.to_string()))
-    }
-}
-
-impl Decoder for FrameCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
+fn grpc(body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
 }

@@ -81,7 +81,7 @@ impl Archive {
         if self.state.jumps() == jumps {
             self.state.set_unsettled(running::unsettled(now, &pauses));
         }
-        let Settings { archive_after, stale_grace, .. } = *self.settings.load();
+        let Settings { archive_after, stale_grace, .. } = **self.settings.load();
         let unused_since = running::began(now, archive_after.saturating_add(stale_grace), &pauses);
         let replicas = match self.store.replicas(now, unused_since).await {
             Ok(replicas) => replicas,

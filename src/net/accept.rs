@@ -181,6 +181,15 @@ enum Socket {
 }
 
 impl Connection {
+    /// The same connection in the runtime of the current thread.
+    pub(super) fn adopted(self) -> io::Result<Self> {
+        let socket = match self.socket {
+            Socket::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream.into_std()?)?),
+            Socket::Unix(stream) => Socket::Unix(UnixStream::from_std(stream.into_std()?)?),
+        };
+        Ok(Self { socket, ..self })
+    }
+
     /// The process at the other end of a unix socket.
     pub fn peer(&self) -> Option<UCred> {
         match &self.socket {

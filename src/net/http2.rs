@@ -3,7 +3,7 @@
 //! hyper itself, not the server of tonic: tonic answers a call whose `grpc-timeout` has passed with a gRPC status,
 //! which Envoy treats as a failure of Sentinel, and no option turns that off.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::{
@@ -15,7 +15,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tracing::debug;
 
 use super::{
@@ -23,6 +23,7 @@ use super::{
     caller::{Callers, Trust},
     meter::Metered,
     open_calls::Counted,
+    workers::{Accepted, Workers},
 };
 
 /// Envoy has one connection per worker and resets the calls of clients that disconnect. The limits of hyper (20 resets
@@ -43,14 +44,16 @@ const MOST_UNKNOWN: usize = 256;
 
 type Fault = Box<dyn Error + Send + Sync>;
 
-/// Serves until `stop` resolves, then sends GOAWAY and waits for the last call. Dropping the future closes open
-/// connections. `service` makes the service of a connection, which grants its trust to calls from `callers`.
-pub async fn serve<S, B>(
-    service: impl Fn(Trust) -> S,
+/// Starts the threads of the server. The result serves until `stop` resolves, then sends GOAWAY and waits for the last
+/// call; dropping it closes open connections. `service` makes the service of a connection, which grants its trust to calls
+/// from `callers`.
+pub fn serve<S, B>(
+    service: impl Fn(Trust) -> S + Send + Sync + 'static,
     callers: Callers,
     acceptor: Acceptor,
     stop: impl Future<Output = ()>,
-) where
+) -> io::Result<impl Future<Output = ()>>
+where
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Fault>, Future: Send + Unpin>
         + Clone
         + Send
@@ -59,17 +62,39 @@ pub async fn serve<S, B>(
     B: Body<Data: Send, Error: Into<Fault>> + Send + Unpin + 'static,
 {
     let mut acceptor = acceptor.with_unknown(MOST_UNKNOWN);
+    let service = Arc::new(service);
+    let mut workers = Workers::start(move |connections| serve_each(Arc::clone(&service), connections))?;
+    Ok(async move {
+        tokio::pin!(stop);
+        loop {
+            let trust = Trust::of(&callers);
+            tokio::select! {
+                () = &mut stop => break,
+                accepted = acceptor.accept(&trust) => workers.serve((accepted, trust)),
+            }
+        }
+        drop(acceptor);
+        workers.drain().await;
+    })
+}
+
+/// Serves connections on the current thread until there are no more, then sends GOAWAY and waits for the last call.
+async fn serve_each<S, B>(service: Arc<impl Fn(Trust) -> S>, mut accepted: mpsc::UnboundedReceiver<Accepted>)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Fault>, Future: Send + Unpin>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: 'static,
+    B: Body<Data: Send, Error: Into<Fault>> + Send + Unpin + 'static,
+{
     let mut connections = JoinSet::new();
     let graceful = GracefulShutdown::new();
-    tokio::pin!(stop);
-    loop {
-        let trust = Trust::of(&callers);
-        let accepted = tokio::select! {
-            () = &mut stop => break,
-            accepted = acceptor.accept(&trust) => accepted,
-        };
+    while let Some((connection, trust)) = accepted.recv().await {
         while connections.try_join_next().is_some() {}
-        let stream = Metered::new(accepted, trust.clone(), Instant::now());
+        // It fails only without memory for the reactor, and then closes the connection.
+        let Ok(connection) = connection.adopted() else { continue };
+        let stream = Metered::new(connection, trust.clone(), Instant::now());
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .auto_date_header(false)
@@ -85,6 +110,5 @@ pub async fn serve<S, B>(
             }
         });
     }
-    drop(acceptor);
     graceful.shutdown().await;
 }

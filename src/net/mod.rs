@@ -8,3 +8,4 @@ pub mod listen;
 mod meter;
 mod open_calls;
 pub mod redis_link;
+mod workers;

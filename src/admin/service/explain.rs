@@ -7,7 +7,7 @@
 //! [`Credentials::explain`]: crate::credential::Credentials::explain
 //! [`Engine::explain`]: crate::engine::Engine::explain
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -63,7 +63,7 @@ impl Service {
         let unknown = "is not configured, so a request on a route with it is malformed_request; credentials.profile and \
              credentials.route_profiles are";
         let profile = self.profile("profile", profile.as_deref(), unknown)?;
-        let settings = self.settings.load();
+        let settings = Arc::clone(&self.settings.load());
         let missing = route_word("missing", missing.as_deref(), Missing::from_word, "must be deny or allow")?;
         let mode = route_word("mode", mode.as_deref(), Mode::from_word, "must be enforce, observe or off")?;
         let (missing, mode) = (missing.unwrap_or(settings.missing), mode.unwrap_or(settings.mode));

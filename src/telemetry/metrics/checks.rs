@@ -47,35 +47,15 @@ impl CheckMetrics {
         }
     }
 
-    /// Starts to measure a check. If the guard is dropped without [`CheckGuard::finish`], the check counts as
-    /// cancelled, never as decided.
-    pub fn begin(&self, started: Instant) -> CheckGuard<'_> {
-        CheckGuard { metrics: Some(self), started }
+    /// Counts the decision on a check that began at `started`.
+    pub fn finished(&self, started: Instant, allowed: bool, reason: Reason, mode: Mode) {
+        let series = if allowed { &self.allowed } else { &self.denied };
+        series[mode as usize][reason as usize].increment(1);
+        self.duration.record(started.elapsed());
     }
-}
 
-/// One running check.
-#[must_use]
-pub struct CheckGuard<'a> {
-    metrics: Option<&'a CheckMetrics>,
-    started: Instant,
-}
-
-impl CheckGuard<'_> {
-    /// Counts the decision.
-    pub fn finish(mut self, allowed: bool, reason: Reason, mode: Mode) {
-        if let Some(metrics) = self.metrics.take() {
-            let series = if allowed { &metrics.allowed } else { &metrics.denied };
-            series[mode as usize][reason as usize].increment(1);
-            metrics.duration.record(self.started.elapsed());
-        }
-    }
-}
-
-impl Drop for CheckGuard<'_> {
-    fn drop(&mut self) {
-        if let Some(metrics) = self.metrics {
-            metrics.cancelled.increment(1);
-        }
+    /// Counts a check whose caller left before the decision.
+    pub fn cancelled(&self) {
+        self.cancelled.increment(1);
     }
 }

@@ -13,7 +13,7 @@ use metrics::{Counter, Gauge, counter, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tokio::time::interval;
 
-pub use checks::{CheckGuard, CheckMetrics};
+pub use checks::CheckMetrics;
 pub use store::{ClaimOutcome, Operation, SharedOutcome, StoreMetrics};
 
 use table::{
