@@ -90,9 +90,14 @@ async fn quick(arguments: &[String]) {
             let servers: Vec<Server> =
                 binaries.iter().map(|binary| Server::sentinel(binary, SERVER_CORE, socket, "")).collect();
             for server in &servers {
-                let each = Frames::new(client, &Draw::Each(0), From::Owner);
-                let seen = drive(server, &each, 4, Pace::Closed(16), Duration::from_secs(300), KEYS.into()).await;
-                assert!(seen.allowed == u64::from(KEYS), "{} {} {}", seen.allowed, seen.denied, seen.failed);
+                // A claim that came too late is repeated.
+                let mut allowed = 0;
+                for _ in 0..4 {
+                    let each = Frames::new(client, &Draw::Each(0), From::Owner);
+                    let seen = drive(server, &each, 4, Pace::Closed(16), Duration::from_secs(300), KEYS.into()).await;
+                    allowed = seen.allowed;
+                }
+                assert_eq!(allowed, u64::from(KEYS));
             }
             let owner = Frames::new(client, &Draw::Zipf(KEYS), From::Owner);
             let stranger = Frames::new(client, &Draw::Zipf(KEYS), From::Stranger);
