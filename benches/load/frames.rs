@@ -101,18 +101,17 @@ fn http(client: Client) -> HttpRequest {
             });
             HttpRequest { header_map: Some(HeaderMap { headers: raw.collect() }), ..request }
         }
-        Client::ApiKey => {
-            HttpRequest { headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(), ..request }
-        }
+        Client::ApiKey => HttpRequest {
+            headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            ..request
+        },
     }
 }
 
 fn peer(address: &str, port: u32) -> Option<Peer> {
     let socket = SocketAddress {
         address: address.to_owned(),
-        port_specifier: Some(
-            envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier::PortValue(port),
-        ),
+        port_specifier: Some(envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier::PortValue(port)),
         ..SocketAddress::default()
     };
     Some(Peer { address: Some(Address { address: Some(Socket(socket)) }), ..Peer::default() })

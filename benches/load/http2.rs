@@ -193,7 +193,8 @@ impl Connection {
         let mut input = std::mem::take(&mut self.input);
         let mut at = 0;
         let now = Instant::now();
-        while let Some(&[a, b, c, kind, flags, i, j, k, l]) = input.get(at..at + 9).and_then(|head| head.first_chunk()) {
+        while let Some(&[a, b, c, kind, flags, i, j, k, l]) = input.get(at..at + 9).and_then(|head| head.first_chunk())
+        {
             let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
             let Some(payload) = input.get(at + 9..at + 9 + length) else { break };
             let id = u32::from_be_bytes([i, j, k, l]);

@@ -92,10 +92,13 @@ async fn quick(arguments: &[String]) {
             for server in &servers {
                 // A claim that came too late is repeated.
                 let mut allowed = 0;
-                for _ in 0..4 {
+                for _ in 0..5 {
                     let each = Frames::new(client, &Draw::Each(0), From::Owner);
                     let seen = drive(server, &each, 4, Pace::Closed(16), Duration::from_secs(300), KEYS.into()).await;
                     allowed = seen.allowed;
+                    if allowed == u64::from(KEYS) {
+                        break;
+                    }
                 }
                 assert_eq!(allowed, u64::from(KEYS));
             }
@@ -106,7 +109,8 @@ async fn quick(arguments: &[String]) {
                 rows.push(measure(&format!("{name} noop"), &noop, &owner, |seen| seen.denied + seen.failed == 0).await);
                 for (at, server) in servers.iter().enumerate() {
                     rows.push(
-                        measure(&format!("{name} {at} warm"), server, &owner, |seen| seen.denied + seen.failed == 0).await,
+                        measure(&format!("{name} {at} warm"), server, &owner, |seen| seen.denied + seen.failed == 0)
+                            .await,
                     );
                     rows.push(
                         measure(&format!("{name} {at} mismatch"), server, &stranger, |seen| {

@@ -164,10 +164,11 @@ async fn run(
     let authorization = core.authorization(&config);
     let services =
         move |trust| ChecksAndHealth { checks: Server::new(Arc::clone(&authorization), trust), health: health.clone() };
-    let checks = http2::serve(services, config.listen.callers, Acceptor::new(listeners.grpc, slots.grpc), async move {
-        // An error means that the sender is gone, and then the server must end as well.
-        let _ = draining.wait_for(|draining| *draining).await;
-    })?;
+    let checks =
+        http2::serve(services, config.listen.callers, Acceptor::new(listeners.grpc, slots.grpc), async move {
+            // An error means that the sender is gone, and then the server must end as well.
+            let _ = draining.wait_for(|draining| *draining).await;
+        })?;
     let drain = Drain { delay: config.drain_delay, deadline: config.drain_deadline, health: core.health, start: drain };
     let ended = drain.serve_until_signal(tokio::spawn(checks), tasks, signals).await;
     let _ = stop_events.send(());

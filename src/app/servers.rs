@@ -56,7 +56,10 @@ type Answer = Response<http_body_util::Either<AnswerBody, Body>>;
 impl<H: Health> hyper::service::Service<Request<Incoming>> for ChecksAndHealth<H> {
     type Response = Answer;
     type Error = Infallible;
-    type Future = Either<MapOk<Check<Incoming>, fn(Response<AnswerBody>) -> Answer>, BoxFuture<'static, Result<Answer, Infallible>>>;
+    type Future = Either<
+        MapOk<Check<Incoming>, fn(Response<AnswerBody>) -> Answer>,
+        BoxFuture<'static, Result<Answer, Infallible>>,
+    >;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         if request.uri().path().starts_with("/grpc.health.v1.Health/") {

@@ -73,9 +73,7 @@ mod tests {
 
     #[test]
     fn an_entry_must_appear_exactly_once() {
-        let entry = |entries: &[(&'static str, &str)]| {
-            Call(&metadata(entries)).entry("x-client-ip").map(str::to_owned)
-        };
+        let entry = |entries: &[(&'static str, &str)]| Call(&metadata(entries)).entry("x-client-ip").map(str::to_owned);
         assert_eq!(entry(&[("x-client-ip", "192.0.2.1")]).as_deref(), Some("192.0.2.1"));
         assert_eq!(entry(&[("x-client-ip", "a"), ("x-client-ip", "a")]), None);
         assert_eq!(entry(&[("x-client-ip", "caf\u{e9}")]), None);

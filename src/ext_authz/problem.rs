@@ -17,11 +17,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::{
-    credential::Dialect,
-    domain::Reason,
-    settings::Help,
-};
+use crate::{credential::Dialect, domain::Reason, settings::Help};
 
 /// An HTTP status, and its name in each dialect.
 pub(super) struct DenialStatus {

@@ -25,7 +25,9 @@ pub(super) struct Workers {
 impl Workers {
     /// Starts a thread for each core that this process may use. Each runs `serve`, which must end when it has received
     /// the last connection and has served it.
-    pub(super) fn start<F>(serve: impl Fn(mpsc::UnboundedReceiver<Accepted>) -> F + Send + Sync + 'static) -> io::Result<Self>
+    pub(super) fn start<F>(
+        serve: impl Fn(mpsc::UnboundedReceiver<Accepted>) -> F + Send + Sync + 'static,
+    ) -> io::Result<Self>
     where
         F: Future<Output = ()>,
     {

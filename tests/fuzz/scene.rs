@@ -4,21 +4,20 @@ use std::{fs, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::service::Service;
 use key_ip_sentinel::{
     cache::Cached,
     config::{self, Config},
     domain::{ApiKey, KeyId, KeyRing, Pepper, Timestamp},
     engine::Engine,
     events::{Events, Options},
-    ext_authz::{Authorization, Server},
+    ext_authz::{Authorization, Parts, Server},
     net::caller::Trust,
     settings::{ClaimLimits, LiveSettings},
     store::{Changes, HistoryId, ReplicaState, Revision, rekey},
     telemetry::metrics::Metrics,
 };
 use tokio::{sync::oneshot, time::Instant};
-use tonic::body::Body;
-use tower::Service;
 
 use crate::{
     common::{Answer, CALLER_TOKEN, PEPPER, check::CHECK, grpc::frame},
@@ -272,7 +271,7 @@ impl Stage {
         // The budgets have tests of their own; here they would end every batch.
         settings.claims = ClaimLimits::default();
         let trust = Trust::of(&config.listen.callers);
-        let authorization = Authorization {
+        let authorization = Authorization::new(Parts {
             callers: config.listen.callers.clone(),
             client_ip: config.client_ip.clone(),
             credentials: config.credentials.clone(),
@@ -280,7 +279,7 @@ impl Stage {
             engine: Arc::new(Engine::new(Arc::clone(&ring), rekey::Queue::new().0, cached, replica_state)),
             events,
             metrics: metrics.checks.clone(),
-        };
+        });
         Self { server: Server::new(Arc::new(authorization), trust), ring, metrics, _stop: stop, _dir: dir }
     }
 
@@ -296,10 +295,10 @@ impl Stage {
         for (name, value) in &input.metadata {
             request = request.header(name, value);
         }
-        let request = request.body(Body::new(Full::new(frame(&input.frame)))).map_err(|error| error.to_string())?;
+        let request = request.body(Full::new(Bytes::from(frame(&input.frame)))).map_err(|error| error.to_string())?;
         let Ok(response) = self.server.call(request).await;
         let (head, body) = response.into_parts();
-        let body = body.collect().await.map_err(|status| format!("no whole body: {status}"))?;
+        let body = body.collect().await.map_err(|never| match never {})?;
         let trailers = body.trailers().cloned().unwrap_or_default();
         let status = head.headers.get("grpc-status").or(trailers.get("grpc-status"));
         if head.status != 200 || status.is_none_or(|status| status != "0") {

@@ -11,8 +11,8 @@ fn rendered(dialect: Dialect, status: i32, reason: Reason, ip: Option<&str>, hel
         retry_after: status.retry_after,
         reason,
         detail: "What happened.",
-        decision_id: DecisionId(7),
-        client_ip: ip.map(|ip| ip.parse().unwrap()),
+        decision_id: ID,
+        client_ip: ip,
         help,
     };
     let (body, media_type) = problem.render(dialect);
@@ -125,9 +125,8 @@ fn the_longest_help_leaves_every_body_below_8_kib() {
         for dialect in DIALECTS {
             for (status, reason) in [(503, Reason::DeadlineExceeded), (403, Reason::UnclaimableNetwork)] {
                 let detail = "x".repeat(200);
-                let client_ip = Some("2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap());
-                let (status, retry_after, decision_id) =
-                    (DenialStatus::of(status), Some(u64::MAX), DecisionId(u128::MAX));
+                let client_ip = Some("2001:db8:1111:2222:3333:4444:5555:6666");
+                let (status, retry_after, decision_id) = (DenialStatus::of(status), Some(u64::MAX), ID);
                 let problem =
                     Problem { status, retry_after, reason, detail: &detail, decision_id, client_ip, help: &help };
                 let (body, _) = problem.render(dialect);

@@ -143,10 +143,10 @@ mod tests {
     use crate::domain::{Mode, Reason};
 
     #[test]
-    fn a_dropped_check_is_cancelled_and_never_decided() {
+    fn a_cancelled_check_is_not_decided() {
         let metrics = Metrics::new().unwrap();
-        drop(metrics.checks.begin(Instant::now()));
-        metrics.checks.begin(Instant::now()).finish(true, Reason::Bound, Mode::Enforce);
+        metrics.checks.cancelled();
+        metrics.checks.finished(Instant::now(), true, Reason::Bound, Mode::Enforce);
         let text = metrics.exposition.render();
         assert!(text.contains("sentinel_checks_cancelled_total 1"), "{text}");
         assert!(text.contains(r#"sentinel_checks_total{decision="allow",reason="bound",mode="enforce"} 1"#), "{text}");
