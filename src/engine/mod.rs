@@ -31,6 +31,14 @@ impl Engine {
         Self(Parts { ring, rekeys, cached, state, limiter: Limiter::new(Instant::now()) })
     }
 
+    /// Decides `request`, which arrived at `now`, before `deadline`: by the cache, or else by the store.
+    pub async fn decide(&self, settings: &Settings, request: &Request, now: Instant, deadline: Instant) -> Decision {
+        match self.decide_by_cache(settings, request, now) {
+            Some(decision) => decision,
+            None => self.decide_by_store(settings, request, now, deadline).await,
+        }
+    }
+
     /// Decides `request`, which arrived at `now`, by the request itself and the in-process cache; `None` if the store is
     /// needed. Without I/O, global lock or timer.
     pub fn decide_by_cache(&self, settings: &Settings, request: &Request, now: Instant) -> Option<Decision> {

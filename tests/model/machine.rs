@@ -139,12 +139,7 @@ impl Machine {
             decision_id: DecisionId(1),
         };
         let patience = Instant::now() + Duration::from_secs(60);
-        let settings = self.settings();
-        let decision = match engine.decide_by_cache(&settings, &request, *started) {
-            Some(decision) => decision,
-            None => engine.decide_by_store(&settings, &request, *started, patience).await,
-        };
-        let (reason, passes) = match decision {
+        let (reason, passes) = match engine.decide(&self.settings(), &request, *started, patience).await {
             Decision::Allow(permit) => (permit.reason(), permit.would_deny() || permit.reason().allows()),
             Decision::Deny(denial) => (denial.reason, !denial.reason.allows()),
         };
