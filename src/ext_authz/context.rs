@@ -1,6 +1,11 @@
 //! Reads Envoy's `CheckRequest` into what the engine and the response need.
 
-use super::{call::Call, headers::HeaderFilter, message::CheckMessage, overrides::Overrides};
+use super::{
+    call::Call,
+    headers::{HeaderFilter, REMOVED},
+    message::CheckMessage,
+    overrides::Overrides,
+};
 use crate::{
     client_ip::{AddressInputs, Resolver},
     credential::{Credentials, Fault, Profile, same_name},
@@ -8,11 +13,6 @@ use crate::{
     engine::Request,
     settings::Settings,
 };
-
-/// Request headers that every allow removes: the one that only Sentinel may set, which this version does not, and those
-/// from which some upstreams take another path and query than the judged ones (modules of IIS; Symfony and Zend until
-/// CVE-2018-14773).
-pub(super) const REMOVED: [&str; 3] = ["x-sentinel-key-id", "x-original-url", "x-rewrite-url"];
 
 /// A check: the engine's request, and what the response needs in addition.
 #[derive(Debug)]

@@ -5,7 +5,10 @@ use crate::{
     credential::{Credentials, plain, same_name},
 };
 
-use super::context::REMOVED;
+/// Request headers that every allow removes: the one that only Sentinel may set, which this version does not, and those
+/// from which some upstreams take another path and query than the judged ones (modules of IIS; Symfony and Zend until
+/// CVE-2018-14773).
+pub(super) const REMOVED: [&str; 3] = ["x-sentinel-key-id", "x-original-url", "x-rewrite-url"];
 
 /// The names of the headers that any configured profile or the address reads, and those that an upstream may take for
 /// one of them.

@@ -17,7 +17,8 @@ use envoy_types::pb::{
 use prost::Message;
 
 use super::{
-    context::{CheckContext, REMOVED},
+    context::CheckContext,
+    headers::REMOVED,
     problem::{DenialStatus, Problem},
 };
 use crate::{

@@ -298,7 +298,7 @@ impl Stage {
         let request = request.body(Full::new(Bytes::from(frame(&input.frame)))).map_err(|error| error.to_string())?;
         let Ok(response) = self.server.call(request).await;
         let (head, body) = response.into_parts();
-        let body = body.collect().await.map_err(|never| match never {})?;
+        let Ok(body) = body.collect().await;
         let trailers = body.trailers().cloned().unwrap_or_default();
         let status = head.headers.get("grpc-status").or(trailers.get("grpc-status"));
         if head.status != 200 || status.is_none_or(|status| status != "0") {
