@@ -23,6 +23,8 @@ use key_ip_sentinel::{
 };
 
 const CHECKPOINTS: [u64; 2] = [100_000, 1_000_000];
+/// The default of the server.
+const CACHE_BYTES: usize = 160 * 1024 * 1024;
 
 /// A store that makes the facts of a key when it is asked, so that only the cache keeps them.
 struct Made;
@@ -96,7 +98,7 @@ async fn load(cached: &Arc<Cached>, number: u64) {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let metrics = Metrics::new().unwrap();
-    let cached = Arc::new(Cached::new(Arc::new(Made), 1_000_000, metrics.store.clone(), |_| {}));
+    let cached = Arc::new(Cached::new(Arc::new(Made), CACHE_BYTES, metrics.store.clone(), |_| {}));
     // What the first load allocates is not the cache's.
     load(&cached, u64::MAX / 8).await;
     let (before, mut filled) = (resident(), 0);

@@ -43,7 +43,7 @@ impl Engine {
     /// cache request.
     pub async fn explain(&self, settings: &Settings, request: &Request, now: Instant, deadline: Instant) -> Explained {
         let outcome = Check::new(&self.0, settings, request, (now, deadline), Effects::None).run().await;
-        let facts = outcome.entry.map(|entry| entry.facts.clone());
+        let facts = outcome.entry.map(|entry| entry.reading().facts);
         explained(outcome.verdict, request.mode, facts, outcome.would_own)
     }
 }
