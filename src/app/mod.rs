@@ -55,8 +55,12 @@ pub use shutdown::Fatal;
 use shutdown::{Drain, Signals};
 use store::Opened;
 
-/// The number of keys in the in-process cache. The least used are evicted.
-const CACHED_KEYS: usize = 1_000_000;
+/// The most bytes that the in-process cache takes; the least used keys are evicted. They hold 1,000,000 typical keys,
+/// with a tenth to spare because its shards do not get equally many. A key that is re-keyed, banned or pinned, or has
+/// several networks, takes more.
+const CACHE_BYTES: usize = 160 * 1024 * 1024;
+
+const _: () = assert!(CACHE_BYTES / Cached::TYPICAL_KEY >= 1_100_000);
 
 /// The longest time until a replica applies a change that it was not notified of.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -219,7 +223,7 @@ impl Core {
         let (events, pipeline) = publish_events(&store, &replica_state, &metrics, config, stop_events)?;
         let first_uses = events.clone();
         let first_use = move |record: &Record| first_uses.publish(Event::Stored(record));
-        let cached = Cached::new(store.clone(), CACHED_KEYS, metrics.store.clone(), first_use)
+        let cached = Cached::new(store.clone(), CACHE_BYTES, metrics.store.clone(), first_use)
             .with_patience(config.settings.check_deadline);
         let cached = Arc::new(match shared {
             Some(shared) => cached.with_shared(shared),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Cached, Entry, Loaded, lock::locked, run_detached};
 use crate::{
-    domain::KeyFacts,
-    store::{Claim, Claimed, Reading, StoreError},
+    domain::FactsView,
+    store::{Claim, Claimed, StoreError},
 };
 
 impl Cached {
@@ -23,12 +23,12 @@ impl Cached {
     pub async fn claim(
         self: &Arc<Self>,
         claim: Claim,
-        decides: impl Fn(&KeyFacts) -> bool,
+        decides: impl Fn(FactsView<'_>) -> bool,
         written: impl FnOnce() + Send + 'static,
     ) -> Result<Claimed, StoreError> {
         let turn = self.claiming.wait(claim.key.digest).await;
-        if let Some(entry) = self.peek(claim.key.digests().iter()).filter(|entry| decides(&entry.facts)) {
-            return Ok(Claimed::Held(Reading::clone(&entry)));
+        if let Some(entry) = self.peek(claim.key.digests().iter()).filter(|entry| decides(entry.facts())) {
+            return Ok(Claimed::Held(entry.reading()));
         }
         let this = Arc::clone(self);
         let task = run_detached(&self.runtime, async move {

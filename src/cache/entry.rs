@@ -1,17 +1,17 @@
 //! One cached key, and when it was last used.
 
-use std::{
-    ops::Deref,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
-use super::lock::locked;
+use super::{
+    held::{Held, Short, block},
+    lock::locked,
+};
 use crate::{
-    domain::Timestamp,
-    store::{Reading, Use},
+    domain::{FactsView, KeyDigest, Timestamp},
+    store::{Reading, Revision, Use},
 };
 
 /// Where a fact was read.
@@ -25,23 +25,32 @@ pub(super) enum Source {
 }
 
 /// A fact, and when its key was last used since the last batch.
+///
+/// There may be millions of entries, so the size counts.
 #[derive(Debug)]
 pub struct Entry {
-    reading: Reading,
+    /// The digest of the key's row; without a row, the first digest that was looked up.
+    pub digest: KeyDigest,
+    held: Held,
+    as_of: Short,
     pub(super) source: Source,
-    /// Milliseconds, or [`NEVER`].
-    used: AtomicI64,
-    refused: AtomicI64,
     /// Whether it is listed in [`Uses`].
     listed: AtomicBool,
+    /// Seconds since the Unix epoch, or [`NEVER`].
+    used: AtomicU32,
+    refused: AtomicU32,
 }
 
-const NEVER: i64 = i64::MIN;
+const NEVER: u32 = 0;
 
-/// Milliseconds by which a mark must be later than the previous one to be worth a write.
-const MIN_STEP: i64 = 1000;
+/// With the counters of its [`Arc`], one byte more would take a block of memory that is 16 bytes larger.
+const _: () = assert!(size_of::<Entry>() <= 72);
 
 impl Entry {
+    /// The bytes that a typical entry takes: its block, with the two counters of its [`Arc`], and its place in the
+    /// cache. The latter is 40 bytes, and a slot of 5 bytes in a hash table that is at least 7/16 full.
+    pub(super) const TYPICAL: usize = block::<u8>(16 + size_of::<Self>()) + 52;
+
     pub(super) fn from_store(reading: Reading) -> Self {
         Self::new(reading, Source::Store)
     }
@@ -50,17 +59,37 @@ impl Entry {
         Self::new(reading, Source::SharedCache)
     }
 
-    fn new(reading: Reading, source: Source) -> Self {
-        let (used, refused) = (AtomicI64::new(NEVER), AtomicI64::new(NEVER));
-        Self { reading, source, used, refused, listed: AtomicBool::new(false) }
+    fn new(Reading { facts, as_of, digest }: Reading, source: Source) -> Self {
+        Self {
+            digest,
+            held: Held::new(&digest, facts),
+            // A fact that looks older than it is can only be a miss.
+            as_of: Short::at_most(as_of.0),
+            source,
+            listed: AtomicBool::new(false),
+            used: AtomicU32::new(NEVER),
+            refused: AtomicU32::new(NEVER),
+        }
     }
-}
 
-impl Deref for Entry {
-    type Target = Reading;
+    /// What decisions read of the facts.
+    pub fn facts(&self) -> FactsView<'_> {
+        self.held.view(&self.digest)
+    }
 
-    fn deref(&self) -> &Reading {
-        &self.reading
+    /// The revision of the statement that read the facts.
+    pub fn as_of(&self) -> Revision {
+        Revision(self.as_of.get())
+    }
+
+    /// What was read, without hints.
+    pub fn reading(&self) -> Reading {
+        Reading { facts: self.held.facts(&self.digest), as_of: self.as_of(), digest: self.digest }
+    }
+
+    /// The bytes that it takes.
+    pub(super) fn weight(&self) -> usize {
+        Self::TYPICAL + self.held.heap()
     }
 }
 
@@ -73,8 +102,9 @@ impl Uses {
     /// The key of `entry` was used (`allowed`) or denied at `time`.
     pub(super) fn mark(&self, entry: &Arc<Entry>, allowed: bool, time: Timestamp) {
         let mark = if allowed { &entry.used } else { &entry.refused };
-        let time = time.as_millis();
-        if time.saturating_sub(mark.load(Ordering::Relaxed)) < MIN_STEP {
+        let time = seconds(time);
+        // A mark in the same second is not worth a write, and a clock that was set back moves no mark back.
+        if time <= mark.load(Ordering::Relaxed) {
             return;
         }
         mark.store(time, Ordering::Relaxed);
@@ -96,22 +126,24 @@ impl Entry {
     fn take(&self) -> Option<Use> {
         // Before the marks are read, so that a mark made after this enters the next batch.
         self.listed.store(false, Ordering::Release);
-        let at = |mark: &AtomicI64| match mark.load(Ordering::Acquire) {
+        let at = |mark: &AtomicU32| match mark.load(Ordering::Acquire) {
             NEVER => None,
-            millis => Some(Timestamp::from_millis(millis)),
+            seconds => Some(Timestamp::from_millis(i64::from(seconds) * 1000)),
         };
-        let key = self.facts.binding.as_ref()?.id;
+        let key = self.facts().binding?.id;
         Some(Use { key, used_at: at(&self.used), refused_at: at(&self.refused) })
     }
+}
+
+/// Whole seconds, which suffice until 2106.
+fn seconds(time: Timestamp) -> u32 {
+    u32::try_from(time.as_millis() / 1000).unwrap_or(if time.as_millis() < 0 { NEVER } else { u32::MAX })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        domain::{Binding, KeyDigest, KeyFacts, State},
-        store::Revision,
-    };
+    use crate::domain::{Binding, KeyFacts, State};
 
     fn entry(first: u8) -> Arc<Entry> {
         let digest = KeyDigest::from_bytes([first; 32]);

@@ -6,7 +6,7 @@ use futures_util::{FutureExt, future::ready};
 
 use super::{Cached, Entry, Listed, Loaded, Loading, entry::Source, lock::locked, run_detached};
 use crate::{
-    domain::{KeyDigests, KeyFacts},
+    domain::{FactsView, KeyDigests},
     store::{Reading, StoreError},
 };
 
@@ -22,17 +22,17 @@ impl Cached {
     pub async fn load(
         self: &Arc<Self>,
         key: KeyDigests,
-        decides: impl Fn(&KeyFacts) -> bool,
+        decides: impl Fn(FactsView<'_>) -> bool,
         is_counted: bool,
     ) -> Result<Arc<Entry>, StoreError> {
         let mut source = if self.shared.is_some() { Source::SharedCache } else { Source::Store };
         for _ in 0..MAX_READS {
             let Loaded { entry, generation } = self.shared_load(key, source, &decides, is_counted).await?;
             // The shared read may have begun before a change that this caller must see.
-            if !locked(&self.window).covers(&key, generation, entry.as_of) {
+            if !locked(&self.window).covers(&key, generation, entry.as_of()) {
                 continue;
             }
-            if entry.source == Source::Store || decides(&entry.facts) {
+            if entry.source == Source::Store || decides(entry.facts()) {
                 return Ok(entry);
             }
             source = Source::Store;
@@ -46,7 +46,7 @@ impl Cached {
         self: &Arc<Self>,
         key: KeyDigests,
         source: Source,
-        decides: impl Fn(&KeyFacts) -> bool,
+        decides: impl Fn(FactsView<'_>) -> bool,
         is_counted: bool,
     ) -> Loading {
         let mut loading = locked(&self.loading);
@@ -57,7 +57,7 @@ impl Cached {
         }
         let generation = locked(&self.window).generation;
         // A read that ended after this caller missed the cache has inserted its entry before it left the list.
-        if let Some(entry) = self.peek(key.iter()).filter(|entry| decides(&entry.facts)) {
+        if let Some(entry) = self.peek(key.iter()).filter(|entry| decides(entry.facts())) {
             return ready(Ok(Loaded { entry, generation })).boxed().shared();
         }
         let this = Arc::clone(self);

@@ -13,6 +13,7 @@
 
 mod claim;
 mod entry;
+mod held;
 mod load;
 mod lock;
 mod recent_failures;
@@ -32,7 +33,7 @@ use futures_util::{
     future::{self, BoxFuture},
 };
 use quick_cache::{
-    UnitWeighter,
+    Weighter,
     sync::{Cache, DefaultLifecycle},
 };
 use tokio::{runtime::Handle, time::timeout};
@@ -58,7 +59,8 @@ pub struct Cached {
     metrics: StoreMetrics,
     /// Called with the record of every won claim, even if the caller no longer waits.
     first_use: Box<dyn Fn(&Record) + Send + Sync>,
-    entries: Cache<KeyDigest, Arc<Entry>, UnitWeighter, BuildHasherDefault<DigestHasher>>,
+    /// By [`index`]. The whole digest is in the entry, and a reader compares it.
+    entries: Cache<u64, Arc<Entry>, Bytes, BuildHasherDefault<IndexHasher>>,
     /// Locked to insert, to invalidate and to check a cold read; a warm read uses `entries` alone.
     window: Mutex<Window>,
     loading: Mutex<Reads>,
@@ -100,8 +102,11 @@ impl Drop for Listed<'_> {
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Cached {
-    /// A cache of at most `capacity` keys in front of `store`, whose work runs in the current runtime; `first_use` is called for every won claim and must not
-    /// block.
+    /// The bytes that a typical key takes: one that a network owns by first use, and that has no ban and no candidates.
+    pub const TYPICAL_KEY: usize = Entry::TYPICAL;
+
+    /// A cache of at most `capacity` bytes in front of `store`, whose work runs in the current runtime; `first_use` is
+    /// called for every won claim and must not block.
     pub fn new(
         store: Arc<dyn Decisions>,
         capacity: usize,
@@ -110,9 +115,9 @@ impl Cached {
     ) -> Self {
         let entries = Cache::with(
             // Reserves space for the first keys only, so that an idle process stays small.
-            1024.min(capacity),
+            1024.min(capacity / Self::TYPICAL_KEY).max(1),
             capacity as u64,
-            UnitWeighter,
+            Bytes,
             BuildHasherDefault::default(),
             DefaultLifecycle::default(),
         );
@@ -153,7 +158,7 @@ impl Cached {
 
     /// As [`Cached::get`], but not counted: for `explain`, and for a second look-up of one request.
     pub fn peek(&self, digests: impl IntoIterator<Item = KeyDigest>) -> Option<Arc<Entry>> {
-        digests.into_iter().find_map(|digest| self.entries.get(&digest))
+        digests.into_iter().find_map(|digest| self.entries.get(&index(&digest)).filter(|entry| entry.digest == digest))
     }
 
     /// Marks the key of `entry` as used (`allowed`) or denied at `time`. Synchronous, without I/O or a global lock.
@@ -174,7 +179,7 @@ impl Cached {
             return;
         }
         for (_, key) in &changes.changed {
-            self.entries.remove(key);
+            self.entries.remove(&index(key));
         }
     }
 
@@ -182,8 +187,8 @@ impl Cached {
     fn insert(&self, key: KeyDigests, loaded: &Loaded) {
         let window = locked(&self.window);
         let Loaded { entry, generation } = loaded;
-        if !entry.facts.is_empty() && window.covers(&key, *generation, entry.as_of) {
-            self.entries.insert(entry.digest, Arc::clone(entry));
+        if !entry.facts().is_empty() && window.covers(&key, *generation, entry.as_of()) {
+            self.entries.insert(index(&entry.digest), Arc::clone(entry));
             if let (Some(shared), Some(history)) = (&self.shared, window.history) {
                 shared.offer(history, entry);
             }
@@ -205,21 +210,38 @@ fn run_detached<T: Send + 'static, W: Future<Output = Result<T, StoreError>> + S
     task.map(|ended| ended.unwrap_or_else(|panicked| Err(StoreError::Unavailable(panicked.to_string()))))
 }
 
+/// The first eight bytes of a digest. Of a million keys, two have the same with a probability of 1 in 30 million; then
+/// the cache holds the one that was read last.
+fn index(digest: &KeyDigest) -> u64 {
+    digest.as_bytes().first_chunk().map_or(0, |first| u64::from_ne_bytes(*first))
+}
+
 /// A digest is an HMAC: its first eight bytes serve as a hash, and an attacker cannot choose them.
 #[derive(Default)]
-struct DigestHasher(u64);
+struct IndexHasher(u64);
 
-impl Hasher for DigestHasher {
+impl Hasher for IndexHasher {
     fn finish(&self) -> u64 {
         self.0
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_ne_bytes(*first);
-        }
-    }
+    /// Only an index is hashed, by `write_u64`.
+    fn write(&mut self, _bytes: &[u8]) {}
 
-    /// The length prefix of a hashed slice is the same for all digests.
-    fn write_usize(&mut self, _length: usize) {}
+    fn write_u64(&mut self, index: u64) {
+        self.0 = index;
+    }
 }
+
+/// Weighs entries by the bytes that they take.
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<u64, Arc<Entry>> for Bytes {
+    fn weight(&self, _index: &u64, entry: &Arc<Entry>) -> u64 {
+        entry.weight() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests;

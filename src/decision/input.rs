@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    domain::{BindingRules, ClientIp, Failsafe, KeyDigest, KeyFacts, Missing, Mode, Network, Reason, Timestamp},
+    domain::{BindingRules, ClientIp, FactsView, Failsafe, KeyDigest, Missing, Mode, Network, Reason, Timestamp},
     policy,
 };
 
@@ -36,7 +36,7 @@ pub struct Context<'a> {
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
     /// What the store or a cache knows about the key.
-    pub facts: &'a KeyFacts,
+    pub facts: FactsView<'a>,
     /// The verdict of the rules that depend on the key.
     pub policy: policy::Verdict,
 }
@@ -57,7 +57,7 @@ pub enum Evidence<'a> {
     /// Assume that this network's claim succeeds. For `explain`, which does not claim.
     AssumedClaim(Known<'a>, Network),
     /// The store did not answer. The facts, if a cache has any, were not sufficient to decide.
-    Lost(StoreLoss, Option<&'a KeyFacts>),
+    Lost(StoreLoss, Option<FactsView<'a>>),
 }
 
 /// The answer to a claim.

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Binding, Candidate, ClientIp, Failsafe, FirstUse, KeyDigest, KeyFacts, KeyId, Mode, Network, Reason, Shape,
-        Standing, Timestamp,
+        BindingView, Candidate, ClientIp, FactsView, Failsafe, FirstUse, KeyDigest, KeyId, Mode, Network, Reason,
+        Shape, Standing, Timestamp,
     },
     policy,
 };
@@ -24,27 +24,27 @@ impl Keyed<'_> {
     pub(super) fn judge(&self, evidence: Evidence<'_>) -> Step {
         Step::Decided(match evidence {
             Evidence::None => return Step::LookUp,
-            Evidence::Cached(known) => match self.without_claim(known) {
+            Evidence::Cached(known) => match self.without_claim(&known) {
                 Some(verdict) => verdict,
                 None => return Step::LookUp,
             },
-            Evidence::Stored(known) => match self.without_claim(known) {
+            Evidence::Stored(known) => match self.without_claim(&known) {
                 Some(verdict) => verdict,
-                None => return self.before_claim(known.facts),
+                None => return self.before_claim(&known.facts),
             },
-            Evidence::Limited(known, exhausted) => self.limited(known.facts, exhausted),
+            Evidence::Limited(known, exhausted) => self.limited(&known.facts, exhausted),
             Evidence::Claimed(known, claimed) => self.claimed(known, claimed),
-            Evidence::AssumedClaim(known, network) => self.assumed_claim(known.facts, network),
+            Evidence::AssumedClaim(known, network) => self.assumed_claim(&known.facts, network),
             Evidence::Lost(loss, facts) => self.lost(loss, facts),
         })
     }
 
     /// The verdict by the facts alone; `None` if a claim could change it.
-    fn without_claim(&self, Known { facts, policy }: Known<'_>) -> Option<Verdict> {
-        if let policy::Verdict::Deny(reason) = policy {
+    fn without_claim(&self, Known { facts, policy }: &Known<'_>) -> Option<Verdict> {
+        if let policy::Verdict::Deny(reason) = *policy {
             return Some(deny(reason, Some(self.key_id(facts))));
         }
-        if let Some(ban) = facts.ban.as_ref().filter(|ban| ban.in_force(self.time.before(self.context.unsettled))) {
+        if let Some(ban) = facts.ban.filter(|ban| ban.in_force(self.time.before(self.context.unsettled))) {
             return Some(deny(Reason::KeyBanned, Some(ban.id)));
         }
         let Some(binding) = facts.binding_at(self.time) else { return self.observed(facts) };
@@ -60,11 +60,11 @@ impl Keyed<'_> {
 
     /// In observe mode, the verdict on a key without an owner, by its candidates; `None` if this network is not one
     /// yet.
-    fn observed(&self, facts: &KeyFacts) -> Option<Verdict> {
+    fn observed(&self, facts: &FactsView<'_>) -> Option<Verdict> {
         if self.context.mode != Mode::Observe {
             return None;
         }
-        let candidates = &facts.candidates;
+        let candidates = facts.candidates;
         let index = candidates.iter().position(|candidate| candidate.network.contains(self.ip))?;
         let key_id = Some(self.key_id(facts));
         let Shape { max_networks, learn_window, .. } = self.context.binding.shape;
@@ -79,7 +79,7 @@ impl Keyed<'_> {
     }
 
     /// Whether this network may claim a key that has no owner, or that further networks may join.
-    fn before_claim(&self, facts: &KeyFacts) -> Step {
+    fn before_claim(&self, facts: &FactsView<'_>) -> Step {
         let binding = facts.binding_at(self.time);
         if let (Mode::Observe, Some(binding)) = (self.context.mode, binding) {
             return Step::Decided(self.would_join(binding));
@@ -98,7 +98,7 @@ impl Keyed<'_> {
     }
 
     /// The verdict as if this network joined the binding. In observe mode networks never join.
-    fn would_join(&self, binding: &Binding) -> Verdict {
+    fn would_join(&self, binding: BindingView<'_>) -> Verdict {
         let rules = self.context.binding;
         let has_room = binding.networks.len() < usize::from(rules.shape.max_networks)
             && binding.open_until.is_some_and(|end| self.time < end);
@@ -108,18 +108,18 @@ impl Keyed<'_> {
     }
 
     fn claimed(&self, known: Known<'_>, claimed: Claimed) -> Verdict {
-        let key_id = Some(self.key_id(known.facts));
+        let key_id = Some(self.key_id(&known.facts));
         match claimed {
             Claimed::First => allow(Reason::FirstUse, key_id),
             Claimed::Added => allow(Reason::NetworkAdded, key_id),
-            Claimed::Noted => self.noted(known.facts),
+            Claimed::Noted => self.noted(&known.facts),
             // Without a verdict, the key already has the maximum number of networks or candidates.
-            Claimed::Held => self.without_claim(known).unwrap_or_else(|| deny(Reason::IpMismatch, key_id)),
+            Claimed::Held => self.without_claim(&known).unwrap_or_else(|| deny(Reason::IpMismatch, key_id)),
         }
     }
 
     /// The verdict on the request that made its network the last candidate of `facts`.
-    fn noted(&self, facts: &KeyFacts) -> Verdict {
+    fn noted(&self, facts: &FactsView<'_>) -> Verdict {
         let key_id = Some(self.key_id(facts));
         match self.observed(facts) {
             Some(verdict) if verdict.allowed && facts.candidates.len() == 1 => allow(Reason::FirstUse, key_id),
@@ -130,20 +130,20 @@ impl Keyed<'_> {
     }
 
     /// The verdict if a claim of `network` succeeded.
-    fn assumed_claim(&self, facts: &KeyFacts, network: Network) -> Verdict {
+    fn assumed_claim(&self, facts: &FactsView<'_>, network: Network) -> Verdict {
         match facts.binding_at(self.time) {
             Some(binding) => self.would_join(binding),
             None if self.context.mode == Mode::Observe => {
-                let mut facts = facts.clone();
-                facts.candidates.push(Candidate { network, first_at: self.time });
-                self.noted(&facts)
+                let noted = Candidate { network, first_at: self.time };
+                let candidates = [facts.candidates, &[noted]].concat();
+                self.noted(&FactsView { candidates: &candidates, ..*facts })
             }
             None => allow(Reason::FirstUse, Some(self.key_id(facts))),
         }
     }
 
     /// The verdict while the claim budget is exhausted. A key with an owner is always denied as a mismatch.
-    fn limited(&self, facts: &KeyFacts, exhausted: Exhausted) -> Verdict {
+    fn limited(&self, facts: &FactsView<'_>, exhausted: Exhausted) -> Verdict {
         let key_id = Some(self.key_id(facts));
         match facts.binding_at(self.time) {
             Some(_) => deny(Reason::IpMismatch, key_id),
@@ -153,7 +153,7 @@ impl Keyed<'_> {
 
     /// The verdict while the store does not answer. `failsafe = open` never allows a key that is known to have an
     /// owner.
-    fn lost(&self, loss: StoreLoss, facts: Option<&KeyFacts>) -> Verdict {
+    fn lost(&self, loss: StoreLoss, facts: Option<FactsView<'_>>) -> Verdict {
         let new_id = Some(self.digest.new_id());
         let verdict = match loss {
             StoreLoss::WrongPepper => deny(Reason::StoreUnavailable, new_id),
@@ -174,9 +174,9 @@ impl Keyed<'_> {
     }
 
     /// The id in the key's row, or the id of a new row.
-    fn key_id(&self, facts: &KeyFacts) -> KeyId {
-        let binding = facts.binding.as_ref().map(|binding| binding.id);
-        let ban = facts.ban.as_ref().map(|ban| ban.id);
+    fn key_id(&self, facts: &FactsView<'_>) -> KeyId {
+        let binding = facts.binding.map(|binding| binding.id);
+        let ban = facts.ban.map(|ban| ban.id);
         binding.or(ban).unwrap_or_else(|| self.digest.new_id())
     }
 }

@@ -56,7 +56,7 @@ impl Case {
             unsettled: self.unsettled,
             is_fresh: self.is_fresh,
         };
-        judge(&context, evidence(Known { facts: &self.facts, policy: self.by_key }))
+        judge(&context, evidence(Known { facts: self.facts.view(), policy: self.by_key }))
     }
 
     fn stored(&self) -> Step {

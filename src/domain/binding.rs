@@ -2,7 +2,7 @@
 
 use strum::{Display, EnumString, VariantArray, VariantNames};
 
-use super::{ClientIp, Hint, KeyId, Network, Timestamp, words::words};
+use super::{Hint, KeyId, Network, Timestamp, words::words};
 
 words!(State);
 
@@ -38,37 +38,15 @@ pub struct Binding {
     pub expires_at: Option<Timestamp>,
 }
 
-/// What a binding means for one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// The address is in an owning network.
-    Owner,
-    /// Other networks own the key.
-    OtherNetwork,
-    /// The key is reserved until an operator gives it a network.
-    Reserved,
-}
-
 impl Binding {
     /// Whether the binding exists at `now`. The expiry time is exclusive.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.expires_at.is_none_or(|expires_at| now < expires_at)
+        self.view().is_live(now)
     }
 
     /// Whether further networks can no longer join by use. Only then may a cache keep a mismatch.
     pub fn is_sealed(&self) -> bool {
-        self.open_until.is_none()
-    }
-
-    /// The standing of `ip`.
-    pub fn standing(&self, ip: ClientIp) -> Standing {
-        if self.networks.is_empty() {
-            Standing::Reserved
-        } else if self.networks.iter().any(|network| network.contains(ip)) {
-            Standing::Owner
-        } else {
-            Standing::OtherNetwork
-        }
+        self.view().is_sealed()
     }
 }
 
@@ -119,7 +97,7 @@ pub struct KeyFacts {
 impl KeyFacts {
     /// Whether the store knows nothing about the key.
     pub fn is_empty(&self) -> bool {
-        self.binding.is_none() && self.ban.is_none() && self.candidates.is_empty()
+        self.view().is_empty()
     }
 
     /// The network that promoting makes the owner. `None` if there are several candidates: any of them could be the

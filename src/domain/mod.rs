@@ -6,6 +6,7 @@
 pub mod addr;
 pub mod binding;
 pub mod event;
+pub mod facts;
 mod format;
 pub mod key;
 mod mode;
@@ -20,7 +21,8 @@ mod time;
 mod words;
 
 pub use addr::{ClientIp, Network};
-pub use binding::{Ban, Binding, Candidate, KeyFacts, Standing, State};
+pub use binding::{Ban, Binding, Candidate, KeyFacts, State};
+pub use facts::{BindingView, FactsView, Standing};
 pub use key::{
     ApiKey, Fingerprint, Hint, KeyDigest, KeyDigests, KeyHasher, KeyId, KeyIdPrefix, MAX_KEY, Pepper, PepperId,
 };

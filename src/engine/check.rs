@@ -11,7 +11,7 @@ use super::{
 use crate::{
     cache::{Cached, Entry},
     decision::{Claimed, Context, Evidence, Exhausted, Known, Step, StoreLoss, Verdict, judge},
-    domain::{ApiKey, KeyDigest, KeyFacts, KeyRing, Mode, Network, PepperId, event::EventKind},
+    domain::{ApiKey, FactsView, KeyDigest, KeyRing, Mode, Network, PepperId, event::EventKind},
     settings::Settings,
     store::{self, Claim, Moment, Purpose, Rekey, ReplicaState, Slots, StoreError, rekey},
 };
@@ -88,7 +88,7 @@ impl<'a> Check<'a> {
         let outcome = match (step, self.context.key, &self.request.key) {
             (Step::LookUp, Ok(Some(digest)), Ok(Some(key))) => {
                 let entry = self.cached(digest, key)?;
-                match judge(&self.context, Evidence::Cached(self.known(&entry.facts))) {
+                match judge(&self.context, Evidence::Cached(self.known(entry.facts()))) {
                     Step::LookUp => return None,
                     step => Outcome::by(step, Some(entry)),
                 }
@@ -137,18 +137,18 @@ impl<'a> Check<'a> {
             Ok(entry) => entry,
             Err(loss) => {
                 let known = self.parts.cached.peek(self.parts.ring.digests(key).iter());
-                return Ok(self.lost(loss, known.as_ref().map(|entry| &entry.facts), None));
+                return Ok(self.lost(loss, known.as_ref().map(|entry| entry.facts()), None));
             }
         };
-        match judge(&self.context(), Evidence::Stored(self.known(&entry.facts))) {
+        match judge(&self.context(), Evidence::Stored(self.known(entry.facts()))) {
             Step::MayClaim(network) => self.claim_within_budget(key, entry, network).await,
             step => Ok(Outcome::by(step, Some(entry))),
         }
     }
 
     async fn claim_within_budget(&self, key: &ApiKey, entry: Arc<Entry>, network: Network) -> Result<Outcome, Behind> {
-        let known = self.known(&entry.facts);
-        let charge = match self.charge(&entry.facts) {
+        let known = self.known(entry.facts());
+        let charge = match self.charge(entry.facts()) {
             Ok(charge) => charge,
             Err(exhausted) => {
                 let step = judge(&self.context(), Evidence::Limited(known, exhausted));
@@ -160,7 +160,7 @@ impl<'a> Check<'a> {
             match self.before_deadline(self.try_claim(key, network)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(behind)) => return Err(behind),
-                Err(loss) => return Ok(self.lost(loss, Some(&entry.facts), Some(Arc::clone(&entry)))),
+                Err(loss) => return Ok(self.lost(loss, Some(entry.facts()), Some(Arc::clone(&entry)))),
             }
             let step = judge(&self.context(), Evidence::AssumedClaim(known, network));
             let outcome = Outcome::by(step, Some(Arc::clone(&entry)));
@@ -170,13 +170,13 @@ impl<'a> Check<'a> {
         match self.before_deadline(self.claim(key, network, charge)).await {
             Ok(Ok(step)) => Ok(Outcome::by(step, Some(entry))),
             Ok(Err(behind)) => Err(behind),
-            Err(loss) => Ok(self.lost(loss, Some(&entry.facts), Some(Arc::clone(&entry)))),
+            Err(loss) => Ok(self.lost(loss, Some(entry.facts()), Some(Arc::clone(&entry)))),
         }
     }
 
     /// Charges the claim budget. A key with candidates is exempt in observe mode: it already has its rows, and limiting
     /// the next network could leave the rightful owner unrecorded.
-    fn charge(&self, facts: &KeyFacts) -> Result<Charge, Exhausted> {
+    fn charge(&self, facts: FactsView<'_>) -> Result<Charge, Exhausted> {
         match (self.request.mode, self.context.ip) {
             (Mode::Observe, _) if !facts.candidates.is_empty() => Ok(Charge::none()),
             (_, None) => Ok(Charge::none()),
@@ -216,7 +216,7 @@ impl<'a> Check<'a> {
             store::Claimed::Noted(_) => Claimed::Noted,
             store::Claimed::Held(_) => Claimed::Held,
         };
-        let known = self.known(&answer.reading().facts);
+        let known = self.known(answer.reading().facts.view());
         Ok(Ok(judge(&self.context(), Evidence::Claimed(known, claimed))))
     }
 
@@ -229,17 +229,17 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn lost(&self, loss: StoreLoss, facts: Option<&KeyFacts>, entry: Option<Arc<Entry>>) -> Outcome {
+    fn lost(&self, loss: StoreLoss, facts: Option<FactsView<'_>>, entry: Option<Arc<Entry>>) -> Outcome {
         Outcome::by(judge(&self.context(), Evidence::Lost(loss, facts)), entry)
     }
 
     /// Whether cached facts decide the request, so that a claim cannot change the verdict.
-    fn decides(&self, facts: &KeyFacts) -> bool {
+    fn decides(&self, facts: FactsView<'_>) -> bool {
         matches!(judge(&self.context(), Evidence::Cached(self.known(facts))), Step::Decided(_))
     }
 
-    fn known<'f>(&self, facts: &'f KeyFacts) -> Known<'f> {
-        let policy = self.context.ip.map(|ip| self.settings.policy.key(ip, facts)).unwrap_or_default();
+    fn known<'f>(&self, facts: FactsView<'f>) -> Known<'f> {
+        let policy = self.context.ip.map(|ip| self.settings.policy.key(ip, &facts)).unwrap_or_default();
         Known { facts, policy }
     }
 
@@ -256,11 +256,11 @@ impl<'a> Check<'a> {
             return;
         }
         let (Some(entry), Some(time)) = (&outcome.entry, self.context.time) else { return };
-        if entry.facts.binding.is_some() {
+        if entry.facts().binding.is_some() {
             self.parts.cached.mark(entry, outcome.verdict.allowed, time);
         }
         let (Ok(Some(digest)), Ok(Some(key))) = (self.context.key, &self.request.key) else { return };
-        if entry.digest != digest && !entry.facts.is_empty() && self.parts.rekeys.has_room() {
+        if entry.digest != digest && !entry.facts().is_empty() && self.parts.rekeys.has_room() {
             self.parts.rekeys.put(Rekey { from: entry.digest, to: self.parts.ring.fingerprint(key) });
         }
     }

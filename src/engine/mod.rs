@@ -67,7 +67,7 @@ impl Engine {
             Some(outcome) => outcome,
             None => check().by_store().await,
         };
-        let facts = outcome.entry.map(|entry| entry.facts.clone());
+        let facts = outcome.entry.map(|entry| entry.reading().facts);
         explained(outcome.verdict, request.mode, facts, outcome.would_own)
     }
 }

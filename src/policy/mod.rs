@@ -3,7 +3,7 @@
 //! This version has no such rules, so every verdict is [`Verdict::Pass`]. The decision already applies both phases: the
 //! rules for the address alone, and, once the key is known, the rules that depend on the key. Pure.
 
-use crate::domain::{ClientIp, KeyFacts, Reason};
+use crate::domain::{ClientIp, FactsView, Reason};
 
 /// The policy's verdict on a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl PolicySet {
     }
 
     /// Phase 2: by the address and the facts about the key.
-    pub fn key(&self, _ip: ClientIp, _facts: &KeyFacts) -> Verdict {
+    pub fn key(&self, _ip: ClientIp, _facts: &FactsView<'_>) -> Verdict {
         Verdict::Pass
     }
 }

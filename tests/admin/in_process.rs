@@ -70,7 +70,9 @@ impl Parts {
     fn service(&self) -> Arc<Service> {
         let profile = Profile::by_name("generic").unwrap();
         let metrics = Metrics::new().unwrap().store;
-        let cached = Arc::new(Cached::new(self.store.clone(), 16, metrics, |_| {}).with_patience(PATIENCE));
+        let cached = Arc::new(
+            Cached::new(self.store.clone(), 16 * Cached::TYPICAL_KEY, metrics, |_| {}).with_patience(PATIENCE),
+        );
         let settings = Settings { check_deadline: Duration::from_secs(10), ..Settings::default() };
         Arc::new(Service {
             client_ip: Resolver { source: Source::Peer, trusted_proxies: Vec::new(), nat64: Vec::new() },

@@ -126,8 +126,10 @@ impl Process {
             Arc::new(Measured::new(Arc::clone(&store) as _, metrics.store.clone(), Arc::clone(&replica_state)));
         let record_first_use =
             |record: &Record| FIRST_USES.with_borrow_mut(|first_uses| first_uses.push(record.clone()));
-        let cached =
-            Arc::new(Cached::new(observed, 1000, metrics.store.clone(), record_first_use).with_patience(patience));
+        let cached = Arc::new(
+            Cached::new(observed, 1000 * Cached::TYPICAL_KEY, metrics.store.clone(), record_first_use)
+                .with_patience(patience),
+        );
         let ring = Arc::new(KeyRing::new(peppers, "default", true));
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&replica_state));
         let engine = Arc::new(Engine::new(peppers, rekey::Queue::new().0, keys, clock));

@@ -40,15 +40,7 @@ async fn joins_elsewhere(process: &Process, ip: &str) {
 async fn a_mismatch_is_never_answered_from_cache_for_an_entry_read_unsealed() {
     let process = open_to_a_second_network().await;
     assert!(
-        !process
-            .cached
-            .get([process.fingerprint("some-key").digest])
-            .unwrap()
-            .facts
-            .binding
-            .as_ref()
-            .unwrap()
-            .is_sealed()
+        !process.cached.get([process.fingerprint("some-key").digest]).unwrap().facts().binding.unwrap().is_sealed()
     );
     joins_elsewhere(&process, NEWCOMER).await;
     // This process still remembers one owner, and asks.

@@ -16,7 +16,7 @@ use crate::{common::Dice, memory::Memory, memory_of, number};
 
 const KNOWN: usize = 10_000;
 /// Less than the flood claims, so that it could push the owners out.
-const CAPACITY: usize = 20_000;
+const CAPACITY: usize = 20_000 * Cached::TYPICAL_KEY;
 /// As many as the limiter remembers with ease, each with one claim.
 const NETWORKS: usize = 50_000;
 

@@ -248,7 +248,7 @@ impl Stage {
         let ring = Arc::new(KeyRing::new(pepper.into(), &config.realm, config.hint));
         let (store, metrics, replica_state) =
             (Arc::new(Memory::default()), Metrics::new().unwrap(), Arc::new(ReplicaState::new(Instant::now())));
-        let cached = Arc::new(Cached::new(store.clone(), 10_000, metrics.store.clone(), |_| ()));
+        let cached = Arc::new(Cached::new(store.clone(), 10_000 * Cached::TYPICAL_KEY, metrics.store.clone(), |_| ()));
         let changes = Changes {
             now: Timestamp::from_millis(1_800_000_000_000),
             revision: Revision::default(),

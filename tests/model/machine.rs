@@ -93,7 +93,8 @@ impl Machine {
         let listed = key_ip_sentinel::domain::Peppers::new(peppers().to_vec()).unwrap();
         let store = self.database.open(&listed).await;
         let metrics = Metrics::new().unwrap();
-        let cached = Cached::new(store.clone(), 1000, metrics.store.clone(), |_| {}).with_patience(PATIENCE);
+        let cached = Cached::new(store.clone(), 1000 * Cached::TYPICAL_KEY, metrics.store.clone(), |_| {})
+            .with_patience(PATIENCE);
         let cached = Arc::new(cached);
         let started = Instant::now();
         let replica_state = Arc::new(ReplicaState::new(started));

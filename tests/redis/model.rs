@@ -166,8 +166,8 @@ impl<'a> World<'a> {
     async fn read(&mut self, replica: usize, key: usize) -> Result<(), TestCaseError> {
         let (asked, history) = (&self.replicas[replica], &self.histories[key]);
         let entry = asked.read(KEYS[key]).await;
-        prop_assert!(entry.facts.binding.is_some());
-        let banned = entry.facts.ban.is_some();
+        prop_assert!(entry.facts().binding.is_some());
+        let banned = entry.facts().ban.is_some();
         let known = self.begun[replica].unwrap_or(asked.applied());
         let known = history.iter().rev().find(|(revision, _)| *revision <= known).unwrap().0;
         let mut possible = history.iter().filter(|(revision, _)| *revision >= known);
@@ -179,7 +179,7 @@ impl<'a> World<'a> {
         // What was offered is written at once, so that a later step can keep it. Not if Redis is away.
         for _ in 0..40 {
             let value = value_of(self.redis, "sentinel", KEYS[key]).await.unwrap_or_default();
-            if !self.whole || value.get(9..17) >= Some(&entry.as_of.0.to_be_bytes()) {
+            if !self.whole || value.get(9..17) >= Some(&entry.as_of().0.to_be_bytes()) {
                 break;
             }
             tokio::task::yield_now().await;

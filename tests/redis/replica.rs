@@ -8,7 +8,7 @@ use std::{
 use key_ip_sentinel::{
     cache::{Cached, Entry, Shared},
     domain::{
-        ApiKey, Fingerprint, KeyFacts, KeyHasher, KeyRing, Missing, Mode, Pepper, Peppers, Reason, Timestamp,
+        ApiKey, FactsView, Fingerprint, KeyHasher, KeyRing, Missing, Mode, Pepper, Peppers, Reason, Timestamp,
         event::DecisionId,
     },
     engine::{Decision, Engine, Request},
@@ -113,7 +113,7 @@ impl Replica {
         let (shared, writer) =
             Shared::new(Arc::clone(&link), Arc::clone(&ring), Arc::clone(&replica_state), GRACE, metrics.store.clone());
         let store = Arc::clone(&place.store);
-        let cached = Cached::new(Arc::clone(&store) as _, 1000, metrics.store.clone(), |_| ());
+        let cached = Cached::new(Arc::clone(&store) as _, 1000 * Cached::TYPICAL_KEY, metrics.store.clone(), |_| ());
         let cached = Arc::new(cached.with_patience(PATIENCE).with_shared(shared));
         tasks.spawn(async move { match tokio::join!(link.run(), writer.run()) {} });
         let (peppers, keys, clock) = (Arc::clone(&ring), Arc::clone(&cached), Arc::clone(&replica_state));
@@ -164,7 +164,7 @@ impl Replica {
         let digests = self.ring.digests(&ApiKey::new(key.to_owned()));
         match self.cached.get(digests.iter()) {
             Some(entry) => entry,
-            None => self.cached.load(digests, |facts: &KeyFacts| !facts.is_empty(), true).await.unwrap(),
+            None => self.cached.load(digests, |facts: FactsView<'_>| !facts.is_empty(), true).await.unwrap(),
         }
     }
 

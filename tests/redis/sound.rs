@@ -76,7 +76,7 @@ async fn before_the_first_poll_and_after_the_grace_nothing_is_used() {
     let (place, _one, two) = two(&redis).await;
     let fresh = Replica::new(&place, &Setup::of(&redis.url()));
     fresh.connected(true).await;
-    assert!(fresh.read(KEY).await.facts.binding.is_some());
+    assert!(fresh.read(KEY).await.facts().binding.is_some());
     assert_eq!((fresh.shared("away"), fresh.shared("hit")), (1, 0), "the store was asked");
     place.store.lose();
     assert_eq!(fresh.ask(OTHER, OWNER).await, Reason::StoreUnavailable, "started without the store");
@@ -269,7 +269,7 @@ async fn an_expired_provisional_binding_is_a_miss() {
         expire(if in_an_hour { now + 3_600_000 } else { now - 1 }).unwrap();
         let (reader, other) = (Replica::ready(&place, &setup).await, Replica::ready(&place, &setup).await);
         redis.command::<()>(&["DEL", &place_of("sentinel", KEY)]).await;
-        assert!(reader.read(KEY).await.facts.binding.is_some());
+        assert!(reader.read(KEY).await.facts().binding.is_some());
         written(&redis, "sentinel", KEY, one.applied()).await;
         other.read(KEY).await;
         assert_eq!(other.shared(outcome), 1, "{outcome}");
@@ -280,7 +280,7 @@ async fn an_expired_provisional_binding_is_a_miss() {
 async fn absent_keys_are_never_written() {
     let redis = Redis::start().await;
     let (place, one, _two) = two(&redis).await;
-    assert!(one.read("sk-nobody's-0123456789").await.facts.is_empty());
+    assert!(one.read("sk-nobody's-0123456789").await.facts().is_empty());
     place.change(OTHER, BAN).await;
     let revision = place.change(OTHER, Action::Unban).await;
     one.poll().await;

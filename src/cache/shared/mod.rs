@@ -223,7 +223,7 @@ impl Writer {
             let active = self.ring.active();
             let mut commands = redis::pipe();
             for Write { history, entry } in batch.drain(..) {
-                if let Some(value) = self.codec.encode(&active, history, &entry) {
+                if let Some(value) = self.codec.encode(&active, history, &entry.reading()) {
                     let key = self.namespace.key(history, &entry.digest);
                     commands.cmd("SET").arg(key).arg(value).arg("EX").arg(TTL.as_secs()).ignore();
                 }
