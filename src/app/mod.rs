@@ -11,6 +11,7 @@ mod store;
 
 use std::{io, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use nix::sys::stat::{Mode, umask};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -158,21 +159,18 @@ async fn run(
     let probes_and_metrics = probes::http(Arc::clone(&core.health), core.metrics.exposition.clone());
     tasks.spawn(servers::http(probes_and_metrics, Acceptor::new(listeners.http, slots.http)));
     let (health, update_health) = probes::grpc(Arc::clone(&core.health), SERVICE).await;
-    tasks.spawn(async move {
-        update_health.await;
-        Ok(())
-    });
+    tasks.spawn(update_health.map(Ok));
     let (drain, mut draining) = watch::channel(false);
     // Early calls wait in the socket's backlog instead of being denied with store_unavailable.
     let _ = timeout(FIRST_POLL, core.replica_state.has_applied(Revision::default())).await;
     let authorization = core.authorization(&config);
     let services =
         move |trust| ChecksAndHealth { checks: Server::new(Arc::clone(&authorization), trust), health: health.clone() };
-    let checks =
-        http2::serve(services, config.listen.callers, Acceptor::new(listeners.grpc, slots.grpc), async move {
-            // An error means that the sender is gone, and then the server must end as well.
-            let _ = draining.wait_for(|draining| *draining).await;
-        })?;
+    let stop = async move {
+        // An error means that the sender is gone, and then the server must end as well.
+        let _ = draining.wait_for(|draining| *draining).await;
+    };
+    let checks = http2::serve(services, config.listen.callers, Acceptor::new(listeners.grpc, slots.grpc), stop)?;
     let drain = Drain { delay: config.drain_delay, deadline: config.drain_deadline, health: core.health, start: drain };
     let ended = drain.serve_until_signal(tokio::spawn(checks), tasks, signals).await;
     let _ = stop_events.send(());
