@@ -146,7 +146,7 @@ async fn run(
     let (core, rekeys, pipeline) = Core::new(store, peppers, store_url, &config, &mut tasks, events_stopped)?;
     let (stop_last_seen, last_seen_stopped) = oneshot::channel();
     let (cached, state) = (Arc::clone(&core.cached), Arc::clone(&core.replica_state));
-    let write = last_seen::write(core.store.clone(), state, move || cached.take_uses(), last_seen_stopped);
+    let write = last_seen::write(core.store.clone(), state, move |most| cached.take_uses(most), last_seen_stopped);
     let last_seen = tokio::spawn(write);
 
     let poll = core.notifier.signal().clone();

@@ -93,10 +93,27 @@ impl Entry {
     }
 }
 
-/// The keys that were used since the last batch. Sharded into 16 lists, so that two requests rarely contend for one
-/// lock; a key enters its list once a batch, not once a request.
+/// The keys that were used and whose times are not taken yet. Taken in rounds, so that a round's end says up to when all
+/// times are taken.
 #[derive(Debug, Default)]
-pub(super) struct Uses([Mutex<Vec<Arc<Entry>>>; 16]);
+pub(super) struct Uses {
+    /// Used since the round began. Sharded into 16 lists, so that two requests rarely contend for one lock; a key enters
+    /// its list once, not once a request.
+    next: [Mutex<Vec<Arc<Entry>>>; 16],
+    /// The rest of the round.
+    round: Mutex<Vec<Arc<Entry>>>,
+}
+
+/// A part of a round of times of last use.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct TakenUses {
+    /// At most as many as asked for.
+    pub uses: Vec<Use>,
+    /// The round begins with this part: it has the keys that were used until now.
+    pub is_first: bool,
+    /// The keys of the round that are not taken yet.
+    pub left: usize,
+}
 
 impl Uses {
     /// The key of `entry` was used (`allowed`) or denied at `time`.
@@ -109,15 +126,22 @@ impl Uses {
         }
         mark.store(time, Ordering::Relaxed);
         if !entry.listed.swap(true, Ordering::AcqRel) {
-            let list = usize::from(entry.digest.as_bytes()[0]) % self.0.len();
-            locked(&self.0[list]).push(Arc::clone(entry));
+            let list = usize::from(entry.digest.as_bytes()[0]) % self.next.len();
+            locked(&self.next[list]).push(Arc::clone(entry));
         }
     }
 
-    /// Everything since the last call. Later marks belong to the next call.
-    pub(super) fn take(&self) -> Vec<Use> {
-        let lists = self.0.iter().map(|list| std::mem::take(&mut *locked(list)));
-        lists.flatten().filter_map(|entry| entry.take()).collect()
+    /// The next part of the round, of at most `most` keys, or the first part of the next round. A mark that is made
+    /// before its key is taken belongs to this round, a later one to the next.
+    pub(super) fn take(&self, most: usize) -> TakenUses {
+        let mut round = locked(&self.round);
+        let is_first = round.is_empty();
+        if is_first {
+            round.extend(self.next.iter().flat_map(|list| std::mem::take(&mut *locked(list))));
+        }
+        let left = round.len().saturating_sub(most);
+        let uses = round.drain(left..).filter_map(|entry| entry.take()).collect();
+        TakenUses { uses, is_first, left }
     }
 }
 
@@ -172,23 +196,41 @@ mod tests {
         }
         uses.mark(&one, false, at(6000));
         uses.mark(&other, false, at(9000));
-        let mut taken = uses.take();
+        let mut taken = uses.take(2).uses;
         taken.sort_by_key(|taken| taken.refused_at);
         assert_eq!(taken[0], Use { key: one.digest.new_id(), used_at: Some(at(7000)), refused_at: Some(at(6000)) });
         assert_eq!(taken[1], Use { key: other.digest.new_id(), used_at: None, refused_at: Some(at(9000)) });
-        assert_eq!(uses.take(), []);
+        assert_eq!(uses.take(2).uses, []);
         uses.mark(&one, true, at(7500));
-        assert_eq!(uses.take(), [], "half a second later is not worth a write");
+        assert_eq!(uses.take(2).uses, [], "half a second later is not worth a write");
         uses.mark(&one, true, at(8000));
-        assert_eq!(uses.take().len(), 1);
+        assert_eq!(uses.take(2).uses.len(), 1);
+    }
+
+    #[test]
+    fn a_round_has_the_keys_that_were_used_before_it_began() {
+        let (uses, entries) = (Uses::default(), [1, 2, 3].map(entry));
+        entries.iter().for_each(|entry| uses.mark(entry, true, at(5000)));
+        let part = |most| {
+            let TakenUses { uses, is_first, left } = uses.take(most);
+            (uses.len(), is_first, left)
+        };
+        assert_eq!(part(2), (2, true, 1));
+        let late = entry(4);
+        // Of the first two that are marked again, and the third, only the third is in the round still.
+        entries.iter().chain([&late]).for_each(|entry| uses.mark(entry, true, at(6000)));
+        assert_eq!(part(2), (1, false, 0));
+        assert_eq!(part(2), (2, true, 1));
+        assert_eq!(part(2), (1, false, 0));
+        assert_eq!(part(2), (0, true, 0));
     }
 
     #[test]
     fn a_clock_that_was_set_back_does_not_move_a_mark_back() {
         let (uses, one) = (Uses::default(), entry(1));
         uses.mark(&one, true, at(5000));
-        uses.take();
+        uses.take(1);
         uses.mark(&one, true, at(1000));
-        assert_eq!(uses.take(), []);
+        assert_eq!(uses.take(1).uses, []);
     }
 }

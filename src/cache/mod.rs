@@ -40,11 +40,11 @@ use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     domain::{KeyDigest, KeyDigests, Timestamp, event::Record},
-    store::{Changes, Decisions, StoreError, Use},
+    store::{Changes, Decisions, StoreError},
     telemetry::metrics::StoreMetrics,
 };
 
-pub use entry::Entry;
+pub use entry::{Entry, TakenUses};
 pub use shared::{Shared, Writer};
 
 use entry::{Source, Uses};
@@ -166,9 +166,9 @@ impl Cached {
         self.uses.mark(entry, allowed, time);
     }
 
-    /// Returns what was marked since the last call.
-    pub fn take_uses(&self) -> Vec<Use> {
-        self.uses.take()
+    /// Returns the times of last use of at most `most` keys that were marked.
+    pub fn take_uses(&self, most: usize) -> TakenUses {
+        self.uses.take(most)
     }
 
     /// Applies the changes of a poll: after it, no fact older than they are is used.

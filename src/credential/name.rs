@@ -86,11 +86,14 @@ fn is_parameter(found: &[u8], name: &str, case: fn(&u8) -> u8) -> bool {
 /// `HTTP_AUTHORIZATION_`, which no upstream reads as `Authorization`.
 pub const fn same_name(name: &str, carrier: &str) -> bool {
     let (name, carrier) = (name.as_bytes(), carrier.as_bytes());
+    if name.len() != carrier.len() {
+        return false;
+    }
     let mut at = 0;
-    while at < name.len() && at < carrier.len() && plain(name[at]) == plain(carrier[at]) {
+    while at < name.len() && plain(name[at]) == plain(carrier[at]) {
         at += 1;
     }
-    at == name.len() && at == carrier.len()
+    at == name.len()
 }
 
 /// A byte of a header's name as [`same_name`] compares it.

@@ -54,6 +54,9 @@ const WORDS: [Word; 50] = [
     ("sk", false, FILLERS), ("ant", false, FILLERS), ("proj", false, FILLERS), ("api03", false, FILLERS),
 ];
 
+/// The length of `placeholder`. Most keys have a longer word, which need not be compared with all.
+const LONGEST_WORD: usize = 11;
+
 /// Repeated, these are placeholders: MervinPraison/PraisonAI#380 (`xxxx`), mastra-ai/mastra#3752 (asterisks),
 /// IBM/mcp-cli#133 (`11111111…`).
 const REPEATED: &[u8] = b"xX*1";
@@ -75,7 +78,8 @@ fn is_words(text: &str) -> bool {
     }
     let mut says = false;
     for word in text.split(['-', '_', '.', ' ']) {
-        match WORDS.iter().find(|(known, ..)| word.eq_ignore_ascii_case(known)) {
+        let mut known = WORDS.iter().filter(|_| word.len() <= LONGEST_WORD);
+        match known.find(|(known, ..)| word.eq_ignore_ascii_case(known)) {
             Some((_, alone, _)) => says |= alone,
             None if is_repeated(word) => says = true,
             None => return false,
@@ -113,7 +117,7 @@ fn is_template(text: &str) -> bool {
         |(open, close): &(char, char)| text.len() > 2 && text.starts_with(*open) && text.ends_with(*close);
     [('<', '>'), ('{', '}'), ('[', ']'), ('(', ')'), ('%', '%')].iter().any(is_enclosed)
         || text.starts_with("process.env.")
-        || text.contains("${")
+        || text.as_bytes().windows(2).any(|pair| pair == b"${")
 }
 
 #[cfg(test)]
@@ -182,6 +186,11 @@ mod tests {
         ] {
             assert_eq!(find(text), Some(Placeholder::Template), "{text}");
         }
+    }
+
+    #[test]
+    fn no_word_is_longer_than_the_longest() {
+        assert_eq!(WORDS.iter().map(|(word, ..)| word.len()).max(), Some(LONGEST_WORD));
     }
 
     #[test]

@@ -4,9 +4,14 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::{client_ip::exactly_one, net::caller::Callers};
+
+const TOKEN: HeaderName = HeaderName::from_static("x-sentinel-token");
+const CLIENT_IP: HeaderName = HeaderName::from_static("x-client-ip");
+const PEER_IP: HeaderName = HeaderName::from_static("x-peer-ip");
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The metadata of a Check call.
 #[derive(Clone, Copy, Debug)]
@@ -17,18 +22,28 @@ impl<'a> Call<'a> {
     pub(super) fn is_from(self, callers: &Callers) -> bool {
         match callers {
             Callers::Local | Callers::Unauthenticated => true,
-            Callers::ByToken(token) => self.entry("x-sentinel-token").is_some_and(|sent| token.is(sent.as_bytes())),
+            Callers::ByToken(token) => self.entry(&TOKEN).is_some_and(|sent| token.is(sent.as_bytes())),
         }
     }
 
+    /// The client's address as Envoy resolved it.
+    pub(super) fn client_ip(self) -> Option<&'a str> {
+        self.entry(&CLIENT_IP)
+    }
+
+    /// Envoy's peer, before the PROXY protocol.
+    pub(super) fn peer_ip(self) -> Option<&'a str> {
+        self.entry(&PEER_IP)
+    }
+
     /// The value of this entry, if the entry appears exactly once.
-    pub(super) fn entry(self, name: &str) -> Option<&'a str> {
+    fn entry(self, name: &HeaderName) -> Option<&'a str> {
         exactly_one(self.0.get_all(name).iter())?.to_str().ok()
     }
 
     /// The caller's `grpc-timeout` (gRPC over HTTP/2: at most 8 digits and a unit).
     pub(super) fn timeout(self) -> Option<Duration> {
-        let text = self.0.get("grpc-timeout")?.to_str().ok()?;
+        let text = self.0.get(&TIMEOUT)?.to_str().ok()?;
         let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
@@ -73,7 +88,7 @@ mod tests {
 
     #[test]
     fn an_entry_must_appear_exactly_once() {
-        let entry = |entries: &[(&'static str, &str)]| Call(&metadata(entries)).entry("x-client-ip").map(str::to_owned);
+        let entry = |entries: &[(&'static str, &str)]| Call(&metadata(entries)).client_ip().map(str::to_owned);
         assert_eq!(entry(&[("x-client-ip", "192.0.2.1")]).as_deref(), Some("192.0.2.1"));
         assert_eq!(entry(&[("x-client-ip", "a"), ("x-client-ip", "a")]), None);
         assert_eq!(entry(&[("x-client-ip", "caf\u{e9}")]), None);

@@ -7,7 +7,7 @@ use super::{
     overrides::Overrides,
 };
 use crate::{
-    client_ip::{AddressInputs, Resolver},
+    client_ip::{AddressInputs, Resolver, Source},
     credential::{Credentials, Fault, Profile, same_name},
     domain::{ClientIp, Reason, event::DecisionId},
     engine::Request,
@@ -87,10 +87,11 @@ impl<'a> Reader<'a> {
             message.headers.iter().filter(move |header| header.name == name).map(|header| header.value).collect()
         };
         let lines: Vec<&[u8]> = self.client_ip.header().map(lines).unwrap_or_default();
+        let by_metadata = self.client_ip.source == Source::Metadata;
         self.client_ip.resolve(&AddressInputs {
             peer: message.peer,
-            resolved: call.entry("x-client-ip"),
-            direct_peer: call.entry("x-peer-ip"),
+            resolved: if by_metadata { call.client_ip() } else { None },
+            direct_peer: if by_metadata { call.peer_ip() } else { None },
             lines: &lines,
         })
     }

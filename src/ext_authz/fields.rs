@@ -25,20 +25,18 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field's number and value; `Some(None)` at the end.
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Option<Option<(u32, Value<'a>)>> {
         if self.0.is_empty() {
             return Some(None);
         }
         let key = u32::try_from(self.varint()?).ok()?;
         let value = match key & 7 {
-            0 => self.varint().map(|_| Value::Varint)?,
-            1 => self.take(8).map(|_| Value::Fixed)?,
             2 => {
                 let length = usize::try_from(self.varint()?).ok()?;
                 Value::Bytes(self.take(length)?)
             }
-            5 => self.take(4).map(|_| Value::Fixed)?,
-            _ => return None,
+            other => self.other(other)?,
         };
         match key >> 3 {
             0 => None,
@@ -46,18 +44,34 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A value of another wire type than that of strings, bytes and messages.
+    fn other(&mut self, wire_type: u32) -> Option<Value<'a>> {
+        match wire_type {
+            0 => self.varint().map(|_| Value::Varint),
+            1 => self.take(8).map(|_| Value::Fixed),
+            5 => self.take(4).map(|_| Value::Fixed),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(taken)
     }
 
+    #[inline(always)]
     fn varint(&mut self) -> Option<u64> {
         // Nearly all keys and lengths have one byte.
         if let [byte @ ..0x80, rest @ ..] = self.0 {
             self.0 = rest;
             return Some((*byte).into());
         }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Option<u64> {
         let mut number = 0;
         for (at, byte) in self.0.iter().take(10).enumerate() {
             // Bits beyond the 64th.
@@ -75,6 +89,7 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Value<'a> {
+    #[inline]
     pub(super) fn bytes(self) -> Option<&'a [u8]> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
@@ -84,6 +99,12 @@ impl<'a> Value<'a> {
 
     pub(super) fn text(self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    /// Checks a text that is not read.
+    #[inline]
+    pub(super) fn valid_text(self) -> Option<&'a [u8]> {
+        self.bytes().filter(|bytes| bytes.is_ascii() || std::str::from_utf8(bytes).is_ok())
     }
 
     /// Checks a number, truth value or enumeration.
@@ -104,6 +125,7 @@ pub(super) struct Seen(u32);
 
 impl Seen {
     /// Records the field `number`, which is below 32; `None` if the message had it before.
+    #[inline]
     pub(super) fn first(&mut self, number: u32) -> Option<()> {
         let bit = 1 << number;
         let is_first = self.0 & bit == 0;

@@ -104,7 +104,7 @@ impl<'a> Http<'a> {
                 3 => {
                     has_joined = true;
                     let (name, value) = entry(value.bytes()?)?;
-                    if filter.has(name) {
+                    if filter.has(name.as_bytes()) {
                         // Of two entries with one name, prost takes the last. Envoy never sends two.
                         if headers.iter().any(|header| header.name == name) {
                             return None;
@@ -122,7 +122,7 @@ impl<'a> Http<'a> {
                         4 => path = value.text()?,
                         9 => value.number()?,
                         12 => drop(value.bytes()?),
-                        _ => drop(value.text()?),
+                        _ => drop(value.valid_text()?),
                     }
                 }
                 _ => {}
@@ -150,35 +150,37 @@ fn read_lines<'a>(
             continue;
         }
         *has_raw = true;
-        let header = read_line(value.bytes()?)?;
+        let Some(header) = read_line(value.bytes()?, filter)? else { continue };
         if header.name == ":path" && path.replace(header.value).is_some() {
             return None;
         }
-        if filter.has(header.name) {
-            headers.push(header);
-        }
+        headers.push(header);
     }
     Some(path)
 }
 
-/// Reads a `HeaderValue`. One with both values is rejected, for the same reason as two encodings.
-fn read_line(message: &[u8]) -> Option<Header<'_>> {
+/// Reads a `HeaderValue`; `None` in the result if its header is not wanted. One with both values is rejected, for the
+/// same reason as two encodings.
+fn read_line<'a>(message: &'a [u8], filter: &HeaderFilter) -> Option<Option<Header<'a>>> {
     let mut fields = Fields::of(message);
-    let (mut seen, mut name, mut text, mut raw) = (Seen::default(), "", "", &[][..]);
+    let (mut seen, mut name, mut text, mut raw) = (Seen::default(), &[][..], &[][..], &[][..]);
     while let Some((number, value)) = fields.next()? {
         match number {
-            1 => name = value.text()?,
-            2 => text = value.text()?,
+            1 => name = value.valid_text()?,
+            2 => text = value.valid_text()?,
             3 => raw = value.bytes()?,
             _ => continue,
         }
         seen.first(number)?;
     }
-    match (text.is_empty(), raw.is_empty()) {
-        (false, false) => None,
-        (_, true) => Some(Header { name, value: text.as_bytes() }),
-        (true, false) => Some(Header { name, value: raw }),
+    if !text.is_empty() && !raw.is_empty() {
+        return None;
     }
+    if !filter.has(name) {
+        return Some(None);
+    }
+    let value = if raw.is_empty() { text } else { raw };
+    std::str::from_utf8(name).ok().map(|name| Some(Header { name, value }))
 }
 
 /// Reads an entry of a `map<string, string>`.
@@ -207,7 +209,7 @@ fn read_peer(message: &[u8]) -> Option<Option<&str>> {
                 entry(value.bytes()?)?;
                 continue;
             }
-            2 | 4 | 5 => drop(value.text()?),
+            2 | 4 | 5 => drop(value.valid_text()?),
             _ => continue,
         }
         seen.first(number)?;
@@ -239,7 +241,7 @@ fn read_socket_address(message: Value<'_>) -> Option<Option<&str>> {
         match number {
             1 | 3 | 6 => value.number()?,
             2 => address = value.text()?,
-            NAMED_PORT | 5 | 7 => drop(value.text()?),
+            NAMED_PORT | 5 | 7 => drop(value.valid_text()?),
             _ => continue,
         }
         is_named |= number == NAMED_PORT;

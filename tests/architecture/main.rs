@@ -30,8 +30,8 @@ const IMPORTS: &[(&str, &str)] = &[
     // `net::caller` for the diagnosis, `telemetry::health` for the status.
     ("admin::service", "engine credential client_ip policy settings net::caller telemetry::health"),
     ("admin::service", "store replication events domain"),
-    // What a job has stored it publishes, as everyone does.
-    ("maintenance", "events settings"),
+    // What a job has stored it publishes, as everyone does. The cache collects times of last use.
+    ("maintenance", "cache events settings"),
     ("events maintenance", "store store::rekey domain telemetry::metrics"),
     ("engine", "decision cache settings store store::rekey domain"),
     ("decision settings", "policy domain"),

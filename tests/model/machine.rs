@@ -229,7 +229,7 @@ impl Machine {
     async fn archive(&mut self, after: i64) -> Vec<String> {
         self.poll().await;
         let Process { store, cached, .. } = self.process();
-        store.note_uses(cached.take_uses()).await.unwrap();
+        store.note_uses(cached.take_uses(usize::MAX).uses).await.unwrap();
         let unused_since = self.time().before(Duration::from_secs(after.unsigned_abs()));
         let records = store.archive(unused_since, 100, self.time()).await.unwrap();
         let archived: BTreeSet<_> = records.iter().map(|record| record.key_id.unwrap()).collect();
@@ -282,7 +282,7 @@ impl Machine {
     /// A clean stop, what happens meanwhile, and a start.
     async fn restart_around(&mut self, meanwhile: impl AsyncFnOnce(&Self)) -> Vec<String> {
         let process = self.process.take().unwrap();
-        process.store.note_uses(process.cached.take_uses()).await.unwrap();
+        process.store.note_uses(process.cached.take_uses(usize::MAX).uses).await.unwrap();
         // What loads and claims left behind holds the store for a moment longer.
         let Process { store, cached, engine, .. } = process;
         drop((engine, cached));
