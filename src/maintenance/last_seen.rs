@@ -60,15 +60,7 @@ pub async fn write(
         let (began, now) = (Instant::now(), state.time(Instant::now()));
         let (uses, until) = rounds.next(now, last);
         waiting.extend(uses);
-        if waiting.len() > MAX_WAITING {
-            warn!(
-                uses = waiting.len(),
-                "the store does not accept times of last use; they are dropped, and nothing is archived until this server is \
-                 restarted"
-            );
-            waiting.clear();
-            dropped = true;
-        }
+        dropped |= drop_too_many(&mut waiting);
         let mut written;
         (waiting, written) = store_all(&*store, waiting).await;
         let is_due = said_at.is_none_or(|at| began.saturating_duration_since(at) >= LOG_EVERY);
@@ -123,6 +115,20 @@ async fn store_all(store: &dyn Upkeep, mut uses: Vec<Use>) -> (Vec<Use>, Result<
         }
     }
     (uses, Ok(()))
+}
+
+/// Whether there were more than may wait.
+fn drop_too_many(waiting: &mut Vec<Use>) -> bool {
+    let is_over = waiting.len() > MAX_WAITING;
+    if is_over {
+        warn!(
+            uses = waiting.len(),
+            "the store does not accept times of last use; they are dropped, and nothing is archived until this server is \
+             restarted"
+        );
+        waiting.clear();
+    }
+    is_over
 }
 
 /// Logs once per outage, because a failed write is retried every few seconds. `failing` says whether the last one failed.
