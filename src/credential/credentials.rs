@@ -159,8 +159,10 @@ impl Credentials {
         headers: impl Iterator<Item = Header<'a>> + Clone,
         target: &'a [u8],
     ) -> Vec<&'static str> {
-        let path = plain_path(target).filter(|_| !self.options.foreign.is_empty());
-        let Some(path) = path else { return Vec::new() };
+        if self.options.foreign.is_empty() {
+            return Vec::new();
+        }
+        let Some(path) = plain_path(target) else { return Vec::new() };
         let (slots, prevented) = profile.collect(headers.clone(), target);
         if prevented {
             return Vec::new();

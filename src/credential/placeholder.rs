@@ -77,9 +77,9 @@ fn is_words(text: &str) -> bool {
         return true;
     }
     let mut says = false;
-    for word in text.split(['-', '_', '.', ' ']) {
+    for word in text.as_bytes().split(|byte| matches!(byte, b'-' | b'_' | b'.' | b' ')) {
         let mut known = WORDS.iter().filter(|_| word.len() <= LONGEST_WORD);
-        match known.find(|(known, ..)| word.eq_ignore_ascii_case(known)) {
+        match known.find(|(known, ..)| word.eq_ignore_ascii_case(known.as_bytes())) {
             Some((_, alone, _)) => says |= alone,
             None if is_repeated(word) => says = true,
             None => return false,
@@ -89,9 +89,8 @@ fn is_words(text: &str) -> bool {
 }
 
 /// At least three of one character.
-fn is_repeated(word: &str) -> bool {
-    let bytes = word.as_bytes();
-    bytes.len() >= 3 && REPEATED.contains(&bytes[0]) && bytes.iter().all(|byte| *byte == bytes[0])
+fn is_repeated(word: &[u8]) -> bool {
+    word.len() >= 3 && REPEATED.contains(&word[0]) && word.iter().all(|byte| *byte == word[0])
 }
 
 /// A text that a shell, a template engine or a person should have replaced: yihong0618/bilingual_book_maker#195

@@ -1,7 +1,7 @@
 //! Answers as bytes. Requests that are answered alike differ in a few texts of a fixed length; for these, an answer is
 //! encoded once, and then copied with the texts put in.
 
-use std::{collections::HashMap, fmt::Write, net::IpAddr, sync::Arc};
+use std::{fmt::Write, net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -24,21 +24,21 @@ pub(super) struct Answers(ArcSwap<Known>);
 #[derive(Clone, Debug, Default)]
 struct Known {
     help: Help,
-    templates: HashMap<Case, Arc<Template>>,
+    templates: Vec<(Case, Arc<Template>)>,
 }
 
 /// What an answer depends on, apart from its texts and the help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Case {
-    profile: &'static str,
-    allowed: bool,
-    would_deny: bool,
     reason: Reason,
+    allowed: bool,
+    /// The length of the client's address, if the answer contains it.
+    client_ip: usize,
+    would_deny: bool,
     mode: Mode,
     has_key: bool,
     placeholder: bool,
-    /// The length of the client's address, if the answer contains it.
-    client_ip: usize,
+    profile: &'static str,
 }
 
 impl Case {
@@ -60,7 +60,7 @@ impl Case {
             mode: context.request.mode,
             has_key: texts.key_id.is_some(),
             placeholder: context.placeholder,
-            client_ip: if allowed { 0 } else { texts.client_ip.map_or(0, str::len) },
+            client_ip: texts.client_ip.map_or(0, str::len),
         })
     }
 }
@@ -68,12 +68,12 @@ impl Case {
 impl Answers {
     /// The answer with its gRPC prefix.
     pub(super) fn answer(&self, decision: &Decision, context: &CheckContext<'_>, help: &Help) -> Bytes {
-        let key_id = match decision {
-            Decision::Allow(permit) => permit.key_id(),
-            Decision::Deny(denial) => denial.key_id,
+        let (key_id, told_ip) = match decision {
+            Decision::Allow(permit) => (permit.key_id(), None),
+            Decision::Deny(denial) => (denial.key_id, context.request.ip),
         };
         let (decision_id, key_id) = (hex(context.request.decision_id), key_id.map(KeyId::to_text));
-        let client_ip = context.request.ip.map(ClientIp::ip).map(Written::of);
+        let client_ip = told_ip.map(ClientIp::ip).map(Written::of);
         let texts = Texts {
             decision_id: ascii(&decision_id),
             key_id: key_id.as_ref().map(|id| ascii(id)),
@@ -83,8 +83,8 @@ impl Answers {
             return framed(&response(decision, context, help, &texts)).into();
         };
         let known = self.0.load();
-        match known.templates.get(&case).filter(|_| known.help == *help) {
-            Some(template) => template.fill(&texts),
+        match known.templates.iter().find(|(it, _)| *it == case).filter(|_| known.help == *help) {
+            Some((_, template)) => template.fill(&texts),
             None => self.learn(case, help, &texts, |texts| framed(&response(decision, context, help, texts))),
         }
     }
@@ -96,7 +96,8 @@ impl Answers {
             // A reload replaces the help; the templates that contain the previous one are of no use.
             let mut known = if known.help == *help { Known::clone(known) } else { Known::default() };
             known.help = help.clone();
-            known.templates.insert(case, Arc::clone(&template));
+            known.templates.retain(|(it, _)| *it != case);
+            known.templates.push((case, Arc::clone(&template)));
             known
         });
         template.fill(texts)

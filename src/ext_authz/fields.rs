@@ -63,12 +63,14 @@ impl<'a> Fields<'a> {
 
     #[inline(always)]
     fn varint(&mut self) -> Option<u64> {
-        // Nearly all keys and lengths have one byte.
-        if let [byte @ ..0x80, rest @ ..] = self.0 {
-            self.0 = rest;
-            return Some((*byte).into());
-        }
-        self.long_varint()
+        // Nearly all keys and lengths have one byte or two.
+        let (number, rest) = match self.0 {
+            [byte @ ..0x80, rest @ ..] => (u64::from(*byte), rest),
+            [low, high @ ..0x80, rest @ ..] => (u64::from(low & 0x7f) | u64::from(*high) << 7, rest),
+            _ => return self.long_varint(),
+        };
+        self.0 = rest;
+        Some(number)
     }
 
     fn long_varint(&mut self) -> Option<u64> {

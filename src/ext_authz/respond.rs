@@ -33,6 +33,7 @@ use crate::{
 pub(super) struct Texts<'a> {
     pub(super) decision_id: &'a str,
     pub(super) key_id: Option<&'a str>,
+    /// Only denials contain it.
     pub(super) client_ip: Option<&'a str>,
 }
 
