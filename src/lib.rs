@@ -21,8 +21,8 @@
 //!
 //! `ext_authz::respond` writes the response. It is the only file that makes a `CheckResponse`, and an allow needs an
 //! [`engine::Permit`], which only the engine can make. [`telemetry::metrics`] counts the decision; a call that Envoy
-//! dropped counts as cancelled. A denial is published to [`events`] through a queue for which decisions never wait. A
-//! first use is published by the task that claims, even if the request was dropped.
+//! dropped counts as cancelled. A denial is published to [`events`], which coalesces it with those that are alike; no
+//! decision waits for the audit. A first use is published by the task that claims, even if the request was dropped.
 //!
 //! # One change
 //!

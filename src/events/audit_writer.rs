@@ -17,9 +17,9 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    queue::Lost,
     run::{PreviousRun, Run},
     spill::Spill,
+    waiting::Lost,
 };
 use crate::{
     domain::{Timestamp, event::Record},

@@ -1,7 +1,7 @@
 //! Publishes events (denials, first uses, changes) once, and delivers them to all sinks.
 //!
-//! A denial passes a bounded queue into the pipeline, a task that coalesces equal denials into one record and flushes
-//! the records every second; a decision never waits for it. The `AuditWriter` writes each batch of records to the
+//! Denials that are alike are coalesced where they are published. The pipeline, a task, flushes them every second; a
+//! decision never waits for it. The `AuditWriter` writes each batch of records to the
 //! store, or to the spill while the store does not accept it, and persists the time of each flush, so that the next
 //! start knows which denials a kill may have lost. First uses and changes by operators are stored by the transactions
 //! that make them.
@@ -11,10 +11,10 @@
 mod audit_writer;
 mod event;
 mod pipeline;
-mod queue;
 mod run;
 mod sink;
 mod spill;
+mod waiting;
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -30,8 +30,8 @@ use crate::{
 };
 use audit_writer::AuditWriter;
 use pipeline::Pipeline;
-use queue::{Lost, Queue};
 use sink::Sinks;
+use waiting::{Lost, Waiting};
 
 /// How audit records are kept.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub struct Options {
 /// Publishes events. Cheap to clone.
 #[derive(Clone)]
 pub struct Events {
-    denials: Queue,
+    waiting: Arc<Waiting>,
     sinks: Sinks,
 }
 
@@ -64,18 +64,19 @@ impl Events {
         stop: oneshot::Receiver<()>,
     ) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let (lost, sinks) = (Lost::new(metrics.lost.clone()), Sinks::new(sinks));
-        let (denials, queued) = Queue::new(lost.clone());
+        let waiting = Arc::new(Waiting::new(lost.clone(), options.mask_addresses));
         let (writer, previous) =
             AuditWriter::begin(&options.directory, options.spill_max, store, metrics, lost.clone())?;
-        let pipeline = Pipeline::new(writer, previous, replica_state, lost, sinks.clone(), options.mask_addresses);
-        Ok((Self { denials, sinks }, pipeline.run(queued, stop)))
+        let pipeline = Pipeline::new(Arc::clone(&waiting), writer, previous, replica_state, lost, sinks.clone());
+        Ok((Self { waiting, sinks }, pipeline.run(stop)))
     }
 
-    /// Publishes an event. Never waits: if the queue is full, the denial is lost, counted, and its loss is logged.
+    /// Publishes an event. Never waits: a denial that would be one record too many is lost, counted, and its loss is
+    /// logged.
     pub fn publish(&self, event: Event<'_>) {
         match event {
-            Event::Denied(denial) => self.denials.put(EventKind::Denied, denial),
-            Event::WouldDeny(denial) => self.denials.put(EventKind::WouldDeny, denial),
+            Event::Denied(denial) => self.waiting.put(EventKind::Denied, denial),
+            Event::WouldDeny(denial) => self.waiting.put(EventKind::WouldDeny, denial),
             Event::Stored(record) => self.sinks.receive(record),
         }
     }

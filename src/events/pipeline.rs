@@ -1,28 +1,23 @@
-//! Coalesces denials and flushes them in batches.
+//! Flushes the denials that wait, in batches.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::oneshot,
     task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval},
 };
 
 use super::{
-    Denial,
     audit_writer::{self, AuditWriter},
-    queue::{Lost, QUEUE, Queued},
     run::PreviousRun,
     sink::Sinks,
+    waiting::{Alike, Denials, Lost, Waiting},
 };
 use crate::{
     domain::{
-        KeyId, Network, Reason, Timestamp,
-        event::{DecisionId, EventKind, Record},
+        Timestamp,
+        event::{EventKind, Record},
     },
     store::ReplicaState,
 };
@@ -31,28 +26,15 @@ use crate::{
 /// exact count.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// The most records between two flushes; further denials are lost.
-const MAX_PENDING: usize = 100_000;
-
 /// How long a stopping process delivers what waits on the disk; the next start delivers the rest.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
-type DenialKey = (EventKind, Reason, Option<KeyId>, Option<Network>);
-
-struct Denials {
-    count: u64,
-    first: Instant,
-    last: Instant,
-    decision_id: DecisionId,
-}
-
 pub(super) struct Pipeline {
+    waiting: Arc<Waiting>,
     audit_writer: Arc<AuditWriter>,
     replica_state: Arc<ReplicaState>,
     lost: Lost,
     sinks: Sinks,
-    mask: bool,
-    waiting: HashMap<DenialKey, Denials>,
     /// The running flush, and how many denials it holds.
     flush: Option<(JoinHandle<bool>, u64)>,
     /// How the previous run ended, until the audit has a record of it.
@@ -61,41 +43,39 @@ pub(super) struct Pipeline {
 
 impl Pipeline {
     pub(super) fn new(
+        waiting: Arc<Waiting>,
         audit_writer: AuditWriter,
         previous: PreviousRun,
         replica_state: Arc<ReplicaState>,
         lost: Lost,
         sinks: Sinks,
-        mask: bool,
     ) -> Self {
-        let (audit_writer, waiting) = (Arc::new(audit_writer), HashMap::new());
-        Self { audit_writer, replica_state, lost, sinks, mask, waiting, flush: None, previous }
+        Self { waiting, audit_writer: Arc::new(audit_writer), replica_state, lost, sinks, flush: None, previous }
     }
 
-    pub(super) async fn run(mut self, mut denials: mpsc::Receiver<Queued>, mut stop: oneshot::Receiver<()>) {
+    pub(super) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
         let mut tick = interval(FLUSH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_due = false;
         loop {
             tokio::select! {
                 _ = &mut stop => break,
-                Some(denial) = denials.recv() => self.coalesce(denial),
                 () = self.finish_flush(), if self.flush.is_some() => {}
                 _ = tick.tick() => {
                     is_due = true;
                     self.lost.log();
                 }
             }
-            // One flush at a time, in a task; denials coalesce here meanwhile.
+            // One flush at a time, in a task; denials coalesce meanwhile.
             if is_due && self.flush.is_none() {
                 is_due = false;
-                self.start_flush(&mut denials, Duration::ZERO);
+                self.start_flush(Duration::ZERO);
             }
         }
         self.finish_flush().await;
-        self.start_flush(&mut denials, LAST_FLUSH);
+        self.start_flush(LAST_FLUSH);
         self.finish_flush().await;
-        self.lost.add(self.waiting.values().map(|denials| denials.count).sum());
+        self.lost.add(self.waiting.take().iter().map(|(_, denials)| denials.count).sum());
         // A gap that is not stored yet is left to the next start.
         if self.previous == PreviousRun::Clean {
             self.audit_writer.stop(self.replica_state.time(Instant::now())).await;
@@ -103,34 +83,13 @@ impl Pipeline {
         self.lost.log();
     }
 
-    fn coalesce(&mut self, queued: Queued) {
-        let Queued { kind, denial: Denial { reason, key_id, ip, decision_id }, at } = queued;
-        let network = ip.map(Network::owning).map(|network| if self.mask { network.masked() } else { network });
-        let pending = self.waiting.len();
-        match self.waiting.entry((kind, reason, key_id, network)) {
-            Entry::Occupied(mut key) => {
-                let denials = key.get_mut();
-                denials.count += 1;
-                denials.last = at;
-            }
-            Entry::Vacant(new) if pending < MAX_PENDING => {
-                new.insert(Denials { count: 1, first: at, last: at, decision_id });
-            }
-            Entry::Vacant(_) => self.lost.add(1),
-        }
-    }
-
     /// Flushes everything that was published until now, unless the store clock is not known yet.
-    fn start_flush(&mut self, denials: &mut mpsc::Receiver<Queued>, patience: Duration) {
-        let now = Instant::now();
-        for _ in 0..QUEUE {
-            let Ok(denial) = denials.try_recv() else { break };
-            self.coalesce(denial);
-        }
-        let Some(at) = self.replica_state.time(now) else { return };
+    fn start_flush(&mut self, patience: Duration) {
+        let Some(at) = self.replica_state.time(Instant::now()) else { return };
         let gap = gap(self.previous, at);
         let has_gap = gap.is_some();
-        let waiting = self.waiting.drain().filter_map(|(key, denials)| record(&self.replica_state, key, &denials));
+        let waiting = self.waiting.take().into_iter();
+        let waiting = waiting.filter_map(|(alike, denials)| record(&self.replica_state, alike, &denials));
         let records: Vec<Record> = gap.into_iter().chain(waiting).collect();
         records.iter().for_each(|record| self.sinks.receive(record));
         let (held, audit_writer) = (audit_writer::denials(&records), Arc::clone(&self.audit_writer));
@@ -164,11 +123,7 @@ fn gap(previous: PreviousRun, now: Timestamp) -> Option<Record> {
     })
 }
 
-fn record(
-    replica_state: &ReplicaState,
-    (kind, reason, key_id, network): DenialKey,
-    denials: &Denials,
-) -> Option<Record> {
+fn record(replica_state: &ReplicaState, (kind, reason, key_id, network): Alike, denials: &Denials) -> Option<Record> {
     Some(Record {
         reason: Some(reason),
         key_id,

@@ -28,7 +28,7 @@ async fn three_flushes_on_the_disk() -> (Pipeline, Accounts) {
     for flush in 0..3 {
         let length = |pipeline: &Pipeline| copied(&pipeline.segments()).iter().map(|(_, it)| it.len()).sum::<usize>();
         let before = length(&pipeline);
-        pipeline.deny_addresses(flush * 100..flush * 100 + 100).await;
+        pipeline.deny_addresses(flush * 100..flush * 100 + 100);
         eventually("the flush is on the disk", async || (length(&pipeline) > before).then_some(())).await;
     }
     let accounts = pipeline.stop(run).await;
@@ -67,9 +67,9 @@ async fn what_a_stopping_process_cannot_store_waits_on_the_disk_for_the_next() {
 async fn a_store_that_hangs_costs_nothing_while_the_disk_has_room() {
     let (mut pipeline, run) = Pipeline::running().await;
     pipeline.store.appends.close();
-    pipeline.deny_addresses(0..15_000).await;
+    pipeline.deny_addresses(0..15_000);
     pipeline.spilled().await;
-    pipeline.deny_addresses(15_000..30_000).await;
+    pipeline.deny_addresses(15_000..30_000);
     sleep(3 * FLUSH).await;
     assert_eq!((pipeline.counter("stored"), pipeline.counter("lost")), (0, 0));
     pipeline.store.appends.open();
@@ -81,7 +81,7 @@ async fn a_store_that_hangs_costs_nothing_while_the_disk_has_room() {
 async fn a_batch_that_the_store_took_without_saying_so_is_there_once() {
     let (mut pipeline, run) = Pipeline::running().await;
     pipeline.store.appended.close();
-    pipeline.deny_addresses(0..100).await;
+    pipeline.deny_addresses(0..100);
     pipeline.store.appended.arrival().await;
     pipeline.spilled().await;
     pipeline.store.appended.open();
@@ -142,7 +142,7 @@ async fn beyond_its_bound_the_spill_loses_and_counts_exactly() {
     let (mut pipeline, run) = Pipeline::started(Pipeline::over(tempfile::tempdir().unwrap(), MAX)).await;
     pipeline.store.take_batches(0);
     for flush in 0..5 {
-        pipeline.deny_addresses(flush * 100..flush * 100 + 100).await;
+        pipeline.deny_addresses(flush * 100..flush * 100 + 100);
         sleep(2 * FLUSH).await;
     }
     let waiting: usize = copied(&pipeline.segments()).iter().map(|(_, content)| content.len()).sum();
@@ -161,11 +161,11 @@ async fn what_waits_is_delivered_in_its_order_and_before_what_comes_later() {
     let (mut pipeline, run) = Pipeline::running().await;
     pipeline.store.take_batches(0);
     for address in 0..5 {
-        pipeline.deny_addresses(address..address + 1).await;
+        pipeline.deny_addresses(address..address + 1);
         sleep(2 * FLUSH).await;
     }
     pipeline.store.take_batches(usize::MAX);
-    pipeline.deny_addresses(5..6).await;
+    pipeline.deny_addresses(5..6);
     pipeline.stored(6).await;
     pipeline.stop(run).await;
     let all = AuditOrder::Stored { after: RecordId(0), upto: RecordId(i64::MAX) };
