@@ -31,6 +31,10 @@ pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
+/// The payload of a DATA frame. h2 writes answers together as long as their payloads are shorter than 1,024 bytes
+/// (`CHAIN_THRESHOLD_WITHOUT_VECTORED_IO`), and a longer one by itself.
+const PART: usize = 1_023;
+
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The gRPC service of one connection.
@@ -185,8 +189,10 @@ impl Body for AnswerBody {
 
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
-        if let Some(message) = this.message.take() {
-            return Poll::Ready(Some(Ok(Frame::data(message))));
+        if let Some(mut message) = this.message.take() {
+            let part = message.split_to(message.len().min(PART));
+            this.message = Some(message).filter(|rest| !rest.is_empty());
+            return Poll::Ready(Some(Ok(Frame::data(part))));
         }
         let trailers = std::mem::take(&mut this.has_trailers).then(|| {
             let mut trailers = HeaderMap::with_capacity(1);
