@@ -14,7 +14,7 @@ use crate::{
     store::{ReplicaState, Revision, StoreError, Upkeep, Use},
 };
 
-/// How often the times are written. A killed process loses those of this interval.
+/// How often times are written. A killed process loses those that are not written yet.
 const BATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// Keys that are written each time. Where more are in use, each is written once a minute: to write those of a hundred
@@ -25,7 +25,7 @@ const MOST: usize = 5_000;
 const TIMES: usize = 12;
 
 /// Keys in one transaction. First uses wait for that transaction.
-const BATCH: usize = 500;
+const BATCH: usize = 100;
 
 /// The most uses that wait for a store that does not answer. Once some are dropped, this process never again says that all
 /// its uses are written, so that nothing is archived until it is restarted.

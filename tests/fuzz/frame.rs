@@ -70,10 +70,11 @@ impl Parts {
     /// The message. Equal parts give equal bytes: maps are written by hand, in order.
     pub(crate) fn frame(&self) -> Vec<u8> {
         let mut message = self.rest.clone();
+        let mut request = message.attributes.as_mut().and_then(|attributes| attributes.request.take()).unwrap();
         if let Some(source) = message.attributes.as_mut().and_then(|attributes| attributes.source.as_mut()) {
             source.address.clone_from(&self.peer);
         }
-        let to = http(&mut message).unwrap();
+        let mut to = request.http.take().unwrap();
         to.path.clone_from(&self.path);
         if self.encoding != Encoding::Joined {
             let line = |(key, value): &(String, Vec<u8>)| {
@@ -87,19 +88,19 @@ impl Parts {
             };
             to.header_map = Some(HeaderMap { headers: self.lines.iter().map(line).collect() });
         }
-        let mut bytes = message.encode_to_vec();
-        // Fields of a message that come again are merged into it.
+        let mut http = to.encode_to_vec();
         if matches!(self.encoding, Encoding::Joined | Encoding::Both) {
             for (name, value) in self.joined() {
-                let entry = [field(1, name.as_bytes()), field(2, value.as_bytes())].concat();
-                bytes.extend(field(1, &field(4, &field(2, &field(3, &entry)))));
+                http.extend(field(3, &[field(1, name.as_bytes()), field(2, value.as_bytes())].concat()));
             }
         }
+        let request = [request.encode_to_vec(), field(2, &http)].concat();
+        let mut attributes = message.attributes.unwrap_or_default().encode_to_vec();
+        attributes.extend(field(4, &request));
         for (name, value) in &self.extensions {
-            let entry = [field(1, name.as_bytes()), field(2, value)].concat();
-            bytes.extend(field(1, &field(10, &entry)));
+            attributes.extend(field(10, &[field(1, name.as_bytes()), field(2, value)].concat()));
         }
-        bytes
+        field(1, &attributes)
     }
 
     /// As Envoy joins lines: with a comma, a `!` for each byte that is not UTF-8.

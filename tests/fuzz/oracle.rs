@@ -16,6 +16,7 @@ use prost::Message;
 use crate::{
     frame::Input,
     keys::{self, Allowed},
+    strict::has_one_reading,
 };
 
 /// A scene's settings.
@@ -183,7 +184,7 @@ struct Seen {
 
 impl Seen {
     fn of(frame: &[u8]) -> Option<Self> {
-        let attributes = CheckRequest::decode(frame).ok()?.attributes?;
+        let attributes = CheckRequest::decode(frame).ok().filter(|_| has_one_reading(frame))?.attributes?;
         let http = attributes.request.clone()?.http?;
         let (lines, path) = lines_and_path(&http)?;
         Some(Self { attributes, lines, path, extensions: extensions(frame)? })
@@ -316,10 +317,10 @@ fn extensions(frame: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
 }
 
 /// A field's number, its wire type and, of a length-delimited one, its bytes.
-type Field<'a> = (u64, u64, &'a [u8]);
+pub(crate) type Field<'a> = (u64, u64, &'a [u8]);
 
 /// The fields of a message, but for what is inside of groups.
-fn fields(mut bytes: &[u8]) -> Option<Vec<Field<'_>>> {
+pub(crate) fn fields(mut bytes: &[u8]) -> Option<Vec<Field<'_>>> {
     fn varint(bytes: &mut &[u8]) -> Option<u64> {
         let mut value = 0u64;
         for shift in 0..10 {
