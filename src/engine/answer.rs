@@ -81,6 +81,12 @@ pub(super) fn answer(verdict: Verdict, mode: Mode) -> Decision {
     }
 }
 
+/// A decision for tests of what is made of it.
+#[cfg(test)]
+pub(crate) fn decided(reason: Reason, allowed: bool, key_id: Option<KeyId>, mode: Mode) -> Decision {
+    answer(Verdict { allowed, reason, key_id, retry_after: None }, mode)
+}
+
 pub(super) fn explained(
     verdict: Verdict,
     mode: Mode,

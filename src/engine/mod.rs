@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+#[cfg(test)]
+pub(crate) use answer::decided;
 pub use answer::{Decision, Denial, Explained, Permit};
 pub use request::Request;
 

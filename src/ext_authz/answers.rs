@@ -219,3 +219,6 @@ impl Write for Written {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,3 +250,6 @@ fn read_socket_address(message: Value<'_>) -> Option<Option<&str>> {
     }
     Some((!is_named).then_some(address))
 }
+
+#[cfg(test)]
+mod tests;
