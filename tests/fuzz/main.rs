@@ -5,6 +5,7 @@
 //! again.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics, and says how it went")]
 
+mod allocations;
 #[path = "../common/mod.rs"]
 mod common;
 mod corpus;

@@ -233,7 +233,7 @@ impl Scene {
 
 /// A server without a socket and without owners.
 pub(crate) struct Stage {
-    server: Server,
+    pub(crate) server: Server,
     ring: Arc<KeyRing>,
     metrics: Metrics,
     /// Keeps the audit's queue open.
