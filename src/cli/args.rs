@@ -181,7 +181,7 @@ To reverse it: sentinel undo RECORD, with the printed record number."
     #[command(after_help = "\
 Examples:
   sentinel ban 0a1b2c3d --for 2h --reason \"leaked in a log\"
-  sentinel ban 0a1b2c3d --until 2026-12-01T08:00:00Z
+  sentinel ban 0a1b2c3d --until 2099-12-01T08:00:00Z
   sentinel ban --key-file leaked.txt
   pass show leaked-key | sentinel ban --key-file -
   sentinel ban --key-file leaked.txt --profile one-api
