@@ -16,12 +16,23 @@ const ADDRESS: &str = "130.100.100.100";
 /// The key's number, in 10 digits.
 const NUMBER: &str = "0000000000";
 
+impl Client {
+    pub(crate) const ALL: [Self; 2] = [Self::OpenAi, Self::ApiKey];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "OpenAI client, 22 headers, raw encoding",
+            Self::ApiKey => "Browser, 13 headers, joined encoding",
+        }
+    }
+}
+
 /// The client that a frame is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
-    /// openai-python 2, 21 headers, raw encoding.
+    /// openai-python 2.
     OpenAi,
-    /// A browser with `x-api-key`, 13 headers, joined encoding: the frame of the peers' figures.
+    /// The frame of the peers' figures.
     ApiKey,
 }
 
@@ -228,7 +239,7 @@ fn digits(text: &mut [u8], mut number: usize) {
 }
 
 /// A million draws with a fixed seed, so that every server has the same sequence.
-fn zipf(keys: u32) -> Vec<u32> {
+pub(crate) fn zipf(keys: u32) -> Vec<u32> {
     let mut sum = 0.0;
     let cumulated: Vec<f64> = (1..=keys)
         .map(|rank| {

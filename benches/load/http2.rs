@@ -1,5 +1,5 @@
 //! The generator's HTTP/2 client: only what one unary gRPC call needs, so that a check costs the generator less than the
-//! server. Responses are classified by their first bytes; [`crate::verify`] compares whole answers once for each server.
+//! server. Responses are classified by their first bytes.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
-    time::{sleep_until, timeout_at},
+    time::timeout_at,
 };
 
 use crate::frames::Frames;
@@ -22,6 +22,8 @@ pub(crate) struct Seen {
     pub(crate) denied: u64,
     /// Resets, gRPC statuses other than 0, and answers without a message.
     pub(crate) failed: u64,
+    /// Given up before they were sent.
+    pub(crate) unsent: u64,
     /// Nanoseconds. In an open loop from the moment when the check was due, so that a slow server is not spared.
     pub(crate) latency: Histogram<u64>,
 }
@@ -29,7 +31,7 @@ pub(crate) struct Seen {
 impl Default for Seen {
     fn default() -> Self {
         let latency = Histogram::new_with_bounds(100, 60_000_000_000, 3).expect("valid bounds");
-        Self { allowed: 0, denied: 0, failed: 0, latency }
+        Self { allowed: 0, denied: 0, failed: 0, unsent: 0, latency }
     }
 }
 
@@ -38,6 +40,7 @@ impl Seen {
         self.allowed += other.allowed;
         self.denied += other.denied;
         self.failed += other.failed;
+        self.unsent += other.unsent;
         self.latency.add(&other.latency).expect("equal bounds");
     }
 
@@ -55,8 +58,12 @@ pub(crate) enum Pace {
     Open(f64),
 }
 
-/// Open calls of a connection in an open loop; more are dropped and count as failed.
+/// Open calls of a connection; further ones wait.
 const MOST_OPEN: usize = 20_000;
+
+/// How long Envoy's filter waits for an answer by default. In an open loop, a check that could not be sent for as long is
+/// given up.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(250);
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -255,7 +262,7 @@ impl Connection {
     pub(crate) async fn run(&mut self, frames: &mut Frames, pace: Pace, end: Instant, most: u64) -> Seen {
         let mut seen = Seen::default();
         let began = Instant::now();
-        let (mut sent, mut due) = (0u64, 0u64);
+        let mut sent = 0u64;
         let patience = end + Duration::from_secs(10);
         loop {
             let now = Instant::now();
@@ -269,10 +276,12 @@ impl Connection {
                     }
                 }
                 Pace::Open(rate) => {
-                    due = ((now - began).as_secs_f64() * rate) as u64;
+                    let due = ((now - began).as_secs_f64() * rate) as u64;
                     while sent < due.min(most) {
                         let since = began + Duration::from_secs_f64(sent as f64 / rate);
-                        if !self.send(frames, since) {
+                        if now.saturating_duration_since(since) > PATIENCE {
+                            seen.unsent += 1;
+                        } else if !self.send(frames, since) {
                             break;
                         }
                         sent += 1;
@@ -297,7 +306,6 @@ impl Connection {
                 Err(_) => {}
             }
         }
-        let _ = (due, sleep_until);
         seen
     }
 }

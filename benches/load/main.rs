@@ -1,143 +1,112 @@
-//! `make bench`: Sentinel beside a stock no-op server, in one run.
+//! `make bench`: Sentinel beside a stock no-op server, in one run of interleaved rounds. Writes `docs/benchmarks.md` and its
+//! chart.
+//!
+//! `--only path,envoy` runs these groups; `--rounds N` and `--seconds S` set how many rounds there are and how long one
+//! takes; `--binary PATH` measures another `sentinel` than the one that was built. Only a run without `--only` writes the
+//! page.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that cannot go on panics; figures are printed"
+)]
 
+mod beside;
+mod busy;
+mod chart;
+mod claims;
+#[path = "../../tests/common/mod.rs"]
+mod common;
+mod disk;
+mod envoy;
 mod frames;
+mod http1;
 mod http2;
+mod memory;
 mod noop;
+mod overload;
+mod path;
+mod process;
+mod report;
+mod run;
 mod server;
 
-use std::{
-    env,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, time::Duration};
 
-use frames::{Client, Draw, Frames, From};
-use http2::{Connection, Pace, Seen};
-use server::{Server, Socket, TOKEN};
+use report::Table;
 
-const SERVER_CORE: &str = "0";
-const GENERATOR_CORE: usize = 1;
-
-fn main() {
-    std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
-    let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if let [mode, address] = &arguments[..]
-        && mode == "noop"
-    {
-        return noop::serve(address);
-    }
-    let mut cpus = nix::sched::CpuSet::new();
-    cpus.set(GENERATOR_CORE).expect("a second core");
-    let own = nix::unistd::Pid::from_raw(0);
-    nix::sched::sched_setaffinity(own, &cpus).expect("a second core");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(quick(&arguments));
+/// How much is measured, and of which program.
+pub(crate) struct Plan {
+    pub(crate) binary: PathBuf,
+    pub(crate) rounds: usize,
+    pub(crate) round: Duration,
+    only: Vec<String>,
 }
 
-/// Drives `server` on `connections` connections and returns what was seen.
-async fn drive(server: &Server, frames: &Frames, connections: usize, pace: Pace, time: Duration, most: u64) -> Seen {
-    let end = Instant::now() + time;
-    let tasks: Vec<_> = (0..connections)
-        .map(|part| {
-            let mut frames = frames.part(part, connections);
-            let target = server.target.clone();
-            tokio::spawn(async move {
-                let mut connection = Connection::new(&target, TOKEN).await;
-                connection.run(&mut frames, pace, end, most / connections as u64).await
-            })
-        })
-        .collect();
-    let mut seen = Seen::default();
-    for task in tasks {
-        seen.add(&task.await.expect("a connection"));
-    }
-    seen
-}
-
-struct Row {
-    name: String,
-    cpu: f64,
-    rate: f64,
-    p50: f64,
-    p99: f64,
-}
-
-async fn measure(name: &str, server: &Server, frames: &Frames, expect: fn(&Seen) -> bool) -> Row {
-    let (cpu, began) = (server.cpu(), Instant::now());
-    let seen = drive(server, frames, 4, Pace::Closed(32), Duration::from_secs(2), u64::MAX).await;
-    let elapsed = began.elapsed().as_secs_f64();
-    assert!(expect(&seen), "{name}: {} allowed, {} denied, {} failed", seen.allowed, seen.denied, seen.failed);
-    let checks = seen.checks() as f64;
-    Row {
-        name: name.to_owned(),
-        cpu: (server.cpu() - cpu).as_secs_f64() * 1e6 / checks,
-        rate: checks / elapsed,
-        p50: seen.latency.value_at_quantile(0.5) as f64 / 1e6,
-        p99: seen.latency.value_at_quantile(0.99) as f64 / 1e6,
-    }
-}
-
-async fn quick(arguments: &[String]) {
-    let binaries: Vec<PathBuf> = match arguments {
-        [] => vec![server::binary()],
-        paths => paths.iter().map(PathBuf::from).collect(),
-    };
-    const KEYS: u32 = 100_000;
-    let mut rows: Vec<Row> = Vec::new();
-    for client in [Client::OpenAi] {
-        for socket in [Socket::Tcp, Socket::Unix] {
-            let noop = Server::noop(SERVER_CORE, socket);
-            let servers: Vec<Server> =
-                binaries.iter().map(|binary| Server::sentinel(binary, SERVER_CORE, socket, "")).collect();
-            for server in &servers {
-                // A claim that came too late is repeated.
-                let mut allowed = 0;
-                for _ in 0..5 {
-                    let each = Frames::new(client, &Draw::Each(0), From::Owner);
-                    let seen = drive(server, &each, 4, Pace::Closed(16), Duration::from_secs(300), KEYS.into()).await;
-                    allowed = seen.allowed;
-                    if allowed == u64::from(KEYS) {
-                        break;
-                    }
-                }
-                assert_eq!(allowed, u64::from(KEYS));
-            }
-            let owner = Frames::new(client, &Draw::Zipf(KEYS), From::Owner);
-            let stranger = Frames::new(client, &Draw::Zipf(KEYS), From::Stranger);
-            for _ in 0..5 {
-                let name = format!("{client:?} {socket:?}");
-                rows.push(measure(&format!("{name} noop"), &noop, &owner, |seen| seen.denied + seen.failed == 0).await);
-                for (at, server) in servers.iter().enumerate() {
-                    rows.push(
-                        measure(&format!("{name} {at} warm"), server, &owner, |seen| seen.denied + seen.failed == 0)
-                            .await,
-                    );
-                    rows.push(
-                        measure(&format!("{name} {at} mismatch"), server, &stranger, |seen| {
-                            seen.allowed + seen.failed == 0
-                        })
-                        .await,
-                    );
-                }
-            }
+impl Plan {
+    fn of(arguments: &[String]) -> Self {
+        let value = |name: &str| {
+            let at = arguments.iter().position(|argument| argument == name)?;
+            Some(arguments.get(at + 1).unwrap_or_else(|| panic!("{name} needs a value")).as_str())
+        };
+        let number = |name: &str, default| value(name).map_or(default, |text| text.parse().expect("a number"));
+        Self {
+            binary: value("--binary").map_or_else(server::binary, PathBuf::from),
+            rounds: number("--rounds", 5),
+            round: Duration::from_secs(number("--seconds", 3) as u64),
+            only: value("--only").map_or_else(Vec::new, |names| names.split(',').map(str::to_owned).collect()),
         }
     }
-    let mut names: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
-    names.sort();
-    names.dedup();
-    for name in names {
-        let of: Vec<&Row> = rows.iter().filter(|row| row.name == name).collect();
-        let median = |value: fn(&Row) -> f64| {
-            let mut values: Vec<f64> = of.iter().map(|row| value(row)).collect();
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
-        eprintln!(
-            "{name:28} cpu {:6.2} us  {:8.0}/s  p50 {:.2} p99 {:.2} ms",
-            median(|row| row.cpu),
-            median(|row| row.rate),
-            median(|row| row.p50),
-            median(|row| row.p99)
-        );
+
+    fn has(&self, group: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == group)
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["noop", address] => return noop::serve(address),
+        ["memory"] => return memory::measure(),
+        _ => {}
+    }
+    let plan = Plan::of(&arguments);
+    run::pin(run::GENERATOR_CORE);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut tables: Vec<Table> = Vec::new();
+        if plan.has("path") {
+            tables.extend(path::measure(&plan).await);
+        }
+        if plan.has("cores") {
+            tables.push(path::cores(&plan).await);
+        }
+        if plan.has("envoy") {
+            tables.push(envoy::measure(&plan).await);
+        }
+        if plan.has("claims") {
+            tables.push(claims::first_use(&plan).await);
+            tables.push(claims::cold(&plan).await);
+            tables.push(claims::flood(&plan).await);
+        }
+        if plan.has("beside") {
+            tables.push(beside::measure(&plan).await);
+        }
+        if plan.has("overload") {
+            tables.push(overload::measure(&plan).await);
+        }
+        if plan.has("process") {
+            tables.push(process::measure(&plan).await);
+        }
+        report::finish(&plan, &tables);
+    });
+}
+
+impl Plan {
+    /// Whether everything is measured, so that the page may be written.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.only.is_empty()
     }
 }
