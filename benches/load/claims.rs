@@ -8,7 +8,6 @@ use crate::{
     disk::fdatasync,
     frames::{Client, Draw, Frames, From},
     http2::{Pace, Seen},
-    path::KEYS,
     report::{Table, cells},
     run::{SERVER_CORE, STREAMS, all_allowed, drive, measured, round},
     server::{Server, Socket},
@@ -16,6 +15,9 @@ use crate::{
 
 /// Claims a second.
 const CLAIMS: f64 = 200.0;
+
+/// Bound keys of the warm checks.
+const WARM: u32 = 20_000;
 
 /// Keys that no other row uses.
 const NEW: u32 = 50_000_000;
@@ -37,8 +39,8 @@ pub(crate) async fn first_use(plan: &Plan) -> Table {
     let postgres = Postgres::start().await;
     let url = format!("store.url = \"{}\"", postgres.database().await);
     for (name, more, allowance) in [("SQLite", "", 3.0), ("PostgreSQL", url.as_str(), 5.0)] {
-        let server = Server::sentinel(&plan.binary, SERVER_CORE, Socket::Unix, more).bound(KEYS).await;
-        let warm = frames(Draw::Zipf(KEYS));
+        let server = Server::sentinel(&plan.binary, "0,1", Socket::Unix, more).bound(WARM).await;
+        let warm = frames(Draw::Zipf(WARM));
         let peak = round(&server, &warm, plan.round, all_allowed).await.rate;
         let time = plan.round * 5;
         let new = frames(Draw::Each(NEW));

@@ -276,7 +276,8 @@ impl Connection {
                     }
                 }
                 Pace::Open(rate) => {
-                    let due = ((now - began).as_secs_f64() * rate) as u64;
+                    // The first is due at once.
+                    let due = ((now - began).as_secs_f64() * rate) as u64 + 1;
                     while sent < due.min(most) {
                         let since = began + Duration::from_secs_f64(sent as f64 / rate);
                         if now.saturating_duration_since(since) > PATIENCE {

@@ -1,8 +1,11 @@
 //! One cached key, and when it was last used.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+use std::{
+    cmp::Reverse,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
 use super::{
@@ -138,6 +141,9 @@ impl Uses {
         let is_first = round.is_empty();
         if is_first {
             round.extend(self.next.iter().flat_map(|list| std::mem::take(&mut *locked(list))));
+            // As the rows lie in a store: each part of the round then changes few of its pages. In the order of use, the
+            // writes of a busy SQLite were fifteen times as many, and first uses waited for the disk.
+            round.sort_unstable_by_key(|entry| Reverse(entry.held.created_at()));
         }
         let left = round.len().saturating_sub(most);
         let uses = round.drain(left..).filter_map(|entry| entry.take()).collect();

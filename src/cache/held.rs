@@ -74,6 +74,15 @@ impl Held {
         }
     }
 
+    /// When the binding was made, in milliseconds.
+    pub(super) fn created_at(&self) -> Option<i64> {
+        match self {
+            Self::Typical { network: _, created_at } => Some(created_at.get()),
+            Self::Bound(binding) => Some(binding.created_at.as_millis()),
+            Self::Other(facts) => facts.binding.as_ref().map(|binding| binding.created_at.as_millis()),
+        }
+    }
+
     /// The bytes that it has on the heap.
     pub(super) fn heap(&self) -> usize {
         match self {
