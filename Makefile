@@ -8,7 +8,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz flood scale replicas gates check
+.PHONY: help setup run test bench fuzz flood scale replicas gates check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,10 @@ test: setup ## run every test, with a real Envoy; tests that use the store run a
 	.ci/previous build
 	cargo test --locked
 	SENTINEL_TEST_STORE=postgres cargo test --locked $(on_postgres:%=--test %)
+
+# On two cores that nothing else uses. BENCH='--only path' measures one group and writes nothing.
+bench: setup ## measure Sentinel beside a stock no-op server, and write docs/benchmarks.md with its chart (BENCH: arguments)
+	cargo bench --locked --bench load -- $(BENCH)
 
 # `make test` runs 200,000 cases.
 fuzz: export SENTINEL_FUZZ_CASES ?= 10000000

@@ -107,7 +107,7 @@ fn http(client: Client) -> HttpRequest {
         Client::OpenAi => {
             let raw = headers.into_iter().map(|(name, value)| HeaderValue {
                 key: name.to_owned(),
-                raw_value: value.into_bytes().into(),
+                raw_value: value.into_bytes(),
                 ..HeaderValue::default()
             });
             HttpRequest { header_map: Some(HeaderMap { headers: raw.collect() }), ..request }

@@ -39,16 +39,19 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The gRPC service of one connection.
 #[derive(Clone)]
-pub struct Server {
-    /// An [`Arc`] of the connection's own: each call clones it, and threads that count in one place slow each other down.
-    authorization: Arc<Arc<Authorization>>,
+pub struct Server(Arc<Connection>);
+
+/// What the calls of a connection share. Each clones the [`Arc`], which is the connection's own: threads that count
+/// references in one place slow each other down.
+struct Connection {
+    authorization: Arc<Authorization>,
     trust: Trust,
 }
 
 impl Server {
     /// Serves `authorization` on a connection, whose `trust` it grants to the accepted caller.
     pub fn new(authorization: Arc<Authorization>, trust: Trust) -> Self {
-        Self { authorization: Arc::new(authorization), trust }
+        Self(Arc::new(Connection { authorization, trust }))
     }
 }
 
@@ -60,25 +63,25 @@ impl<B: Body<Data = Bytes> + Unpin> Service<Request<B>> for Server {
     fn call(&self, request: Request<B>) -> Check<B> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
-        let authorization = Arc::clone(&self.authorization);
+        let connection = Arc::clone(&self.0);
         let state = if head.uri.path() != CHECK {
             State::Unknown
-        } else if authorization.accepts(&head.headers) {
+        } else if connection.authorization.accepts(&head.headers) {
             // Not when the call is polled: until that, the many first calls of a new connection of Envoy would be those
             // of an unknown caller.
-            self.trust.grant();
+            connection.trust.grant();
             let (metadata, message) = (head.headers, GrpcMessage::default());
             State::Reading(Reading { metadata, body, message, is_over: false, deadline: None })
         } else {
             State::Rejected(head.headers)
         };
-        Check { authorization, started, state }
+        Check { connection, started, state }
     }
 }
 
 /// A call in progress. Dropped before its end, it counts as cancelled.
 pub struct Check<B> {
-    authorization: Arc<Arc<Authorization>>,
+    connection: Arc<Connection>,
     started: Instant,
     state: State<B>,
 }
@@ -106,7 +109,8 @@ impl<B: Body<Data = Bytes> + Unpin> Future for Check<B> {
     type Output = Result<Response<AnswerBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { authorization, started, state } = self.get_mut();
+        let Self { connection, started, state } = self.get_mut();
+        let authorization = &connection.authorization;
         loop {
             let answer = match state {
                 State::Unknown => {
@@ -141,7 +145,7 @@ impl<B: Body<Data = Bytes> + Unpin> Future for Check<B> {
 impl<B> Drop for Check<B> {
     fn drop(&mut self) {
         if matches!(self.state, State::Reading(_) | State::Deciding(_)) {
-            self.authorization.cancelled();
+            self.connection.authorization.cancelled();
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 /// How often times are written. A killed process loses those that are not written yet.
 const BATCH_EVERY: Duration = Duration::from_secs(5);
 
-/// Keys that are written each time. Where more are in use, each is written once a minute: to write those of a hundred
+/// Keys that are written each time. Where more are in use, each is written once a minute at most: to write those of a hundred
 /// thousand keys every five seconds cost a seventh of the processor time of all checks, and first uses wait meanwhile.
 const MOST: usize = 5_000;
 

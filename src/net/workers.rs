@@ -1,6 +1,6 @@
 //! The threads that serve HTTP/2 connections, each with a runtime of its own: one for each core, apart from the runtime
 //! of the store, the audit and the commands, so that these cannot delay a check, and so that a check stays on one core.
-//! A runtime that shares its tasks among threads costs more than the decision (docs/benchmarks.md).
+//! A runtime that shares its tasks among threads costs more than the decision.
 
 use std::{io, num::NonZero, sync::Arc, thread};
 

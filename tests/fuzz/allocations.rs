@@ -1,7 +1,6 @@
 //! How often a decision asks for memory. More is slower, and an accident is not seen in a benchmark of a busy machine.
 
 use allocation_counter::measure;
-use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::service::Service;
@@ -17,7 +16,7 @@ use crate::{
 /// The allocations of one call, from its request to the last frame of its answer, and the answer's reason.
 fn allocations(runtime: &tokio::runtime::Runtime, stage: &Stage, message: &[u8]) -> (u64, String) {
     let request = Request::post(CHECK).header("content-type", "application/grpc");
-    let request = request.body(Full::new(Bytes::from(frame(message)))).unwrap();
+    let request = request.body(Full::new(frame(message))).unwrap();
     let mut frames = Vec::with_capacity(4);
     let counted = measure(|| {
         runtime.block_on(async {

@@ -295,7 +295,7 @@ impl Stage {
         for (name, value) in &input.metadata {
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(Bytes::from(frame(&input.frame)))).map_err(|error| error.to_string())?;
+        let request = request.body(Full::new(frame(&input.frame))).map_err(|error| error.to_string())?;
         let Ok(response) = self.server.call(request).await;
         let (head, body) = response.into_parts();
         let Ok(body) = body.collect().await;
